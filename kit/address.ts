@@ -1,0 +1,35 @@
+import { isAbsolute } from "node:path";
+
+/** Where a service listens or is reached. */
+export type Address =
+  | { readonly kind: "unix"; readonly path: string }
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number };
+
+/**
+ * Read `unix:/absolute/path`, `http://host:port`, `host:port` or `[v6]:port`. Returns `undefined` for anything else.
+ * Port 0 asks the system for a free one.
+ */
+export function parseAddress(text: string): Address | undefined {
+  if (text.startsWith("unix:")) {
+    const path = text.slice("unix:".length);
+    return isAbsolute(path) ? { kind: "unix", path } : undefined;
+  }
+  const match = /^(?:http:\/\/)?(?:\[([0-9a-fA-F:.]+)\]|([^[\]:/]+)):(\d{1,5})\/?$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host === undefined || !(port <= 65535)) return undefined;
+  return { kind: "tcp", host, port };
+}
+
+/** The address as text that {@link parseAddress} reads. */
+export function formatAddress(address: Address): string {
+  if (address.kind === "unix") return `unix:${address.path}`;
+  const host = address.host.includes(":") ? `[${address.host}]` : address.host;
+  return `http://${host}:${address.port}`;
+}
+
+/** The address can't be reached from another machine. */
+export function isLoopback(address: Address): boolean {
+  if (address.kind === "unix") return true;
+  return address.host === "localhost" || address.host === "::1" || /^127(\.\d+){3}$/.test(address.host);
+}

@@ -1,0 +1,53 @@
+import { readFileSync, readlinkSync } from "node:fs";
+
+/**
+ * When a process started, in clock ticks since boot (field 22 of /proc/PID/stat). Together with the pid it names a process
+ * for good: a pid alone is reused. `undefined` where there is no such process or no /proc.
+ */
+export function processStartTicks(pid: number): string | undefined {
+  const stat = read(`/proc/${pid}/stat`);
+  // The command's name is in parentheses and may hold spaces and parentheses itself.
+  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+}
+
+/** The process still runs: same pid, same start, and not a zombie. */
+export function isSameProcess(pid: number, startTicks: string): boolean {
+  const stat = read(`/proc/${pid}/stat`);
+  if (stat === undefined) return false;
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return fields[19] === startTicks && fields[0] !== "Z" && fields[0] !== "X";
+}
+
+/** Direct children of a process, in no order. Needs CONFIG_PROC_CHILDREN, which distributions set. */
+export function childrenOf(pid: number): number[] {
+  const text = read(`/proc/${pid}/task/${pid}/children`) ?? "";
+  return text.split(" ").filter(Boolean).map(Number);
+}
+
+/** The pid namespace of a process, as `pid:[4026531836]`. Empty where it can't be read. */
+export function pidNamespace(pid: number | "self" = "self"): string {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/pid`);
+  } catch {
+    return "";
+  }
+}
+
+/** Resident memory of a process in bytes; 0 where it can't be read. */
+export function residentBytes(pid: number): number {
+  const line = /^VmRSS:\s+(\d+) kB$/m.exec(read(`/proc/${pid}/status`) ?? "");
+  return Number(line?.[1] ?? 0) * 1024;
+}
+
+/** A process's arguments. Empty where it is gone. */
+export function commandLine(pid: number): string[] {
+  return (read(`/proc/${pid}/cmdline`) ?? "").split("\0").slice(0, -1);
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,132 @@
+import { chmod, unlink } from "node:fs/promises";
+import * as http from "node:http";
+import * as http2 from "node:http2";
+import * as net from "node:net";
+import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import type { Address } from "./address.ts";
+import { ConfigError } from "./env.ts";
+import { boundary, type Logger } from "./log.ts";
+import { WINDOW_BYTES } from "./transport.ts";
+
+type PlainHandler = ReturnType<typeof connectNodeAdapter>;
+/** A request of either HTTP version, for what is not an RPC. */
+export type PlainRequest = Parameters<PlainHandler>[0];
+/** Its response. */
+export type PlainResponse = Parameters<PlainHandler>[1];
+
+/** What a service serves. */
+export interface ServeOptions {
+  readonly address: Address;
+  readonly routes: (router: ConnectRouter) => void;
+  readonly log: Logger;
+  /** Run around every RPC, behind the boundary that logs and translates errors. */
+  readonly interceptors?: readonly Interceptor[];
+  /** Answers what is not an RPC. Default: 404. */
+  readonly fallback?: PlainHandler;
+  /** Largest request message in bytes. Default 4 MiB. */
+  readonly maxMessageBytes?: number;
+}
+
+/** A running server. */
+export interface Server {
+  /** Where it listens; a port of 0 is replaced by the real one. */
+  readonly address: Address;
+  /** Connections open now. */
+  connections(): number;
+  /** Take no new calls, let those in flight end for `graceMs` (default 1000), then cut them. Idempotent. */
+  close(graceMs?: number): Promise<void>;
+}
+
+/** First bytes of every HTTP/2 connection (RFC 9113, 3.4); three of them tell it from any HTTP/1 method. */
+const HTTP2_PREFACE = "PRI";
+
+/** Serve gRPC, gRPC-web, Connect and plain HTTP of version 1.1 and 2 (without TLS) on one port or Unix socket. */
+export async function serve(options: ServeOptions): Promise<Server> {
+  const { address, log } = options;
+  const handler = connectNodeAdapter({
+    routes: options.routes,
+    interceptors: [boundary(log), ...(options.interceptors ?? [])],
+    readMaxBytes: options.maxMessageBytes ?? 4 * 1024 * 1024,
+    acceptCompression: [],
+    ...(options.fallback === undefined ? {} : { fallback: options.fallback }),
+  });
+  const http1Server = http.createServer(handler);
+  const http2Server = http2.createServer({ settings: { initialWindowSize: WINDOW_BYTES } }, handler);
+  const sessions = new Set<http2.ServerHttp2Session>();
+  http2Server.on("session", (session) => {
+    sessions.add(session);
+    session.setLocalWindowSize(WINDOW_BYTES);
+    session.on("close", () => sessions.delete(session));
+    session.on("error", (error) => log.debug({ err: error }, "connection broke"));
+  });
+  const sockets = new Set<net.Socket>();
+  const listener = net.createServer((socket) => {
+    sockets.add(socket);
+    socket.setNoDelay(true);
+    socket.on("close", () => sockets.delete(socket));
+    socket.on("error", (error) => log.debug({ err: error }, "socket broke"));
+    routeByPreface(socket, http1Server, http2Server);
+  });
+  await listen(listener, address);
+
+  let closing: Promise<void> | undefined;
+  const close = async (graceMs: number): Promise<void> => {
+    const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
+    for (const session of sessions) session.close();
+    http1Server.closeIdleConnections();
+    const cut = setTimeout(() => {
+      for (const socket of sockets) socket.destroy();
+    }, graceMs);
+    await closed;
+    clearTimeout(cut);
+    if (address.kind === "unix") await unlink(address.path).catch(() => undefined);
+  };
+  return {
+    address: boundAddress(listener, address),
+    connections: () => sockets.size,
+    close: (graceMs = 1000) => (closing ??= close(graceMs)),
+  };
+}
+
+/** Hand a new connection to the server of the HTTP version that it speaks. */
+function routeByPreface(socket: net.Socket, http1Server: http.Server, http2Server: http2.Http2Server): void {
+  socket.once("readable", () => {
+    const first: Buffer | null = socket.read();
+    if (first === null) return void socket.destroy();
+    socket.unshift(first);
+    const isHttp2 = first.subarray(0, HTTP2_PREFACE.length).toString("latin1") === HTTP2_PREFACE;
+    (isHttp2 ? http2Server : http1Server).emit("connection", socket);
+  });
+}
+
+/** Listen, or fail with a message that says what to do. A Unix socket is readable by its owner only. */
+async function listen(listener: net.Server, address: Address): Promise<void> {
+  if (address.kind === "unix") await removeStaleSocket(address.path);
+  await new Promise<void>((resolve, reject) => {
+    listener.once("error", reject);
+    listener.listen(address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port }, () => resolve());
+  }).catch((error: NodeJS.ErrnoException) => {
+    const where = address.kind === "unix" ? address.path : `${address.host}:${address.port}`;
+    if (error.code === "EADDRINUSE") throw new ConfigError(`${where} is in use by another process: stop it or choose another address`);
+    throw new ConfigError(`can't listen on ${where}: ${error.message}`);
+  });
+  if (address.kind === "unix") await chmod(address.path, 0o600);
+}
+
+/** Remove a socket file that nobody listens on, as a killed process leaves it. */
+async function removeStaleSocket(path: string): Promise<void> {
+  const alive = await new Promise<boolean>((resolve) => {
+    const probe = net.connect(path, () => resolve(true));
+    probe.on("error", () => resolve(false));
+    probe.on("connect", () => probe.destroy());
+  });
+  if (alive) throw new ConfigError(`${path} is in use by another process: stop it or choose another address`);
+  await unlink(path).catch(() => undefined);
+}
+
+function boundAddress(listener: net.Server, address: Address): Address {
+  const bound = listener.address();
+  if (address.kind === "unix" || bound === null || typeof bound === "string") return address;
+  return { ...address, port: bound.port };
+}

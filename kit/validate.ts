@@ -1,0 +1,56 @@
+import { invalidArgument, type Violation } from "./errors.ts";
+
+/** Names of tenants, sessions and the like: no separator can occur in one, so no two pairs of them collide when joined. */
+const NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
+const ID = /^[A-Za-z0-9._:-]{1,200}$/;
+
+/** Collects every wrong field of a request, so that the client learns of all of them at once. */
+export class Validation {
+  readonly #violations: Violation[] = [];
+
+  /** Note that `field` is wrong; `description` says what would be right. */
+  fail(field: string, description: string): void {
+    this.#violations.push({ field, description });
+  }
+
+  /** Note `field` as wrong unless `ok`. */
+  check(field: string, ok: boolean, description: string): void {
+    if (!ok) this.fail(field, description);
+  }
+
+  /** A tenant, session or similar name. */
+  name(field: string, value: string): void {
+    this.check(field, NAME.test(value), "must be 1 to 128 characters of A-Z a-z 0-9 . _ - and not start with a dot or a dash");
+  }
+
+  /** An id that a caller chose, as an exec's. */
+  id(field: string, value: string): void {
+    this.check(field, ID.test(value), "must be 1 to 200 characters of A-Z a-z 0-9 . _ : -");
+  }
+
+  /** A workspace, `<tenant>/<session>`. */
+  workspace(field: string, value: string): void {
+    const parts = value.split("/");
+    const ok = parts.length === 2 && parts.every((part) => NAME.test(part));
+    this.check(
+      field,
+      ok,
+      "must be <tenant>/<session>, each 1 to 128 characters of A-Z a-z 0-9 . _ - and not starting with a dot or a dash",
+    );
+  }
+
+  /** A number between two bounds, both allowed. */
+  range(field: string, value: number | bigint, min: number, max: number): void {
+    this.check(field, value >= min && value <= max, `must be ${min} to ${max}`);
+  }
+
+  /** A text's length in bytes of UTF-8. */
+  maxBytes(field: string, value: string, max: number): void {
+    this.check(field, Buffer.byteLength(value) <= max, `must be at most ${max} bytes`);
+  }
+
+  /** Throw the error that lists every wrong field, if there is one. */
+  done(): void {
+    if (this.#violations.length > 0) throw invalidArgument(this.#violations);
+  }
+}

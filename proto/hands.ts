@@ -1,0 +1,4 @@
+/** The sandbox's API, `harness.hands.v1`: one import for its three files. */
+export * from "./gen/harness/hands/v1/exec_pb.ts";
+export * from "./gen/harness/hands/v1/file_pb.ts";
+export * from "./gen/harness/hands/v1/workspace_pb.ts";

@@ -1,0 +1,4 @@
+/** The public API, `harness.leaf.v1`: one import for its three files. */
+export * from "./gen/harness/leaf/v1/event_pb.ts";
+export * from "./gen/harness/leaf/v1/leaf_pb.ts";
+export * from "./gen/harness/leaf/v1/service_pb.ts";

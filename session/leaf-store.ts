@@ -1,0 +1,120 @@
+import type { Failure, Leaf, LeafEvent, LeafResult, LeafSpec, LeafState, Worker } from "@serverless-harness/proto/leaf";
+
+/**
+ * A session's owner: every durable write carries it, and the store refuses an older epoch than the session's newest one,
+ * atomically with the write.
+ */
+export interface Fence {
+  readonly tenant: string;
+  readonly sessionId: string;
+  readonly epoch: bigint;
+}
+
+/** A leaf that one worker runs, until the lease ends or it lets go. */
+export interface Claim {
+  /** The leaf as it was when claimed, in state RUNNING. */
+  readonly leaf: Leaf;
+  readonly fence: Fence;
+  /** The claim took over a leaf that another worker held: its lease had expired or it was known to be dead. */
+  readonly takeover: boolean;
+}
+
+/** An event to append; the store adds leaf id, sequence number and time. */
+export interface NewEvent {
+  readonly event: LeafEvent["event"];
+  /**
+   * Names the event within its leaf: one that is appended again under the same key is dropped. So a brain that resumes can
+   * announce what its log already holds without doubling what was announced before.
+   */
+  readonly key?: string;
+}
+
+/** A leaf to be submitted. */
+export interface NewLeaf {
+  /** Valid, with tenant and kind filled in; an empty session id asks for a new session. */
+  readonly spec: LeafSpec;
+  /** Empty: none. */
+  readonly idempotencyKey: string;
+}
+
+/** Filters of {@link LeafStore.list}; every one that is set must match. */
+export interface LeafQuery {
+  readonly tenant?: string;
+  readonly sessionId?: string;
+  readonly states?: readonly LeafState[];
+  readonly labels?: Readonly<Record<string, string>>;
+  /** 1 to 1000. */
+  readonly limit: number;
+  /** From an earlier page. INVALID_ARGUMENT where it is not one of ours. */
+  readonly pageToken?: string;
+}
+
+/** How a claim ends for good. */
+export type Outcome =
+  | { readonly state: typeof LeafState.DONE; readonly result: LeafResult }
+  | { readonly state: typeof LeafState.FAILED; readonly failure: Failure }
+  | { readonly state: typeof LeafState.CANCELLED | typeof LeafState.ABORTED };
+
+/** What waits and what runs. */
+export interface Backlog {
+  /** Leaves that can be claimed this moment: queued, due, or with an expired lease, on a session that nothing else runs on. */
+  readonly ready: number;
+  /** Leaves under a live lease. */
+  readonly running: number;
+  /** When the next one becomes ready by time alone (a retry, a lease's end), milliseconds since the Unix epoch. */
+  readonly nextDueMs?: number;
+}
+
+/**
+ * Leaf records, their events and the queue: all that the dispatcher and brains share. Any number of processes use one store at
+ * once. Every method is atomic, and durable when it returns.
+ *
+ * Methods that take a {@link Claim} throw a HarnessError with reason `stale_epoch` (FAILED_PRECONDITION) and change nothing where
+ * the session has a newer owner or the claim was ended.
+ */
+export interface LeafStore {
+  /**
+   * Write a leaf's record, its first event and its place in the queue. A known idempotency key with the same spec returns the
+   * first leaf, with `created` false; with another spec it throws ALREADY_EXISTS `idempotency_key_reused`. NOT_FOUND
+   * `session_not_found` where the spec says that the session must exist and it does not.
+   */
+  submit(leaf: NewLeaf): Promise<{ leaf: Leaf; created: boolean }>;
+  /** A leaf's record, or `undefined`. */
+  get(leafId: string): Promise<Leaf | undefined>;
+  /** Leaves, newest first. `nextPageToken` is absent on the last page. */
+  list(query: LeafQuery): Promise<{ leaves: Leaf[]; nextPageToken?: string }>;
+  /** A leaf was ever submitted on this session. */
+  sessionExists(tenant: string, sessionId: string): Promise<boolean>;
+
+  /**
+   * Take the oldest leaf that is ready, for `leaseMs`; its session's epoch grows by one and the event of the new state is
+   * appended. At most one leaf at a time runs on a session, in order of submission. `undefined` where nothing is ready.
+   */
+  claim(worker: Worker, leaseMs: number): Promise<Claim | undefined>;
+  /** Prolong the lease; tells whether a cancel was asked for. */
+  heartbeat(claim: Claim, leaseMs: number): Promise<{ cancelRequested: boolean }>;
+  /** Append events in order; an event of kind `usage` also becomes the record's usage. */
+  append(claim: Claim, events: readonly NewEvent[]): Promise<void>;
+  /** End the leaf: `events`, then the terminal one. */
+  finish(claim: Claim, outcome: Outcome, events: readonly NewEvent[]): Promise<void>;
+  /** The attempt failed: burns one, and the leaf is ready again at `notBeforeMs`. */
+  retry(claim: Claim, failure: Failure, notBeforeMs: number, events: readonly NewEvent[]): Promise<void>;
+  /** Hand the leaf back, ready at once, burning no attempt: a brain that drains. */
+  release(claim: Claim, note: string): Promise<void>;
+  /** End the leases of a worker that is known to be dead, so that nobody waits for them. Returns the number of leaves. */
+  releaseWorker(workerName: string, note: string): Promise<number>;
+
+  /** Events behind `afterSeq`, in order, at most `limit`. */
+  events(leafId: string, afterSeq: bigint, limit: number): Promise<LeafEvent[]>;
+  /**
+   * Events behind `afterSeq`, in order and without a gap, then live; ends behind the terminal one, or when `signal` aborts
+   * (without an error). Any number of followers share one watch on the store.
+   */
+  follow(leafId: string, afterSeq: bigint, signal: AbortSignal): AsyncIterable<LeafEvent>;
+  /** What waits and what runs. Cheap enough to ask every second. */
+  backlog(): Promise<Backlog>;
+  /** Resolves when something may have become ready, at the latest after `timeoutMs`, or when `signal` aborts. Never rejects. */
+  waitForWork(timeoutMs: number, signal: AbortSignal): Promise<void>;
+  /** Release files and watches; followers end. Idempotent. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,13 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["**/test/**/*.test.ts"],
+    exclude: ["**/node_modules/**"],
+    // Tests start real processes, sockets and databases; on a small machine more files at once only make each slower.
+    maxWorkers: 2,
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+    sequence: { hooks: "stack" },
+  },
+});
