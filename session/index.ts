@@ -1,3 +1,3 @@
-export type { Backlog, Claim, Fence, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "./leaf-store.ts";
 export { isTerminal, sessionKey } from "./leaf-state.ts";
+export type { Backlog, Claim, Fence, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "./leaf-store.ts";
 export { openLeafStore } from "./open.ts";

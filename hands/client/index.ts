@@ -1,0 +1,9 @@
+export type {
+  CaptureOptions,
+  ExecHandle,
+  ExecRequest,
+  ExecUpdate,
+  HandsClientOptions,
+  WorkspaceClient,
+  WriteOptions,
+} from "./types.ts";

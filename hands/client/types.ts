@@ -1,0 +1,105 @@
+import type { Ended, FileInfo, GapReason, GrepLine, Stream, Workspace } from "@serverless-harness/proto/hands";
+
+/** Bounds an exec's output at the source; see `harness.hands.v1.Capture`. */
+export interface CaptureOptions {
+  readonly maxBytes: number;
+  readonly maxLines: number;
+  readonly retain: "head" | "tail";
+  /** Keep the whole output in a file in the sandbox once a bound is exceeded. Default false. */
+  readonly spill?: boolean;
+}
+
+/** A command to run; see `harness.hands.v1.ExecSpec` for units and defaults. */
+export interface ExecRequest {
+  /** The same id never runs twice: it attaches, or replays. */
+  readonly execId: string;
+  readonly command: { readonly shell: string } | { readonly argv: readonly string[] };
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly clearEnv?: boolean;
+  readonly stdinOpen?: boolean;
+  readonly timeoutMs?: number;
+  readonly noOutputTimeoutMs?: number;
+  readonly killGraceMs?: number;
+  readonly capture?: CaptureOptions;
+}
+
+/** What happens to an exec before its end, in order, each byte once, across any number of broken channels. */
+export type ExecUpdate =
+  | { readonly kind: "started"; readonly pid: number; readonly attached: boolean }
+  | { readonly kind: "output"; readonly offset: number; readonly stream: Stream; readonly data: Uint8Array }
+  | { readonly kind: "gap"; readonly from: number; readonly to: number; readonly reason: GapReason };
+
+/** An exec that this client follows. */
+export interface ExecHandle {
+  readonly execId: string;
+  /**
+   * How it ended, once every update was delivered. Rejects with a HarnessError where the exec was refused (`id_reused`, `stale_epoch`,
+   * `limit_reached`, `unknown_exec`), where hands stayed unreachable for the client's patience (UNAVAILABLE `sandbox_unavailable`),
+   * and with reason `detached` (CANCELLED) after {@link detach}.
+   */
+  readonly ended: Promise<Ended>;
+  /** Follow it no longer; the exec goes on in the sandbox. */
+  detach(): void;
+  /** End it: SIGTERM, then SIGKILL, to every descendant. Resolves when hands has taken the request; `ended` tells the end. */
+  cancel(): Promise<void>;
+  signal(name: NodeJS.Signals): Promise<void>;
+  writeStdin(data: Uint8Array): void;
+  closeStdin(): void;
+}
+
+/** A write to a file; see `harness.hands.v1.WriteHeader`. */
+export interface WriteOptions {
+  readonly changeId: string;
+  readonly ifMatch?: string;
+  readonly mode?: number;
+  readonly append?: boolean;
+}
+
+/** One workspace, for one owner. Every method throws HarnessErrors; calls that hands did not get are retried under the same id. */
+export interface WorkspaceClient {
+  readonly name: string;
+  /** Make it where it is missing, and take it over with this client's epoch. */
+  create(): Promise<Workspace>;
+  /** Start an exec, or attach to it from `fromOffset` (default 0) where its id is known. `onUpdate` must not throw. */
+  exec(request: ExecRequest, onUpdate: (update: ExecUpdate) => void, fromOffset?: number): ExecHandle;
+  stat(path: string, options?: { readonly follow?: boolean }): Promise<FileInfo>;
+  read(path: string, options?: { readonly offset?: number; readonly length?: number; readonly ifMatch?: string }): Promise<Uint8Array>;
+  write(path: string, data: Uint8Array, options: WriteOptions): Promise<{ file: FileInfo; replayed: boolean }>;
+  edit(
+    path: string,
+    edits: ReadonlyArray<{ readonly oldText: string; readonly newText: string }>,
+    options: { readonly changeId: string; readonly ifMatch?: string },
+  ): Promise<{ file: FileInfo; patch: string; firstChangedLine: number; replayed: boolean }>;
+  /** Every direct child, sorted by name. */
+  list(path: string): Promise<FileInfo[]>;
+  find(
+    path: string,
+    glob: string,
+    options?: { readonly limit?: number; readonly includeIgnored?: boolean },
+  ): Promise<{ paths: string[]; truncated: boolean }>;
+  grep(
+    path: string,
+    pattern: string,
+    options?: {
+      readonly literal?: boolean;
+      readonly ignoreCase?: boolean;
+      readonly glob?: string;
+      readonly contextLines?: number;
+      readonly limit?: number;
+    },
+  ): Promise<{ lines: GrepLine[]; truncated: boolean }>;
+  mkdir(path: string, options: { readonly changeId: string; readonly recursive?: boolean }): Promise<void>;
+  move(source: string, destination: string, options: { readonly changeId: string }): Promise<void>;
+  remove(path: string, options: { readonly changeId: string; readonly recursive?: boolean; readonly missingOk?: boolean }): Promise<void>;
+}
+
+/** How a client reaches hands. */
+export interface HandsClientOptions {
+  /** `unix:/path` or `http://host:port`. */
+  readonly address: string;
+  /** Token, or a function that renews it. Absent: none is sent. */
+  readonly token?: string | (() => string);
+  /** How long a call waits for hands to come back before it fails, in milliseconds. Default 30000. */
+  readonly patienceMs?: number;
+}
