@@ -1,0 +1,48 @@
+import type { Stream } from "@serverless-harness/proto/hands";
+
+/** A process to start. */
+export interface ProcessSpec {
+  /** A command line for `bash -c`, or a program (looked up in PATH) and its arguments. */
+  readonly command: { readonly shell: string } | { readonly argv: readonly string[] };
+  /** Absolute working directory. */
+  readonly cwd: string;
+  /** The whole environment. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Keep stdin open for {@link RunningProcess.write}; else it is /dev/null. */
+  readonly stdin: boolean;
+}
+
+/** How a process ended: as the kernel tells, or why it could not be started. */
+export type ProcessEnd =
+  | { readonly kind: "exit"; readonly code: number }
+  | { readonly kind: "signal"; readonly signal: NodeJS.Signals }
+  | { readonly kind: "start_failed"; readonly message: string }
+  /** Whoever would have seen the end died first. */
+  | { readonly kind: "lost"; readonly message: string };
+
+/** Gets what a process does, in order: `started`, then any number of `output`, then `ended`, once. */
+export interface ProcessSink {
+  started(pid: number): void;
+  /** The bytes are the receiver's to keep. */
+  output(stream: Stream, data: Buffer): void;
+  /** Called when the process has ended and its output is drained (waiting a bounded time for descendants that hold it open). */
+  ended(end: ProcessEnd): void;
+}
+
+/** A process that was started. */
+export interface RunningProcess {
+  write(data: Uint8Array): void;
+  closeStdin(): void;
+  /** Send a signal to every process of it, descendants included. A no-op once all are gone. */
+  signal(name: NodeJS.Signals): void;
+  /** Read no more of its output until {@link resume}: it blocks once its pipe is full. */
+  pause(): void;
+  resume(): void;
+}
+
+/** Starts processes: each in its own session and process group, with no file descriptor of the daemon. */
+export interface Launcher {
+  start(spec: ProcessSpec, sink: ProcessSink): RunningProcess;
+  /** Kill what still runs and release everything. */
+  close(): Promise<void>;
+}
