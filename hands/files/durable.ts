@@ -1,0 +1,33 @@
+import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+
+/** Replace a file of the daemon's own state so that a crash leaves the old content or the new one; durable when it resolves. Mode 0600. */
+export async function writeDurably(path: string, content: string): Promise<void> {
+  const temporary = `${path}.new`;
+  await usingFile(temporary, "w", 0o600, async (file) => {
+    await file.writeFile(content);
+    await file.sync();
+  });
+  await rename(temporary, path);
+  await syncDirectory(dirname(path));
+}
+
+/** Remove a file of the daemon's own state, durably. A no-op where it is missing. */
+export async function removeDurably(path: string): Promise<void> {
+  await rm(path, { force: true });
+  await syncDirectory(dirname(path));
+}
+
+/** Make the names in a directory durable: a rename is only so once its directory is synced. */
+export async function syncDirectory(path: string): Promise<void> {
+  await usingFile(path, "r", undefined, (file) => file.sync());
+}
+
+async function usingFile<T>(path: string, flags: string, mode: number | undefined, use: (file: FileHandle) => Promise<T>): Promise<T> {
+  const file = await open(path, flags, mode);
+  try {
+    return await use(file);
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,187 @@
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { Code } from "@connectrpc/connect";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import { newId } from "@serverless-harness/kit/ids";
+import { KeyedQueue } from "./files/keyed-queue.ts";
+import { readRecords, type WorkspaceRecord, writeRecord } from "./files/workspace-record.ts";
+
+/** A workspace as the rest of the daemon uses it. */
+export interface Workspace {
+  /** `<tenant>/<session>`. */
+  readonly name: string;
+  /** Its directory, absolute. */
+  readonly path: string;
+  /** Where the daemon keeps what it must remember about this workspace; removed with it. Out of the reach of commands. */
+  readonly stateDirectory: string;
+}
+
+/** A workspace as clients see it. */
+export interface WorkspaceDescription extends Workspace {
+  readonly epoch: bigint;
+  readonly createdAtMs: number;
+}
+
+/** Where {@link Workspaces} keeps what. Both are absolute directories of this daemon alone. */
+export interface WorkspacesOptions {
+  /** Holds `<tenant>/<session>` directories, and `.trash`. */
+  readonly root: string;
+  /** The daemon's own state. */
+  readonly state: string;
+}
+
+/** Ends what still happens in a workspace that is about to go. Called again where a deletion is repeated, so it must not mind. */
+export type BeforeDelete = (workspace: Workspace) => Promise<void>;
+
+/**
+ * The sandbox's workspaces and their epochs. An epoch that was seen is remembered durably before anything is done under it, so that an
+ * older owner stays fenced off whatever restarts.
+ */
+export class Workspaces {
+  readonly #options: WorkspacesOptions;
+  readonly #records: Map<string, WorkspaceRecord>;
+  readonly #queue = new KeyedQueue();
+  readonly #beforeDelete: BeforeDelete[] = [];
+
+  private constructor(options: WorkspacesOptions, records: Map<string, WorkspaceRecord>) {
+    this.#options = options;
+    this.#records = records;
+  }
+
+  /** Read what is known, and finish deletions that a crash interrupted. Makes both directories where they are missing. */
+  static async open(options: WorkspacesOptions): Promise<Workspaces> {
+    await mkdir(options.root, { recursive: true });
+    await mkdir(options.state, { recursive: true, mode: 0o700 });
+    const workspaces = new Workspaces(options, await readRecords(workspaceStates(options.state)));
+    for (const [name, record] of workspaces.#records) {
+      if (record.deletedAtMs !== undefined) await workspaces.#removeFiles(workspaces.#locate(name));
+    }
+    await workspaces.#emptyTrash();
+    return workspaces;
+  }
+
+  /** Run `hook` before a workspace's files go. Further calls add to it. */
+  beforeDelete(hook: BeforeDelete): void {
+    this.#beforeDelete.push(hook);
+  }
+
+  /** A workspace, for reading. NOT_FOUND `unknown_workspace` where there is none. */
+  find(name: string): Workspace {
+    this.#existing(name);
+    return this.#locate(name);
+  }
+
+  /**
+   * A workspace, for changing it under `epoch`. A newer epoch than known is durable when this resolves. NOT_FOUND `unknown_workspace`,
+   * FAILED_PRECONDITION `stale_epoch` where a newer one was seen.
+   */
+  async resolve(name: string, epoch: bigint): Promise<Workspace> {
+    if (this.#existing(name).epoch !== epoch) await this.#queue.run(name, () => this.#raise(name, epoch));
+    return this.#locate(name);
+  }
+
+  /**
+   * Throw as {@link resolve} does, without waiting: for the instant right before an effect, since a newer owner may have come while the
+   * call was prepared.
+   */
+  fence(name: string, epoch: bigint): void {
+    assertCurrent(name, this.#existing(name), epoch);
+  }
+
+  /** Make an empty workspace, or take an existing one over. `existed` tells which. */
+  create(name: string, epoch: bigint): Promise<{ workspace: WorkspaceDescription; existed: boolean }> {
+    return this.#queue.run(name, async () => {
+      const known = this.#records.get(name);
+      if (known !== undefined) assertCurrent(name, known, epoch);
+      const existed = known !== undefined && known.deletedAtMs === undefined;
+      const workspace = this.#locate(name);
+      // A deletion that failed half-way must not leave its files to the next one of that name.
+      if (known !== undefined && !existed) await this.#removeFiles(workspace);
+      await mkdir(workspace.path, { recursive: true });
+      if (!existed || known.epoch !== epoch) await this.#save(name, { epoch, createdAtMs: existed ? known.createdAtMs : Date.now() });
+      return { workspace: this.describe(name), existed };
+    });
+  }
+
+  /** A workspace as clients see it. NOT_FOUND `unknown_workspace`. */
+  describe(name: string): WorkspaceDescription {
+    const { epoch, createdAtMs } = this.#existing(name);
+    return { ...this.#locate(name), epoch, createdAtMs };
+  }
+
+  /** Every workspace, sorted by name. */
+  list(): WorkspaceDescription[] {
+    const names = [...this.#records].filter(([, record]) => record.deletedAtMs === undefined).map(([name]) => name);
+    return names.sort().map((name) => this.describe(name));
+  }
+
+  /** Remove a workspace, its files and its state. A no-op where there is none. `stale_epoch` where a newer owner was seen. */
+  delete(name: string, epoch: bigint): Promise<void> {
+    return this.#queue.run(name, async () => {
+      const known = this.#records.get(name);
+      if (known === undefined) return;
+      assertCurrent(name, known, epoch);
+      // The mark comes first: from here on every other call finds no such workspace, and a crash is made good at the next start.
+      if (known.deletedAtMs === undefined) await this.#save(name, { ...known, epoch, deletedAtMs: Date.now() });
+      const workspace = this.#locate(name);
+      for (const hook of this.#beforeDelete) await hook(workspace);
+      await this.#removeFiles(workspace);
+    });
+  }
+
+  async #raise(name: string, epoch: bigint): Promise<void> {
+    const known = this.#existing(name);
+    assertCurrent(name, known, epoch);
+    if (known.epoch !== epoch) await this.#save(name, { ...known, epoch });
+  }
+
+  async #save(name: string, record: WorkspaceRecord): Promise<void> {
+    await writeRecord(this.#locate(name).stateDirectory, record);
+    this.#records.set(name, record);
+  }
+
+  #existing(name: string): WorkspaceRecord {
+    const record = this.#records.get(name);
+    if (record !== undefined && record.deletedAtMs === undefined) return record;
+    throw new HarnessError(Code.NotFound, "unknown_workspace", `there is no workspace ${name} here: create it first`);
+  }
+
+  #locate(name: string): Workspace {
+    return { name, path: join(this.#options.root, name), stateDirectory: join(workspaceStates(this.#options.state), name) };
+  }
+
+  /** Rename first, so that the name is free at once and no half-removed workspace is ever seen. The record stays, as a tombstone. */
+  async #removeFiles(workspace: Workspace): Promise<void> {
+    const trash = join(this.#options.root, ".trash");
+    await mkdir(trash, { recursive: true, mode: 0o700 });
+    const grave = join(trash, newId("ws"));
+    await rename(workspace.path, grave).catch(ignoreMissing);
+    await rm(grave, { recursive: true, force: true });
+    for (const entry of await readdir(workspace.stateDirectory)) {
+      if (entry !== "workspace.json") await rm(join(workspace.stateDirectory, entry), { recursive: true, force: true });
+    }
+  }
+
+  async #emptyTrash(): Promise<void> {
+    await rm(join(this.#options.root, ".trash"), { recursive: true, force: true });
+  }
+}
+
+function workspaceStates(state: string): string {
+  return join(state, "workspaces");
+}
+
+/** An older epoch than the one seen is refused; so is 0, which claims nothing, once an owner was seen. */
+function assertCurrent(name: string, record: WorkspaceRecord, epoch: bigint): void {
+  if (epoch >= record.epoch) return;
+  throw new HarnessError(
+    Code.FailedPrecondition,
+    "stale_epoch",
+    `workspace ${name} has a newer owner: epoch ${record.epoch} was seen, this call carries ${epoch}; stop, and claim the session again`,
+    { metadata: { epoch: String(record.epoch) } },
+  );
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== "ENOENT") throw error;
+}
