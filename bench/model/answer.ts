@@ -1,0 +1,82 @@
+import { persona } from "./persona.ts";
+import {
+  DEFAULT_CHUNK_CHARS,
+  readScript,
+  type ScriptCut,
+  type ScriptFail,
+  type ScriptTool,
+  type ScriptUsage,
+  type Step,
+} from "./script.ts";
+import { lastToolResult, newestPrompt, quote, readableText, type Transcript, writtenText } from "./transcript.ts";
+
+/** What the model says, and how. */
+export interface Answer {
+  /** Where it comes from, for `GET /requests`: `script 0`, `script over` or `persona`. */
+  readonly step: string;
+  readonly text: string;
+  readonly thinking: string;
+  readonly tools: readonly ScriptTool[];
+  readonly delayMs: number;
+  readonly chunkChars: number;
+  readonly chunkDelayMs: number;
+  readonly stopReason: string;
+  readonly usage: ScriptUsage;
+  readonly fail?: ScriptFail;
+  readonly cut?: ScriptCut;
+}
+
+/** The answer to a transcript: it depends on nothing else. `toolNames`: the tools that the request offers. */
+export function answerTo(transcript: Transcript, toolNames: readonly string[]): Answer {
+  const at = newestPrompt(transcript);
+  const prompt = writtenText(transcript.messages[at]);
+  const steps = readScript(prompt);
+  if (steps === undefined) return { ...plain("persona", ""), ...fromPersona(transcript, at, prompt, toolNames) };
+  const index = transcript.messages.slice(at + 1).filter((message) => message.role === "assistant").length;
+  const step = steps[index];
+  if (step === undefined) return plain("script over", `The script is over: all of its ${steps.length} steps were answered.`);
+  return fromStep(`script ${index}`, step, transcript, at);
+}
+
+function plain(step: string, text: string): Answer {
+  return {
+    step,
+    text,
+    thinking: "",
+    tools: [],
+    delayMs: 0,
+    chunkChars: DEFAULT_CHUNK_CHARS,
+    chunkDelayMs: 0,
+    stopReason: "end_turn",
+    usage: {},
+  };
+}
+
+function fromPersona(transcript: Transcript, at: number, prompt: string, toolNames: readonly string[]): Partial<Answer> {
+  const reply = persona({
+    prompt,
+    earlier: transcript.messages.slice(0, Math.max(at, 0)),
+    toolNames,
+    result: at === transcript.messages.length - 1 ? undefined : lastToolResult(transcript),
+  });
+  if (reply.command === undefined) return { text: reply.text };
+  return { text: reply.text, tools: [{ name: "bash", input: { command: reply.command } }], stopReason: "tool_use" };
+}
+
+function fromStep(name: string, step: Step, transcript: Transcript, at: number): Answer {
+  const { tools, thinking = "", stopReason = tools.length > 0 ? "tool_use" : "end_turn" } = step;
+  const values: Readonly<Record<string, () => string>> = {
+    recall: () => recall(step.recall, transcript, at) ?? "(nothing found)",
+    last_tool_result: () => quote(lastToolResult(transcript)?.text ?? "(no tool result yet)"),
+  };
+  // One pass, so that what a tool printed is never taken for a placeholder.
+  const text = (step.text ?? "").replace(/\{\{(recall|last_tool_result)\}\}/g, (_match, key: string) => values[key]?.() ?? "");
+  return { ...step, step: name, text, thinking, stopReason };
+}
+
+/** The newest match in any message but the one that carries the script. */
+function recall(pattern: RegExp | undefined, { messages }: Transcript, at: number): string | undefined {
+  if (pattern === undefined) return undefined;
+  const found = messages.toSpliced(at, 1).toReversed();
+  return found.map((message) => pattern.exec(readableText(message))?.[1]).find((group) => group !== undefined);
+}

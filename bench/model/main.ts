@@ -1,0 +1,10 @@
+import { formatAddress } from "@serverless-harness/kit/address";
+import { runMain } from "@serverless-harness/kit/main";
+import { readConfig } from "./config.ts";
+import { startModel } from "./server.ts";
+
+await runMain(async () => {
+  const model = await startModel(readConfig().address);
+  process.stdout.write(`${JSON.stringify({ url: formatAddress(model.address) })}\n`);
+  return { stop: () => model.close() };
+});

@@ -1,0 +1,86 @@
+import { once } from "node:events";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Answer, answerTo } from "./answer.ts";
+import { ApiError } from "./api-error.ts";
+import { readBody } from "./body.ts";
+import { formatEvent, streamEvents } from "./events.ts";
+import type { FailureCount } from "./failures.ts";
+import { type ApiMessage, toMessage } from "./message.ts";
+import { checkKey, readRequest } from "./request.ts";
+import type { RequestRecord } from "./request-log.ts";
+
+/** Answer `POST /v1/messages`. Throws an ApiError as long as nothing was sent. */
+export async function createMessage(
+  incoming: IncomingMessage,
+  response: ServerResponse,
+  record: RequestRecord,
+  failures: FailureCount,
+): Promise<void> {
+  const gone = new AbortController();
+  response.on("close", () => {
+    record.status = response.headersSent ? response.statusCode : 0;
+    if (record.outcome === "open") record.outcome = response.writableFinished ? "complete" : "client_gone";
+    gone.abort();
+  });
+  checkKey(incoming.headers);
+  const request = readRequest(await readBody(incoming));
+  Object.assign(record, { model: request.model, messages: request.transcript.messages.length, stream: request.stream });
+  const answer = answerTo(request.transcript, request.toolNames);
+  record.step = answer.step;
+  try {
+    if (answer.delayMs > 0) await sleep(answer.delayMs, undefined, { signal: gone.signal });
+    if (failures.take(`fail ${request.transcript.hash}`, answer.fail?.times ?? 0)) throw scriptedFailure(answer);
+    const cut = failures.take(`cut ${request.transcript.hash}`, answer.cut?.times ?? 0) ? answer.cut : undefined;
+    const message = toMessage(answer, request.transcript, request.model, request.inputTokens);
+    const complete = request.stream
+      ? await stream(response, message, answer, cut?.afterChunks ?? Number.POSITIVE_INFINITY, gone.signal)
+      : sendWhole(response, message, cut !== undefined);
+    if (complete) return;
+    record.outcome = "cut";
+    // What was written so far must reach the client: only the rest is missing.
+    if (response.headersSent) await new Promise((resolve) => response.write(": cut\n\n", resolve));
+    response.destroy();
+  } catch (error) {
+    if (!gone.signal.aborted) throw error;
+  }
+}
+
+function scriptedFailure({ fail }: Answer): ApiError {
+  const status = fail?.status ?? 500;
+  return new ApiError(status, `failure ${status}, as the script asks for`, { type: fail?.type, retryAfter: fail?.retryAfter });
+}
+
+function sendWhole(response: ServerResponse, message: ApiMessage, cut: boolean): boolean {
+  if (cut) return false;
+  response.writeHead(200, { "content-type": "application/json", "request-id": "req_scripted" });
+  response.end(JSON.stringify(message));
+  return true;
+}
+
+/** Stream the message; false where it stopped behind `afterChunks` pieces. Throws where the client has gone. */
+async function stream(
+  response: ServerResponse,
+  message: ApiMessage,
+  { chunkChars, chunkDelayMs }: Answer,
+  afterChunks: number,
+  gone: AbortSignal,
+): Promise<boolean> {
+  response.writeHead(200, {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    "request-id": "req_scripted",
+  });
+  let chunks = 0;
+  for (const event of streamEvents(message, chunkChars)) {
+    if (event.type === "content_block_delta") {
+      if (chunks >= afterChunks) return false;
+      if (chunkDelayMs > 0 && chunks > 0) await sleep(chunkDelayMs, undefined, { signal: gone });
+      chunks++;
+    }
+    if (!response.write(formatEvent(event))) await once(response, "drain", { signal: gone });
+  }
+  if (chunks < afterChunks && afterChunks !== Number.POSITIVE_INFINITY) return false;
+  response.end();
+  return true;
+}

@@ -1,0 +1,38 @@
+/** A request that was seen. It never holds a key. */
+export interface RequestRecord {
+  /** When its head arrived, milliseconds since the Unix epoch, with fractions. */
+  readonly at_ms: number;
+  /** Empty where the request was refused before its body was read. */
+  model: string;
+  /** Messages in its transcript. */
+  messages: number;
+  stream: boolean;
+  /** HTTP status of the answer; 0 while there is none. */
+  status: number;
+  /** What answered: `script 0` (the step, from 0), `script over`, `persona`; empty where it was refused. */
+  step: string;
+  /** `open`, `complete`, `cut` (by the script) or `client_gone`. */
+  outcome: "open" | "complete" | "cut" | "client_gone";
+}
+
+/** Records that are kept. */
+const LIMIT = 1000;
+
+/** The newest requests, oldest first. */
+export class RequestLog {
+  readonly #records: RequestRecord[] = [];
+
+  /** Note a request that has just arrived. */
+  add(): RequestRecord {
+    const at_ms = Math.round((performance.timeOrigin + performance.now()) * 100) / 100;
+    const record: RequestRecord = { at_ms, model: "", messages: 0, stream: false, status: 0, step: "", outcome: "open" };
+    this.#records.push(record);
+    if (this.#records.length > LIMIT) this.#records.shift();
+    return record;
+  }
+
+  /** All that are kept. */
+  list(): readonly RequestRecord[] {
+    return this.#records;
+  }
+}

@@ -1,0 +1,105 @@
+import { createHash } from "node:crypto";
+import { type JsonObject, list, object, text, wrong } from "./checks.ts";
+
+/** A piece of a message. Pieces that carry nothing a script could use (images) are `other`. */
+export type Block =
+  | { readonly type: "text"; readonly text: string }
+  | { readonly type: "tool_use"; readonly id: string }
+  | { readonly type: "tool_result"; readonly toolUseId: string; readonly text: string; readonly isError: boolean }
+  | { readonly type: "other" };
+
+/** One message of the transcript that a request carries. */
+export interface Message {
+  readonly role: "user" | "assistant" | "system";
+  readonly blocks: readonly Block[];
+}
+
+/** The conversation so far: all that an answer may depend on. */
+export interface Transcript {
+  readonly messages: readonly Message[];
+  /** Hash over the whole of it, hexadecimal: the same for a request that is repeated. */
+  readonly hash: string;
+}
+
+/** Characters of a tool result that an answer repeats. */
+const QUOTE_CHARS = 4000;
+
+/** Read the `messages` of a request. Throws a 400 where the API would: an unknown role, a tool call without its result. */
+export function readTranscript(value: unknown): Transcript {
+  const items = list("messages", value);
+  if (items.length === 0) throw wrong("messages", "at least one message is required");
+  const messages = items.map((item, index) => readMessage(`messages.${index}`, item));
+  checkToolResults(messages);
+  return { messages, hash: createHash("sha256").update(JSON.stringify(messages)).digest("hex") };
+}
+
+/** Index of the newest message in which a user wrote text (and not only tools answered); -1 where there is none. */
+export function newestPrompt({ messages }: Transcript): number {
+  return messages.findLastIndex((message) => message.role === "user" && message.blocks.some((block) => block.type === "text"));
+}
+
+/** The text that was written in a message, without tool results. */
+export function writtenText(message: Message | undefined): string {
+  return (message?.blocks ?? []).flatMap((block) => (block.type === "text" ? [block.text] : [])).join("\n");
+}
+
+/** Everything readable in a message, tool results included. */
+export function readableText(message: Message): string {
+  return message.blocks.flatMap((block) => (block.type === "text" || block.type === "tool_result" ? [block.text] : [])).join("\n");
+}
+
+/** A tool result as an answer repeats it: its start, where it is long. */
+export function quote(text: string): string {
+  return text.length <= QUOTE_CHARS ? text : `${text.slice(0, QUOTE_CHARS)}\n[${text.length - QUOTE_CHARS} more characters]`;
+}
+
+/** The newest tool result. */
+export function lastToolResult({ messages }: Transcript): { readonly text: string; readonly isError: boolean } | undefined {
+  return messages.flatMap((message) => message.blocks).findLast((block) => block.type === "tool_result");
+}
+
+function readMessage(name: string, value: unknown): Message {
+  const message = object(name, value);
+  const role = message["role"];
+  if (role !== "user" && role !== "assistant" && role !== "system") throw wrong(`${name}.role`, "must be user, assistant or system");
+  const content = message["content"];
+  if (typeof content === "string") return { role, blocks: [{ type: "text", text: content }] };
+  return { role, blocks: list(`${name}.content`, content).map((block, index) => readBlock(`${name}.content.${index}`, block)) };
+}
+
+function readBlock(name: string, value: unknown): Block {
+  const block = object(name, value);
+  switch (text(`${name}.type`, block["type"])) {
+    case "text":
+      return { type: "text", text: text(`${name}.text`, block["text"]) };
+    case "tool_use":
+      return { type: "tool_use", id: text(`${name}.id`, block["id"]) };
+    case "tool_result":
+      return {
+        type: "tool_result",
+        toolUseId: text(`${name}.tool_use_id`, block["tool_use_id"]),
+        text: resultText(block),
+        isError: block["is_error"] === true,
+      };
+    default:
+      return { type: "other" };
+  }
+}
+
+/** A tool result's content is a text, or a list of blocks. */
+function resultText(block: JsonObject): string {
+  const content = block["content"];
+  if (typeof content === "string") return content;
+  if (!Array.isArray(content)) return "";
+  return content.flatMap((part) => (typeof part?.text === "string" ? [part.text] : [])).join("\n");
+}
+
+/** The API refuses a transcript in which a tool call stays unanswered; a stand-in that did not would hide such a defect. */
+function checkToolResults(messages: readonly Message[]): void {
+  for (const [index, message] of messages.entries()) {
+    const calls = message.role === "assistant" ? message.blocks.flatMap((block) => (block.type === "tool_use" ? [block.id] : [])) : [];
+    const answers = messages[index + 1]?.blocks.flatMap((block) => (block.type === "tool_result" ? [block.toolUseId] : [])) ?? [];
+    const missing = calls.filter((id) => !answers.includes(id));
+    if (missing.length > 0) throw wrong(`messages.${index}`, `tool_use without a tool_result in the next message: ${missing.join(", ")}`);
+  }
+}
