@@ -1,0 +1,19 @@
+#!/bin/sh
+# Builds the fork server and the library that its waiting shells load, into build/. Does nothing where both are up to date.
+set -eu
+cd "$(dirname "$0")"
+mkdir -p build
+stamp=$(cat ./*.c ./*.h build.sh | cksum)
+if [ -x build/keeper ] && [ -f build/zygote.so ] && [ "$(cat build/stamp 2>/dev/null)" = "$stamp" ]; then exit 0; fi
+CC=${CC:-cc}
+if ! command -v "$CC" >/dev/null 2>&1; then
+  echo "hands/keeper: a C compiler is needed: install gcc (Debian: apt-get install gcc libc6-dev)" >&2
+  exit 1
+fi
+flags="-std=gnu11 -O2 -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -fstack-protector-strong"
+# To a name of its own, then renamed: another build at the same time, or a keeper that runs, is never cut short.
+"$CC" $flags -o "build/keeper.$$" keeper.c spec.c start.c pool.c tree.c
+"$CC" $flags -fPIC -shared -o "build/zygote.$$" zygote.c spec.c -ldl
+mv "build/keeper.$$" build/keeper
+mv "build/zygote.$$" build/zygote.so
+echo "$stamp" >build/stamp

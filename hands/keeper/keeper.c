@@ -1,0 +1,312 @@
+/* The fork server: a loop over its requests, its children's pipes and their ends. */
+#define _GNU_SOURCE
+#include "keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { READ_SIZE = 64 << 10, DRAIN_IDLE_MS = 100, DRAIN_MAX_MS = 3000, REFILL_MS = 1 };
+enum source { FROM_OUT, FROM_ERR, TO_IN };
+
+struct child {
+  struct child *next;
+  uint32_t id;
+  pid_t pid;
+  uint64_t mark;
+  int fds[3]; /* By enum source; -1 when closed. */
+  int paused, exited, status, close_in, ended;
+  int64_t exited_at, quiet_since;
+  char *input; /* Bytes that its stdin didn't take yet. */
+  size_t input_size;
+};
+
+static struct child *children;
+static int poller;
+static int64_t refill_at = -1;
+
+static int64_t now_ms(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ---- events ---- */
+
+static char out_buffer[FRAME_HEADER * 64 + READ_SIZE * 4];
+static size_t out_size;
+
+static void shut_down(void) {
+  for (struct child *c = children; c != NULL; c = c->next) mark_signal(c->mark, SIGKILL);
+  _exit(0);
+}
+
+static void flush_events(void) {
+  for (size_t at = 0; at < out_size;) {
+    ssize_t n = write(1, out_buffer + at, out_size - at);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) shut_down(); /* The daemon is gone. */
+    at += (size_t)n;
+  }
+  out_size = 0;
+}
+
+/* Reserve room for an event of up to `size` bytes of payload; returns where the payload goes. */
+static char *event_room(size_t size) {
+  if (out_size + FRAME_HEADER + size > sizeof out_buffer) flush_events();
+  return out_buffer + out_size + FRAME_HEADER;
+}
+
+static void event_done(enum event type, uint32_t id, size_t size) {
+  char *frame = out_buffer + out_size;
+  uint32_t length = (uint32_t)size + FRAME_HEADER - 4;
+  memcpy(frame, &length, 4);
+  frame[4] = (char)type;
+  memcpy(frame + 5, &id, 4);
+  out_size += FRAME_HEADER + size;
+}
+
+static void event_u32(enum event type, uint32_t id, uint32_t value) {
+  memcpy(event_room(4), &value, 4);
+  event_done(type, id, 4);
+}
+
+/* ---- children ---- */
+
+static void watch(struct child *c, enum source source, int operation) {
+  /* Allocations are aligned to 16 bytes: the low bits of the pointer are free for the source. */
+  struct epoll_event e = {.events = source == TO_IN ? EPOLLOUT : EPOLLIN, .data.u64 = (uint64_t)(uintptr_t)c | (uint64_t)source};
+  if (c->fds[source] >= 0) epoll_ctl(poller, operation, c->fds[source], &e);
+}
+
+static void close_source(struct child *c, enum source source) {
+  if (c->fds[source] >= 0) close(c->fds[source]);
+  c->fds[source] = -1;
+}
+
+/* Free what has ended; only between two rounds, because a round's events point to children. */
+static void sweep(void) {
+  for (struct child **at = &children; *at != NULL;) {
+    struct child *c = *at;
+    if (!c->ended) {
+      at = &c->next;
+      continue;
+    }
+    *at = c->next;
+    for (int s = 0; s < 3; s++) close_source(c, (enum source)s);
+    free(c->input);
+    free(c);
+  }
+}
+
+static struct child *find_child(uint32_t id) {
+  struct child *c = children;
+  while (c != NULL && (c->id != id || c->ended)) c = c->next;
+  return c;
+}
+
+/* Once a child has exited and its output is drained: tell how it ended. Background processes may hold its pipes for ever. */
+static void end_if_drained(struct child *c, int64_t now) {
+  if (!c->exited || c->paused || c->ended) return;
+  int open = c->fds[FROM_OUT] >= 0 || c->fds[FROM_ERR] >= 0;
+  if (open && now - c->quiet_since < DRAIN_IDLE_MS && now - c->exited_at < DRAIN_MAX_MS) return;
+  char *payload = event_room(5);
+  uint32_t value = (uint32_t)(WIFSIGNALED(c->status) ? WTERMSIG(c->status) : WEXITSTATUS(c->status));
+  payload[0] = WIFSIGNALED(c->status) ? 1 : 0;
+  memcpy(payload + 1, &value, 4);
+  event_done(EV_ENDED, c->id, 5);
+  c->ended = 1;
+}
+
+/* Read once, so that one flood doesn't starve the others. Returns whether there may be more. */
+static int read_output(struct child *c, enum source source, int64_t now) {
+  if (c->fds[source] < 0) return 0;
+  char *room = event_room(READ_SIZE);
+  ssize_t n = read(c->fds[source], room, READ_SIZE);
+  if (n < 0) return 0;
+  if (n == 0) {
+    close_source(c, source);
+    return 0;
+  }
+  c->quiet_since = now;
+  event_done(source == FROM_OUT ? EV_STDOUT : EV_STDERR, c->id, (size_t)n);
+  return 1;
+}
+
+static void flush_input(struct child *c) {
+  while (c->input_size > 0 && c->fds[TO_IN] >= 0) {
+    ssize_t n = write(c->fds[TO_IN], c->input, c->input_size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return;
+    if (n < 0) c->close_in = 1, c->input_size = 0; /* It reads no more. */
+    else memmove(c->input, c->input + n, c->input_size -= (size_t)n);
+  }
+  epoll_ctl(poller, EPOLL_CTL_DEL, c->fds[TO_IN], NULL);
+  if (c->close_in) close_source(c, TO_IN);
+}
+
+static void reap(int64_t now) {
+  int status;
+  for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+    if (pool_forget(pid)) continue;
+    struct child *c = children;
+    while (c != NULL && (c->pid != pid || c->exited)) c = c->next;
+    if (c == NULL) continue; /* An orphan of one: it was handed to the keeper as its subreaper. */
+    c->exited = 1, c->status = status, c->exited_at = c->quiet_since = now;
+    if (c->paused) continue;
+    while (read_output(c, FROM_OUT, now)) continue;
+    while (read_output(c, FROM_ERR, now)) continue;
+    end_if_drained(c, now);
+  }
+}
+
+/* ---- requests ---- */
+
+static void start(uint32_t id, char *payload, size_t length) {
+  struct spec spec;
+  struct started started;
+  uint64_t mark = mark_next();
+  int error = EINVAL;
+  if (find_child(id) == NULL && spec_parse(payload, length, &spec) == 0) {
+    int warm = spec.is_shell && !spec.wants_stdin && pool_take(payload, length, mark, &started) == 0;
+    error = warm ? 0 : start_fresh(&spec, mark, &started);
+    free(spec.argv), free(spec.envp);
+  }
+  struct child *c = error == 0 ? calloc(1, sizeof *c) : NULL;
+  if (c == NULL) {
+    const char *why = strerror(error == 0 ? ENOMEM : error);
+    memcpy(event_room(strlen(why)), why, strlen(why));
+    event_done(EV_FAILED, id, strlen(why));
+    return;
+  }
+  *c = (struct child){.next = children, .id = id, .pid = started.pid, .mark = mark, .fds = {started.out, started.err, started.in}};
+  children = c;
+  watch(c, FROM_OUT, EPOLL_CTL_ADD), watch(c, FROM_ERR, EPOLL_CTL_ADD);
+  event_u32(EV_STARTED, id, (uint32_t)c->pid);
+  refill_at = now_ms() + REFILL_MS;
+}
+
+static void add_input(struct child *c, const char *data, size_t length) {
+  char *grown = c->fds[TO_IN] < 0 || c->close_in ? NULL : realloc(c->input, c->input_size + length);
+  if (grown == NULL) return;
+  if (c->input_size == 0) watch(c, TO_IN, EPOLL_CTL_ADD);
+  memcpy(grown + c->input_size, data, length);
+  c->input = grown, c->input_size += length;
+}
+
+static void set_paused(struct child *c, int paused) {
+  if (c->paused == paused) return;
+  c->paused = paused, c->quiet_since = now_ms();
+  watch(c, FROM_OUT, paused ? EPOLL_CTL_DEL : EPOLL_CTL_ADD);
+  watch(c, FROM_ERR, paused ? EPOLL_CTL_DEL : EPOLL_CTL_ADD);
+}
+
+static void handle(enum request type, uint32_t id, char *payload, size_t length) {
+  uint32_t number = 0;
+  if (type == REQ_START) return start(id, payload, length);
+  struct child *c = find_child(id);
+  if (c == NULL) return;
+  switch (type) {
+    case REQ_STDIN: return add_input(c, payload, length);
+    case REQ_CLOSE_STDIN:
+      c->close_in = 1;
+      if (c->input_size == 0) close_source(c, TO_IN);
+      return;
+    case REQ_SIGNAL:
+      if (length == 4) memcpy(&number, payload, 4);
+      if (number > 0) mark_signal(c->mark, (int)number);
+      return;
+    case REQ_PAUSE: return set_paused(c, 1);
+    case REQ_RESUME: return set_paused(c, 0);
+    default: return;
+  }
+}
+
+static void read_requests(void) {
+  static char *buffer;
+  static size_t size, capacity;
+  if (capacity - size < READ_SIZE && (buffer = realloc(buffer, capacity = capacity * 2 + READ_SIZE)) == NULL) shut_down();
+  ssize_t n = read(0, buffer + size, capacity - size);
+  if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
+  if (n <= 0) shut_down(); /* The daemon is gone. */
+  size += (size_t)n;
+  size_t at = 0;
+  for (uint32_t length, id; size - at >= FRAME_HEADER; at += 4 + length) {
+    memcpy(&length, buffer + at, 4);
+    if (length < FRAME_HEADER - 4 || length > MAX_REQUEST) shut_down();
+    if (size - at < 4 + (size_t)length) break;
+    memcpy(&id, buffer + at + 5, 4);
+    handle((enum request)buffer[at + 4], id, buffer + at + FRAME_HEADER, length + 4 - FRAME_HEADER);
+  }
+  memmove(buffer, buffer + at, size -= at);
+}
+
+/* ---- loop ---- */
+
+static int next_timeout(int64_t now) {
+  int64_t at = pool_wants_fill() ? refill_at : -1;
+  for (struct child *c = children; c != NULL; c = c->next) {
+    if (!c->exited || c->paused) continue;
+    int64_t end = c->quiet_since + DRAIN_IDLE_MS;
+    if (end > c->exited_at + DRAIN_MAX_MS) end = c->exited_at + DRAIN_MAX_MS;
+    if (at < 0 || end < at) at = end;
+  }
+  return at < 0 ? -1 : at <= now ? 0 : (int)(at - now);
+}
+
+static void add_fixed(int fd) {
+  /* Fixed sources are told from children by their small number. */
+  struct epoll_event e = {.events = EPOLLIN, .data.u64 = (uint64_t)fd};
+  epoll_ctl(poller, EPOLL_CTL_ADD, fd, &e);
+}
+
+static void handle_ready(struct child *c, enum source source, int64_t now) {
+  if (c->ended) return;
+  if (source == TO_IN) return flush_input(c);
+  read_output(c, source, now);
+  end_if_drained(c, now);
+}
+
+int main(int argc, char **argv) {
+  sigset_t chld;
+  close_range(3, ~0u, 0); /* Whatever the daemon's own parents left open. */
+  sigemptyset(&chld), sigaddset(&chld, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &chld, NULL); /* Children unblock it before they exec. */
+  signal(SIGPIPE, SIG_IGN);
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  poller = epoll_create1(EPOLL_CLOEXEC);
+  int ends = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
+  add_fixed(0), add_fixed(ends);
+  pool_init(argc > 1 ? argv[1] : NULL);
+  pool_fill();
+  for (;;) {
+    struct epoll_event ready[32];
+    int count = epoll_wait(poller, ready, 32, next_timeout(now_ms()));
+    int64_t now = now_ms();
+    int ended = 0;
+    for (int i = 0; i < count; i++) {
+      uint64_t data = ready[i].data.u64;
+      if (data == 0) read_requests();
+      else if (data == (uint64_t)ends) ended = 1;
+      else handle_ready((struct child *)(uintptr_t)(data & ~(uint64_t)3), (enum source)(data & 3), now);
+    }
+    if (ended) {
+      struct signalfd_siginfo info[16];
+      while (read(ends, info, sizeof info) > 0) continue;
+      reap(now);
+    }
+    for (struct child *c = children; c != NULL; c = c->next) end_if_drained(c, now);
+    flush_events();
+    sweep();
+    if (refill_at >= 0 && now >= refill_at && pool_wants_fill()) pool_fill();
+  }
+}
