@@ -51,8 +51,9 @@ export async function serve(options: ServeOptions): Promise<Server> {
     acceptCompression: [],
     ...(options.fallback === undefined ? {} : { fallback: options.fallback }),
   });
-  const http1Server = http.createServer(handler);
-  const http2Server = http2.createServer({ settings: { initialWindowSize: WINDOW_BYTES } }, handler);
+  const answer = refusingMalformed(handler, log);
+  const http1Server = http.createServer(answer);
+  const http2Server = http2.createServer({ settings: { initialWindowSize: WINDOW_BYTES } }, answer);
   const sessions = new Set<http2.ServerHttp2Session>();
   http2Server.on("session", (session) => {
     sessions.add(session);
@@ -86,6 +87,22 @@ export async function serve(options: ServeOptions): Promise<Server> {
     address: boundAddress(listener, address),
     connections: () => sockets.size,
     close: (graceMs = 1000) => (closing ??= close(graceMs)),
+  };
+}
+
+/**
+ * Answer 400 where the handler throws: connect-node builds a URL from the Host header before anything else, and an exception in a
+ * request listener would end the process.
+ */
+function refusingMalformed(handler: PlainHandler, log: Logger): PlainHandler {
+  return (request, response) => {
+    try {
+      handler(request, response);
+    } catch (error) {
+      log.info({ err: error }, "malformed request refused");
+      response.writeHead(400);
+      response.end();
+    }
   };
 }
 
