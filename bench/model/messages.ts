@@ -73,6 +73,8 @@ async function stream(
   });
   let chunks = 0;
   for (const event of streamEvents(message, chunkChars)) {
+    // An answer with fewer pieces is cut as well: it never gets its end.
+    if (event.type === "message_delta" && afterChunks !== Number.POSITIVE_INFINITY) return false;
     if (event.type === "content_block_delta") {
       if (chunks >= afterChunks) return false;
       if (chunkDelayMs > 0 && chunks > 0) await sleep(chunkDelayMs, undefined, { signal: gone });
@@ -80,7 +82,6 @@ async function stream(
     }
     if (!response.write(formatEvent(event))) await once(response, "drain", { signal: gone });
   }
-  if (chunks < afterChunks && afterChunks !== Number.POSITIVE_INFINITY) return false;
   response.end();
   return true;
 }
