@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { chmod, unlink } from "node:fs/promises";
 import * as http from "node:http";
 import * as http2 from "node:http2";
@@ -80,6 +81,8 @@ export async function serve(options: ServeOptions): Promise<Server> {
       for (const socket of sockets) socket.destroy();
     }, graceMs);
     await closed;
+    // The listener counts a socket as gone before the socket itself has told so.
+    await Promise.all([...sockets].map((socket) => once(socket, "close")));
     clearTimeout(cut);
     if (address.kind === "unix") await unlink(address.path).catch(() => undefined);
   };
