@@ -1,0 +1,73 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { Code } from "@connectrpc/connect";
+import { fullJitter } from "@serverless-harness/kit/backoff";
+import { fromConnectError, HarnessError } from "@serverless-harness/kit/errors";
+
+/** Makes a call, and makes it again while hands can't be reached. Only for calls that may safely arrive twice. */
+export type Retry = <T>(call: () => Promise<T>) => Promise<T>;
+
+/** How patient a {@link Retry} is. */
+export interface RetryOptions {
+  /** Give up after this many milliseconds without an answer from hands. */
+  readonly patienceMs: number;
+  /** No call is made any more once this is aborted. */
+  readonly signal?: AbortSignal;
+}
+
+/** Waits between two attempts grow from the first to the second, in milliseconds. */
+const FIRST_WAIT_MS = 20;
+const LONGEST_WAIT_MS = 1000;
+
+/**
+ * What a broken or refused connection looks like. `aborted` and `internal` are how HTTP/2 names a stream that was reset under a
+ * call; hands' own internal errors carry a message that it wrote, so they are told apart by {@link isConnectionError}.
+ */
+const UNREACHABLE: ReadonlySet<Code> = new Set([Code.Unavailable, Code.Aborted, Code.Canceled, Code.Unknown]);
+
+/** Retry idempotent calls with back-off for `patienceMs`, then throw UNAVAILABLE `sandbox_unavailable`. Throws HarnessErrors only. */
+export function createRetry(options: RetryOptions): Retry {
+  return async (call) => {
+    const deadline = performance.now() + options.patienceMs;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await call();
+      } catch (thrown) {
+        const error = fromConnectError(thrown);
+        if (options.signal?.aborted === true) throw clientClosed();
+        if (!isConnectionError(error)) throw error;
+        const wait = backoffMs(attempt);
+        if (performance.now() + wait >= deadline) throw sandboxUnavailable(options.patienceMs, error);
+        await sleep(wait, undefined, options.signal === undefined ? {} : { signal: options.signal }).catch(() => undefined);
+      }
+    }
+  };
+}
+
+/** The error means that hands was not reached, or that the connection broke under the call: the call may be made again. */
+export function isConnectionError(error: HarnessError): boolean {
+  if (error.reason === "draining") return true;
+  // An answer of hands names its reason; a transport's own failure only has a code.
+  const answered = error.reason !== Code[error.code]?.toLowerCase() && error.code !== Code.Unavailable;
+  if (answered) return false;
+  return UNREACHABLE.has(error.code) || (error.code === Code.Internal && /reset|stream|session|socket|http\/?2/i.test(error.message));
+}
+
+/** Milliseconds to wait before attempt `attempt + 1`. */
+export function backoffMs(attempt: number): number {
+  return FIRST_WAIT_MS + fullJitter(attempt, FIRST_WAIT_MS, LONGEST_WAIT_MS);
+}
+
+/** Hands stayed unreachable for as long as the client was told to wait. */
+export function sandboxUnavailable(patienceMs: number, cause: unknown): HarnessError {
+  return new HarnessError(
+    Code.Unavailable,
+    "sandbox_unavailable",
+    `the sandbox could not be reached for ${patienceMs} ms: check that hands runs and that its address is right`,
+    { cause },
+  );
+}
+
+/** This client was closed by its owner. */
+export function clientClosed(): HarnessError {
+  return new HarnessError(Code.Canceled, "detached", "this client was closed: the exec, if any, goes on in the sandbox");
+}
