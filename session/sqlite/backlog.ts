@@ -1,0 +1,27 @@
+import { LeafState } from "@serverless-harness/proto/leaf";
+import type { Backlog } from "../leaf-store.ts";
+import type { Connection } from "./connection.ts";
+
+const READY = "SELECT count(*) AS count FROM (SELECT 1 FROM harness_leaves WHERE due_ms <= ? LIMIT ?)";
+const RUNNING = `SELECT count(*) AS count FROM harness_leaves WHERE state = ${LeafState.RUNNING} AND due_ms > ?`;
+const NEXT_DUE = "SELECT min(due_ms) AS due FROM harness_leaves WHERE due_ms > ?";
+
+/** Leaves that can be claimed at `nowMs`, counted up to `limit` (-1: all). */
+export function countReady(connection: Connection, nowMs: number, limit: number): number {
+  return connection.one<{ count: number }>(READY, nowMs, limit)?.count ?? 0;
+}
+
+/** When the next leaf becomes ready by time alone, or `undefined`. */
+export function nextDueMs(connection: Connection, nowMs: number): number | undefined {
+  return connection.one<{ due: number | null }>(NEXT_DUE, nowMs)?.due ?? undefined;
+}
+
+/** What waits and what runs at `nowMs`. */
+export function readBacklog(connection: Connection, nowMs: number): Backlog {
+  const next = nextDueMs(connection, nowMs);
+  return {
+    ready: countReady(connection, nowMs, -1),
+    running: connection.one<{ count: number }>(RUNNING, nowMs)?.count ?? 0,
+    ...(next === undefined ? {} : { nextDueMs: next }),
+  };
+}

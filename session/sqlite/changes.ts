@@ -1,0 +1,118 @@
+import type { FSWatcher } from "node:fs";
+import { LeafState } from "@serverless-harness/proto/leaf";
+import type { Connection } from "./connection.ts";
+import type { SignalFile } from "./signal-file.ts";
+import { Subscription } from "./subscription.ts";
+
+/** Every subscriber looks for itself this often, whatever the watch says: a writer may be killed between its commit and its signal. */
+const FALLBACK_MS = 1000;
+/** The same where the system grants no watch (its inotify limit is reached). */
+const NO_WATCH_MS = 25;
+
+const NEWEST = "SELECT coalesce(max(id), 0) AS id FROM harness_events";
+const SINCE = "SELECT id, n, state FROM harness_events WHERE id > ? ORDER BY id";
+
+/** What a subscriber waits for: events of one leaf, by its number, or leaves that may have become ready. */
+export type Topic = number | "work";
+
+/**
+ * Tells subscribers of this process about commits of all processes. One watch and one reading position serve all of them, and both exist
+ * only while somebody listens. It only wakes: what there is to see, each subscriber reads from its own position.
+ */
+export class Changes {
+  readonly #connection: Connection;
+  readonly #signal: SignalFile;
+  readonly #subscriptions = new Map<Topic, Set<Subscription>>();
+  #watcher: FSWatcher | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #lastId = 0;
+
+  constructor(connection: Connection, signal: SignalFile) {
+    this.#connection = connection;
+    this.#signal = signal;
+  }
+
+  /** Hear of `topic` from now on, until the subscription is closed. */
+  subscribe(topic: Topic): Subscription {
+    if (this.#subscriptions.size === 0) this.#start();
+    const subscription: Subscription = new Subscription(() => this.#unsubscribe(topic, subscription));
+    const others = this.#subscriptions.get(topic);
+    if (others === undefined) this.#subscriptions.set(topic, new Set([subscription]));
+    else others.add(subscription);
+    return subscription;
+  }
+
+  /** This process committed something. */
+  committed(): void {
+    this.#signal.send();
+    if (this.#subscriptions.size > 0) this.#read();
+  }
+
+  /** Wake every subscriber and stop watching. */
+  close(): void {
+    this.#stop();
+    this.#wakeAll();
+  }
+
+  /** Whether a watch or a timer is held at present. */
+  get active(): boolean {
+    return this.#timer !== undefined;
+  }
+
+  #unsubscribe(topic: Topic, subscription: Subscription): void {
+    const others = this.#subscriptions.get(topic);
+    others?.delete(subscription);
+    if (others?.size === 0) this.#subscriptions.delete(topic);
+    if (this.#subscriptions.size === 0) this.#stop();
+  }
+
+  #start(): void {
+    this.#lastId = this.#connection.one<{ id: number }>(NEWEST)?.id ?? 0;
+    this.#watcher = this.#signal.watch(
+      () => this.#read(),
+      () => this.#watchLost(),
+    );
+    this.#setTimer();
+  }
+
+  #stop(): void {
+    this.#watcher?.close();
+    this.#watcher = undefined;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #setTimer(): void {
+    clearInterval(this.#timer);
+    this.#timer = setInterval(() => this.#wakeAll(), this.#watcher === undefined ? NO_WATCH_MS : FALLBACK_MS);
+  }
+
+  #watchLost(): void {
+    this.#watcher?.close();
+    this.#watcher = undefined;
+    if (this.active) this.#setTimer();
+  }
+
+  #read(): void {
+    if (!this.active) return;
+    try {
+      for (const row of this.#connection.all<{ id: number; n: number; state: LeafState }>(SINCE, this.#lastId)) {
+        this.#lastId = row.id;
+        this.#wake(row.n);
+        // A claim makes nothing ready; every other change of state may.
+        if (row.state !== LeafState.UNSPECIFIED && row.state !== LeafState.RUNNING) this.#wake("work");
+      }
+    } catch {
+      // Whoever reads the database next meets the error where it can be told.
+      this.#wakeAll();
+    }
+  }
+
+  #wake(topic: Topic): void {
+    for (const subscription of this.#subscriptions.get(topic) ?? []) subscription.wake();
+  }
+
+  #wakeAll(): void {
+    for (const topic of this.#subscriptions.keys()) this.#wake(topic);
+  }
+}

@@ -1,0 +1,55 @@
+import { DatabaseSync } from "node:sqlite";
+import { pathToFileURL } from "node:url";
+import { ConfigError } from "@serverless-harness/kit/env";
+import { applySchema } from "./schema.ts";
+import { isBusy, translateOpenError } from "./sqlite-error.ts";
+
+/** How long a connection waits for another one's write lock, in milliseconds. A write holds it for about one fsync. */
+const BUSY_TIMEOUT_MS = 5000;
+
+/** How {@link openDatabase} opens. */
+export interface OpenDatabaseOptions {
+  /** Make the file where it is absent. Default true. */
+  readonly create?: boolean;
+}
+
+/**
+ * Open a store's database file: write-ahead log, every commit synced to disk, tables in place and of this version's layout. Several
+ * processes may do so at once. Throws a {@link ConfigError} that says what to do where the file can't be used.
+ */
+export function openDatabase(path: string, options: OpenDatabaseOptions = {}): DatabaseSync {
+  let db: DatabaseSync | undefined;
+  try {
+    db = new DatabaseSync(location(path, options.create ?? true), { timeout: BUSY_TIMEOUT_MS });
+    enterWal(db, path);
+    // A commit that returned survives a power cut. The log is cut back to this size after a checkpoint.
+    db.exec("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216;");
+    applySchema(db, path);
+    return db;
+  } catch (error) {
+    db?.close();
+    throw translateOpenError(path, error);
+  }
+}
+
+function location(path: string, create: boolean): string | URL {
+  if (create) return path;
+  const url = pathToFileURL(path);
+  url.searchParams.set("mode", "rw");
+  return url;
+}
+
+/** The switch needs the file for itself for a moment, and SQLite gives up on it at once instead of waiting. */
+function enterWal(db: DatabaseSync, path: string): void {
+  const giveUpAt = performance.now() + BUSY_TIMEOUT_MS;
+  for (;;) {
+    try {
+      const mode = db.prepare("PRAGMA journal_mode = WAL").get()?.["journal_mode"];
+      if (mode === "wal") return;
+      throw new ConfigError(`the leaf store ${path} is on a file system without shared memory: put it on a local disk`);
+    } catch (error) {
+      if (!isBusy(error) || performance.now() > giveUpAt) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 5);
+    }
+  }
+}

@@ -1,0 +1,49 @@
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { type LeafEvent, LeafEventSchema, LeafState, StateChangedSchema, UsageSchema } from "@serverless-harness/proto/leaf";
+import type { NewEvent } from "../leaf-store.ts";
+import type { Bytes, Connection } from "./connection.ts";
+
+const LAST_SEQ = "SELECT leaf_id, last_seq FROM harness_leaves WHERE n = ?";
+const INSERT = `INSERT INTO harness_events (n, seq, state, key, event) VALUES (?, ?, ?, ?, ?)
+  ON CONFLICT (n, key) WHERE key IS NOT NULL DO NOTHING`;
+const SET_LAST_SEQ = "UPDATE harness_leaves SET last_seq = ? WHERE n = ?";
+const SET_USAGE = "UPDATE harness_leaves SET usage = ? WHERE n = ?";
+const READ = `SELECT e.event FROM harness_events e JOIN harness_leaves l ON l.n = e.n
+  WHERE l.leaf_id = ? AND e.seq > ? ORDER BY e.seq LIMIT ?`;
+
+/**
+ * Append events to a leaf's log inside the caller's transaction, and a change of state behind them where one is given. An event whose key
+ * the log has already is dropped; a usage event that is not becomes the record's usage.
+ */
+export function appendEvents(
+  connection: Connection,
+  n: number,
+  nowMs: number,
+  events: readonly NewEvent[],
+  change?: MessageInitShape<typeof StateChangedSchema>,
+): void {
+  const leaf = connection.one<{ leaf_id: string; last_seq: number }>(LAST_SEQ, n);
+  if (leaf === undefined) throw new Error(`the store has no leaf number ${n}, but refers to it`);
+  let seq = leaf.last_seq;
+  const insert = (event: LeafEvent["event"], state: LeafState, key: string | undefined): boolean => {
+    const entry = create(LeafEventSchema, { leafId: leaf.leaf_id, seq: BigInt(seq + 1), timeMs: BigInt(nowMs), event });
+    const added = connection.run(INSERT, n, seq + 1, state, key ?? null, toBinary(LeafEventSchema, entry)) === 1;
+    if (added) seq++;
+    return added;
+  };
+  for (const { event, key } of events) {
+    if (event.case === "stateChanged") throw new TypeError("a leaf's state changes by the methods that change it, not by an event");
+    const added = insert(event, LeafState.UNSPECIFIED, key);
+    if (added && event.case === "usage") connection.run(SET_USAGE, toBinary(UsageSchema, event.value), n);
+  }
+  if (change !== undefined) {
+    const value = create(StateChangedSchema, change);
+    insert({ case: "stateChanged", value }, value.state, undefined);
+  }
+  if (seq !== leaf.last_seq) connection.run(SET_LAST_SEQ, seq, n);
+}
+
+/** Events behind `afterSeq`, in order, at most `limit`. */
+export function readEvents(connection: Connection, leafId: string, afterSeq: bigint, limit: number): LeafEvent[] {
+  return connection.all<{ event: Bytes }>(READ, leafId, afterSeq, limit).map((row) => fromBinary(LeafEventSchema, row.event));
+}

@@ -1,0 +1,51 @@
+import { Code } from "@connectrpc/connect";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import type { LeafEvent, LeafState } from "@serverless-harness/proto/leaf";
+import { isTerminal } from "../leaf-state.ts";
+import type { Changes } from "./changes.ts";
+import type { Connection } from "./connection.ts";
+import { readEvents } from "./events.ts";
+
+/** Events read at once: what a follower that reads slowly costs in memory. */
+const BATCH = 100;
+
+const FIND = "SELECT n, state FROM harness_leaves WHERE leaf_id = ?";
+
+/**
+ * Events of a leaf behind `afterSeq`, then live. Ends behind the terminal one, when `signal` aborts, and when `isClosed` says that the
+ * store is. Throws NOT_FOUND `leaf_not_found` for an unknown leaf.
+ */
+export async function* followLeaf(
+  connection: Connection,
+  changes: Changes,
+  leafId: string,
+  afterSeq: bigint,
+  signal: AbortSignal,
+  isClosed: () => boolean,
+): AsyncGenerator<LeafEvent> {
+  const find = (): { n: number; state: LeafState } => {
+    const leaf = connection.one<{ n: number; state: LeafState }>(FIND, leafId);
+    if (leaf === undefined) throw new HarnessError(Code.NotFound, "leaf_not_found", "there is no leaf of this id: check it");
+    return leaf;
+  };
+  const over = (): boolean => signal.aborted || isClosed();
+  if (over()) return;
+  const subscription = changes.subscribe(find().n);
+  try {
+    let seq = afterSeq;
+    while (!over()) {
+      // The state before the events: a leaf that was over then can have no event that is not read below.
+      const ended = isTerminal(find().state);
+      const events = readEvents(connection, leafId, seq, BATCH);
+      for (const event of events) {
+        yield event;
+        if (over()) return;
+        seq = event.seq;
+      }
+      if (ended && events.length < BATCH) return;
+      if (events.length < BATCH) await subscription.wait(signal);
+    }
+  } finally {
+    subscription.close();
+  }
+}

@@ -1,0 +1,33 @@
+import { LeafState } from "@serverless-harness/proto/leaf";
+import type { Claim } from "../leaf-store.ts";
+import type { Connection } from "./connection.ts";
+import { assertFence, staleEpoch } from "./fence.ts";
+
+const OWNED = "SELECT n, state, epoch, tenant, session_id, cancel_requested FROM harness_leaves WHERE leaf_id = ?";
+const PROLONG = "UPDATE harness_leaves SET due_ms = ? WHERE n = ?";
+
+type Owned = { n: number; state: LeafState; epoch: number; tenant: string; session_id: string; cancel_requested: number };
+
+/**
+ * The claimed leaf's row, inside the caller's transaction. Throws `stale_epoch` unless the claim still holds it. A lease that ran out
+ * takes nothing away by itself: until another worker claims the session, its owner may go on.
+ */
+export function requireOwner(connection: Connection, { leaf, fence }: Claim): Owned {
+  assertFence(connection.db, fence);
+  const row = connection.one<Owned>(OWNED, leaf.leafId);
+  const held =
+    row !== undefined &&
+    row.state === LeafState.RUNNING &&
+    BigInt(row.epoch) === fence.epoch &&
+    row.tenant === fence.tenant &&
+    row.session_id === fence.sessionId;
+  if (!held) throw staleEpoch(fence);
+  return row;
+}
+
+/** Prolong the lease to `leaseMs` from now, inside the caller's transaction. */
+export function prolongLease(connection: Connection, nowMs: number, claim: Claim, leaseMs: number): { cancelRequested: boolean } {
+  const row = requireOwner(connection, claim);
+  connection.run(PROLONG, nowMs + leaseMs, row.n);
+  return { cancelRequested: row.cancel_requested !== 0 };
+}

@@ -1,0 +1,143 @@
+import { Code } from "@connectrpc/connect";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import type { Failure, Leaf, LeafEvent, Worker } from "@serverless-harness/proto/leaf";
+import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
+import { readBacklog } from "./backlog.ts";
+import { Changes } from "./changes.ts";
+import { claimLeaf, hasReadyLeaf } from "./claim.ts";
+import { Connection } from "./connection.ts";
+import { openDatabase } from "./database.ts";
+import { appendEvents, readEvents } from "./events.ts";
+import { followLeaf } from "./follow.ts";
+import { listLeaves } from "./list.ts";
+import { finishLeaf, releaseLeaf, releaseLeavesOf, retryLeaf } from "./outcome.ts";
+import { prolongLease, requireOwner } from "./ownership.ts";
+import { readLeaf } from "./records.ts";
+import { SignalFile } from "./signal-file.ts";
+import { sessionExists, submitLeaf } from "./submit.ts";
+import { waitForReadyLeaf } from "./wait-for-work.ts";
+
+/** How {@link SqliteLeafStore.open} opens. */
+export interface SqliteLeafStoreOptions {
+  /** The store's clock, milliseconds since the Unix epoch. Default `Date.now`: every process of one machine reads the same. */
+  readonly now?: () => number;
+}
+
+/** The leaf store in one SQLite file, for any number of processes of one machine. */
+export class SqliteLeafStore implements LeafStore {
+  readonly #connection: Connection;
+  readonly #signal: SignalFile;
+  readonly #changes: Changes;
+  readonly #now: () => number;
+  #closed = false;
+
+  /** Open the database at an absolute path, making it where it is absent. Throws a ConfigError where it can't be used. */
+  static open(path: string, options: SqliteLeafStoreOptions = {}): SqliteLeafStore {
+    const connection = new Connection(openDatabase(path));
+    try {
+      return new SqliteLeafStore(connection, new SignalFile(path), options.now ?? Date.now);
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+  }
+
+  private constructor(connection: Connection, signal: SignalFile, now: () => number) {
+    this.#connection = connection;
+    this.#signal = signal;
+    this.#changes = new Changes(connection, signal);
+    this.#now = now;
+  }
+
+  async submit(leaf: NewLeaf): Promise<{ leaf: Leaf; created: boolean }> {
+    return this.#change((nowMs) => submitLeaf(this.#connection, nowMs, leaf));
+  }
+
+  async get(leafId: string): Promise<Leaf | undefined> {
+    return readLeaf(this.#opened(), leafId);
+  }
+
+  async list(query: LeafQuery): Promise<{ leaves: Leaf[]; nextPageToken?: string }> {
+    return listLeaves(this.#opened(), query);
+  }
+
+  async sessionExists(tenant: string, sessionId: string): Promise<boolean> {
+    return sessionExists(this.#opened(), tenant, sessionId);
+  }
+
+  async claim(worker: Worker, leaseMs: number): Promise<Claim | undefined> {
+    // An idle worker that looks for work takes no write lock away from those that do some.
+    if (!hasReadyLeaf(this.#opened(), this.#now())) return undefined;
+    return this.#change((nowMs) => claimLeaf(this.#connection, nowMs, worker, leaseMs));
+  }
+
+  async heartbeat(claim: Claim, leaseMs: number): Promise<{ cancelRequested: boolean }> {
+    // It makes nothing ready and appends nothing, so nobody is told.
+    return this.#opened().transaction(() => prolongLease(this.#connection, this.#now(), claim, leaseMs));
+  }
+
+  async append(claim: Claim, events: readonly NewEvent[]): Promise<void> {
+    this.#change((nowMs) => appendEvents(this.#connection, requireOwner(this.#connection, claim).n, nowMs, events));
+  }
+
+  async finish(claim: Claim, outcome: Outcome, events: readonly NewEvent[]): Promise<void> {
+    this.#change((nowMs) => finishLeaf(this.#connection, nowMs, claim, outcome, events));
+  }
+
+  async retry(claim: Claim, failure: Failure, notBeforeMs: number, events: readonly NewEvent[]): Promise<void> {
+    this.#change((nowMs) => retryLeaf(this.#connection, nowMs, claim, failure, notBeforeMs, events));
+  }
+
+  async release(claim: Claim, note: string): Promise<void> {
+    this.#change((nowMs) => releaseLeaf(this.#connection, nowMs, claim, note));
+  }
+
+  async releaseWorker(workerName: string, note: string): Promise<number> {
+    return this.#change((nowMs) => releaseLeavesOf(this.#connection, nowMs, workerName, note));
+  }
+
+  async events(leafId: string, afterSeq: bigint, limit: number): Promise<LeafEvent[]> {
+    return readEvents(this.#opened(), leafId, afterSeq, limit);
+  }
+
+  follow(leafId: string, afterSeq: bigint, signal: AbortSignal): AsyncIterable<LeafEvent> {
+    return followLeaf(this.#connection, this.#changes, leafId, afterSeq, signal, () => this.#closed);
+  }
+
+  async backlog(): Promise<Backlog> {
+    return readBacklog(this.#opened(), this.#now());
+  }
+
+  async waitForWork(timeoutMs: number, signal: AbortSignal): Promise<void> {
+    try {
+      await waitForReadyLeaf(this.#connection, this.#changes, this.#now, timeoutMs, signal, () => this.#closed);
+    } catch {
+      // The caller claims next, and meets the database's error there.
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#changes.close();
+    this.#signal.close();
+    this.#connection.close();
+  }
+
+  /** A watch on the database is held: somebody of this process follows a leaf or waits for work. */
+  get watching(): boolean {
+    return this.#changes.active;
+  }
+
+  #opened(): Connection {
+    if (this.#closed) throw new HarnessError(Code.Unavailable, "store_closed", "the leaf store was closed in this process");
+    return this.#connection;
+  }
+
+  #change<T>(work: (nowMs: number) => T): T {
+    // The time is read under the write lock, so that times in the log never run backwards by a wait for it.
+    const result = this.#opened().transaction(() => work(this.#now()));
+    this.#changes.committed();
+    return result;
+  }
+}

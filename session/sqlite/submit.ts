@@ -1,0 +1,59 @@
+import { clone, toBinary } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import { newId } from "@serverless-harness/kit/ids";
+import { type Leaf, type LeafSpec, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
+import type { NewLeaf } from "../leaf-store.ts";
+import type { Connection } from "./connection.ts";
+import { appendEvents } from "./events.ts";
+import { findByKey, rememberKey } from "./idempotency.ts";
+import { readLeafByNumber } from "./records.ts";
+
+const SESSION = "SELECT 1 FROM harness_sessions WHERE tenant = ? AND session_id = ?";
+const INSERT_SESSION = "INSERT INTO harness_sessions (tenant, session_id, epoch, created_ms) VALUES (?, ?, 0, ?) ON CONFLICT DO NOTHING";
+const HAS_OPEN_LEAF = "SELECT 1 FROM harness_leaves WHERE tenant = ? AND session_id = ? AND state < 6 LIMIT 1";
+const INSERT_LEAF = `INSERT INTO harness_leaves (leaf_id, tenant, session_id, state, due_ms, created_ms, updated_ms)
+  VALUES (?, ?, ?, ${LeafState.QUEUED}, ?, ?, ?) RETURNING n`;
+const INSERT_SPEC = "INSERT INTO harness_specs (n, spec) VALUES (?, ?)";
+const INSERT_LABEL = "INSERT INTO harness_labels (key, value, n) VALUES (?, ?, ?)";
+
+/** A leaf was ever submitted on this session. */
+export function sessionExists(connection: Connection, tenant: string, sessionId: string): boolean {
+  return connection.one(SESSION, tenant, sessionId) !== undefined;
+}
+
+/** Write a leaf, its first event and its place in the queue, inside the caller's transaction. */
+export function submitLeaf(connection: Connection, nowMs: number, { spec, idempotencyKey }: NewLeaf): { leaf: Leaf; created: boolean } {
+  if (idempotencyKey !== "") {
+    const known = findByKey(connection, spec.tenant, idempotencyKey, spec);
+    if (known !== undefined) return { leaf: readLeafByNumber(connection, known), created: false };
+  }
+  const filled = withSession(connection, nowMs, spec);
+  const n = insertLeaf(connection, nowMs, filled);
+  if (idempotencyKey !== "") rememberKey(connection, spec.tenant, idempotencyKey, spec, n);
+  appendEvents(connection, n, nowMs, [], { state: LeafState.QUEUED });
+  return { leaf: readLeafByNumber(connection, n), created: true };
+}
+
+/** The spec with its session named, which is there from now on. */
+function withSession(connection: Connection, nowMs: number, spec: LeafSpec): LeafSpec {
+  if (spec.sessionMustExist && !sessionExists(connection, spec.tenant, spec.sessionId)) {
+    const text = "no leaf ever ran on this session: check its id, or leave session_must_exist unset to make it";
+    throw new HarnessError(Code.NotFound, "session_not_found", text);
+  }
+  const filled = clone(LeafSpecSchema, spec);
+  if (filled.sessionId === "") filled.sessionId = newId("session", nowMs);
+  connection.run(INSERT_SESSION, filled.tenant, filled.sessionId, nowMs);
+  return filled;
+}
+
+function insertLeaf(connection: Connection, nowMs: number, spec: LeafSpec): number {
+  const { tenant, sessionId } = spec;
+  // Behind an unfinished leaf of its session it has no due time until that one is over.
+  const due = connection.one(HAS_OPEN_LEAF, tenant, sessionId) === undefined ? 0 : null;
+  const row = connection.one<{ n: number }>(INSERT_LEAF, newId("leaf", nowMs), tenant, sessionId, due, nowMs, nowMs);
+  if (row === undefined) throw new Error("SQLite inserted no row and no error");
+  connection.run(INSERT_SPEC, row.n, toBinary(LeafSpecSchema, spec));
+  for (const [key, value] of Object.entries(spec.labels)) connection.run(INSERT_LABEL, key, value, row.n);
+  return row.n;
+}

@@ -1,0 +1,41 @@
+/** Remembers one wake until it is waited for, so that none is lost between a look at the store and the wait that follows it. */
+export class Subscription {
+  readonly #onClose: () => void;
+  #woken = false;
+  #resolve: (() => void) | undefined;
+
+  constructor(onClose: () => void) {
+    this.#onClose = onClose;
+  }
+
+  /** End the present wait, or the next one. */
+  wake(): void {
+    this.#woken = true;
+    this.#resolve?.();
+  }
+
+  /** Resolves after a wake that came since the last wait, when `signal` aborts, or after `timeoutMs` where it is given. */
+  async wait(signal: AbortSignal, timeoutMs?: number): Promise<void> {
+    if (!this.#woken && !signal.aborted) await this.#pause(signal, timeoutMs);
+    this.#woken = false;
+  }
+
+  /** Idempotent. */
+  close(): void {
+    this.#onClose();
+  }
+
+  async #pause(signal: AbortSignal, timeoutMs: number | undefined): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#resolve = resolve;
+    const onAbort = (): void => resolve();
+    signal.addEventListener("abort", onAbort, { once: true });
+    // Longer ones fire at once: https://nodejs.org/api/timers.html#settimeoutcallback-delay-args
+    if (timeoutMs !== undefined) timer = setTimeout(resolve, Math.min(timeoutMs, 2 ** 31 - 1));
+    await promise;
+    clearTimeout(timer);
+    signal.removeEventListener("abort", onAbort);
+    this.#resolve = undefined;
+  }
+}
