@@ -1,0 +1,90 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { type Address, formatAddress, isLoopback, parseAddress } from "@serverless-harness/kit/address";
+import { EnvReader } from "@serverless-harness/kit/env";
+
+/** The dispatcher's settings. */
+export interface Config {
+  /** URL of the leaf store. */
+  readonly leafStore: string;
+  readonly listen: Address;
+  /** The bearer token that clients must send; absent only on a Unix socket, where the file's mode guards. */
+  readonly token: string | undefined;
+  readonly waker: "local" | "none";
+  /** File that brains' output is appended to; absent: the dispatcher's own stdout. */
+  readonly brainLog: string | undefined;
+  /** Program and arguments that start a brain. */
+  readonly brainCommand: readonly [string, ...string[]];
+  /** What a brain inherits. */
+  readonly brainEnvironment: Readonly<Record<string, string | undefined>>;
+  readonly logLevel: string;
+}
+
+const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
+const DEFAULT_LISTEN = "http://127.0.0.1:7433";
+
+/** Read the settings; a ConfigError lists everything that is wrong with them. */
+export function readConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
+  const reader = new EnvReader(env);
+  const listen = readListen(reader);
+  return reader.done({
+    leafStore: reader.required("LEAF_STORE", "the leaf store's URL, as sqlite:/absolute/path/leaf.db"),
+    listen,
+    token: readToken(reader, listen),
+    waker: reader.choice("DISPATCHER_WAKER", "local", ["local", "none"]),
+    brainLog: reader.optional("DISPATCHER_BRAIN_LOG"),
+    brainCommand: readBrainCommand(reader),
+    brainEnvironment: env,
+    logLevel: reader.choice("LOG_LEVEL", "info", LOG_LEVELS),
+  });
+}
+
+function readListen(reader: EnvReader): Address {
+  const text = reader.string("DISPATCHER_LISTEN", DEFAULT_LISTEN);
+  const address = parseAddress(text);
+  if (address !== undefined) return address;
+  reader.problem(`DISPATCHER_LISTEN is ${JSON.stringify(text)}: it must be http://host:port or unix:/absolute/path`);
+  return { kind: "unix", path: "/" };
+}
+
+function readToken(reader: EnvReader, listen: Address): string | undefined {
+  const file = reader.optional("DISPATCHER_TOKEN_FILE");
+  if (file === undefined) {
+    if (listen.kind === "unix") return undefined;
+    const reach = isLoopback(listen) ? "every user of this machine" : "other machines";
+    reader.problem(
+      `DISPATCHER_TOKEN_FILE is not set: ${formatAddress(listen)} can be reached by ${reach}; name a file that holds the bearer token which clients must send`,
+    );
+    return undefined;
+  }
+  try {
+    const token = readFileSync(file, "utf8").trim();
+    if (/^\S+$/.test(token)) return token;
+    reader.problem(`DISPATCHER_TOKEN_FILE: ${file} must hold one word, the bearer token`);
+  } catch (error) {
+    reader.problem(`DISPATCHER_TOKEN_FILE: ${file} can't be read (${(error as NodeJS.ErrnoException).code})`);
+  }
+  return undefined;
+}
+
+function readBrainCommand(reader: EnvReader): readonly [string, ...string[]] {
+  const text = reader.optional("DISPATCHER_BRAIN_COMMAND");
+  const fallback: [string, string] = [process.execPath, fileURLToPath(new URL("../brain/main.ts", import.meta.url))];
+  if (text === undefined) return fallback;
+  const command = parseJson(text);
+  if (isCommand(command)) return command;
+  reader.problem('DISPATCHER_BRAIN_COMMAND must be a JSON list of a program and its arguments, as ["node", "/app/brain.js"]');
+  return fallback;
+}
+
+function isCommand(value: unknown): value is [string, ...string[]] {
+  return Array.isArray(value) && value.length > 0 && value.every((part) => typeof part === "string") && value[0] !== "";
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,50 @@
+import { Code, type Interceptor } from "@connectrpc/connect";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import { Health } from "@serverless-harness/proto/health";
+
+/** How the dispatcher goes down: first it refuses new calls, then it ends the streams that are still open. */
+export class Drain {
+  readonly #ended = new AbortController();
+  #draining = false;
+
+  /** New calls are refused. */
+  get draining(): boolean {
+    return this.#draining;
+  }
+
+  /** Aborts when open streams have to end. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  /** Refuse new calls from now on. */
+  begin(): void {
+    this.#draining = true;
+  }
+
+  /** End open streams; clients take them up again with the next dispatcher. */
+  end(): void {
+    this.#draining = true;
+    this.#ended.abort();
+  }
+
+  /** UNAVAILABLE while draining. */
+  requireOpen(): void {
+    if (this.#draining) throw shuttingDown();
+  }
+
+  /** {@link requireOpen} in front of every RPC but the health probes. */
+  interceptor(): Interceptor {
+    return (next) => (request) => {
+      if (request.service.typeName !== Health.typeName) this.requireOpen();
+      return next(request);
+    };
+  }
+}
+
+/** What a call gets that meets the dispatcher going down. */
+export function shuttingDown(): HarnessError {
+  return new HarnessError(Code.Unavailable, "shutting_down", "the dispatcher is going down: call again, the leaf itself goes on", {
+    retryAfterMs: 1000,
+  });
+}

@@ -1,0 +1,93 @@
+import { create } from "@bufbuild/protobuf";
+import { Validation } from "@serverless-harness/kit/validate";
+import { LeafKind, LeafKindSchema, type LeafSpec, LeafSpecSchema, type Limits, type RetryPolicy } from "@serverless-harness/proto/leaf";
+
+/** Tenant of a leaf that names none. */
+export const DEFAULT_TENANT = "default";
+
+/** Longest prompt, in bytes of UTF-8. */
+export const MAX_PROMPT_BYTES = 1024 * 1024;
+const MAX_SYSTEM_PROMPT_BYTES = 64 * 1024;
+const MAX_LABELS = 32;
+const MAX_LABEL_VALUE = 256;
+const MAX_IDEMPOTENCY_KEY = 256;
+const LABEL_KEY = /^[A-Za-z0-9._\-/]{1,63}$/;
+const MODEL = /^[^\s/]+\/\S+$/;
+
+/** A leaf as a client asked for it. */
+export interface Envelope {
+  readonly spec: LeafSpec;
+  readonly idempotencyKey: string;
+}
+
+/**
+ * Check a leaf against the rules of `leaf.proto`. Returns the spec with tenant and kind filled in; INVALID_ARGUMENT lists every
+ * wrong field.
+ */
+export function validateEnvelope(spec: LeafSpec | undefined, idempotencyKey: string): Envelope {
+  const v = new Validation();
+  v.check("idempotency_key", characters(idempotencyKey) <= MAX_IDEMPOTENCY_KEY, `must be at most ${MAX_IDEMPOTENCY_KEY} characters`);
+  text(v, "idempotency_key", idempotencyKey);
+  if (spec === undefined) v.fail("spec", "must be set: it says what the leaf shall do");
+  else checkSpec(v, spec);
+  v.done();
+  return { spec: withDefaults(spec ?? create(LeafSpecSchema)), idempotencyKey };
+}
+
+/** Check the labels of a leaf or of a filter. */
+export function checkLabels(v: Validation, field: string, labels: Readonly<Record<string, string>>): void {
+  const entries = Object.entries(labels);
+  v.check(field, entries.length <= MAX_LABELS, `must be at most ${MAX_LABELS} labels`);
+  for (const [key, value] of entries) {
+    const path = `${field}[${key.slice(0, 64)}]`;
+    v.check(path, LABEL_KEY.test(key), "the key must be 1 to 63 characters of A-Z a-z 0-9 . _ - /");
+    v.check(path, characters(value) <= MAX_LABEL_VALUE, `the value must be at most ${MAX_LABEL_VALUE} characters`);
+    text(v, path, value);
+  }
+}
+
+function checkSpec(v: Validation, spec: LeafSpec): void {
+  if (spec.tenant !== "") v.name("spec.tenant", spec.tenant);
+  if (spec.sessionId !== "") v.name("spec.session_id", spec.sessionId);
+  v.check("spec.session_must_exist", !(spec.sessionMustExist && spec.sessionId === ""), "needs spec.session_id");
+  const served = spec.kind === LeafKind.UNSPECIFIED || spec.kind === LeafKind.TURN;
+  v.check("spec.kind", served, `${LeafKindSchema.value[spec.kind]?.name ?? spec.kind} is not served: leave it out or use LEAF_KIND_TURN`);
+  v.check("spec.prompt", spec.prompt.trim() !== "", "must be text that is not blank");
+  v.maxBytes("spec.prompt", spec.prompt, MAX_PROMPT_BYTES);
+  text(v, "spec.prompt", spec.prompt);
+  v.check("spec.model", spec.model === "" || MODEL.test(spec.model), "must look like provider/model, or be empty for the default");
+  v.maxBytes("spec.system_prompt", spec.systemPrompt, MAX_SYSTEM_PROMPT_BYTES);
+  text(v, "spec.system_prompt", spec.systemPrompt);
+  checkLabels(v, "spec.labels", spec.labels);
+  if (spec.limits !== undefined) checkLimits(v, spec.limits);
+  if (spec.retry !== undefined) checkRetry(v, spec.retry);
+}
+
+function checkLimits(v: Validation, limits: Limits): void {
+  v.check("spec.limits.max_model_calls", limits.maxModelCalls >= 0, "must be 0 (the default) or more");
+  milliseconds(v, "spec.limits.deadline_ms", limits.deadlineMs);
+}
+
+function checkRetry(v: Validation, retry: RetryPolicy): void {
+  v.range("spec.retry.max_attempts", retry.maxAttempts, 0, 20);
+  milliseconds(v, "spec.retry.base_delay_ms", retry.baseDelayMs);
+  milliseconds(v, "spec.retry.max_delay_ms", retry.maxDelayMs);
+}
+
+/** A duration whose sum with a time is still a whole number in every language that reads it. */
+function milliseconds(v: Validation, field: string, value: bigint): void {
+  v.range(field, value, 0, 2 ** 48);
+}
+
+/** Half of a surrogate pair can't be stored as UTF-8: it would come back as something else. */
+function text(v: Validation, field: string, value: string): void {
+  v.check(field, value.isWellFormed(), "must be valid Unicode");
+}
+
+function characters(value: string): number {
+  return Array.from(value).length;
+}
+
+function withDefaults(spec: LeafSpec): LeafSpec {
+  return { ...spec, tenant: spec.tenant || DEFAULT_TENANT, kind: LeafKind.TURN };
+}

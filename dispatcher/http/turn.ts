@@ -1,0 +1,62 @@
+import { create } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
+import { HarnessError, invalidArgument } from "@serverless-harness/kit/errors";
+import type { Logger } from "@serverless-harness/kit/log";
+import { type LeafSpec, LeafSpecSchema, type StateChanged } from "@serverless-harness/proto/leaf";
+import { isTerminal } from "@serverless-harness/session";
+import type { Leaves } from "../leaves.ts";
+import { readBody } from "./body.ts";
+import { outcomeReply } from "./outcome.ts";
+import { errorReply, type Made } from "./reply.ts";
+import type { Handler } from "./router.ts";
+
+/** Largest body: a prompt of 1 MiB, escaped as JSON. */
+const MAX_BODY_BYTES = 4 * 1024 * 1024;
+
+/**
+ * `POST /turn` `{prompt, sessionId?}`: one prompt on a session, a new one where none is named. Answers when the turn is over. The client
+ * going away stops the waiting, not the turn. A repeated `Idempotency-Key` waits for the first turn again.
+ */
+export function turn(leaves: Leaves, log: Logger): Handler {
+  return async ({ request, gone }) => {
+    const spec = turnSpec(await readBody(request, MAX_BODY_BYTES));
+    const { leaf } = await leaves.submit(spec, String(request.headers["idempotency-key"] ?? ""));
+    const made: Made = { sessionId: leaf.spec?.sessionId ?? "", leafId: leaf.leafId };
+    try {
+      return outcomeReply(await terminalState(leaves, leaf.leafId, gone), made);
+    } catch (error) {
+      return errorReply(error, log, made);
+    }
+  };
+}
+
+/** Read the body's JSON into a leaf. */
+function turnSpec(body: Buffer): LeafSpec {
+  const { prompt, sessionId } = parseObject(body);
+  if (typeof prompt !== "string" || prompt.trim() === "") {
+    throw new HarnessError(Code.InvalidArgument, "prompt_required", 'send a prompt that is not blank: {"prompt": "..."}');
+  }
+  if (sessionId !== undefined && sessionId !== null && typeof sessionId !== "string") {
+    throw invalidArgument([{ field: "spec.session_id", description: "must be a string: the sessionId of an earlier answer" }]);
+  }
+  return create(LeafSpecSchema, { prompt, sessionId: sessionId ?? "", sessionMustExist: Boolean(sessionId) });
+}
+
+function parseObject(body: Buffer): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+  } catch {
+    value = undefined;
+  }
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return { ...value };
+  throw new HarnessError(Code.InvalidArgument, "invalid_json", 'the body must be a JSON object in UTF-8, as {"prompt": "..."}');
+}
+
+/** Wait for the leaf's end. CANCELLED where the client went away before. */
+async function terminalState(leaves: Leaves, leafId: string, gone: AbortSignal): Promise<StateChanged> {
+  for await (const { event } of leaves.follow(leafId, 0n, gone)) {
+    if (event.case === "stateChanged" && isTerminal(event.value.state)) return event.value;
+  }
+  throw new HarnessError(Code.Canceled, "client_gone", "the client went away; the turn goes on");
+}

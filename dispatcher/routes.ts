@@ -1,0 +1,32 @@
+import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
+import type { ServeOptions } from "@serverless-harness/kit/serve";
+import { LeafService } from "@serverless-harness/proto/leaf";
+import type { Dependencies } from "./dependencies.ts";
+import { httpRoutes } from "./http/routes.ts";
+import { Leaves } from "./leaves.ts";
+import { get } from "./rpc/get.ts";
+import { list } from "./rpc/list.ts";
+import { run } from "./rpc/run.ts";
+import { submit } from "./rpc/submit.ts";
+import { watch } from "./rpc/watch.ts";
+
+/** What {@link routes} gives to `serve`. */
+export type Routes = Required<Pick<ServeOptions, "routes" | "interceptors" | "fallback">>;
+
+/** Bind every RPC and every plain HTTP path to its file. */
+export function routes(deps: Dependencies): Routes {
+  const { store, waker, auth, drain, health } = deps;
+  const leaves = new Leaves(store, waker, drain);
+  const interceptors: Interceptor[] = [auth.interceptor(), drain.interceptor()];
+  const rpcs = (router: ConnectRouter): void => {
+    health.routes(router);
+    router.service(LeafService, {
+      submit: submit(leaves),
+      run: run(leaves),
+      get: get(leaves),
+      list: list(store),
+      watch: watch(leaves),
+    });
+  };
+  return { routes: rpcs, interceptors, fallback: httpRoutes(deps, leaves) };
+}

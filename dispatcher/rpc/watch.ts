@@ -1,0 +1,25 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { ServiceImpl } from "@connectrpc/connect";
+import { Validation } from "@serverless-harness/kit/validate";
+import type { LeafService, WatchRequest, WatchResponseSchema } from "@serverless-harness/proto/leaf";
+import type { Leaves } from "../leaves.ts";
+import { checkLeafId } from "../query.ts";
+import { whileRead } from "./stream.ts";
+
+/** Watch streams a leaf's events from a sequence number. */
+export function watch(leaves: Leaves): ServiceImpl<typeof LeafService>["watch"] {
+  return (request, context) => whileRead(events(leaves, request, context.signal), context.signal);
+}
+
+async function* events(
+  leaves: Leaves,
+  request: WatchRequest,
+  call: AbortSignal,
+): AsyncGenerator<MessageInitShape<typeof WatchResponseSchema>> {
+  const v = new Validation();
+  checkLeafId(v, request.leafId);
+  v.check("after_seq", request.afterSeq >= 0n, "must be 0 (the default) or more");
+  v.done();
+  await leaves.get(request.leafId);
+  for await (const event of leaves.follow(request.leafId, request.afterSeq, call)) yield { event };
+}

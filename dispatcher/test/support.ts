@@ -1,0 +1,116 @@
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { createClient } from "@connectrpc/connect";
+import { fromConnectError, type HarnessError } from "@serverless-harness/kit/errors";
+import { HealthState } from "@serverless-harness/kit/health";
+import { createLogger } from "@serverless-harness/kit/log";
+import type { Server } from "@serverless-harness/kit/serve";
+import { startServer, temporaryDirectory } from "@serverless-harness/kit/testing";
+import {
+  type Leaf,
+  type LeafEvent,
+  LeafResultSchema,
+  LeafService,
+  LeafSpecSchema,
+  LeafState,
+  type Worker,
+  WorkerSchema,
+} from "@serverless-harness/proto/leaf";
+import { type Claim, type LeafStore, openLeafStore } from "@serverless-harness/session";
+import { onTestFinished } from "vitest";
+import { Authenticator } from "../auth.ts";
+import { Drain } from "../drain.ts";
+import { routes } from "../routes.ts";
+import { noWaker } from "../waker/none.ts";
+import type { Waker } from "../waker/waker.ts";
+
+export const TOKEN = "a-token-for-tests";
+export const SILENT = createLogger("test", "silent");
+export const SCRIPTED_BRAIN = fileURLToPath(new URL("fixtures/scripted-brain.ts", import.meta.url));
+export const AUTHORIZED = { authorization: `Bearer ${TOKEN}` };
+
+/** A leaf store in a directory of its own; `url` is how another process opens it. */
+export async function newStore(): Promise<{ store: LeafStore; url: string; directory: string }> {
+  const directory = await temporaryDirectory();
+  const url = `sqlite:${join(directory, "leaf.db")}`;
+  const store = await openLeafStore(url);
+  onTestFinished(() => store.close());
+  return { store, url, directory };
+}
+
+/** The dispatcher's routes on a real port, in this process. */
+export async function openDoor(options: { store?: LeafStore; waker?: Waker; token?: string | null } = {}) {
+  const store = options.store ?? (await newStore()).store;
+  const drain = new Drain();
+  const token = options.token === null ? undefined : (options.token ?? TOKEN);
+  const health = new HealthState([LeafService.typeName]);
+  const deps = { store, waker: options.waker ?? noWaker, auth: new Authenticator(token), drain, health, log: SILENT };
+  const { server, client } = await startServer(routes(deps));
+  return { store, drain, health, server, origin: originOf(server), leaves: createClient(LeafService, client(token)), transport: client };
+}
+
+export function originOf(server: Server): string {
+  if (server.address.kind !== "tcp") throw new Error("not on TCP");
+  return `http://${server.address.host}:${server.address.port}`;
+}
+
+/** A valid new leaf for the store itself. */
+export function newLeaf(init: MessageInitShape<typeof LeafSpecSchema> = {}) {
+  return { spec: create(LeafSpecSchema, { tenant: "default", kind: 1, prompt: "say hello", ...init }), idempotencyKey: "" };
+}
+
+export function workerNamed(name: string): Worker {
+  return create(WorkerSchema, { name, pid: BigInt(process.pid), startedAtMs: BigInt(Date.now()) });
+}
+
+/** Claim what the test knows to be ready. */
+export async function claimed(store: LeafStore, worker = workerNamed("test-brain"), leaseMs = 60_000): Promise<Claim> {
+  const claim = await store.claim(worker, leaseMs);
+  if (claim === undefined) throw new Error("nothing was ready");
+  return claim;
+}
+
+/** Claim the next ready leaf and finish it with a text, behind `pieces` of an answer. */
+export async function finishNext(store: LeafStore, text: string, pieces: readonly string[] = []): Promise<string> {
+  const claim = await claimed(store);
+  await store.append(claim, pieces.map(textDelta));
+  await store.finish(claim, { state: LeafState.DONE, result: create(LeafResultSchema, { text }) }, []);
+  return claim.leaf.leafId;
+}
+
+export function textDelta(text: string) {
+  return { event: { case: "textDelta" as const, value: { $typeName: "harness.leaf.v1.TextDelta" as const, text, thinking: false } } };
+}
+
+/** Wait until a leaf is in a state, told by the store's own events. */
+export async function untilState(store: LeafStore, leafId: string, state: LeafState, count = 1): Promise<void> {
+  let seen = 0;
+  for await (const { event } of store.follow(leafId, 0n, new AbortController().signal)) {
+    if (event.case === "stateChanged" && event.value.state === state && ++seen === count) return;
+  }
+  throw new Error(`the leaf ended without ${LeafState[state as keyof typeof LeafState] ?? state} x ${count}`);
+}
+
+/** Everything that happened to a leaf, to its end. */
+export async function allEvents(stream: AsyncIterable<{ event?: LeafEvent | undefined }>): Promise<LeafEvent[]> {
+  const events: LeafEvent[] = [];
+  for await (const { event } of stream) if (event !== undefined) events.push(event);
+  return events;
+}
+
+/** The states that a leaf went through. */
+export async function statesOf(store: LeafStore, leaf: Pick<Leaf, "leafId">): Promise<LeafState[]> {
+  const events = await store.events(leaf.leafId, 0n, 1000);
+  return events.flatMap(({ event }) => (event.case === "stateChanged" ? [event.value.state] : []));
+}
+
+/** The error that a call ends with. */
+export async function refusal(call: Promise<unknown>): Promise<HarnessError> {
+  const outcome = await call.then(
+    () => undefined,
+    (error: unknown) => fromConnectError(error),
+  );
+  if (outcome === undefined) throw new Error("the call was not refused");
+  return outcome;
+}

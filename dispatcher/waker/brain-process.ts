@@ -1,0 +1,76 @@
+import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
+import type { BrainLog } from "./brain-log.ts";
+import { relayLines } from "./line-relay.ts";
+import type { BrainExit } from "./restart-policy.ts";
+import type { LiveBrain } from "./waker.ts";
+
+/** How to start a brain. */
+export interface BrainCommand {
+  /** Program and arguments. */
+  readonly command: readonly [string, ...string[]];
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** How long output may follow a brain's end, where a process that it left behind holds the pipe, in milliseconds. */
+const DRAIN_MS = 1000;
+
+/** A brain as a child process. */
+export class BrainProcess {
+  readonly name: string;
+  readonly startedAt = Date.now();
+  /** How it ended. Never rejects: a brain that can't be started has ended too. */
+  readonly ended: Promise<BrainExit>;
+  /** Everything it wrote is in the log. */
+  readonly logged: Promise<unknown>;
+  readonly #child: ChildProcess;
+
+  constructor({ command, env }: BrainCommand, name: string, log: BrainLog) {
+    this.name = name;
+    const [program, ...args] = command;
+    // A session of its own: a Ctrl-C in the dispatcher's terminal reaches the brain once, from the dispatcher.
+    const options: SpawnOptions = { env: { ...env, BRAIN_NAME: name }, stdio: ["ignore", "pipe", "pipe"], detached: true };
+    const started = performance.now();
+    this.#child = spawn(program, args, options);
+    this.ended = howItEnds(this.#child, () => performance.now() - started);
+    const { stdout, stderr } = this.#child;
+    this.logged = Promise.allSettled([
+      // Without a free descriptor there is not even a pipe.
+      ...(stdout ? [relayLines(stdout, name, "stdout", log)] : []),
+      ...(stderr ? [relayLines(stderr, name, "stderr", log)] : []),
+    ]);
+  }
+
+  /** Its process, while it lives. */
+  get live(): LiveBrain | undefined {
+    const { pid, exitCode, signalCode } = this.#child;
+    if (pid === undefined || exitCode !== null || signalCode !== null) return undefined;
+    return { name: this.name, pid, startedAt: this.startedAt };
+  }
+
+  /** Ask it to end; kill it and what it started after `graceMs`. Resolves when it is gone and its output is in the log. */
+  async terminate(graceMs: number): Promise<void> {
+    this.#child.kill("SIGTERM");
+    const timer = setTimeout(() => this.#killGroup(), graceMs);
+    await this.ended;
+    clearTimeout(timer);
+    await Promise.race([this.logged, new Promise((resolve) => setTimeout(resolve, DRAIN_MS).unref())]);
+  }
+
+  #killGroup(): void {
+    const live = this.live;
+    if (live !== undefined) process.kill(-live.pid, "SIGKILL");
+  }
+}
+
+function howItEnds(child: ChildProcess, livedMs: () => number): Promise<BrainExit> {
+  return new Promise((resolve) => {
+    child.once("exit", (code, signal) => {
+      const note = signal === null ? `exited with code ${code}` : `killed by ${signal}`;
+      resolve({ clean: code === 0, note, livedMs: livedMs() });
+    });
+    // Stays: a signal that can't be sent is an `error` event as well.
+    child.on("error", (error) => {
+      if (child.pid === undefined) resolve({ clean: false, note: `could not be started: ${error.message}`, livedMs: livedMs() });
+    });
+  });
+}
