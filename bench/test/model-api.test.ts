@@ -1,7 +1,8 @@
+import { spawnSync } from "node:child_process";
 import { request as httpRequest } from "node:http";
 import Anthropic from "@anthropic-ai/sdk";
 import { describe, expect, test } from "vitest";
-import { ask, script, startModelProcess, textOf } from "./model-process.ts";
+import { ask, MODEL_MAIN, script, startModelProcess, textOf } from "./model-process.ts";
 
 const BODY = { model: "some-model", max_tokens: 100, messages: [{ role: "user", content: "hello" }] };
 
@@ -153,6 +154,21 @@ describe("the scripted model's API", () => {
     leave.abort();
     await expect(answer).rejects.toThrow(Anthropic.APIUserAbortError);
     await expect.poll(outcome).toBe("client_gone");
+  });
+
+  test("refuses to start where it can't listen, and names the setting and the fix", async () => {
+    const { url } = await startModelProcess();
+    const start = (listen: string) => spawnSync(process.execPath, [MODEL_MAIN], { env: { MODEL_LISTEN: listen }, encoding: "utf8" });
+    for (const [listen, message] of [
+      ["unix:/tmp/x.sock", "MODEL_LISTEN is"],
+      ["somewhere", "must be http://host:port"],
+      [url, "EADDRINUSE"],
+    ] as const) {
+      const { status, stderr, stdout } = start(listen);
+      expect({ status, stdout }).toEqual({ status: 64, stdout: "" });
+      expect(stderr).toContain(message);
+      expect(stderr.trim().split("\n").length).toBe(1);
+    }
   });
 
   test("ends in order on SIGTERM, also in the middle of an answer", async () => {

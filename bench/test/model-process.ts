@@ -5,7 +5,8 @@ import { fileURLToPath } from "node:url";
 import Anthropic from "@anthropic-ai/sdk";
 import { onTestFinished } from "vitest";
 
-const MAIN = fileURLToPath(new URL("../model/main.ts", import.meta.url));
+/** The server's entry point. */
+export const MODEL_MAIN = fileURLToPath(new URL("../model/main.ts", import.meta.url));
 
 /** A scripted model server that runs as a process of its own until the test ends. */
 export interface ModelProcess {
@@ -18,7 +19,7 @@ export interface ModelProcess {
 
 /** Start the server on a free port. `environment` replaces settings. */
 export async function startModelProcess(environment: Readonly<Record<string, string>> = {}): Promise<ModelProcess> {
-  const child = spawn(process.execPath, [MAIN], {
+  const child = spawn(process.execPath, [MODEL_MAIN], {
     env: { PATH: process.env["PATH"], ...environment },
     stdio: ["ignore", "pipe", "inherit"],
   });

@@ -1,0 +1,19 @@
+import type { Report } from "./report/report.ts";
+
+/** How a benchmark is to run. */
+export interface BenchmarkOptions {
+  /** Fewer measurements: under a minute. */
+  readonly quick: boolean;
+  /** Start the sandbox's daemon in its jail. */
+  readonly jail: boolean;
+  /** Tell what goes on, one line each. */
+  readonly progress: (line: string) => void;
+}
+
+/** Measures something next to its baselines. */
+export type Benchmark = (options: BenchmarkOptions) => Promise<Report>;
+
+/** Every benchmark by its name; loaded when it is asked for. */
+export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
+  exec: async () => (await import("./exec.ts")).exec,
+};

@@ -1,0 +1,13 @@
+import { availableParallelism, cpus } from "node:os";
+
+/** The environment of the processes that a benchmark starts: nothing of the caller's but what finds programs. `added` comes on top. */
+export function childEnvironment(added: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const { PATH = "/usr/local/bin:/usr/bin:/bin" } = process.env;
+  return { PATH, LANG: "C.UTF-8", ...added };
+}
+
+/** The machine in a few words: figures from different ones don't compare. */
+export function describeMachine(): string {
+  const model = cpus()[0]?.model.trim() ?? "unknown processor";
+  return `${availableParallelism()} cores (${model}), ${process.platform} ${process.arch}, Node ${process.version}`;
+}
