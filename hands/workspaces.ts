@@ -1,9 +1,10 @@
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, realpath, rename } from "node:fs/promises";
 import { join } from "node:path";
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { newId } from "@serverless-harness/kit/ids";
 import { KeyedQueue } from "./files/keyed-queue.ts";
+import { removeTree } from "./files/remove-tree.ts";
 import { readRecords, type WorkspaceRecord, writeRecord } from "./files/workspace-record.ts";
 
 /** A workspace as the rest of the daemon uses it. */
@@ -14,6 +15,11 @@ export interface Workspace {
   readonly path: string;
   /** Where the daemon keeps what it must remember about this workspace; removed with it. Out of the reach of commands. */
   readonly stateDirectory: string;
+  /**
+   * A directory on the workspace's file system, beside it and so out of the reach of its commands: for what is about to be renamed into
+   * the workspace, and for what was renamed out. Removed with it.
+   */
+  readonly stagingDirectory: string;
 }
 
 /** A workspace as clients see it. */
@@ -24,7 +30,7 @@ export interface WorkspaceDescription extends Workspace {
 
 /** Where {@link Workspaces} keeps what. Both are absolute directories of this daemon alone. */
 export interface WorkspacesOptions {
-  /** Holds `<tenant>/<session>` directories, and `.trash`. */
+  /** Holds `<tenant>/<session>` directories, and `.trash` and `.staging`, which no name collides with. One file system. */
   readonly root: string;
   /** The daemon's own state. */
   readonly state: string;
@@ -52,7 +58,9 @@ export class Workspaces {
   static async open(options: WorkspacesOptions): Promise<Workspaces> {
     await mkdir(options.root, { recursive: true });
     await mkdir(options.state, { recursive: true, mode: 0o700 });
-    const workspaces = new Workspaces(options, await readRecords(workspaceStates(options.state)));
+    // What commands call their directory, whichever way they ask.
+    const root = await realpath(options.root);
+    const workspaces = new Workspaces({ ...options, root }, await readRecords(workspaceStates(options.state)));
     for (const [name, record] of workspaces.#records) {
       if (record.deletedAtMs !== undefined) await workspaces.#removeFiles(workspaces.#locate(name));
     }
@@ -147,7 +155,13 @@ export class Workspaces {
   }
 
   #locate(name: string): Workspace {
-    return { name, path: join(this.#options.root, name), stateDirectory: join(workspaceStates(this.#options.state), name) };
+    const { root, state } = this.#options;
+    return {
+      name,
+      path: join(root, name),
+      stateDirectory: join(workspaceStates(state), name),
+      stagingDirectory: join(root, ".staging", name),
+    };
   }
 
   /** Rename first, so that the name is free at once and no half-removed workspace is ever seen. The record stays, as a tombstone. */
@@ -156,14 +170,15 @@ export class Workspaces {
     await mkdir(trash, { recursive: true, mode: 0o700 });
     const grave = join(trash, newId("ws"));
     await rename(workspace.path, grave).catch(ignoreMissing);
-    await rm(grave, { recursive: true, force: true });
+    await removeTree(grave);
+    await removeTree(workspace.stagingDirectory);
     for (const entry of await readdir(workspace.stateDirectory)) {
-      if (entry !== "workspace.json") await rm(join(workspace.stateDirectory, entry), { recursive: true, force: true });
+      if (entry !== "workspace.json") await removeTree(join(workspace.stateDirectory, entry));
     }
   }
 
   async #emptyTrash(): Promise<void> {
-    await rm(join(this.#options.root, ".trash"), { recursive: true, force: true });
+    await removeTree(join(this.#options.root, ".trash"));
   }
 }
 
