@@ -1,0 +1,56 @@
+import { type Client, createClient } from "@connectrpc/connect";
+import { parseAddress } from "@serverless-harness/kit/address";
+import { createTransport } from "@serverless-harness/kit/transport";
+import { LeafService } from "@serverless-harness/proto/leaf";
+import type { Context } from "./context.ts";
+import { CliError } from "./errors.ts";
+import { ExitCode } from "./exit-codes.ts";
+import { readText } from "./stack/log-file.ts";
+import { liveRecord } from "./stack/record.ts";
+import { checkLayout } from "./stack/state-directory.ts";
+
+/** A connection to the dispatcher. */
+export interface Dispatcher {
+  readonly leaves: Client<typeof LeafService>;
+  close(): void;
+}
+
+/** Where the dispatcher is, and the token that it wants. */
+export interface DispatcherAddress {
+  readonly url: string;
+  readonly token: string;
+}
+
+/**
+ * Find the dispatcher: `LEAF_URL`, else the one that runs from the state directory. Throws where nothing runs there, since a
+ * connection that is refused would tell less.
+ */
+export function findDispatcher({ config, paths }: Context): DispatcherAddress {
+  const token = config.token ?? readText(paths.token) ?? "";
+  if (config.url !== undefined) return { url: config.url, token };
+  checkLayout(paths);
+  const record = liveRecord(paths, "dispatcher");
+  if (record !== undefined && record.address !== "") return { url: record.address, token };
+  throw new CliError(ExitCode.notRunning, "not_running", `nothing is running in ${paths.dir}: start it with \`leaf up\``);
+}
+
+/** Open a connection; it is made with the first call. */
+export function openDispatcher(context: Context): Dispatcher {
+  const { url, token } = findDispatcher(context);
+  const address = parseAddress(url);
+  if (address === undefined) {
+    throw new CliError(ExitCode.usage, "bad_url", `LEAF_URL is ${JSON.stringify(url)}: it must be http://host:port or unix:/path`);
+  }
+  const transport = createTransport({ address, ...(token === "" ? {} : { token }) });
+  return { leaves: createClient(LeafService, transport), close: () => transport.close() };
+}
+
+/** Call the dispatcher once. */
+export async function withDispatcher<T>(context: Context, work: (leaves: Dispatcher["leaves"]) => Promise<T>): Promise<T> {
+  const dispatcher = openDispatcher(context);
+  try {
+    return await work(dispatcher.leaves);
+  } finally {
+    dispatcher.close();
+  }
+}

@@ -1,0 +1,52 @@
+/** One line that a user can type, and what it does. */
+export interface Example {
+  readonly line: string;
+  readonly does: string;
+}
+
+/**
+ * What `leaf COMMAND --help` shows, and what the tests run. `LEAF_ID` and `SESSION_ID` stand for the ids that `leaf submit` and
+ * `leaf turn` print.
+ */
+export const EXAMPLES = {
+  up: [
+    { line: "leaf up", does: "start what is missing, in .leaf/ and on port 7433" },
+    { line: "leaf up --port 0", does: "on a free port" },
+    { line: "leaf up --model stand-in", does: "with the scripted stand-in, even where a model key is set" },
+    { line: "leaf up --network none", does: "commands in the sandbox reach no network" },
+  ],
+  down: [{ line: "leaf down", does: "stop everything; leaves that run are suspended, and go on after the next `leaf up`" }],
+  status: [
+    { line: "leaf status", does: "what runs, and what waits" },
+    { line: "leaf status --json", does: "the same for a script; exit code 3 where something is missing" },
+  ],
+  turn: [
+    { line: 'leaf turn "Remember the secret word: pineapple"', does: "one prompt, on a new session" },
+    { line: 'leaf turn --session SESSION_ID "What was the secret word?"', does: "the next one, on the same session" },
+    { line: 'echo "Run: uname" | leaf turn -', does: "the prompt from standard input" },
+    { line: 'leaf turn --json "Run: uname"', does: "every event, as JSON lines" },
+  ],
+  submit: [
+    { line: 'leaf submit "Run: sleep 1"', does: "queue a leaf, print its id and don't wait" },
+    { line: 'leaf submit --label batch=7 --key nightly-7 "Run: date"', does: "safe to repeat: the same key makes no second leaf" },
+  ],
+  watch: [
+    { line: "leaf watch LEAF_ID", does: "its events so far, then live, to its end" },
+    { line: "leaf watch LEAF_ID --after 3 --json", does: "those behind the third, as JSON lines" },
+  ],
+  get: [{ line: "leaf get LEAF_ID", does: "where it stands, and what it brought" }],
+  list: [
+    { line: "leaf list", does: "the newest leaves" },
+    { line: "leaf list --state running --state queued", does: "only those in these states" },
+    { line: "leaf list --session SESSION_ID --limit 5 --json", does: "one session's, for a script" },
+    { line: "leaf list --label batch=7", does: "only those with this label" },
+  ],
+  ps: [{ line: "leaf ps", does: "every process of the stack, brains and commands included" }],
+  logs: [
+    { line: "leaf logs", does: "the last lines of every log" },
+    { line: "leaf logs brain --lines 20", does: "only the brains'" },
+    { line: "leaf logs dispatcher -f", does: "and what comes, until Ctrl-C" },
+  ],
+} as const satisfies Record<string, readonly Example[]>;
+
+export type CommandName = keyof typeof EXAMPLES;

@@ -1,0 +1,29 @@
+/** Exit codes of `leaf`, for scripts. */
+export const ExitCode = {
+  ok: 0,
+  leafFailed: 1,
+  usage: 2,
+  notRunning: 3,
+  notFound: 4,
+  unauthorised: 5,
+  timeout: 6,
+  refused: 7,
+  defect: 70,
+  interrupted: 130,
+} as const;
+
+export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
+
+/** What each means, as `leaf --help` prints it. */
+export const EXIT_CODE_MEANINGS: Readonly<Record<ExitCode, string>> = {
+  [ExitCode.ok]: "done",
+  [ExitCode.leafFailed]: "the leaf failed, or was cancelled or aborted; the reason is on stderr",
+  [ExitCode.usage]: "the command line, the environment or the request is wrong",
+  [ExitCode.notRunning]: "nothing is running, or it can't be reached",
+  [ExitCode.notFound]: "no such leaf, session or log",
+  [ExitCode.unauthorised]: "the token is missing, wrong or does not allow this",
+  [ExitCode.timeout]: "it took longer than allowed",
+  [ExitCode.refused]: "things as they are don't allow it: port in use, no sandbox, state of another version, too much load",
+  [ExitCode.defect]: "a defect of leaf or of a service",
+  [ExitCode.interrupted]: "interrupted by Ctrl-C",
+};

@@ -1,0 +1,97 @@
+import { rmSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { CliError } from "../errors.ts";
+import { ExitCode } from "../exit-codes.ts";
+import { SERVICES, type StackPaths } from "./paths.ts";
+import { isRunning, processLabel, type StackProcess, stackProcesses, UNKNOWN_PART } from "./processes.ts";
+import { removeRecords } from "./record.ts";
+
+/** How long the processes of a part have to end by themselves. */
+const GRACE_MS = 10_000;
+/** How long the system may take to remove a process that was killed. */
+const KILL_MS = 5000;
+const POLL_MS = 20;
+
+/**
+ * The order in which parts end: whoever uses another one goes first. The dispatcher asks its brains itself, which suspend their
+ * leaves; they are asked here only where it is gone, since a second signal would end them at once.
+ */
+const ORDER = ["dispatcher", "brain", "hands", "model", UNKNOWN_PART];
+
+/** What `leaf down` did. */
+export interface DownResult {
+  /** Processes that were running. */
+  readonly stopped: readonly StackProcess[];
+  /** Those of them that did not end by themselves. */
+  readonly killed: readonly StackProcess[];
+}
+
+/** Stop every process of a stack and remove its run files. Fine where some or all are gone already. The caller holds the lock. */
+export async function stopStack(paths: StackPaths): Promise<DownResult> {
+  const result = await stopProcesses(paths, SERVICES);
+  removeRecords(paths);
+  rmSync(paths.handsDir, { recursive: true, force: true });
+  return result;
+}
+
+/** Stop these services, with all that they started. Throws where a process survives even SIGKILL. */
+export async function stopProcesses(paths: StackPaths, services: readonly string[]): Promise<DownResult> {
+  const seen = new Map<string, StackProcess>();
+  const killed: StackProcess[] = [];
+  const members = (part: string): StackProcess[] => {
+    const living = stackProcesses(paths).filter((process) => process.part === part);
+    for (const process of living) seen.set(processKey(process), process);
+    return living;
+  };
+  for (const part of ORDER.filter((part) => services.includes(ownerOf(part)))) {
+    const first = members(part);
+    for (const process of toAsk(first)) signal(process, "SIGTERM");
+    await waitUntilGone(() => members(part), GRACE_MS);
+    // What has left its part's tree meanwhile is not found from above any more.
+    const stubborn = unique([...first.filter(isRunning), ...members(part)]);
+    for (const process of stubborn) signal(process, "SIGKILL");
+    killed.push(...stubborn);
+    await waitUntilGone(() => stubborn.filter(isRunning), KILL_MS);
+  }
+  const left = [...seen.values()].filter(isRunning);
+  if (left.length === 0) return { stopped: [...seen.values()], killed };
+  const names = left.map((process) => `${processLabel(process)} (pid ${process.pid})`).join(", ");
+  throw new CliError(ExitCode.refused, "still_running", `could not end ${names}: end it by hand`);
+}
+
+/** The service with which a part ends. */
+function ownerOf(part: string): string {
+  return part === "brain" || part === UNKNOWN_PART ? "dispatcher" : part;
+}
+
+/**
+ * Whom to ask to end: a part's own programs, and of nested ones (hands outside and inside its jail) the innermost, since a jail that
+ * ends first takes its inside with it, without a chance to end in order.
+ */
+function toAsk(processes: readonly StackProcess[]): readonly StackProcess[] {
+  const mains = processes.filter(({ main }) => main);
+  const around = new Set(mains.flatMap(({ ancestors }) => ancestors));
+  return mains.length === 0 ? processes : mains.filter(({ pid }) => !around.has(pid));
+}
+
+function processKey({ pid, startTicks }: StackProcess): string {
+  return `${pid} ${startTicks}`;
+}
+
+function unique(processes: readonly StackProcess[]): StackProcess[] {
+  return [...new Map(processes.map((process) => [processKey(process), process])).values()];
+}
+
+async function waitUntilGone(living: () => readonly StackProcess[], timeoutMs: number): Promise<void> {
+  for (const deadline = Date.now() + timeoutMs; living().length > 0 && Date.now() < deadline; ) await sleep(POLL_MS);
+}
+
+/** Signal the very process that was found; one that is gone meanwhile is fine. */
+function signal(target: StackProcess, name: NodeJS.Signals): void {
+  if (!isRunning(target)) return;
+  try {
+    process.kill(target.pid, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}

@@ -1,0 +1,71 @@
+import { createHash } from "node:crypto";
+import { tmpdir, userInfo } from "node:os";
+import { join } from "node:path";
+
+/** Layout of the state directory that this version reads and writes. */
+export const LAYOUT = 1;
+
+/** A socket's path has to fit into 108 bytes with its end mark (unix(7)); some room is left for names beside it. */
+const MAX_SOCKET_PATH = 100;
+
+/** Processes that `leaf up` starts; brains and commands come and go below them. */
+export const SERVICES = ["hands", "model", "dispatcher"] as const;
+export type ServiceName = (typeof SERVICES)[number];
+
+/** Logs: a file each. */
+export const LOGS = [...SERVICES, "brain"] as const;
+export type LogName = (typeof LOGS)[number];
+
+/** Every place in a state directory. */
+export interface StackPaths {
+  readonly dir: string;
+  readonly version: string;
+  readonly lock: string;
+  /** Bearer token of the dispatcher's clients. */
+  readonly token: string;
+  readonly keys: string;
+  /** Mints tokens for hands; never in the sandbox. */
+  readonly privateKey: string;
+  readonly publicKey: string;
+  readonly database: string;
+  readonly run: string;
+  readonly logs: string;
+  readonly workspaces: string;
+  readonly sandboxState: string;
+  /** Directory of hands' socket, and of nothing else. */
+  readonly handsDir: string;
+  readonly handsSocket: string;
+  record(service: ServiceName): string;
+  log(name: LogName): string;
+}
+
+/** The places in `dir`, an absolute path. */
+export function stackPaths(dir: string): StackPaths {
+  const inside = join(dir, "run", "hands");
+  const fits = Buffer.byteLength(join(inside, "hands.sock")) <= MAX_SOCKET_PATH;
+  const handsDir = fits ? inside : shortDirectory(dir);
+  return {
+    dir,
+    version: join(dir, "version"),
+    lock: join(dir, "lock"),
+    token: join(dir, "token"),
+    keys: join(dir, "keys"),
+    privateKey: join(dir, "keys", "hands.key"),
+    publicKey: join(dir, "keys", "hands.pub"),
+    database: join(dir, "leaf.db"),
+    run: join(dir, "run"),
+    logs: join(dir, "log"),
+    workspaces: join(dir, "sandbox", "workspaces"),
+    sandboxState: join(dir, "sandbox", "state"),
+    handsDir,
+    handsSocket: join(handsDir, "hands.sock"),
+    record: (service) => join(dir, "run", `${service}.json`),
+    log: (name) => join(dir, "log", `${name}.log`),
+  };
+}
+
+/** A directory with a short name for this user and this state directory. */
+function shortDirectory(dir: string): string {
+  const hash = createHash("sha256").update(dir).digest("hex").slice(0, 12);
+  return join(tmpdir(), `leaf-${userInfo().uid}-${hash}`);
+}

@@ -1,0 +1,50 @@
+import { DEFAULT_PORT, type Environment } from "../config.ts";
+import { type ModelPlan, planModel } from "./model.ts";
+import type { StackPaths } from "./paths.ts";
+import { liveRecord, readRecord } from "./record.ts";
+import { chooseSandbox, SANDBOXES, type SandboxKind } from "./sandbox.ts";
+import { NETWORKS, type Network, type StackPlan } from "./services.ts";
+
+/** What the user asks for on the command line; what is absent is free to choose. */
+export interface StackWishes {
+  readonly port?: number;
+  readonly sandbox?: SandboxKind;
+  readonly network?: Network;
+  readonly model?: string;
+}
+
+/**
+ * Decide what to start. What the user does not ask for stays as the stack has it, until `leaf down`: a second `leaf up` mends a stack,
+ * it does not change it.
+ */
+export function planStack(paths: StackPaths, environment: Environment, wishes: StackWishes): StackPlan {
+  const hands = readRecord(paths, "hands")?.settings;
+  const sandbox = wishes.sandbox ?? SANDBOXES.find((kind) => kind === hands?.["sandbox"]);
+  const network = wishes.network ?? NETWORKS.find((reach) => reach === hands?.["network"]);
+  const { model, notes } = planRunningModel(paths, environment, wishes.model);
+  return { paths, environment, sandbox: chooseSandbox(sandbox), network: network ?? "host", model, notes };
+}
+
+/** The dispatcher's port: as asked for, else where it was before it died, else the usual one. */
+export function choosePort(paths: StackPaths, wanted: number | undefined): number {
+  if (wanted !== undefined) return wanted;
+  const known = /:(\d+)\/?$/.exec(readRecord(paths, "dispatcher")?.address ?? "")?.[1];
+  return known === undefined ? DEFAULT_PORT : Number(known);
+}
+
+/** A dispatcher that runs keeps its model, even where the environment has changed since. */
+function planRunningModel(
+  paths: StackPaths,
+  environment: Environment,
+  wanted: string | undefined,
+): { model: ModelPlan; notes: readonly string[] } {
+  const running = liveRecord(paths, "dispatcher")?.settings;
+  const planned = planModel(environment, wanted);
+  if (running === undefined || wanted !== undefined) return { model: planned, notes: planned.notes };
+  const model: ModelPlan = { standIn: running["standIn"] === "true", model: running["model"] ?? "", notes: [] };
+  if (model.standIn === planned.standIn && model.model === planned.model) return { model, notes: planned.notes };
+  return {
+    model,
+    notes: ["The running stack keeps its model; for the one that the environment asks for now: `leaf down`, then `leaf up`."],
+  };
+}

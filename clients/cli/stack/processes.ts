@@ -1,0 +1,100 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
+import { childrenOf, commandLine, isSameProcess, processStartTicks, residentBytes } from "@serverless-harness/kit/proc";
+import { SERVICES, type StackPaths } from "./paths.ts";
+import { liveRecord } from "./record.ts";
+
+/**
+ * Variable that marks every process of a stack, with its state directory: brains inherit it from the dispatcher, so they are found
+ * even where the dispatcher was killed and nobody remembers them.
+ */
+export const STACK_MARK = "LEAF_STACK";
+
+/** Ticks of /proc's times per second: USER_HZ, 100 on every platform of Linux that Node runs on. */
+const TICKS_PER_SECOND = 100;
+
+/** Part of a process that carries the mark, but that no part of the stack can be seen to have started. */
+export const UNKNOWN_PART = "unknown";
+
+/** A process that belongs to a stack. */
+export interface StackProcess {
+  readonly pid: number;
+  readonly startTicks: string;
+  /** The part that it belongs to: `hands`, `model`, `dispatcher` or `brain`. */
+  readonly part: string;
+  /** It runs the part's own program; false for the jail around it, and for commands in it. */
+  readonly main: boolean;
+  readonly args: readonly string[];
+  /** Processes of the stack above it, the nearest last. */
+  readonly ancestors: readonly number[];
+  readonly memoryBytes: number;
+  readonly uptimeMs: number;
+}
+
+/** Every process of a stack that lives, from the operating system: what was started, its brains, and all their descendants. */
+export function stackProcesses(paths: StackPaths): StackProcess[] {
+  const found = new Map<number, StackProcess>();
+  const visit = (pid: number, inherited: string, ancestors: readonly number[]): void => {
+    if (found.has(pid)) return;
+    const startTicks = processStartTicks(pid);
+    if (startTicks === undefined || !isSameProcess(pid, startTicks)) return;
+    const args = commandLine(pid);
+    const program = programOf(args);
+    const part = program ?? inherited;
+    found.set(pid, {
+      pid,
+      startTicks,
+      part,
+      main: program !== undefined,
+      args,
+      ancestors,
+      memoryBytes: residentBytes(pid),
+      uptimeMs: uptimeMs(startTicks),
+    });
+    for (const child of childrenOf(pid)) visit(child, part, [...ancestors, pid]);
+  };
+  for (const name of SERVICES) {
+    const record = liveRecord(paths, name);
+    if (record !== undefined) visit(record.pid, name, []);
+  }
+  for (const pid of markedProcesses(paths.dir)) visit(pid, UNKNOWN_PART, []);
+  return [...found.values()];
+}
+
+/** The process lives still. */
+export function isRunning(process: StackProcess): boolean {
+  return isSameProcess(process.pid, process.startTicks);
+}
+
+/** A name for a list: the part, and what it is of it. */
+export function processLabel({ part, main, args }: StackProcess): string {
+  return main ? part : `${part}: ${basename(args[0] ?? "?")}`;
+}
+
+/** The part whose `main.ts` a command line runs. */
+function programOf(args: readonly string[]): string | undefined {
+  const [program = "", ...rest] = args;
+  if (!basename(program).startsWith("node")) return undefined;
+  const script = rest.find((arg) => !arg.startsWith("-")) ?? "";
+  return /(?:^|\/)(\w+)\/main\.ts$/.exec(script)?.[1];
+}
+
+/** Processes of this user whose environment carries the mark of this stack. */
+function markedProcesses(dir: string): number[] {
+  const mark = `${STACK_MARK}=${dir}`;
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return pids.map(Number).filter((pid) => pid !== process.pid && environmentOf(pid).includes(mark));
+}
+
+function environmentOf(pid: number): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, "utf8").split("\0");
+  } catch {
+    return [];
+  }
+}
+
+function uptimeMs(startTicks: string): number {
+  const bootSeconds = Number(readFileSync("/proc/uptime", "utf8").split(" ")[0]);
+  return Math.max(0, Math.round((bootSeconds - Number(startTicks) / TICKS_PER_SECOND) * 1000));
+}

@@ -1,0 +1,101 @@
+import type { Environment } from "../config.ts";
+import { answers, isServing } from "./health.ts";
+import { type ModelPlan, modelEnvironment } from "./model.ts";
+import type { ServiceName, StackPaths } from "./paths.ts";
+import { STACK_MARK } from "./processes.ts";
+import type { SandboxKind } from "./sandbox.ts";
+
+/** How a service of the stack is started, and how it is asked whether it works. */
+export interface ServiceSpec {
+  readonly name: ServiceName;
+  /** Its program, relative to the checkout. */
+  readonly program: string;
+  readonly environment: Environment;
+  /** Where it listens. `undefined`: on a free port, that it announces in its log. */
+  readonly address: string | undefined;
+  readonly settings: Readonly<Record<string, string>>;
+  isHealthy(address: string): Promise<boolean>;
+}
+
+/** What the stack is started with. */
+export interface StackPlan {
+  readonly paths: StackPaths;
+  readonly environment: Environment;
+  readonly sandbox: SandboxKind;
+  readonly network: Network;
+  readonly model: ModelPlan;
+  /** What the user should know about the choices, a line each. */
+  readonly notes: readonly string[];
+}
+
+/** What a command in the sandbox may reach: what the machine reaches, or nothing. */
+export const NETWORKS = ["host", "none"] as const;
+export type Network = (typeof NETWORKS)[number];
+
+/** Variables that a service without secrets may see: programs to run, the language, the level of its log. */
+const HARMLESS = ["PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LOG_LEVEL"];
+
+/** The sandbox's daemon. It gets no variable of the user but harmless ones: whatever it knew, a command could find out. */
+export function handsService({ paths, environment, sandbox, network }: StackPlan): ServiceSpec {
+  return {
+    name: "hands",
+    program: "hands/main.ts",
+    environment: {
+      ...harmless(environment),
+      [STACK_MARK]: paths.dir,
+      HANDS_LISTEN: `unix:${paths.handsSocket}`,
+      HANDS_PUBLIC_KEY_FILE: paths.publicKey,
+      HANDS_WORKSPACES: paths.workspaces,
+      HANDS_STATE: paths.sandboxState,
+      HANDS_SANDBOX: sandbox,
+      HANDS_NETWORK: network,
+    },
+    address: `unix:${paths.handsSocket}`,
+    settings: { sandbox, network },
+    isHealthy: (address) => isServing(address),
+  };
+}
+
+/** The scripted model. `address`: where it listened before, so that a dispatcher that knows it finds it again. */
+export function modelService({ paths, environment }: StackPlan, address: string | undefined): ServiceSpec {
+  return {
+    name: "model",
+    program: "bench/model/main.ts",
+    environment: {
+      ...harmless(environment),
+      [STACK_MARK]: paths.dir,
+      ...(address === undefined ? {} : { MODEL_LISTEN: address }),
+    },
+    address,
+    settings: {},
+    isHealthy: (url) => answers(`${url}/requests`),
+  };
+}
+
+/** The dispatcher, and through it the brains, which need the user's variables for their model. */
+export function dispatcherService(plan: StackPlan, token: string, port: number, standInUrl: string): ServiceSpec {
+  const { paths, model } = plan;
+  const listen = `http://127.0.0.1:${port}`;
+  return {
+    name: "dispatcher",
+    program: "dispatcher/main.ts",
+    environment: {
+      ...modelEnvironment(model, plan.environment, standInUrl),
+      [STACK_MARK]: paths.dir,
+      LEAF_STORE: `sqlite:${paths.database}`,
+      DISPATCHER_LISTEN: listen,
+      DISPATCHER_TOKEN_FILE: paths.token,
+      DISPATCHER_WAKER: "local",
+      DISPATCHER_BRAIN_LOG: paths.log("brain"),
+      HANDS_URL: `unix:${paths.handsSocket}`,
+      HANDS_PRIVATE_KEY_FILE: paths.privateKey,
+    },
+    address: port === 0 ? undefined : listen,
+    settings: { model: model.model, standIn: String(model.standIn) },
+    isHealthy: (address) => isServing(address, token),
+  };
+}
+
+function harmless(environment: Environment): Environment {
+  return Object.fromEntries(HARMLESS.map((name) => [name, environment[name]]).filter(([, value]) => value !== undefined));
+}

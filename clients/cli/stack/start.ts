@@ -1,0 +1,79 @@
+import { spawn } from "node:child_process";
+import { closeSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { REPOSITORY } from "../config.ts";
+import { CliError } from "../errors.ts";
+import { ExitCode } from "../exit-codes.ts";
+import { announcedAddress, lastLines, openLog } from "./log-file.ts";
+import type { StackPaths } from "./paths.ts";
+import { isAlive, newRecord, type ServiceRecord, writeRecord } from "./record.ts";
+import type { ServiceSpec } from "./services.ts";
+
+const START_TIMEOUT_MS = 20_000;
+const POLL_MS = 20;
+/** Lines of its log that are shown of a service that could not start. */
+const SHOWN_LINES = 10;
+
+/** A service that could not be started, with the end of its log. */
+export class StartError extends CliError {
+  readonly log: readonly string[];
+
+  constructor(exitCode: ExitCode, reason: string, message: string, log: readonly string[]) {
+    super(exitCode, reason, message);
+    this.log = log;
+  }
+}
+
+/** Start a service in the background and wait until it works. It outlives this process. */
+export async function startService(paths: StackPaths, service: ServiceSpec): Promise<ServiceRecord> {
+  const { record, offset } = spawnService(paths, service);
+  return await waitUntilHealthy(paths, service, record, offset);
+}
+
+/** The service answers; polls until it does, ends, or takes too long. `offset`: where its part of the log begins. */
+export async function waitUntilHealthy(
+  paths: StackPaths,
+  service: ServiceSpec,
+  started: ServiceRecord,
+  offset: number,
+): Promise<ServiceRecord> {
+  const log = paths.log(service.name);
+  let record = started;
+  for (const deadline = Date.now() + START_TIMEOUT_MS; Date.now() < deadline; await sleep(POLL_MS)) {
+    const alive = isAlive(record);
+    if (!alive) {
+      const message = `${service.name} ended while it started; the end of its log is above, all of it is in ${log}`;
+      throw new StartError(ExitCode.refused, "service_ended", message, lastLines(log, SHOWN_LINES, offset));
+    }
+    if (record.address === "") {
+      const address = announcedAddress(log, offset);
+      if (address === undefined) continue;
+      record = { ...record, address };
+      writeRecord(paths, record);
+    }
+    if (await service.isHealthy(record.address)) return record;
+  }
+  const message = `${service.name} (pid ${record.pid}) runs but did not answer for ${START_TIMEOUT_MS / 1000} s: try \`leaf down\`, then \`leaf up\``;
+  throw new StartError(ExitCode.timeout, "service_silent", message, lastLines(log, SHOWN_LINES, offset));
+}
+
+/** Start the process, and note it before anything else, so that `leaf down` finds it whatever happens to us. */
+function spawnService(paths: StackPaths, service: ServiceSpec): { record: ServiceRecord; offset: number } {
+  const { fd, offset } = openLog(paths.log(service.name));
+  const child = spawn(process.execPath, [join(REPOSITORY, service.program)], {
+    cwd: paths.dir,
+    env: service.environment,
+    detached: true,
+    stdio: ["ignore", fd, fd],
+  });
+  closeSync(fd);
+  // Without a listener the error would be thrown; the missing pid tells it as well.
+  child.on("error", () => undefined);
+  if (child.pid === undefined)
+    throw new StartError(ExitCode.refused, "no_process", `can't start ${service.name}: no process could be made`, []);
+  child.unref();
+  const record = newRecord(service.name, child.pid, service.address ?? "", service.settings);
+  writeRecord(paths, record);
+  return { record, offset };
+}

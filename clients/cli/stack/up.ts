@@ -1,0 +1,70 @@
+import { rmSync } from "node:fs";
+import { CliError } from "../errors.ts";
+import { ExitCode } from "../exit-codes.ts";
+import { stopProcesses } from "./down.ts";
+import { readText } from "./log-file.ts";
+import type { ServiceName, StackPaths } from "./paths.ts";
+import { requireFreePort } from "./port.ts";
+import { liveRecord, readRecord, type ServiceRecord } from "./record.ts";
+import { dispatcherService, handsService, modelService, type ServiceSpec, type StackPlan } from "./services.ts";
+import { startService, waitUntilHealthy } from "./start.ts";
+
+/** What `leaf up` did. */
+export interface UpResult {
+  readonly records: readonly ServiceRecord[];
+  /** Those that were not running before. */
+  readonly started: readonly ServiceName[];
+}
+
+/**
+ * Start what is missing of a stack, and wait until all of it works. Where a part can't be started, those that this call started
+ * are stopped again. The caller holds the lock and has prepared the state directory.
+ */
+export async function startStack(plan: StackPlan, port: number): Promise<UpResult> {
+  const { paths } = plan;
+  const token = readText(paths.token) ?? "";
+  if (liveRecord(paths, "dispatcher") === undefined) await requireFreePort(port);
+  const started: ServiceName[] = [];
+  const ensure = (service: ServiceSpec): Promise<ServiceRecord> => ensureService(paths, service, started);
+  try {
+    const records = [await ensure(handsService(plan))];
+    let standInUrl = "";
+    if (plan.model.standIn) {
+      const model = await ensure(modelService(plan, knownAddress(paths, "model")));
+      standInUrl = model.address;
+      records.push(model);
+    }
+    records.push(await ensure(dispatcherService(plan, token, port, standInUrl)));
+    return { records, started };
+  } catch (error) {
+    await stopProcesses(paths, started);
+    for (const name of started) rmSync(paths.record(name), { force: true });
+    throw error;
+  }
+}
+
+async function ensureService(paths: StackPaths, service: ServiceSpec, started: ServiceName[]): Promise<ServiceRecord> {
+  const running = liveRecord(paths, service.name);
+  if (running !== undefined) {
+    requireSameSettings(running, service);
+    return await waitUntilHealthy(paths, service, running, 0);
+  }
+  started.push(service.name);
+  return await startService(paths, service);
+}
+
+/** A running part is left as it is: where something else is asked of it now, the user has to decide. */
+function requireSameSettings(running: ServiceRecord, service: ServiceSpec): void {
+  const differing = Object.entries(service.settings).filter(([name, value]) => running.settings[name] !== value);
+  const addressDiffers = service.address !== undefined && running.address !== "" && running.address !== service.address;
+  const [name, value] = differing[0] ?? (addressDiffers ? ["address", service.address] : []);
+  if (name === undefined) return;
+  const now = name === "address" ? running.address : running.settings[name];
+  const message = `${service.name} runs already, with ${name} ${now} instead of ${value}: \`leaf down\` first, then \`leaf up\` again`;
+  throw new CliError(ExitCode.refused, "runs_otherwise", message);
+}
+
+/** Where a part that has died listened. */
+function knownAddress(paths: StackPaths, name: ServiceName): string | undefined {
+  return readRecord(paths, name)?.address || undefined;
+}

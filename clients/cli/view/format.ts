@@ -1,0 +1,30 @@
+/** Text without control characters but line ends and tabs: what a model or a command wrote must not steer the terminal. */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  return text.replace(/\r\n/g, "\n").replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "");
+}
+
+/** The first line of a text that is not blank, at most `max` characters of it. */
+export function firstLine(text: string, max: number): string {
+  const [line = ""] = printable(text).trim().split("\n", 1);
+  return line.length > max ? `${line.slice(0, max - 1)}…` : line;
+}
+
+/** A length of time for a human: `0.4 s`, `1 m 12 s`, `3 h 5 m`, `2 d 4 h`. */
+export function duration(ms: number): string {
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
+  const minutes = Math.floor(ms / 60_000);
+  if (minutes < 60) return `${minutes} m ${Math.floor((ms % 60_000) / 1000)} s`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${minutes % 60} m` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+/** How long ago a time was; milliseconds since the Unix epoch. */
+export function ago(timeMs: number, nowMs: number = Date.now()): string {
+  return duration(Math.max(0, nowMs - timeMs));
+}
+
+/** An amount of memory: `73.4 MB`. */
+export function megabytes(bytes: number): string {
+  return `${(bytes / 1024 / 1024).toFixed(1)} MB`;
+}

@@ -1,0 +1,68 @@
+import { create, type JsonValue, toJson } from "@bufbuild/protobuf";
+import { FailureReason, type Leaf, LeafSchema, LeafState } from "@serverless-harness/proto/leaf";
+import type { Output } from "../output.ts";
+import { nameOf, stateName } from "../parse.ts";
+import { ago, duration, printable } from "./format.ts";
+
+type Colors = Output["color"];
+
+/** A leaf as the API writes it in JSON. */
+export function leafJson(leaf: Leaf): JsonValue {
+  return toJson(LeafSchema, leaf);
+}
+
+/** A leaf that an answer must hold; an empty one in place of none. */
+export function emptyLeaf(leaf: Leaf | undefined): Leaf {
+  return leaf ?? create(LeafSchema);
+}
+
+/** A leaf's record for a human: a line for each thing that there is to tell, then the result. */
+export function leafText(leaf: Leaf, color: Colors): string {
+  const { spec, usage, failure } = leaf;
+  const fields: Array<[string, string | undefined]> = [
+    ["leaf", leaf.leafId],
+    ["session", spec?.sessionId],
+    ["state", paintState(leaf.state, stateName(leaf.state), color)],
+    ["created", `${new Date(Number(leaf.createdAtMs)).toISOString()} (${ago(Number(leaf.createdAtMs))} ago)`],
+    ["took", isOver(leaf.state) ? duration(Number(leaf.updatedAtMs - leaf.createdAtMs)) : undefined],
+    ["not before", leaf.notBeforeMs > 0n ? new Date(Number(leaf.notBeforeMs)).toISOString() : undefined],
+    ["brain", leaf.worker === undefined ? undefined : `${leaf.worker.name} (pid ${leaf.worker.pid})`],
+    ["claims", String(leaf.claims)],
+    ["attempts failed", leaf.failedAttempts > 0 ? String(leaf.failedAttempts) : undefined],
+    ["failure", failure === undefined ? undefined : color.red(`${nameOf(FailureReason, failure.reason)}: ${printable(failure.message)}`)],
+    ["used", usage === undefined ? undefined : `${usage.modelCalls} model calls, ${usage.inputTokens} + ${usage.outputTokens} tokens`],
+    [
+      "labels",
+      Object.entries(spec?.labels ?? {})
+        .map(([key, value]) => `${key}=${value}`)
+        .join(" "),
+    ],
+    ["prompt", printable(spec?.prompt ?? "").trim()],
+    ["result", leaf.result === undefined ? undefined : printable(leaf.result.text)],
+  ];
+  const shown = fields.filter((field): field is [string, string] => field[1] !== undefined && field[1] !== "");
+  const width = Math.max(...shown.map(([name]) => name.length));
+  return shown
+    .map(([name, value]) => `${color.dim(name.padEnd(width))}  ${value.replaceAll("\n", `\n${" ".repeat(width + 2)}`)}`)
+    .join("\n");
+}
+
+/** A state's name in its colour. */
+export function paintState(state: LeafState, name: string, color: Colors): string {
+  switch (state) {
+    case LeafState.DONE:
+      return color.green(name);
+    case LeafState.FAILED:
+    case LeafState.ABORTED:
+      return color.red(name);
+    case LeafState.RETRYING:
+    case LeafState.CANCELLED:
+      return color.yellow(name);
+    default:
+      return color.cyan(name);
+  }
+}
+
+function isOver(state: LeafState): boolean {
+  return state === LeafState.DONE || state === LeafState.FAILED || state === LeafState.CANCELLED || state === LeafState.ABORTED;
+}

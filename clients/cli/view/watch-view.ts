@@ -1,0 +1,74 @@
+import { FailureReason, type Leaf, type LeafEvent, type StateChanged } from "@serverless-harness/proto/leaf";
+import type { Output } from "../output.ts";
+import { nameOf, stateName } from "../parse.ts";
+import type { EventView } from "./event-view.ts";
+import { firstLine, printable } from "./format.ts";
+import { paintState } from "./leaf-text.ts";
+import { toolCallText, toolResultLines } from "./tool-text.ts";
+
+const RESULT_LINES = 20;
+const SEQ_WIDTH = 5;
+const TIME_WIDTH = 10;
+
+/** Shows a leaf's events a line each, with their number and the time since the leaf was submitted. */
+export class WatchView implements EventView {
+  readonly #out: Output;
+  readonly #createdAtMs: bigint;
+
+  constructor(out: Output, leaf: Leaf) {
+    this.#out = out;
+    this.#createdAtMs = leaf.createdAtMs;
+  }
+
+  show(event: LeafEvent): void {
+    const [first, ...rest] = describe(event, this.#out.color);
+    if (first === undefined) return;
+    const seconds = `+${(Number(event.timeMs - this.#createdAtMs) / 1000).toFixed(3)} s`;
+    const place = `${String(event.seq).padStart(SEQ_WIDTH)} ${seconds.padStart(TIME_WIDTH)}`;
+    this.#out.line(`${this.#out.color.dim(place)}  ${first}`);
+    for (const line of rest) this.#out.line(`${" ".repeat(place.length + 2)}${line}`);
+  }
+
+  end(): void {
+    // The terminal event has said it.
+  }
+}
+
+/** What happened, in lines; none for what a human need not see. */
+function describe({ event }: LeafEvent, color: Output["color"]): string[] {
+  switch (event.case) {
+    case "stateChanged":
+      return describeState(event.value, color);
+    case "modelCallStarted":
+      return [`asks ${event.value.model}${event.value.attempt > 1 ? `, attempt ${event.value.attempt}` : ""}`];
+    case "answerDiscarded":
+      return [color.yellow(`answer cut: ${firstLine(event.value.reason, 200)}`)];
+    case "answer":
+      return ["answer", ...nonEmpty(event.value.text)];
+    case "toolStarted":
+      return [toolCallText(event.value)];
+    case "toolEnded":
+      return [
+        event.value.isError ? color.red(`${event.value.tool} failed`) : `${event.value.tool} ended`,
+        ...toolResultLines(event.value, RESULT_LINES),
+      ];
+    case "usage":
+      return [
+        color.dim(`used ${event.value.modelCalls} model calls, ${event.value.inputTokens} + ${event.value.outputTokens} tokens so far`),
+      ];
+    default:
+      return [];
+  }
+}
+
+function describeState({ state, worker, failure, note, epoch }: StateChanged, color: Output["color"]): string[] {
+  const by = worker === undefined ? "" : ` by ${worker.name} (pid ${worker.pid}, epoch ${epoch})`;
+  const why = failure === undefined ? "" : `: ${nameOf(FailureReason, failure.reason)}: ${firstLine(failure.message, 200)}`;
+  const aside = note === "" ? "" : ` (${printable(note)})`;
+  return [`${paintState(state, stateName(state), color)}${by}${why}${aside}`];
+}
+
+function nonEmpty(text: string): string[] {
+  const lines = printable(text).trimEnd().split("\n");
+  return lines.length === 1 && lines[0] === "" ? [] : lines;
+}

@@ -1,0 +1,67 @@
+#!/bin/sh
+# Make a clone ready: system packages, npm packages, the native fork server. Idempotent, and silent where nothing is missing.
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+fail() {
+  say "$*"
+  exit 1
+}
+
+# A system package is looked for by its program: how it came to be there is nobody's business here.
+missing=""
+need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
+need redis-server redis-server
+need bwrap bubblewrap
+need rg ripgrep
+need git git
+need g++ g++
+need make make
+need python3 python3
+
+install_system_packages() {
+  line="apt-get install -y --no-install-recommends$missing"
+  command -v apt-get >/dev/null 2>&1 || fail "these are missing, install them with your system's package manager:$missing"
+  if [ "$(id -u)" = 0 ]; then
+    as_root=env
+  elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+    as_root="sudo -n env"
+  else
+    fail "some system packages are missing, install them with: sudo $line"
+  fi
+  say "installing$missing"
+  log="$(mktemp)"
+  # Installing alone is tried first: refreshing the package lists takes longer than the rest.
+  # shellcheck disable=SC2086
+  if ! $as_root DEBIAN_FRONTEND=noninteractive $line >"$log" 2>&1 &&
+    ! { $as_root apt-get update >"$log" 2>&1 && $as_root DEBIAN_FRONTEND=noninteractive $line >>"$log" 2>&1; }; then
+    tail -n 20 "$log" >&2
+    fail "could not install$missing; try it yourself: sudo $line"
+  fi
+  rm -f "$log"
+}
+[ -z "$missing" ] || install_system_packages
+
+# npm writes the hidden lock file last, so it is missing or old after an installation that broke off.
+npm_packages_are_current() {
+  [ -e node_modules/.package-lock.json ] && [ ! package-lock.json -nt node_modules/.package-lock.json ] &&
+    [ -x node_modules/.bin/node ]
+}
+
+install_npm_packages() {
+  # npm must run on the machine's own Node: the one in node_modules goes away while it works.
+  PATH="$(printf '%s' "$PATH" | sed "s#$PWD/node_modules/.bin:##g")"
+  command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || fail "install Node.js 20 or newer, with npm"
+  say "installing the npm packages of package-lock.json (once, about a minute)"
+  # Native add-ons are built with the headers that this Node came with, so that none are downloaded.
+  node_prefix="$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")"
+  if [ -e "$node_prefix/include/node/node.h" ]; then
+    export npm_config_nodedir="$node_prefix"
+  fi
+  npm ci --no-audit --no-fund --loglevel=error >&2 || fail "npm ci failed, see above"
+  [ -x node_modules/.bin/node ] || fail "the npm package \"node\" brought no program: npm must be allowed to run install scripts"
+}
+npm_packages_are_current || install_npm_packages
+
+[ ! -e hands/keeper/build.sh ] || sh hands/keeper/build.sh
