@@ -1,0 +1,27 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { LeafStore } from "../leaf-store.ts";
+import { SqliteLeafStore } from "../sqlite/store.ts";
+import type { LeafStoreFixture } from "../testing/index.ts";
+
+/** A fresh SQLite store in a directory of its own. */
+export async function sqliteFixture(): Promise<LeafStoreFixture & { readonly path: string }> {
+  const directory = await mkdtemp(join(tmpdir(), "leaf-store-"));
+  const path = join(directory, "leaf.db");
+  const handles: LeafStore[] = [];
+  const connect = async (): Promise<LeafStore> => {
+    const handle = SqliteLeafStore.open(path);
+    handles.push(handle);
+    return handle;
+  };
+  return {
+    path,
+    store: await connect(),
+    connect,
+    async [Symbol.asyncDispose]() {
+      for (const handle of handles) await handle.close();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}

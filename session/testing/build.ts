@@ -1,0 +1,116 @@
+import { rejects, strictEqual } from "node:assert/strict";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import {
+  type Failure,
+  FailureReason,
+  FailureSchema,
+  type Leaf,
+  type LeafEvent,
+  LeafKind,
+  LeafResultSchema,
+  type LeafSpec,
+  LeafSpecSchema,
+  LeafState,
+  LeafStateSchema,
+  TextDeltaSchema,
+  UsageSchema,
+  type Worker,
+  WorkerSchema,
+} from "@serverless-harness/proto/leaf";
+import type { Claim, LeafStore, NewEvent, Outcome } from "../leaf-store.ts";
+
+/** A lease that outlives every case. */
+export const LONG_LEASE_MS = 600_000;
+
+/** A signal that never aborts. */
+export const NEVER: AbortSignal = new AbortController().signal;
+
+export function specOf(fields: MessageInitShape<typeof LeafSpecSchema> = {}): LeafSpec {
+  return create(LeafSpecSchema, { tenant: "acme", kind: LeafKind.TURN, prompt: "say hi", ...fields });
+}
+
+export function workerOf(name: string): Worker {
+  return create(WorkerSchema, { name, pid: 7n, pidNamespace: "pid:[1]", startedAtMs: 5n });
+}
+
+/** A piece of text, under a key where one is given. */
+export function delta(text: string, key?: string): NewEvent {
+  return { event: { case: "textDelta", value: create(TextDeltaSchema, { text }) }, ...(key === undefined ? {} : { key }) };
+}
+
+export function usage(modelCalls: number, key?: string): NewEvent {
+  return { event: { case: "usage", value: create(UsageSchema, { modelCalls }) }, ...(key === undefined ? {} : { key }) };
+}
+
+export function failureOf(message: string): Failure {
+  return create(FailureSchema, { reason: FailureReason.MODEL_UNAVAILABLE, retryable: true, message });
+}
+
+export function done(text: string): Outcome {
+  return { state: LeafState.DONE, result: create(LeafResultSchema, { text }) };
+}
+
+/** Submit a leaf and return its record. */
+export async function submit(store: LeafStore, fields: MessageInitShape<typeof LeafSpecSchema> = {}, idempotencyKey = ""): Promise<Leaf> {
+  return (await store.submit({ spec: specOf(fields), idempotencyKey })).leaf;
+}
+
+/** Claim a leaf that has to be ready. */
+export async function claim(store: LeafStore, leaseMs = LONG_LEASE_MS, worker = "worker-1"): Promise<Claim> {
+  const claimed = await store.claim(workerOf(worker), leaseMs);
+  if (claimed === undefined) throw new Error("nothing was ready to be claimed");
+  return claimed;
+}
+
+/** Claim a leaf as soon as one is ready, as a worker does. */
+export async function claimWhenReady(store: LeafStore, worker = "worker-2"): Promise<Claim> {
+  for (;;) {
+    const claimed = await store.claim(workerOf(worker), LONG_LEASE_MS);
+    if (claimed !== undefined) return claimed;
+    await store.waitForWork(LONG_LEASE_MS, NEVER);
+  }
+}
+
+/** Nothing can be claimed. */
+export async function nothingReady(store: LeafStore): Promise<void> {
+  strictEqual(await store.claim(workerOf("worker-3"), LONG_LEASE_MS), undefined);
+}
+
+/** The record of a leaf that has to be there. */
+export async function recordOf(store: LeafStore, leafId: string): Promise<Leaf> {
+  const leaf = await store.get(leafId);
+  if (leaf === undefined) throw new Error(`leaf ${leafId} is gone`);
+  return leaf;
+}
+
+/** The whole log of a leaf. */
+export async function logOf(store: LeafStore, leafId: string): Promise<LeafEvent[]> {
+  return store.events(leafId, 0n, 100_000);
+}
+
+/** Events as short words: the state's name, the text, or the kind. */
+export function words(events: readonly LeafEvent[]): string[] {
+  return events.map(({ event }) => {
+    if (event.case === "stateChanged") return LeafStateSchema.value[event.value.state]?.localName.toLowerCase() ?? "unknown";
+    return event.case === "textDelta" ? event.value.text : (event.case ?? "nothing");
+  });
+}
+
+export async function refused(promise: Promise<unknown>, reason: string): Promise<void> {
+  await rejects(promise, (error) => error instanceof HarnessError && error.reason === reason);
+}
+
+/** Follow a leaf to the end of what the store sends. */
+export async function follow(store: LeafStore, leafId: string, afterSeq = 0n, signal = NEVER): Promise<LeafEvent[]> {
+  const events: LeafEvent[] = [];
+  for await (const event of store.follow(leafId, afterSeq, signal)) events.push(event);
+  return events;
+}
+
+/** The log's sequence numbers are `from`, `from` + 1 and so on, without a gap. */
+export function assertGapFree(events: readonly LeafEvent[], from = 1n): void {
+  events.forEach((event, index) => {
+    strictEqual(event.seq, from + BigInt(index));
+  });
+}

@@ -1,0 +1,41 @@
+import { backlogCases } from "./backlog-cases.ts";
+import { claimCases } from "./claim-cases.ts";
+import { closeCases } from "./close-cases.ts";
+import { eventCases } from "./event-cases.ts";
+import { followCases } from "./follow-cases.ts";
+import { listCases } from "./list-cases.ts";
+import { outcomeCases } from "./outcome-cases.ts";
+import { ownershipCases } from "./ownership-cases.ts";
+import { submitCases } from "./submit-cases.ts";
+import type { Case, ConformanceCase, LeafStoreFixture } from "./types.ts";
+
+export type { ConformanceCase, LeafStoreFixture } from "./types.ts";
+
+const GROUPS: Readonly<Record<string, readonly Case[]>> = {
+  submit: submitCases,
+  claim: claimCases,
+  ownership: ownershipCases,
+  outcome: outcomeCases,
+  events: eventCases,
+  follow: followCases,
+  list: listCases,
+  backlog: backlogCases,
+  close: closeCases,
+};
+
+/**
+ * What every driver of the leaf store must do, for any test runner. `open` gives each case a fresh, empty store, which the case disposes
+ * of. Cases run in real time; one that never ends is a failure, so register them with a time limit.
+ */
+export function leafStoreConformance(open: () => Promise<LeafStoreFixture>): readonly ConformanceCase[] {
+  return Object.entries(GROUPS).flatMap(([group, cases]) =>
+    cases.map(([name, check]) => ({
+      group,
+      name,
+      async run() {
+        await using fixture = await open();
+        await check(fixture);
+      },
+    })),
+  );
+}

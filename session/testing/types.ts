@@ -1,0 +1,18 @@
+import type { LeafStore } from "../leaf-store.ts";
+
+/** A fresh, empty store that one case owns. */
+export interface LeafStoreFixture extends AsyncDisposable {
+  readonly store: LeafStore;
+  /** Another handle on the same store, as another process would have it; the fixture closes it. */
+  connect(): Promise<LeafStore>;
+}
+
+/** A case of a suite that can be registered with any test runner. */
+export interface ConformanceCase {
+  readonly group: string;
+  readonly name: string;
+  run(): Promise<void>;
+}
+
+/** A case's name, a sentence of behaviour, and its check, which throws where the store does not behave so. */
+export type Case = readonly [name: string, check: (fixture: LeafStoreFixture) => Promise<void>];
