@@ -16,4 +16,5 @@ export type Benchmark = (options: BenchmarkOptions) => Promise<Report>;
 /** Every benchmark by its name; loaded when it is asked for. */
 export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   exec: async () => (await import("./exec.ts")).exec,
+  coldstart: async () => (await import("./coldstart.ts")).coldstart,
 };

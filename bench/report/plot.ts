@@ -5,6 +5,7 @@ const LABEL_WIDTH = 210;
 const RIGHT = 90;
 const LINE_HEIGHT = 24;
 const GROUP_GAP = 46;
+const UNITS: Readonly<Record<string, string>> = { ms: "ms", per_s: "/s", mb_s: "MB/s", mb: "MB" };
 
 /** Colours that are readable on white; the second set takes over where the reader prefers dark. */
 const STYLE = [
@@ -22,14 +23,14 @@ export function formatPlot(report: Report): string {
   let y = 30;
   for (const unit of units) {
     const rows = report.rows.filter((row) => row.unit === unit);
-    parts.push(...block(unit, rows, y));
+    parts.push(...block(rows, y));
     y += rows.length * LINE_HEIGHT + GROUP_GAP;
   }
   const size = `viewBox="-10 -6 ${WIDTH + 20} ${y + 6}" width="${WIDTH + 20}" height="${y + 6}"`;
   return `<svg xmlns="http://www.w3.org/2000/svg" ${size} role="img" aria-label="${escapeXml(report.name)}">\n<style>${STYLE}</style>\n${parts.join("\n")}\n</svg>\n`;
 }
 
-function block(unit: string, rows: readonly Row[], top: number): string[] {
+function block(rows: readonly Row[], top: number): string[] {
   const values = rows.flatMap((row) => [row.p50, row.p95, row.p99]).filter((value) => value > 0);
   // Zero has no place on a logarithmic axis: it is drawn at its left end.
   const from = values.length === 0 ? 0 : Math.floor(Math.log10(Math.min(...values)));
@@ -45,7 +46,6 @@ function block(unit: string, rows: readonly Row[], top: number): string[] {
       line("grid", x(decade), top, x(decade), bottom),
       text(x(decade), bottom + 12, "axis", String(Number(decade.toPrecision(1))), "middle"),
     ]),
-    text(WIDTH - RIGHT + 12, bottom + 12, "axis", unit),
     ...rows.flatMap((row, index) => mark(row, x, top + index * LINE_HEIGHT + LINE_HEIGHT / 2 + 4)),
   ];
 }
@@ -57,7 +57,7 @@ function mark(row: Row, x: (value: number) => number, y: number): string[] {
     line("range", x(row.p50), y, x(row.p99), y),
     ...(row.n > 1 ? ticks : []),
     `<circle class="dot" cx="${x(row.p50)}" cy="${y}" r="5"/>`,
-    text(WIDTH - RIGHT + 12, y + 4, "", String(row.p50)),
+    text(WIDTH - RIGHT + 12, y + 4, "", `${row.p50} ${UNITS[row.unit] ?? row.unit}`),
   ];
 }
 

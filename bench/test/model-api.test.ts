@@ -2,7 +2,8 @@ import { spawnSync } from "node:child_process";
 import { request as httpRequest } from "node:http";
 import Anthropic from "@anthropic-ai/sdk";
 import { describe, expect, test } from "vitest";
-import { ask, MODEL_MAIN, script, startModelProcess, textOf } from "./model-process.ts";
+import { MODEL_MAIN } from "../parts/model.ts";
+import { ask, script, startModel, textOf } from "./model-process.ts";
 
 const BODY = { model: "some-model", max_tokens: 100, messages: [{ role: "user", content: "hello" }] };
 
@@ -19,7 +20,7 @@ async function post(
 
 describe("the scripted model's API", () => {
   test("streams a message that the official client assembles, in the order of the API's events", async () => {
-    const { client } = await startModelProcess();
+    const { client } = await startModel();
     const content = script({ thinking: "Hm, let me see.", text: "a".repeat(100), tools: [{ name: "bash", input: { command: "ls" } }] });
     const stream = client.messages.stream({ ...BODY, messages: [{ role: "user", content }] });
     const types: string[] = [];
@@ -37,7 +38,7 @@ describe("the scripted model's API", () => {
   });
 
   test("gives the same message whole to who does not ask for a stream", async () => {
-    const { client } = await startModelProcess();
+    const { client } = await startModel();
     const messages = [{ role: "user" as const, content: script({ text: "whole", thinking: "why" }) }];
     const whole = await client.messages.create({ ...BODY, messages });
     expect({ ...(await ask(client, messages)), usage: undefined }).toMatchObject({ ...whole, usage: undefined });
@@ -45,13 +46,13 @@ describe("the scripted model's API", () => {
   });
 
   test("never cuts a character of two code units in half", async () => {
-    const { client } = await startModelProcess();
+    const { client } = await startModel();
     const text = `x${"🦭".repeat(30)}`;
     expect(textOf(await ask(client, script({ text, chunk_chars: 2 })))).toBe(text);
   });
 
   test("refuses a request without a key, or with the bad one, whichever header carries it", async () => {
-    const { url } = await startModelProcess();
+    const { url } = await startModel();
     const body = JSON.stringify(BODY);
     expect(await post(url, body, {})).toMatchObject({ status: 401, type: "authentication_error" });
     expect(await post(url, body, { "x-api-key": "bad-key" })).toMatchObject({ status: 401, type: "authentication_error" });
@@ -78,7 +79,7 @@ describe("the scripted model's API", () => {
       "toolu_1",
     ],
   ])("names what is wrong with %s", async (_what, body, message) => {
-    const { url } = await startModelProcess();
+    const { url } = await startModel();
     expect(await post(url, body)).toMatchObject({
       status: 400,
       type: "invalid_request_error",
@@ -87,14 +88,14 @@ describe("the scripted model's API", () => {
   });
 
   test("has nothing at other addresses", async () => {
-    const { url } = await startModelProcess();
+    const { url } = await startModel();
     const response = await fetch(`${url}/v1/models`);
     expect(response.status).toBe(404);
     expect(await response.json()).toMatchObject({ type: "error", error: { type: "not_found_error" } });
   });
 
   test("refuses a body over 32 MB, whether its length is told or not, and serves on", async () => {
-    const { url, client } = await startModelProcess();
+    const { url, client } = await startModel();
     const size = 32 * 1024 * 1024 + 1;
     const sizes = [{ "content-length": String(size) }, { "transfer-encoding": "chunked" }];
     for (const headers of sizes) {
@@ -111,26 +112,25 @@ describe("the scripted model's API", () => {
   });
 
   test("lists the requests that it saw, without keys, the newest thousand", async () => {
-    const { url } = await startModelProcess();
+    const { url, requests } = await startModel();
     const before = Date.now();
     await post(url, JSON.stringify(BODY));
     await post(url, "{", { "x-api-key": "sk-secret" });
-    const list = async () => (await (await fetch(`${url}/requests`)).json()) as Array<Record<string, unknown>>;
-    const requests = await list();
-    expect(requests).toMatchObject([
+    const seen = await requests();
+    expect(seen).toMatchObject([
       { model: "some-model", messages: 1, stream: false, status: 200, step: "persona", outcome: "complete" },
       { model: "", messages: 0, status: 400, step: "", outcome: "complete" },
     ]);
-    expect(requests[0]?.["at_ms"]).toBeGreaterThan(before - 1);
-    expect(JSON.stringify(requests)).not.toContain("sk-secret");
+    expect(seen[0]?.at_ms).toBeGreaterThan(before - 1);
+    expect(JSON.stringify(seen)).not.toContain("sk-secret");
     for (let i = 0; i < 1000; i++) await post(url, "{");
-    const later = await list();
+    const later = await requests();
     expect(later.length).toBe(1000);
-    expect(later.every((request) => request["status"] === 400)).toBe(true);
+    expect(later.every((request) => request.status === 400)).toBe(true);
   });
 
   test("breaks the connection behind as many pieces as a script says", async () => {
-    const { client, url } = await startModelProcess();
+    const { client, requests } = await startModel();
     const stream = client.messages.stream({
       ...BODY,
       messages: [{ role: "user", content: script({ text: "abcdefgh", chunk_chars: 2, cut: { after_chunks: 3, times: 1 } }) }],
@@ -141,15 +141,15 @@ describe("the scripted model's API", () => {
     });
     await expect(stream.finalMessage()).rejects.toThrow();
     expect(got).toBe("abcdef");
-    expect(await (await fetch(`${url}/requests`)).json()).toMatchObject([{ outcome: "cut", status: 200 }]);
+    expect(await requests()).toMatchObject([{ outcome: "cut", status: 200 }]);
   });
 
   test("notices a client that goes away while it waits", async () => {
-    const { client, url } = await startModelProcess();
+    const { client, requests } = await startModel();
     const leave = new AbortController();
     const messages = [{ role: "user" as const, content: script({ text: "late", delay_ms: 3_600_000 }) }];
     const answer = client.messages.create({ ...BODY, messages }, { signal: leave.signal });
-    const outcome = async () => ((await (await fetch(`${url}/requests`)).json()) as Array<{ outcome: string }>)[0]?.outcome;
+    const outcome = async () => (await requests())[0]?.outcome;
     await expect.poll(outcome).toBe("open");
     leave.abort();
     await expect(answer).rejects.toThrow(Anthropic.APIUserAbortError);
@@ -157,7 +157,7 @@ describe("the scripted model's API", () => {
   });
 
   test("refuses to start where it can't listen, and names the setting and the fix", async () => {
-    const { url } = await startModelProcess();
+    const { url } = await startModel();
     const start = (listen: string) => spawnSync(process.execPath, [MODEL_MAIN], { env: { MODEL_LISTEN: listen }, encoding: "utf8" });
     for (const [listen, message] of [
       ["unix:/tmp/x.sock", "MODEL_LISTEN is"],
@@ -172,10 +172,10 @@ describe("the scripted model's API", () => {
   });
 
   test("ends in order on SIGTERM, also in the middle of an answer", async () => {
-    const model = await startModelProcess();
+    const model = await startModel();
     const answer = ask(model.client, script({ text: "late", delay_ms: 3_600_000 }));
     const refused = expect(answer).rejects.toThrow();
-    await expect.poll(async () => ((await (await fetch(`${model.url}/requests`)).json()) as unknown[]).length).toBe(1);
+    await expect.poll(async () => (await model.requests()).length).toBe(1);
     expect(await model.stop()).toBe(0);
     await refused;
   });

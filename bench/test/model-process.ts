@@ -1,38 +1,12 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import Anthropic from "@anthropic-ai/sdk";
 import { onTestFinished } from "vitest";
+import { startModelProcess } from "../parts/model.ts";
 
-/** The server's entry point. */
-export const MODEL_MAIN = fileURLToPath(new URL("../model/main.ts", import.meta.url));
-
-/** A scripted model server that runs as a process of its own until the test ends. */
-export interface ModelProcess {
-  readonly url: string;
-  /** The real client library, pointed at it. */
-  readonly client: Anthropic;
-  /** SIGTERM; resolves to the exit code. */
-  stop(): Promise<number | null>;
-}
-
-/** Start the server on a free port. `environment` replaces settings. */
-export async function startModelProcess(environment: Readonly<Record<string, string>> = {}): Promise<ModelProcess> {
-  const child = spawn(process.execPath, [MODEL_MAIN], {
-    env: { PATH: process.env["PATH"], ...environment },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const exited = once(child, "exit");
-  const stop = async (): Promise<number | null> => {
-    child.kill("SIGTERM");
-    const [code]: (number | null)[] = await exited;
-    return code ?? null;
-  };
-  onTestFinished(async () => void (await stop()));
-  const [line] = await once(createInterface({ input: child.stdout }), "line");
-  const url: string = JSON.parse(line).url;
-  return { url, client: new Anthropic({ baseURL: url, apiKey: "any", maxRetries: 0, logLevel: "off" }), stop };
+/** Start the server as a process of its own until the test ends. */
+export async function startModel() {
+  const model = await startModelProcess();
+  onTestFinished(async () => void (await model.stop()));
+  return { ...model, client: new Anthropic({ baseURL: model.url, apiKey: "any", maxRetries: 0, logLevel: "off" }) };
 }
 
 /** A prompt with a script. */

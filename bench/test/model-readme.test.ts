@@ -1,11 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { converse, startModelProcess } from "./model-process.ts";
+import { converse, startModel } from "./model-process.ts";
 
 const README = new URL("../model/README.md", import.meta.url);
 
 test("every script in the README runs to the end of its steps, or to the failure that it asks for", async () => {
-  const { client, url } = await startModelProcess();
+  const { client, requests } = await startModel();
   const sources = [...(await readFile(README, "utf8")).matchAll(/^```script\n([\s\S]*?)^```/gm)].map((match) => match[1] ?? "");
   expect(sources.length).toBeGreaterThan(5);
   for (const source of sources) {
@@ -20,7 +20,7 @@ test("every script in the README runs to the end of its steps, or to the failure
     const { answers } = await converse(client, prompt);
     expect(answers.length, source).toBe(steps.length);
   }
-  const seen = (await (await fetch(`${url}/requests`)).json()) as Array<{ step: string; status: number }>;
+  const seen = await requests();
   expect(seen.every((request) => request.step.startsWith("script ") && request.step !== "script over")).toBe(true);
 });
 

@@ -1,0 +1,42 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { childEnvironment } from "../config.ts";
+import type { RequestRecord } from "../model/request-log.ts";
+
+/** The scripted model's entry point. */
+export const MODEL_MAIN = fileURLToPath(new URL("../model/main.ts", import.meta.url));
+
+/** The scripted model server, as a process of its own. */
+export interface ModelProcess {
+  readonly url: string;
+  /** The last thousand requests that it saw, oldest first. */
+  requests(): Promise<readonly RequestRecord[]>;
+  /** SIGTERM; resolves to the exit code. Idempotent. */
+  stop(): Promise<number | null>;
+}
+
+/** Start it on a free port. */
+export async function startModelProcess(): Promise<ModelProcess> {
+  const child = spawn(process.execPath, [MODEL_MAIN], { env: childEnvironment(), stdio: ["ignore", "pipe", "inherit"] });
+  const exited = once(child, "exit");
+  const url = await firstUrl(child);
+  return {
+    url,
+    requests: async () => (await (await fetch(`${url}/requests`)).json()) as RequestRecord[],
+    stop: async () => {
+      child.kill("SIGTERM");
+      await exited;
+      return child.exitCode;
+    },
+  };
+}
+
+async function firstUrl({ stdout }: ChildProcess): Promise<string> {
+  if (stdout === null) throw new Error("the model server's output is not read");
+  const lines = createInterface({ input: stdout });
+  const [line] = await Promise.race([once(lines, "line"), once(lines, "close")]);
+  if (line === undefined) throw new Error("the model server ended before it listened");
+  return JSON.parse(line).url;
+}

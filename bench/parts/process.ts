@@ -1,0 +1,37 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, open, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { childEnvironment } from "../config.ts";
+
+/** A directory of a benchmark's own. */
+export interface Scratch {
+  path(...names: string[]): string;
+  remove(): Promise<void>;
+}
+
+/** Make one below the system's temporary directory. */
+export async function scratch(): Promise<Scratch> {
+  const directory = await mkdtemp(join(tmpdir(), "harness-bench-"));
+  return { path: (...names) => join(directory, ...names), remove: () => rm(directory, { recursive: true, force: true }) };
+}
+
+/** Start one of our programs with `environment` only; what it says goes to the file `log`. */
+export async function startProgram(main: string, log: string, environment: Readonly<Record<string, string>>): Promise<ChildProcess> {
+  const file = await open(log, "a");
+  const child = spawn(process.execPath, [main], { env: childEnvironment(environment), stdio: ["ignore", file.fd, file.fd] });
+  await file.close();
+  return child;
+}
+
+/** SIGTERM where it still runs; throws what it said where its end was no clean one. */
+export async function stopProgram(child: ChildProcess, log: string): Promise<void> {
+  if (child.exitCode === null && child.signalCode === null) {
+    const exited = once(child, "exit");
+    child.kill("SIGTERM");
+    await exited;
+  }
+  if (child.exitCode !== 0)
+    throw new Error(`the process ended with ${child.exitCode ?? child.signalCode} and said:\n${await readFile(log, "utf8")}`);
+}

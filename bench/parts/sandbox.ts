@@ -1,0 +1,53 @@
+import type { ChildProcess } from "node:child_process";
+import { mkdir } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { childrenOf, commandLine } from "@serverless-harness/kit/proc";
+import { scratch, startProgram, stopProgram } from "./process.ts";
+
+const HANDS_MAIN = fileURLToPath(new URL("../../hands/main.ts", import.meta.url));
+
+/** A daemon of the sandbox that runs as in production, on a Unix socket in a directory of its own. */
+export interface Sandbox {
+  /** `unix:/path`, for clients. */
+  readonly address: string;
+  /** The daemon's process: inside the jail where there is one. */
+  daemonPid(): number;
+  /** SIGTERM, then remove its directory. Throws what the daemon said where it did not end cleanly. */
+  close(): Promise<void>;
+}
+
+/** Start hands; clients wait by themselves until it listens. */
+export async function startSandbox(jail: boolean): Promise<Sandbox> {
+  const directory = await scratch();
+  const { path } = directory;
+  for (const name of ["workspaces", "state", "run"]) await mkdir(path(name));
+  const address = `unix:${path("run", "hands.sock")}`;
+  const child = await startProgram(HANDS_MAIN, path("hands.log"), {
+    HANDS_LISTEN: address,
+    HANDS_WORKSPACES: path("workspaces"),
+    HANDS_STATE: path("state"),
+    HANDS_SANDBOX: jail ? "bwrap" : "process",
+    LOG_LEVEL: "warn",
+  });
+  return {
+    address,
+    daemonPid: () => daemonBelow(child),
+    close: async () => {
+      await stopProgram(child, path("hands.log"));
+      await directory.remove();
+    },
+  };
+}
+
+/** The innermost process that runs the daemon's program: jails start it again inside. */
+function daemonBelow({ pid }: ChildProcess): number {
+  let found = pid;
+  const pending = pid === undefined ? [] : [pid];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    const [program, ...args] = commandLine(next);
+    if (program?.endsWith("node") === true && args.includes(HANDS_MAIN)) found = next;
+    pending.push(...childrenOf(next));
+  }
+  if (found === undefined) throw new Error("hands did not start");
+  return found;
+}
