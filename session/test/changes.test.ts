@@ -1,0 +1,54 @@
+import { rm } from "node:fs/promises";
+import { expect, onTestFinished, test } from "vitest";
+import { SqliteLeafStore } from "../sqlite/store.ts";
+import { claim, delta, done, follow, LONG_LEASE_MS, NEVER, submit, words } from "../testing/build.ts";
+import { sqliteFixture } from "./fixture.ts";
+
+async function freshStore(): Promise<{ path: string; store: SqliteLeafStore }> {
+  const fixture = await sqliteFixture();
+  onTestFinished(() => fixture[Symbol.asyncDispose]());
+  const store = SqliteLeafStore.open(fixture.path);
+  onTestFinished(() => store.close());
+  return { path: fixture.path, store };
+}
+
+test("the database is watched only while somebody listens", async () => {
+  const { store } = await freshStore();
+  const { leafId } = await submit(store);
+  const held = await claim(store);
+  expect(store.watching).toBe(false);
+  const abort = new AbortController();
+  const [first, second] = [follow(store, leafId), follow(store, leafId)];
+  const wait = store.waitForWork(LONG_LEASE_MS, abort.signal);
+  expect(store.watching).toBe(true);
+  await store.finish(held, done(""), []);
+  await Promise.all([first, second]);
+  expect(store.watching).toBe(true);
+  abort.abort();
+  await wait;
+  expect(store.watching).toBe(false);
+});
+
+test("a follower and a waiting worker that miss the signal find the commit by themselves", async () => {
+  const { path, store } = await freshStore();
+  const { leafId } = await submit(store);
+  const held = await claim(store);
+  const following = follow(store, leafId);
+  const waiting = store.waitForWork(LONG_LEASE_MS, NEVER);
+  // Whoever opens from now on signals on another file of that name, which nobody watches.
+  await rm(`${path}-signal`);
+  const other = SqliteLeafStore.open(path);
+  onTestFinished(() => other.close());
+  await other.append(held, [delta("unheard")]);
+  await submit(other);
+  await waiting;
+  await other.finish(held, done(""), []);
+  expect(words(await following)).toEqual(["queued", "running", "unheard", "done"]);
+});
+
+test("the signal file never grows", async () => {
+  const { path, store } = await freshStore();
+  for (let i = 0; i < 50; i++) await submit(store);
+  const { statSync } = await import("node:fs");
+  expect(statSync(`${path}-signal`).size).toBe(1);
+});

@@ -1,0 +1,135 @@
+import { chmod, mkdir, open, readFile, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
+import { ConfigError } from "@serverless-harness/kit/env";
+import { temporaryDirectory } from "@serverless-harness/kit/testing";
+import { expect, test } from "vitest";
+import { openLeafStore } from "../index.ts";
+import { SqliteLeafStore } from "../sqlite/store.ts";
+import { logOf, submit, words } from "../testing/build.ts";
+import { Child } from "./child.ts";
+
+async function failure(url: string): Promise<string> {
+  const error = await openLeafStore(url).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(ConfigError);
+  return error instanceof ConfigError ? error.message : "";
+}
+
+async function freshPath(): Promise<string> {
+  return join(await temporaryDirectory(), "leaf.db");
+}
+
+test("an absent database is made, and an existing one is opened with what it holds", async () => {
+  const url = `sqlite:${await freshPath()}`;
+  const first = await openLeafStore(url);
+  const { leafId } = await submit(first);
+  await first.close();
+  const second = await openLeafStore(url);
+  expect((await second.get(leafId))?.leafId).toBe(leafId);
+  await second.close();
+});
+
+test("a redis address is named as not served, without its password", async () => {
+  for (const scheme of ["redis", "rediss", "REDIS"]) {
+    const message = await failure(`${scheme}://user:secret@host:6379/0`);
+    expect(message).toMatch(/redis .* this version serves sqlite:/);
+    expect(message).not.toMatch(/secret|host/);
+  }
+});
+
+test.each(["", "/var/leaf.db", "leaf.db", "postgres://u:secret@h/db", "file:/x.db"])(
+  "the address %j is refused with the form it must have",
+  async (url) => {
+    const message = await failure(url);
+    expect(message).toContain("it must be sqlite:/absolute/path/leaf.db");
+    expect(message).not.toContain("secret");
+  },
+);
+
+test.each(["sqlite:", "sqlite:leaf.db", "sqlite:./leaf.db", "sqlite:///leaf.db", "sqlite:/dir/", "sqlite:/a\0b"])(
+  "the path in %j is refused",
+  async (url) => {
+    expect(await failure(url)).toContain("it must be absolute");
+  },
+);
+
+test("a directory that is absent, and a directory in the place of the file, are refused", async () => {
+  const directory = await temporaryDirectory();
+  expect(await failure(`sqlite:${directory}/absent/leaf.db`)).toContain("its directory must exist");
+  await mkdir(join(directory, "leaf.db"));
+  expect(await failure(`sqlite:${directory}/leaf.db`)).toContain("can't be opened");
+});
+
+test("a directory that can't be written is refused, with and without a database in it", async () => {
+  const path = await freshPath();
+  const directory = join(path, "..");
+  await chmod(directory, 0o555);
+  // Root may write everywhere, so there another user tries.
+  const user = process.getuid?.() === 0 ? ["65534"] : [];
+  const empty = new Child("opener.ts", path, ...user);
+  await empty.ended;
+  expect(empty.lines).toEqual([expect.stringMatching(/^ConfigError: .*must be able to write there/)]);
+  await chmod(directory, 0o755);
+  await SqliteLeafStore.open(path).close();
+  await chmod(path, 0o444);
+  await chmod(directory, 0o555);
+  const full = new Child("opener.ts", path, ...user);
+  await full.ended;
+  expect(full.lines).toEqual([expect.stringMatching(/^ConfigError: .*(write permission|able to write)/)]);
+  await chmod(directory, 0o755);
+});
+
+test("a file that is not a database is refused and left as it is", async () => {
+  const path = await freshPath();
+  const garbage = Buffer.from("this is a shopping list, not a database\n".repeat(500));
+  await writeFile(path, garbage);
+  expect(await failure(`sqlite:${path}`)).toContain("is not a SQLite database");
+  expect((await readFile(path)).equals(garbage)).toBe(true);
+});
+
+test("a torn database is refused as damaged", async () => {
+  const path = await freshPath();
+  const store = SqliteLeafStore.open(path);
+  await submit(store);
+  await store.close();
+  await truncate(path, 3 * 4096 + 100);
+  expect(await failure(`sqlite:${path}`)).toContain("is damaged");
+});
+
+test("a database whose first page is overwritten is refused", async () => {
+  const path = await freshPath();
+  await SqliteLeafStore.open(path).close();
+  const file = await open(path, "r+");
+  await file.write(Buffer.alloc(2000, 0xa5), 0, 2000, 100);
+  await file.close();
+  expect(await failure(`sqlite:${path}`)).toMatch(/is damaged|is not a SQLite database/);
+});
+
+test("a log with a torn end loses nothing that was committed", async () => {
+  const path = await freshPath();
+  const child = new Child("submitter.ts", path, "0");
+  await child.printed(5);
+  await child.kill();
+  const log = await open(`${path}-wal`, "a");
+  await log.write(Buffer.alloc(5000, 0x5a));
+  await log.close();
+  const store = SqliteLeafStore.open(path);
+  for (const leafId of child.lines) expect(words(await logOf(store, leafId))).toEqual(["queued"]);
+  await store.close();
+});
+
+test.each([
+  ["UPDATE harness_layout SET version = 2", /has layout 2, this version knows layout 1: run the newer version/],
+  ["UPDATE harness_layout SET version = 0", /has layout 0, this version knows layout 1: move it away/],
+  ["DELETE FROM harness_layout", /has an unknown layout, this version knows layout 1/],
+])("a database of another layout is refused: %s", async (change, message) => {
+  const path = await freshPath();
+  await SqliteLeafStore.open(path).close();
+  const db = new DatabaseSync(path);
+  db.exec(change);
+  db.close();
+  expect(await failure(`sqlite:${path}`)).toMatch(message);
+});
