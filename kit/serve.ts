@@ -4,17 +4,13 @@ import * as http from "node:http";
 import * as http2 from "node:http2";
 import * as net from "node:net";
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
-import { connectNodeAdapter } from "@connectrpc/connect-node";
 import type { Address } from "./address.ts";
 import { ConfigError } from "./env.ts";
+import { createHandler, type PlainHandler, type PlainRequest, type PlainResponse } from "./handler.ts";
 import { boundary, type Logger } from "./log.ts";
 import { WINDOW_BYTES } from "./transport.ts";
 
-type PlainHandler = ReturnType<typeof connectNodeAdapter>;
-/** A request of either HTTP version, for what is not an RPC. */
-export type PlainRequest = Parameters<PlainHandler>[0];
-/** Its response. */
-export type PlainResponse = Parameters<PlainHandler>[1];
+export type { PlainRequest, PlainResponse } from "./handler.ts";
 
 /** What a service serves. */
 export interface ServeOptions {
@@ -45,16 +41,16 @@ const HTTP2_PREFACE = "PRI";
 /** Serve gRPC, gRPC-web, Connect and plain HTTP of version 1.1 and 2 (without TLS) on one port or Unix socket. */
 export async function serve(options: ServeOptions): Promise<Server> {
   const { address, log } = options;
-  const handler = connectNodeAdapter({
+  const handler = createHandler({
+    log,
     routes: options.routes,
     interceptors: [boundary(log), ...(options.interceptors ?? [])],
     readMaxBytes: options.maxMessageBytes ?? 4 * 1024 * 1024,
     acceptCompression: [],
-    ...(options.fallback === undefined ? {} : { fallback: options.fallback }),
+    fallback: options.fallback ?? notFound,
   });
-  const answer = refusingMalformed(handler, log);
-  const http1Server = http.createServer(answer);
-  const http2Server = http2.createServer({ settings: { initialWindowSize: WINDOW_BYTES } }, answer);
+  const http1Server = http.createServer(handler);
+  const http2Server = http2.createServer({ settings: { initialWindowSize: WINDOW_BYTES } }, handler);
   const sessions = new Set<http2.ServerHttp2Session>();
   http2Server.on("session", (session) => {
     sessions.add(session);
@@ -93,20 +89,9 @@ export async function serve(options: ServeOptions): Promise<Server> {
   };
 }
 
-/**
- * Answer 400 where the handler throws: connect-node builds a URL from the Host header before anything else, and an exception in a
- * request listener would end the process.
- */
-function refusingMalformed(handler: PlainHandler, log: Logger): PlainHandler {
-  return (request, response) => {
-    try {
-      handler(request, response);
-    } catch (error) {
-      log.info({ err: error }, "malformed request refused");
-      response.writeHead(400);
-      response.end();
-    }
-  };
+function notFound(_request: PlainRequest, response: PlainResponse): void {
+  response.writeHead(404);
+  response.end();
 }
 
 /** Hand a new connection to the server of the HTTP version that it speaks. */

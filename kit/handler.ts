@@ -1,0 +1,47 @@
+import { type ConnectRouter, type ConnectRouterOptions, createConnectRouter } from "@connectrpc/connect";
+import { type connectNodeAdapter, universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
+import type { Logger } from "./log.ts";
+
+/** Answers HTTP requests of version 1.1 and 2. */
+export type PlainHandler = ReturnType<typeof connectNodeAdapter>;
+/** A request of either HTTP version, for what is not an RPC. */
+export type PlainRequest = Parameters<PlainHandler>[0];
+/** Its response. */
+export type PlainResponse = Parameters<PlainHandler>[1];
+
+/** What {@link createHandler} serves. */
+export interface HandlerOptions extends ConnectRouterOptions {
+  readonly routes: (router: ConnectRouter) => void;
+  /** Answers what is not an RPC. */
+  readonly fallback: PlainHandler;
+  readonly log: Logger;
+}
+
+/**
+ * Answer RPCs over Node's HTTP servers. In place of connect-node's own adapter, which prints to the console for each client that leaves in
+ * the middle of a write, and throws out of the request listener where the Host header makes no URL.
+ */
+export function createHandler({ routes, fallback, log, ...options }: HandlerOptions): PlainHandler {
+  const router = createConnectRouter(options);
+  routes(router);
+  const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+  return (request, response) => {
+    const handler = handlers.get(request.url?.split("?", 1)[0] ?? "");
+    if (handler === undefined) return fallback(request, response);
+    let universal: ReturnType<typeof universalRequestFromNodeRequest>;
+    try {
+      universal = universalRequestFromNodeRequest(request, response, undefined, undefined);
+    } catch (error) {
+      log.info({ err: error }, "malformed request refused");
+      response.writeHead(400);
+      response.end();
+      return;
+    }
+    handler(universal)
+      .then((answer) => universalResponseToNodeResponse(answer, response))
+      .catch((error: unknown) => {
+        if (universal.signal.aborted) log.debug({ err: error }, "client went away");
+        else log.error({ err: error, rpc: handler.requestPath }, "call could not be answered");
+      });
+  };
+}
