@@ -14,6 +14,7 @@ import {
   LeafService,
   LeafSpecSchema,
   LeafState,
+  LeafStateSchema,
   type Worker,
   WorkerSchema,
 } from "@serverless-harness/proto/leaf";
@@ -89,7 +90,7 @@ export async function untilState(store: LeafStore, leafId: string, state: LeafSt
   for await (const { event } of store.follow(leafId, 0n, new AbortController().signal)) {
     if (event.case === "stateChanged" && event.value.state === state && ++seen === count) return;
   }
-  throw new Error(`the leaf ended without ${LeafState[state as keyof typeof LeafState] ?? state} x ${count}`);
+  throw new Error(`the leaf ended without ${LeafStateSchema.value[state]?.name} x ${count}`);
 }
 
 /** Everything that happened to a leaf, to its end. */
@@ -113,4 +114,40 @@ export async function refusal(call: Promise<unknown>): Promise<HarnessError> {
   );
   if (outcome === undefined) throw new Error("the call was not refused");
   return outcome;
+}
+
+/** Counts what is read from a store's followers, and how many are open. */
+export class FollowMeter {
+  readonly store: LeafStore;
+  open = 0;
+  pulled = 0;
+  #onIdle: Array<() => void> = [];
+
+  constructor(inner: LeafStore) {
+    const follow: LeafStore["follow"] = (leafId, afterSeq, signal) => this.#count(inner.follow(leafId, afterSeq, signal));
+    this.store = new Proxy(inner, {
+      get: (target, name) => {
+        const value: unknown = name === "follow" ? follow : Reflect.get(target, name, target);
+        return typeof value === "function" ? value.bind(target) : value;
+      },
+    });
+  }
+
+  /** Resolves when no follower is open. */
+  idle(): Promise<void> {
+    return this.open === 0 ? Promise.resolve() : new Promise((resolve) => this.#onIdle.push(resolve));
+  }
+
+  async *#count(events: AsyncIterable<LeafEvent>): AsyncGenerator<LeafEvent> {
+    this.open += 1;
+    try {
+      for await (const event of events) {
+        this.pulled += 1;
+        yield event;
+      }
+    } finally {
+      this.open -= 1;
+      if (this.open === 0) for (const resolve of this.#onIdle.splice(0)) resolve();
+    }
+  }
 }

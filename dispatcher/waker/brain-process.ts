@@ -11,16 +11,13 @@ export interface BrainCommand {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-/** How long output may follow a brain's end, where a process that it left behind holds the pipe, in milliseconds. */
-const DRAIN_MS = 1000;
-
 /** A brain as a child process. */
 export class BrainProcess {
   readonly name: string;
   readonly startedAt = Date.now();
   /** How it ended. Never rejects: a brain that can't be started has ended too. */
   readonly ended: Promise<BrainExit>;
-  /** Everything it wrote is in the log. */
+  /** Everything it wrote is in the log. May be long behind its end, where a process that it left behind holds the pipe. */
   readonly logged: Promise<unknown>;
   readonly #child: ChildProcess;
 
@@ -47,13 +44,12 @@ export class BrainProcess {
     return { name: this.name, pid, startedAt: this.startedAt };
   }
 
-  /** Ask it to end; kill it and what it started after `graceMs`. Resolves when it is gone and its output is in the log. */
+  /** Ask it to end; kill it and what it started after `graceMs`. Resolves when it is gone. */
   async terminate(graceMs: number): Promise<void> {
     this.#child.kill("SIGTERM");
     const timer = setTimeout(() => this.#killGroup(), graceMs);
     await this.ended;
     clearTimeout(timer);
-    await Promise.race([this.logged, new Promise((resolve) => setTimeout(resolve, DRAIN_MS).unref())]);
   }
 
   #killGroup(): void {

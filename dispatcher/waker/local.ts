@@ -26,6 +26,8 @@ const MAX_WAIT_MS = 30_000;
 /** A leaf that is due and yet not ready, because its session is busy, must not make a busy loop. */
 const MIN_WAIT_MS = 50;
 const STORE_RETRY_MS = 1000;
+/** How long it waits, when it stops, for output that a process which a brain left behind may still hold. */
+const LAST_OUTPUT_MS = 1000;
 
 /**
  * Starts brains as child processes of the dispatcher: one at a time, as one carries many leaves. It lives while there is work and ends by
@@ -38,6 +40,7 @@ export class LocalWaker implements Waker {
   #hint = new AbortController();
   #running: Promise<void> | undefined;
   #brain: BrainProcess | undefined;
+  readonly #unlogged = new Set<Promise<unknown>>();
   #started = 0;
   #crashed = 0;
   #pastMs = 0;
@@ -75,6 +78,7 @@ export class LocalWaker implements Waker {
     this.#stopping.abort();
     await this.#brain?.terminate(this.#options.graceMs ?? GRACE_MS);
     await this.#running;
+    await Promise.race([Promise.all(this.#unlogged), sleep(LAST_OUTPUT_MS, undefined, { ref: false })]);
   }
 
   async #run(): Promise<void> {
@@ -131,6 +135,8 @@ export class LocalWaker implements Waker {
     }
     this.#started += 1;
     log.info({ brain: name, pid: this.#brain.live?.pid }, "brain started");
+    const logged = this.#brain.logged.finally(() => this.#unlogged.delete(logged));
+    this.#unlogged.add(logged);
     return await this.#brain.ended;
   }
 

@@ -15,6 +15,8 @@ export interface RestartBounds {
   /** First wait in milliseconds, doubled each time. */
   readonly baseMs: number;
   readonly maxMs: number;
+  /** Where the jitter comes from: 0 to 1. Default `Math.random`. */
+  readonly random?: () => number;
 }
 
 /** A brain that lived this long has done something, so what it died of is not what the ones before died of. */
@@ -42,6 +44,7 @@ export class RestartPolicy {
   }
 
   #jitter(attempt: number): number {
-    return fullJitter(attempt, this.#bounds.baseMs, this.#bounds.maxMs);
+    const { baseMs, maxMs, random } = this.#bounds;
+    return fullJitter(attempt, baseMs, maxMs, random);
   }
 }

@@ -1,0 +1,64 @@
+import { chmod, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { temporaryDirectory } from "@serverless-harness/kit/testing";
+import { describe, expect, test } from "vitest";
+import { readConfig } from "../config.ts";
+
+async function tokenFile(text: string): Promise<string> {
+  const file = join(await temporaryDirectory(), "token");
+  await writeFile(file, text);
+  return file;
+}
+
+const STORE = { LEAF_STORE: "sqlite:/var/lib/harness/leaf.db" };
+
+describe("settings", () => {
+  test("need only the store and a token on loopback", async () => {
+    const config = readConfig({ ...STORE, DISPATCHER_TOKEN_FILE: await tokenFile("secret\n") });
+    expect(config).toMatchObject({ listen: { kind: "tcp", host: "127.0.0.1", port: 7433 }, token: "secret", waker: "local" });
+    expect(config.brainLog).toBeUndefined();
+    expect(config.brainCommand[0]).toBe(process.execPath);
+    expect(config.brainCommand[1]).toMatch(/brain\/main\.ts$/);
+  });
+
+  test("need no token on a Unix socket", () => {
+    const config = readConfig({ ...STORE, DISPATCHER_LISTEN: "unix:/run/dispatcher.sock" });
+    expect(config).toMatchObject({ listen: { kind: "unix", path: "/run/dispatcher.sock" }, token: undefined });
+  });
+
+  test.each([
+    ["http://0.0.0.0:7433", "other machines"],
+    ["http://[::]:7433", "other machines"],
+    ["http://10.1.2.3:80", "other machines"],
+    ["http://127.0.0.1:7433", "every user of this machine"],
+  ])("are refused where %s would be open to %s", (listen, who) => {
+    expect(() => readConfig({ ...STORE, DISPATCHER_LISTEN: listen })).toThrow(`can be reached by ${who}`);
+  });
+
+  test("are refused all at once, each problem with its variable", () => {
+    const bad = { DISPATCHER_LISTEN: "ftp://x", DISPATCHER_WAKER: "magic", DISPATCHER_BRAIN_COMMAND: "node x", LOG_LEVEL: "loud" };
+    for (const name of ["LEAF_STORE", ...Object.keys(bad)]) expect(() => readConfig(bad)).toThrow(name);
+  });
+
+  test.each(["", " \n", "two words"])("are refused where the token file holds %j", async (text) => {
+    const file = await tokenFile(text);
+    expect(() => readConfig({ ...STORE, DISPATCHER_TOKEN_FILE: file })).toThrow("must hold one word");
+  });
+
+  test("tell a token file that is not there, and never what is in one", async () => {
+    expect(() => readConfig({ ...STORE, DISPATCHER_TOKEN_FILE: "/nowhere/token" })).toThrow("ENOENT");
+    const file = await tokenFile("hush hush");
+    await chmod(file, 0o600);
+    expect(() => readConfig({ ...STORE, DISPATCHER_TOKEN_FILE: file })).not.toThrow("hush");
+  });
+
+  test.each(["[]", '[""]', "{}", "[1]", '"node"'])("are refused where the brain's command is %s", (command) => {
+    const env = { ...STORE, DISPATCHER_LISTEN: "unix:/x", DISPATCHER_BRAIN_COMMAND: command };
+    expect(() => readConfig(env)).toThrow("JSON list of a program and its arguments");
+  });
+
+  test("hand the whole environment to brains", () => {
+    const env = { ...STORE, DISPATCHER_LISTEN: "unix:/x", DISPATCHER_BRAIN_COMMAND: '["/bin/brain","--fast"]', ANY_PROVIDER_KEY: "k" };
+    expect(readConfig(env)).toMatchObject({ brainCommand: ["/bin/brain", "--fast"], brainEnvironment: env });
+  });
+});

@@ -1,0 +1,138 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
+import { LeafKind, type LeafSpecSchema, type ListRequestSchema } from "@serverless-harness/proto/leaf";
+import { describe, expect, test } from "vitest";
+import { allEvents, openDoor, refusal } from "./support.ts";
+
+type Spec = MessageInitShape<typeof LeafSpecSchema>;
+
+const MIB = 1024 * 1024;
+const BAD_SPECS: ReadonlyArray<readonly [what: string, spec: Spec, fields: readonly string[]]> = [
+  ["a blank prompt", { prompt: " \n\t " }, ["spec.prompt"]],
+  ["no prompt", {}, ["spec.prompt"]],
+  ["a prompt over 1 MiB", { prompt: "x".repeat(MIB + 1) }, ["spec.prompt"]],
+  ["a prompt over 1 MiB in bytes, not in characters", { prompt: "é".repeat(MIB / 2 + 1) }, ["spec.prompt"]],
+  ["a tenant with a slash", { prompt: "p", tenant: "a/b" }, ["spec.tenant"]],
+  ["a tenant of 129 characters", { prompt: "p", tenant: "a".repeat(129) }, ["spec.tenant"]],
+  ["a session that starts with a dash", { prompt: "p", sessionId: "-a" }, ["spec.session_id"]],
+  ["a session that climbs", { prompt: "p", sessionId: "../x" }, ["spec.session_id"]],
+  ["a session that must exist and has no name", { prompt: "p", sessionMustExist: true }, ["spec.session_must_exist"]],
+  ["a task", { prompt: "p", kind: LeafKind.TASK }, ["spec.kind"]],
+  ["a solve", { prompt: "p", kind: LeafKind.SOLVE }, ["spec.kind"]],
+  ["a kind of the future", { prompt: "p", kind: 77 as LeafKind }, ["spec.kind"]],
+  ["a model without a provider", { prompt: "p", model: "sonnet" }, ["spec.model"]],
+  ["a model without a name", { prompt: "p", model: "anthropic/" }, ["spec.model"]],
+  ["a model with a space", { prompt: "p", model: "anthropic/a b" }, ["spec.model"]],
+  ["negative model calls", { prompt: "p", limits: { maxModelCalls: -1 } }, ["spec.limits.max_model_calls"]],
+  ["a negative deadline", { prompt: "p", limits: { deadlineMs: -1n } }, ["spec.limits.deadline_ms"]],
+  ["21 attempts", { prompt: "p", retry: { maxAttempts: 21 } }, ["spec.retry.max_attempts"]],
+  ["-1 attempts", { prompt: "p", retry: { maxAttempts: -1 } }, ["spec.retry.max_attempts"]],
+  ["a negative first wait", { prompt: "p", retry: { baseDelayMs: -1n } }, ["spec.retry.base_delay_ms"]],
+  ["an endless longest wait", { prompt: "p", retry: { maxDelayMs: 2n ** 62n } }, ["spec.retry.max_delay_ms"]],
+  ["instructions over 64 KiB", { prompt: "p", systemPrompt: "x".repeat(64 * 1024 + 1) }, ["spec.system_prompt"]],
+  ["33 labels", { prompt: "p", labels: Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`k${i}`, ""])) }, ["spec.labels"]],
+  ["an empty label key", { prompt: "p", labels: { "": "v" } }, ["spec.labels[]"]],
+  ["a label key with a space", { prompt: "p", labels: { "a b": "v" } }, ["spec.labels[a b]"]],
+  ["a label key of 64 characters", { prompt: "p", labels: { ["k".repeat(64)]: "v" } }, [`spec.labels[${"k".repeat(64)}]`]],
+  ["a label value of 257 characters", { prompt: "p", labels: { team: "v".repeat(257) } }, ["spec.labels[team]"]],
+  [
+    "everything wrong at once",
+    { tenant: ".", sessionId: "a b", kind: LeafKind.TASK, model: "m", limits: { maxModelCalls: -1, deadlineMs: -1n }, labels: { "?": "" } },
+    [
+      "spec.tenant",
+      "spec.session_id",
+      "spec.kind",
+      "spec.prompt",
+      "spec.model",
+      "spec.labels[?]",
+      "spec.limits.max_model_calls",
+      "spec.limits.deadline_ms",
+    ],
+  ],
+];
+
+const BAD_LISTS: ReadonlyArray<readonly [what: string, request: MessageInitShape<typeof ListRequestSchema>, fields: readonly string[]]> = [
+  ["a page of 1001", { pageSize: 1001 }, ["page_size"]],
+  ["a negative page", { pageSize: -1 }, ["page_size"]],
+  ["an unnamed state", { states: [0] }, ["states[0]"]],
+  ["a state of the future", { states: [6, 99 as 6] }, ["states[1]"]],
+  ["a bad tenant, session and label", { tenant: "/", sessionId: "/", labels: { "/?": "" } }, ["tenant", "session_id", "labels[/?]"]],
+];
+
+describe("a leaf that can't be taken", () => {
+  test.each(BAD_SPECS)("because of %s is refused with the fields that are wrong", async (_what, spec, fields) => {
+    const { leaves, store } = await openDoor();
+    const refused = await refusal(leaves.submit({ spec }));
+    expect(refused).toMatchObject({ code: Code.InvalidArgument, reason: "invalid_argument" });
+    expect(refused.violations.map((violation) => violation.field)).toEqual(fields);
+    expect((await store.list({ limit: 1 })).leaves).toEqual([]);
+  });
+
+  test("is refused by Run as by Submit", async () => {
+    const { leaves } = await openDoor();
+    const refused = await refusal(allEvents(leaves.run({ spec: { prompt: "" }, idempotencyKey: "k".repeat(257) })));
+    expect(refused.violations.map((violation) => violation.field)).toEqual(["idempotency_key", "spec.prompt"]);
+  });
+
+  test("is refused where there is no spec at all", async () => {
+    const { leaves } = await openDoor();
+    expect((await refusal(leaves.submit({}))).violations.map((violation) => violation.field)).toEqual(["spec"]);
+  });
+
+  test("is refused where its session must exist and does not", async () => {
+    const { leaves } = await openDoor();
+    const refused = await refusal(leaves.submit({ spec: { prompt: "p", sessionId: "nobody", sessionMustExist: true } }));
+    expect(refused).toMatchObject({ code: Code.NotFound, reason: "session_not_found" });
+  });
+
+  test("is refused over 4 MiB", async () => {
+    const { leaves } = await openDoor();
+    expect((await refusal(leaves.submit({ spec: { prompt: "x".repeat(5 * MIB) } }))).code).toBe(Code.ResourceExhausted);
+  });
+});
+
+describe("a leaf that can just be taken", () => {
+  test.each<readonly [string, Spec]>([
+    ["a prompt of 1 MiB", { prompt: "x".repeat(MIB) }],
+    ["names of 128 characters", { prompt: "p", tenant: "a".repeat(128), sessionId: "_".repeat(128) }],
+    ["a model with slashes", { prompt: "p", model: "openrouter/meta/llama-4" }],
+    ["limits and waits of 0", { prompt: "p", limits: {}, retry: {} }],
+    ["20 attempts and long waits", { prompt: "p", retry: { maxAttempts: 20, maxDelayMs: 31_536_000_000n } }],
+    ["instructions of 64 KiB", { prompt: "p", systemPrompt: "x".repeat(64 * 1024) }],
+    [
+      "32 labels with keys of 63",
+      { prompt: "p", labels: Object.fromEntries(Array.from({ length: 32 }, (_, i) => [`${i}`.padEnd(63, "k"), ""])) },
+    ],
+    ["a label value of 256 characters beyond the first plane", { prompt: "p", labels: { "a/b.c_d-e": "𝄞".repeat(256) } }],
+  ])("has %s", async (_what, spec) => {
+    const { leaves } = await openDoor();
+    const { leaf, created } = await leaves.submit({ spec, idempotencyKey: "k".repeat(256) });
+    expect(created).toBe(true);
+    expect(leaf?.spec).toMatchObject({ prompt: spec.prompt, tenant: spec.tenant ?? "default", kind: LeafKind.TURN });
+    expect(leaf?.spec?.sessionId).not.toBe("");
+  });
+});
+
+describe("other requests that can't be served", () => {
+  test.each(BAD_LISTS)("List with %s names the fields", async (_what, request, fields) => {
+    const { leaves } = await openDoor();
+    const refused = await refusal(leaves.list(request));
+    expect(refused.code).toBe(Code.InvalidArgument);
+    expect(refused.violations.map((violation) => violation.field)).toEqual(fields);
+  });
+
+  test("List with a page token that is not ours is INVALID_ARGUMENT", async () => {
+    const { leaves } = await openDoor();
+    expect((await refusal(leaves.list({ pageToken: "?" }))).code).toBe(Code.InvalidArgument);
+  });
+
+  test("Get and Watch want an id, and NOT_FOUND tells that it is unknown", async () => {
+    const { leaves } = await openDoor();
+    expect((await refusal(leaves.get({}))).violations.map((violation) => violation.field)).toEqual(["leaf_id"]);
+    expect(await refusal(leaves.get({ leafId: "leaf_nope" }))).toMatchObject({ code: Code.NotFound, reason: "leaf_not_found" });
+    const noSeq = await refusal(allEvents(leaves.watch({ afterSeq: -1n })));
+    expect(noSeq.violations.map((violation) => violation.field)).toEqual(["leaf_id", "after_seq"]);
+    const unknown = await refusal(allEvents(leaves.watch({ leafId: "leaf_nope" })));
+    expect(unknown).toMatchObject({ code: Code.NotFound, reason: "leaf_not_found" });
+  });
+});
