@@ -4,7 +4,7 @@ import type { Connection } from "./connection.ts";
 import type { SignalFile } from "./signal-file.ts";
 import { Subscription } from "./subscription.ts";
 
-/** Every subscriber looks for itself this often, whatever the watch says: a writer may be killed between its commit and its signal. */
+/** Default of how often every subscriber looks for itself, whatever the watch says. */
 const FALLBACK_MS = 1000;
 /** The same where the system grants no watch (its inotify limit is reached). */
 const NO_WATCH_MS = 25;
@@ -22,14 +22,17 @@ export type Topic = number | "work";
 export class Changes {
   readonly #connection: Connection;
   readonly #signal: SignalFile;
+  readonly #fallbackMs: number;
   readonly #subscriptions = new Map<Topic, Set<Subscription>>();
   #watcher: FSWatcher | undefined;
   #timer: NodeJS.Timeout | undefined;
   #lastId = 0;
 
-  constructor(connection: Connection, signal: SignalFile) {
+  /** Every subscriber is woken each `fallbackMs` as well: a writer may be killed between its commit and its signal. */
+  constructor(connection: Connection, signal: SignalFile, fallbackMs: number = FALLBACK_MS) {
     this.#connection = connection;
     this.#signal = signal;
+    this.#fallbackMs = fallbackMs;
   }
 
   /** Hear of `topic` from now on, until the subscription is closed. */
@@ -84,7 +87,7 @@ export class Changes {
 
   #setTimer(): void {
     clearInterval(this.#timer);
-    this.#timer = setInterval(() => this.#wakeAll(), this.#watcher === undefined ? NO_WATCH_MS : FALLBACK_MS);
+    this.#timer = setInterval(() => this.#wakeAll(), this.#watcher === undefined ? NO_WATCH_MS : this.#fallbackMs);
   }
 
   #watchLost(): void {

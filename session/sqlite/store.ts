@@ -21,6 +21,8 @@ import { waitForReadyLeaf } from "./wait-for-work.ts";
 export interface SqliteLeafStoreOptions {
   /** The store's clock, milliseconds since the Unix epoch. Default `Date.now`: every process of one machine reads the same. */
   readonly now?: () => number;
+  /** How often followers and waiting workers look for themselves, in case a signal of another process was lost, in ms. Default 1000. */
+  readonly fallbackMs?: number;
 }
 
 /** The leaf store in one SQLite file, for any number of processes of one machine. */
@@ -35,17 +37,18 @@ export class SqliteLeafStore implements LeafStore {
   static open(path: string, options: SqliteLeafStoreOptions = {}): SqliteLeafStore {
     const connection = new Connection(openDatabase(path));
     try {
-      return new SqliteLeafStore(connection, new SignalFile(path), options.now ?? Date.now);
+      const signal = new SignalFile(path);
+      return new SqliteLeafStore(connection, signal, new Changes(connection, signal, options.fallbackMs), options.now ?? Date.now);
     } catch (error) {
       connection.close();
       throw error;
     }
   }
 
-  private constructor(connection: Connection, signal: SignalFile, now: () => number) {
+  private constructor(connection: Connection, signal: SignalFile, changes: Changes, now: () => number) {
     this.#connection = connection;
     this.#signal = signal;
-    this.#changes = new Changes(connection, signal);
+    this.#changes = changes;
     this.#now = now;
   }
 

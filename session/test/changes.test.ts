@@ -1,13 +1,15 @@
+import { statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { expect, onTestFinished, test } from "vitest";
 import { SqliteLeafStore } from "../sqlite/store.ts";
 import { claim, delta, done, follow, LONG_LEASE_MS, NEVER, submit, words } from "../testing/build.ts";
 import { sqliteFixture } from "./fixture.ts";
 
-async function freshStore(): Promise<{ path: string; store: SqliteLeafStore }> {
+/** Without `fallbackMs`, listeners never look by themselves. */
+async function freshStore(fallbackMs = 2 ** 31 - 1): Promise<{ path: string; store: SqliteLeafStore }> {
   const fixture = await sqliteFixture();
   onTestFinished(() => fixture[Symbol.asyncDispose]());
-  const store = SqliteLeafStore.open(fixture.path);
+  const store = SqliteLeafStore.open(fixture.path, { fallbackMs });
   onTestFinished(() => store.close());
   return { path: fixture.path, store };
 }
@@ -29,8 +31,27 @@ test("the database is watched only while somebody listens", async () => {
   expect(store.watching).toBe(false);
 });
 
-test("a follower and a waiting worker that miss the signal find the commit by themselves", async () => {
+test("commits of another handle are heard by their signal alone", async () => {
   const { path, store } = await freshStore();
+  const other = SqliteLeafStore.open(path);
+  onTestFinished(() => other.close());
+  const { leafId } = await submit(store);
+  const held = await claim(store);
+  const waiting = store.waitForWork(LONG_LEASE_MS, NEVER);
+  const following = follow(store, leafId);
+  for (let i = 0; i < 20; i++) {
+    await other.append(held, [delta("a")]);
+    // Lets the watch report each commit, instead of all of them at once.
+    await new Promise(setImmediate);
+  }
+  await other.finish(held, done(""), []);
+  expect((await following).length).toBe(23);
+  await submit(other);
+  await waiting;
+});
+
+test("a follower and a waiting worker that miss the signal find the commit by themselves", async () => {
+  const { path, store } = await freshStore(20);
   const { leafId } = await submit(store);
   const held = await claim(store);
   const following = follow(store, leafId);
@@ -49,6 +70,5 @@ test("a follower and a waiting worker that miss the signal find the commit by th
 test("the signal file never grows", async () => {
   const { path, store } = await freshStore();
   for (let i = 0; i < 50; i++) await submit(store);
-  const { statSync } = await import("node:fs");
   expect(statSync(`${path}-signal`).size).toBe(1);
 });
