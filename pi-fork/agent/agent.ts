@@ -1,0 +1,245 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  type AgentHarness,
+  type AgentLane,
+  Closed,
+  BACKGROUND_CONTEXT as CONTEXT,
+  HarnessClosed,
+  type OperationResultRecord,
+  type Session,
+} from "@earendil-works/pi-agent-core";
+import type { HarnessError } from "@serverless-harness/kit/errors";
+import { FailureReason } from "@serverless-harness/proto/leaf";
+import { textOf } from "../tools/tool.ts";
+import { type AgentFailure, isStaleEpoch, modelFailure, sandboxFailure } from "./failure.ts";
+import { entriesBehind, isCut, lastAnswer } from "./history.ts";
+import type { Narrator } from "./narrator.ts";
+import { readOpenOperation } from "./open-operation.ts";
+import type { RunOutcome } from "./outcome.ts";
+import { afterFailedRequest } from "./retry.ts";
+
+/** Bounds of one operation, over all the agents that work on it. */
+export interface AgentLimits {
+  /** Answers of the model. */
+  readonly maxModelCalls: number;
+  /** Milliseconds since the Unix epoch. Absent: unbounded. */
+  readonly deadlineMs?: number;
+}
+
+/** What an agent is made of. */
+export interface AgentParts {
+  readonly harness: AgentHarness<never>;
+  readonly lane: AgentLane;
+  readonly session: Session;
+  readonly narrator: Narrator;
+  readonly limits: AgentLimits;
+  /** End an exec of an agent that is gone. */
+  readonly endExec: (execId: string) => Promise<void>;
+}
+
+type Verdict = { readonly kind: "cancelled" } | { readonly kind: "failed"; readonly failure: AgentFailure };
+
+/** Longest time that a timer can hold, in milliseconds. */
+const MAX_TIMER_MS = 2_147_483_647;
+
+/** Drives one operation of a session: from its prompt, or from where another agent left it, to its end or to a wait. */
+export class Agent {
+  readonly #parts: AgentParts;
+  readonly #poke = new AbortController();
+  #operationId: string | undefined;
+  /** Why the operation is being ended before its time. */
+  #verdict: Verdict | undefined;
+  #lost: HarnessError | undefined;
+
+  constructor(parts: AgentParts) {
+    this.#parts = parts;
+    parts.harness.hooks.on("before_request", ({ model, attempt, step }) => {
+      if (this.#overBudget()) this.#stop({ kind: "failed", failure: this.#budgetFailure() });
+      else if (step === "assistant") parts.narrator.request(`${model.provider}/${model.id}`, attempt);
+      return undefined;
+    });
+  }
+
+  /**
+   * Run an operation: a new one begins with `prompt`, an open one goes on, one that is over tells its outcome again. An operation of
+   * another id that somebody left open is ended first. Throws what is a defect, after which the agent can only be closed.
+   */
+  async run(operationId: string, prompt: string): Promise<RunOutcome> {
+    const deadline = this.#armDeadline();
+    try {
+      const outcome = await this.#admit(operationId, prompt);
+      return outcome ?? (await this.#drive(operationId));
+    } catch (error) {
+      const outcome = this.#interruption(error);
+      if (outcome === undefined) throw error;
+      return outcome;
+    } finally {
+      clearTimeout(deadline);
+    }
+  }
+
+  /** End the operation: its model call is cut, its command killed, and {@link run} returns `cancelled`. */
+  cancel(): void {
+    this.#stop({ kind: "cancelled" });
+  }
+
+  /** End the operation that {@link run} handed back, since nobody will run it again. */
+  async abandon(): Promise<void> {
+    if (this.#operationId !== undefined) await this.#endOperation(this.#operationId);
+  }
+
+  /** Let go of the operation, which stays open: {@link run} returns `suspended`, and what runs in the sandbox goes on. Idempotent. */
+  async close(): Promise<void> {
+    this.#poke.abort();
+    await this.#parts.harness.close(CONTEXT);
+  }
+
+  /** The sandbox can't be used any more: let go, so that nothing is made of the calls that failed for it. */
+  lose(error: HarnessError): void {
+    this.#lost ??= error;
+    void this.close().catch(() => undefined);
+  }
+
+  async #admit(operationId: string, prompt: string): Promise<RunOutcome | undefined> {
+    const { lane } = this.#parts;
+    const { current } = await lane.inspectExecution(CONTEXT);
+    if (current?.id === operationId) return this.#takeUp(operationId);
+    if (current !== null) await this.#endOperation(current.id);
+    const record = await lane.getResult(operationId, CONTEXT);
+    if (record !== undefined) return this.#retell(record);
+    if (this.#verdict !== undefined) return this.#judged(this.#verdict);
+    this.#operationId = operationId;
+    const accepted = await lane.accept({ kind: "prompt", operationId, prompt }, CONTEXT);
+    if (!accepted.ok) throw accepted.error;
+    await this.#requestAbort();
+    return undefined;
+  }
+
+  async #takeUp(operationId: string): Promise<undefined> {
+    const { lane, session, narrator } = this.#parts;
+    this.#operationId = operationId;
+    const open = await readOpenOperation(session, operationId);
+    narrator.resume(await entriesBehind(lane, open.fromTipId), open.pending);
+    if (this.#verdict === undefined) return;
+    await this.#endExecs(open.pending);
+    await this.#requestAbort();
+  }
+
+  /** An open operation blocks its session: Pi accepts no other. */
+  async #endOperation(operationId: string): Promise<void> {
+    const { lane, session } = this.#parts;
+    await this.#endExecs((await readOpenOperation(session, operationId)).pending);
+    await lane.requestAbort(operationId, CONTEXT);
+    const driven = await lane.drive({ operationId }, CONTEXT);
+    if (!driven.ok) throw driven.error;
+  }
+
+  async #drive(operationId: string): Promise<RunOutcome> {
+    for (;;) {
+      const driven = await this.#parts.lane.drive({ operationId }, CONTEXT);
+      if (!driven.ok) throw driven.error;
+      if (driven.value.kind === "settled") return this.#settled(driven.value.outcome);
+      if (driven.value.reason !== "retry") throw new Error(`Pi waits for ${driven.value.reason}, which nobody asked for`);
+      const outcome = await this.#wait(driven.value.notBefore);
+      if (outcome !== undefined) return outcome;
+    }
+  }
+
+  async #wait(notBeforeMs: number): Promise<RunOutcome | undefined> {
+    const { narrator } = this.#parts;
+    const { requests, interrupted, usage } = narrator;
+    const failure = await this.#lastFailure();
+    const step = afterFailedRequest({ failure, notBeforeMs, requests, interrupted });
+    if (step.kind === "give_up") this.#stop({ kind: "failed", failure });
+    // An abort has been asked for: driving on settles it.
+    if (this.#verdict !== undefined) return undefined;
+    if (step.kind === "hand_back")
+      return { kind: "retry", failure, usage, ...(step.notBeforeMs === undefined ? {} : { notBeforeMs: step.notBeforeMs }) };
+    if (step.kind === "wait") await this.#sleepUntil(step.untilMs);
+    return undefined;
+  }
+
+  async #lastFailure(): Promise<AgentFailure> {
+    const newest = await this.#parts.lane.findEntries({ type: "message", limit: 1 }, CONTEXT);
+    const answer = lastAnswer(newest);
+    if (answer === undefined) throw new Error("Pi waits to ask the model again, but its log has no answer that failed");
+    return modelFailure(answer);
+  }
+
+  async #sleepUntil(untilMs: number): Promise<void> {
+    const wait = Math.max(0, untilMs - Date.now());
+    await sleep(wait, undefined, { signal: this.#poke.signal }).catch(() => undefined);
+  }
+
+  async #retell(record: OperationResultRecord): Promise<RunOutcome> {
+    this.#parts.narrator.resume(await this.#entriesOf(record), new Set());
+    return this.#settled(record);
+  }
+
+  async #settled(record: OperationResultRecord): Promise<RunOutcome> {
+    const { usage } = this.#parts.narrator;
+    const answer = lastAnswer(await this.#entriesOf(record));
+    if (record.status === "completed") return { kind: "completed", text: answer === undefined ? "" : textOf(answer.content), usage };
+    if (record.status === "aborted" && this.#verdict !== undefined) return this.#judged(this.#verdict);
+    if (record.status === "aborted" && this.#overBudget()) return { kind: "failed", failure: this.#budgetFailure(), usage };
+    if (answer !== undefined && isCut(answer)) return { kind: "failed", failure: modelFailure(answer), usage };
+    const message = record.error?.message ?? "the run was ended before it had an answer";
+    return { kind: "failed", failure: { reason: FailureReason.INTERNAL, retryable: false, message }, usage };
+  }
+
+  #entriesOf(record: OperationResultRecord) {
+    return entriesBehind(this.#parts.lane, record.fromTipId);
+  }
+
+  #judged(verdict: Verdict): RunOutcome {
+    const { usage } = this.#parts.narrator;
+    return verdict.kind === "cancelled" ? { kind: "cancelled", usage } : { kind: "failed", failure: verdict.failure, usage };
+  }
+
+  #stop(verdict: Verdict): void {
+    if (this.#verdict !== undefined) return;
+    this.#verdict = verdict;
+    this.#poke.abort();
+    void this.#requestAbort().catch(() => undefined);
+  }
+
+  /** Where the operation is to be ended, have Pi note it in the log. Before anything is awaited, nothing new can begin. */
+  async #requestAbort(): Promise<void> {
+    if (this.#verdict === undefined || this.#operationId === undefined) return;
+    await this.#parts.lane.requestAbort(this.#operationId, CONTEXT);
+  }
+
+  async #endExecs(ids: Iterable<string>): Promise<void> {
+    await Promise.all([...ids].map((id) => this.#parts.endExec(id)));
+  }
+
+  #overBudget(): boolean {
+    return this.#parts.narrator.usage.modelCalls >= this.#parts.limits.maxModelCalls;
+  }
+
+  #budgetFailure(): AgentFailure {
+    const message = `the limit of ${this.#parts.limits.maxModelCalls} model calls was reached before the agent was done`;
+    return { reason: FailureReason.BUDGET_EXCEEDED, retryable: false, message };
+  }
+
+  #armDeadline(): NodeJS.Timeout | undefined {
+    const { deadlineMs } = this.#parts.limits;
+    if (deadlineMs === undefined) return undefined;
+    const failure = { reason: FailureReason.DEADLINE_EXCEEDED, retryable: false, message: "the deadline passed before the agent was done" };
+    const left = deadlineMs - Date.now();
+    if (left <= 0) this.#stop({ kind: "failed", failure });
+    return setTimeout(() => this.#stop({ kind: "failed", failure }), Math.min(Math.max(left, 0), MAX_TIMER_MS));
+  }
+
+  /** What an error of the drive means, where it is no defect. */
+  #interruption(error: unknown): RunOutcome | undefined {
+    if (isStaleEpoch(this.#lost) || isStaleEpoch(error)) return { kind: "superseded" };
+    const { usage } = this.#parts.narrator;
+    if (this.#lost !== undefined) {
+      const failure = sandboxFailure(this.#lost);
+      return failure.retryable ? { kind: "retry", failure, usage } : { kind: "failed", failure, usage };
+    }
+    if (error instanceof HarnessClosed || error instanceof Closed) return { kind: "suspended" };
+    return undefined;
+  }
+}

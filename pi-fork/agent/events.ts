@@ -1,0 +1,27 @@
+import type { AgentUsage } from "./usage.ts";
+
+/**
+ * What an agent does, in order. Events that tell of something committed to the session's log carry the id of its entry: after a crash
+ * they are told again from the log, under the same id.
+ */
+export type AgentEvent =
+  /** A request to the model begins; `attempt` counts from 1 for each answer. */
+  | { readonly kind: "model_call"; readonly model: string; readonly attempt: number }
+  /** A piece of the answer that is being streamed. */
+  | { readonly kind: "text"; readonly text: string; readonly thinking: boolean }
+  /** The pieces since the last request are void. */
+  | { readonly kind: "answer_discarded"; readonly entryId: string; readonly reason: string }
+  | { readonly kind: "answer"; readonly entryId: string; readonly text: string; readonly toolCalls: number }
+  | {
+      readonly kind: "tool_started";
+      readonly invocationId: string;
+      readonly tool: string;
+      readonly args: unknown;
+      /** It began in an agent that is gone, and goes on. */
+      readonly resumed: boolean;
+    }
+  /** All that a running tool shows now. */
+  | { readonly kind: "tool_output"; readonly invocationId: string; readonly text: string }
+  | { readonly kind: "tool_ended"; readonly invocationId: string; readonly tool: string; readonly text: string; readonly isError: boolean }
+  /** What the operation used since its beginning. */
+  | { readonly kind: "usage"; readonly usage: AgentUsage };

@@ -1,0 +1,67 @@
+import { type AssistantMessage, isContextOverflow, isRetryableAssistantError } from "@earendil-works/pi-ai";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import { FailureReason } from "@serverless-harness/proto/leaf";
+import { httpOutcome, isTransient } from "../models/http-outcome.ts";
+
+/** Why an agent has no answer. */
+export interface AgentFailure {
+  readonly reason: FailureReason;
+  /** Trying again may help. */
+  readonly retryable: boolean;
+  /** What happened and what to do, for a human. Holds no secret. */
+  readonly message: string;
+  /** Milliseconds that the cause asked to wait. */
+  readonly retryAfterMs?: number;
+}
+
+const MAX_MESSAGE_CHARS = 500;
+
+/** Read the failure out of an answer that ended in an error. */
+export function modelFailure(message: AssistantMessage): AgentFailure {
+  const outcome = httpOutcome(message);
+  const { status, retryAfterMs } = outcome;
+  const provider = `the model provider ${message.provider}`;
+  const unavailable = { reason: FailureReason.MODEL_UNAVAILABLE, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+  if (message.rawStopReason === "refusal" || message.rawStopReason === "sensitive") {
+    return { reason: FailureReason.MODEL_REFUSED, retryable: false, message: `the model refused: ${said(message)}` };
+  }
+  if (status === 401 || status === 403) {
+    // The provider's own words may quote a part of the key.
+    return { ...unavailable, retryable: false, message: `${provider} refused the credentials (HTTP ${status}): check its key` };
+  }
+  if (isContextOverflow(message)) {
+    const text = `the conversation does not fit into the model's context, even compacted: start a new session (${said(message)})`;
+    return { reason: FailureReason.BAD_INPUTS, retryable: false, message: text };
+  }
+  if (outcome.networkError !== undefined) {
+    return { ...unavailable, retryable: true, message: `${provider} can't be reached (${outcome.networkError})` };
+  }
+  const refused = status !== undefined && status >= 400;
+  // Pi reads words: it knows an account without money, but takes any 500 in a text for an outage.
+  const retryable = isRetryableAssistantError(message) && (!refused || isTransient(outcome));
+  return { ...unavailable, retryable, message: `${provider} ${refused ? `answered HTTP ${status}` : "broke off"}: ${said(message)}` };
+}
+
+/** Read the failure out of an error of the sandbox that ended the run. */
+export function sandboxFailure(error: HarnessError): AgentFailure {
+  const retryable = error.reason === "sandbox_unavailable" || error.reason === "token_expired";
+  const reason = error.reason === "unknown_workspace" ? FailureReason.SANDBOX_LOST : FailureReason.SANDBOX_UNAVAILABLE;
+  return { reason, retryable, message: error.message };
+}
+
+/** The error that a refused owner gets is somewhere in the chain of causes. */
+export function isStaleEpoch(error: unknown): boolean {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if (cause instanceof HarnessError && cause.reason === "stale_epoch") return true;
+  }
+  return false;
+}
+
+/** The provider's own message, dug out of the JSON that its client library wraps it in. */
+function said(message: AssistantMessage): string {
+  const text = message.errorMessage ?? "no reason given";
+  const json = text.slice(Math.max(0, text.indexOf("{")), text.lastIndexOf("}") + 1);
+  const inner = /"message":\s*"((?:[^"\\]|\\.)*)"/.exec(json)?.[1];
+  const plain = inner === undefined ? text : (JSON.parse(`"${inner}"`) as string);
+  return plain.replace(/\s+/g, " ").slice(0, MAX_MESSAGE_CHARS);
+}

@@ -1,0 +1,122 @@
+import type { AgentHarness, Entry } from "@earendil-works/pi-agent-core";
+import type { Usage } from "@earendil-works/pi-ai";
+import { type ToolCall, type ToolObserver, textOf } from "../tools/tool.ts";
+import type { AgentEvent } from "./events.ts";
+import { answerEvent, answerOf, eventsOf, isCut, toolEndedEvent, toolResultOf, usageOf } from "./history.ts";
+import { type AgentUsage, addUsage, NO_USAGE } from "./usage.ts";
+
+/** Tells what an agent does, in events of our own, and counts what it uses. */
+export class Narrator implements ToolObserver {
+  readonly #tell: (event: AgentEvent) => void;
+  readonly #started = new Set<string>();
+  readonly #ended = new Set<string>();
+  /** Running calls by the only name that Pi's events give them. */
+  readonly #running = new Map<string, ToolCall[]>();
+  #resumed: ReadonlySet<string> = new Set();
+  #pieces = false;
+  #usage = NO_USAGE;
+  #requests = 0;
+  #interrupted = false;
+
+  constructor(tell: (event: AgentEvent) => void) {
+    this.#tell = tell;
+  }
+
+  /** What the operation used since its beginning. */
+  get usage(): AgentUsage {
+    return this.#usage;
+  }
+
+  /** Requests to the model that this agent made since the last answer. */
+  get requests(): number {
+    return this.#requests;
+  }
+
+  /** The newest answer was cut by the end of another agent, not by the model. */
+  get interrupted(): boolean {
+    return this.#interrupted;
+  }
+
+  /** Take an operation up where its log stands. `pending` are the tool calls that had begun and not ended. */
+  resume(entries: readonly Entry[], pending: ReadonlySet<string>): void {
+    this.#resumed = pending;
+    this.#usage = usageOf(entries);
+    for (const event of eventsOf(entries)) {
+      if (event.kind === "tool_started") this.#started.add(event.invocationId);
+      if (event.kind === "tool_ended") this.#ended.add(event.invocationId);
+      this.#tell(event);
+    }
+    if (entries.length > 0) this.#tell({ kind: "usage", usage: this.#usage });
+  }
+
+  /** Listen to a harness. */
+  attach(harness: AgentHarness<never>): void {
+    harness.events.on("message_update", ({ event }) => {
+      if (event.type === "text_delta") this.#piece(event.delta, false);
+      else if (event.type === "thinking_delta") this.#piece(event.delta, true);
+    });
+    harness.events.on("entry_added", (event) => this.#entry(event.entry, event.recovery === true));
+    harness.events.on("usage", ({ row }) => this.#spent(row.usage));
+    harness.events.on("tool_end", ({ turnId, toolCallId, result, isError }) => {
+      const call = this.#running.get(`${turnId} ${toolCallId}`)?.shift();
+      if (call === undefined) return;
+      const { invocationId, tool } = call;
+      this.#end({ kind: "tool_ended", invocationId, tool, text: textOf(result.content), isError });
+    });
+  }
+
+  /** A request to the model begins. */
+  request(model: string, attempt: number): void {
+    this.#requests++;
+    this.#interrupted = false;
+    this.#pieces = false;
+    this.#tell({ kind: "model_call", model, attempt });
+  }
+
+  started(call: ToolCall): void {
+    const key = `${call.turnId} ${call.toolCallId}`;
+    this.#running.set(key, [...(this.#running.get(key) ?? []), call]);
+    this.#started.add(call.invocationId);
+    const { invocationId, tool, args } = call;
+    this.#tell({ kind: "tool_started", invocationId, tool, args, resumed: this.#resumed.has(invocationId) });
+  }
+
+  output(invocationId: string, text: string): void {
+    if (text !== "" && !this.#ended.has(invocationId)) this.#tell({ kind: "tool_output", invocationId, text });
+  }
+
+  #piece(text: string, thinking: boolean): void {
+    this.#pieces = true;
+    this.#tell({ kind: "text", text, thinking });
+  }
+
+  #entry(entry: Entry, recovery: boolean): void {
+    const answer = answerOf(entry);
+    if (answer !== undefined && isCut(answer)) {
+      this.#interrupted = recovery;
+      // Whether the agent that is gone told of pieces, nobody knows.
+      if (this.#pieces || recovery) this.#tell({ kind: "answer_discarded", entryId: entry.id, reason: answer.errorMessage ?? "cut" });
+    } else if (answer !== undefined) {
+      this.#requests = 0;
+      this.#usage = { ...this.#usage, modelCalls: this.#usage.modelCalls + 1 };
+      this.#tell(answerEvent(entry.id, answer));
+    }
+    const result = toolResultOf(entry);
+    if (result === undefined) return;
+    // A call that was refused before it could act never reported itself.
+    if (!this.#started.has(entry.id)) this.started({ invocationId: entry.id, turnId: "", toolCallId: "", tool: result.toolName, args: {} });
+    this.#end(toolEndedEvent(entry.id, result));
+  }
+
+  #end(event: Extract<AgentEvent, { kind: "tool_ended" }>): void {
+    if (this.#ended.has(event.invocationId)) return;
+    this.#ended.add(event.invocationId);
+    this.#tell(event);
+  }
+
+  #spent(recorded: Usage): void {
+    if (recorded.totalTokens === 0) return;
+    this.#usage = addUsage(this.#usage, recorded);
+    this.#tell({ kind: "usage", usage: this.#usage });
+  }
+}

@@ -1,0 +1,35 @@
+import type { Usage } from "@earendil-works/pi-ai";
+
+/** What was used. */
+export interface AgentUsage {
+  /** Requests to the model that got an answer. */
+  readonly modelCalls: number;
+  /** Not cached. */
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  readonly cacheReadTokens: number;
+  readonly cacheWriteTokens: number;
+  /** Millionths of a US dollar, by pi-ai's price list. */
+  readonly costMicroUsd: number;
+}
+
+export const NO_USAGE: AgentUsage = {
+  modelCalls: 0,
+  inputTokens: 0,
+  outputTokens: 0,
+  cacheReadTokens: 0,
+  cacheWriteTokens: 0,
+  costMicroUsd: 0,
+};
+
+/** `usage` and what Pi recorded of one request, or of a tool. */
+export function addUsage(usage: AgentUsage, recorded: Usage, modelCalls = 0): AgentUsage {
+  return {
+    modelCalls: usage.modelCalls + modelCalls,
+    inputTokens: usage.inputTokens + recorded.input,
+    outputTokens: usage.outputTokens + recorded.output,
+    cacheReadTokens: usage.cacheReadTokens + recorded.cacheRead,
+    cacheWriteTokens: usage.cacheWriteTokens + recorded.cacheWrite,
+    costMicroUsd: usage.costMicroUsd + Math.round(recorded.cost.total * 1e6),
+  };
+}

@@ -1,0 +1,137 @@
+import {
+  type Context,
+  ExecutionError,
+  HarnessClosed,
+  HarnessFault,
+  type ShellExecOptions,
+  type ShellExecResult,
+} from "@earendil-works/pi-agent-core";
+import type { ExecHandle, ExecUpdate, WorkspaceClient } from "@serverless-harness/hands/client";
+import type { HarnessError } from "@serverless-harness/kit/errors";
+import type { Ended } from "@serverless-harness/proto/hands";
+import { nextEffectId } from "../context.ts";
+import { isFatal, toExecutionError } from "./errors.ts";
+import { endFailure, exitCodeOf } from "./exec-end.ts";
+import { execRequest, optionsProblem, outputLimits } from "./exec-request.ts";
+import { OutputView } from "./output-view.ts";
+import { PacedPublisher } from "./paced.ts";
+
+/** Where commands run. */
+export interface ExecTarget {
+  readonly workspace: WorkspaceClient;
+  /** Absolute path of the workspace, as a command in it sees it. */
+  readonly cwd: string;
+  /** Told of an error that no result may be made of. */
+  readonly onLost: (error: HarnessError) => void;
+}
+
+/**
+ * Run one command in the sandbox, under the id of the tool call in `context`. Where the harness closes or faults meanwhile, the
+ * command is let go of and goes on; where an abort was asked for, it is ended, and its end is waited for. Rejects with
+ * {@link ExecutionError} only.
+ */
+export async function runCommand(
+  target: ExecTarget,
+  command: string,
+  options: ShellExecOptions,
+  context: Context,
+): Promise<ShellExecResult> {
+  if (context.abortSignal?.aborted) throw new ExecutionError("aborted", "aborted");
+  const limits = outputLimits(options);
+  const problem = optionsProblem(options.timeout, limits);
+  if (problem !== undefined) throw problem;
+  const running = new RunningCommand(options, new OutputView(limits), context);
+  try {
+    const request = execRequest(command, target.cwd, options, limits, nextEffectId(context));
+    return await running.follow(target.workspace.exec(request, (update) => running.take(update)));
+  } catch (error) {
+    if (isFatal(error)) target.onLost(error);
+    throw running.failure() ?? toExecutionError(error);
+  } finally {
+    running.release();
+  }
+}
+
+/** The harness let go of its work: it goes on elsewhere, so nothing may be undone for it. */
+function isSuspension(reason: unknown): boolean {
+  return reason instanceof HarnessClosed || reason instanceof HarnessFault;
+}
+
+/** One command between its start and its end. */
+class RunningCommand {
+  readonly #options: ShellExecOptions;
+  readonly #view: OutputView;
+  readonly #context: Context;
+  readonly #publisher = new PacedPublisher(() => this.#publish());
+  readonly #onAbort = (): void => this.#stop();
+  #handle: ExecHandle | undefined;
+  #spillPath: string | undefined;
+  #callbackError: ExecutionError | undefined;
+
+  constructor(options: ShellExecOptions, view: OutputView, context: Context) {
+    this.#options = options;
+    this.#view = view;
+    this.#context = context;
+  }
+
+  take(update: ExecUpdate): void {
+    if (update.kind === "started") return;
+    if (update.kind === "output") this.#view.push(update.data);
+    else this.#view.skip(update.to - update.from);
+    this.#publisher.touch();
+  }
+
+  async follow(handle: ExecHandle): Promise<ShellExecResult> {
+    this.#handle = handle;
+    const signal = this.#context.abortSignal;
+    signal?.addEventListener("abort", this.#onAbort, { once: true });
+    if (signal?.aborted || this.#callbackError !== undefined) this.#stop();
+    return this.#result(await handle.ended);
+  }
+
+  /** What went wrong on this side, whatever the sandbox says. */
+  failure(): ExecutionError | undefined {
+    if (this.#callbackError !== undefined) return this.#callbackError;
+    return this.#context.abortSignal?.aborted ? new ExecutionError("aborted", "aborted") : undefined;
+  }
+
+  release(): void {
+    this.#publisher.stop();
+    this.#context.abortSignal?.removeEventListener("abort", this.#onAbort);
+  }
+
+  #result(ended: Ended): ShellExecResult {
+    this.#view.finish({ bytes: Number(ended.totalBytes), lines: Number(ended.totalLines) });
+    if (ended.spillPath !== "") this.#spillPath = ended.spillPath;
+    if (ended.totalBytes > 0n) {
+      this.#publisher.touch();
+      this.#publisher.flush();
+    }
+    const failure = this.failure() ?? endFailure(ended, this.#options.timeout);
+    if (failure !== undefined) throw failure;
+    const { text: _text, ...metadata } = this.#output();
+    return { exitCode: exitCodeOf(ended), ...metadata };
+  }
+
+  #output() {
+    const output = this.#view.snapshot();
+    return this.#spillPath === undefined ? output : { ...output, spillPath: this.#spillPath };
+  }
+
+  #publish(): number {
+    const output = this.#output();
+    try {
+      this.#options.onUpdate?.({ kind: "replace", output }, this.#context);
+    } catch (error) {
+      const cause = error instanceof Error ? error : new Error(String(error));
+      this.#callbackError ??= new ExecutionError("callback_error", cause.message, cause);
+      this.#stop();
+    }
+    return output.text.length;
+  }
+
+  #stop(): void {
+    if (isSuspension(this.#context.abortSignal?.reason)) this.#handle?.detach();
+    else void this.#handle?.cancel().catch(() => undefined);
+  }
+}

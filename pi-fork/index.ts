@@ -1,0 +1,8 @@
+/** The agent: Pi, assembled over our session, sandbox and models. Nothing else of the house knows Pi. */
+export type { Agent, AgentLimits } from "./agent/agent.ts";
+export type { AgentEvent } from "./agent/events.ts";
+export type { AgentFailure } from "./agent/failure.ts";
+export { type AgentOptions, openAgent } from "./agent/open.ts";
+export type { RunOutcome } from "./agent/outcome.ts";
+export type { AgentUsage } from "./agent/usage.ts";
+export { ModelRegistry } from "./models/registry.ts";

@@ -1,0 +1,107 @@
+import {
+  type AssistantMessage,
+  type AssistantMessageEventStream,
+  createAssistantMessageEventStream,
+  isRetryableAssistantError,
+  type Provider,
+} from "@earendil-works/pi-ai";
+
+const TYPE = "http_outcome";
+
+/** How the HTTP request behind a failed answer ended: providers tell it in words only, and a status is not to be guessed from words. */
+export interface HttpOutcome {
+  /** Status of the response; absent where there was none. */
+  readonly status?: number;
+  /** Milliseconds that the response asked to wait. */
+  readonly retryAfterMs?: number;
+  /** The system's error where there was no response, as `ECONNREFUSED`. */
+  readonly networkError?: string;
+}
+
+/** APIs whose adapters refuse a fetch of ours. */
+const WITHOUT_FETCH = new Set(["google-generative-ai", "google-vertex", "bedrock-converse-stream"]);
+
+/**
+ * The provider, with the HTTP outcome noted in the diagnostics of every answer that failed: there it is committed with the answer, so a
+ * brain that resumes classifies it as the first one did.
+ */
+export function withHttpOutcome(provider: Provider): Provider {
+  return {
+    ...provider,
+    streamSimple(model, context, options) {
+      if (WITHOUT_FETCH.has(model.api)) return provider.streamSimple(model, context, options);
+      let outcome: HttpOutcome = {};
+      const fetch: typeof globalThis.fetch = async (input, init) => {
+        try {
+          const response = await (options?.fetch ?? globalThis.fetch)(input, init);
+          outcome = outcomeOf(response);
+          return response;
+        } catch (error) {
+          outcome = { networkError: networkError(error) };
+          throw error;
+        }
+      };
+      return noted(provider.streamSimple(model, context, { ...options, fetch }), () => outcome);
+    },
+  };
+}
+
+/** What {@link withHttpOutcome} noted about an answer. */
+export function httpOutcome(message: AssistantMessage): HttpOutcome {
+  return (message.diagnostics?.find((diagnostic) => diagnostic.type === TYPE)?.details ?? {}) as HttpOutcome;
+}
+
+/** The failure may pass: no response, a busy or broken server. */
+export function isTransient({ status, networkError }: HttpOutcome): boolean {
+  if (networkError !== undefined) return true;
+  return status !== undefined && (status === 408 || status === 409 || status === 425 || status === 429 || status >= 500);
+}
+
+function noted(source: AssistantMessageEventStream, outcome: () => HttpOutcome): AssistantMessageEventStream {
+  const target = createAssistantMessageEventStream();
+  const forward = async (): Promise<void> => {
+    for await (const event of source) {
+      if (event.type === "error") target.push({ ...event, error: annotated(event.error, outcome()) });
+      else target.push(event);
+    }
+    target.end();
+  };
+  forward().catch(() => target.end());
+  return target;
+}
+
+function annotated(message: AssistantMessage, outcome: HttpOutcome): AssistantMessage {
+  const diagnostic = { type: TYPE, timestamp: Date.now(), details: { ...outcome } };
+  const failed = { ...message, diagnostics: [...(message.diagnostics ?? []), diagnostic] };
+  if (failed.stopReason !== "error" || !isTransient(outcome) || isRetryableAssistantError(failed)) return failed;
+  if (isAccountLimit(failed)) return failed;
+  // Pi decides by these words whether it may ask again.
+  return { ...failed, errorMessage: `${failed.errorMessage ?? "no answer"} (service unavailable)` };
+}
+
+/** Pi refuses to retry it whatever else it says: the account is out of quota or money. */
+function isAccountLimit(message: AssistantMessage): boolean {
+  return !isRetryableAssistantError({ ...message, errorMessage: `${message.errorMessage} 503` });
+}
+
+function outcomeOf(response: Response): HttpOutcome {
+  if (response.ok) return { status: response.status };
+  const retryAfterMs = retryAfter(response.headers);
+  return { status: response.status, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
+}
+
+function retryAfter(headers: Headers): number | undefined {
+  const milliseconds = Number.parseFloat(headers.get("retry-after-ms") ?? "");
+  if (milliseconds >= 0) return milliseconds;
+  const value = headers.get("retry-after");
+  if (value === null) return undefined;
+  const seconds = Number(value);
+  const wait = Number.isNaN(seconds) ? Date.parse(value) - Date.now() : seconds * 1000;
+  return wait >= 0 ? wait : undefined;
+}
+
+function networkError(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  if (cause instanceof Error && "code" in cause && typeof cause.code === "string") return cause.code;
+  return error instanceof Error ? error.name : "unknown";
+}

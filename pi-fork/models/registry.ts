@@ -1,0 +1,121 @@
+import { Code } from "@connectrpc/connect";
+import { type Api, createModels, defaultProviderAuthContext, type Model, type Models, type Provider } from "@earendil-works/pi-ai";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import { withHttpOutcome } from "./http-outcome.ts";
+import { nearNames } from "./near-names.ts";
+import { loadProvider, PROVIDER_IDS } from "./providers.ts";
+
+/** Variables that providers are configured by. */
+export type ModelEnvironment = Readonly<Record<string, string | undefined>>;
+
+/** A model that can be asked. */
+export interface ResolvedModel {
+  readonly model: Model<Api>;
+  /** Holds the model's provider and every other that was asked for. */
+  readonly models: Models;
+}
+
+/** Other places of a provider's API: the variable and the provider. */
+const BASE_URLS: Readonly<Record<string, string>> = { anthropic: "ANTHROPIC_BASE_URL" };
+
+/** The models of all providers, one registry per process; a provider is loaded when it is first asked for. */
+export class ModelRegistry {
+  readonly #env: ModelEnvironment;
+  readonly #models;
+  readonly #providers = new Map<string, Promise<Provider | undefined>>();
+
+  constructor(env: ModelEnvironment) {
+    this.#env = env;
+    const { fileExists } = defaultProviderAuthContext();
+    this.#models = createModels({ authContext: { env: async (name) => this.#variable(name), fileExists } });
+  }
+
+  /**
+   * The model of a name as `anthropic/claude-sonnet-4-5`. Throws NOT_FOUND `unknown_provider` or `unknown_model` with names that may have
+   * been meant, and FAILED_PRECONDITION `missing_api_key` with the variables to set.
+   */
+  async resolve(name: string): Promise<ResolvedModel> {
+    const slash = name.indexOf("/");
+    const providerId = slash === -1 ? name : name.slice(0, slash);
+    const provider = await this.load(providerId);
+    if (provider === undefined) throw unknownProvider(name, providerId);
+    const modelId = name.slice(providerId.length + 1);
+    const model = await this.#find(provider, modelId);
+    if (model === undefined) throw unknownModel(provider, modelId);
+    if ((await this.#models.getAuth(model)) === undefined) throw await this.#missingKey(provider);
+    return { model, models: this.#models };
+  }
+
+  /** Make a provider's models known, as far as there is such a provider. */
+  load(providerId: string): Promise<Provider | undefined> {
+    let loading = this.#providers.get(providerId);
+    if (loading === undefined) {
+      loading = loadProvider(providerId).then((provider) => provider && this.#register(provider));
+      this.#providers.set(providerId, loading);
+    }
+    return loading;
+  }
+
+  /** Some providers only tell over the network which models they have. */
+  async #find(provider: Provider, modelId: string): Promise<Model<Api> | undefined> {
+    const known = this.#models.getModel(provider.id, modelId);
+    if (known !== undefined || provider.refreshModels === undefined) return known;
+    await this.#models.refresh({ allowNetwork: true, providers: [provider.id] });
+    return this.#models.getModel(provider.id, modelId);
+  }
+
+  #register(provider: Provider): Provider {
+    const variable = BASE_URLS[provider.id];
+    const baseUrl = variable === undefined ? undefined : this.#variable(variable);
+    const observed = withHttpOutcome(baseUrl === undefined ? provider : withBaseUrl(provider, baseUrl));
+    this.#models.setProvider(observed);
+    return observed;
+  }
+
+  #variable(name: string): string | undefined {
+    const value = this.#env[name];
+    return value === undefined || value.trim() === "" ? undefined : value;
+  }
+
+  /** Providers know their variables and don't tell them: watch which ones it asks for. */
+  async #missingKey(provider: Provider): Promise<HarnessError> {
+    const asked = new Set<string>();
+    const env = async (variable: string): Promise<undefined> => {
+      asked.add(variable);
+    };
+    const ctx = { env, fileExists: async () => false };
+    await provider.auth.apiKey?.resolve({ ctx, signal: new AbortController().signal }).catch(() => undefined);
+    const variables = [...asked].filter((variable) => /KEY|TOKEN/.test(variable));
+    const what = variables.length === 0 ? "configure its credentials" : `set ${variables.join(" or ")}`;
+    return new HarnessError(
+      Code.FailedPrecondition,
+      "missing_api_key",
+      `no key for the model provider ${provider.id}: ${what} for the brain`,
+      {
+        metadata: { provider: provider.id },
+      },
+    );
+  }
+}
+
+/** The harness looks models up by id again and again, so the address has to be changed in what it looks them up in. */
+function withBaseUrl(provider: Provider, baseUrl: string): Provider {
+  return { ...provider, baseUrl, getModels: () => provider.getModels().map((model) => ({ ...model, baseUrl })) };
+}
+
+function unknownProvider(name: string, id: string): HarnessError {
+  const hint = name.includes("/") ? "" : "; a model is named provider/model";
+  const message = `unknown model provider ${JSON.stringify(id)}${hint}. Did you mean ${nearNames(id, PROVIDER_IDS).join(", ")}?`;
+  return new HarnessError(Code.NotFound, "unknown_provider", message, { metadata: { provider: id } });
+}
+
+function unknownModel(provider: Provider, modelId: string): HarnessError {
+  const names = nearNames(
+    modelId,
+    provider.getModels().map((model) => model.id),
+  );
+  const near = names.length === 0 ? "" : ` Did you mean ${names.join(", ")}?`;
+  return new HarnessError(Code.NotFound, "unknown_model", `the provider ${provider.id} has no model ${JSON.stringify(modelId)}.${near}`, {
+    metadata: { provider: provider.id, model: modelId },
+  });
+}
