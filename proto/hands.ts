@@ -1,4 +1,5 @@
-/** The sandbox's API, `harness.hands.v1`: one import for its three files. */
+/** The sandbox's API, `harness.hands.v1`: one import for its four files. */
 export * from "./gen/harness/hands/v1/exec_pb.ts";
 export * from "./gen/harness/hands/v1/file_pb.ts";
+export * from "./gen/harness/hands/v1/terminal_pb.ts";
 export * from "./gen/harness/hands/v1/workspace_pb.ts";

@@ -1,0 +1,175 @@
+import { setTimeout as pause } from "node:timers/promises";
+import type { Pty, PtyLauncher, PtySpec } from "./pty.ts";
+import { OutputRing } from "./ring.ts";
+import { Screen, type ScreenView } from "./screen.ts";
+
+/** Bytes of output that a terminal keeps for those who attach later. */
+export const SCROLLBACK_BYTES = 1024 * 1024;
+/** Largest piece that a watcher gets at once. */
+const CHUNK_BYTES = 64 * 1024;
+/** How long a closed terminal's processes may take to end by themselves. */
+const CLOSE_GRACE_MS = 1000;
+/** How often, and how long apart, what is left of a closed terminal is killed: 5 s in all. */
+const KILL_PASSES = 500;
+const KILL_PAUSE_MS = 10;
+/** Ids of input that are remembered, so that a repeated one is not typed twice. */
+const INPUT_IDS = 1000;
+
+/** How a terminal's program ended. */
+export interface TerminalEnd {
+  readonly exitCode: number;
+  readonly signal: NodeJS.Signals | undefined;
+  readonly endedAtMs: number;
+}
+
+/** What a watcher gets, in order. */
+export type TerminalUpdate =
+  | { readonly kind: "output"; readonly offset: number; readonly data: Buffer }
+  | { readonly kind: "gap"; readonly from: number; readonly to: number }
+  | { readonly kind: "resized"; readonly columns: number; readonly rows: number }
+  | { readonly kind: "ended"; readonly end: TerminalEnd };
+
+/**
+ * A program on a PTY, its last output and those who watch it. Watchers are cursors over the kept output: they cost nothing while they
+ * lag, and one that lags too far skips ahead, with a gap, instead of holding the program up.
+ */
+export class Terminal {
+  readonly id: string;
+  readonly workspace: string;
+  readonly spec: PtySpec;
+  readonly startedAtMs = Date.now();
+  readonly pid: number;
+  readonly #pty: Pty;
+  readonly #output = new OutputRing(SCROLLBACK_BYTES);
+  readonly #wakers = new Set<() => void>();
+  readonly #inputIds = new Set<string>();
+  readonly #ended = Promise.withResolvers<TerminalEnd>();
+  #screen: Screen | undefined;
+  #end: TerminalEnd | undefined;
+  #size: { columns: number; rows: number };
+
+  constructor(id: string, workspace: string, spec: PtySpec, launch: PtyLauncher) {
+    this.id = id;
+    this.workspace = workspace;
+    this.spec = spec;
+    this.#size = { columns: spec.columns, rows: spec.rows };
+    this.#pty = launch(spec, {
+      output: (data) => {
+        this.#output.push(data);
+        this.#screen?.write(data);
+        this.#wake();
+      },
+      ended: (end) => {
+        this.#end = { ...end, endedAtMs: Date.now() };
+        this.#ended.resolve(this.#end);
+        this.#wake();
+      },
+    });
+    this.pid = this.#pty.pid;
+  }
+
+  get size(): { readonly columns: number; readonly rows: number } {
+    return this.#size;
+  }
+
+  get end(): TerminalEnd | undefined {
+    return this.#end;
+  }
+
+  /** Resolves when the program has ended. */
+  get ended(): Promise<TerminalEnd> {
+    return this.#ended.promise;
+  }
+
+  get watchers(): number {
+    return this.#wakers.size;
+  }
+
+  /** Bytes of output in all, and the first one that is kept. */
+  get offsets(): { readonly total: number; readonly first: number } {
+    return { total: this.#output.total, first: this.#output.first };
+  }
+
+  /** Type. With an id, once only. Returns whether this input was typed before. */
+  write(data: Uint8Array, inputId = ""): boolean {
+    if (inputId !== "" && this.#inputIds.has(inputId)) return true;
+    this.#pty.write(data);
+    if (inputId !== "") this.#inputIds.add(inputId);
+    const [oldest] = this.#inputIds;
+    if (this.#inputIds.size > INPUT_IDS && oldest !== undefined) this.#inputIds.delete(oldest);
+    return false;
+  }
+
+  resize(columns: number, rows: number): void {
+    if (columns === this.#size.columns && rows === this.#size.rows) return;
+    this.#size = { columns, rows };
+    this.#pty.resize(columns, rows);
+    this.#screen?.resize(columns, rows);
+    this.#wake();
+  }
+
+  /** What the window shows now. The first call replays what is kept. */
+  async screen(scrollbackLines: number): Promise<ScreenView> {
+    if (this.#screen === undefined) {
+      this.#screen = new Screen(this.#size.columns, this.#size.rows);
+      this.#screen.write(this.#output.snapshot());
+    }
+    return await this.#screen.view(scrollbackLines);
+  }
+
+  /** Everything kept from `fromOffset` on, then live, to the end or until `signal` aborts. */
+  async *watch(fromOffset: number, signal: AbortSignal): AsyncGenerator<TerminalUpdate> {
+    let offset = Math.min(fromOffset, this.#output.total);
+    let size = this.#size;
+    let waiting: (() => void) | undefined;
+    const wake = (): void => waiting?.();
+    this.#wakers.add(wake);
+    signal.addEventListener("abort", wake);
+    try {
+      while (!signal.aborted) {
+        if (size !== this.#size) {
+          size = this.#size;
+          yield { kind: "resized", ...size };
+        } else if (offset < this.#output.first) {
+          yield { kind: "gap", from: offset, to: this.#output.first };
+          offset = this.#output.first;
+        } else if (offset < this.#output.total) {
+          const data = this.#output.read(offset, CHUNK_BYTES);
+          yield { kind: "output", offset, data };
+          offset += data.length;
+        } else if (this.#end !== undefined) {
+          yield { kind: "ended", end: this.#end };
+          return;
+        } else {
+          const { promise, resolve } = Promise.withResolvers<void>();
+          waiting = resolve;
+          await promise;
+        }
+      }
+    } finally {
+      this.#wakers.delete(wake);
+      signal.removeEventListener("abort", wake);
+    }
+  }
+
+  /** Hang up, then kill what is left. Resolves when the program has ended. */
+  async close(): Promise<void> {
+    this.#pty.signal("SIGHUP");
+    // A shell that waits for its foreground child acts on the hang-up only behind it; stopped jobs need to go on to end.
+    this.#pty.signal("SIGCONT");
+    const grace = setTimeout(() => this.#pty.signal("SIGKILL"), CLOSE_GRACE_MS);
+    await this.#ended.promise;
+    clearTimeout(grace);
+    await this.#killRest();
+    this.#screen?.dispose();
+  }
+
+  /** Until a pass finds nothing: what forks while it is searched for slips through one, and the kernel takes its time. */
+  async #killRest(): Promise<void> {
+    for (let pass = 0; pass < KILL_PASSES && this.#pty.signal("SIGKILL") > 0; pass++) await pause(KILL_PAUSE_MS);
+  }
+
+  #wake(): void {
+    for (const wake of this.#wakers) wake();
+  }
+}
