@@ -1,0 +1,99 @@
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { stackPaths } from "../stack/paths.ts";
+import { stackProcesses } from "../stack/processes.ts";
+
+/** The command, as a user starts it. */
+export const LEAF = join(import.meta.dirname, "..", "bin", "leaf.mjs");
+
+/** How a command ended. */
+export interface Ran {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** What a test gives to a command beside its arguments. */
+export interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly stdin?: string;
+  /** Called with the process once it is started. */
+  readonly during?: (kill: (signal: NodeJS.Signals) => void) => void;
+}
+
+/** Variables of the caller that a command may see: no model key, no settings of a stack that the developer runs. */
+export function cleanEnvironment(): Record<string, string> {
+  const kept = ["PATH", "HOME", "LANG", "TMPDIR"].flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]));
+  return Object.fromEntries(kept);
+}
+
+/** Runs `leaf` on one state directory. */
+export class Leaf {
+  readonly dir: string;
+
+  constructor(dir: string) {
+    this.dir = dir;
+  }
+
+  run(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+    return runProgram(process.execPath, [LEAF, ...args], { ...options, env: { LEAF_DIR: this.dir, LEAF_PORT: "0", ...options.env } });
+  }
+
+  /** Run with `--json`; the one document that it writes. Throws where it fails. */
+  async json<T>(...args: readonly string[]): Promise<T> {
+    const { code, stdout, stderr } = await this.run([...args, "--json"]);
+    if (code !== 0) throw new Error(`leaf ${args.join(" ")} ended with ${code}: ${stderr}`);
+    return JSON.parse(stdout) as T;
+  }
+
+  /** The stack's processes, from the operating system. */
+  processes(part?: string): ReturnType<typeof stackProcesses> {
+    return stackProcesses(stackPaths(this.dir)).filter((process) => part === undefined || process.part === part);
+  }
+}
+
+/** Run a program to its end. */
+export function runProgram(program: string, args: readonly string[], options: RunOptions & { readonly cwd?: string }): Promise<Ran> {
+  const child = spawn(program, args, { env: { ...cleanEnvironment(), ...options.env }, cwd: options.cwd ?? tmpdir() });
+  let stdout = "";
+  let stderr = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    stdout += text;
+  });
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    stderr += text;
+  });
+  child.stdin.on("error", () => undefined).end(options.stdin ?? "");
+  options.during?.((signal) => child.kill(signal));
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+/** Make a state directory's place, run `work`, and take down whatever it left. */
+export async function withLeaf(work: (leaf: Leaf) => Promise<void>): Promise<void> {
+  const { leaf, remove } = await newLeaf();
+  try {
+    await work(leaf);
+  } finally {
+    await remove();
+  }
+}
+
+/** A place for a state directory that does not exist yet; `remove` stops what runs there and removes it. */
+export async function newLeaf(): Promise<{ leaf: Leaf; remove: () => Promise<void> }> {
+  const parent = await mkdtemp(join(tmpdir(), "leaf-cli-"));
+  const leaf = new Leaf(join(parent, "state"));
+  const remove = async (): Promise<void> => {
+    // Without a version file nothing was ever started.
+    const { code, stderr } = existsSync(join(leaf.dir, "version")) ? await leaf.run(["down"]) : { code: 0, stderr: "" };
+    for (const { pid } of leaf.processes()) process.kill(pid, "SIGKILL");
+    await rm(parent, { recursive: true, force: true });
+    if (code !== 0) throw new Error(`leaf down ended with ${code}: ${stderr}`);
+  };
+  return { leaf, remove };
+}

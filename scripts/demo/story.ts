@@ -1,0 +1,40 @@
+import { atRest } from "./chapters/at-rest.ts";
+import { coldStart } from "./chapters/cold-start.ts";
+import { economics } from "./chapters/economics.ts";
+import { fanOut } from "./chapters/fan-out.ts";
+import { gone } from "./chapters/gone.ts";
+import { killed } from "./chapters/killed.ts";
+import { resumed } from "./chapters/resumed.ts";
+import { sandboxed, sightCommand } from "./chapters/sandboxed.ts";
+import type { Claims } from "./claims.ts";
+import type { World } from "./world.ts";
+
+const SECRET = "pineapple";
+/** A length that no other process sleeps, so that it can be found. */
+const SLEEP = ["sleep", "1.0731"] as const;
+
+/** Claims that {@link tellStory} makes. */
+export const CLAIMS = 8;
+
+/** Tell the story of the system, a claim after the other, each looked at from outside. */
+export async function tellStory(world: World, claims: Claims): Promise<void> {
+  const startedAtMs = Date.now();
+  const model = world.info.standIn ? "the stand-in model" : undefined;
+  await claims.check(`nothing but dispatcher${model === undefined ? "" : `, ${model}`} and hands lives`, () => atRest(world));
+
+  const brainsBefore = world.processes("brain").length;
+  const sighting = sightCommand(world, SLEEP);
+  const first = world.turn(`Remember the secret word: ${SECRET}.\nRun: readlink /proc/self/ns/pid; ${SLEEP.join(" ")}`);
+  // Both are looked at below; until then neither may count as unhandled.
+  await Promise.allSettled([sighting, first]);
+  await claims.check("a turn cold-starts a brain", async () => coldStart(world, await first, brainsBefore));
+  await claims.check("its command ran in the sandbox, not in the brain", async () => sandboxed(world, await first, await sighting));
+  await claims.check("the brain is gone", async () => gone(world, await first));
+  await claims.check("a second turn on the same session, in a new process, recalls the secret word", async () =>
+    resumed(world, await first, SECRET),
+  );
+
+  await claims.check("a brain killed with SIGKILL in the middle of a 3 s command repeats nothing and loses nothing", () => killed(world));
+  await claims.check("five async leaves fan out and end", () => fanOut(world));
+  await claims.check("brains lived for less time than passed", () => economics(world, startedAtMs));
+}
