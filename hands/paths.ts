@@ -6,16 +6,12 @@ import { type Handle, openDirectory, openInode } from "./files/handle.ts";
 export interface Root {
   /** Absolute, as commands see it. */
   readonly path: string;
-  /** Nothing in it may be changed through the API. Default false. */
-  readonly readOnly?: boolean;
 }
 
 /** How to locate a path. */
 export interface LocateOptions {
   /** Follow a symlink at the end of the path; those before it always are. */
   readonly follow: boolean;
-  /** The path is to be changed, so it must not lie in a read-only root. Default false. */
-  readonly change?: boolean;
 }
 
 /** As many as Linux follows in one path. */
@@ -63,7 +59,6 @@ export class Location implements Disposable {
 export function locate(roots: readonly [Root, ...Root[]], path: string, options: LocateOptions): Location {
   using walk = new Walk(roots, path);
   walk.follow(path, options.follow);
-  if (options.change === true && walk.root.readOnly === true) throw pathError("path_outside", path);
   return walk.end();
 }
 

@@ -104,7 +104,7 @@ export class Workspaces {
       const existed = known !== undefined && known.deletedAtMs === undefined;
       const workspace = this.#locate(name);
       // A deletion that failed half-way must not leave its files to the next one of that name.
-      if (known !== undefined && !existed) await this.#removeFiles(workspace);
+      if (known !== undefined && !existed) await this.#empty(workspace);
       await mkdir(workspace.path, { recursive: true });
       if (!existed || known.epoch !== epoch) await this.#save(name, { epoch, createdAtMs: existed ? known.createdAtMs : Date.now() });
       return { workspace: this.describe(name), existed };
@@ -131,10 +131,13 @@ export class Workspaces {
       assertCurrent(name, known, epoch);
       // The mark comes first: from here on every other call finds no such workspace, and a crash is made good at the next start.
       if (known.deletedAtMs === undefined) await this.#save(name, { ...known, epoch, deletedAtMs: Date.now() });
-      const workspace = this.#locate(name);
-      for (const hook of this.#beforeDelete) await hook(workspace);
-      await this.#removeFiles(workspace);
+      await this.#empty(this.#locate(name));
     });
+  }
+
+  async #empty(workspace: Workspace): Promise<void> {
+    for (const hook of this.#beforeDelete) await hook(workspace);
+    await this.#removeFiles(workspace);
   }
 
   async #raise(name: string, epoch: bigint): Promise<void> {

@@ -1,5 +1,7 @@
-import { type FileHandle, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, open, rename } from "node:fs/promises";
 import { dirname } from "node:path";
+import { errnoOf } from "./fs-error.ts";
+import type { Handle } from "./handle.ts";
 
 /** Replace a file of the daemon's own state so that a crash leaves the old content or the new one; durable when it resolves. Mode 0600. */
 export async function writeDurably(path: string, content: string): Promise<void> {
@@ -12,15 +14,16 @@ export async function writeDurably(path: string, content: string): Promise<void>
   await syncDirectory(dirname(path));
 }
 
-/** Remove a file of the daemon's own state, durably. A no-op where it is missing. */
-export async function removeDurably(path: string): Promise<void> {
-  await rm(path, { force: true });
-  await syncDirectory(dirname(path));
-}
-
 /** Make the names in a directory durable: a rename is only so once its directory is synced. */
 export async function syncDirectory(path: string): Promise<void> {
   await usingFile(path, "r", undefined, (file) => file.sync());
+}
+
+/** {@link syncDirectory} of a workspace's directory. One that may be written but not read can't be synced: its changes last as the system pleases. */
+export async function syncChanged(directory: Handle): Promise<void> {
+  await syncDirectory(directory.path).catch((error: unknown) => {
+    if (errnoOf(error) !== "EACCES") throw error;
+  });
 }
 
 async function usingFile<T>(path: string, flags: string, mode: number | undefined, use: (file: FileHandle) => Promise<T>): Promise<T> {

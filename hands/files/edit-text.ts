@@ -1,0 +1,106 @@
+import { Code } from "@connectrpc/connect";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import { exactLine, type LineRule, type TextView, tolerantLine, viewText } from "./text-view.ts";
+
+/** A text and what takes its place. */
+export interface TextEdit {
+  readonly oldText: string;
+  readonly newText: string;
+}
+
+/** A part of the original, and what takes its place. */
+interface Span {
+  readonly start: number;
+  readonly end: number;
+  readonly newText: string;
+  /** Index of its edit, for errors. */
+  readonly edit: number;
+}
+
+const BOM = "\ufeff";
+
+/**
+ * Carry out edits, all matched against `original` as it is. Each old text must occur exactly once: as it is, or else, where it does not
+ * occur at all, with the tolerance of {@link tolerantLine}. Everything but the replaced parts stays byte for byte, a byte order mark
+ * included; new lines get the file's line ending. FAILED_PRECONDITION `no_match`, `ambiguous_match`, `overlapping_edits`.
+ */
+export function editText(original: string, edits: readonly TextEdit[]): string {
+  const bom = original.startsWith(BOM) ? BOM : "";
+  const text = original.slice(bom.length);
+  const ending = lineEndingOf(text);
+  const exact = viewText(text, exactLine);
+  let tolerant: TextView | undefined;
+  const find = (oldText: string, edit: number): { start: number; end: number } => {
+    const found = findOnce(exact, oldText, exactLine, edit);
+    if (found !== undefined) return found;
+    tolerant ??= viewText(text, tolerantLine);
+    const similar = findOnce(tolerant, oldText, tolerantLine, edit);
+    if (similar !== undefined) return similar;
+    throw refusal("no_match", edit, "does not occur: read the file again and copy the text exactly, white space included");
+  };
+  const spans = edits.map(({ oldText, newText }, edit) => ({
+    ...find(oldText, edit),
+    newText: ending === undefined ? newText : withLineEnding(newText, ending),
+    edit,
+  }));
+  return bom + replaceSpans(text, spans);
+}
+
+/** Where `oldText` is in the original; `undefined` where it is not. */
+function findOnce(view: TextView, oldText: string, rule: LineRule, edit: number): { start: number; end: number } | undefined {
+  const lines = oldText.split("\n");
+  const last = lines.length - 1;
+  // In a file with CRLF, a text copied up to a line's end may carry the carriage return alone.
+  const wanted = lines.map((line, index) => (index === last && rule === exactLine ? line : rule(line))).join("\n");
+  if (wanted.trim() === "" && rule !== exactLine) return undefined;
+  // White space at the end of the wanted text only makes no difference where a line ends.
+  const toLineEnd = rule !== exactLine && (lines[last] ?? "").trimEnd() !== lines[last];
+  const first = occurrence(view.text, wanted, 0, toLineEnd);
+  if (first === -1) return undefined;
+  if (occurrence(view.text, wanted, first + 1, toLineEnd) !== -1) {
+    throw refusal("ambiguous_match", edit, "occurs more than once: add lines around it until it is unique");
+  }
+  return { start: view.original(first), end: view.original(first + wanted.length) };
+}
+
+function occurrence(text: string, wanted: string, from: number, toLineEnd: boolean): number {
+  for (let at = text.indexOf(wanted, from); at !== -1; at = text.indexOf(wanted, at + 1)) {
+    const next = text[at + wanted.length];
+    if (!toLineEnd || next === undefined || next === "\n") return at;
+  }
+  return -1;
+}
+
+function replaceSpans(text: string, spans: readonly Span[]): string {
+  const sorted = [...spans].sort((a, b) => a.start - b.start);
+  const parts: string[] = [];
+  let position = 0;
+  for (const span of sorted) {
+    if (span.start < position) throw refusal("overlapping_edits", span.edit, "overlaps with another edit: join the two into one");
+    parts.push(text.slice(position, span.start), span.newText);
+    position = span.end;
+  }
+  return parts.join("") + text.slice(position);
+}
+
+/** The line ending that a text uses most; `undefined` where it is one line. */
+function lineEndingOf(text: string): "\n" | "\r\n" | undefined {
+  let crlf = 0;
+  let all = 0;
+  for (let at = text.indexOf("\n"); at !== -1; at = text.indexOf("\n", at + 1)) {
+    all += 1;
+    if (text[at - 1] === "\r") crlf += 1;
+  }
+  if (all === 0) return undefined;
+  return crlf * 2 > all ? "\r\n" : "\n";
+}
+
+function withLineEnding(text: string, ending: "\n" | "\r\n"): string {
+  const lines = text.replaceAll("\r\n", "\n");
+  return ending === "\n" ? lines : lines.replaceAll("\n", ending);
+}
+
+function refusal(reason: "no_match" | "ambiguous_match" | "overlapping_edits", edit: number, problem: string): HarnessError {
+  const message = `edits[${edit}].old_text ${problem}; nothing was changed`;
+  return new HarnessError(Code.FailedPrecondition, reason, message, { metadata: { edit: String(edit) } });
+}

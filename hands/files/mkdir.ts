@@ -1,0 +1,59 @@
+import { mkdirSync, rmSync } from "node:fs";
+import { chown } from "node:fs/promises";
+import type { MkdirResponseSchema } from "@serverless-harness/proto/hands";
+import { Interference, type NoChange, type Plan } from "../changes.ts";
+import { locate } from "../paths.ts";
+import type { Workspace } from "../workspaces.ts";
+import { syncDirectory } from "./durable.ts";
+import { pathError } from "./fs-error.ts";
+import { type Place, Placement } from "./placement.ts";
+import { ownershipIn, statNow } from "./staged-file.ts";
+
+type Response = typeof MkdirResponseSchema;
+
+/** What to make. */
+export interface MkdirOrder {
+  readonly workspace: Workspace;
+  readonly path: string;
+  /** Make missing parents, and accept a directory that is there. */
+  readonly recursive: boolean;
+}
+
+/** Plan to make a directory, with its missing parents. `stagedPath`: a free one in the staging directory. */
+export async function planMkdir(order: MkdirOrder, stagedPath: string): Promise<Plan<Response> | NoChange<Response>> {
+  const { path, recursive } = order;
+  await using resources = new AsyncDisposableStack();
+  const location = resources.use(locate([order.workspace], path, { follow: recursive }));
+  if (location.entry !== undefined) {
+    if (!recursive) throw pathError("already_exists", path);
+    if (!location.entry.stat().isDirectory()) throw pathError("not_directory", path);
+    return { answer: {} };
+  }
+  if (location.missing.length > 1 && !recursive) throw pathError("not_found", path);
+  const { parent } = location;
+  if (parent === undefined) throw new Error("a root that is missing");
+  const place: Place = Object.assign(location, { parent });
+  await stageDirectory(stagedPath, place);
+  resources.defer(() => rmSync(stagedPath, { recursive: true, force: true }));
+  const placement = resources.use(await Placement.prepare(place, stagedPath, false));
+  const owned = resources.move();
+  return {
+    witness: placement.witness,
+    draft: {},
+    commit: () => {
+      // A rename would replace an empty directory that was made meanwhile, under whoever works in it.
+      if (statNow(parent.child(place.name)) !== undefined) throw new Interference();
+      placement.commit();
+      return {};
+    },
+    settle: () => placement.settle(),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+async function stageDirectory(path: string, place: Place): Promise<void> {
+  mkdirSync(path);
+  const owner = ownershipIn(place.parent);
+  await chown(path, owner.uid, owner.gid);
+  await syncDirectory(path);
+}

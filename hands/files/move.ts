@@ -1,0 +1,66 @@
+import { renameSync, unlinkSync } from "node:fs";
+import { relative } from "node:path";
+import type { MoveResponseSchema } from "@serverless-harness/proto/hands";
+import { Interference, type NoChange, type Plan } from "../changes.ts";
+import { inodeOf } from "../changes-witness.ts";
+import { locate, locateExisting } from "../paths.ts";
+import type { Workspace } from "../workspaces.ts";
+import { syncChanged } from "./durable.ts";
+import { errnoOf, pathError } from "./fs-error.ts";
+import { statNow } from "./staged-file.ts";
+
+type Response = typeof MoveResponseSchema;
+
+/** What to rename to what. */
+export interface MoveOrder {
+  readonly workspace: Workspace;
+  readonly source: string;
+  readonly destination: string;
+}
+
+/** Plan to rename a path. A symlink itself is renamed; a file at the destination is replaced, a directory there is refused. */
+export function planMove({ workspace, source, destination }: MoveOrder): Plan<Response> | NoChange<Response> {
+  using resources = new DisposableStack();
+  const from = resources.use(locateExisting([workspace], source, { follow: false }));
+  const to = resources.use(locate([workspace], destination, { follow: false }));
+  const { parent: fromParent } = from;
+  const { parent: toParent } = to;
+  if (fromParent === undefined) throw pathError("path_outside", source);
+  if (toParent === undefined || to.entry?.stat().isDirectory() === true) {
+    if (from.resolvedPath === to.resolvedPath) return { answer: {} };
+    throw pathError("is_directory", destination);
+  }
+  if (to.missing.length > 1) throw pathError("not_found", destination);
+  if (from.resolvedPath === to.resolvedPath) return { answer: {} };
+  const inode = inodeOf(from.entry.stat());
+  const oldPath = fromParent.child(from.name);
+  const newPath = toParent.child(to.name);
+  const owned = resources.move();
+  return {
+    witness: { kind: "vacated", path: relative(workspace.path, from.resolvedPath), inode },
+    draft: {},
+    commit: () => {
+      const now = statNow(oldPath);
+      if (now === undefined || inodeOf(now) !== inode) throw new Interference();
+      const replaced = statNow(newPath);
+      // Two links to one file: a rename would leave both.
+      if (replaced !== undefined && inodeOf(replaced) === inode) unlinkSync(oldPath);
+      else rename(oldPath, newPath, source);
+      return {};
+    },
+    settle: async () => {
+      await syncChanged(toParent);
+      await syncChanged(fromParent);
+    },
+    [Symbol.asyncDispose]: async () => owned.dispose(),
+  };
+}
+
+function rename(from: string, to: string, source: string): void {
+  try {
+    renameSync(from, to);
+  } catch (error) {
+    if (errnoOf(error) === "EINVAL") throw pathError("inside_itself", source, { cause: error });
+    throw error;
+  }
+}

@@ -1,0 +1,74 @@
+import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
+import type { FileInfoSchema } from "@serverless-harness/proto/hands";
+import { Interference, type Plan } from "../changes.ts";
+import { inodeOf } from "../changes-witness.ts";
+import { locate } from "../paths.ts";
+import type { Workspace } from "../workspaces.ts";
+import { describe, MODE_BITS, sameContent } from "./describe.ts";
+import { type ExistingFile, fileAt, requireMatch, requireWritable } from "./existing-file.ts";
+import { pathError } from "./fs-error.ts";
+import { type Place, Placement } from "./placement.ts";
+import { ownershipIn, type StagedFile, statNow } from "./staged-file.ts";
+
+/** What a file's new content is. */
+export interface NewContent<M extends DescMessage> {
+  readonly staged: StagedFile;
+  /** It was made from the old content, so the change is overtaken where that has changed. */
+  readonly fromOld: boolean;
+  /** The call's answer about the file as it is now. */
+  answer(file: MessageInitShape<typeof FileInfoSchema>): MessageInitShape<M>;
+}
+
+/** A call that gives a file new content. */
+export interface ReplaceRequest<M extends DescMessage> {
+  readonly workspace: Workspace;
+  readonly path: string;
+  /** An ETag, `*`, or empty. */
+  readonly ifMatch: string;
+  /** Permission bits for a new file. */
+  readonly mode: number;
+  /** Make the new content. What it adds to `resources` is disposed when the plan is. */
+  content(old: ExistingFile | undefined, resources: AsyncDisposableStack): Promise<NewContent<M>>;
+}
+
+/** Plan to give a file new content: the whole of it, staged beside the workspace and renamed over it. */
+export async function planReplacement<M extends DescMessage>(request: ReplaceRequest<M>): Promise<Plan<M>> {
+  await using resources = new AsyncDisposableStack();
+  const { path, workspace } = request;
+  const location = resources.use(locate([workspace], path, { follow: true }));
+  const { parent } = location;
+  if (parent === undefined) throw pathError("is_directory", path);
+  const place: Place = Object.assign(location, { parent });
+  const old = fileAt(location, path);
+  requireMatch(request.ifMatch, old, path);
+  if (old !== undefined) requireWritable(old);
+  const { staged, fromOld, answer } = await request.content(old, resources);
+  await staged.own(old === undefined ? ownershipIn(parent, request.mode) : ownershipOf(old));
+  await staged.sync();
+  const mustBeNew = old === undefined && (fromOld || request.ifMatch === "*");
+  const placement = resources.use(await Placement.prepare(place, staged.path, mustBeNew));
+  const mustBeSame = fromOld || request.ifMatch !== "";
+  const owned = resources.move();
+  return {
+    witness: placement.witness,
+    target: { path: placement.target(workspace), inode: inodeOf(staged.stat()) },
+    draft: answer(describe(staged.stat(), location.path)),
+    commit: () => {
+      if (mustBeSame && old !== undefined) requireSame(place, old);
+      placement.commit();
+      return answer(describe(staged.stat(), location.path));
+    },
+    settle: () => placement.settle(),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** The name still stands for the same inode with the same content. */
+function requireSame(place: Place, old: ExistingFile): void {
+  const now = statNow(place.parent.child(place.name));
+  if (now === undefined || !sameContent(now, old.stat)) throw new Interference();
+}
+
+function ownershipOf({ stat }: ExistingFile): { uid: number; gid: number; mode: number } {
+  return { uid: Number(stat.uid), gid: Number(stat.gid), mode: Number(stat.mode) & MODE_BITS };
+}
