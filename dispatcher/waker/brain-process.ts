@@ -47,20 +47,27 @@ export class BrainProcess {
   /** Ask it to end; kill it and what it started after `graceMs`. Resolves when it is gone. */
   async terminate(graceMs: number): Promise<void> {
     this.#child.kill("SIGTERM");
-    const timer = setTimeout(() => this.#killGroup(), graceMs);
+    const timer = setTimeout(() => killGroup(this.#child.pid), graceMs);
     await this.ended;
     clearTimeout(timer);
   }
+}
 
-  #killGroup(): void {
-    const live = this.live;
-    if (live !== undefined) process.kill(-live.pid, "SIGKILL");
+/** Kill a brain and what it started: it leads a process group of its own. */
+function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch (error) {
+    // Nobody is left, which is what was wanted.
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
 }
 
 function howItEnds(child: ChildProcess, livedMs: () => number): Promise<BrainExit> {
   return new Promise((resolve) => {
     child.once("exit", (code, signal) => {
+      killGroup(child.pid);
       const note = signal === null ? `exited with code ${code}` : `killed by ${signal}`;
       resolve({ clean: code === 0, note, livedMs: livedMs() });
     });

@@ -1,0 +1,68 @@
+import { chmod, readFile, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { temporaryDirectory } from "@serverless-harness/kit/testing";
+import { describe, expect, test } from "vitest";
+import { openBrainLog } from "../waker/brain-log.ts";
+import { relayLines } from "../waker/line-relay.ts";
+
+/** What a log holds after a brain wrote these chunks. */
+async function relayed(chunks: ReadonlyArray<string | Buffer>): Promise<Array<Record<string, unknown>>> {
+  let text = "";
+  const source = new PassThrough();
+  const done = relayLines(source, "brain_1", "stderr", { write: (lines) => (text += lines), close: () => undefined });
+  for (const chunk of chunks) source.write(chunk);
+  source.end();
+  await done;
+  return text
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
+}
+
+describe("a brain's output", () => {
+  test("keeps the fields of JSON lines and gains the brain's name", async () => {
+    expect(await relayed(['{"level":30,"name":"brain","msg":"hi"}\n'])).toEqual([
+      { brain: "brain_1", stream: "stderr", level: 30, name: "brain", msg: "hi" },
+    ]);
+  });
+
+  test.each(["plain text", "{", '{"cut', "{}", "[1]", '{"a":1} trailing', '"text"', "\u0000\u001b[31m"])(
+    "keeps %j as a message",
+    async (line) => {
+      expect(await relayed([`${line}\n`])).toMatchObject([{ brain: "brain_1", stream: "stderr", level: 40, msg: line }]);
+    },
+  );
+
+  test("is put together from pieces, characters cut in two included, and its last line needs no end", async () => {
+    const bytes = Buffer.from("a é line\nthe 𝄞 last");
+    const pieces = Array.from(bytes, (byte) => Buffer.from([byte]));
+    expect((await relayed(pieces)).map((line) => line["msg"])).toEqual(["a é line", "the 𝄞 last"]);
+  });
+
+  test("without an end of line is cut, not kept in memory", async () => {
+    const lines = await relayed(Array<string>(50).fill("x".repeat(65_536)));
+    expect(lines.map((line) => String(line["msg"]).length)).toEqual([1_048_576, 1_048_576, 1_048_576, 131_072]);
+  });
+});
+
+describe("the brains' log file", () => {
+  test("is appended to, and is its owner's only", async () => {
+    const path = join(await temporaryDirectory(), "brain.log");
+    for (const line of ["one\n", "two\n"]) {
+      const log = openBrainLog(path);
+      log.write(line);
+      log.close();
+    }
+    expect(await readFile(path, "utf8")).toBe("one\ntwo\n");
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+  });
+
+  test("that can't be opened is named with its variable", async () => {
+    const directory = await temporaryDirectory();
+    expect(() => openBrainLog(directory)).toThrow(/DISPATCHER_BRAIN_LOG: .* \(EISDIR\)/);
+    expect(() => openBrainLog(join(directory, "none", "brain.log"))).toThrow(/ENOENT/);
+    await writeFile(join(directory, "f"), "");
+    await chmod(join(directory, "f"), 0o400);
+  });
+});

@@ -1,0 +1,296 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import { isSameProcess, processStartTicks } from "@serverless-harness/kit/proc";
+import { FailureReason, FailureSchema, LeafState } from "@serverless-harness/proto/leaf";
+import type { LeafStore } from "@serverless-harness/session";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import { openBrainLog } from "../waker/brain-log.ts";
+import { LocalWaker, type LocalWakerOptions } from "../waker/local.ts";
+import { claimed, newLeaf, newStore, openDoor, SCRIPTED_BRAIN, SILENT, statesOf, untilState, workerNamed } from "./support.ts";
+
+type Setup = Partial<Pick<LocalWakerOptions, "restart" | "graceMs">> & {
+  env?: Record<string, string>;
+  command?: [string, ...string[]];
+  /** A store that is open already. */
+  on?: Awaited<ReturnType<typeof newStore>>;
+};
+
+/** A waker that starts scripted brains; they find the test's directory in `DIRECTORY`. */
+async function openWaker({ env = {}, command = [process.execPath, SCRIPTED_BRAIN], on, ...options }: Setup = {}) {
+  const opened = on ?? (await newStore());
+  const { store, url, directory } = opened;
+  const logFile = join(directory, "brain.log");
+  const brainLog = openBrainLog(logFile);
+  const brain = { command, env: { ...process.env, LEAF_STORE: url, DIRECTORY: directory, ...env } };
+  const waker = new LocalWaker({ store, log: SILENT, brain, brainLog, ...options });
+  onTestFinished(async () => {
+    await waker.stop();
+    brainLog.close();
+  });
+  const logged = async (): Promise<Array<Record<string, unknown>>> => {
+    const lines = (await readFile(logFile, "utf8")).split("\n");
+    expect(lines.pop()).toBe("");
+    return lines.map((line) => JSON.parse(line));
+  };
+  return { opened, store, waker, directory, logged };
+}
+
+/** A brain that waits the longest back-off: an hour. */
+const AN_HOUR = { baseMs: 3_600_000, maxMs: 3_600_000, random: () => 1 };
+
+async function submit(store: LeafStore, prompt: string): Promise<string> {
+  return (await store.submit(newLeaf({ prompt }))).leaf.leafId;
+}
+
+function counts({ brainsStarted, brainsCrashed, brains }: ReturnType<LocalWaker["status"]>) {
+  return { brainsStarted, brainsCrashed, live: brains.length };
+}
+
+/** Wait until no brain lives. */
+async function untilNone(waker: LocalWaker): Promise<void> {
+  await vi.waitFor(() => expect(waker.status().brains).toEqual([]), { timeout: 20_000, interval: 10 });
+}
+
+describe("the local waker", () => {
+  test("starts no brain where there is nothing to do", async () => {
+    const { waker, store } = await openWaker();
+    waker.start();
+    await store.waitForWork(100, new AbortController().signal);
+    expect(counts(waker.status())).toEqual({ brainsStarted: 0, brainsCrashed: 0, live: 0 });
+  });
+
+  test("starts one at a Submit, and none is left when the work is done", async () => {
+    const { waker, store } = await openWaker();
+    waker.start();
+    const { leaves } = await openDoor({ store, waker });
+    const { leaf } = await leaves.submit({ spec: { prompt: "say hello there" } });
+    await untilState(store, leaf?.leafId ?? "", LeafState.DONE);
+    expect((await store.get(leaf?.leafId ?? ""))?.result?.text).toBe("hello there");
+    await untilNone(waker);
+    expect(counts(waker.status())).toEqual({ brainsStarted: 1, brainsCrashed: 0, live: 0 });
+    expect(waker.status().brainSeconds).toBeGreaterThan(0);
+  });
+
+  test("starts one for work that was there before, and for work that others put into the queue", async () => {
+    const { waker, store } = await openWaker();
+    const before = await submit(store, "say before");
+    waker.start();
+    await untilState(store, before, LeafState.DONE);
+    await untilNone(waker);
+    await untilState(store, await submit(store, "say unannounced"), LeafState.DONE);
+    expect(waker.status().brainsStarted).toBe(2);
+  });
+
+  test("starts one for a burst of wakes, and tells its process while it lives", async () => {
+    const { waker, store, directory } = await openWaker();
+    waker.start();
+    const go = join(directory, "go");
+    const ids: string[] = [];
+    for (let i = 0; i < 5; i += 1) {
+      ids.push(await submit(store, `until ${go}`));
+      for (let hint = 0; hint < 20; hint += 1) waker.wake("submit");
+    }
+    for (const id of ids) await untilState(store, id, LeafState.RUNNING);
+    const [brain] = waker.status().brains;
+    expect(counts(waker.status())).toEqual({ brainsStarted: 1, brainsCrashed: 0, live: 1 });
+    expect((await store.get(ids[4] ?? ""))?.worker).toMatchObject({ name: brain?.name, pid: BigInt(brain?.pid ?? 0) });
+    await writeFile(go, "");
+    for (const id of ids) await untilState(store, id, LeafState.DONE);
+    expect(waker.status().brainsStarted).toBe(1);
+  });
+
+  test("loses no wake of work that arrives while a brain is on its way out", async () => {
+    const { waker, store } = await openWaker();
+    waker.start();
+    for (let i = 0; i < 6; i += 1) {
+      const id = await submit(store, `say ${i}`);
+      waker.wake("submit");
+      await untilState(store, id, LeafState.DONE);
+    }
+    await untilNone(waker);
+    expect(waker.status().brainsCrashed).toBe(0);
+  });
+
+  test("starts one when a retry falls due, without being told", async () => {
+    const { waker, store } = await openWaker();
+    const id = await submit(store, "say again");
+    const failure = create(FailureSchema, { reason: FailureReason.MODEL_UNAVAILABLE, retryable: true });
+    await store.retry(await claimed(store), failure, Date.now() + 300, []);
+    waker.start();
+    await untilState(store, id, LeafState.DONE);
+    expect((await store.get(id))?.claims).toBe(2);
+    expect(waker.status().brainsStarted).toBe(1);
+  });
+
+  test("starts one when the lease of a foreign brain that is gone ends", async () => {
+    const { waker, store } = await openWaker();
+    const id = await submit(store, "say taken over");
+    await claimed(store, workerNamed("ghost"), 300);
+    waker.start();
+    await untilState(store, id, LeafState.DONE);
+    expect((await store.get(id))?.claims).toBe(2);
+  });
+
+  test("leaves a foreign brain that lives alone", async () => {
+    const { waker, store } = await openWaker();
+    await submit(store, "say mine");
+    const claim = await claimed(store, workerNamed("foreign"));
+    waker.start();
+    await store.waitForWork(100, new AbortController().signal);
+    expect(waker.status().brainsStarted).toBe(0);
+    await store.append(claim, []);
+  });
+});
+
+describe("a brain that dies", () => {
+  test("gives its leaf back at once, and the next one ends it", async () => {
+    const { waker, store } = await openWaker();
+    waker.start();
+    const id = await submit(store, "crash once");
+    await untilState(store, id, LeafState.DONE);
+    expect(await statesOf(store, { leafId: id })).toEqual([
+      LeafState.QUEUED,
+      LeafState.RUNNING,
+      LeafState.SUSPENDED,
+      LeafState.RUNNING,
+      LeafState.DONE,
+    ]);
+    const notes = (await store.events(id, 0n, 10)).map(({ event }) => (event.case === "stateChanged" ? event.value.note : ""));
+    expect(notes).toContain("brain killed by SIGKILL");
+    expect(waker.status()).toMatchObject({ brainsStarted: 2, brainsCrashed: 1 });
+  });
+
+  test("is told by its exit code", async () => {
+    const { waker, store } = await openWaker();
+    waker.start();
+    const id = await submit(store, "exit 3 once");
+    await untilState(store, id, LeafState.DONE);
+    const notes = (await store.events(id, 0n, 10)).map(({ event }) => (event.case === "stateChanged" ? event.value.note : ""));
+    expect(notes).toContain("brain exited with code 3");
+  });
+
+  test("gives its leaf back even where it calls that a clean exit", async () => {
+    const { waker, store } = await openWaker();
+    waker.start();
+    const id = await submit(store, "exit 0 once");
+    await untilState(store, id, LeafState.DONE);
+    expect(waker.status()).toMatchObject({ brainsStarted: 2, brainsCrashed: 0 });
+  });
+
+  test("has its last words in the log, line by line, with its name", async () => {
+    const { waker, store, logged } = await openWaker();
+    waker.start();
+    const id = await submit(store, "crash once");
+    await untilState(store, id, LeafState.DONE);
+    const first = (await store.events(id, 0n, 10)).flatMap(({ event }) =>
+      event.case === "stateChanged" && event.value.worker !== undefined ? [event.value.worker.name] : [],
+    )[0];
+    await waker.stop();
+    const lines = (await logged()).filter((line) => line["brain"] === first);
+    expect(lines).toMatchObject(
+      expect.arrayContaining([
+        expect.objectContaining({ name: "brain", leaf: id, msg: "act", stream: "stdout", level: 30 }),
+        expect.objectContaining({ msg: "half a line on stdout", stream: "stdout", name: "brain" }),
+        expect.objectContaining({ msg: "Error: the brain met its end", stream: "stderr", level: 40 }),
+        expect.objectContaining({ msg: "    at the last line", stream: "stderr" }),
+      ]),
+    );
+  });
+
+  test("again and again is not started without a pause, whatever is submitted", async () => {
+    const { waker, store } = await openWaker({ env: { BRAIN_MODE: "crash" }, restart: AN_HOUR });
+    waker.start();
+    await submit(store, "say never");
+    await vi.waitFor(() => expect(waker.status().brainsCrashed).toBe(1), { timeout: 20_000, interval: 10 });
+    for (let i = 0; i < 10; i += 1) {
+      await submit(store, "say never");
+      waker.wake("submit");
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(counts(waker.status())).toEqual({ brainsStarted: 1, brainsCrashed: 1, live: 0 });
+  });
+
+  test("is replaced until it stays", async () => {
+    const script = `echo x >> "$DIRECTORY/tries"; [ $(wc -l < "$DIRECTORY/tries") -gt 5 ] && exec "$NODE" "$BRAIN"; exit 7`;
+    const env = { NODE: process.execPath, BRAIN: SCRIPTED_BRAIN };
+    const { waker, store } = await openWaker({ command: ["/bin/sh", "-c", script], env, restart: { baseMs: 1, maxMs: 1 } });
+    waker.start();
+    const id = await submit(store, "say at last");
+    await untilState(store, id, LeafState.DONE);
+    expect(waker.status().brainsCrashed).toBe(5);
+  });
+
+  test("without looking at the queue is not started for ever", async () => {
+    const { waker, store } = await openWaker({ env: { BRAIN_MODE: "blind" }, restart: AN_HOUR });
+    waker.start();
+    await submit(store, "say never");
+    await vi.waitFor(() => expect(counts(waker.status())).toEqual({ brainsStarted: 4, brainsCrashed: 0, live: 0 }), { timeout: 20_000 });
+    waker.wake("submit");
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(waker.status().brainsStarted).toBe(4);
+  });
+
+  test("because there is no such program harms nobody", async () => {
+    const { waker, store } = await openWaker({ command: ["/nowhere/brain"], restart: AN_HOUR });
+    waker.start();
+    const id = await submit(store, "say never");
+    await vi.waitFor(() => expect(counts(waker.status())).toEqual({ brainsStarted: 1, brainsCrashed: 1, live: 0 }));
+    expect((await store.get(id))?.state).toBe(LeafState.QUEUED);
+  });
+});
+
+describe("a waker that stops", () => {
+  test("lets its brain hand back what it holds, and leaves no process", async () => {
+    const { waker, store } = await openWaker();
+    waker.start();
+    const id = await submit(store, "hold");
+    await untilState(store, id, LeafState.RUNNING);
+    const pid = waker.status().brains[0]?.pid ?? 0;
+    const ticks = processStartTicks(pid) ?? "";
+    expect(isSameProcess(pid, ticks)).toBe(true);
+    await waker.stop();
+    expect(isSameProcess(pid, ticks)).toBe(false);
+    expect(waker.status()).toMatchObject({ brains: [], brainsCrashed: 0 });
+    const last = (await store.events(id, 0n, 10)).at(-1)?.event;
+    expect(last).toMatchObject({ value: { state: LeafState.SUSPENDED, note: "brain drained" } });
+    await waker.stop();
+  });
+
+  test("kills a brain that does not end, and takes its leaf back", async () => {
+    const { waker, store } = await openWaker({ env: { BRAIN_MODE: "stubborn" }, graceMs: 50 });
+    waker.start();
+    const id = await submit(store, "say never");
+    await untilState(store, id, LeafState.RUNNING);
+    const pid = waker.status().brains[0]?.pid ?? 0;
+    const ticks = processStartTicks(pid) ?? "";
+    await waker.stop();
+    expect(isSameProcess(pid, ticks)).toBe(false);
+    const last = (await store.events(id, 0n, 10)).at(-1)?.event;
+    expect(last).toMatchObject({ value: { state: LeafState.SUSPENDED, note: "brain killed by SIGKILL" } });
+  });
+
+  test("leaves nothing behind that a brain had started", async () => {
+    const script = `sleep 600 & echo $! > "$DIRECTORY/stray"; exec "$NODE" "$BRAIN"`;
+    const env = { NODE: process.execPath, BRAIN: SCRIPTED_BRAIN };
+    const { waker, store, directory } = await openWaker({ command: ["/bin/sh", "-c", script], env });
+    waker.start();
+    await untilState(store, await submit(store, "hold"), LeafState.RUNNING);
+    const pid = Number(await readFile(join(directory, "stray"), "utf8"));
+    const ticks = processStartTicks(pid) ?? "";
+    expect(isSameProcess(pid, ticks)).toBe(true);
+    await waker.stop();
+    await vi.waitFor(() => expect(isSameProcess(pid, ticks)).toBe(false));
+  });
+
+  test("in the middle of a back-off does not wait for its end", async () => {
+    const { waker, store } = await openWaker({ env: { BRAIN_MODE: "crash" }, restart: AN_HOUR });
+    waker.start();
+    await submit(store, "say never");
+    await vi.waitFor(() => expect(waker.status().brainsCrashed).toBe(1), { timeout: 20_000, interval: 10 });
+    await waker.stop();
+    waker.wake("submit");
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(waker.status().brainsStarted).toBe(1);
+  });
+});
