@@ -1,0 +1,48 @@
+import { formatAddress } from "@serverless-harness/kit/address";
+import { HealthState } from "@serverless-harness/kit/health";
+import { createLogger, type Logger } from "@serverless-harness/kit/log";
+import type { Service } from "@serverless-harness/kit/main";
+import { serve } from "@serverless-harness/kit/serve";
+import { LeafService } from "@serverless-harness/proto/leaf";
+import { type LeafStore, openLeafStore } from "@serverless-harness/session";
+import { Authenticator } from "./auth.ts";
+import { type Config, readConfig } from "./config.ts";
+import { Drain } from "./drain.ts";
+import { routes } from "./routes.ts";
+import { type BrainLog, openBrainLog } from "./waker/brain-log.ts";
+import { LocalWaker } from "./waker/local.ts";
+import { noWaker } from "./waker/none.ts";
+import type { Waker } from "./waker/waker.ts";
+
+/** Settings, then what it stands on, then its routes, then the door opens. Throws a ConfigError where a setting can't be used. */
+export async function startDispatcher(): Promise<Service> {
+  const config = readConfig();
+  const log = createLogger("dispatcher", config.logLevel);
+  const brainLog = openBrainLog(config.brainLog);
+  const store = await openLeafStore(config.leafStore);
+  const waker = createWaker(config, store, brainLog, log);
+  const auth = new Authenticator(config.token);
+  const drain = new Drain();
+  const health = new HealthState([LeafService.typeName]);
+  const server = await serve({ address: config.listen, log, ...routes({ store, waker, auth, drain, health, log }) });
+  waker.start();
+  log.info({ address: formatAddress(server.address), waker: config.waker }, "dispatcher listens");
+  return {
+    stop: async (signal) => {
+      log.info({ signal }, "dispatcher stops");
+      drain.begin();
+      health.stopServing();
+      await waker.stop();
+      drain.end();
+      await server.close();
+      await store.close();
+      brainLog.close();
+    },
+  };
+}
+
+function createWaker(config: Config, store: LeafStore, brainLog: BrainLog, log: Logger): Waker {
+  if (config.waker === "none") return noWaker;
+  const brain = { command: config.brainCommand, env: config.brainEnvironment };
+  return new LocalWaker({ store, log, brain, brainLog });
+}
