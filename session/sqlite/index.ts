@@ -1,3 +1,4 @@
+export { sqlitePath } from "../store-url.ts";
 export { Connection } from "./connection.ts";
 export { type OpenDatabaseOptions, openDatabase } from "./database.ts";
 export { assertFence } from "./fence.ts";

@@ -7,7 +7,10 @@ import { expect, test } from "vitest";
 import { openLeafStore } from "../index.ts";
 import { SqliteLeafStore } from "../sqlite/store.ts";
 import { logOf, submit, words } from "../testing/build.ts";
-import { Child } from "./child.ts";
+import { Child } from "../testing/child.ts";
+
+const OPENER = new URL("fixtures/opener.ts", import.meta.url);
+const SUBMITTER = new URL("fixtures/submitter.ts", import.meta.url);
 
 async function failure(url: string): Promise<string> {
   const error = await openLeafStore(url).then(
@@ -69,14 +72,14 @@ test("a directory that can't be written is refused, with and without a database 
   await chmod(directory, 0o555);
   // Root may write everywhere, so there another user tries.
   const user = process.getuid?.() === 0 ? ["65534"] : [];
-  const empty = new Child("opener.ts", path, ...user);
+  const empty = new Child(OPENER, path, ...user);
   await empty.ended;
   expect(empty.lines).toEqual([expect.stringMatching(/^ConfigError: .*must be able to write there/)]);
   await chmod(directory, 0o755);
   await SqliteLeafStore.open(path).close();
   await chmod(path, 0o444);
   await chmod(directory, 0o555);
-  const full = new Child("opener.ts", path, ...user);
+  const full = new Child(OPENER, path, ...user);
   await full.ended;
   expect(full.lines).toEqual([expect.stringMatching(/^ConfigError: .*(write permission|able to write)/)]);
   await chmod(directory, 0o755);
@@ -110,7 +113,7 @@ test("a database whose first page is overwritten is refused", async () => {
 
 test("a log with a torn end loses nothing that was committed", async () => {
   const path = await freshPath();
-  const child = new Child("submitter.ts", path, "0");
+  const child = new Child(SUBMITTER, path, "0");
   await child.printed(5);
   await child.kill();
   const log = await open(`${path}-wal`, "a");

@@ -7,8 +7,12 @@ import { expect, onTestFinished, test } from "vitest";
 import type { LeafStore } from "../leaf-store.ts";
 import { SqliteLeafStore } from "../sqlite/store.ts";
 import { assertGapFree, claim, done, logOf, specOf, submit, words } from "../testing/build.ts";
-import { Child } from "./child.ts";
+import { Child } from "../testing/child.ts";
 import { numbered } from "./fixtures/numbered.ts";
+
+const OPENER = new URL("fixtures/opener.ts", import.meta.url);
+const SUBMITTER = new URL("fixtures/submitter.ts", import.meta.url);
+const WORKER = new URL("fixtures/worker.ts", import.meta.url);
 
 async function freshStore(): Promise<{ path: string; store: SqliteLeafStore }> {
   const path = join(await temporaryDirectory(), "leaf.db");
@@ -40,7 +44,7 @@ test("four processes that claim at once finish every leaf exactly once, each ses
     leaves.push(leafId);
     bySession.set(sessionId, [...(bySession.get(sessionId) ?? []), leafId]);
   }
-  const workers = ["a", "b", "c", "d"].map((name) => new Child("worker.ts", path, name));
+  const workers = ["a", "b", "c", "d"].map((name) => new Child(WORKER, path, name));
   await Promise.all(workers.map((worker) => worker.ended));
   const finished = workers.flatMap((worker) => worker.lines.filter((line) => line.startsWith("finished ")));
   expect(workers.map((worker) => worker.lines.at(-1))).toEqual(["idle", "idle", "idle", "idle"]);
@@ -61,7 +65,7 @@ test("a submitter that is killed at any moment leaves whole leaves, and every on
   const { path, store } = await freshStore();
   let present = 0;
   for (let round = 0; round < 8; round++) {
-    const child = new Child("submitter.ts", path, `${present}`);
+    const child = new Child(SUBMITTER, path, `${present}`);
     await child.printed(1);
     await delay(Math.random() * 40);
     await child.kill();
@@ -86,12 +90,12 @@ test("a submitter that is killed at any moment leaves whole leaves, and every on
 test("a killed worker's leaf goes on in another process, in one log without a double", async () => {
   const { path, store } = await freshStore();
   const { leafId } = await submit(store);
-  const killed = new Child("worker.ts", path, "a", "hold");
+  const killed = new Child(WORKER, path, "a", "hold");
   await killed.printed(1);
   await killed.kill();
   expect((await store.get(leafId))?.state).toBe(LeafState.RUNNING);
   expect(await store.releaseWorker("a", "worker died")).toBe(1);
-  const next = new Child("worker.ts", path, "b");
+  const next = new Child(WORKER, path, "b");
   await next.ended;
   expect(next.lines).toEqual([`finished ${leafId}`, "idle"]);
   const log = await logOf(store, leafId);
@@ -101,7 +105,7 @@ test("a killed worker's leaf goes on in another process, in one log without a do
 
 test("a store whose only process was killed opens again with all that was acknowledged", async () => {
   const path = join(await temporaryDirectory(), "leaf.db");
-  const child = new Child("submitter.ts", path, "0");
+  const child = new Child(SUBMITTER, path, "0");
   await child.printed(40);
   await child.kill();
   const store = SqliteLeafStore.open(path);
@@ -114,7 +118,7 @@ test("a store whose only process was killed opens again with all that was acknow
 
 test("processes that make one database at the same time all get it", async () => {
   const path = join(await temporaryDirectory(), "leaf.db");
-  const children = Array.from({ length: 6 }, () => new Child("opener.ts", path));
+  const children = Array.from({ length: 6 }, () => new Child(OPENER, path));
   await Promise.all(children.map((child) => child.ended));
   expect(children.map((child) => child.lines)).toEqual(children.map(() => ["open"]));
 });

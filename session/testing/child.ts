@@ -1,22 +1,24 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import type { Readable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { onTestFinished } from "vitest";
 
-/** A program under `fixtures/` that runs as a process of its own; killed when the test ends. */
+/** A TypeScript program that runs as a process of its own; killed when the test (of vitest) ends. */
 export class Child {
-  readonly process: ChildProcessByStdio<null, Readable, null>;
+  readonly process: ChildProcessByStdio<Writable, Readable, null>;
   /** Every line that it has printed. */
   readonly lines: string[] = [];
   /** Resolves when it is gone and all that it printed is in {@link lines}. */
   readonly ended: Promise<void>;
   #waiters: Array<() => void> = [];
 
-  constructor(fixture: string, ...args: string[]) {
-    const program = fileURLToPath(new URL(`fixtures/${fixture}`, import.meta.url));
-    this.process = spawn(process.execPath, [program, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+  /** `program`: a file URL. Its stdin is open, its stderr is ours. */
+  constructor(program: URL, ...args: string[]) {
+    this.process = spawn(process.execPath, [fileURLToPath(program), ...args], { stdio: ["pipe", "pipe", "inherit"] });
+    // A child that is killed leaves a broken pipe behind, which is no news here.
+    this.process.stdin.on("error", () => undefined);
     const closed = once(this.process, "close");
     createInterface(this.process.stdout).on("line", (line) => {
       this.lines.push(line);
@@ -29,6 +31,11 @@ export class Child {
       this.process.kill("SIGKILL");
       await this.ended;
     });
+  }
+
+  /** Send it a line. */
+  tell(line: string): void {
+    this.process.stdin.write(`${line}\n`);
   }
 
   /** Wait until it has printed `count` lines; fails where it ends before. */

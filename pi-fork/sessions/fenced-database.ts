@@ -1,0 +1,79 @@
+import type { SQLInputValue } from "node:sqlite";
+import type { SqliteDatabase, SqliteRunResult, SqliteStatement } from "@earendil-works/pi-session-backend-sqlite-node";
+import type { Fence } from "@serverless-harness/session";
+import { assertFence, type Connection } from "@serverless-harness/session/sqlite";
+
+/**
+ * What Pi sees of a database: every transaction first proves that `fence` still owns its session, under the lock that it then commits
+ * with. Pi's backend alone takes the commits of any process. Several of these may stand on one connection, each with its own fence: Pi
+ * runs a transaction from begin to end without a pause, so none gets between another's.
+ */
+export class FencedDatabase implements SqliteDatabase {
+  readonly #connection: Connection;
+  readonly #fence: Fence | undefined;
+  readonly #onClose: () => void;
+  #open = true;
+
+  /** Without a fence, transactions are as Pi's own. */
+  constructor(connection: Connection, fence: Fence | undefined, onClose: () => void) {
+    this.#connection = connection;
+    this.#fence = fence;
+    this.#onClose = onClose;
+  }
+
+  exec(sql: string): void {
+    this.#connection.db.exec(sql);
+  }
+
+  prepare(sql: string): SqliteStatement {
+    // Prepared at once, as Pi expects of a wrong statement to be told; after that it is kept for all.
+    this.#connection.statement(sql);
+    return new KeptStatement(this.#connection, sql);
+  }
+
+  transaction<T>(callback: () => T): T {
+    return this.#connection.transaction(() => {
+      if (this.#fence !== undefined) assertFence(this.#connection.db, this.#fence);
+      const result = callback();
+      if (isThenable(result)) throw new TypeError("a transaction's callback must be synchronous");
+      return result;
+    });
+  }
+
+  close(): void {
+    if (this.#open) this.#onClose();
+    this.#open = false;
+  }
+}
+
+/** Pi prepares a statement anew for each use; this one is prepared once per connection. Rows are read to the end before anything else runs. */
+class KeptStatement implements SqliteStatement {
+  readonly #connection: Connection;
+  readonly #sql: string;
+
+  constructor(connection: Connection, sql: string) {
+    this.#connection = connection;
+    this.#sql = sql;
+  }
+
+  run(...params: unknown[]): SqliteRunResult {
+    const { changes, lastInsertRowid } = this.#connection.statement(this.#sql).run(...(params as SQLInputValue[]));
+    return { changes: Number(changes), lastInsertRowid: Number(lastInsertRowid) };
+  }
+
+  get<T extends object>(...params: unknown[]): T | undefined {
+    return this.#connection.statement(this.#sql).get(...(params as SQLInputValue[])) as T | undefined;
+  }
+
+  all<T extends object>(...params: unknown[]): T[] {
+    return this.#connection.statement(this.#sql).all(...(params as SQLInputValue[])) as T[];
+  }
+
+  iterate<T extends object>(...params: unknown[]): Iterable<T> {
+    return this.all<T>(...params);
+  }
+}
+
+function isThenable(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "then" in value;
+}

@@ -1,0 +1,105 @@
+import { realpathSync } from "node:fs";
+import { dirname } from "node:path";
+import { Code } from "@connectrpc/connect";
+import { BACKGROUND_CONTEXT, type Session } from "@earendil-works/pi-agent-core";
+import { SQLITE_STORAGE_VERSION, SqliteSessionRepo } from "@earendil-works/pi-session-backend-sqlite-node";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import { type Fence, sessionKey } from "@serverless-harness/session";
+import { assertFence, type Connection, sqlitePath } from "@serverless-harness/session/sqlite";
+import { Connections } from "./connections.ts";
+
+/** Pi's sessions, each opened for one owner. */
+export interface PiSessions {
+  /**
+   * Open the log of the fence's session, making it where it is absent. Its id is the session's key. From then on every commit is refused with
+   * `stale_epoch` (FAILED_PRECONDITION) once the session has a newer owner, and nothing of it is written; so is the opening itself. At most
+   * one at a time per fence: FAILED_PRECONDITION `session_open`.
+   */
+  open(fence: Fence): Promise<Session>;
+  /** Close every session that is open, then the database. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Open Pi's sessions in the leaf store's database at `sqlite:/absolute/path`. Throws a ConfigError as `openLeafStore` does. */
+export function openPiSessions(storeUrl: string): PiSessions {
+  return new SqlitePiSessions(sqlitePath(storeUrl));
+}
+
+const HAS_TABLE = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'sessions'";
+const HAS_SESSION = "SELECT 1 FROM sessions WHERE id = ?";
+
+class SqlitePiSessions implements PiSessions {
+  readonly #connections = new Connections();
+  readonly #connection: Connection;
+  readonly #release: () => void;
+  /** The path as Pi resolves it, so that all of its sessions share the one connection. */
+  readonly #path: string;
+  /** One of Pi's repositories per open session, because a repository's factory can't tell for which session it opens. */
+  readonly #open = new Map<string, SqliteSessionRepo>();
+  #closing: Promise<void> | undefined;
+
+  constructor(path: string) {
+    // Makes the file where it is absent; only then can its path be resolved.
+    const first = this.#connections.acquire(path, true);
+    this.#path = realpathSync(path);
+    const resolved = this.#connections.acquire(this.#path, false);
+    first.release();
+    this.#connection = resolved.connection;
+    this.#release = resolved.release;
+  }
+
+  async open(fence: Fence): Promise<Session> {
+    if (this.#closing !== undefined)
+      throw new HarnessError(Code.Unavailable, "store_closed", "the session store was closed in this process");
+    const owner = `${sessionKey(fence)}@${fence.epoch}`;
+    if (this.#open.has(owner)) {
+      throw new HarnessError(Code.FailedPrecondition, "session_open", "this owner has the session open already: close it first");
+    }
+    let handedOut = false;
+    const databaseFactory = this.#connections.factory(fence, () => {
+      if (handedOut) this.#open.delete(owner);
+    });
+    const repo = new SqliteSessionRepo({ directory: dirname(this.#path), databasePath: this.#path, databaseFactory });
+    this.#open.set(owner, repo);
+    try {
+      assertFence(this.#connection.db, fence);
+      const session = await this.#openOrCreate(repo, sessionKey(fence));
+      handedOut = true;
+      return session;
+    } catch (error) {
+      this.#open.delete(owner);
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#closeAll();
+    return this.#closing;
+  }
+
+  async #openOrCreate(repo: SqliteSessionRepo, id: string): Promise<Session> {
+    const existing = { id, path: this.#path, createdAt: 0, storageVersion: SQLITE_STORAGE_VERSION };
+    if (this.#exists(id)) return repo.open(existing, BACKGROUND_CONTEXT);
+    try {
+      return await repo.create({ id }, BACKGROUND_CONTEXT);
+    } catch (error) {
+      // Another process may have made it meanwhile. A stale owner made nothing, so its error stands.
+      if (error instanceof HarnessError || !this.#exists(id)) throw error;
+      return repo.open(existing, BACKGROUND_CONTEXT);
+    }
+  }
+
+  #exists(id: string): boolean {
+    return this.#connection.one(HAS_TABLE) !== undefined && this.#connection.one(HAS_SESSION, id) !== undefined;
+  }
+
+  async #closeAll(): Promise<void> {
+    try {
+      const closed = await Promise.allSettled([...this.#open.values()].map((repo) => repo.close(BACKGROUND_CONTEXT)));
+      const errors = closed.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
+      if (errors.length > 0) throw new AggregateError(errors, "not every session was closed in order");
+    } finally {
+      this.#release();
+    }
+  }
+}
