@@ -3,29 +3,29 @@ import { isAbsolute } from "node:path";
 /** Where a service listens or is reached. */
 export type Address =
   | { readonly kind: "unix"; readonly path: string }
-  | { readonly kind: "tcp"; readonly host: string; readonly port: number };
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number; readonly tls?: true };
 
 /**
- * Read `unix:/absolute/path`, `http://host:port`, `host:port` or `[v6]:port`. Returns `undefined` for anything else.
- * Port 0 asks the system for a free one.
+ * Read `unix:/absolute/path`, `http://host:port`, `https://host:port` (TLS), `host:port` or `[v6]:port`. Returns `undefined` for
+ * anything else. Port 0 asks the system for a free one.
  */
 export function parseAddress(text: string): Address | undefined {
   if (text.startsWith("unix:")) {
     const path = text.slice("unix:".length);
     return isAbsolute(path) ? { kind: "unix", path } : undefined;
   }
-  const match = /^(?:http:\/\/)?(?:\[([0-9a-fA-F:.]+)\]|([^[\]:/]+)):(\d{1,5})\/?$/.exec(text);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
+  const match = /^(?:http(s?):\/\/)?(?:\[([0-9a-fA-F:.]+)\]|([^[\]:/]+)):(\d{1,5})\/?$/.exec(text);
+  const host = match?.[2] ?? match?.[3];
+  const port = Number(match?.[4]);
   if (host === undefined || !(port <= 65535)) return undefined;
-  return { kind: "tcp", host, port };
+  return { kind: "tcp", host, port, ...(match?.[1] === "s" ? { tls: true } : {}) };
 }
 
 /** The address as text that {@link parseAddress} reads. */
 export function formatAddress(address: Address): string {
   if (address.kind === "unix") return `unix:${address.path}`;
   const host = address.host.includes(":") ? `[${address.host}]` : address.host;
-  return `http://${host}:${address.port}`;
+  return `${address.tls ? "https" : "http"}://${host}:${address.port}`;
 }
 
 /** The address can't be reached from another machine. */

@@ -1,8 +1,9 @@
 import { once } from "node:events";
-import { chmod, unlink } from "node:fs/promises";
+import { unlink } from "node:fs/promises";
 import * as http from "node:http";
 import * as http2 from "node:http2";
 import * as net from "node:net";
+import * as tls from "node:tls";
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import type { Address } from "./address.ts";
 import { ConfigError } from "./env.ts";
@@ -23,6 +24,16 @@ export interface ServeOptions {
   readonly fallback?: PlainHandler;
   /** Largest request message in bytes. Default 4 MiB. */
   readonly maxMessageBytes?: number;
+  /** Needed where the address asks for TLS. */
+  readonly tls?: ServerTls;
+}
+
+/** A server's TLS material, as PEM texts. TLS 1.2 is the least. */
+export interface ServerTls {
+  readonly key: string;
+  readonly cert: string;
+  /** Mutual TLS: only clients with a certificate of this authority are let in. */
+  readonly clientCa?: string;
 }
 
 /** A running server. */
@@ -38,7 +49,7 @@ export interface Server {
 /** First bytes of every HTTP/2 connection (RFC 9113, 3.4); three of them tell it from any HTTP/1 method. */
 const HTTP2_PREFACE = "PRI";
 
-/** Serve gRPC, gRPC-web, Connect and plain HTTP of version 1.1 and 2 (without TLS) on one port or Unix socket. */
+/** Serve gRPC, gRPC-web, Connect and plain HTTP of version 1.1 and 2, with TLS or without, on one port or Unix socket. */
 export async function serve(options: ServeOptions): Promise<Server> {
   const { address, log } = options;
   const handler = createHandler({
@@ -59,13 +70,17 @@ export async function serve(options: ServeOptions): Promise<Server> {
     session.on("error", (error) => log.debug({ err: error }, "connection broke"));
   });
   const sockets = new Set<net.Socket>();
-  const listener = net.createServer((socket) => {
-    sockets.add(socket);
-    socket.setNoDelay(true);
-    socket.on("close", () => sockets.delete(socket));
+  const listener = createListener(options, (socket) => {
     socket.on("error", (error) => log.debug({ err: error }, "socket broke"));
     routeByPreface(socket, http1Server, http2Server);
   });
+  // With TLS this is the socket below it, so that one in the middle of its handshake is cut as well.
+  listener.on("connection", (socket: net.Socket) => {
+    sockets.add(socket);
+    socket.setNoDelay(true);
+    socket.on("close", () => sockets.delete(socket));
+  });
+  listener.on("tlsClientError", (error) => log.info({ err: error }, "TLS handshake refused"));
   await listen(listener, address);
 
   let closing: Promise<void> | undefined;
@@ -89,6 +104,28 @@ export async function serve(options: ServeOptions): Promise<Server> {
   };
 }
 
+/** A listener that hands over connections, decrypted where the address asks for TLS. */
+function createListener(options: ServeOptions, onConnection: (socket: net.Socket) => void): net.Server {
+  const encrypted = options.address.kind === "tcp" && options.address.tls === true;
+  if (!encrypted) return net.createServer(onConnection);
+  if (options.tls === undefined) throw new ConfigError("an https address needs a key and a certificate");
+  const { key, cert, clientCa } = options.tls;
+  try {
+    return tls.createServer(
+      {
+        key,
+        cert,
+        ALPNProtocols: ["h2", "http/1.1"],
+        minVersion: "TLSv1.2",
+        ...(clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
+      },
+      onConnection,
+    );
+  } catch (error) {
+    throw new ConfigError(`the TLS key or certificate can't be used: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
 function notFound(_request: PlainRequest, response: PlainResponse): void {
   response.writeHead(404);
   response.end();
@@ -108,15 +145,18 @@ function routeByPreface(socket: net.Socket, http1Server: http.Server, http2Serve
 /** Listen, or fail with a message that says what to do. A Unix socket is readable by its owner only. */
 async function listen(listener: net.Server, address: Address): Promise<void> {
   if (address.kind === "unix") await removeStaleSocket(address.path);
-  await new Promise<void>((resolve, reject) => {
+  // The socket's file is made while `listen` runs: private from its first instant.
+  const umask = process.umask(0o177);
+  const listening = new Promise<void>((resolve, reject) => {
     listener.once("error", reject);
     listener.listen(address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port }, () => resolve());
-  }).catch((error: NodeJS.ErrnoException) => {
+  });
+  process.umask(umask);
+  await listening.catch((error: NodeJS.ErrnoException) => {
     const where = address.kind === "unix" ? address.path : `${address.host}:${address.port}`;
     if (error.code === "EADDRINUSE") throw new ConfigError(`${where} is in use by another process: stop it or choose another address`);
     throw new ConfigError(`can't listen on ${where}: ${error.message}`);
   });
-  if (address.kind === "unix") await chmod(address.path, 0o600);
 }
 
 /** Remove a socket file that nobody listens on, as a killed process leaves it. */

@@ -13,6 +13,17 @@ export interface TransportOptions {
   readonly token?: string | (() => string);
   /** Largest message that is read, in bytes. Default 32 MiB. */
   readonly readMaxBytes?: number;
+  /** For an address with TLS. Default: the system's authorities, no certificate of our own. */
+  readonly tls?: ClientTls;
+}
+
+/** A client's TLS material, as PEM texts. */
+export interface ClientTls {
+  /** The authority that the server's certificate must be of. */
+  readonly ca?: string;
+  /** Mutual TLS: our own key and certificate. */
+  readonly key?: string;
+  readonly cert?: string;
 }
 
 /** A transport and the connection behind it. */
@@ -30,6 +41,7 @@ export function createTransport(options: TransportOptions): ClientTransport {
     { pingIntervalMs: 30_000, pingTimeoutMs: 10_000, idleConnectionTimeoutMs: 15 * 60_000 },
     {
       settings: { initialWindowSize: WINDOW_BYTES },
+      ...options.tls,
       ...(address.kind === "unix" ? { createConnection: () => connectSocket(address.path) } : {}),
     },
   );

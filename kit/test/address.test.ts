@@ -12,7 +12,8 @@ describe("addresses", () => {
     ["host", undefined],
     ["host:65536", undefined],
     ["host:-1", undefined],
-    ["https://host:1", undefined],
+    ["https://host:1", { kind: "tcp", host: "host", port: 1, tls: true }],
+    ["ftp://host:1", undefined],
     ["http://host:1/path", undefined],
     ["", undefined],
   ])("reads %j", (text, address) => {
@@ -20,7 +21,7 @@ describe("addresses", () => {
   });
 
   it("writes what it reads", () => {
-    for (const text of ["unix:/a/b", "http://[::1]:9", "http://h:1"]) {
+    for (const text of ["unix:/a/b", "http://[::1]:9", "http://h:1", "https://h:1"]) {
       const address = parseAddress(text);
       expect(address && formatAddress(address)).toBe(text);
     }

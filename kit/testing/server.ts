@@ -6,7 +6,7 @@ import { onTestFinished } from "vitest";
 import type { Address } from "../address.ts";
 import { createLogger } from "../log.ts";
 import { type ServeOptions, type Server, serve } from "../serve.ts";
-import { type ClientTransport, createTransport } from "../transport.ts";
+import { type ClientTls, type ClientTransport, createTransport } from "../transport.ts";
 
 /** A temporary directory that is removed when the test ends. */
 export async function temporaryDirectory(): Promise<string> {
@@ -21,10 +21,13 @@ export interface TestServerOptions {
   readonly address?: Address;
   readonly interceptors?: readonly Interceptor[];
   readonly fallback?: NonNullable<ServeOptions["fallback"]>;
+  readonly tls?: NonNullable<ServeOptions["tls"]>;
 }
 
 /** A real server on a free port, closed when the test ends; `client` makes transports that are closed as well. */
-export async function startServer(options: TestServerOptions): Promise<{ server: Server; client: (token?: string) => ClientTransport }> {
+export async function startServer(
+  options: TestServerOptions,
+): Promise<{ server: Server; client: (token?: string, tls?: ClientTls) => ClientTransport }> {
   const server = await serve({
     address: { kind: "tcp", host: "127.0.0.1", port: 0 },
     log: createLogger("test", "silent"),
@@ -38,8 +41,12 @@ export async function startServer(options: TestServerOptions): Promise<{ server:
   });
   return {
     server,
-    client: (token) => {
-      const transport = createTransport({ address: server.address, ...(token === undefined ? {} : { token }) });
+    client: (token, tls) => {
+      const transport = createTransport({
+        address: server.address,
+        ...(token === undefined ? {} : { token }),
+        ...(tls === undefined ? {} : { tls }),
+      });
       transports.push(transport);
       return transport;
     },
