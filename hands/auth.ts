@@ -9,6 +9,8 @@ export const claimsKey: ContextKey<Claims | undefined> = createContextKey<Claims
 /** Messages that name no workspace and need none: what they reach was named, and checked, before. */
 const WITHOUT_WORKSPACE: ReadonlySet<string> = new Set([
   "harness.hands.v1.Ping",
+  // Behind the message that named the terminal.
+  "harness.hands.v1.WindowSize",
   // Answers only with what the token covers.
   "harness.hands.v1.WorkspaceServiceListRequest",
 ]);

@@ -1,0 +1,125 @@
+import { isAbsolute, join } from "node:path";
+import { type Address, parseAddress } from "@serverless-harness/kit/address";
+import { EnvReader } from "@serverless-harness/kit/env";
+import type { ExecLimits } from "./exec-limits.ts";
+
+/** How commands are kept from the rest of the machine. */
+export type SandboxKind = "bwrap" | "process";
+
+/** What starts commands: the keeper, a small fork server in C, or Node itself, which needs nothing built. */
+export type LauncherKind = "keeper" | "node";
+
+/** Every variable that hands reads; a test holds the README to it. */
+export const VARIABLES = [
+  "HANDS_LISTEN",
+  "HANDS_PUBLIC_KEY_FILE",
+  "HANDS_WORKSPACES",
+  "HANDS_STATE",
+  "HANDS_SANDBOX",
+  "HANDS_NETWORK",
+  "HANDS_LAUNCHER",
+  "HANDS_HOME",
+  "HANDS_TMP",
+  "HANDS_GRACE_MS",
+  "HANDS_OPEN_EXECS",
+  "HANDS_OUTPUT_BYTES",
+  "HANDS_SPILL_BYTES",
+  "HANDS_WALL_MS",
+  "HANDS_READER_LAG_BYTES",
+  "HANDS_KEPT_EXECS",
+  "HANDS_KEPT_MS",
+  "HANDS_KEPT_BYTES",
+  "LOG_LEVEL",
+] as const;
+
+/** The daemon's settings. All directories are absolute. */
+export interface HandsConfig {
+  readonly listen: Address;
+  /** PEM file with the key that verifies tokens. `undefined`: no token is asked for. */
+  readonly publicKeyFile: string | undefined;
+  /** Holds the workspaces. */
+  readonly workspaces: string;
+  /** The daemon's own memory: epochs, journals. */
+  readonly state: string;
+  /** HOME of commands. */
+  readonly home: string;
+  /** TMPDIR of commands. */
+  readonly temporary: string;
+  readonly sandbox: SandboxKind;
+  /** This process is inside the jail already. Set by the jail, never by a user. */
+  readonly jailed: boolean;
+  readonly network: "host" | "none";
+  readonly launcher: LauncherKind;
+  /** How long running commands may go on after SIGTERM, in milliseconds, before they are ended. */
+  readonly graceMs: number;
+  readonly limits: ExecLimits;
+  readonly logLevel: string;
+  /** The variables as they were set, for the same daemon elsewhere. */
+  readonly variables: Readonly<Record<string, string>>;
+}
+
+const MIB = 1024 * 1024;
+const DAY_MS = 24 * 3600 * 1000;
+const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
+
+/** Read the settings. Throws a ConfigError that names every variable that can't be used. */
+export function readConfig(variables: Readonly<Record<string, string | undefined>> = process.env): HandsConfig {
+  const env = new EnvReader(variables);
+  const listen = readListen(env);
+  const publicKeyFile = env.optional("HANDS_PUBLIC_KEY_FILE");
+  if (listen.kind === "tcp" && publicKeyFile === undefined) {
+    env.problem(
+      "HANDS_PUBLIC_KEY_FILE is not set: on TCP hands needs the key that verifies tokens; without one use HANDS_LISTEN=unix:/path",
+    );
+  }
+  const network = env.choice("HANDS_NETWORK", "host", ["host", "none"]);
+  const sandbox = env.choice("HANDS_SANDBOX", "bwrap", ["bwrap", "process"]);
+  if (network === "none" && sandbox === "process")
+    env.problem("HANDS_NETWORK=none needs HANDS_SANDBOX=bwrap: nothing else keeps a command off the network");
+  if (network === "none" && listen.kind === "tcp")
+    env.problem("HANDS_NETWORK=none needs a Unix socket in HANDS_LISTEN: a port in the jail is out of reach");
+  const workspaces = directory(env, "HANDS_WORKSPACES", "an absolute directory for the workspaces");
+  return env.done({
+    listen,
+    publicKeyFile,
+    workspaces,
+    state: directory(env, "HANDS_STATE", "an absolute directory for the daemon's own memory, beside the workspaces and not in them"),
+    home: env.string("HANDS_HOME", join(workspaces, ".home")),
+    temporary: env.string("HANDS_TMP", join(workspaces, ".tmp")),
+    sandbox,
+    jailed: env.flag("HANDS_JAILED", false),
+    network,
+    launcher: env.choice("HANDS_LAUNCHER", "keeper", ["keeper", "node"]),
+    graceMs: env.integer("HANDS_GRACE_MS", 2000, 0, 3_600_000),
+    limits: readLimits(env),
+    logLevel: env.choice("LOG_LEVEL", "info", LOG_LEVELS),
+    variables: Object.fromEntries(VARIABLES.flatMap((name) => (variables[name] === undefined ? [] : [[name, variables[name]]]))),
+  });
+}
+
+function readListen(env: EnvReader): Address {
+  const text = env.required("HANDS_LISTEN", "`unix:/absolute/path` or `host:port`");
+  const address = parseAddress(text);
+  if (address === undefined && text !== "")
+    env.problem(`HANDS_LISTEN is ${JSON.stringify(text)}: it must be unix:/absolute/path or host:port`);
+  return address ?? { kind: "unix", path: "/" };
+}
+
+function directory(env: EnvReader, name: string, hint: string): string {
+  const value = env.required(name, hint);
+  if (value !== "" && !isAbsolute(value)) env.problem(`${name} is ${JSON.stringify(value)}: it must be an absolute path`);
+  return value;
+}
+
+function readLimits(env: EnvReader): ExecLimits {
+  return {
+    openExecs: env.integer("HANDS_OPEN_EXECS", 64, 1, 100_000),
+    outputBytes: env.integer("HANDS_OUTPUT_BYTES", 64 * MIB, 64 * 1024, 1024 * 1024 * MIB),
+    spillBytes: env.integer("HANDS_SPILL_BYTES", 1024 * MIB, 0, 1024 * 1024 * MIB),
+    wallMs: env.integer("HANDS_WALL_MS", 0, 0, 2_147_483_647),
+    readerLagBytes: env.integer("HANDS_READER_LAG_BYTES", 4 * MIB, 64 * 1024, 1024 * MIB),
+    keptExecs: env.integer("HANDS_KEPT_EXECS", 1000, 0, 1_000_000),
+    keptMs: env.integer("HANDS_KEPT_MS", 7 * DAY_MS, 0, 366 * DAY_MS),
+    keptBytes: env.integer("HANDS_KEPT_BYTES", 1024 * MIB, 0, 1024 * 1024 * MIB),
+  };
+}

@@ -1,0 +1,22 @@
+import { createHash } from "node:crypto";
+import { clone, toBinary } from "@bufbuild/protobuf";
+import { type ExecSpec, ExecSpecSchema } from "@serverless-harness/proto/hands";
+
+/** Longest preview of a command line, in characters. */
+const PREVIEW_CHARACTERS = 200;
+
+/** What makes two requests the same exec: everything but the epoch, in one form whatever the order of the variables. */
+export function fingerprintOf(spec: ExecSpec): string {
+  const canonical = clone(ExecSpecSchema, spec);
+  canonical.epoch = 0n;
+  canonical.env = Object.fromEntries(Object.entries(spec.env).sort(([a], [b]) => (a < b ? -1 : 1)));
+  return createHash("sha256")
+    .update(toBinary(ExecSpecSchema, canonical, { writeUnknownFields: false }))
+    .digest("base64url");
+}
+
+/** The start of the command line, for a human. */
+export function previewOf(spec: ExecSpec): string {
+  const text = spec.command.case === "shell" ? spec.command.value : (spec.command.value?.args.join(" ") ?? "");
+  return text.slice(0, PREVIEW_CHARACTERS);
+}

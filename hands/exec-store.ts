@@ -1,0 +1,160 @@
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import type { Logger } from "@serverless-harness/kit/log";
+import { EndCause } from "@serverless-harness/proto/hands";
+import { Exec } from "./exec.ts";
+import type { ExecLimits } from "./exec-limits.ts";
+import { currentWorld, EXEC_VARIABLE, signalTree } from "./exec-processes.ts";
+import type { ExecRun } from "./exec-run.ts";
+import { Journal } from "./journal.ts";
+import { countNewlines, OutputJournal } from "./journal-output.ts";
+import type { EndRecord, ExecRecord, Intent } from "./journal-record.ts";
+import { Segment } from "./journal-segment.ts";
+import type { Workspace } from "./workspaces.ts";
+
+const READ_BYTES = 256 * 1024;
+
+/** An exec and, while it runs, its live half. */
+export interface Entry {
+  readonly exec: Exec;
+  readonly record: ExecRecord;
+  run?: ExecRun;
+}
+
+/** The execs of one workspace: in memory, and in the journal in the workspace's state directory. */
+export class ExecStore {
+  readonly workspace: Workspace;
+  readonly journal: Journal;
+  readonly entries = new Map<string, Entry>();
+  /** When it was asked for last, by the clock of `performance.now`. */
+  usedAt = performance.now();
+  readonly #directory: string;
+  readonly #limits: ExecLimits;
+  readonly #log: Logger;
+  #nextSeq = 1;
+
+  private constructor(workspace: Workspace, journal: Journal, limits: ExecLimits, log: Logger) {
+    this.workspace = workspace;
+    this.journal = journal;
+    this.#directory = join(workspace.stateDirectory, "execs");
+    this.#limits = limits;
+    this.#log = log;
+  }
+
+  /**
+   * Read what an earlier daemon left. What ran when it died is `lost`: the rest of it is killed here and it is never run again.
+   */
+  static async open(workspace: Workspace, limits: ExecLimits, log: Logger): Promise<ExecStore> {
+    const directory = join(workspace.stateDirectory, "execs");
+    const { journal, records } = await Journal.open(directory, log);
+    const store = new ExecStore(workspace, journal, limits, log);
+    const segments = await Segment.findAll(directory);
+    for (const record of records.values()) await store.#restore(record, segments.get(record.intent.id) ?? []);
+    for (const [id, found] of segments) if (!records.has(id)) for (const segment of found) await segment.remove();
+    return store;
+  }
+
+  /** Execs that run, or are about to. */
+  get running(): Entry[] {
+    return [...this.entries.values()].filter(({ run }) => run !== undefined);
+  }
+
+  /** Nobody needs it in memory. */
+  get isIdle(): boolean {
+    return ![...this.entries.values()].some(({ exec, run }) => run !== undefined || exec.isFollowed);
+  }
+
+  /** Take up a new exec. It isn't journaled yet. */
+  add(intent: Omit<Intent, "seq">): Entry {
+    const full: Intent = { ...intent, seq: this.#nextSeq++ };
+    const output = OutputJournal.create(this.#outputOptions(full.id));
+    const entry: Entry = { exec: new Exec(this.workspace.name, full, output), record: { intent: full } };
+    this.entries.set(full.id, entry);
+    return entry;
+  }
+
+  /** Note that a process stands behind an exec, or how it ended. A full disk costs the note, not the exec. */
+  note(entry: Entry, change: Pick<ExecRecord, "process"> | { readonly end: EndRecord }): void {
+    Object.assign(entry.record, change);
+    const { id } = entry.record.intent;
+    try {
+      if ("end" in change) this.journal.write({ type: "end", id, end: change.end });
+      else if (change.process !== undefined) this.journal.write({ type: "process", id, process: change.process });
+    } catch (error) {
+      this.#log.error(
+        { workspace: this.workspace.name, exec: id, err: error },
+        "an exec's journal is behind: after a restart the exec is lost",
+      );
+    }
+  }
+
+  /** Forget an exec. */
+  async drop(entry: Entry): Promise<void> {
+    const { id } = entry.record.intent;
+    if (this.entries.get(id) === entry) this.entries.delete(id);
+    try {
+      this.journal.write({ type: "drop", id });
+    } catch (error) {
+      if (!(error instanceof HarnessError)) throw error;
+    }
+    await entry.exec.output.discard();
+    const spill = entry.record.end?.spillPath ?? "";
+    if (spill !== "") await rm(spill, { force: true });
+  }
+
+  /** Forget ended execs beyond the limits on count and age, and drop the output of the oldest beyond the limit on bytes. */
+  async prune(nowMs: number = Date.now()): Promise<void> {
+    const ended = [...this.entries.values()].filter(({ record, exec }) => record.end !== undefined && !exec.isFollowed);
+    ended.sort((a, b) => b.record.intent.seq - a.record.intent.seq);
+    let bytes = 0;
+    for (const [index, entry] of ended.entries()) {
+      const ageMs = nowMs - (entry.record.end?.endedAtMs ?? nowMs);
+      if (index >= this.#limits.keptExecs || ageMs > this.#limits.keptMs) await this.drop(entry);
+      else if (bytes + entry.exec.output.stored > this.#limits.keptBytes) await entry.exec.output.discard();
+      else bytes += entry.exec.output.stored;
+    }
+    await this.journal.compact([...this.entries.values()].map(({ record }) => record));
+  }
+
+  async #restore(record: ExecRecord, segments: readonly Segment[]): Promise<void> {
+    const { intent, end } = record;
+    const totals = end === undefined ? undefined : { bytes: end.totalBytes, newlines: end.totalLines };
+    const output = OutputJournal.restore(this.#outputOptions(intent.id), segments, totals);
+    const entry: Entry = { exec: new Exec(this.workspace.name, intent, output, end), record };
+    this.entries.set(intent.id, entry);
+    this.#nextSeq = Math.max(this.#nextSeq, intent.seq + 1);
+    if (end !== undefined) return;
+    const mark = `${EXEC_VARIABLE}=${this.workspace.name}/${intent.id}`;
+    if (record.process?.world === currentWorld()) signalTree(record.process, mark, "SIGKILL");
+    const lost: EndRecord = {
+      cause: EndCause.LOST,
+      exitCode: 0,
+      signal: "",
+      totalBytes: output.total,
+      totalLines: await countLines(output),
+      spillPath: "",
+      endedAtMs: Date.now(),
+      message: "hands ended while this ran, so its end was not seen; what was left of it was killed, and it was not run again",
+    };
+    entry.exec.markEnded(lost);
+    this.note(entry, { end: lost });
+    this.#log.warn({ workspace: this.workspace.name, exec: intent.id }, "an exec was lost");
+  }
+
+  #outputOptions(id: string): { directory: string; id: string; maxBytes: number } {
+    return { directory: this.#directory, id, maxBytes: this.#limits.outputBytes };
+  }
+}
+
+async function countLines(output: OutputJournal): Promise<number> {
+  let lines = 0;
+  for (let offset = output.first; offset < output.total; ) {
+    const chunks = await output.read(offset, READ_BYTES);
+    const last = chunks.at(-1);
+    if (last === undefined) break;
+    for (const chunk of chunks) lines += countNewlines(chunk.data);
+    offset = last.offset + last.data.length;
+  }
+  return lines;
+}

@@ -1,0 +1,84 @@
+import { existsSync, lstatSync, readdirSync, readlinkSync, realpathSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+
+/** Programs and libraries of the machine; whichever it has. */
+const SYSTEM = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt"];
+
+/** What programs need of /etc to load libraries, resolve names and check certificates. Nothing that says who uses this machine for what. */
+const ETC = [
+  "ld.so.cache",
+  "ld.so.conf",
+  "ld.so.conf.d",
+  "passwd",
+  "group",
+  "nsswitch.conf",
+  "hosts",
+  "resolv.conf",
+  "services",
+  "protocols",
+  "localtime",
+  "timezone",
+  "alternatives",
+  "ssl/certs",
+  "ssl/openssl.cnf",
+  "pki/tls/certs",
+  "pki/ca-trust/extracted",
+  "ca-certificates.conf",
+];
+/** Settings that Debian keeps in /etc though programs below /usr can't run without them. */
+const ETC_PREFIXES = ["java-"];
+
+/** Directories whose links lead to more certificates. */
+const CERTIFICATES = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
+
+/** Arguments of bwrap that show a jail the machine's programs, and nothing of its people. */
+export function systemMounts(): string[] {
+  return [...SYSTEM.flatMap(systemMount), ...etcPaths().flatMap(readOnly), ...certificateHomes().flatMap(readOnly)];
+}
+
+/** Arguments that bind a path read-only at its own place. */
+export function readOnly(path: string): string[] {
+  return ["--ro-bind", path, path];
+}
+
+/** A directory is bound; a link, as /bin often is, is made again. */
+function systemMount(path: string): string[] {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return [];
+  return stat.isSymbolicLink() ? ["--symlink", readlinkSync(path), path] : readOnly(path);
+}
+
+function etcPaths(): string[] {
+  const named = ETC.map((name) => join("/etc", name));
+  const prefixed = listed("/etc").filter((name) => ETC_PREFIXES.some((prefix) => name.startsWith(prefix)));
+  return [...named, ...prefixed.map((name) => join("/etc", name))].filter((path) => existsSync(path));
+}
+
+/** Directories outside of /usr and /etc/ssl/certs that certificates really lie in. */
+function certificateHomes(): string[] {
+  const homes = new Set<string>();
+  for (const directory of CERTIFICATES) {
+    for (const name of listed(directory)) {
+      const home = homeOfLink(join(directory, name));
+      if (home !== undefined) homes.add(home);
+    }
+  }
+  return [...homes].filter((home) => !isShown(home));
+}
+
+function homeOfLink(path: string): string | undefined {
+  try {
+    if (!lstatSync(path).isSymbolicLink()) return undefined;
+    return realpathSync(dirname(resolve(dirname(path), readlinkSync(path))));
+  } catch {
+    return undefined;
+  }
+}
+
+function isShown(path: string): boolean {
+  return [...SYSTEM, ...CERTIFICATES].some((shown) => path === shown || path.startsWith(`${shown}/`));
+}
+
+function listed(directory: string): string[] {
+  return existsSync(directory) ? readdirSync(directory) : [];
+}

@@ -1,0 +1,83 @@
+import type { EndCause } from "@serverless-harness/proto/hands";
+
+/** What is known before an exec's process is started: written durably first, so that its id can never run twice. */
+export interface Intent {
+  readonly id: string;
+  /** Its place among the workspace's execs, from 1. */
+  readonly seq: number;
+  /** Hash of what was asked for. */
+  readonly fingerprint: string;
+  readonly preview: string;
+  readonly startedAtMs: number;
+  readonly killGraceMs: number;
+  /** The capture that readers without one of their own get. */
+  readonly capture?: CaptureRecord;
+}
+
+/** A capture's bounds; see `harness.hands.v1.Capture`. */
+export interface CaptureRecord {
+  readonly maxBytes: number;
+  readonly maxLines: number;
+  readonly retain: "head" | "tail";
+  readonly spill: boolean;
+}
+
+/** The process behind an exec, named so that it is found again after a restart and nobody else is taken for it. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  readonly startTicks: string;
+  /** Pid namespace and boot in which the two above mean something. */
+  readonly world: string;
+}
+
+/** How an exec ended; see `harness.hands.v1.Ended`. */
+export interface EndRecord {
+  readonly cause: EndCause;
+  readonly exitCode: number;
+  readonly signal: string;
+  readonly totalBytes: number;
+  readonly totalLines: number;
+  readonly spillPath: string;
+  readonly endedAtMs: number;
+  readonly message: string;
+}
+
+/** One line of a workspace's journal. */
+export type JournalLine =
+  | { readonly type: "intent"; readonly intent: Intent }
+  | { readonly type: "process"; readonly id: string; readonly process: ProcessIdentity }
+  | { readonly type: "end"; readonly id: string; readonly end: EndRecord }
+  /** The exec is forgotten. */
+  | { readonly type: "drop"; readonly id: string };
+
+/** An exec as its lines tell it. */
+export interface ExecRecord {
+  readonly intent: Intent;
+  process?: ProcessIdentity;
+  end?: EndRecord;
+}
+
+/** Put lines together into the execs that they tell of, in order of their start. */
+export function recordsOf(lines: Iterable<JournalLine>): Map<string, ExecRecord> {
+  const records = new Map<string, ExecRecord>();
+  for (const line of lines) {
+    if (line.type === "intent") records.set(line.intent.id, { intent: line.intent });
+    else if (line.type === "drop") records.delete(line.id);
+    else {
+      const record = records.get(line.id);
+      if (record !== undefined && line.type === "process") record.process = line.process;
+      if (record !== undefined && line.type === "end") record.end = line.end;
+    }
+  }
+  return records;
+}
+
+/** The lines that tell of one exec. */
+export function linesOf(record: ExecRecord): JournalLine[] {
+  const { id } = record.intent;
+  return [
+    { type: "intent", intent: record.intent },
+    ...(record.process === undefined ? [] : [{ type: "process" as const, id, process: record.process }]),
+    ...(record.end === undefined ? [] : [{ type: "end" as const, id, end: record.end }]),
+  ];
+}

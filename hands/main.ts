@@ -1,0 +1,13 @@
+import { runMain } from "@serverless-harness/kit/main";
+import { readConfig } from "./config.ts";
+
+await runMain(async () => {
+  const config = readConfig();
+  if (config.sandbox === "bwrap" && !config.jailed) {
+    // Before anything else is loaded: what this process knows is gone when the jail takes its place.
+    const { enterJail } = await import("./jail.ts");
+    enterJail(config);
+  }
+  const { startDaemon } = await import("./daemon.ts");
+  return startDaemon(config);
+});

@@ -1,0 +1,10 @@
+import type { Logger } from "@serverless-harness/kit/log";
+import type { Channels } from "../../channel-registry.ts";
+import type { Execs } from "../../execs.ts";
+
+/** What the exec RPCs need. */
+export interface ExecDeps {
+  readonly execs: Execs;
+  readonly channels: Channels;
+  readonly log: Logger;
+}

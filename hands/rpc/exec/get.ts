@@ -1,0 +1,12 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { ExecService } from "@serverless-harness/proto/hands";
+import type { ExecDeps } from "./deps.ts";
+import { execMessage } from "./messages.ts";
+import { validateNamed } from "./validate.ts";
+
+export function get(deps: ExecDeps): ServiceImpl<typeof ExecService>["get"] {
+  return async (request) => {
+    validateNamed(request);
+    return { exec: execMessage(await deps.execs.get(request.workspace, request.execId)) };
+  };
+}

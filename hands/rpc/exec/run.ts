@@ -1,0 +1,16 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { ExecService } from "@serverless-harness/proto/hands";
+import { readCapture } from "../../output-capture.ts";
+import type { ExecDeps } from "./deps.ts";
+import { eventsOf } from "./events.ts";
+import { validateRun } from "./validate.ts";
+
+export function run(deps: ExecDeps): ServiceImpl<typeof ExecService>["run"] {
+  return async function* (request, { signal }) {
+    const spec = validateRun(request);
+    const { exec, attached } = await deps.execs.run(spec);
+    const capture = spec.capture === undefined ? undefined : readCapture(spec.capture);
+    const options = { fromOffset: Number(request.fromOffset), capture, attached, signal };
+    for await (const event of eventsOf(exec, options)) yield { event };
+  };
+}

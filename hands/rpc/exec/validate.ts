@@ -1,0 +1,120 @@
+import { constants } from "node:os";
+import { Validation } from "@serverless-harness/kit/validate";
+import {
+  type AttachRequest,
+  type Capture,
+  type ExecSpec,
+  Retain,
+  type RunRequest,
+  type SignalRequest,
+} from "@serverless-harness/proto/hands";
+
+/** Bounds of what a request may ask for. */
+const MAX_COMMAND_BYTES = 1024 * 1024;
+const MAX_ENVIRONMENT_BYTES = 256 * 1024;
+const MAX_PATH_BYTES = 4096;
+const MAX_CAPTURE_BYTES = 16 * 1024 * 1024;
+const MAX_GRACE_MS = 600_000;
+/** Longest that a timer of Node can wait. */
+const MAX_MS = 2_147_483_647;
+const NUL = "must not hold a NUL character";
+
+/** Which exec a request is about. */
+interface Named {
+  readonly execId: string;
+  readonly workspace: string;
+}
+
+/** Throws INVALID_ARGUMENT that lists every wrong field of a run. */
+export function validateRun(request: RunRequest): ExecSpec {
+  const validation = new Validation();
+  const { spec } = request;
+  if (spec === undefined) validation.fail("spec", "is required");
+  else checkSpec(validation, spec);
+  checkReading(validation, request);
+  validation.done();
+  return spec as ExecSpec;
+}
+
+/** Throws INVALID_ARGUMENT that lists every wrong field of an attach. */
+export function validateAttach(request: AttachRequest): void {
+  const validation = new Validation();
+  checkNamed(validation, "", request);
+  checkEpoch(validation, "epoch", request.epoch);
+  checkReading(validation, request);
+  if (request.capture !== undefined) checkCapture(validation, "capture.", request.capture);
+  validation.done();
+}
+
+/** Throws INVALID_ARGUMENT that lists every wrong field. Returns the signal. */
+export function validateSignal(request: SignalRequest): NodeJS.Signals {
+  const validation = new Validation();
+  checkNamed(validation, "", request);
+  checkEpoch(validation, "epoch", request.epoch);
+  const name = request.signal === "" ? "SIGTERM" : request.signal;
+  const known = request.cancel || name in constants.signals;
+  validation.check("signal", known, "must be the name of a signal, as `SIGINT`");
+  validation.done();
+  return name as NodeJS.Signals;
+}
+
+/** Throws INVALID_ARGUMENT where an exec isn't named properly. */
+export function validateNamed(request: Named): void {
+  const validation = new Validation();
+  checkNamed(validation, "", request);
+  validation.done();
+}
+
+function checkSpec(validation: Validation, spec: ExecSpec): void {
+  checkNamed(validation, "spec.", spec);
+  checkEpoch(validation, "spec.epoch", spec.epoch);
+  checkCommand(validation, spec);
+  validation.maxBytes("spec.cwd", spec.cwd, MAX_PATH_BYTES);
+  validation.check("spec.cwd", !spec.cwd.includes("\0"), NUL);
+  checkEnvironment(validation, spec.env);
+  validation.range("spec.timeout_ms", spec.timeoutMs, 0, MAX_MS);
+  validation.range("spec.no_output_timeout_ms", spec.noOutputTimeoutMs, 0, MAX_MS);
+  validation.range("spec.kill_grace_ms", spec.killGraceMs, 0, MAX_GRACE_MS);
+  if (spec.capture !== undefined) checkCapture(validation, "spec.capture.", spec.capture);
+}
+
+function checkNamed(validation: Validation, prefix: string, named: Named): void {
+  validation.id(`${prefix}exec_id`, named.execId);
+  validation.workspace(`${prefix}workspace`, named.workspace);
+}
+
+function checkEpoch(validation: Validation, field: string, epoch: bigint): void {
+  validation.check(field, epoch >= 0n, "must not be negative");
+}
+
+function checkCommand(validation: Validation, { command }: ExecSpec): void {
+  if (command.case === undefined) {
+    validation.fail("spec.command", "exactly one of shell and argv is required");
+    return;
+  }
+  const parts = command.case === "shell" ? [command.value] : command.value.args;
+  const field = command.case === "shell" ? "spec.shell" : "spec.argv.args";
+  validation.check(field, parts[0] !== undefined && parts[0] !== "", "must not be empty");
+  validation.maxBytes(field, parts.join("\0"), MAX_COMMAND_BYTES);
+  validation.check(field, !parts.some((part) => part.includes("\0")), NUL);
+}
+
+function checkEnvironment(validation: Validation, env: ExecSpec["env"]): void {
+  for (const [name, value] of Object.entries(env)) {
+    validation.check(`spec.env[${name}]`, /^[^=\0]+$/.test(name), "a name must not be empty, nor hold = or NUL");
+    validation.check(`spec.env[${name}]`, !value.includes("\0"), NUL);
+  }
+  validation.maxBytes("spec.env", Object.entries(env).flat().join("="), MAX_ENVIRONMENT_BYTES);
+}
+
+function checkCapture(validation: Validation, prefix: string, capture: Capture): void {
+  validation.range(`${prefix}max_bytes`, capture.maxBytes, 0, MAX_CAPTURE_BYTES);
+  validation.range(`${prefix}max_lines`, capture.maxLines, 0, MAX_MS);
+  const known = capture.retain === Retain.UNSPECIFIED || capture.retain === Retain.TAIL || capture.retain === Retain.HEAD;
+  validation.check(`${prefix}retain`, known, "must be RETAIN_TAIL or RETAIN_HEAD");
+}
+
+function checkReading(validation: Validation, request: { readonly fromOffset: bigint; readonly initialCredit: bigint }): void {
+  validation.range("from_offset", request.fromOffset, 0, Number.MAX_SAFE_INTEGER);
+  validation.range("initial_credit", request.initialCredit, 0, Number.MAX_SAFE_INTEGER);
+}
