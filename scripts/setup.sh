@@ -19,6 +19,7 @@ need git git
 need g++ g++
 need make make
 need python3 python3
+need openssl openssl
 
 install_system_packages() {
   line="apt-get install -y --no-install-recommends$missing"

@@ -38,11 +38,12 @@ export async function stopStack(paths: StackPaths): Promise<DownResult> {
 export async function stopProcesses(paths: StackPaths, services: readonly string[]): Promise<DownResult> {
   const seen = new Map<string, StackProcess>();
   const killed: StackProcess[] = [];
-  const members = (part: string): StackProcess[] => {
-    const living = stackProcesses(paths).filter((process) => process.part === part);
+  const look = (): StackProcess[] => {
+    const living = stackProcesses(paths).filter(({ part }) => services.includes(ownerOf(part)));
     for (const process of living) seen.set(processKey(process), process);
     return living;
   };
+  const members = (part: string): StackProcess[] => look().filter((process) => process.part === part);
   for (const part of ORDER.filter((part) => services.includes(ownerOf(part)))) {
     const first = members(part);
     for (const process of toAsk(first)) signal(process, "SIGTERM");

@@ -1,4 +1,6 @@
 import { DEFAULT_PORT, type Environment } from "../config.ts";
+import { CliError } from "../errors.ts";
+import { ExitCode } from "../exit-codes.ts";
 import { type ModelPlan, planModel } from "./model.ts";
 import type { StackPaths } from "./paths.ts";
 import { liveRecord, readRecord } from "./record.ts";
@@ -21,15 +23,19 @@ export function planStack(paths: StackPaths, environment: Environment, wishes: S
   const hands = readRecord(paths, "hands")?.settings;
   const sandbox = wishes.sandbox ?? SANDBOXES.find((kind) => kind === hands?.["sandbox"]);
   const network = wishes.network ?? NETWORKS.find((reach) => reach === hands?.["network"]);
+  if (network === "none" && sandbox === "process") {
+    const message = "without a jail nothing keeps a command off the network: leave --network none away, or --sandbox process";
+    throw new CliError(ExitCode.usage, "bad_network", message);
+  }
   const { model, notes } = planRunningModel(paths, environment, wishes.model);
   return { paths, environment, sandbox: chooseSandbox(sandbox), network: network ?? "host", model, notes };
 }
 
-/** The dispatcher's port: as asked for, else where it was before it died, else the usual one. */
+/** The dispatcher's port: as asked for; where any will do, the one where it is, or was before it died; else the usual one. */
 export function choosePort(paths: StackPaths, wanted: number | undefined): number {
-  if (wanted !== undefined) return wanted;
+  if (wanted !== undefined && wanted !== 0) return wanted;
   const known = /:(\d+)\/?$/.exec(readRecord(paths, "dispatcher")?.address ?? "")?.[1];
-  return known === undefined ? DEFAULT_PORT : Number(known);
+  return known === undefined ? (wanted ?? DEFAULT_PORT) : Number(known);
 }
 
 /** A dispatcher that runs keeps its model, even where the environment has changed since. */

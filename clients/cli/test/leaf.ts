@@ -20,8 +20,10 @@ export interface Ran {
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly stdin?: string;
-  /** Called with the process once it is started. */
+  /** Called once the process is started. */
   readonly during?: (kill: (signal: NodeJS.Signals) => void) => void;
+  /** Called with all that it wrote to stdout so far, whenever it writes. */
+  readonly onStdout?: (sofar: string, kill: (signal: NodeJS.Signals) => void) => void;
 }
 
 /** Variables of the caller that a command may see: no model key, no settings of a stack that the developer runs. */
@@ -58,20 +60,27 @@ export class Leaf {
 /** Run a program to its end. */
 export function runProgram(program: string, args: readonly string[], options: RunOptions & { readonly cwd?: string }): Promise<Ran> {
   const child = spawn(program, args, { env: { ...cleanEnvironment(), ...options.env }, cwd: options.cwd ?? tmpdir() });
+  const kill = (signal: NodeJS.Signals): void => void child.kill(signal);
   let stdout = "";
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => {
     stdout += text;
+    options.onStdout?.(stdout, kill);
   });
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     stderr += text;
   });
   child.stdin.on("error", () => undefined).end(options.stdin ?? "");
-  options.during?.((signal) => child.kill(signal));
+  options.during?.(kill);
   return new Promise((resolve, reject) => {
     child.on("error", reject);
     child.on("close", (code) => resolve({ code, stdout, stderr }));
   });
+}
+
+/** A line that a user types into a shell, which has a `leaf` command. */
+export function shellLine(line: string): readonly string[] {
+  return ["-c", `leaf() { "${process.execPath}" "${LEAF}" "$@"; }; ${line}`];
 }
 
 /** Make a state directory's place, run `work`, and take down whatever it left. */
