@@ -48,6 +48,7 @@ CREATE TABLE harness_leaves (
 CREATE INDEX harness_leaves_due ON harness_leaves (due_ms) WHERE due_ms IS NOT NULL;
 CREATE INDEX harness_leaves_state ON harness_leaves (state);
 CREATE INDEX harness_leaves_tenant ON harness_leaves (tenant);
+CREATE INDEX harness_leaves_tenant_state ON harness_leaves (tenant, state);
 CREATE INDEX harness_leaves_session ON harness_leaves (tenant, session_id);
 CREATE INDEX harness_leaves_open ON harness_leaves (tenant, session_id) WHERE state < 6;
 
