@@ -1,8 +1,4 @@
-import { Code } from "@connectrpc/connect";
-import { ConfigError } from "@serverless-harness/kit/env";
-import { fromConnectError, type HarnessError } from "@serverless-harness/kit/errors";
-import { CommanderError } from "commander";
-import { ExitCode } from "./exit-codes.ts";
+import type { ExitCode } from "./exit-codes.ts";
 
 /** An error that ends the command: its message is one line that tells what is wrong, why, and what to do. */
 export class CliError extends Error {
@@ -16,48 +12,4 @@ export class CliError extends Error {
     this.exitCode = exitCode;
     this.reason = reason;
   }
-}
-
-const EXIT_CODES: Readonly<Partial<Record<Code, ExitCode>>> = {
-  [Code.InvalidArgument]: ExitCode.usage,
-  [Code.OutOfRange]: ExitCode.usage,
-  [Code.Unimplemented]: ExitCode.usage,
-  [Code.Unauthenticated]: ExitCode.unauthorised,
-  [Code.PermissionDenied]: ExitCode.unauthorised,
-  [Code.NotFound]: ExitCode.notFound,
-  [Code.DeadlineExceeded]: ExitCode.timeout,
-  [Code.Unavailable]: ExitCode.notRunning,
-  [Code.AlreadyExists]: ExitCode.refused,
-  [Code.FailedPrecondition]: ExitCode.refused,
-  [Code.ResourceExhausted]: ExitCode.refused,
-  [Code.Aborted]: ExitCode.refused,
-};
-
-/** Any thrown thing as the error that ends the command. What is not understood is a defect, told without its stack. */
-export function toCliError(error: unknown): CliError {
-  if (error instanceof CliError) return error;
-  if (error instanceof ConfigError) return new CliError(ExitCode.usage, "bad_setting", error.message.replaceAll("\n", "; "));
-  if (error instanceof CommanderError) return new CliError(ExitCode.usage, "usage", error.message.replace(/^error: /, ""));
-  const known = fromConnectError(error);
-  const exitCode = EXIT_CODES[known.code];
-  if (exitCode !== undefined) return new CliError(exitCode, known.reason, oneLine(known, exitCode), error);
-  const message = error instanceof Error ? error.message : String(error);
-  return new CliError(ExitCode.defect, "defect", `${firstLine(message)}: see \`leaf logs\`, this is a defect`, error);
-}
-
-/** The service's own words, with what to do where the words alone don't say. */
-function oneLine(error: HarnessError, exitCode: ExitCode): string {
-  const message = firstLine(error.message);
-  switch (exitCode) {
-    case ExitCode.unauthorised:
-      return `the dispatcher refused the token: ${message}; the one in the state directory is used unless LEAF_TOKEN is set`;
-    case ExitCode.notRunning:
-      return `can't reach the dispatcher: ${message}; see \`leaf status\`, start it with \`leaf up\``;
-    default:
-      return message;
-  }
-}
-
-function firstLine(text: string): string {
-  return text.split("\n", 1)[0] ?? "";
 }

@@ -5,9 +5,9 @@ import { CliError } from "./errors.ts";
 import { ExitCode } from "./exit-codes.ts";
 import { followLeaf, isTerminal } from "./follow.ts";
 import { interruptible } from "./interrupt.ts";
-import { nameOf, stateName } from "./parse.ts";
 import type { EventView } from "./view/event-view.ts";
 import { leafJson } from "./view/leaf-text.ts";
+import { nameOf, stateName } from "./view/names.ts";
 
 type Ending = Pick<StateChanged, "state" | "failure">;
 

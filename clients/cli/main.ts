@@ -10,9 +10,10 @@ import { addTurn } from "./commands/turn.ts";
 import { addUp } from "./commands/up.ts";
 import { addWatch } from "./commands/watch.ts";
 import { readConfig } from "./config.ts";
-import { CliError, toCliError } from "./errors.ts";
+import { CliError } from "./errors.ts";
 import { EXIT_CODE_MEANINGS, ExitCode } from "./exit-codes.ts";
 import { Output } from "./output.ts";
+import { toCliError } from "./to-cli-error.ts";
 
 const program = new Command("leaf")
   .description("Run AI coding agents that exist only while they think.")
@@ -30,13 +31,13 @@ try {
   if (process.argv.length <= 2) program.outputHelp();
   else await program.parseAsync();
 } catch (error) {
-  process.exitCode = finish(error);
+  process.exitCode = await finish(error);
 }
 
 /** Tell the error, and return the exit code. Help that was asked for ends here as well, and is none. */
-function finish(error: unknown): number {
+async function finish(error: unknown): Promise<number> {
   if (error instanceof CommanderError && error.exitCode === 0) return ExitCode.ok;
-  const known = withHint(toCliError(error), error);
+  const known = withHint(await toCliError(error), error);
   new Output(process.argv.includes("--json"), colors()).error(known);
   return known.exitCode;
 }

@@ -1,5 +1,5 @@
 import { text as readAll } from "node:stream/consumers";
-import { LeafState } from "@serverless-harness/proto/leaf";
+import type { LeafState } from "@serverless-harness/proto/leaf";
 import { InvalidArgumentError } from "commander";
 import { CliError } from "./errors.ts";
 import { ExitCode } from "./exit-codes.ts";
@@ -20,28 +20,25 @@ export function labels(text: string, sofar: Readonly<Record<string, string>> = {
   return { ...sofar, [text.slice(0, at)]: text.slice(at + 1) };
 }
 
-/** Names of states as the CLI writes them: `queued`, `awaiting_approval`. */
-export const STATE_NAMES: readonly string[] = Object.keys(LeafState)
-  .filter((name) => name !== "UNSPECIFIED" && Number.isNaN(Number(name)))
-  .map((name) => name.toLowerCase());
-
-/** A state's name as the CLI writes it. */
-export function stateName(state: LeafState): string {
-  return nameOf(LeafState, state);
-}
-
-/** The name of a value of an enum, in lower case; `unknown` for a number that this version doesn't know. */
-export function nameOf(values: Readonly<Record<string, number>>, value: number): string {
-  return (Object.keys(values).find((name) => values[name] === value) ?? "unknown").toLowerCase();
-}
+/** States as the CLI writes them. */
+export const STATE_NAMES = [
+  "queued",
+  "running",
+  "suspended",
+  "awaiting_approval",
+  "retrying",
+  "done",
+  "failed",
+  "cancelled",
+  "aborted",
+] as const satisfies ReadonlyArray<Lowercase<keyof typeof LeafState>>;
+export type StateName = (typeof STATE_NAMES)[number];
 
 /** Reads an option that may be repeated, each time a state's name. */
-export function states(text: string, sofar: readonly LeafState[] = []): LeafState[] {
-  const value = Object.entries(LeafState).find(([name]) => name.toLowerCase() === text.toLowerCase())?.[1];
-  if (!STATE_NAMES.includes(text.toLowerCase()) || typeof value !== "number") {
-    throw new InvalidArgumentError(`It must be one of ${STATE_NAMES.join(", ")}.`);
-  }
-  return [...sofar, value];
+export function states(text: string, sofar: readonly StateName[] = []): StateName[] {
+  const state = STATE_NAMES.find((name) => name === text.toLowerCase());
+  if (state === undefined) throw new InvalidArgumentError(`It must be one of ${STATE_NAMES.join(", ")}.`);
+  return [...sofar, state];
 }
 
 /** The prompt itself, or standard input for `-`. Throws where there is nothing but white space. */

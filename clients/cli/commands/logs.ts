@@ -1,26 +1,18 @@
-import { setTimeout as sleep } from "node:timers/promises";
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import { addCommand } from "../command.ts";
-import type { CommonOptions, Context } from "../context.ts";
-import { CliError } from "../errors.ts";
-import { ExitCode } from "../exit-codes.ts";
-import { interruptible } from "../interrupt.ts";
+import type { CommonOptions } from "../context.ts";
 import { wholeNumber } from "../parse.ts";
-import { lastLines, readFrom, sizeOf } from "../stack/log-file.ts";
-import { LOGS, type LogName, type StackPaths } from "../stack/paths.ts";
-import { checkLayout } from "../stack/state-directory.ts";
-import { logJson, logText, logTime } from "../view/log-text.ts";
+import { LOGS } from "../stack/paths.ts";
 
-interface Options extends CommonOptions {
+/** Options of `leaf logs`. */
+export interface LogsOptions extends CommonOptions {
   readonly follow?: boolean;
   readonly lines: number;
 }
 
-const POLL_MS = 200;
-
 /** `leaf logs`: the logs of the stack, for humans. */
 export function addLogs(program: Command): void {
-  addCommand<Options>(program, {
+  addCommand<LogsOptions>(program, {
     name: "logs",
     usage: "[service]",
     summary: "show the logs of the stack",
@@ -29,55 +21,6 @@ export function addLogs(program: Command): void {
       command
         .option("-f, --follow", "and what comes, until Ctrl-C")
         .option("-n, --lines <n>", "at most this many last lines of each", wholeNumber(0, 1_000_000), 50),
-    run: runLogs,
+    run: async (...given) => (await import("../actions/logs.ts")).runLogs(...given),
   });
-}
-
-async function runLogs(context: Context, [service]: readonly string[], options: Options): Promise<ExitCode> {
-  const { paths } = context;
-  checkLayout(paths);
-  const names = chooseLogs(service);
-  if (names.every((name) => sizeOf(paths.log(name)) === 0) && options.follow !== true) {
-    const what = service === undefined ? "there are no logs" : `${service} has no log`;
-    throw new CliError(ExitCode.notFound, "no_log", `${what} in ${paths.logs}: the first \`leaf up\` or turn begins one`);
-  }
-  const offsets = new Map(names.map((name) => [name, sizeOf(paths.log(name))]));
-  const last = names.flatMap((name) => lastLines(paths.log(name), options.lines).map((line) => ({ name, line, time: logTime(line) })));
-  // A line without a time of its own, as of a stack trace, stays where it is within its log.
-  for (const { name, line } of last.some(({ time }) => time === undefined) ? last : last.sort((a, b) => Number(a.time) - Number(b.time))) {
-    print(context, name, line);
-  }
-  if (options.follow === true) await follow(context, paths, offsets);
-  return ExitCode.ok;
-}
-
-function chooseLogs(service: string | undefined): readonly LogName[] {
-  if (service === undefined) return LOGS;
-  const name = LOGS.find((known) => known === service);
-  if (name === undefined) throw new InvalidArgumentError(`there is no service ${service}: choose one of ${LOGS.join(", ")}`);
-  return [name];
-}
-
-/** Print what is appended. A log that has become shorter was begun anew. */
-async function follow(context: Context, paths: StackPaths, offsets: Map<LogName, number>): Promise<void> {
-  const interrupt = interruptible(0, () => "");
-  const rest = new Map<LogName, string>();
-  while (!interrupt.signal.aborted) {
-    for (const [name, known] of offsets) {
-      const from = sizeOf(paths.log(name)) < known ? 0 : known;
-      const text = readFrom(paths.log(name), from);
-      offsets.set(name, from + Buffer.byteLength(text));
-      const lines = `${rest.get(name) ?? ""}${text}`.split("\n");
-      rest.set(name, lines.pop() ?? "");
-      for (const line of lines) print(context, name, line);
-    }
-    await sleep(POLL_MS, undefined, { signal: interrupt.signal }).catch(() => undefined);
-  }
-  interrupt.release();
-}
-
-function print({ out }: Context, name: LogName, line: string): void {
-  if (line === "") return;
-  if (out.json) out.document(logJson(name, line), true);
-  else out.line(logText(name, line, out.color));
 }

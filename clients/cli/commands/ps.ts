@@ -1,11 +1,6 @@
 import type { Command } from "commander";
 import { addCommand } from "../command.ts";
-import type { CommonOptions, Context } from "../context.ts";
-import { ExitCode } from "../exit-codes.ts";
-import { processLabel, stackProcesses } from "../stack/processes.ts";
-import { checkLayout } from "../stack/state-directory.ts";
-import { duration, firstLine, megabytes } from "../view/format.ts";
-import { table } from "../view/table.ts";
+import type { CommonOptions } from "../context.ts";
 
 /** `leaf ps`: every process of the stack. */
 export function addPs(program: Command): void {
@@ -14,34 +9,6 @@ export function addPs(program: Command): void {
     summary: "list the processes of the stack",
     description:
       "Read from the operating system, not from what the stack believes. Memory is what is resident; shared pages count for each.",
-    run: runPs,
+    run: async (context) => (await import("../actions/ps.ts")).runPs(context),
   });
-}
-
-async function runPs({ out, paths }: Context): Promise<ExitCode> {
-  checkLayout(paths);
-  const processes = stackProcesses(paths);
-  if (out.json) {
-    const list = processes.map((process) => ({
-      name: processLabel(process),
-      part: process.part,
-      pid: process.pid,
-      parents: process.ancestors,
-      memoryBytes: process.memoryBytes,
-      uptimeMs: process.uptimeMs,
-      command: process.args,
-    }));
-    out.document({ processes: list });
-    return ExitCode.ok;
-  }
-  if (processes.length === 0) out.note("nothing is running");
-  const rows = processes.map((process) => [
-    `${"  ".repeat(process.ancestors.length)}${processLabel(process)}`,
-    String(process.pid),
-    megabytes(process.memoryBytes),
-    duration(process.uptimeMs),
-    firstLine(process.args.join(" "), 60),
-  ]);
-  for (const line of table(["NAME", "PID", "MEMORY", "UP", "COMMAND"], rows, out.color)) out.line(line);
-  return ExitCode.ok;
 }

@@ -4,8 +4,8 @@ import { ExitCode } from "../exit-codes.ts";
 import { type ModelPlan, planModel } from "./model.ts";
 import type { StackPaths } from "./paths.ts";
 import { liveRecord, readRecord } from "./record.ts";
-import { chooseSandbox, SANDBOXES, type SandboxKind } from "./sandbox.ts";
-import { NETWORKS, type Network, type StackPlan } from "./services.ts";
+import { chooseSandbox, NETWORKS, type Network, SANDBOXES, type SandboxKind } from "./sandbox.ts";
+import type { StackPlan } from "./services.ts";
 
 /** What the user asks for on the command line; what is absent is free to choose. */
 export interface StackWishes {

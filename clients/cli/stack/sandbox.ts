@@ -6,6 +6,10 @@ import { ExitCode } from "../exit-codes.ts";
 export const SANDBOXES = ["bwrap", "process"] as const;
 export type SandboxKind = (typeof SANDBOXES)[number];
 
+/** What a command in the sandbox may reach: what the machine reaches, or nothing. */
+export const NETWORKS = ["host", "none"] as const;
+export type Network = (typeof NETWORKS)[number];
+
 const PROBE_TIMEOUT_MS = 10_000;
 /** The namespaces that the jail is made of; where one can't be had, there is no jail. */
 const PROBE = ["--unshare-pid", "--unshare-ipc", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--die-with-parent", "true"];

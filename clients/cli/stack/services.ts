@@ -3,7 +3,7 @@ import { answers, isServing } from "./health.ts";
 import { type ModelPlan, modelEnvironment } from "./model.ts";
 import type { ServiceName, StackPaths } from "./paths.ts";
 import { STACK_MARK } from "./processes.ts";
-import type { SandboxKind } from "./sandbox.ts";
+import type { Network, SandboxKind } from "./sandbox.ts";
 
 /** How a service of the stack is started, and how it is asked whether it works. */
 export interface ServiceSpec {
@@ -27,10 +27,6 @@ export interface StackPlan {
   /** What the user should know about the choices, a line each. */
   readonly notes: readonly string[];
 }
-
-/** What a command in the sandbox may reach: what the machine reaches, or nothing. */
-export const NETWORKS = ["host", "none"] as const;
-export type Network = (typeof NETWORKS)[number];
 
 /** Variables that a service without secrets may see: programs to run, the language, the level of its log. */
 const HARMLESS = ["PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LOG_LEVEL"];

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { onTestFinished } from "vitest";
 import { stackPaths } from "../stack/paths.ts";
 import { stackProcesses } from "../stack/processes.ts";
 
@@ -83,24 +84,23 @@ export function shellLine(line: string): readonly string[] {
   return ["-c", `leaf() { "${process.execPath}" "${LEAF}" "$@"; }; ${line}`];
 }
 
-/** Make a state directory's place, run `work`, and take down whatever it left. */
-export async function withLeaf(work: (leaf: Leaf) => Promise<void>): Promise<void> {
-  const { leaf, remove } = await newLeaf();
-  try {
-    await work(leaf);
-  } finally {
-    await remove();
-  }
+/**
+ * A place for a state directory that does not exist yet, `below` a temporary directory. What runs there is stopped and removed when the
+ * test ends, however it ends.
+ */
+export async function temporaryLeaf(below = "state"): Promise<Leaf> {
+  const { leaf, remove } = await newLeaf(below);
+  onTestFinished(remove, 60_000);
+  return leaf;
 }
 
-/** A place for a state directory that does not exist yet; `remove` stops what runs there and removes it. */
-export async function newLeaf(): Promise<{ leaf: Leaf; remove: () => Promise<void> }> {
+/** The same, for several tests: `remove` is theirs to call. */
+export async function newLeaf(below = "state"): Promise<{ leaf: Leaf; remove: () => Promise<void> }> {
   const parent = await mkdtemp(join(tmpdir(), "leaf-cli-"));
-  const leaf = new Leaf(join(parent, "state"));
+  const leaf = new Leaf(join(parent, below));
   const remove = async (): Promise<void> => {
     // Without a version file nothing was ever started.
     const { code, stderr } = existsSync(join(leaf.dir, "version")) ? await leaf.run(["down"]) : { code: 0, stderr: "" };
-    for (const { pid } of leaf.processes()) process.kill(pid, "SIGKILL");
     await rm(parent, { recursive: true, force: true });
     if (code !== 0) throw new Error(`leaf down ended with ${code}: ${stderr}`);
   };

@@ -1,11 +1,11 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { EXAMPLES } from "../examples.ts";
 import { stackPaths } from "../stack/paths.ts";
-import { Leaf, newLeaf, runProgram, shellLine, withLeaf } from "./leaf.ts";
+import { runProgram, shellLine, temporaryLeaf } from "./leaf.ts";
 
 interface Up {
   readonly url: string;
@@ -17,161 +17,144 @@ const pidOf = (up: Up, name: string): number => up.processes.find((process) => p
 
 describe("leaf up", () => {
   test("twice at once starts one stack, and a third time starts nothing", async () => {
-    await withLeaf(async (leaf) => {
-      const [one, two] = await Promise.all([leaf.json<Up>("up"), leaf.json<Up>("up")]);
-      const started = [one, two].map((up) => up.processes.filter((process) => process.started).length).sort();
-      expect(started).toEqual([0, 3]);
-      expect(one.processes.map(({ pid }) => pid)).toEqual(two.processes.map(({ pid }) => pid));
-      const three = await leaf.json<Up>("up");
-      expect(three.processes.every((process) => !process.started)).toBe(true);
-      expect(leaf.processes().filter(({ main, part }) => main && part !== "hands")).toHaveLength(2);
-    });
+    const leaf = await temporaryLeaf();
+    const [one, two] = await Promise.all([leaf.json<Up>("up"), leaf.json<Up>("up")]);
+    const started = [one, two].map((up) => up.processes.filter((process) => process.started).length).sort();
+    expect(started).toEqual([0, 3]);
+    expect(one.processes.map(({ pid }) => pid)).toEqual(two.processes.map(({ pid }) => pid));
+    const three = await leaf.json<Up>("up");
+    expect(three.processes.every((process) => !process.started)).toBe(true);
+    expect(leaf.processes().filter(({ main, part }) => main && part !== "hands")).toHaveLength(2);
   });
 
   test("on a port in use names it and --port, and leaves nothing running", async () => {
     const server = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => server.once("listening", resolve));
     const port = (server.address() as { port: number }).port;
-    await withLeaf(async (leaf) => {
-      const { code, stdout, stderr } = await leaf.run(["up", "--port", String(port)]);
-      expect({ code, stdout }).toEqual({ code: 7, stdout: "" });
-      expect(stderr).toMatch(new RegExp(`^leaf: port ${port} is in use by another process: .*--port .*\\n$`));
-      expect(leaf.processes()).toEqual([]);
-    });
+    const leaf = await temporaryLeaf();
+    const { code, stdout, stderr } = await leaf.run(["up", "--port", String(port)]);
+    expect({ code, stdout }).toEqual({ code: 7, stdout: "" });
+    expect(stderr).toMatch(new RegExp(`^leaf: port ${port} is in use by another process: .*--port .*\\n$`));
+    expect(leaf.processes()).toEqual([]);
     server.close();
   });
 
   test("where a service can't start shows the end of its log, and stops what it had started", async () => {
-    await withLeaf(async (leaf) => {
-      mkdirSync(leaf.dir);
-      writeFileSync(join(leaf.dir, "version"), '{"layout":1}');
-      writeFileSync(join(leaf.dir, "leaf.db"), "this is no database");
-      const { code, stdout, stderr } = await leaf.run(["up"]);
-      expect({ code, stdout }).toEqual({ code: 7, stdout: "" });
-      expect(stderr).toContain("leaf.db");
-      expect(stderr).toMatch(/^leaf: dispatcher ended while it started/m);
-      expect(leaf.processes()).toEqual([]);
-      expect(readdirSync(join(leaf.dir, "run")).filter((name) => name.endsWith(".json"))).toEqual([]);
-    });
+    const leaf = await temporaryLeaf();
+    mkdirSync(leaf.dir);
+    writeFileSync(join(leaf.dir, "version"), '{"layout":1}');
+    writeFileSync(join(leaf.dir, "leaf.db"), "this is no database");
+    const { code, stdout, stderr } = await leaf.run(["up"]);
+    expect({ code, stdout }).toEqual({ code: 7, stdout: "" });
+    expect(stderr).toContain("leaf.db");
+    expect(stderr).toMatch(/^leaf: dispatcher ended while it started/m);
+    expect(leaf.processes()).toEqual([]);
+    expect(readdirSync(join(leaf.dir, "run")).filter((name) => name.endsWith(".json"))).toEqual([]);
   });
 
   test("mends a stack whose dispatcher was killed: same address, same data", async () => {
-    await withLeaf(async (leaf) => {
-      const before = await leaf.json<Up>("up", "--sandbox", "process");
-      const { leaf: submitted } = await leaf.json<{ leaf: { leafId: string } }>("submit", "Run: echo kept");
-      process.kill(pidOf(before, "dispatcher"), "SIGKILL");
-      const after = await leaf.json<Up>("up");
-      expect({ ...after, processes: [] }).toEqual({ ...before, processes: [] });
-      expect(pidOf(after, "dispatcher")).not.toBe(pidOf(before, "dispatcher"));
-      expect(pidOf(after, "hands")).toBe(pidOf(before, "hands"));
-      expect(await leaf.run(["watch", submitted.leafId])).toMatchObject({ code: 0, stdout: expect.stringContaining("kept") });
-    });
+    const leaf = await temporaryLeaf();
+    const before = await leaf.json<Up>("up", "--sandbox", "process");
+    const { leaf: submitted } = await leaf.json<{ leaf: { leafId: string } }>("submit", "Run: echo kept");
+    process.kill(pidOf(before, "dispatcher"), "SIGKILL");
+    const after = await leaf.json<Up>("up");
+    expect({ ...after, processes: [] }).toEqual({ ...before, processes: [] });
+    expect(pidOf(after, "dispatcher")).not.toBe(pidOf(before, "dispatcher"));
+    expect(pidOf(after, "hands")).toBe(pidOf(before, "hands"));
+    expect(await leaf.run(["watch", submitted.leafId])).toMatchObject({ code: 0, stdout: expect.stringContaining("kept") });
   });
 
   test("mends a stack whose hands and model were killed, which the dispatcher finds where they were", async () => {
-    await withLeaf(async (leaf) => {
-      const before = await leaf.json<Up>("up");
-      for (const name of ["hands", "model"]) process.kill(pidOf(before, name), "SIGKILL");
-      while (leaf.processes().some(({ part }) => part === "hands" || part === "model")) await sleep(20);
-      expect(await leaf.run(["status"])).toMatchObject({ code: 3, stdout: expect.stringContaining("not running") });
-      const after = await leaf.json<Up>("up");
-      expect(after.processes.filter(({ started }) => started).map(({ name }) => name)).toEqual(["hands", "model"]);
-      expect(pidOf(after, "dispatcher")).toBe(pidOf(before, "dispatcher"));
-      expect(await leaf.run(["turn", "Run: echo mended"])).toMatchObject({ code: 0, stdout: expect.stringContaining("mended") });
-    });
+    const leaf = await temporaryLeaf();
+    const before = await leaf.json<Up>("up");
+    for (const name of ["hands", "model"]) process.kill(pidOf(before, name), "SIGKILL");
+    while (leaf.processes().some(({ part }) => part === "hands" || part === "model")) await sleep(20);
+    expect(await leaf.run(["status"])).toMatchObject({ code: 3, stdout: expect.stringContaining("not running") });
+    const after = await leaf.json<Up>("up");
+    expect(after.processes.filter(({ started }) => started).map(({ name }) => name)).toEqual(["hands", "model"]);
+    expect(pidOf(after, "dispatcher")).toBe(pidOf(before, "dispatcher"));
+    expect(await leaf.run(["turn", "Run: echo mended"])).toMatchObject({ code: 0, stdout: expect.stringContaining("mended") });
   });
 
   test("does not change a stack that runs: asked for something else it says to take it down first", async () => {
-    await withLeaf(async (leaf) => {
-      await leaf.json<Up>("up", "--sandbox", "process");
-      const { code, stderr } = await leaf.run(["up", "--sandbox", "bwrap"]);
-      expect(code).toBe(7);
-      expect(stderr).toMatch(/^leaf: hands runs already, with sandbox process instead of bwrap: `leaf down` first/);
-      expect(await leaf.json<Up>("up")).toMatchObject({ sandbox: "process" });
-    });
+    const leaf = await temporaryLeaf();
+    await leaf.json<Up>("up", "--sandbox", "process");
+    const { code, stderr } = await leaf.run(["up", "--sandbox", "bwrap"]);
+    expect(code).toBe(7);
+    expect(stderr).toMatch(/^leaf: hands runs already, with sandbox process instead of bwrap: `leaf down` first/);
+    expect(await leaf.json<Up>("up")).toMatchObject({ sandbox: "process" });
   });
 
   test("without bubblewrap refuses, and runs without a jail only where it is told to", async () => {
-    await withLeaf(async (leaf) => {
-      const tools = join(leaf.dir, "..", "tools");
-      mkdirSync(tools);
-      for (const tool of ["bash", "sh", "env", "ps", "rg"]) symlinkSync(`/usr/bin/${tool}`, join(tools, tool));
-      const env = { PATH: tools };
-      const refused = await leaf.run(["up"], { env });
-      expect(refused).toMatchObject({
-        code: 7,
-        stdout: "",
-        stderr: expect.stringMatching(/^leaf: no sandbox: bubblewrap is not installed: .*--sandbox process\n$/),
-      });
-      expect(leaf.processes()).toEqual([]);
-      const told = await leaf.run(["up", "--sandbox", "process"], { env });
-      expect(told).toMatchObject({ code: 0, stdout: expect.stringContaining("none: commands run as you, without a jail") });
+    const leaf = await temporaryLeaf();
+    const tools = join(leaf.dir, "..", "tools");
+    mkdirSync(tools);
+    for (const tool of ["bash", "sh", "env", "ps", "rg"]) symlinkSync(`/usr/bin/${tool}`, join(tools, tool));
+    const env = { PATH: tools };
+    const refused = await leaf.run(["up"], { env });
+    expect(refused).toMatchObject({
+      code: 7,
+      stdout: "",
+      stderr: expect.stringMatching(/^leaf: no sandbox: bubblewrap is not installed: .*--sandbox process\n$/),
     });
+    expect(leaf.processes()).toEqual([]);
+    const told = await leaf.run(["up", "--sandbox", "process"], { env });
+    expect(told).toMatchObject({ code: 0, stdout: expect.stringContaining("none: commands run as you, without a jail") });
   });
 
   test("works in a state directory whose path is too long for a socket", async () => {
-    const { leaf: short, remove } = await newLeaf();
-    try {
-      const leaf = new Leaf(join(short.dir, "a".repeat(60), "b".repeat(60)));
-      expect(await leaf.run(["up"])).toMatchObject({ code: 0 });
-      expect(await leaf.run(["turn", "Run: echo far away"])).toMatchObject({ code: 0, stdout: expect.stringContaining("far away") });
-      expect(await leaf.run(["down"])).toMatchObject({ code: 0 });
-      expect(existsSync(stackPaths(leaf.dir).handsDir)).toBe(false);
-      rmSync(short.dir, { recursive: true });
-    } finally {
-      await remove();
-    }
+    const leaf = await temporaryLeaf(join("a".repeat(60), "b".repeat(60)));
+    expect(await leaf.run(["up"])).toMatchObject({ code: 0 });
+    expect(await leaf.run(["turn", "Run: echo far away"])).toMatchObject({ code: 0, stdout: expect.stringContaining("far away") });
+    expect(await leaf.run(["down"])).toMatchObject({ code: 0 });
+    expect(existsSync(stackPaths(leaf.dir).handsDir)).toBe(false);
   });
 });
 
 describe("leaf down", () => {
   test("ends every process, a command in the middle and its brain included, and the leaf goes on after the next up", async () => {
-    await withLeaf(async (leaf) => {
-      await leaf.json<Up>("up");
-      const { leaf: submitted } = await leaf.json<{ leaf: { leafId: string } }>("submit", "Run: sleep 1; echo resumed");
-      while (leaf.processes("brain").length === 0) await sleep(20);
-      const all = leaf.processes();
-      const { stopped } = await leaf.json<{ stopped: Array<{ pid: number; killed: boolean }> }>("down");
-      expect(stopped.map(({ pid }) => pid)).toEqual(expect.arrayContaining(all.map(({ pid }) => pid)));
-      expect(leaf.processes()).toEqual([]);
-      expect(readdirSync(join(leaf.dir, "run"))).toEqual([]);
-      await leaf.json<Up>("up");
-      const { code } = await leaf.run(["watch", submitted.leafId]);
-      expect(code).toBe(0);
-    });
+    const leaf = await temporaryLeaf();
+    await leaf.json<Up>("up");
+    const { leaf: submitted } = await leaf.json<{ leaf: { leafId: string } }>("submit", "Run: sleep 1; echo resumed");
+    while (leaf.processes("brain").length === 0) await sleep(20);
+    const all = leaf.processes();
+    const { stopped } = await leaf.json<{ stopped: Array<{ pid: number; killed: boolean }> }>("down");
+    expect(stopped.map(({ pid }) => pid)).toEqual(expect.arrayContaining(all.map(({ pid }) => pid)));
+    expect(leaf.processes()).toEqual([]);
+    expect(readdirSync(join(leaf.dir, "run"))).toEqual([]);
+    await leaf.json<Up>("up");
+    const { code } = await leaf.run(["watch", submitted.leafId]);
+    expect(code).toBe(0);
   });
 
   test("finds a brain whose dispatcher was killed", async () => {
-    await withLeaf(async (leaf) => {
-      const up = await leaf.json<Up>("up");
-      await leaf.json("submit", "Run: sleep 30");
-      while (leaf.processes("brain").length === 0) await sleep(20);
-      process.kill(pidOf(up, "dispatcher"), "SIGKILL");
-      expect(await leaf.run(["down"])).toMatchObject({ code: 0 });
-      expect(leaf.processes()).toEqual([]);
-    });
+    const leaf = await temporaryLeaf();
+    const up = await leaf.json<Up>("up");
+    await leaf.json("submit", "Run: sleep 30");
+    while (leaf.processes("brain").length === 0) await sleep(20);
+    process.kill(pidOf(up, "dispatcher"), "SIGKILL");
+    expect(await leaf.run(["down"])).toMatchObject({ code: 0 });
+    expect(leaf.processes()).toEqual([]);
   });
 
   test("twice, and behind a reboot, has nothing to do: a pid that is another process now is left alone", async () => {
-    await withLeaf(async (leaf) => {
-      await leaf.json<Up>("up");
-      const record = readFileSync(join(leaf.dir, "run", "model.json"), "utf8");
-      await leaf.json("down");
-      const bystander = { ...(JSON.parse(record) as object), pid: process.pid };
-      writeFileSync(join(leaf.dir, "run", "model.json"), JSON.stringify(bystander));
-      expect(await leaf.run(["down"])).toMatchObject({ code: 0, stdout: "nothing was running\n" });
-      expect(readdirSync(join(leaf.dir, "run"))).toEqual([]);
-    });
+    const leaf = await temporaryLeaf();
+    await leaf.json<Up>("up");
+    const record = readFileSync(join(leaf.dir, "run", "model.json"), "utf8");
+    await leaf.json("down");
+    const bystander = { ...(JSON.parse(record) as object), pid: process.pid };
+    writeFileSync(join(leaf.dir, "run", "model.json"), JSON.stringify(bystander));
+    expect(await leaf.run(["down"])).toMatchObject({ code: 0, stdout: "nothing was running\n" });
+    expect(readdirSync(join(leaf.dir, "run"))).toEqual([]);
   });
 });
 
 describe("the examples of up and down", () => {
   test.each(EXAMPLES.up)("$line", async ({ line }) => {
-    await withLeaf(async (leaf) => {
-      const env = { LEAF_DIR: leaf.dir, LEAF_PORT: "0" };
-      expect(await runProgram("bash", shellLine(line), { env })).toMatchObject({ code: 0, stderr: expect.any(String) });
-      expect(await runProgram("bash", shellLine(EXAMPLES.down[0].line), { env })).toMatchObject({ code: 0 });
-      expect(leaf.processes()).toEqual([]);
-    });
+    const leaf = await temporaryLeaf();
+    const env = { LEAF_DIR: leaf.dir, LEAF_PORT: "0" };
+    expect(await runProgram("bash", shellLine(line), { env })).toMatchObject({ code: 0, stderr: expect.any(String) });
+    expect(await runProgram("bash", shellLine(EXAMPLES.down[0].line), { env })).toMatchObject({ code: 0 });
+    expect(leaf.processes()).toEqual([]);
   });
 });

@@ -3,40 +3,36 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { EXAMPLES } from "../examples.ts";
 import { EXIT_CODE_MEANINGS } from "../exit-codes.ts";
-import { LEAF, runProgram, withLeaf } from "./leaf.ts";
+import { LEAF, runProgram, temporaryLeaf } from "./leaf.ts";
 
 describe("while nothing runs", () => {
   test.each([["turn", "hello"], ["submit", "hello"], ["watch", "leaf_1"], ["get", "leaf_1"], ["list"], ["status"]])(
     "leaf %s says to start the stack, in one line, and ends with 3",
     async (...args) => {
-      await withLeaf(async (leaf) => {
-        const { code, stdout, stderr } = await leaf.run(args);
-        expect({ code, stdout }).toEqual({ code: 3, stdout: "" });
-        expect(stderr).toBe(`leaf: nothing is running in ${leaf.dir}: start it with \`leaf up\`\n`);
-      });
+      const leaf = await temporaryLeaf();
+      const { code, stdout, stderr } = await leaf.run(args);
+      expect({ code, stdout }).toEqual({ code: 3, stdout: "" });
+      expect(stderr).toBe(`leaf: nothing is running in ${leaf.dir}: start it with \`leaf up\`\n`);
     },
   );
 
   test("leaf down has nothing to do, and makes no state directory", async () => {
-    await withLeaf(async (leaf) => {
-      expect(await leaf.run(["down"])).toMatchObject({ code: 0, stdout: "nothing was running\n" });
-      expect(readdirSync(join(leaf.dir, ".."))).toEqual([]);
-    });
+    const leaf = await temporaryLeaf();
+    expect(await leaf.run(["down"])).toMatchObject({ code: 0, stdout: "nothing was running\n" });
+    expect(readdirSync(join(leaf.dir, ".."))).toEqual([]);
   });
 
   test("leaf ps lists nothing, and leaf logs finds no log", async () => {
-    await withLeaf(async (leaf) => {
-      expect(await leaf.json("ps")).toEqual({ processes: [] });
-      expect(await leaf.run(["logs"])).toMatchObject({ code: 4, stdout: "" });
-    });
+    const leaf = await temporaryLeaf();
+    expect(await leaf.json("ps")).toEqual({ processes: [] });
+    expect(await leaf.run(["logs"])).toMatchObject({ code: 4, stdout: "" });
   });
 
   test("with --json the error is one JSON document on stderr", async () => {
-    await withLeaf(async (leaf) => {
-      const { code, stdout, stderr } = await leaf.run(["get", "leaf_1", "--json"]);
-      expect({ code, stdout }).toEqual({ code: 3, stdout: "" });
-      expect(JSON.parse(stderr)).toMatchObject({ error: { exitCode: 3, reason: "not_running" } });
-    });
+    const leaf = await temporaryLeaf();
+    const { code, stdout, stderr } = await leaf.run(["get", "leaf_1", "--json"]);
+    expect({ code, stdout }).toEqual({ code: 3, stdout: "" });
+    expect(JSON.parse(stderr)).toMatchObject({ error: { exitCode: 3, reason: "not_running" } });
   });
 });
 
@@ -51,26 +47,23 @@ describe("a wrong command line", () => {
     [["submit", "--label", "nonsense", "x"], "It must be key=value"],
     [["logs", "kitchen"], "choose one of hands, model, dispatcher, brain"],
   ])("leaf %j is refused in one line that says what is right", async (args, message) => {
-    await withLeaf(async (leaf) => {
-      const { code, stdout, stderr } = await leaf.run(args);
-      expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
-      expect(stderr).toContain(message);
-      expect(stderr.trim().split("\n")).toHaveLength(1);
-    });
+    const leaf = await temporaryLeaf();
+    const { code, stdout, stderr } = await leaf.run(args);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toContain(message);
+    expect(stderr.trim().split("\n")).toHaveLength(1);
   });
 
   test("a setting in the environment that can't be used is named", async () => {
-    await withLeaf(async (leaf) => {
-      const { code, stderr } = await leaf.run(["status"], { env: { LEAF_PORT: "many" } });
-      expect({ code, stderr }).toEqual({ code: 2, stderr: 'leaf: LEAF_PORT is "many": it must be a whole number from 0 to 65535\n' });
-    });
+    const leaf = await temporaryLeaf();
+    const { code, stderr } = await leaf.run(["status"], { env: { LEAF_PORT: "many" } });
+    expect({ code, stderr }).toEqual({ code: 2, stderr: 'leaf: LEAF_PORT is "many": it must be a whole number from 0 to 65535\n' });
   });
 
   test.each(["", "  \n "])("a blank prompt (%j) is refused before anything is asked", async (prompt) => {
-    await withLeaf(async (leaf) => {
-      expect(await leaf.run(["turn", prompt])).toMatchObject({ code: 2, stderr: expect.stringContaining("the prompt is empty") });
-      expect(await leaf.run(["turn", "-"], { stdin: prompt })).toMatchObject({ code: 2 });
-    });
+    const leaf = await temporaryLeaf();
+    expect(await leaf.run(["turn", prompt])).toMatchObject({ code: 2, stderr: expect.stringContaining("the prompt is empty") });
+    expect(await leaf.run(["turn", "-"], { stdin: prompt })).toMatchObject({ code: 2 });
   });
 });
 
@@ -79,27 +72,25 @@ describe("a state directory that is not ours", () => {
     ["of another version", '{"layout":2}', "has layout 2, this version of leaf needs layout 1"],
     ["of no version that can be read", "not JSON", "has layout unknown"],
   ])("one %s is refused by every command, and left as it is", async (_which, version, message) => {
-    await withLeaf(async (leaf) => {
-      mkdirSync(leaf.dir);
-      writeFileSync(join(leaf.dir, "version"), version);
-      for (const args of [["up"], ["turn", "x"], ["status"], ["down"], ["ps"], ["logs"]]) {
-        const { code, stderr } = await leaf.run(args);
-        expect({ args, code }).toEqual({ args, code: 7 });
-        expect(stderr).toContain(message);
-      }
-      expect(readdirSync(leaf.dir)).toEqual(["version"]);
-      writeFileSync(join(leaf.dir, "version"), '{"layout":1}');
-    });
+    const leaf = await temporaryLeaf();
+    mkdirSync(leaf.dir);
+    writeFileSync(join(leaf.dir, "version"), version);
+    for (const args of [["up"], ["turn", "x"], ["status"], ["down"], ["ps"], ["logs"]]) {
+      const { code, stderr } = await leaf.run(args);
+      expect({ args, code }).toEqual({ args, code: 7 });
+      expect(stderr).toContain(message);
+    }
+    expect(readdirSync(leaf.dir)).toEqual(["version"]);
+    writeFileSync(join(leaf.dir, "version"), '{"layout":1}');
   });
 
   test("a directory with other files in it is not taken over", async () => {
-    await withLeaf(async (leaf) => {
-      mkdirSync(leaf.dir);
-      writeFileSync(join(leaf.dir, "thesis.txt"), "years of work");
-      expect(await leaf.run(["up"])).toMatchObject({ code: 7, stderr: expect.stringContaining("is not a state directory of leaf") });
-      expect(readdirSync(leaf.dir)).toEqual(["thesis.txt"]);
-      writeFileSync(join(leaf.dir, "version"), '{"layout":1}');
-    });
+    const leaf = await temporaryLeaf();
+    mkdirSync(leaf.dir);
+    writeFileSync(join(leaf.dir, "thesis.txt"), "years of work");
+    expect(await leaf.run(["up"])).toMatchObject({ code: 7, stderr: expect.stringContaining("is not a state directory of leaf") });
+    expect(readdirSync(leaf.dir)).toEqual(["thesis.txt"]);
+    writeFileSync(join(leaf.dir, "version"), '{"layout":1}');
   });
 });
 
@@ -108,29 +99,26 @@ describe("a model that can't be used", () => {
     [["--model", "openai/gpt-5"], "openai/gpt-5 needs a key: set OPENAI_API_KEY"],
     [["--model", "claude"], '"claude" is no model: write provider/model'],
   ])("leaf up %j is refused before anything starts", async (options, message) => {
-    await withLeaf(async (leaf) => {
-      expect(await leaf.run(["up", ...options])).toMatchObject({ code: 2, stderr: expect.stringContaining(message) });
-      expect(leaf.processes()).toEqual([]);
-    });
+    const leaf = await temporaryLeaf();
+    expect(await leaf.run(["up", ...options])).toMatchObject({ code: 2, stderr: expect.stringContaining(message) });
+    expect(leaf.processes()).toEqual([]);
   });
 });
 
 describe("help", () => {
   test.each(Object.keys(EXAMPLES))("leaf %s --help shows its examples", async (name) => {
-    await withLeaf(async (leaf) => {
-      const { code, stdout } = await leaf.run([name, "--help"]);
-      expect(code).toBe(0);
-      for (const { line } of EXAMPLES[name as keyof typeof EXAMPLES]) expect(stdout).toContain(`$ ${line}\n`);
-    });
+    const leaf = await temporaryLeaf();
+    const { code, stdout } = await leaf.run([name, "--help"]);
+    expect(code).toBe(0);
+    for (const { line } of EXAMPLES[name as keyof typeof EXAMPLES]) expect(stdout).toContain(`$ ${line}\n`);
   });
 
   test("leaf --help lists every command and every exit code", async () => {
-    await withLeaf(async (leaf) => {
-      const { code, stdout } = await leaf.run(["--help"]);
-      expect(code).toBe(0);
-      for (const name of Object.keys(EXAMPLES)) expect(stdout).toMatch(new RegExp(`^  ${name} `, "m"));
-      for (const [exitCode, meaning] of Object.entries(EXIT_CODE_MEANINGS)) expect(stdout).toContain(`${exitCode}  ${meaning}`);
-    });
+    const leaf = await temporaryLeaf();
+    const { code, stdout } = await leaf.run(["--help"]);
+    expect(code).toBe(0);
+    for (const name of Object.keys(EXAMPLES)) expect(stdout).toMatch(new RegExp(`^  ${name} `, "m"));
+    for (const [exitCode, meaning] of Object.entries(EXIT_CODE_MEANINGS)) expect(stdout).toContain(`${exitCode}  ${meaning}`);
   });
 });
 

@@ -1,8 +1,8 @@
 import { create, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { FailureReason, type Leaf, LeafSchema, LeafState } from "@serverless-harness/proto/leaf";
 import type { Output } from "../output.ts";
-import { nameOf, stateName } from "../parse.ts";
 import { ago, duration, printable } from "./format.ts";
+import { nameOf, stateName } from "./names.ts";
 
 type Colors = Output["color"];
 

@@ -1,9 +1,9 @@
 import { FailureReason, type Leaf, type LeafEvent, type StateChanged } from "@serverless-harness/proto/leaf";
 import type { Output } from "../output.ts";
-import { nameOf, stateName } from "../parse.ts";
 import type { EventView } from "./event-view.ts";
 import { firstLine, printable } from "./format.ts";
 import { paintState } from "./leaf-text.ts";
+import { nameOf, stateName } from "./names.ts";
 import { toolCallText, toolResultLines } from "./tool-text.ts";
 
 const RESULT_LINES = 20;

@@ -1,0 +1,40 @@
+import type { Context } from "../context.ts";
+import { ExitCode } from "../exit-codes.ts";
+import { describeModel } from "../stack/model.ts";
+import { readStatus, type StackStatus } from "../stack/status.ts";
+import { ago } from "../view/format.ts";
+
+/** Does `leaf status`. */
+export async function runStatus(context: Context): Promise<ExitCode> {
+  const { out, paths } = context;
+  const status = await readStatus(context);
+  const healthy = status.health.status === "ok" && status.missing.length === 0;
+  if (out.json) out.document({ dir: paths.dir, healthy, ...status, pid: status.pid ?? null });
+  else for (const line of describe(context, status)) out.line(line);
+  if (!healthy && !out.json) out.warn("something is missing: `leaf up` starts it again, `leaf logs` tells why it ended");
+  return healthy ? ExitCode.ok : ExitCode.notRunning;
+}
+
+function describe({ out, config, paths }: Context, status: StackStatus): string[] {
+  const { color } = out;
+  const { health, parts, missing } = status;
+  const state = (ok: boolean, word: string): string => (ok ? color.green(word) : color.red(word));
+  const { backlog, brains = [] } = health;
+  return [
+    `dispatcher  ${state(health.status === "ok", health.status)}  ${status.url}${status.pid === undefined ? "" : `  pid ${status.pid}`}  version ${health.version}`,
+    ...parts.map(({ name, healthy, pid, settings }) => {
+      const kind = name === "hands" ? `  sandbox: ${settings["sandbox"]}, network: ${settings["network"]}` : "";
+      return `${name.padEnd(10)}  ${state(healthy, healthy ? "ok" : "does not answer")}  pid ${pid}${kind}`;
+    }),
+    ...missing
+      .filter((name) => !parts.some((part) => part.name === name))
+      .map((name) => `${name.padEnd(10)}  ${state(false, "not running")}`),
+    ...(status.model === undefined ? [] : [`answers     ${describeModel({ standIn: status.standIn, model: status.model, notes: [] })}`]),
+    ...(backlog === undefined ? [] : [`leaves      ${backlog.ready} ready, ${backlog.running} running`]),
+    `brains      ${brains.length === 0 ? "none" : brains.map((brain) => `pid ${brain.pid}, for ${ago(brain.startedAt)}`).join("; ")}`,
+    ...(health.brainsStarted === undefined
+      ? []
+      : [`so far      ${health.brainsStarted} brains started, ${health.brainsCrashed} crashed, ${health.brainSeconds} brain-seconds`]),
+    ...(config.url === undefined ? [`state       ${paths.dir}`] : []),
+  ];
+}

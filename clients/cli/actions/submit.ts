@@ -1,0 +1,22 @@
+import { create } from "@bufbuild/protobuf";
+import { LeafSpecSchema } from "@serverless-harness/proto/leaf";
+import type { SubmitOptions } from "../commands/submit.ts";
+import type { Context } from "../context.ts";
+import { ExitCode } from "../exit-codes.ts";
+import { readPrompt } from "../parse.ts";
+import { submitLeaf } from "../submit-leaf.ts";
+import { leafJson } from "../view/leaf-text.ts";
+
+/** Does `leaf submit`. */
+export async function runSubmit(context: Context, [argument = ""]: readonly string[], options: SubmitOptions): Promise<ExitCode> {
+  const prompt = await readPrompt(argument);
+  const spec = create(LeafSpecSchema, { prompt, model: options.model ?? "", labels: options.label ?? {} });
+  if (options.session !== undefined) Object.assign(spec, { sessionId: options.session, sessionMustExist: true });
+  const { leaf, created } = await submitLeaf(context, spec, options.key);
+  if (context.out.json) context.out.document({ leaf: leafJson(leaf), created });
+  else {
+    context.out.line(leaf.leafId);
+    context.out.note(created ? `session ${leaf.spec?.sessionId}` : "this key was used before: that leaf is shown, none was made");
+  }
+  return ExitCode.ok;
+}

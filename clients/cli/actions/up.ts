@@ -1,0 +1,50 @@
+import type { UpOptions } from "../commands/up.ts";
+import type { Context } from "../context.ts";
+import { ExitCode } from "../exit-codes.ts";
+import { withStackLock } from "../stack/lock.ts";
+import { describeModel } from "../stack/model.ts";
+import { choosePort, planStack } from "../stack/plan.ts";
+import { ensurePrivateDirectory } from "../stack/private-directory.ts";
+import type { StackPlan } from "../stack/services.ts";
+import { StartError } from "../stack/start.ts";
+import { checkLayout, prepareStateDirectory } from "../stack/state-directory.ts";
+import { startStack, type UpResult } from "../stack/up.ts";
+
+/** Does `leaf up`. */
+export async function runUp(context: Context, _args: readonly string[], options: UpOptions): Promise<ExitCode> {
+  const { out, paths, config } = context;
+  checkLayout(paths);
+  ensurePrivateDirectory(paths.dir);
+  const waiting = (): void => out.note(`another leaf command is at work on ${paths.dir}, waiting for it`);
+  return await withStackLock(paths, waiting, async () => {
+    const plan = planStack(paths, config.environment, options);
+    prepareStateDirectory(paths);
+    try {
+      report(context, plan, await startStack(plan, choosePort(paths, options.port ?? config.port)));
+    } catch (error) {
+      if (error instanceof StartError) for (const line of error.log) out.warn(line);
+      throw error;
+    }
+    return ExitCode.ok;
+  });
+}
+
+function report({ out, paths }: Context, { model, sandbox, network, notes }: StackPlan, { records, started }: UpResult): void {
+  const url = records.find(({ name }) => name === "dispatcher")?.address ?? "";
+  if (out.json) {
+    const processes = records.map(({ name, pid, address }) => ({ name, pid, address, started: started.includes(name) }));
+    out.document({ dir: paths.dir, url, sandbox, network, model: model.model, standIn: model.standIn, processes });
+    return;
+  }
+  for (const note of notes) out.warn(note);
+  const { color } = out;
+  out.line(`${started.length === 0 ? "already up" : color.green("up")}: ${url}`);
+  out.line(`  model    ${describeModel(model)}`);
+  out.line(
+    `  sandbox  ${sandbox === "bwrap" ? `bubblewrap jail, network: ${network}` : color.yellow("none: commands run as you, without a jail")}`,
+  );
+  out.line(`  state    ${paths.dir}`);
+  for (const { name, pid } of records)
+    out.line(`  ${name.padEnd(10)} pid ${pid}${started.includes(name) ? "" : color.dim(" (ran already)")}`);
+  if (started.length > 0) out.note('try: leaf turn "Run: uname"   stop: leaf down');
+}
