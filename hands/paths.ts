@@ -1,5 +1,5 @@
 import { readlinkSync } from "node:fs";
-import { errnoOf, pathError } from "./files/fs-error.ts";
+import { errnoOf, type PathProblem, pathError } from "./files/fs-error.ts";
 import { type Handle, openDirectory, openInode } from "./files/handle.ts";
 
 /** A directory that paths may lie in. */
@@ -149,7 +149,7 @@ class Walk implements Disposable {
     this.root = root;
     this.#names = [];
     this.#directories = [];
-    this.#directories.push(openRoot(root.path));
+    this.#directories.push(openRoot(root.path, root === this.#roots[0] ? "workspace_missing" : "not_found"));
   }
 
   #step(name: string, follow: boolean): void {
@@ -196,11 +196,11 @@ class Walk implements Disposable {
   }
 }
 
-function openRoot(path: string): Handle {
+function openRoot(path: string, problem: PathProblem): Handle {
   try {
     return openDirectory(path);
   } catch (error) {
-    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") throw pathError("workspace_missing", path, { cause: error });
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") throw pathError(problem, path, { cause: error });
     throw error;
   }
 }

@@ -1,0 +1,43 @@
+import { spawn } from "node:child_process";
+import { Code } from "@connectrpc/connect";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import type { FileMatches, MatchLines } from "./line-query.ts";
+import { matchWithRegExp } from "./regexp-matcher.ts";
+import { matchWithRipgrep } from "./ripgrep.ts";
+
+/**
+ * Matches lines with ripgrep, whose regular expressions take linear time; where it isn't installed, with JavaScript's in a thread that can be
+ * stopped, whose syntax is nearly the same.
+ */
+export class LineMatcher {
+  readonly #command: string;
+  #chosen: Promise<MatchLines> | undefined;
+
+  /** `command`: ripgrep's name or path. */
+  constructor(command: string) {
+    this.#command = command;
+  }
+
+  async *match(...[directory, files, query, signal]: Parameters<MatchLines>): AsyncGenerator<FileMatches> {
+    this.#chosen ??= this.#choose();
+    yield* (await this.#chosen)(directory, files, query, signal);
+  }
+
+  async #choose(): Promise<MatchLines> {
+    return (await isInstalled(this.#command)) ? matchWithRipgrep(this.#command) : matchWithRegExp;
+  }
+}
+
+function isInstalled(command: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const probe = spawn(command, ["--version"], { stdio: "ignore" });
+    probe.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "ENOENT" || error.code === "EACCES") resolve(false);
+      else
+        reject(
+          new HarnessError(Code.Unavailable, "search_unavailable", "the search program could not be started: try again", { cause: error }),
+        );
+    });
+    probe.on("exit", (code) => resolve(code === 0));
+  });
+}

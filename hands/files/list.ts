@@ -1,0 +1,61 @@
+import { lstat, readdir } from "node:fs/promises";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { invalidArgument } from "@serverless-harness/kit/errors";
+import type { FileInfoSchema } from "@serverless-harness/proto/hands";
+import { locateExisting, type Root } from "../paths.ts";
+import { describe } from "./describe.ts";
+import { errnoOf, pathError } from "./fs-error.ts";
+import type { Handle } from "./handle.ts";
+
+/** What to list. */
+export interface ListOrder {
+  readonly path: string;
+  readonly pageSize: number;
+  /** From {@link Page.nextPageToken}; empty for the first page. */
+  readonly pageToken: string;
+}
+
+/** A part of a directory. */
+export interface Page {
+  readonly files: ReadonlyArray<MessageInitShape<typeof FileInfoSchema>>;
+  /** Empty at the end. */
+  readonly nextPageToken: string;
+}
+
+/**
+ * A directory's children, sorted by the bytes of their names. A page begins behind the name that the one before ended with, so what is made
+ * or removed between two pages neither repeats nor hides anything else. Names that are not UTF-8 are shown with replacement characters.
+ */
+export async function listDirectory(roots: readonly [Root, ...Root[]], order: ListOrder): Promise<Page> {
+  const after = parseToken(order.pageToken);
+  using location = locateExisting(roots, order.path, { follow: true });
+  if (!location.entry.stat().isDirectory()) throw pathError("not_directory", order.path);
+  const names = (await readdir(location.entry.path, { encoding: "buffer" })).sort(Buffer.compare);
+  const start = after === undefined ? 0 : names.findIndex((name) => Buffer.compare(name, after) > 0);
+  const rest = start === -1 ? [] : names.slice(start);
+  const page = rest.slice(0, order.pageSize);
+  const files = await Promise.all(page.map((name) => describeChild(location.entry, name, location.path)));
+  const last = page.at(-1);
+  return {
+    files: files.filter((file) => file !== undefined),
+    nextPageToken: last !== undefined && rest.length > page.length ? last.toString("base64url") : "",
+  };
+}
+
+async function describeChild(directory: Handle, name: Buffer, path: string): Promise<MessageInitShape<typeof FileInfoSchema> | undefined> {
+  try {
+    const stat = await lstat(Buffer.concat([Buffer.from(`${directory.path}/`), name]), { bigint: true });
+    return describe(stat, `${path}/${name.toString("utf8")}`);
+  } catch (error) {
+    // Removed since the directory was read.
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+function parseToken(token: string): Buffer | undefined {
+  if (token === "") return undefined;
+  const name = Buffer.from(token, "base64url");
+  if (name.length > 0 && name.toString("base64url") === token) return name;
+  throw invalidArgument([{ field: "page_token", description: "must come from an earlier answer" }]);
+}

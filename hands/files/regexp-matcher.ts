@@ -1,0 +1,78 @@
+import { once } from "node:events";
+import { closeSync, constants, openSync } from "node:fs";
+import { Worker } from "node:worker_threads";
+import { errnoOf } from "./fs-error.ts";
+import { type Handle, openInode } from "./handle.ts";
+import { badPattern, type FileMatches, type LineQuery } from "./line-query.ts";
+import { toRegExp } from "./rust-regex.ts";
+
+/** What the thread is asked: the matching lines of an open file, at most so many. */
+export interface MatchRequest {
+  readonly fd: number;
+  readonly max: number;
+}
+
+/** Match lines with JavaScript's regular expressions. In a thread: one that backtracks for ever is stopped, the daemon goes on. */
+export async function* matchWithRegExp(
+  directory: Handle,
+  files: readonly string[],
+  query: LineQuery,
+  signal: AbortSignal,
+): AsyncGenerator<FileMatches> {
+  const { source, flags } = compile(query);
+  const worker = new Worker(new URL("./regexp-worker.ts", import.meta.url), { workerData: { source, flags } });
+  const stopped = once(worker, "exit").then((): [number[]] => [[]]);
+  // Whoever waits for an answer sees its failure.
+  stopped.catch(() => undefined);
+  const stop = () => void worker.terminate();
+  signal.addEventListener("abort", stop, { once: true });
+  try {
+    for (const file of files) {
+      if (signal.aborted) return;
+      const lines = await matchFile({ worker, stopped }, directory, file, query.maxPerFile);
+      if (lines.length > 0) yield { file, lines };
+    }
+  } finally {
+    signal.removeEventListener("abort", stop);
+    await worker.terminate();
+  }
+}
+
+function compile(query: LineQuery): RegExp {
+  try {
+    return toRegExp(query);
+  } catch (error) {
+    throw badPattern(error instanceof Error ? error.message : "it can't be read");
+  }
+}
+
+interface Thread {
+  readonly worker: Worker;
+  readonly stopped: Promise<[number[]]>;
+}
+
+async function matchFile({ worker, stopped }: Thread, directory: Handle, file: string, max: number): Promise<number[]> {
+  const fd = openFile(directory, file);
+  if (fd === undefined) return [];
+  try {
+    const request: MatchRequest = { fd, max };
+    const answer = once(worker, "message") as Promise<[number[]]>;
+    worker.postMessage(request);
+    // A thread that was stopped never answers.
+    const [lines] = await Promise.race([answer, stopped]);
+    return lines;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A file to read; `undefined` where it is gone, or was replaced by something else. */
+function openFile(directory: Handle, file: string): number | undefined {
+  try {
+    using inode = openInode(directory.child(file));
+    return inode.stat().isFile() ? openSync(inode.path, constants.O_RDONLY) : undefined;
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return undefined;
+  }
+}

@@ -1,0 +1,39 @@
+import { Validation } from "@serverless-harness/kit/validate";
+
+/** Bytes of the longest path that Linux takes. */
+const MAX_PATH_BYTES = 4096;
+const MAX_NAME_BYTES = 255;
+const MAX_GLOB_BYTES = 1000;
+const MAX_ETAG_BYTES = 200;
+
+/** Checks of the fields that file requests share. */
+export class FileValidation extends Validation {
+  /** A path that has to be there; `""` is allowed where it stands for the workspace itself. */
+  path(field: string, value: string, allowEmpty: boolean = false): void {
+    this.check(field, allowEmpty || value !== "", "must not be empty: `.` is the workspace itself");
+    this.check(field, !value.includes("\0"), "must not hold a NUL character");
+    this.maxBytes(field, value, MAX_PATH_BYTES);
+    const long = value.split("/").some((name) => Buffer.byteLength(name) > MAX_NAME_BYTES);
+    this.check(field, !long, `must not hold a name longer than ${MAX_NAME_BYTES} bytes`);
+  }
+
+  epoch(value: bigint): void {
+    this.check("epoch", value >= 0n, "must be 0 or more");
+  }
+
+  glob(field: string, value: string): void {
+    this.check(field, !value.includes("\0"), "must not hold a NUL character");
+    this.maxBytes(field, value, MAX_GLOB_BYTES);
+  }
+
+  etag(field: string, value: string): void {
+    this.maxBytes(field, value, MAX_ETAG_BYTES);
+  }
+
+  /** What every changing call carries. */
+  change(request: { readonly changeId: string; readonly workspace: string; readonly epoch: bigint }): void {
+    this.id("change_id", request.changeId);
+    this.workspace("workspace", request.workspace);
+    this.epoch(request.epoch);
+  }
+}

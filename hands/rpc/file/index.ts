@@ -1,0 +1,51 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { FileService } from "@serverless-harness/proto/hands";
+import type { Changes } from "../../changes.ts";
+import { DEFAULT_FILE_LIMITS, type FileLimits } from "../../files/limits.ts";
+import { LineMatcher } from "../../files/line-matcher.ts";
+import type { Workspace, Workspaces } from "../../workspaces.ts";
+import type { FileDeps } from "./deps.ts";
+import { edit } from "./edit.ts";
+import { find } from "./find.ts";
+import { grep } from "./grep.ts";
+import { list } from "./list.ts";
+import { mkdir } from "./mkdir.ts";
+import { move } from "./move.ts";
+import { read } from "./read.ts";
+import { remove } from "./remove.ts";
+import { stat } from "./stat.ts";
+import { write } from "./write.ts";
+
+/** What the file service is made of. */
+export interface FileServiceOptions {
+  readonly workspaces: Workspaces;
+  readonly changes: Changes;
+  /** Directory with the whole outputs of a workspace's execs, which may be read as well. Default: none. */
+  readonly spillDirectory?: (workspace: Workspace) => string;
+  /** Name or path of ripgrep. Default `rg`; where it isn't installed, searches are done without it. */
+  readonly ripgrep?: string;
+  readonly limits?: Partial<FileLimits>;
+}
+
+/** Binds every call of FileService to its file. */
+export function fileService(options: FileServiceOptions): ServiceImpl<typeof FileService> {
+  const deps: FileDeps = {
+    workspaces: options.workspaces,
+    changes: options.changes,
+    limits: { ...DEFAULT_FILE_LIMITS, ...options.limits },
+    matcher: new LineMatcher(options.ripgrep ?? "rg"),
+    spillDirectory: options.spillDirectory,
+  };
+  return {
+    stat: stat(deps),
+    read: read(deps),
+    write: write(deps),
+    edit: edit(deps),
+    list: list(deps),
+    find: find(deps),
+    grep: grep(deps),
+    mkdir: mkdir(deps),
+    move: move(deps),
+    remove: remove(deps),
+  };
+}

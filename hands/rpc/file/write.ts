@@ -1,0 +1,70 @@
+import { createHash } from "node:crypto";
+import { invalidArgument } from "@serverless-harness/kit/errors";
+import { type WriteHeader, type WriteRequest, WriteResponseSchema } from "@serverless-harness/proto/hands";
+import { fingerprint } from "../../files/fingerprint.ts";
+import { aboutPath } from "../../files/fs-error.ts";
+import { StagedFile } from "../../files/staged-file.ts";
+import { fileTooLarge, planWrite } from "../../files/write.ts";
+import { FileValidation } from "./checks.ts";
+import type { FileDeps, FileRpc } from "./deps.ts";
+
+const MAX_PIECE_BYTES = 1024 * 1024;
+const DEFAULT_MODE = 0o644;
+
+export function write(deps: FileDeps): FileRpc<"write"> {
+  return async (messages) => {
+    const stream = messages[Symbol.asyncIterator]();
+    const header = await readHeader(stream);
+    const { changeId: id, epoch, path, ifMatch, append } = header;
+    const workspace = await deps.workspaces.resolve(header.workspace, epoch);
+    return aboutPath(path, async () => {
+      await using staged = await StagedFile.create(await deps.changes.stage(workspace));
+      const hash = await receive(stream, staged, path, deps.limits.writeBytes);
+      await staged.sync();
+      const order = { workspace, path, ifMatch, mode: header.mode || DEFAULT_MODE, append, maxBytes: deps.limits.writeBytes };
+      const { answer, replayed } = await deps.changes.run({
+        id,
+        workspace,
+        epoch,
+        path,
+        fingerprint: fingerprint("write", path, ifMatch, order.mode, append, hash),
+        schema: WriteResponseSchema,
+        plan: () => planWrite(order, staged),
+      });
+      return { ...answer, replayed };
+    });
+  };
+}
+
+async function readHeader(stream: AsyncIterator<WriteRequest>): Promise<WriteHeader> {
+  const first = await stream.next();
+  if (first.done === true || first.value.part.case !== "header") {
+    throw invalidArgument([{ field: "header", description: "must be the first message of the stream" }]);
+  }
+  const header = first.value.part.value;
+  const valid = new FileValidation();
+  valid.change(header);
+  valid.path("path", header.path);
+  valid.etag("if_match", header.ifMatch);
+  valid.range("mode", header.mode, 0, 0o7777);
+  valid.done();
+  return header;
+}
+
+/** Take the data, and return its hash. A stream that breaks throws, so half a file is never taken for a whole one. */
+async function receive(stream: AsyncIterator<WriteRequest>, staged: StagedFile, path: string, maxBytes: number): Promise<string> {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  for (let next = await stream.next(); next.done !== true; next = await stream.next()) {
+    const { part } = next.value;
+    if (part.case !== "data") throw invalidArgument([{ field: "data", description: "must follow the header in every other message" }]);
+    if (part.value.length > MAX_PIECE_BYTES) {
+      throw invalidArgument([{ field: "data", description: `must be at most ${MAX_PIECE_BYTES} bytes a message` }]);
+    }
+    bytes += part.value.length;
+    if (bytes > maxBytes) throw fileTooLarge(path, maxBytes);
+    hash.update(part.value);
+    await staged.append(part.value);
+  }
+  return hash.digest("base64url");
+}

@@ -1,0 +1,26 @@
+import { type Claims, requireScope } from "@serverless-harness/kit/token";
+import { claimsKey } from "../../auth.ts";
+import { toMessage, type WorkspaceDeps, type WorkspaceRpc } from "./deps.ts";
+
+export function list(deps: WorkspaceDeps): WorkspaceRpc<"list"> {
+  return (_request, context) => {
+    const claims = context.values.get(claimsKey);
+    return {
+      workspaces: deps.workspaces
+        .list()
+        .filter(({ name }) => covers(claims, name))
+        .map(toMessage),
+    };
+  };
+}
+
+/** The caller may know of a workspace; without tokens everybody may. */
+function covers(claims: Claims | undefined, name: string): boolean {
+  if (claims === undefined) return true;
+  try {
+    requireScope(claims, name);
+    return true;
+  } catch {
+    return false;
+  }
+}
