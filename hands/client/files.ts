@@ -13,16 +13,6 @@ import {
 import type { Retry } from "./retry.ts";
 import type { WorkspaceClient, WriteOptions } from "./types.ts";
 
-/** Which workspace, for whom, and how to reach it. */
-export interface WorkspaceFilesOptions {
-  readonly transport: Transport;
-  /** `<tenant>/<session>`. */
-  readonly name: string;
-  /** The owner's fencing token. */
-  readonly epoch: bigint;
-  readonly retry: Retry;
-}
-
 /** Bytes of a message of a Write. */
 const PIECE_BYTES = 512 * 1024;
 
@@ -37,7 +27,8 @@ export class WorkspaceFiles implements Omit<WorkspaceClient, "exec"> {
   readonly #files: Client<typeof FileService>;
   readonly #workspaces: Client<typeof WorkspaceService>;
 
-  constructor({ transport, name, epoch, retry }: WorkspaceFilesOptions) {
+  /** `name`: `<tenant>/<session>`; `epoch`: the owner's fencing token. */
+  constructor(transport: Transport, name: string, epoch: bigint, retry: Retry) {
     this.name = name;
     this.#epoch = epoch;
     this.#retry = retry;
