@@ -11,9 +11,12 @@ const TRACEPARENT = "traceparent";
 /** Fields whose values never reach a log. */
 const SECRETS = ["token", "authorization", "apiKey", "key", "password", "*.token", "*.authorization", "*.apiKey", "*.password"];
 
-/** A service's logger: JSON lines on stdout (file descriptor 1), each with the service's name. */
+/**
+ * A service's logger: JSON lines on stdout (file descriptor 1), each with the service's name. A line is out of the process when the call
+ * returns: those in front of a kill are the ones that are wanted.
+ */
 export function createLogger(service: string, level: string): Logger {
-  return pino({ name: service, level, redact: { paths: SECRETS, censor: "[redacted]" } });
+  return pino({ name: service, level, redact: { paths: SECRETS, censor: "[redacted]" } }, pino.destination({ fd: 1, sync: true }));
 }
 
 /**
