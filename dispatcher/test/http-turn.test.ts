@@ -3,14 +3,14 @@ import { FailureReason, FailureSchema, LeafState } from "@serverless-harness/pro
 import type { LeafStore, Outcome } from "@serverless-harness/session";
 import { describe, expect, test } from "vitest";
 import { type Answer, type Ask, askHttp1, askHttp2 } from "./http-client.ts";
-import { AUTHORIZED, claimed, finishNext, newLeaf, openDoor, untilState } from "./support.ts";
+import { AUTHORIZED, claimed, FollowMeter, finishNext, newLeaf, newStore, openDoor } from "./support.ts";
 
 describe.each([
   ["HTTP/1.1", askHttp1],
   ["HTTP/2", askHttp2],
 ])("POST /turn over %s", (_version, asker) => {
-  async function open() {
-    const door = await openDoor();
+  async function open(store?: LeafStore) {
+    const door = await openDoor(store === undefined ? {} : { store });
     const post = (body: Ask["body"], headers: Record<string, string> = {}, signal?: AbortSignal): Promise<Answer> =>
       asker(door.origin, "/turn", {
         method: "POST",
@@ -136,17 +136,32 @@ describe.each([
     expect(headers["retry-after"]).toBe(retryAfter);
   });
 
-  test("goes on when its client goes away", async () => {
-    const { post, store, server } = await open();
+  test("goes on when its client goes away, and nothing waits for it any more", async () => {
+    const meter = new FollowMeter((await newStore()).store);
+    const { post, store } = await open(meter.store);
     const client = new AbortController();
     const answer = post('{"prompt":"p"}', {}, client.signal).catch((error: unknown) => error);
     const leafId = await submitted(store);
     client.abort();
     expect(await answer).toBeInstanceOf(Error);
+    await meter.idle();
     expect((await store.get(leafId))?.state).toBe(LeafState.QUEUED);
     await finishNext(store, "unheard");
-    await untilState(store, leafId, LeafState.DONE);
-    expect(server.connections()).toBeLessThanOrEqual(1);
+    expect((await store.get(leafId))?.result?.text).toBe("unheard");
+  });
+
+  test("is not begun by a body that breaks off", async () => {
+    const { post, store, origin } = await open();
+    const broken = new ReadableStream<Uint8Array>({
+      pull: (body) => {
+        body.enqueue(Buffer.from('{"prompt":"p"'));
+        body.error(new Error("the client broke"));
+      },
+    });
+    const sent = fetch(`${origin}/turn`, { method: "POST", headers: AUTHORIZED, body: broken, duplex: "half" });
+    await expect(sent).rejects.toThrow();
+    expect(await post("{}")).toMatchObject({ status: 400 });
+    expect((await store.list({ limit: 1 })).leaves).toEqual([]);
   });
 
   test("is answered 503 with the leaf's id when the dispatcher goes down, and refused from then on", async () => {
