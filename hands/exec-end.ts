@@ -21,7 +21,8 @@ export function causeOf(end: ProcessEnd, stop: Stop | undefined, sent: ReadonlyS
   const signal = end.kind === "signal" ? end.signal : "";
   const exitCode = end.kind === "exit" ? end.code : signal === "" ? 0 : 128 + constants.signals[signal];
   if (stop !== undefined) return { cause: stop.cause, exitCode, signal, message: stop.message };
-  if (end.kind === "start_failed") return { cause: EndCause.START_FAILED, exitCode: 0, signal: "", message: end.message };
+  if (end.kind === "start_failed")
+    return { cause: EndCause.START_FAILED, exitCode: 0, signal: "", message: `it could not be started: ${end.message}` };
   const asked = end.kind === "signal" && sent.has(end.signal);
   return { cause: asked ? EndCause.SIGNALED : EndCause.EXITED, exitCode, signal, message: "" };
 }

@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { EndCause, type Stream } from "@serverless-harness/proto/hands";
 import type { Exec } from "./exec.ts";
 import { Deadline } from "./exec-deadline.ts";
@@ -58,6 +59,11 @@ export class ExecRun implements ProcessSink {
   launch(launcher: Launcher): void {
     if (this.#stop !== undefined) {
       this.ended({ kind: "start_failed", message: "it was ended before it started" });
+      return;
+    }
+    const noDirectory = directoryProblem(this.#options.process.cwd);
+    if (noDirectory !== undefined) {
+      this.ended({ kind: "start_failed", message: noDirectory });
       return;
     }
     this.#timeout.start();
@@ -154,5 +160,15 @@ export class ExecRun implements ProcessSink {
       this.#silence.start();
       this.#process.resume();
     }
+  }
+}
+
+/** What is wrong with a working directory. Asked beforehand: to whoever starts a process it looks like a missing program. */
+function directoryProblem(path: string): string | undefined {
+  try {
+    return statSync(path).isDirectory() ? undefined : `the working directory ${path} is not a directory`;
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    return code === "ENOENT" ? `the working directory ${path} does not exist` : `the working directory ${path} can't be entered (${code})`;
   }
 }

@@ -42,7 +42,7 @@ export class Execs {
 
   private constructor(options: ExecsOptions) {
     this.#options = options;
-    this.#pruning = setInterval(() => void this.#prune(), PRUNE_INTERVAL_MS).unref();
+    this.#pruning = setInterval(() => void this.prune(), PRUNE_INTERVAL_MS).unref();
     options.workspaces.beforeDelete((workspace) => this.#endWorkspace(workspace));
   }
 
@@ -225,7 +225,8 @@ export class Execs {
     await rm(join(this.#options.spillDirectory, workspace.name), { recursive: true, force: true });
   }
 
-  async #prune(): Promise<void> {
+  /** Forget ended execs beyond the limits, and let go of workspaces that nobody uses. Done by itself once a minute. */
+  async prune(): Promise<void> {
     for (const store of await this.#allStores()) {
       try {
         await store.prune();

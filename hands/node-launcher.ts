@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, statSync } from "node:fs";
+import { existsSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { Stream } from "@serverless-harness/proto/hands";
 import { EXEC_VARIABLE, identify, signalTree } from "./exec-processes.ts";
@@ -117,7 +117,7 @@ class NodeProcess implements RunningProcess {
   }
 
   #fail(error: NodeJS.ErrnoException): void {
-    this.#sink.ended({ kind: "start_failed", message: startFailure(this.#spec, error) });
+    this.#sink.ended({ kind: "start_failed", message: error.message });
     this.#onGone();
     this.#gone.resolve();
   }
@@ -126,14 +126,4 @@ class NodeProcess implements RunningProcess {
 /** `bash` by its absolute path: a command's own PATH is no business of the shell that runs it. */
 function shellPath(): string {
   return ["/bin/bash", "/usr/bin/bash"].find((path) => existsSync(path)) ?? "bash";
-}
-
-/** Node tells ENOENT for a missing program as for a missing directory. */
-function startFailure(spec: ProcessSpec, error: NodeJS.ErrnoException): string {
-  const directory = statSync(spec.cwd, { throwIfNoEntry: false });
-  if (directory === undefined) return `the working directory ${spec.cwd} does not exist`;
-  if (!directory.isDirectory()) return `the working directory ${spec.cwd} is not a directory`;
-  const program = "shell" in spec.command ? "bash" : (spec.command.argv[0] ?? "");
-  if (error.code === "ENOENT") return `${program} was not found`;
-  return `${program} could not be started (${error.code ?? error.message})`;
 }

@@ -1,3 +1,4 @@
+export { type ClientTimes, HandsClient } from "./client.ts";
 export type {
   CaptureOptions,
   ExecHandle,

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Code } from "@connectrpc/connect";
 import { fullJitter } from "@serverless-harness/kit/backoff";
-import { fromConnectError, HarnessError } from "@serverless-harness/kit/errors";
+import { codeName, fromConnectError, HarnessError } from "@serverless-harness/kit/errors";
 
 /** Makes a call, and makes it again while hands can't be reached. Only for calls that may safely arrive twice. */
 export type Retry = <T>(call: () => Promise<T>) => Promise<T>;
@@ -18,10 +18,7 @@ export interface RetryOptions {
 const FIRST_WAIT_MS = 20;
 const LONGEST_WAIT_MS = 1000;
 
-/**
- * What a broken or refused connection looks like. `aborted` and `internal` are how HTTP/2 names a stream that was reset under a
- * call; hands' own internal errors carry a message that it wrote, so they are told apart by {@link isConnectionError}.
- */
+/** How a connection that is refused, or breaks under a call, shows itself. */
 const UNREACHABLE: ReadonlySet<Code> = new Set([Code.Unavailable, Code.Aborted, Code.Canceled, Code.Unknown]);
 
 /** Retry idempotent calls with back-off for `patienceMs`, then throw UNAVAILABLE `sandbox_unavailable`. Throws HarnessErrors only. */
@@ -43,13 +40,16 @@ export function createRetry(options: RetryOptions): Retry {
   };
 }
 
-/** The error means that hands was not reached, or that the connection broke under the call: the call may be made again. */
+/**
+ * The error means that hands was not reached, that the connection broke under the call, or that hands is stopping: the call may be made
+ * again. What hands answers itself names a reason, or says that its own log knows more; the rest is the transport's.
+ */
 export function isConnectionError(error: HarnessError): boolean {
-  if (error.reason === "draining") return true;
-  // An answer of hands names its reason; a transport's own failure only has a code.
-  const answered = error.reason !== Code[error.code]?.toLowerCase() && error.code !== Code.Unavailable;
-  if (answered) return false;
-  return UNREACHABLE.has(error.code) || (error.code === Code.Internal && /reset|stream|session|socket|http\/?2/i.test(error.message));
+  if (error.code === Code.Unavailable) return error.reason !== "sandbox_unavailable";
+  if (error.reason !== codeName(error.code)) return false;
+  if (error.message.startsWith("protocol error:")) return true;
+  if (error.code === Code.Internal) return !error.message.startsWith("internal error;");
+  return UNREACHABLE.has(error.code);
 }
 
 /** Milliseconds to wait before attempt `attempt + 1`. */

@@ -1,0 +1,35 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { ChannelRequestSchema } from "@serverless-harness/proto/hands";
+
+/** A message to hands, as it is written down. */
+export type Outgoing = MessageInitShape<typeof ChannelRequestSchema>;
+
+/** What a channel is about to send, in order. One reader: the stream. */
+export class Outbox implements AsyncIterable<Outgoing> {
+  readonly #waiting: Outgoing[] = [];
+  #news = Promise.withResolvers<void>();
+  #isOver = false;
+
+  send(message: NonNullable<Outgoing["request"]>): void {
+    this.#waiting.push({ request: message });
+    this.#news.resolve();
+  }
+
+  /** Send no more behind what waits. */
+  end(): void {
+    this.#isOver = true;
+    this.#news.resolve();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Outgoing> {
+    for (;;) {
+      const message = this.#waiting.shift();
+      if (message !== undefined) yield message;
+      else if (this.#isOver) return;
+      else {
+        this.#news = Promise.withResolvers<void>();
+        await this.#news.promise;
+      }
+    }
+  }
+}

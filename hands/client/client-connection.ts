@@ -1,0 +1,143 @@
+import * as http2 from "node:http2";
+import { connect as connectSocket } from "node:net";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { type Address, formatAddress } from "@serverless-harness/kit/address";
+import { WINDOW_BYTES } from "@serverless-harness/kit/transport";
+
+/** How long a connection may take to come up, and the other end to answer a ping, in milliseconds. */
+const CONNECT_TIMEOUT_MS = 10_000;
+const PING_INTERVAL_MS = 10_000;
+const PING_TIMEOUT_MS = 10_000;
+
+/**
+ * One HTTP/2 connection, made when it is needed and again when it is lost. It takes the place of connect-node's session manager, which
+ * lets go of its error listeners too early: an error of a connection that is gone already must never end the process.
+ */
+export class Connection {
+  /** Where it leads, as the transport's base URL has it. */
+  readonly authority: string;
+  readonly #address: Address;
+  #session: http2.ClientHttp2Session | undefined;
+  #connecting: Promise<http2.ClientHttp2Session> | undefined;
+  #isClosed = false;
+
+  constructor(address: Address) {
+    this.#address = address;
+    this.authority = address.kind === "unix" ? "http://localhost" : formatAddress(address);
+  }
+
+  /** Begin a request. UNAVAILABLE where there is no connection to be had. */
+  async request(
+    method: string,
+    path: string,
+    headers: http2.OutgoingHttpHeaders,
+    options: http2.ClientSessionRequestOptions,
+  ): Promise<http2.ClientHttp2Stream> {
+    const session = await this.#ready();
+    try {
+      const stream = session.request({ ...headers, ":method": method, ":path": path }, options);
+      this.#count(session, stream);
+      return stream;
+    } catch (error) {
+      this.#forget(session);
+      throw unavailable(error);
+    }
+  }
+
+  /** Nothing to do: pings are asked for by the clock alone. */
+  notifyResponseByteRead(): void {}
+
+  /** Cut the connection: whatever runs on it fails, the next request makes a new one. */
+  reset(): void {
+    this.#session?.destroy();
+    this.#session = undefined;
+  }
+
+  /** Cut the connection for good. */
+  close(): void {
+    this.#isClosed = true;
+    this.reset();
+  }
+
+  async #ready(): Promise<http2.ClientHttp2Session> {
+    if (this.#isClosed) throw new ConnectError("the client was closed", Code.Canceled);
+    const session = this.#session;
+    if (session !== undefined && !session.closed && !session.destroyed) return session;
+    this.#connecting ??= this.#connect().finally(() => {
+      this.#connecting = undefined;
+    });
+    return this.#connecting;
+  }
+
+  #connect(): Promise<http2.ClientHttp2Session> {
+    const { promise, resolve, reject } = Promise.withResolvers<http2.ClientHttp2Session>();
+    const address = this.#address;
+    const session = http2.connect(this.authority, {
+      settings: { initialWindowSize: WINDOW_BYTES },
+      ...(address.kind === "unix" ? { createConnection: () => connectSocket(address.path) } : {}),
+    });
+    let cause: unknown = new Error("the connection could not be made in time");
+    const timer = setTimeout(() => session.destroy(), CONNECT_TIMEOUT_MS);
+    // This listener stays as long as the session does.
+    session.on("error", (error) => {
+      cause = error;
+    });
+    session.once("connect", () => {
+      clearTimeout(timer);
+      session.setLocalWindowSize(WINDOW_BYTES);
+      // An idle connection keeps no process alive.
+      session.unref();
+      this.#session = session;
+      if (this.#isClosed) session.destroy();
+      resolve(session);
+    });
+    session.once("goaway", () => this.#forget(session));
+    session.once("close", () => {
+      clearTimeout(timer);
+      this.#forget(session);
+      reject(unavailable(cause));
+    });
+    return promise;
+  }
+
+  /** Take no more requests on a session; those under way may end. */
+  #forget(session: http2.ClientHttp2Session): void {
+    if (this.#session === session) this.#session = undefined;
+    if (!session.closed && !session.destroyed) session.close();
+  }
+
+  /** While requests are under way, the process stays and the other end is asked whether it still lives. */
+  #count(session: http2.ClientHttp2Session, stream: http2.ClientHttp2Stream): void {
+    const streams = openStreams.get(session) ?? 0;
+    openStreams.set(session, streams + 1);
+    if (streams === 0) {
+      session.ref();
+      keepAsking(session);
+    }
+    stream.once("close", () => {
+      const left = (openStreams.get(session) ?? 1) - 1;
+      openStreams.set(session, left);
+      if (left === 0 && !session.destroyed) session.unref();
+    });
+  }
+}
+
+const openStreams = new WeakMap<http2.ClientHttp2Session, number>();
+
+/** Ping while there are streams, and destroy a session whose other end does not answer. */
+function keepAsking(session: http2.ClientHttp2Session): void {
+  const timer = setInterval(() => {
+    if (session.destroyed || session.closed || (openStreams.get(session) ?? 0) === 0) return clearInterval(timer);
+    const patience = setTimeout(() => session.destroy(), PING_TIMEOUT_MS).unref();
+    try {
+      session.ping(() => clearTimeout(patience));
+    } catch {
+      // It was destroyed between the two lines above.
+      clearTimeout(patience);
+    }
+  }, PING_INTERVAL_MS).unref();
+}
+
+function unavailable(cause: unknown): ConnectError {
+  return new ConnectError("hands can't be reached", Code.Unavailable, undefined, undefined, cause);
+}

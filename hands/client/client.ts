@@ -1,0 +1,95 @@
+import { type Client, createClient, type Transport } from "@connectrpc/connect";
+import { parseAddress } from "@serverless-harness/kit/address";
+import { ConfigError } from "@serverless-harness/kit/env";
+import { ExecService } from "@serverless-harness/proto/hands";
+import { ClientChannel } from "./channel.ts";
+import { Connection } from "./client-connection.ts";
+import { transportOver } from "./client-transport.ts";
+import { HandsWorkspace } from "./client-workspace.ts";
+import { createRetry, type Retry } from "./retry.ts";
+import type { HandsClientOptions, WorkspaceClient } from "./types.ts";
+
+const DEFAULT_PATIENCE_MS = 30_000;
+
+/** Times of a client's channels, in milliseconds. */
+export interface ClientTimes {
+  /** How often hands is asked whether it lives. Default 10 s. */
+  readonly pingIntervalMs?: number;
+  /** How long its answer may take. Default 10 s, and never longer than the client's patience. */
+  readonly pingTimeoutMs?: number;
+  /** How long a channel without execs stays open. Default 60 s. */
+  readonly idleMs?: number;
+}
+
+/**
+ * Talks to one hands. It connects when it is first asked for something, and again whenever the connection is lost; an error of a
+ * connection never reaches anybody but the calls that it breaks.
+ */
+export class HandsClient {
+  readonly #connection: Connection;
+  readonly #transport: Transport;
+  readonly #client: Client<typeof ExecService>;
+  readonly #retry: Retry;
+  readonly #times: Required<ClientTimes> & { readonly patienceMs: number };
+  readonly #closed = new AbortController();
+  /** By workspace. A second one where the same exec is followed twice: events name the exec alone. */
+  readonly #channels = new Map<string, ClientChannel[]>();
+
+  /** Throws a ConfigError where the address can't be read. */
+  constructor(options: HandsClientOptions, times: ClientTimes = {}) {
+    const address = parseAddress(options.address);
+    if (address === undefined)
+      throw new ConfigError(`${JSON.stringify(options.address)} is no address: use unix:/path or http://host:port`);
+    const patienceMs = options.patienceMs ?? DEFAULT_PATIENCE_MS;
+    this.#times = {
+      patienceMs,
+      pingIntervalMs: times.pingIntervalMs ?? 10_000,
+      pingTimeoutMs: Math.min(times.pingTimeoutMs ?? 10_000, Math.max(patienceMs, 1)),
+      idleMs: times.idleMs ?? 60_000,
+    };
+    this.#connection = new Connection(address);
+    this.#transport = transportOver(this.#connection, options.token);
+    this.#client = createClient(ExecService, this.#transport);
+    this.#retry = createRetry({ patienceMs, signal: this.#closed.signal });
+  }
+
+  /** One workspace, for the owner that `epoch` names. */
+  workspace(name: string, epoch: bigint): WorkspaceClient {
+    return new HandsWorkspace({
+      name,
+      epoch,
+      transport: this.#transport,
+      client: this.#client,
+      retry: this.#retry,
+      channelFor: (execId) => this.#channelFor(name, execId),
+    });
+  }
+
+  /** Let go of everything. Execs go on in the sandbox; whoever follows one is told `detached`. */
+  close(): void {
+    this.#closed.abort();
+    for (const channel of [...this.#channels.values()].flat()) channel.close();
+    this.#channels.clear();
+    this.#connection.close();
+  }
+
+  #channelFor(workspace: string, execId: string): ClientChannel {
+    const channels = this.#channels.get(workspace) ?? [];
+    const free = channels.find((channel) => !channel.has(execId));
+    if (free !== undefined) return free;
+    const channel: ClientChannel = new ClientChannel({
+      client: this.#client,
+      onDead: () => this.#connection.reset(),
+      onIdle: () => this.#removeChannel(workspace, channel),
+      ...this.#times,
+    });
+    this.#channels.set(workspace, [...channels, channel]);
+    return channel;
+  }
+
+  #removeChannel(workspace: string, channel: ClientChannel): void {
+    const left = (this.#channels.get(workspace) ?? []).filter((other) => other !== channel);
+    if (left.length > 0) this.#channels.set(workspace, left);
+    else this.#channels.delete(workspace);
+  }
+}

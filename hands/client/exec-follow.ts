@@ -1,0 +1,206 @@
+import { Code } from "@connectrpc/connect";
+import { codeName, HarnessError } from "@serverless-harness/kit/errors";
+import type { Ended, ExecEvent, Gap, Output, Refused } from "@serverless-harness/proto/hands";
+import type { Outgoing } from "./channel-outbox.ts";
+import { execSpec } from "./exec-spec.ts";
+import type { ExecHandle, ExecRequest, ExecUpdate } from "./types.ts";
+
+/** Output bytes that hands may have on the way for one exec, and how many delivered ones are worth a message. */
+const CREDIT_BYTES = 1024 * 1024;
+const GRANT_BYTES = 256 * 1024;
+
+type Message = NonNullable<Outgoing["request"]>;
+
+/** What a follow needs of its channel and its client. */
+export interface FollowOptions {
+  readonly workspace: string;
+  readonly epoch: bigint;
+  readonly request: ExecRequest;
+  readonly fromOffset: number;
+  readonly onUpdate: (update: ExecUpdate) => void;
+  /** Send on the channel as it stands; dropped where there is none just now. */
+  readonly send: (message: Message) => void;
+  /** Send, and have {@link Follow.confirm} called with at least the number that is returned once hands took it. */
+  readonly sendConfirmed: (message: Message) => bigint;
+  /** It is over: forget it. */
+  readonly onOver: () => void;
+  /** Make the call `ExecService.Signal`, again where it did not arrive. */
+  readonly signal: (signal: { readonly name: string; readonly cancel: boolean }) => Promise<void>;
+}
+
+/** An exec that is followed over any number of channels: knows what was delivered, so that nothing is delivered twice or left out. */
+export class Follow implements ExecHandle {
+  readonly ended: Promise<Ended>;
+  /** When it began to wait for hands, by `performance.now`. */
+  readonly since = performance.now();
+  readonly #options: FollowOptions;
+  readonly #result = Promise.withResolvers<Ended>();
+  readonly #accepted = Promise.withResolvers<void>();
+  #isAccepted = false;
+  #isOver = false;
+  /** First byte not delivered yet. */
+  #offset: number;
+  /** Delivered bytes that no credit was given back for. */
+  #ungranted = 0;
+  /** Input that hands may not have: `sent` is the number that confirms it. */
+  #input: Array<{ readonly message: Message; sent?: bigint }> = [];
+  /** Hands follows the exec on the channel as it stands. */
+  #isLive = false;
+
+  constructor(options: FollowOptions) {
+    this.#options = options;
+    this.#offset = options.fromOffset;
+    this.ended = this.#result.promise;
+    // Nobody has to wait for it.
+    this.ended.catch(() => undefined);
+    this.#accepted.promise.catch(() => undefined);
+  }
+
+  get execId(): string {
+    return this.#options.request.execId;
+  }
+
+  /** The message that asks hands for what is missing. An exec that was seen once is never run by it, should hands have forgotten it. */
+  opening(): Message {
+    const { workspace, epoch, request } = this.#options;
+    this.#isLive = false;
+    this.#ungranted = 0;
+    const reading = { fromOffset: BigInt(this.#offset), initialCredit: BigInt(CREDIT_BYTES) };
+    const spec = execSpec(workspace, epoch, request);
+    if (!this.#isAccepted) return { case: "run", value: { spec, ...reading } };
+    const capture = spec.capture === undefined ? {} : { capture: spec.capture };
+    return { case: "attach", value: { execId: this.execId, workspace, epoch, ...reading, ...capture } };
+  }
+
+  /** Its channel broke. Input that was on its way may or may not have arrived: to send it again could double it. */
+  interrupt(): void {
+    if (!this.#input.some(({ sent }) => sent !== undefined)) return;
+    const message = `the connection broke while exec ${this.execId} was given input, so it is not known how much arrived; the exec goes on`;
+    this.fail(new HarnessError(Code.Unavailable, "stdin_interrupted", message));
+  }
+
+  /** Hands took everything that was sent up to number `sent`. */
+  confirm(sent: bigint): void {
+    if (this.#input.length > 0) this.#input = this.#input.filter((input) => input.sent === undefined || input.sent > sent);
+  }
+
+  /** Something happened to the exec. */
+  take({ event }: ExecEvent): void {
+    if (this.#isOver) return;
+    if (event.case === "started") this.#takeStarted(Number(event.value.pid), event.value.attached);
+    else if (event.case === "output") this.#takeOutput(event.value);
+    else if (event.case === "gap") this.#takeGap(event.value);
+    else if (event.case === "refused") this.#takeRefused(event.value);
+    else if (event.case === "ended") {
+      this.#finish();
+      this.#result.resolve(event.value);
+    }
+  }
+
+  /** It can't be followed any longer. */
+  fail(error: HarnessError): void {
+    if (this.#isOver) return;
+    this.#finish();
+    this.#accepted.reject(error);
+    this.#result.reject(error);
+  }
+
+  detach(): void {
+    if (this.#isOver) return;
+    this.#options.send({ case: "detach", value: this.#name() });
+    this.fail(new HarnessError(Code.Canceled, "detached", `exec ${this.execId} is followed no longer; it goes on in the sandbox`));
+  }
+
+  cancel(): Promise<void> {
+    return this.#signal({ name: "", cancel: true });
+  }
+
+  signal(name: NodeJS.Signals): Promise<void> {
+    return this.#signal({ name, cancel: false });
+  }
+
+  writeStdin(data: Uint8Array): void {
+    this.#give({ case: "stdin", value: { ...this.#name(), data } });
+  }
+
+  closeStdin(): void {
+    this.#give({ case: "closeStdin", value: this.#name() });
+  }
+
+  async #signal(signal: { readonly name: string; readonly cancel: boolean }): Promise<void> {
+    if (!this.#isOver) await this.#accepted.promise;
+    await this.#options.signal(signal);
+  }
+
+  #give(message: Message): void {
+    if (this.#isOver) return;
+    this.#input.push({ message });
+    if (this.#isLive) this.#sendInput();
+  }
+
+  #sendInput(): void {
+    for (const input of this.#input) input.sent ??= this.#options.sendConfirmed(input.message);
+  }
+
+  #takeStarted(pid: number, attached: boolean): void {
+    this.#isLive = true;
+    this.#sendInput();
+    if (this.#isAccepted) return;
+    this.#isAccepted = true;
+    this.#accepted.resolve();
+    this.#deliver({ kind: "started", pid, attached });
+  }
+
+  #takeOutput({ offset, stream, data }: Output): void {
+    const known = this.#offset - Number(offset);
+    const fresh = known > 0 ? data.subarray(known) : data;
+    if (fresh.length > 0) {
+      const at = this.#offset;
+      this.#offset += fresh.length;
+      this.#deliver({ kind: "output", offset: at, stream, data: fresh });
+    }
+    this.#ungranted += data.length;
+    if (this.#ungranted < GRANT_BYTES || this.#isOver) return;
+    this.#options.send({ case: "credit", value: { ...this.#name(), bytes: BigInt(this.#ungranted) } });
+    this.#ungranted = 0;
+  }
+
+  #takeGap({ fromOffset, toOffset, reason }: Gap): void {
+    const from = Math.max(Number(fromOffset), this.#offset);
+    const to = Number(toOffset);
+    if (to <= from) return;
+    this.#offset = to;
+    this.#deliver({ kind: "gap", from, to, reason });
+  }
+
+  #takeRefused({ code, reason, message }: Refused): void {
+    // Hands stops: the next one is asked.
+    if (reason === "draining") return;
+    this.fail(new HarnessError(codeOf(code), reason, message));
+  }
+
+  #deliver(update: ExecUpdate): void {
+    try {
+      this.#options.onUpdate(update);
+    } catch (error) {
+      this.#options.send({ case: "detach", value: this.#name() });
+      this.fail(new HarnessError(Code.Internal, "update_failed", "whoever follows the exec failed to take an update", { cause: error }));
+    }
+  }
+
+  #finish(): void {
+    this.#isOver = true;
+    this.#input = [];
+    this.#accepted.resolve();
+    this.#options.onOver();
+  }
+
+  #name(): { execId: string; workspace: string } {
+    return { execId: this.execId, workspace: this.#options.workspace };
+  }
+}
+
+function codeOf(name: string): Code {
+  const codes = Object.values(Code).filter((code): code is Code => typeof code === "number");
+  return codes.find((code) => codeName(code).toUpperCase() === name) ?? Code.Unknown;
+}
