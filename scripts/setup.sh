@@ -60,7 +60,7 @@ install_npm_packages() {
   if [ -e "$node_prefix/include/node/node.h" ]; then
     export npm_config_nodedir="$node_prefix"
   fi
-  npm ci --no-audit --no-fund --loglevel=error >&2 || fail "npm ci failed, see above"
+  npm ci --no-audit --no-fund --loglevel=error >&2 || fail "npm ci failed, see above (a lock file that is not in sync: npm run lock)"
   [ -x node_modules/.bin/node ] || fail "the npm package \"node\" brought no program: npm must be allowed to run install scripts"
 }
 npm_packages_are_current || install_npm_packages
