@@ -6,16 +6,23 @@ import type { Service } from "@serverless-harness/kit/main";
 import { serve } from "@serverless-harness/kit/serve";
 import { TokenVerifier } from "@serverless-harness/kit/token";
 import { authenticate } from "./auth.ts";
+import { Changes } from "./changes.ts";
 import { Channels } from "./channel-registry.ts";
 import type { HandsConfig } from "./config.ts";
 import { chooseLauncher } from "./daemon-launcher.ts";
 import { Execs } from "./execs.ts";
+import { jailedPty } from "./jail-pty.ts";
 import { spillDirectory } from "./output-spill.ts";
 import { routes, SERVICES } from "./routes.ts";
+import { startPty } from "./terminals/pty.ts";
+import { Terminals } from "./terminals/terminals.ts";
 import { Workspaces } from "./workspaces.ts";
 
 /** How long answers on their way may take once everything has ended, in milliseconds. */
 const CLOSE_GRACE_MS = 1000;
+
+/** Terminals that may be open in one workspace, and ended ones that are remembered in all. */
+const TERMINALS = { perWorkspace: 16, ended: 100 };
 
 /** Start the daemon, in the jail or without one. */
 export async function startDaemon(config: HandsConfig): Promise<Service> {
@@ -24,13 +31,17 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
   for (const directory of [config.home, config.temporary]) mkdirSync(directory, { recursive: true, mode: 0o700 });
   const workspaces = await Workspaces.open({ root: config.workspaces, state: config.state });
   const launcher = chooseLauncher(config, log);
+  const terminals = new Terminals(config.jailed ? jailedPty(startPty) : startPty, TERMINALS);
+  workspaces.beforeDelete(({ name }) => terminals.closeAll(name));
   const homes = { home: config.home, temporary: config.temporary };
-  const execs = await Execs.open({ workspaces, launcher, limits: config.limits, homes, spillDirectory: spillDirectory(config), log });
+  const spill = spillDirectory(config);
+  const execs = await Execs.open({ workspaces, launcher, limits: config.limits, homes, spillDirectory: spill, log });
+  const changes = new Changes({ workspaces, log });
   const channels = new Channels({ execs, log });
   const health = new HealthState(SERVICES);
   const server = await serve({
     address: config.listen,
-    routes: routes({ execs, channels, workspaces, health, config, log }),
+    routes: routes({ execs, channels, terminals, workspaces, changes, health, homes, spillDirectory: spill, log }),
     interceptors: interceptors(config, log),
     log,
   });
@@ -40,7 +51,7 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
       log.info({ signal }, "hands stops");
       health.stopServing();
       channels.goAway();
-      await execs.drain(config.graceMs);
+      await Promise.all([execs.drain(config.graceMs), terminals.closeAll()]);
       await server.close(CLOSE_GRACE_MS);
     },
   };

@@ -1,30 +1,44 @@
+import { join } from "node:path";
 import type { ConnectRouter } from "@connectrpc/connect";
 import type { HealthState } from "@serverless-harness/kit/health";
 import type { Logger } from "@serverless-harness/kit/log";
-import { ExecService } from "@serverless-harness/proto/hands";
+import { ExecService, FileService, TerminalService, WorkspaceService } from "@serverless-harness/proto/hands";
+import type { Changes } from "./changes.ts";
 import type { Channels } from "./channel-registry.ts";
-import type { HandsConfig } from "./config.ts";
+import { commandEnvironment, type Homes } from "./exec-environment.ts";
 import type { Execs } from "./execs.ts";
 import { execService } from "./rpc/exec/index.ts";
+import { fileService } from "./rpc/file/index.ts";
+import { terminalService } from "./rpc/terminal/index.ts";
+import { workspaceService } from "./rpc/workspace/index.ts";
+import type { Terminals } from "./terminals/terminals.ts";
 import type { Workspaces } from "./workspaces.ts";
 
 /** What the services work on. */
 export interface Dependencies {
   readonly execs: Execs;
   readonly channels: Channels;
+  readonly terminals: Terminals;
   readonly workspaces: Workspaces;
+  readonly changes: Changes;
   readonly health: HealthState;
-  readonly config: Pick<HandsConfig, "home" | "temporary" | "workspaces">;
+  readonly homes: Homes;
+  /** Directory of whole outputs, which files may be read from as well. */
+  readonly spillDirectory: string;
   readonly log: Logger;
 }
 
 /** Services that health probes may ask for. */
-export const SERVICES = [ExecService.typeName];
+export const SERVICES = [ExecService, FileService, TerminalService, WorkspaceService].map(({ typeName }) => typeName);
 
 /** Bind every RPC. */
 export function routes(deps: Dependencies): (router: ConnectRouter) => void {
+  const { workspaces, changes, terminals } = deps;
   return (router) => {
     router.service(ExecService, execService(deps));
+    router.service(FileService, fileService({ workspaces, changes, spillDirectory: ({ name }) => join(deps.spillDirectory, name) }));
+    router.service(TerminalService, terminalService({ workspaces, terminals, environment: () => commandEnvironment(deps.homes) }));
+    router.service(WorkspaceService, workspaceService({ workspaces }));
     deps.health.routes(router);
   };
 }
