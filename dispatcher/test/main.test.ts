@@ -29,6 +29,14 @@ describe("a dispatcher", () => {
     expect(JSON.parse(await line('"released":1'))).toMatchObject({ brain: words.brain, msg: "brain killed by SIGKILL" });
   });
 
+  test("keeps its brain's output on stdout where the log file can't take it", async () => {
+    const { leaves, line, health } = await runDispatcher(await newStore(), { DISPATCHER_BRAIN_LOG: "/dev/full" });
+    await allEvents(leaves.run({ spec: { prompt: "crash once" } }));
+    await line("the brain met its end");
+    expect(JSON.parse(await line("can't be written"))).toMatchObject({ msg: expect.stringMatching("DISPATCHER_BRAIN_LOG .*ENOSPC") });
+    expect(await health()).toMatchObject({ status: "ok" });
+  });
+
   test("told to stop lets its brain hand back its leaf, ends streams, and leaves no process behind", async () => {
     const opened = await newStore();
     const log = join(opened.directory, "brain.log");

@@ -3,54 +3,9 @@ import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { isSameProcess, processStartTicks } from "@serverless-harness/kit/proc";
 import { FailureReason, FailureSchema, LeafState } from "@serverless-harness/proto/leaf";
-import type { LeafStore } from "@serverless-harness/session";
-import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { openBrainLog } from "../waker/brain-log.ts";
-import { LocalWaker, type LocalWakerOptions } from "../waker/local.ts";
-import { claimed, newLeaf, newStore, openDoor, SCRIPTED_BRAIN, SILENT, statesOf, untilState, workerNamed } from "./support.ts";
-
-type Setup = Partial<Pick<LocalWakerOptions, "restart" | "graceMs">> & {
-  env?: Record<string, string>;
-  command?: [string, ...string[]];
-  /** A store that is open already. */
-  on?: Awaited<ReturnType<typeof newStore>>;
-};
-
-/** A waker that starts scripted brains; they find the test's directory in `DIRECTORY`. */
-async function openWaker({ env = {}, command = [process.execPath, SCRIPTED_BRAIN], on, ...options }: Setup = {}) {
-  const opened = on ?? (await newStore());
-  const { store, url, directory } = opened;
-  const logFile = join(directory, "brain.log");
-  const brainLog = openBrainLog(logFile);
-  const brain = { command, env: { ...process.env, LEAF_STORE: url, DIRECTORY: directory, ...env } };
-  const waker = new LocalWaker({ store, log: SILENT, brain, brainLog, ...options });
-  onTestFinished(async () => {
-    await waker.stop();
-    brainLog.close();
-  });
-  const logged = async (): Promise<Array<Record<string, unknown>>> => {
-    const lines = (await readFile(logFile, "utf8")).split("\n");
-    expect(lines.pop()).toBe("");
-    return lines.map((line) => JSON.parse(line));
-  };
-  return { opened, store, waker, directory, logged };
-}
-
-/** A brain that waits the longest back-off: an hour. */
-const AN_HOUR = { baseMs: 3_600_000, maxMs: 3_600_000, random: () => 1 };
-
-async function submit(store: LeafStore, prompt: string): Promise<string> {
-  return (await store.submit(newLeaf({ prompt }))).leaf.leafId;
-}
-
-function counts({ brainsStarted, brainsCrashed, brains }: ReturnType<LocalWaker["status"]>) {
-  return { brainsStarted, brainsCrashed, live: brains.length };
-}
-
-/** Wait until no brain lives. */
-async function untilNone(waker: LocalWaker): Promise<void> {
-  await vi.waitFor(() => expect(waker.status().brains).toEqual([]), { timeout: 20_000, interval: 10 });
-}
+import { describe, expect, test, vi } from "vitest";
+import { claimed, openDoor, SCRIPTED_BRAIN, untilState, workerNamed } from "./support.ts";
+import { AN_HOUR, counts, openWaker, submit, untilNone } from "./waker-setup.ts";
 
 describe("the local waker", () => {
   test("starts no brain where there is nothing to do", async () => {
@@ -140,103 +95,6 @@ describe("the local waker", () => {
     await store.waitForWork(100, new AbortController().signal);
     expect(waker.status().brainsStarted).toBe(0);
     await store.append(claim, []);
-  });
-});
-
-describe("a brain that dies", () => {
-  test("gives its leaf back at once, and the next one ends it", async () => {
-    const { waker, store } = await openWaker();
-    waker.start();
-    const id = await submit(store, "crash once");
-    await untilState(store, id, LeafState.DONE);
-    expect(await statesOf(store, { leafId: id })).toEqual([
-      LeafState.QUEUED,
-      LeafState.RUNNING,
-      LeafState.SUSPENDED,
-      LeafState.RUNNING,
-      LeafState.DONE,
-    ]);
-    const notes = (await store.events(id, 0n, 10)).map(({ event }) => (event.case === "stateChanged" ? event.value.note : ""));
-    expect(notes).toContain("brain killed by SIGKILL");
-    expect(waker.status()).toMatchObject({ brainsStarted: 2, brainsCrashed: 1 });
-  });
-
-  test("is told by its exit code", async () => {
-    const { waker, store } = await openWaker();
-    waker.start();
-    const id = await submit(store, "exit 3 once");
-    await untilState(store, id, LeafState.DONE);
-    const notes = (await store.events(id, 0n, 10)).map(({ event }) => (event.case === "stateChanged" ? event.value.note : ""));
-    expect(notes).toContain("brain exited with code 3");
-  });
-
-  test("gives its leaf back even where it calls that a clean exit", async () => {
-    const { waker, store } = await openWaker();
-    waker.start();
-    const id = await submit(store, "exit 0 once");
-    await untilState(store, id, LeafState.DONE);
-    expect(waker.status()).toMatchObject({ brainsStarted: 2, brainsCrashed: 0 });
-  });
-
-  test("has its last words in the log, line by line, with its name", async () => {
-    const { waker, store, logged } = await openWaker();
-    waker.start();
-    const id = await submit(store, "crash once");
-    await untilState(store, id, LeafState.DONE);
-    const first = (await store.events(id, 0n, 10)).flatMap(({ event }) =>
-      event.case === "stateChanged" && event.value.worker !== undefined ? [event.value.worker.name] : [],
-    )[0];
-    await waker.stop();
-    const lines = (await logged()).filter((line) => line["brain"] === first);
-    expect(lines).toMatchObject(
-      expect.arrayContaining([
-        expect.objectContaining({ name: "brain", leaf: id, msg: "act", stream: "stdout", level: 30 }),
-        expect.objectContaining({ msg: "half a line on stdout", stream: "stdout", name: "brain" }),
-        expect.objectContaining({ msg: "Error: the brain met its end", stream: "stderr", level: 40 }),
-        expect.objectContaining({ msg: "    at the last line", stream: "stderr" }),
-      ]),
-    );
-  });
-
-  test("again and again is not started without a pause, whatever is submitted", async () => {
-    const { waker, store } = await openWaker({ env: { BRAIN_MODE: "crash" }, restart: AN_HOUR });
-    waker.start();
-    await submit(store, "say never");
-    await vi.waitFor(() => expect(waker.status().brainsCrashed).toBe(1), { timeout: 20_000, interval: 10 });
-    for (let i = 0; i < 10; i += 1) {
-      await submit(store, "say never");
-      waker.wake("submit");
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    expect(counts(waker.status())).toEqual({ brainsStarted: 1, brainsCrashed: 1, live: 0 });
-  });
-
-  test("is replaced until it stays", async () => {
-    const script = `echo x >> "$DIRECTORY/tries"; [ $(wc -l < "$DIRECTORY/tries") -gt 5 ] && exec "$NODE" "$BRAIN"; exit 7`;
-    const env = { NODE: process.execPath, BRAIN: SCRIPTED_BRAIN };
-    const { waker, store } = await openWaker({ command: ["/bin/sh", "-c", script], env, restart: { baseMs: 1, maxMs: 1 } });
-    waker.start();
-    const id = await submit(store, "say at last");
-    await untilState(store, id, LeafState.DONE);
-    expect(waker.status().brainsCrashed).toBe(5);
-  });
-
-  test("without looking at the queue is not started for ever", async () => {
-    const { waker, store } = await openWaker({ env: { BRAIN_MODE: "blind" }, restart: AN_HOUR });
-    waker.start();
-    await submit(store, "say never");
-    await vi.waitFor(() => expect(counts(waker.status())).toEqual({ brainsStarted: 4, brainsCrashed: 0, live: 0 }), { timeout: 20_000 });
-    waker.wake("submit");
-    await new Promise((resolve) => setImmediate(resolve));
-    expect(waker.status().brainsStarted).toBe(4);
-  });
-
-  test("because there is no such program harms nobody", async () => {
-    const { waker, store } = await openWaker({ command: ["/nowhere/brain"], restart: AN_HOUR });
-    waker.start();
-    const id = await submit(store, "say never");
-    await vi.waitFor(() => expect(counts(waker.status())).toEqual({ brainsStarted: 1, brainsCrashed: 1, live: 0 }));
-    expect((await store.get(id))?.state).toBe(LeafState.QUEUED);
   });
 });
 
