@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { create } from "@bufbuild/protobuf";
-import { type LeafEvent, LeafKind, LeafSpecSchema, LeafState, type Worker } from "@serverless-harness/proto/leaf";
-import { isTerminal, type LeafStore, openLeafStore } from "@serverless-harness/session";
+import { LeafKind, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
+import { type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { BareNode } from "./baseline/bare-node.ts";
 import type { Benchmark } from "./benchmark.ts";
 import { type ModelProcess, startModelProcess } from "./parts/model.ts";
@@ -66,7 +66,7 @@ async function startOnce({ store, model, sandbox, files }: Surroundings): Promis
   const spec = create(LeafSpecSchema, { tenant: "bench", kind: LeafKind.TURN, prompt: "Hello" });
   const { leaf } = await store.submit({ spec, idempotencyKey: "" });
   const log = files.path("brain.log");
-  const spawnedMs = performance.timeOrigin + performance.now();
+  const spawnedMs = Date.now();
   const brain = await startProgram(BRAIN_MAIN, log, {
     LEAF_STORE: `sqlite:${files.path("leaf.db")}`,
     HANDS_URL: sandbox.address,
@@ -76,22 +76,26 @@ async function startOnce({ store, model, sandbox, files }: Surroundings): Promis
   });
   const early = new AbortController();
   brain.once("exit", () => early.abort());
-  const { worker, eventMs } = await followToEnd(store, leaf.leafId, early.signal);
-  await stopProgram(brain, log);
+  let seen: Awaited<ReturnType<typeof followToEnd>>;
+  try {
+    seen = await followToEnd(store, leaf.leafId, early.signal);
+  } finally {
+    await stopProgram(brain, log);
+  }
   const request = (await model.requests()).find((record) => record.at_ms >= spawnedMs);
   if (request === undefined) throw new Error("the model saw no request");
-  return { spawnedMs, startedMs: Number(worker.startedAtMs), eventMs, requestMs: request.at_ms };
+  return { spawnedMs, ...seen, requestMs: request.at_ms };
 }
 
-async function followToEnd(store: LeafStore, leafId: string, signal: AbortSignal): Promise<{ worker: Worker; eventMs: number }> {
-  let first: LeafEvent | undefined;
-  for await (const event of store.follow(leafId, 0n, signal)) {
-    if (event.event.case !== "stateChanged") continue;
-    const { state } = event.event.value;
-    if (state === LeafState.RUNNING) first ??= event;
-    if (isTerminal(state) && state !== LeafState.DONE) throw new Error(`the leaf ended in state ${state}, not done`);
+/** Follow the leaf until it is done; anything but a straight way there is an error. */
+async function followToEnd(store: LeafStore, leafId: string, signal: AbortSignal): Promise<Pick<Start, "startedMs" | "eventMs">> {
+  let start: Pick<Start, "startedMs" | "eventMs"> | undefined;
+  for await (const { event, timeMs } of store.follow(leafId, 0n, signal)) {
+    if (event.case !== "stateChanged") continue;
+    const { state, worker, failure } = event.value;
+    if (state === LeafState.RUNNING) start ??= { startedMs: Number(worker?.startedAtMs), eventMs: Number(timeMs) };
+    if (state === LeafState.DONE && start !== undefined) return start;
+    if (failure !== undefined) throw new Error(`the leaf failed: ${failure.message}`);
   }
-  const worker = first?.event.case === "stateChanged" ? first.event.value.worker : undefined;
-  if (first === undefined || worker === undefined) throw new Error("no brain took the leaf");
-  return { worker, eventMs: Number(first.timeMs) };
+  throw new Error("the brain went away before the leaf was done");
 }

@@ -1,6 +1,6 @@
 /** A request that was seen. It never holds a key. */
 export interface RequestRecord {
-  /** When its head arrived, milliseconds since the Unix epoch, with fractions. */
+  /** When its head arrived, milliseconds since the Unix epoch. */
   readonly at_ms: number;
   /** Empty where the request was refused before its body was read. */
   model: string;
@@ -24,8 +24,7 @@ export class RequestLog {
 
   /** Note a request that has just arrived. */
   add(): RequestRecord {
-    const at_ms = Math.round((performance.timeOrigin + performance.now()) * 100) / 100;
-    const record: RequestRecord = { at_ms, model: "", messages: 0, stream: false, status: 0, step: "", outcome: "open" };
+    const record: RequestRecord = { at_ms: Date.now(), model: "", messages: 0, stream: false, status: 0, step: "", outcome: "open" };
     this.#records.push(record);
     if (this.#records.length > LIMIT) this.#records.shift();
     return record;

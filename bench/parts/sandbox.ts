@@ -45,7 +45,7 @@ function daemonBelow({ pid }: ChildProcess): number {
   const pending = pid === undefined ? [] : [pid];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     const [program, ...args] = commandLine(next);
-    if (program?.endsWith("node") === true && args.includes(HANDS_MAIN)) found = next;
+    if (program?.endsWith("node") === true && args.some((arg) => arg.endsWith("hands/main.ts"))) found = next;
     pending.push(...childrenOf(next));
   }
   if (found === undefined) throw new Error("hands did not start");
