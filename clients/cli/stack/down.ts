@@ -40,16 +40,17 @@ export async function stopProcesses(paths: StackPaths, services: readonly string
   const killed: StackProcess[] = [];
   const look = (): StackProcess[] => {
     const living = stackProcesses(paths).filter(({ part }) => services.includes(ownerOf(part)));
-    for (const process of living) seen.set(processKey(process), process);
+    for (const process of living) if (!seen.has(processKey(process))) seen.set(processKey(process), process);
     return living;
   };
   const members = (part: string): StackProcess[] => look().filter((process) => process.part === part);
   for (const part of ORDER.filter((part) => services.includes(ownerOf(part)))) {
     const first = members(part);
     for (const process of toAsk(first)) signal(process, "SIGTERM");
-    await waitUntilGone(() => members(part), GRACE_MS);
     // What has left its part's tree meanwhile is not found from above any more.
-    const stubborn = unique([...first.filter(isRunning), ...members(part)]);
+    const living = (): StackProcess[] => unique([...first.filter(isRunning), ...members(part)]);
+    await waitUntilGone(living, GRACE_MS);
+    const stubborn = living();
     for (const process of stubborn) signal(process, "SIGKILL");
     killed.push(...stubborn);
     await waitUntilGone(() => stubborn.filter(isRunning), KILL_MS);
