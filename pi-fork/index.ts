@@ -6,3 +6,4 @@ export { type AgentOptions, openAgent } from "./agent/open.ts";
 export type { RunOutcome } from "./agent/outcome.ts";
 export type { AgentUsage } from "./agent/usage.ts";
 export { ModelRegistry } from "./models/registry.ts";
+export { openPiSessions, type PiSessions } from "./sessions/sqlite.ts";

@@ -147,14 +147,14 @@ export class Agent {
 
   async #wait(notBeforeMs: number): Promise<RunOutcome | undefined> {
     const { narrator } = this.#parts;
-    const { requests, interrupted, usage } = narrator;
+    const { requests, interrupted } = narrator;
     const failure = await this.#lastFailure();
     const step = afterFailedRequest({ failure, notBeforeMs, requests, interrupted });
     if (step.kind === "give_up") this.#stop({ kind: "failed", failure });
     // An abort has been asked for: driving on settles it.
     if (this.#verdict !== undefined) return undefined;
     if (step.kind === "hand_back")
-      return { kind: "retry", failure, usage, ...(step.notBeforeMs === undefined ? {} : { notBeforeMs: step.notBeforeMs }) };
+      return { kind: "retry", failure, ...(step.notBeforeMs === undefined ? {} : { notBeforeMs: step.notBeforeMs }) };
     if (step.kind === "wait") await this.#sleepUntil(step.untilMs);
     return undefined;
   }
@@ -177,14 +177,13 @@ export class Agent {
   }
 
   async #settled(record: OperationResultRecord): Promise<RunOutcome> {
-    const { usage } = this.#parts.narrator;
     const answer = lastAnswer(await this.#entriesOf(record));
-    if (record.status === "completed") return { kind: "completed", text: answer === undefined ? "" : textOf(answer.content), usage };
+    if (record.status === "completed") return { kind: "completed", text: answer === undefined ? "" : textOf(answer.content) };
     if (record.status === "aborted" && this.#verdict !== undefined) return this.#judged(this.#verdict);
-    if (record.status === "aborted" && this.#overBudget()) return { kind: "failed", failure: this.#budgetFailure(), usage };
-    if (answer !== undefined && isCut(answer)) return { kind: "failed", failure: modelFailure(answer), usage };
+    if (record.status === "aborted" && this.#overBudget()) return { kind: "failed", failure: this.#budgetFailure() };
+    if (answer !== undefined && isCut(answer)) return { kind: "failed", failure: modelFailure(answer) };
     const message = record.error?.message ?? "the run was ended before it had an answer";
-    return { kind: "failed", failure: { reason: FailureReason.INTERNAL, retryable: false, message }, usage };
+    return { kind: "failed", failure: { reason: FailureReason.INTERNAL, retryable: false, message } };
   }
 
   #entriesOf(record: OperationResultRecord) {
@@ -192,8 +191,7 @@ export class Agent {
   }
 
   #judged(verdict: Verdict): RunOutcome {
-    const { usage } = this.#parts.narrator;
-    return verdict.kind === "cancelled" ? { kind: "cancelled", usage } : { kind: "failed", failure: verdict.failure, usage };
+    return verdict.kind === "cancelled" ? { kind: "cancelled" } : { kind: "failed", failure: verdict.failure };
   }
 
   #stop(verdict: Verdict): void {
@@ -234,10 +232,9 @@ export class Agent {
   /** What an error of the drive means, where it is no defect. */
   #interruption(error: unknown): RunOutcome | undefined {
     if (isStaleEpoch(this.#lost) || isStaleEpoch(error)) return { kind: "superseded" };
-    const { usage } = this.#parts.narrator;
     if (this.#lost !== undefined) {
       const failure = sandboxFailure(this.#lost);
-      return failure.retryable ? { kind: "retry", failure, usage } : { kind: "failed", failure, usage };
+      return failure.retryable ? { kind: "retry", failure } : { kind: "failed", failure };
     }
     if (error instanceof HarnessClosed || error instanceof Closed) return { kind: "suspended" };
     return undefined;

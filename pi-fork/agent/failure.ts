@@ -42,11 +42,14 @@ export function modelFailure(message: AssistantMessage): AgentFailure {
   return { ...unavailable, retryable, message: `${provider} ${refused ? `answered HTTP ${status}` : "broke off"}: ${said(message)}` };
 }
 
+/** Taking the workspace again makes it again, a new token is made for it, and a sandbox comes back: these may pass. */
+const PASSING = new Set(["sandbox_unavailable", "token_expired", "unknown_workspace", "workspace_missing"]);
+
 /** Read the failure out of an error of the sandbox that ended the run. */
 export function sandboxFailure(error: HarnessError): AgentFailure {
-  const retryable = error.reason === "sandbox_unavailable" || error.reason === "token_expired";
-  const reason = error.reason === "unknown_workspace" ? FailureReason.SANDBOX_LOST : FailureReason.SANDBOX_UNAVAILABLE;
-  return { reason, retryable, message: error.message };
+  const gone = error.reason === "unknown_workspace" || error.reason === "workspace_missing";
+  const reason = gone ? FailureReason.SANDBOX_LOST : FailureReason.SANDBOX_UNAVAILABLE;
+  return { reason, retryable: PASSING.has(error.reason), message: error.message };
 }
 
 /** The error that a refused owner gets is somewhere in the chain of causes. */

@@ -1,7 +1,9 @@
 import { AgentHarness, type AgentLane, BACKGROUND_CONTEXT as CONTEXT, type Session } from "@earendil-works/pi-agent-core";
 import type { WorkspaceClient } from "@serverless-harness/hands/client";
+import type { Fence } from "@serverless-harness/session";
 import { HandsExecutionEnv } from "../env/hands-env.ts";
 import type { ModelRegistry, ResolvedModel } from "../models/registry.ts";
+import type { PiSessions } from "../sessions/sqlite.ts";
 import { createTools } from "../tools/index.ts";
 import type { ToolContext } from "../tools/tool.ts";
 import { Agent, type AgentLimits } from "./agent.ts";
@@ -12,11 +14,12 @@ import { systemPrompt } from "./system-prompt.ts";
 
 /** What an agent works with. */
 export interface AgentOptions {
-  /** The session, open; closed with the agent. */
-  readonly session: Session;
+  readonly sessions: PiSessions;
+  /** Names the session, and this owner of it. */
+  readonly fence: Fence;
   readonly workspace: WorkspaceClient;
-  /** Absolute path of the workspace, as a command in it sees it. */
-  readonly workspacePath: string;
+  /** Absolute path of the workspace, as a command in it sees it; resolves when the workspace is there. */
+  readonly workspacePath: Promise<string>;
   /** End an exec of the workspace that an agent which is gone had started. Succeeds where there is none of that id. */
   readonly endExec: (execId: string) => Promise<void>;
   readonly registry: ModelRegistry;
@@ -30,12 +33,23 @@ export interface AgentOptions {
 }
 
 /**
- * An agent on a session, ready to run. Nothing is started. Throws NOT_FOUND `unknown_provider` or `unknown_model`, and
- * FAILED_PRECONDITION `missing_api_key`.
+ * An agent on a session, ready to run; nothing is started. The session is closed with the agent. Throws what the session and the
+ * workspace throw, and before them, since it needs neither: NOT_FOUND `unknown_provider` or `unknown_model`, and FAILED_PRECONDITION
+ * `missing_api_key`.
  */
 export async function openAgent(options: AgentOptions): Promise<Agent> {
-  const { session, workspace, workspacePath, registry, limits } = options;
-  const resolved = await registry.resolve(options.model);
+  const resolved = await options.registry.resolve(options.model);
+  const session = await options.sessions.open(options.fence);
+  try {
+    return await assemble(options, resolved, session, await options.workspacePath);
+  } catch (error) {
+    await session.close(CONTEXT).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function assemble(options: AgentOptions, resolved: ResolvedModel, session: Session, workspacePath: string): Promise<Agent> {
+  const { workspace, registry, limits } = options;
   const narrator = new Narrator(options.on);
   let agent: Agent | undefined;
   const env = new HandsExecutionEnv({ workspace, cwd: workspacePath, onLost: (error) => agent?.lose(error) });

@@ -19,13 +19,19 @@ const FILE_CODES_BY_STATUS: ReadonlyMap<Code, FileErrorCode> = new Map([
 ]);
 
 /** Reasons that say nothing about one call: whoever owns this environment has to stop. */
-const FATAL = new Set(["sandbox_unavailable", "stale_epoch", "unknown_workspace", "out_of_scope", "unauthenticated", "token_expired"]);
+const FATAL = new Set([
+  "sandbox_unavailable",
+  "stale_epoch",
+  "unknown_workspace",
+  "workspace_missing",
+  "unauthenticated",
+  "token_expired",
+  "out_of_scope",
+]);
 
 /** The sandbox is out of reach, refuses this client or has another owner: no result of the call may be told to the model. */
 export function isFatal(error: unknown): error is HarnessError {
-  return (
-    error instanceof HarnessError && (FATAL.has(error.reason) || error.code === Code.Unavailable || error.code === Code.Unauthenticated)
-  );
+  return error instanceof HarnessError && FATAL.has(error.reason);
 }
 
 /** What Pi's tools understand: one of its file error codes, with the path as the caller addressed it. */

@@ -101,7 +101,7 @@ class RunningCommand {
   }
 
   #result(ended: Ended): ShellExecResult {
-    this.#view.finish({ bytes: Number(ended.totalBytes), lines: Number(ended.totalLines) });
+    this.#view.finish({ bytes: Number(ended.totalBytes), newlines: Number(ended.totalLines) });
     if (ended.spillPath !== "") this.#spillPath = ended.spillPath;
     if (ended.totalBytes > 0n) {
       this.#publisher.touch();

@@ -60,7 +60,11 @@ export class HandsExecutionEnv implements ExecutionEnv {
   }
 
   async absolutePath(path: string): FileOutcome<string> {
-    return ok(resolvePath(this.cwd, path));
+    try {
+      return ok(resolvePath(this.cwd, path));
+    } catch (error) {
+      return err(toFileError(error, path));
+    }
   }
 
   async joinPath(parts: string[]): FileOutcome<string> {
@@ -111,8 +115,9 @@ export class HandsExecutionEnv implements ExecutionEnv {
   }
 
   renameFile(sourcePath: string, destinationPath: string, context: Context): FileOutcome<void> {
-    const destination = resolvePath(this.cwd, destinationPath);
-    return this.call(sourcePath, context, (hands, source) => hands.move(source, destination, { changeId: nextEffectId(context) }));
+    return this.call(sourcePath, context, (hands, source) =>
+      hands.move(source, resolvePath(this.cwd, destinationPath), { changeId: nextEffectId(context) }),
+    );
   }
 
   fileInfo(path: string, context: Context): FileOutcome<FileInfo> {
@@ -181,13 +186,14 @@ export class HandsExecutionEnv implements ExecutionEnv {
 
   /** Make one call to the sandbox about a path, for what Pi has no method for. Every failure is a result, as with the methods. */
   async call<T>(path: string, context: Context, call: (hands: WorkspaceClient, absolute: string) => Promise<T>): FileOutcome<T> {
-    const absolute = resolvePath(this.cwd, path);
-    if (context.abortSignal?.aborted) return err(new FileError("aborted", "aborted", absolute));
+    const resolved = await this.absolutePath(path);
+    if (!resolved.ok) return resolved;
+    if (context.abortSignal?.aborted) return err(new FileError("aborted", "aborted", resolved.value));
     try {
-      return ok(await call(this.#options.workspace, absolute));
+      return ok(await call(this.#options.workspace, resolved.value));
     } catch (error) {
       if (isFatal(error)) this.#options.onLost(error);
-      return err(toFileError(error, absolute));
+      return err(toFileError(error, resolved.value));
     }
   }
 }

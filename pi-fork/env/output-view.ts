@@ -10,8 +10,11 @@ export interface OutputLimits {
 /** The whole output's size, as hands counted it. */
 export interface OutputTotals {
   readonly bytes: number;
-  readonly lines: number;
+  /** Newline characters. */
+  readonly newlines: number;
 }
+
+type Kept = ReturnType<typeof truncateTail>;
 
 /**
  * The bounded view of a command's output that Pi's bash tool shows, with the same numbers as Pi's own capture. Pi's reads every
@@ -36,7 +39,12 @@ export class OutputView {
   }
 
   push(data: Uint8Array): void {
-    this.#append(this.#decoder.decode(data, { stream: true }));
+    let start = 0;
+    // Behind a gap, the rest of a character whose beginning is missing.
+    while (this.#startsInLine && this.#text === "" && start < data.length && isContinuation(data[start])) start++;
+    this.#bytes += start;
+    this.#lastLineBytes += start;
+    this.#append(this.#decoder.decode(data.subarray(start), { stream: true }));
   }
 
   /** `bytes` bytes are missing here. */
@@ -44,6 +52,8 @@ export class OutputView {
     this.#gap = true;
     this.#bytes += bytes;
     this.#lastLineBytes += bytes;
+    // Whether the last line has its end is told by what comes behind; behind a head nothing comes, and most outputs end in a newline.
+    this.#endsWithNewline = true;
     if (this.#limits.retain === "head") return;
     this.#decoder = new TextDecoder();
     this.#text = "";
@@ -58,11 +68,10 @@ export class OutputView {
 
   snapshot(): ShellOutputView {
     const { maxBytes, maxLines, retain } = this.#limits;
-    const { content, ...kept } =
-      retain === "head" ? truncateHead(this.#text, this.#limits) : truncateTail(this.#wholeLines(), this.#limits);
+    const { content, ...kept } = retain === "head" ? this.#head() : this.#tail();
     const totalBytes = this.#totals?.bytes ?? this.#bytes;
     const unterminated = this.#endsWithNewline || this.#bytes === 0 ? 0 : 1;
-    const totalLines = this.#totals?.lines ?? this.#newlines + unterminated;
+    const totalLines = (this.#totals?.newlines ?? this.#newlines) + unterminated;
     const tooLong = totalLines > maxLines;
     const truncated = totalBytes > maxBytes || tooLong;
     return {
@@ -70,6 +79,22 @@ export class OutputView {
       truncation: { ...kept, truncated, truncatedBy: truncated ? (tooLong ? "lines" : "bytes") : null, totalBytes, totalLines },
       ...(kept.lastLinePartial ? { lastLineBytes: this.#lastLineBytes } : {}),
     };
+  }
+
+  /** The last whole lines. Where the text starts inside a line, that one only counts if there is no other. */
+  #tail(): Kept {
+    if (!this.#startsInLine || this.#text === "") return truncateTail(this.#text, this.#limits);
+    const lines = this.#text.endsWith("\n") ? this.#text.slice(0, -1) : this.#text;
+    const firstEnd = lines.indexOf("\n");
+    if (firstEnd !== -1) return truncateTail(lines.slice(firstEnd + 1), this.#limits);
+    return { ...truncateTail(lines, this.#limits), lastLinePartial: true };
+  }
+
+  /** The first whole lines. Where something is missing behind the text, its last line is cut. */
+  #head(): Kept {
+    if (!this.#gap) return truncateHead(this.#text, this.#limits);
+    const lastEnd = this.#text.lastIndexOf("\n");
+    return { ...truncateHead(this.#text.slice(0, Math.max(0, lastEnd)), this.#limits), firstLineExceedsLimit: lastEnd === -1 };
   }
 
   #append(text: string): void {
@@ -95,14 +120,6 @@ export class OutputView {
     while (start > 0 && start < bytes.length && isContinuation(bytes[start])) start++;
     while (end < bytes.length && end > 0 && isContinuation(bytes[end])) end--;
     this.#text = bytes.toString("utf8", start, end);
-  }
-
-  /** Without the rest of a line at the beginning whose start is missing, unless there is nothing else. */
-  #wholeLines(): string {
-    if (!this.#startsInLine) return this.#text;
-    const firstNewline = this.#text.indexOf("\n");
-    if (firstNewline === -1 || firstNewline === this.#text.length - 1) return this.#text.replace(/^\uFFFD+/, "");
-    return this.#text.slice(firstNewline + 1);
   }
 }
 

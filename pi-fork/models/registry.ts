@@ -86,15 +86,11 @@ export class ModelRegistry {
     const ctx = { env, fileExists: async () => false };
     await provider.auth.apiKey?.resolve({ ctx, signal: new AbortController().signal }).catch(() => undefined);
     const variables = [...asked].filter((variable) => /KEY|TOKEN/.test(variable));
-    const what = variables.length === 0 ? "configure its credentials" : `set ${variables.join(" or ")}`;
-    return new HarnessError(
-      Code.FailedPrecondition,
-      "missing_api_key",
-      `no key for the model provider ${provider.id}: ${what} for the brain`,
-      {
-        metadata: { provider: provider.id },
-      },
-    );
+    const login = "it takes nothing but an interactive login, which a brain can't do: choose another provider";
+    const what = variables.length === 0 ? login : `set ${variables.join(" or ")} for the brain`;
+    return new HarnessError(Code.FailedPrecondition, "missing_api_key", `no key for the model provider ${provider.id}: ${what}`, {
+      metadata: { provider: provider.id },
+    });
   }
 }
 

@@ -8,8 +8,8 @@ import { type ToolContext, textResult } from "./tool.ts";
 type PiEditTool = ReturnType<typeof createEditTool<ToolContext>>;
 type Edits = Parameters<PiEditTool["execute"]>[1]["edits"];
 
-/** Files up to this size are read once more, to number the lines of the shown diff as Pi does. */
-const MAX_NUMBERED_BYTES = 1024 * 1024;
+/** Names of the file before and after, as git writes them; Pi writes the path as the model gave it. */
+const HEADER = /^--- .*\n\+\+\+ .*\n/;
 
 /**
  * Pi's edit tool, done in the sandbox in one step: Pi's own reads, computes and writes, so a replay would edit twice or fail on its own
@@ -24,31 +24,54 @@ export function createSandboxEditTool(): AgentHarnessTool<ToolContext, PiEditToo
         if (edit.oldText === "")
           throw new Error(`${edits.length === 1 ? "oldText" : `edits[${index}].oldText`} must not be empty in ${path}.`);
       });
-      const details = await editFile(env, withoutMark(path), path, edits, context);
+      const details = await editFile(env, path, edits, context);
       return textResult(`Successfully replaced ${edits.length} block(s) in ${path}.`, details);
     },
   };
 }
 
-async function editFile(env: HandsExecutionEnv, path: string, shownPath: string, edits: Edits, context: Context): Promise<EditToolDetails> {
-  const changeId = nextEffectId(context);
-  const changed = await env.call(path, context, (hands, absolute) => hands.edit(absolute, edits, { changeId }));
-  if (!changed.ok) throw editError(changed.error, shownPath);
-  const { patch, file, firstChangedLine } = changed.value;
-  const content = file.size > MAX_NUMBERED_BYTES ? undefined : await env.readTextFile(path, context);
-  const lines = content?.ok ? content.value.split("\n").length : 0;
-  return { diff: displayPatch(patch, lines), patch, firstChangedLine: Number(firstChangedLine) };
+async function editFile(env: HandsExecutionEnv, path: string, edits: Edits, context: Context): Promise<EditToolDetails> {
+  const changing = edits.filter(({ oldText, newText }) => oldText !== newText);
+  if (changing.length === 0) throw unchanged(path, edits.length);
+  const shown = path.startsWith("@") ? path.slice(1) : path;
+  const changed = await env.call(shown, context, (hands, absolute) => hands.edit(absolute, changing, { changeId: nextEffectId(context) }));
+  const nameOf = (index: number) => (edits.length === 1 ? "the text" : `edits[${edits.findIndex((edit) => edit === changing[index])}]`);
+  if (!changed.ok) throw editError(changed.error, path, nameOf);
+  const { patch, firstChangedLine } = changed.value;
+  if (firstChangedLine === 0) throw unchanged(path, edits.length);
+  return { diff: displayPatch(patch), patch: patch.replace(HEADER, `--- ${path}\n+++ ${path}\n`), firstChangedLine };
 }
 
-/** In Pi's words where Pi has some, since models know them. */
-function editError(error: FileError, path: string): Error {
-  const reason = error.cause instanceof HarnessError ? error.cause.reason : "";
-  if (["no_match", "ambiguous_match", "overlapping_edits", "no_change"].includes(reason)) return new Error(error.message, { cause: error });
-  if (error.code === "is_directory") return new Error(`Could not edit file: ${path}. Path is not a file.`, { cause: error });
-  return new Error(`Could not edit file: ${path}. Error code: ${error.code}.`, { cause: error });
+function unchanged(path: string, edits: number): Error {
+  const one =
+    "The replacement produced identical content. This might indicate an issue with special characters or the text not existing as expected.";
+  return new Error(`No changes made to ${path}. ${edits === 1 ? one : "The replacements produced identical content."}`);
 }
 
-/** Models write `@path` for a path that a user mentioned so. */
-function withoutMark(path: string): string {
-  return path.startsWith("@") ? path.slice(1) : path;
+/** What the model is told, in Pi's words where Pi has some: models know them. */
+function editError(error: FileError, path: string, name: (index: number) => string): Error {
+  const { reason = "", metadata = {} } = error.cause instanceof HarnessError ? error.cause : {};
+  const which = name(Number(metadata["edit"]));
+  return new Error(editProblem(reason, which, path) ?? `Could not edit file: ${path}. Error code: ${error.code}.`, { cause: error });
+}
+
+function editProblem(reason: string, which: string, path: string): string | undefined {
+  switch (reason) {
+    case "no_match":
+      return which === "the text"
+        ? `Could not find the exact text in ${path}. The old text must match exactly including all whitespace and newlines.`
+        : `Could not find ${which} in ${path}. The oldText must match exactly including all whitespace and newlines.`;
+    case "ambiguous_match":
+      return `Found several occurrences of ${which} in ${path}. The text must be unique. Please provide more context to make it unique.`;
+    case "overlapping_edits":
+      return `${which} overlaps with another edit in ${path}. Merge them into one edit or target disjoint regions.`;
+    case "is_directory":
+    case "not_a_file":
+      return `Could not edit file: ${path}. Path is not a file.`;
+    case "not_text":
+    case "file_too_large":
+      return `Could not edit file: ${path}. It ${reason === "not_text" ? "is no UTF-8 text" : "is too large"}: use bash instead.`;
+    default:
+      return undefined;
+  }
 }

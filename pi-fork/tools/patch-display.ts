@@ -6,23 +6,17 @@ interface Hunk {
 
 const HEADER = /^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@/;
 
-/**
- * A unified patch as Pi's edit tool shows it: every line with its number, context around the changes, ` ...` where lines are left
- * out. `newLineCount` is the number of lines of the file now, as `split("\n")` counts them.
- */
-export function displayPatch(patch: string, newLineCount: number): string {
+/** A unified patch as Pi's edit tool shows changes: every line with its number, ` ...` where lines are left out before it. */
+export function displayPatch(patch: string): string {
   const hunks = parseHunks(patch);
-  const lines = hunks.flatMap((hunk) => hunk.lines);
-  const oldLineCount = newLineCount - count(lines, "+") + count(lines, "-");
-  const width = String(Math.max(oldLineCount, newLineCount)).length;
+  const last = hunks.at(-1);
+  const width = String(last === undefined ? 0 : Math.max(last.oldStart, last.newStart) + last.lines.length).length;
   const output: string[] = [];
   let shownTo = 0;
   for (const hunk of hunks) {
-    if (hunk.oldStart > shownTo + 1) output.push(ellipsis(width));
+    if (hunk.oldStart > shownTo + 1) output.push(` ${" ".repeat(width)} ...`);
     shownTo = showHunk(hunk, width, output);
   }
-  // A final newline makes one line more than there is text in.
-  if (oldLineCount - 1 > shownTo) output.push(ellipsis(width));
   return output.join("\n");
 }
 
@@ -35,7 +29,7 @@ function showHunk(hunk: Hunk, width: number, output: string[]): number {
     const number = mark === "+" ? newLine : oldLine;
     if (mark !== "+") oldLine++;
     if (mark !== "-") newLine++;
-    output.push(`${mark}${String(number).padStart(width)} ${line.slice(1)}`);
+    output.push(`${mark}${String(number).padStart(width)} ${line.slice(1).replace(/\r$/, "")}`);
   }
   return oldLine - 1;
 }
@@ -53,12 +47,4 @@ function parseHunks(patch: string): Hunk[] {
 /** A range without lines names the line before it. */
 function start(line: string | undefined, length: string | undefined): number {
   return Number(line) + (length === "0" ? 1 : 0);
-}
-
-function count(lines: readonly string[], mark: string): number {
-  return lines.filter((line) => line.startsWith(mark)).length;
-}
-
-function ellipsis(width: number): string {
-  return ` ${" ".repeat(width)} ...`;
 }

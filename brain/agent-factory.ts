@@ -1,0 +1,82 @@
+import type { AgentEvent, ModelRegistry, PiSessions } from "@serverless-harness/pi-fork";
+import { type Claim, sessionKey } from "@serverless-harness/session";
+import type { BrainConfig } from "./config.ts";
+import { deadlineOf } from "./failures.ts";
+import { Hands } from "./hands.ts";
+import type { OpenAgent } from "./leaf-run.ts";
+
+const DEFAULT_MAX_MODEL_CALLS = 200;
+
+type PiFork = typeof import("@serverless-harness/pi-fork");
+
+/** What every agent of this process shares, loaded with the first. */
+interface Shared {
+  readonly openAgent: PiFork["openAgent"];
+  readonly registry: ModelRegistry;
+  readonly sessions: PiSessions;
+}
+
+/** Puts agents together: session, sandbox, model. */
+export class AgentFactory {
+  readonly #config: BrainConfig;
+  readonly #hands: Hands;
+  #shared: Promise<Shared> | undefined;
+
+  constructor(config: BrainConfig) {
+    this.#config = config;
+    this.#hands = new Hands(config.handsUrl, config.handsCredential, config.name);
+  }
+
+  /** Load what agents share, which takes longer than all the rest, ahead of the first. */
+  warmUp(): Promise<Shared> {
+    this.#shared ??= this.#load();
+    return this.#shared;
+  }
+
+  /** An agent for a claimed leaf, ready to run. */
+  async open(claim: Claim, on: (event: AgentEvent) => void): Promise<OpenAgent> {
+    const { leaf, fence } = claim;
+    const name = sessionKey(fence);
+    const client = this.#hands.connect(name);
+    const workspace = client.workspace(name, fence.epoch);
+    // Asked for before the rest is loaded, which takes longer.
+    const workspacePath = workspace.create().then(({ path }) => path);
+    workspacePath.catch(() => undefined);
+    try {
+      const { registry, sessions, openAgent } = await this.warmUp();
+      const agent = await openAgent({
+        sessions,
+        fence,
+        workspace,
+        workspacePath,
+        endExec: (execId) => this.#hands.endExec(name, fence.epoch, execId),
+        registry,
+        model: leaf.spec?.model || this.#config.model,
+        systemPrompt: leaf.spec?.systemPrompt ?? "",
+        limits: limitsOf(claim),
+        on,
+      });
+      return { agent, close: () => agent.close().finally(() => client.close()) };
+    } catch (error) {
+      client.close();
+      throw error;
+    }
+  }
+
+  /** Close what agents shared. */
+  async close(): Promise<void> {
+    const shared = await this.#shared?.catch(() => undefined);
+    await shared?.sessions.close();
+  }
+
+  async #load(): Promise<Shared> {
+    const { ModelRegistry, openAgent, openPiSessions } = await import("@serverless-harness/pi-fork");
+    return { openAgent, registry: new ModelRegistry(this.#config.modelEnvironment), sessions: openPiSessions(this.#config.leafStore) };
+  }
+}
+
+function limitsOf({ leaf }: Claim): { maxModelCalls: number; deadlineMs?: number } {
+  const maxModelCalls = leaf.spec?.limits?.maxModelCalls || DEFAULT_MAX_MODEL_CALLS;
+  const deadlineMs = deadlineOf(leaf);
+  return { maxModelCalls, ...(deadlineMs === undefined ? {} : { deadlineMs }) };
+}

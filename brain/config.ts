@@ -1,0 +1,77 @@
+import { readFileSync } from "node:fs";
+import { type Address, parseAddress } from "@serverless-harness/kit/address";
+import { EnvReader } from "@serverless-harness/kit/env";
+import { newId } from "@serverless-harness/kit/ids";
+
+/** How a brain proves itself to hands. */
+export type HandsCredential =
+  | { readonly kind: "none" }
+  | { readonly kind: "token"; readonly token: string }
+  /** A key that short tokens are made with, each for one workspace. */
+  | { readonly kind: "key"; readonly privateKeyPem: string };
+
+/** A brain's settings; `README.md` has the table. */
+export interface BrainConfig {
+  readonly leafStore: string;
+  readonly handsUrl: string;
+  readonly handsCredential: HandsCredential;
+  readonly name: string;
+  readonly graceMs: number;
+  readonly concurrency: number;
+  readonly leaseMs: number;
+  /** Serve the wake API here instead of looking for work by itself. */
+  readonly listen: Address | undefined;
+  /** For leaves that name none, as `provider/model`. */
+  readonly model: string;
+  /** What the model providers read their keys and addresses from. */
+  readonly modelEnvironment: Readonly<Record<string, string | undefined>>;
+  readonly logLevel: string;
+}
+
+/** Read the settings. Throws a ConfigError that lists every problem. */
+export function readConfig(environment: Readonly<Record<string, string | undefined>> = process.env): BrainConfig {
+  const env = new EnvReader(environment);
+  const handsUrl = env.required("HANDS_URL", "the sandbox's address, unix:/path or http://host:port");
+  if (handsUrl !== "" && parseAddress(handsUrl) === undefined)
+    env.problem(`HANDS_URL is ${JSON.stringify(handsUrl)}: it must be unix:/path or http://host:port`);
+  return env.done({
+    leafStore: env.required("LEAF_STORE", "the leaf store's address, as sqlite:/absolute/path/leaf.db"),
+    handsUrl,
+    handsCredential: readCredential(env),
+    name: env.string("BRAIN_NAME", newId("brain")),
+    graceMs: env.integer("BRAIN_GRACE_MS", 2000, 0, 3_600_000),
+    concurrency: env.integer("BRAIN_CONCURRENCY", 50, 1, 1000),
+    leaseMs: env.integer("BRAIN_LEASE_MS", 10_000, 500, 3_600_000),
+    listen: readListen(env),
+    model: env.string("LEAF_MODEL", "anthropic/claude-sonnet-4-5"),
+    modelEnvironment: environment,
+    logLevel: env.choice("LOG_LEVEL", "info", ["trace", "debug", "info", "warn", "error", "fatal", "silent"]),
+  });
+}
+
+function readListen(env: EnvReader): Address | undefined {
+  const text = env.optional("BRAIN_LISTEN");
+  if (text === undefined) return undefined;
+  const address = parseAddress(text);
+  if (address === undefined) env.problem(`BRAIN_LISTEN is ${JSON.stringify(text)}: it must be unix:/path or http://host:port`);
+  return address;
+}
+
+function readCredential(env: EnvReader): HandsCredential {
+  const tokenFile = env.optional("HANDS_TOKEN_FILE");
+  const keyFile = env.optional("HANDS_PRIVATE_KEY_FILE");
+  if (tokenFile !== undefined && keyFile !== undefined)
+    env.problem("HANDS_TOKEN_FILE and HANDS_PRIVATE_KEY_FILE are both set: set one of them");
+  if (keyFile !== undefined) return { kind: "key", privateKeyPem: readSecret(env, "HANDS_PRIVATE_KEY_FILE", keyFile) };
+  if (tokenFile !== undefined) return { kind: "token", token: readSecret(env, "HANDS_TOKEN_FILE", tokenFile).trim() };
+  return { kind: "none" };
+}
+
+function readSecret(env: EnvReader, name: string, file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    env.problem(`${name} names a file that can't be read: ${error instanceof Error ? error.message : String(error)}`);
+    return "";
+  }
+}

@@ -1,0 +1,58 @@
+import { create } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
+import { fullJitter } from "@serverless-harness/kit/backoff";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import type { AgentFailure } from "@serverless-harness/pi-fork";
+import { type Failure, FailureReason, FailureSchema, type Leaf } from "@serverless-harness/proto/leaf";
+
+const DEFAULT_MAX_ATTEMPTS = 5;
+const DEFAULT_BASE_DELAY_MS = 1000;
+const DEFAULT_MAX_DELAY_MS = 60_000;
+
+/** Errors that no later attempt will mend without an operator. */
+const NOT_CONFIGURED = new Set(["unknown_provider", "unknown_model", "missing_api_key"]);
+
+/** The failure as a leaf's record holds it. */
+export function toFailure(failure: AgentFailure): Failure {
+  const { reason, retryable, message, retryAfterMs } = failure;
+  return create(FailureSchema, { reason, retryable, message, retryAfterMs: BigInt(Math.ceil(retryAfterMs ?? 0)) });
+}
+
+/** Why a leaf could not be worked on, from whatever was thrown. Only what is meant for clients gets into the message. */
+export function failureOf(error: unknown): AgentFailure {
+  if (!(error instanceof HarnessError)) {
+    return { reason: FailureReason.INTERNAL, retryable: true, message: "a defect of the harness; the brain's log has the cause" };
+  }
+  const { message, reason, code } = error;
+  if (NOT_CONFIGURED.has(reason)) return { reason: FailureReason.MODEL_UNAVAILABLE, retryable: false, message };
+  if (reason === "sandbox_unavailable" || code === Code.Unavailable)
+    return { reason: FailureReason.SANDBOX_UNAVAILABLE, retryable: true, message };
+  if (code === Code.Unauthenticated || code === Code.PermissionDenied)
+    return { reason: FailureReason.SANDBOX_UNAVAILABLE, retryable: false, message };
+  return { reason: FailureReason.INTERNAL, retryable: true, message };
+}
+
+/** The session has another owner, so this one may write nothing. */
+export function isStale(error: unknown): boolean {
+  return error instanceof HarnessError && error.reason === "stale_epoch";
+}
+
+/**
+ * When a leaf whose attempt failed is tried again, milliseconds since the Unix epoch; `undefined` where it is not. `earliestMs` is what the
+ * cause asked for. A leaf with a deadline is looked at once more when it passes, to be ended.
+ */
+export function nextAttemptAt(leaf: Leaf, failure: AgentFailure, earliestMs: number, nowMs: number): number | undefined {
+  const policy = leaf.spec?.retry;
+  const attempt = leaf.failedAttempts + 1;
+  if (!failure.retryable || attempt >= (policy?.maxAttempts || DEFAULT_MAX_ATTEMPTS)) return undefined;
+  const base = Number(policy?.baseDelayMs ?? 0n) || DEFAULT_BASE_DELAY_MS;
+  const max = Number(policy?.maxDelayMs ?? 0n) || DEFAULT_MAX_DELAY_MS;
+  const due = Math.max(nowMs + fullJitter(attempt, base, max), earliestMs);
+  return Math.min(due, deadlineOf(leaf) ?? due);
+}
+
+/** When the leaf has to be over, milliseconds since the Unix epoch. */
+export function deadlineOf(leaf: Leaf): number | undefined {
+  const deadlineMs = leaf.spec?.limits?.deadlineMs ?? 0n;
+  return deadlineMs > 0n ? Number(leaf.createdAtMs + deadlineMs) : undefined;
+}

@@ -1,0 +1,180 @@
+import { create } from "@bufbuild/protobuf";
+import type { Logger } from "@serverless-harness/kit/log";
+import type { Agent, AgentEvent, AgentFailure, RunOutcome } from "@serverless-harness/pi-fork";
+import { FailureReason, LeafResultSchema, LeafState } from "@serverless-harness/proto/leaf";
+import type { Claim, LeafStore, Outcome } from "@serverless-harness/session";
+import { Announcer } from "./announcer.ts";
+import { deadlineOf, failureOf, isStale, nextAttemptAt, toFailure } from "./failures.ts";
+import { Heartbeat } from "./heartbeat.ts";
+
+/** An agent and what it stands on. */
+export interface OpenAgent {
+  readonly agent: Agent;
+  /** Close the agent, its session and its way to the sandbox, where everything goes on. */
+  close(): Promise<void>;
+}
+
+/** What a leaf is run with. */
+export interface LeafRunOptions {
+  readonly store: LeafStore;
+  readonly claim: Claim;
+  readonly leaseMs: number;
+  readonly open: (claim: Claim, on: (event: AgentEvent) => void) => Promise<OpenAgent>;
+  readonly log: Logger;
+}
+
+/** How the work on a leaf ended: for good, or for now. */
+export type LeafRunEnd = "finished" | "released";
+
+/** Why a leaf is let go of before its time. */
+type LetGo = "drain" | "lost" | "broken";
+
+const STATE_NAMES: Readonly<Record<number, string>> = Object.fromEntries(Object.entries(LeafState).map(([name, state]) => [state, name]));
+
+/** One claimed leaf, from its claim to the moment when this brain has nothing to do with it any more. */
+export class LeafRun {
+  readonly #options: LeafRunOptions;
+  readonly #announcer: Announcer;
+  readonly #letGo = Promise.withResolvers<LetGo>();
+  #letGoAs: LetGo | undefined;
+  #agent: Agent | undefined;
+  #cancelled: boolean;
+
+  constructor(options: LeafRunOptions) {
+    const { store, claim } = options;
+    this.#options = options;
+    this.#cancelled = claim.leaf.cancelRequested;
+    this.#announcer = new Announcer(
+      (events) => store.append(claim, events),
+      (error) => {
+        options.log.warn({ err: error }, "events could not be written");
+        this.#stop(isStale(error) ? "lost" : "broken");
+      },
+    );
+  }
+
+  /** Work on the leaf until it is over or has to wait. Never rejects. */
+  async run(): Promise<LeafRunEnd> {
+    const { store, claim, leaseMs, log } = this.#options;
+    const heartbeat = new Heartbeat({
+      leaseMs,
+      beat: () => store.heartbeat(claim, leaseMs),
+      onCancel: () => this.#cancel(),
+      onLost: () => this.#stop("lost"),
+      log,
+    });
+    const opening = this.#open();
+    try {
+      return await this.#settle(await this.#work(opening));
+    } catch (error) {
+      // Nothing is lost: the lease ends, and another brain goes on from the log.
+      if (isStale(error)) log.info("the leaf has another owner: let go of it");
+      else log.error({ err: error }, "the leaf's end could not be written: its lease will run out");
+      return "released";
+    } finally {
+      heartbeat.stop();
+      await opening.then((open) => open.close()).catch((error: unknown) => log.debug({ err: error }, "closing failed"));
+    }
+  }
+
+  /** Let go of the leaf at once: it is handed back, and what runs in the sandbox goes on. */
+  suspend(): void {
+    this.#stop("drain");
+  }
+
+  async #open(): Promise<OpenAgent> {
+    const { claim, open } = this.#options;
+    return open(claim, (event) => this.#announcer.tell(event));
+  }
+
+  async #work(opening: Promise<OpenAgent>): Promise<RunOutcome> {
+    const { claim, log } = this.#options;
+    try {
+      const open = await Promise.race([opening, this.#letGo.promise]);
+      if (typeof open === "string") return { kind: "suspended" };
+      this.#agent = open.agent;
+      if (this.#cancelled) open.agent.cancel();
+      return await open.agent.run(claim.leaf.leafId, claim.leaf.spec?.prompt ?? "");
+    } catch (error) {
+      if (isStale(error)) return { kind: "superseded" };
+      const failure = this.#failureOf(error);
+      if (failure.reason === FailureReason.INTERNAL) log.error({ err: error }, "the attempt failed");
+      else log.warn({ reason: failure.reason, why: failure.message }, "the attempt failed");
+      if (this.#cancelled) return { kind: "cancelled" };
+      return { kind: failure.retryable ? "retry" : "failed", failure };
+    }
+  }
+
+  #failureOf(error: unknown): AgentFailure {
+    const deadlineMs = deadlineOf(this.#options.claim.leaf);
+    if (deadlineMs === undefined || Date.now() < deadlineMs) return failureOf(error);
+    const message = `the deadline passed before the agent could work: ${failureOf(error).message}`;
+    return { reason: FailureReason.DEADLINE_EXCEEDED, retryable: false, message };
+  }
+
+  async #settle(outcome: RunOutcome): Promise<LeafRunEnd> {
+    switch (outcome.kind) {
+      case "completed":
+        return this.#finish({ state: LeafState.DONE, result: create(LeafResultSchema, { text: outcome.text }) });
+      case "cancelled":
+        return this.#finish({ state: LeafState.CANCELLED });
+      case "failed":
+        return this.#finish({ state: LeafState.FAILED, failure: toFailure(outcome.failure) });
+      case "retry":
+        return this.#retry(outcome.failure, outcome.notBeforeMs ?? 0);
+      case "suspended":
+        return this.#handBack();
+      case "superseded":
+        this.#options.log.info("the leaf has another owner: let go of it");
+        return "released";
+    }
+  }
+
+  async #finish(outcome: Outcome): Promise<LeafRunEnd> {
+    const { store, claim, log } = this.#options;
+    await store.finish(claim, outcome, await this.#announcer.drain());
+    log.info({ state: STATE_NAMES[outcome.state] }, "leaf ended");
+    return "finished";
+  }
+
+  async #retry(failure: AgentFailure, earliestMs: number): Promise<LeafRunEnd> {
+    const { store, claim, log } = this.#options;
+    const nextMs = nextAttemptAt(claim.leaf, failure, earliestMs, Date.now());
+    if (nextMs === undefined) {
+      await this.#abandon();
+      return this.#finish({ state: LeafState.FAILED, failure: toFailure(failure) });
+    }
+    await store.retry(claim, toFailure(failure), nextMs, await this.#announcer.drain());
+    log.info({ reason: failure.reason, why: failure.message, waitMs: nextMs - Date.now() }, "leaf waits for its next attempt");
+    return "released";
+  }
+
+  async #handBack(): Promise<LeafRunEnd> {
+    const { store, claim, log } = this.#options;
+    if (this.#letGoAs === "lost") return "released";
+    if (this.#letGoAs === "broken") return this.#retry(failureOf(undefined), 0);
+    await this.#announcer.flush();
+    await store.release(claim, "brain drained");
+    log.info("leaf handed back");
+    return "released";
+  }
+
+  /** An operation left open would be ended by the session's next leaf; this is sooner. */
+  async #abandon(): Promise<void> {
+    await this.#agent?.abandon().catch((error: unknown) => {
+      if (isStale(error)) throw error;
+      this.#options.log.debug({ err: error }, "the operation stays open");
+    });
+  }
+
+  #cancel(): void {
+    this.#cancelled = true;
+    this.#agent?.cancel();
+  }
+
+  #stop(as: LetGo): void {
+    this.#letGoAs ??= as;
+    this.#letGo.resolve(as);
+    void this.#agent?.close().catch(() => undefined);
+  }
+}

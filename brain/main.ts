@@ -1,0 +1,12 @@
+import { enableCompileCache } from "node:module";
+
+// Before anything large is loaded, so this file loads nothing itself: a brain starts for every piece of work.
+enableCompileCache();
+const { runMain } = await import("@serverless-harness/kit/main");
+
+await runMain(async () => {
+  const { startBrain } = await import("./brain.ts");
+  const brain = await startBrain();
+  void brain.finished.then((code) => process.exit(code));
+  return brain;
+});
