@@ -28,7 +28,7 @@ interface Inspected {
  * Every call needs a token whose scopes cover the workspace of each of its messages. UNAUTHENTICATED without a valid one,
  * PERMISSION_DENIED outside its scopes. A stream's token is checked again at every message, so it can't outlive its expiry.
  */
-export function authenticate(verifier: TokenVerifier): Interceptor {
+export function authenticate(verifier: Pick<TokenVerifier, "verify">): Interceptor {
   return (next) => (request) => {
     if (request.service.typeName === Health.typeName) return next(request);
     const token = bearerToken(request.header.get("authorization"));

@@ -47,6 +47,10 @@ export class ClientChannel {
   }
 
   follow(follow: Follow): void {
+    if (this.#closed.signal.aborted) {
+      follow.fail(clientClosed());
+      return;
+    }
     clearTimeout(this.#idleTimer);
     this.#follows.set(follow.execId, follow);
     if (this.#outbox !== undefined) this.#outbox.send(follow.opening());

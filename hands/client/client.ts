@@ -83,7 +83,8 @@ export class HandsClient {
       onIdle: () => this.#removeChannel(workspace, channel),
       ...this.#times,
     });
-    this.#channels.set(workspace, [...channels, channel]);
+    if (this.#closed.signal.aborted) channel.close();
+    else this.#channels.set(workspace, [...channels, channel]);
     return channel;
   }
 
