@@ -20,6 +20,7 @@ const EXIT_CODES: Readonly<Partial<Record<Code, ExitCode>>> = {
 
 /** What a call threw, as the error that ends the command. What is not understood is a defect, told without its stack. */
 export function callError(error: unknown): CliError {
+  if (error instanceof CliError) return error;
   const known = fromConnectError(error);
   const exitCode = EXIT_CODES[known.code];
   if (exitCode !== undefined) return new CliError(exitCode, known.reason, oneLine(known, exitCode), error);

@@ -46,5 +46,5 @@ function exitCodeOf(leafId: string, end: Ending | undefined): ExitCode {
   const reason = end?.failure === undefined ? undefined : nameOf(FailureReason, end.failure.reason);
   const state = end === undefined ? "unknown" : stateName(end.state);
   const why = reason === undefined ? "" : `: ${reason}: ${end?.failure?.message.split("\n", 1)[0]}`;
-  throw new CliError(ExitCode.leafFailed, reason ?? `leaf_${state}`, `leaf ${leafId} ${state === "failed" ? state : `was ${state}`}${why}`);
+  throw new CliError(ExitCode.leafFailed, reason ?? `leaf_${state}`, `${leafId} ${state === "failed" ? state : `was ${state}`}${why}`);
 }

@@ -1,4 +1,5 @@
-import type { Environment } from "../config.ts";
+import { join } from "node:path";
+import { type Environment, REPOSITORY } from "../config.ts";
 import { answers, isServing } from "./health.ts";
 import { type ModelPlan, modelEnvironment } from "./model.ts";
 import type { ServiceName, StackPaths } from "./paths.ts";
@@ -28,6 +29,9 @@ export interface StackPlan {
   readonly notes: readonly string[];
 }
 
+/** Beside the sources, since a directory that others can write to could be prepared; shared by every stack of the checkout. */
+const COMPILE_CACHE = join(REPOSITORY, "node_modules", ".cache", "leaf");
+
 /** Variables that a service without secrets may see: programs to run, the language, the level of its log. */
 const HARMLESS = ["PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LOG_LEVEL"];
 
@@ -38,7 +42,7 @@ export function handsService({ paths, environment, sandbox, network }: StackPlan
     program: "hands/main.ts",
     environment: {
       ...harmless(environment),
-      [STACK_MARK]: paths.dir,
+      ...own(paths),
       HANDS_LISTEN: `unix:${paths.handsSocket}`,
       HANDS_PUBLIC_KEY_FILE: paths.publicKey,
       HANDS_WORKSPACES: paths.workspaces,
@@ -59,7 +63,7 @@ export function modelService({ paths, environment }: StackPlan, address: string 
     program: "bench/model/main.ts",
     environment: {
       ...harmless(environment),
-      [STACK_MARK]: paths.dir,
+      ...own(paths),
       ...(address === undefined ? {} : { MODEL_LISTEN: address }),
     },
     address,
@@ -77,7 +81,7 @@ export function dispatcherService(plan: StackPlan, token: string, port: number, 
     program: "dispatcher/main.ts",
     environment: {
       ...modelEnvironment(model, plan.environment, standInUrl),
-      [STACK_MARK]: paths.dir,
+      ...own(paths),
       LEAF_STORE: `sqlite:${paths.database}`,
       DISPATCHER_LISTEN: listen,
       DISPATCHER_TOKEN_FILE: paths.token,
@@ -90,6 +94,11 @@ export function dispatcherService(plan: StackPlan, token: string, port: number, 
     settings: { model: model.model, standIn: String(model.standIn) },
     isHealthy: (address) => isServing(address, token),
   };
+}
+
+/** What every process of a stack gets: the mark by which it is found, and where compiled sources are kept for the next one. */
+function own(paths: StackPaths): Environment {
+  return { [STACK_MARK]: paths.dir, NODE_COMPILE_CACHE: COMPILE_CACHE };
 }
 
 function harmless(environment: Environment): Environment {

@@ -78,13 +78,13 @@ describe("leaf turn", () => {
   test("on an unknown session ends with 4", async () => {
     const { code, stdout, stderr } = await leaf.run(["turn", "--session", "nobody-was-here", "hello"]);
     expect({ code, stdout }).toEqual({ code: 4, stdout: "" });
-    expect(stderr).toMatch(/^leaf: .*nobody-was-here.*\n$/);
+    expect(stderr).toMatch(/^leaf: there is no session nobody-was-here: .*\n$/);
   });
 
   test("with an unknown model ends with 1 and the reason, in one line", async () => {
     const { code, stderr } = await leaf.run(["turn", "--model", "anthropic/claude-nonexistent", "hello"]);
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^leaf: leaf leaf_\S+ failed: \w+: .*claude-nonexistent.*$/m);
+    expect(stderr).toMatch(/^leaf: leaf_\S+ failed: \w+: .*claude-nonexistent.*$/m);
     expect(stderr).not.toMatch(/^\s+at /m);
   });
 
@@ -120,6 +120,25 @@ describe("leaf turn", () => {
     expect(await leaf.run(["watch", id])).toMatchObject({ code: 0, stdout: expect.stringContaining("survived") });
   });
 
+  test("elsewhere than on a terminal prints an answer that was cut and asked for again once, in full", async () => {
+    const { code, stdout, stderr } = await leaf.run(["turn", "-"], { stdin: cutAnswer("piped") });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: "the whole of the answer, in the end: piped\n" });
+    expect(stderr).toContain("asked for again");
+  });
+
+  test("on a terminal shows the answer as it grows, in colours unless NO_COLOR is set", async () => {
+    const [, line = ""] = shellLine('leaf turn "$PROMPT"');
+    const onTerminal = async (more: Record<string, string>): Promise<string> => {
+      const env = { LEAF_DIR: leaf.dir, SHELL: "/bin/bash", TERM: "xterm", PROMPT: cutAnswer("live"), ...more };
+      return (await runProgram("script", ["-qec", line, "/dev/null"], { env })).stdout;
+    };
+    const shown = await onTerminal({});
+    expect(shown).toContain("\u001b[2m");
+    expect(shown.indexOf("the whole")).toBeLessThan(shown.indexOf("asked for again"));
+    expect(shown.lastIndexOf("in the end: live")).toBeGreaterThan(shown.indexOf("asked for again"));
+    expect(await onTerminal({ NO_COLOR: "1" })).not.toContain("\u001b[");
+  });
+
   test("passes on an answer's control characters to a file, but not to a human's list", async () => {
     const { stdout } = await leaf.run(["turn", "Run: printf '\\033[31mred'"]);
     expect(stdout).toContain("red");
@@ -127,6 +146,12 @@ describe("leaf turn", () => {
     expect(listed.stdout).not.toContain("\u001b");
   });
 });
+
+/** A prompt that the stand-in answers in pieces, the first time with a connection that breaks behind the second. */
+function cutAnswer(word: string): string {
+  const step = { text: `the whole of the answer, in the end: ${word}`, chunk_chars: 10, cut: { after_chunks: 2, times: 1 } };
+  return `\`\`\`script\n${JSON.stringify({ steps: [step] })}\n\`\`\``;
+}
 
 /** Resolves when a command of the sandbox has this command line. */
 async function untilCommandRuns(line: string): Promise<void> {
@@ -262,10 +287,14 @@ describe("the examples of the help", () => {
     .flatMap(([, list]): readonly Example[] => list)
     .filter(({ line }) => !line.endsWith(" -f"));
 
+  let example: LeafJson;
+  beforeAll(async () => {
+    example = await leaf.json<LeafJson>("submit", "Run: true");
+    await leaf.run(["watch", example.leaf.leafId]);
+  });
+
   test.each(examples)("$line", async ({ line }) => {
-    const { leaf: example } = await leaf.json<LeafJson>("submit", "--key", "example", "Run: true");
-    await leaf.run(["watch", example.leafId]);
-    const typed = line.replace("LEAF_ID", example.leafId).replace("SESSION_ID", example.spec.sessionId);
+    const typed = line.replace("LEAF_ID", example.leaf.leafId).replace("SESSION_ID", example.leaf.spec.sessionId);
     const { code, stderr } = await runProgram("bash", shellLine(typed), { env: { LEAF_DIR: leaf.dir } });
     expect({ code, stderr: code === 0 ? "" : stderr }).toEqual({ code: 0, stderr: "" });
   });

@@ -28,3 +28,8 @@ export function ago(timeMs: number, nowMs: number = Date.now()): string {
 export function megabytes(bytes: number): string {
   return `${(bytes / 1024 / 1024).toFixed(1)} MB`;
 }
+
+/** A number of things: `1 model call`, `2 model calls`. */
+export function counted(count: number, thing: string): string {
+  return `${count} ${thing}${count === 1 ? "" : "s"}`;
+}

@@ -1,7 +1,7 @@
 import { create, type JsonValue, toJson } from "@bufbuild/protobuf";
 import { FailureReason, type Leaf, LeafSchema, LeafState } from "@serverless-harness/proto/leaf";
 import type { Output } from "../output.ts";
-import { ago, duration, printable } from "./format.ts";
+import { ago, counted, duration, printable } from "./format.ts";
 import { nameOf, stateName } from "./names.ts";
 
 type Colors = Output["color"];
@@ -30,7 +30,10 @@ export function leafText(leaf: Leaf, color: Colors): string {
     ["claims", String(leaf.claims)],
     ["attempts failed", leaf.failedAttempts > 0 ? String(leaf.failedAttempts) : undefined],
     ["failure", failure === undefined ? undefined : color.red(`${nameOf(FailureReason, failure.reason)}: ${printable(failure.message)}`)],
-    ["used", usage === undefined ? undefined : `${usage.modelCalls} model calls, ${usage.inputTokens} + ${usage.outputTokens} tokens`],
+    [
+      "used",
+      usage === undefined ? undefined : `${counted(usage.modelCalls, "model call")}, ${usage.inputTokens} + ${usage.outputTokens} tokens`,
+    ],
     [
       "labels",
       Object.entries(spec?.labels ?? {})

@@ -14,7 +14,9 @@ export function toolCallText({ tool, arguments: args, resumed }: ToolStarted): s
 
 /** The first lines of what a tool brought, and how many more there are. */
 export function toolResultLines({ text }: ToolEnded, count: number): string[] {
-  const lines = printable(text).trim().split("\n");
+  const lines = printable(text)
+    .split("\n")
+    .filter((line) => line.trim() !== "");
   const shown = lines.slice(0, count).map((line) => firstLine(line, LINE_CHARS));
   return lines.length > count ? [...shown, `… ${lines.length - count} more lines`] : shown;
 }

@@ -2,7 +2,7 @@ import type { Leaf, LeafEvent, StateChanged, TextDelta, ToolEnded } from "@serve
 import { LeafState } from "@serverless-harness/proto/leaf";
 import type { Output } from "../output.ts";
 import type { EventView } from "./event-view.ts";
-import { duration, firstLine, printable } from "./format.ts";
+import { counted, duration, firstLine, printable } from "./format.ts";
 import { toolCallText, toolResultLines } from "./tool-text.ts";
 
 const RESULT_LINES = 4;
@@ -58,7 +58,7 @@ export class TurnView implements EventView {
     this.#endLine();
     const took = duration(this.#lastTimeMs - Number(this.#leaf.createdAtMs));
     const session = this.#leaf.spec?.sessionId ?? "";
-    this.#out.note(`session ${session} · leaf ${this.#leaf.leafId} · ${took} · ${this.#modelCalls} model calls`);
+    this.#out.note(`session ${session} · leaf ${this.#leaf.leafId} · ${took} · ${counted(this.#modelCalls, "model call")}`);
     this.#out.note(`go on with: leaf turn --session ${session} "..."`);
   }
 

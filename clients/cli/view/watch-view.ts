@@ -1,7 +1,7 @@
 import { FailureReason, type Leaf, type LeafEvent, type StateChanged } from "@serverless-harness/proto/leaf";
 import type { Output } from "../output.ts";
 import type { EventView } from "./event-view.ts";
-import { firstLine, printable } from "./format.ts";
+import { counted, firstLine, printable } from "./format.ts";
 import { paintState } from "./leaf-text.ts";
 import { nameOf, stateName } from "./names.ts";
 import { toolCallText, toolResultLines } from "./tool-text.ts";
@@ -54,7 +54,9 @@ function describe({ event }: LeafEvent, color: Output["color"]): string[] {
       ];
     case "usage":
       return [
-        color.dim(`used ${event.value.modelCalls} model calls, ${event.value.inputTokens} + ${event.value.outputTokens} tokens so far`),
+        color.dim(
+          `used ${counted(event.value.modelCalls, "model call")}, ${event.value.inputTokens} + ${event.value.outputTokens} tokens so far`,
+        ),
       ];
     default:
       return [];

@@ -1,4 +1,3 @@
-import { processLabel } from "../../../clients/cli/stack/processes.ts";
 import type { Finding } from "../claims.ts";
 import type { World } from "../world.ts";
 
@@ -12,10 +11,13 @@ export async function atRest(world: World): Promise<Finding> {
   const expected = ["dispatcher", "hands", ...(world.info.standIn ? ["model"] : [])];
   const resident = (part: string): number =>
     Math.round(Math.max(...processes.filter((process) => process.part === part).map((process) => process.memoryBytes)) / MEGABYTE);
-  const list = processes.map((process) => `${processLabel(process)} (pid ${process.pid})`).join(", ");
+  const count = (part: string): number => processes.filter((process) => process.part === part).length;
+  const list = parts.map(
+    (part) => `${part} ${count(part)}${part === "hands" && count(part) > 1 ? " (the daemon, its jail, warm shells)" : ""}`,
+  );
   return {
     holds: brains === 0 && parts.join() === expected.join(),
-    seen: `${brains} brains; ${list}; resident: dispatcher ${resident("dispatcher")} MB, hands ${resident("hands")} MB`,
+    seen: `${brains} brains; ${processes.length} processes: ${list.join(", ")}; resident: dispatcher ${resident("dispatcher")} MB, hands ${resident("hands")} MB`,
     measured: { brains, processes: processes.length, dispatcher_mb: resident("dispatcher"), hands_mb: resident("hands") },
   };
 }
