@@ -1,0 +1,145 @@
+import { Readable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { S3Client } from "@aws-sdk/client-s3";
+import { fullJitter } from "@serverless-harness/kit/backoff";
+import { type ArtifactContent, type ArtifactStore, artifactsMisconfigured, assertKey } from "./artifact-store.ts";
+import { S3Body } from "./s3-body.ts";
+import { isPassing, statusOf, translateS3Error } from "./s3-error.ts";
+
+/** Where artifacts lie on S3, or on a server that speaks like it. */
+export interface S3Options {
+  readonly bucket: string;
+  /** Goes before every key, with a slash between. Default: nothing. */
+  readonly prefix?: string;
+  /** Default `us-east-1`. */
+  readonly region?: string;
+  /** URL of the server. Default: Amazon's of the region. */
+  readonly endpoint?: string;
+  /** Name the bucket in the path, as servers of one's own want it, and not in the host. Default: where there is an endpoint. */
+  readonly pathStyle?: boolean;
+  /** Default: the SDK's chain (variables, files, the machine's or the pod's own identity). */
+  readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string };
+}
+
+type Sdk = typeof import("@aws-sdk/client-s3");
+
+interface Loaded {
+  readonly sdk: Sdk;
+  readonly client: S3Client;
+}
+
+const CONNECT_TIMEOUT_MS = 10_000;
+/** A connection over which nothing comes or goes for so long is cut. */
+const IDLE_TIMEOUT_MS = 60_000;
+const ATTEMPTS = 3;
+const RETRY_BASE_MS = 100;
+const RETRY_MAX_MS = 2000;
+
+/** Artifacts as objects in a bucket, each by one request. The SDK, which takes long to load, is loaded with the first call. */
+export class S3Artifacts implements ArtifactStore {
+  readonly #options: S3Options;
+  #loaded: Promise<Loaded> | undefined;
+
+  constructor(options: S3Options) {
+    this.#options = options;
+  }
+
+  async put(key: string, content: ArtifactContent): Promise<void> {
+    const Key = this.#key(key);
+    const body = await S3Body.of(content);
+    await this.#call(async ({ sdk, client }, Bucket) => {
+      const fields = { Bucket, Key, ContentLength: body.size, ChecksumSHA256: body.sha256 };
+      // The SDK doesn't repeat what it can't read again.
+      for (let attempt = 1; ; attempt++) {
+        try {
+          await client.send(new sdk.PutObjectCommand({ ...fields, Body: body.open() }));
+          return;
+        } catch (error) {
+          if (!isPassing(error) || attempt === ATTEMPTS) throw error;
+          await sleep(fullJitter(attempt, RETRY_BASE_MS, RETRY_MAX_MS));
+        }
+      }
+    });
+  }
+
+  get(key: string): Promise<Readable | undefined> {
+    const Key = this.#key(key);
+    return this.#call(async ({ sdk, client }, Bucket) => {
+      try {
+        const { Body } = await client.send(new sdk.GetObjectCommand({ Bucket, Key }));
+        return Readable.from(translating(Body instanceof Readable ? Body : Readable.from([]), Bucket), { objectMode: false });
+      } catch (error) {
+        if (error instanceof sdk.NoSuchKey) return undefined;
+        throw error;
+      }
+    });
+  }
+
+  has(key: string): Promise<boolean> {
+    const Key = this.#key(key);
+    return this.#call(async ({ sdk, client }, Bucket) => {
+      try {
+        await client.send(new sdk.HeadObjectCommand({ Bucket, Key }));
+        return true;
+      } catch (error) {
+        if (statusOf(error) !== 404) throw error;
+      }
+      // An answer without a body doesn't tell a missing object from a missing bucket.
+      await client.send(new sdk.HeadBucketCommand({ Bucket })).catch((error: unknown) => {
+        if (statusOf(error) === 404) throw artifactsMisconfigured(`has no bucket ${Bucket}: create it, or name another one`, error);
+      });
+      return false;
+    });
+  }
+
+  async delete(key: string): Promise<void> {
+    const Key = this.#key(key);
+    await this.#call(({ sdk, client }, Bucket) => client.send(new sdk.DeleteObjectCommand({ Bucket, Key })));
+  }
+
+  close(): void {
+    void this.#loaded?.then(({ client }) => client.destroy());
+  }
+
+  #key(key: string): string {
+    assertKey(key);
+    const prefix = (this.#options.prefix ?? "").replace(/^\/+|\/+$/g, "");
+    return prefix === "" ? key : `${prefix}/${key}`;
+  }
+
+  async #call<T>(call: (loaded: Loaded, bucket: string) => Promise<T>): Promise<T> {
+    this.#loaded ??= load(this.#options);
+    const { bucket } = this.#options;
+    try {
+      return await call(await this.#loaded, bucket);
+    } catch (error) {
+      throw translateS3Error(error, bucket);
+    }
+  }
+}
+
+async function load(options: S3Options): Promise<Loaded> {
+  const sdk = await import("@aws-sdk/client-s3");
+  const client = new sdk.S3Client({
+    region: options.region ?? "us-east-1",
+    forcePathStyle: options.pathStyle ?? options.endpoint !== undefined,
+    ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
+    ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
+    maxAttempts: ATTEMPTS,
+    requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS, socketTimeout: IDLE_TIMEOUT_MS },
+    // Checksums of our own go along. Those of the SDK are a trailer, which servers other than Amazon's store as content.
+    requestChecksumCalculation: "WHEN_REQUIRED",
+    responseChecksumValidation: "WHEN_REQUIRED",
+  });
+  return { sdk, client };
+}
+
+async function* translating(body: Readable, bucket: string): AsyncGenerator<Buffer> {
+  try {
+    yield* body;
+  } catch (error) {
+    throw translateS3Error(error, bucket);
+  } finally {
+    body.destroy();
+  }
+}
