@@ -105,8 +105,9 @@ function insideOf(config: HandsConfig): { program: string[]; environment: Record
     HANDS_STATE: INNER.state,
     HANDS_HOME: INNER.home,
     HANDS_TMP: INNER.temporary,
-    // Starts in half the time and a quarter less memory, because the daemon's sources are not stripped of their types again.
-    NODE_COMPILE_CACHE: `${INNER.state}/compile-cache`,
+    // Where scripts/setup.sh compiled the sources to: the daemon starts in half the time and with a quarter less memory.
+    NODE_COMPILE_CACHE: `${PROGRAM}/node_modules/.cache/leaf`,
+    NODE_COMPILE_CACHE_PORTABLE: "1",
   };
   if (config.listen.kind === "unix") {
     mounts.push("--bind", dirname(config.listen.path), INNER.socket);

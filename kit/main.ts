@@ -10,6 +10,8 @@ export interface Service {
  * (a setting that can't be used) or the error with its stack (a defect), and a non-zero exit code.
  */
 export async function runMain(start: () => Promise<Service>): Promise<void> {
+  // Whoever read our output may die first; a service does not die of it.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => undefined);
   let service: Service;
   try {
     service = await start();

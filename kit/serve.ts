@@ -46,6 +46,9 @@ export interface Server {
   close(graceMs?: number): Promise<void>;
 }
 
+/** A connection that says nothing for this long is cut. HTTP/1 has Node's own limits from its first byte on: 60 s for the headers. */
+const FIRST_BYTE_TIMEOUT_MS = 30_000;
+
 /** First bytes of every HTTP/2 connection (RFC 9113, 3.4); three of them tell it from any HTTP/1 method. */
 const HTTP2_PREFACE = "PRI";
 
@@ -61,6 +64,8 @@ export async function serve(options: ServeOptions): Promise<Server> {
     fallback: options.fallback ?? notFound,
   });
   const http1Server = http.createServer(handler);
+  // It never listens itself; this is what starts its check of slow requests.
+  http1Server.emit("listening");
   const http2Server = http2.createServer({ settings: { initialWindowSize: WINDOW_BYTES } }, handler);
   const sessions = new Set<http2.ServerHttp2Session>();
   http2Server.on("session", (session) => {
@@ -88,6 +93,8 @@ export async function serve(options: ServeOptions): Promise<Server> {
     const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
     for (const session of sessions) session.close();
     http1Server.closeIdleConnections();
+    // Ends the check; there is no listener of its own to close.
+    http1Server.close(() => undefined);
     const cut = setTimeout(() => {
       for (const socket of sockets) socket.destroy();
     }, graceMs);
@@ -133,7 +140,10 @@ function notFound(_request: PlainRequest, response: PlainResponse): void {
 
 /** Hand a new connection to the server of the HTTP version that it speaks. */
 function routeByPreface(socket: net.Socket, http1Server: http.Server, http2Server: http2.Http2Server): void {
+  const silent = setTimeout(() => socket.destroy(), FIRST_BYTE_TIMEOUT_MS);
+  socket.once("close", () => clearTimeout(silent));
   socket.once("readable", () => {
+    clearTimeout(silent);
     const first: Buffer | null = socket.read();
     if (first === null) return void socket.destroy();
     socket.unshift(first);

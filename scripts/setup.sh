@@ -66,3 +66,16 @@ install_npm_packages() {
 npm_packages_are_current || install_npm_packages
 
 [ ! -e hands/keeper/build.sh ] || sh hands/keeper/build.sh
+
+# Compile the services' sources once. Without its settings a service ends at once with exit code 64, so each is asked to load the rest too.
+compile_sources() {
+  for main in hands/main.ts dispatcher/main.ts brain/main.ts bench/model/main.ts; do
+    for load in "" "--import ./scripts/load-service.ts"; do
+      # shellcheck disable=SC2086
+      env -i PATH="$PATH" NODE_COMPILE_CACHE="$cache" NODE_COMPILE_CACHE_PORTABLE=1 MODEL_LISTEN=none \
+        node_modules/.bin/node $load "$main" </dev/null >/dev/null 2>&1 || true
+    done
+  done
+}
+cache=node_modules/.cache/leaf
+[ -d "$cache" ] || compile_sources
