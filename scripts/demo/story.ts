@@ -36,5 +36,5 @@ export async function tellStory(world: World, claims: Claims): Promise<void> {
 
   await claims.check("a brain killed with SIGKILL in the middle of a 3 s command repeats nothing and loses nothing", () => killed(world));
   await claims.check("five async leaves fan out and end", () => fanOut(world));
-  await claims.check("brains lived for less time than passed", () => economics(world, startedAtMs));
+  await claims.check("brains cost only while they think", () => economics(world, startedAtMs));
 }

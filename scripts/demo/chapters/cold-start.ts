@@ -15,7 +15,7 @@ export async function coldStart(world: World, turn: Turn, brainsBefore: number):
   return {
     holds: brainsBefore === 0 && worker !== undefined && complete && result(turn) !== "",
     seen:
-      `first request to the model after ${time(measured.first_model_request_ms)}, first event of the brain's work at the client after ` +
+      `first request to the model after ${time(measured.first_model_request_ms)}, its first event at the client after ` +
       `${time(measured.first_event_ms)}, answer after ${time(measured.answer_ms)} (its command sleeps 1 s); brain: pid ${worker?.pid}`,
     measured,
   };

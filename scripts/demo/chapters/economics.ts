@@ -1,14 +1,21 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Finding } from "../claims.ts";
 import type { World } from "../world.ts";
 
-/** What the brains cost: the seconds that they lived, against the seconds that an agent would have been kept for. */
+const REST_SECONDS = 8;
+
+/** What brains cost: they live while there is work, and not a moment of a rest. */
 export async function economics(world: World, sinceMs: number): Promise<Finding> {
-  const wall_s = round(((await world.noBrain()) - sinceMs) / 1000);
+  await world.noBrain();
+  const before_s = await world.brainSeconds();
+  await sleep(REST_SECONDS * 1000);
   const brain_s = round(await world.brainSeconds());
+  const wall_s = round((Date.now() - sinceMs) / 1000);
+  const rest_brain_s = round(brain_s - before_s);
   return {
-    holds: brain_s > 0 && brain_s < wall_s,
-    seen: `${brain_s} brain-seconds in ${wall_s} s of wall time, in a story that hardly ever rests; an agent at rest costs none`,
-    measured: { brain_s, wall_s, share: round(brain_s / wall_s) },
+    holds: brain_s > 0 && brain_s < wall_s && rest_brain_s === 0 && world.processes("brain").length === 0,
+    seen: `${brain_s} brain-seconds in ${wall_s} s of wall time; ${rest_brain_s} of them in the ${REST_SECONDS} s of rest at the end, where an agent that stays would have idled`,
+    measured: { brain_s, wall_s, rest_s: REST_SECONDS, rest_brain_s, share: round(brain_s / wall_s) },
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Finding } from "../claims.ts";
+import { type Finding, time } from "../claims.ts";
 import { all, find, type Turn, type World, workers } from "../world.ts";
 
 const TICKS = 6;
@@ -8,31 +8,33 @@ const COMMAND = `echo run >> runs; for i in $(seq ${TICKS}); do echo tick $i; sl
 
 /** A brain dies in the middle of a command; another one goes on in that very command. */
 export async function killed(world: World): Promise<Finding> {
-  let victim = 0;
+  let brain = 0;
+  let killedAtMs: number | undefined;
   const turn = await world.turn(`Run: ${COMMAND}`, "", ({ event }) => {
-    if (event.case === "stateChanged" && event.value.worker !== undefined && victim === 0) victim = Number(event.value.worker.pid);
-    // The first output tells that the command is on its way.
-    if (event.case === "toolOutput" && event.value.text.includes("tick 2") && victim > 0) {
-      process.kill(victim, "SIGKILL");
-      victim = -victim;
+    if (event.case === "stateChanged" && event.value.worker !== undefined) brain = Number(event.value.worker.pid);
+    // Output tells that the command is on its way.
+    if (killedAtMs === undefined && event.case === "toolOutput" && event.value.text.includes("tick 2")) {
+      process.kill(brain, "SIGKILL");
+      killedAtMs = Date.now();
     }
   });
-  return { ...judge(turn), holds: victim < 0 && judge(turn).holds };
+  if (killedAtMs === undefined) throw new Error("no output of the command came before its end, so no brain was killed");
+  return judge(turn, killedAtMs);
 }
 
-function judge(turn: Turn): Finding {
-  const brains = workers(turn);
+function judge(turn: Turn, killedAtMs: number): Finding {
+  const [first, second, ...more] = workers(turn);
   const output = find(turn, "toolEnded")?.value.text ?? "";
   const ticks = [...output.matchAll(/^tick (\d+)$/gm)].map((match) => Number(match[1]));
   const runs = Number(/^run (\d+) is the last$/m.exec(output)?.[1] ?? Number.NaN);
   const complete = ticks.join() === Array.from({ length: TICKS }, (_, i) => i + 1).join();
-  const resumed = all(turn, "toolStarted").filter(({ value }) => value.resumed).length;
-  const [first, second] = brains;
+  const resumed_calls = all(turn, "toolStarted").filter(({ value }) => value.resumed).length;
+  const takeover_ms = (second?.atMs ?? Number.NaN) - killedAtMs;
   return {
-    holds: complete && runs === 1 && brains.length === 2 && first?.pid !== second?.pid,
+    holds: complete && runs === 1 && second !== undefined && more.length === 0 && first?.pid !== second.pid,
     seen:
-      `brain pid ${first?.pid} was killed, pid ${second?.pid} went on ${Math.round((second?.atMs ?? 0) - (first?.atMs ?? 0))} ms after the first had begun; ` +
-      `the command ran ${runs} time, ${ticks.length} of ${TICKS} lines arrived, the leaf is done`,
-    measured: { runs, lines: ticks.length, lines_expected: TICKS, brains: brains.length, resumed_calls: resumed },
+      `brain pid ${first?.pid} was killed, pid ${second?.pid} took over ${time(takeover_ms)} later; ` +
+      `the command ran ${runs === 1 ? "once" : `${runs} times`}, ${ticks.length} of ${TICKS} lines of output arrived, the leaf is done`,
+    measured: { runs, lines: ticks.length, lines_expected: TICKS, takeover_ms, resumed_calls },
   };
 }
