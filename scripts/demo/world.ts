@@ -79,16 +79,19 @@ export class World {
     return (first?.at_ms ?? Number.NaN) - turn.submittedAtMs;
   }
 
-  /** What the dispatcher knows of brains. */
+  /** Seconds that brains lived, as the dispatcher counts them, once it knows of none that lives. */
   async brainSeconds(): Promise<number> {
-    const response = await fetch(`${this.info.url}/health`, { headers: { authorization: `Bearer ${this.#token()}` } });
-    return ((await response.json()) as { brainSeconds: number }).brainSeconds;
+    return await this.until("the dispatcher to see the brain's end", async () => {
+      const response = await fetch(`${this.info.url}/health`, { headers: { authorization: `Bearer ${this.#token()}` } });
+      const health = (await response.json()) as { brains: readonly unknown[]; brainSeconds: number };
+      return health.brains.length === 0 ? health.brainSeconds : undefined;
+    });
   }
 
   /** Wait until `look` finds something, and return it. */
-  async until<T>(what: string, look: () => T | undefined): Promise<T> {
+  async until<T>(what: string, look: () => T | undefined | Promise<T | undefined>): Promise<T> {
     for (const deadline = Date.now() + PATIENCE_MS; Date.now() < deadline; await sleep(POLL_MS)) {
-      const found = look();
+      const found = await look();
       if (found !== undefined) return found;
     }
     throw new Error(`waited ${PATIENCE_MS / 1000} s in vain: ${what}`);
