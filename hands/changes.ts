@@ -71,8 +71,8 @@ export interface ChangesOptions {
   readonly log: Logger;
   /** Default: 1000 changes, 8 MiB of answers, 7 days. */
   readonly limits?: Partial<LogLimits>;
-  /** Called between the steps of every change: where tests crash. */
-  readonly failpoint?: (step: Step) => void;
+  /** Called, and waited for, between the steps of every change: where tests crash. */
+  readonly failpoint?: (step: Step) => void | Promise<void>;
 }
 
 /**
@@ -84,7 +84,7 @@ export class Changes {
   readonly #workspaces: Workspaces;
   readonly #logger: Logger;
   readonly #limits: LogLimits;
-  readonly #failpoint: (step: Step) => void;
+  readonly #failpoint: (step: Step) => void | Promise<void>;
   readonly #queue = new KeyedQueue();
   /** The one used last is the last. */
   readonly #logs = new Map<string, ChangeLog>();
@@ -130,6 +130,7 @@ export class Changes {
   }
 
   async #make<M extends DescMessage>(change: Change<M>, log: ChangeLog): Promise<Made<M>> {
+    let overtaken: unknown;
     for (let attempt = 1; attempt <= MAX_PLANS; attempt++) {
       const plan = await change.plan();
       if ("answer" in plan) {
@@ -137,34 +138,37 @@ export class Changes {
         return { answer: plan.answer, cleanUp: undefined };
       }
       await using _ = plan;
-      const answer = await this.#carryOut(change, plan, log);
-      if (answer !== undefined) return { answer, cleanUp: plan.cleanUp?.bind(plan) };
+      try {
+        return { answer: await this.#carryOut(change, plan, log), cleanUp: plan.cleanUp?.bind(plan) };
+      } catch (error) {
+        if (!(error instanceof Overtaken)) throw error;
+        overtaken = error.cause;
+      }
     }
-    throw pathError("busy", change.path);
+    throw overtaken instanceof Interference ? pathError("busy", change.path) : overtaken;
   }
 
-  /** `undefined` where the plan has been overtaken. */
-  async #carryOut<M extends DescMessage>(change: Change<M>, plan: Plan<M>, log: ChangeLog): Promise<MessageInitShape<M> | undefined> {
+  async #carryOut<M extends DescMessage>(change: Change<M>, plan: Plan<M>, log: ChangeLog): Promise<MessageInitShape<M>> {
     const { id, fingerprint, schema } = change;
     const draft = toJson(schema, create(schema, plan.draft)) as JsonObject;
     const target = plan.target === undefined ? {} : { target: plan.target };
-    this.#failpoint("planned");
+    await this.#failpoint("planned");
     await log.intend({ id, fingerprint, atMs: Date.now(), witness: plan.witness, draft, ...target });
-    this.#failpoint("intended");
+    await this.#failpoint("intended");
     let answer: MessageInitShape<M>;
     try {
       this.#workspaces.fence(change.workspace.name, change.epoch);
       answer = plan.commit();
     } catch (error) {
       await log.withdraw(id);
-      if (error instanceof Interference || INTERFERED.has(errnoOf(error))) return undefined;
+      if (error instanceof Interference || INTERFERED.has(errnoOf(error))) throw new Overtaken("overtaken", { cause: error });
       throw error;
     }
-    this.#failpoint("committed");
+    await this.#failpoint("committed");
     await plan.settle();
-    this.#failpoint("settled");
+    await this.#failpoint("settled");
     await this.#record(change, log, answer);
-    this.#failpoint("recorded");
+    await this.#failpoint("recorded");
     return answer;
   }
 
@@ -198,6 +202,11 @@ export class Changes {
       this.#cleared.delete(workspace.name);
     });
   }
+}
+
+/** The effect did not take place, since the place has changed since it was planned. */
+class Overtaken extends Error {
+  override readonly name = "Overtaken";
 }
 
 interface Made<M extends DescMessage> {

@@ -32,7 +32,9 @@ export function planMove({ workspace, source, destination }: MoveOrder): Plan<Re
   }
   if (to.missing.length > 1) throw pathError("not_found", destination);
   if (from.resolvedPath === to.resolvedPath) return { answer: {} };
-  const inode = inodeOf(from.entry.stat());
+  const stat = from.entry.stat();
+  if (stat.isDirectory() && to.entry !== undefined) throw pathError("not_directory", destination);
+  const inode = inodeOf(stat);
   const oldPath = fromParent.child(from.name);
   const newPath = toParent.child(to.name);
   const owned = resources.move();

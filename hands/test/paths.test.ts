@@ -138,8 +138,6 @@ test("a second root is reached by absolute path and by symlink, and is left as l
   await symlink(join(spill, "secret"), join(workspace, "spilled"));
   expect(content(join(spill, "secret"))).toBe("outside");
   expect(content("spilled")).toBe("outside");
-  expect(content(join(spill, "../spill/secret"))).toBe("outside");
-  expect(reason("secret")).toBe("not_found");
   expect(reason(`${spill}/../outside/secret`)).toBe("path_outside");
 });
 

@@ -17,8 +17,10 @@ export async function startSwapper(workspace: string, outside: string): Promise<
     stdio: ["ignore", "pipe", "inherit"],
   });
   onTestFinished(async () => {
+    const closed = once(child, "close");
+    if (child.exitCode !== null) throw new Error("the swapper died");
     child.kill("SIGKILL");
-    await once(child, "close");
+    await closed;
   });
   await once(child.stdout, "data");
 }
