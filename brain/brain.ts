@@ -20,7 +20,6 @@ export async function startBrain(config: BrainConfig = readConfig()): Promise<Br
   const log = createLogger("brain", config.logLevel).child({ brain: name });
   surviveDefects(log);
   const agents = new AgentFactory(config);
-  agents.warmUp().catch(() => undefined);
   const store = await openLeafStore(config.leafStore);
   const createRun = (claim: Claim): LeafRun => {
     const { leaf, fence, takeover } = claim;
@@ -30,6 +29,8 @@ export async function startBrain(config: BrainConfig = readConfig()): Promise<Br
   };
   const runner = new Runner({ store, worker: thisWorker(name), concurrency, leaseMs, graceMs, createRun, log });
   const server = listen === undefined ? undefined : await serveWake(listen, runner, log);
+  // Where there is no work yet, the time until there is some.
+  if (server !== undefined) agents.warmUp().catch(() => undefined);
   const release = async (): Promise<void> => {
     await agents.close();
     await store.close();

@@ -35,7 +35,8 @@ async function editFile(env: HandsExecutionEnv, path: string, edits: Edits, cont
   if (changing.length === 0) throw unchanged(path, edits.length);
   const shown = path.startsWith("@") ? path.slice(1) : path;
   const changed = await env.call(shown, context, (hands, absolute) => hands.edit(absolute, changing, { changeId: nextEffectId(context) }));
-  const nameOf = (index: number) => (edits.length === 1 ? "the text" : `edits[${edits.findIndex((edit) => edit === changing[index])}]`);
+  const indexes = edits.flatMap((edit, index) => (changing.includes(edit) ? [index] : []));
+  const nameOf = (index: number) => (edits.length === 1 ? "the text" : `edits[${indexes[index]}]`);
   if (!changed.ok) throw editError(changed.error, path, nameOf);
   const { patch, firstChangedLine } = changed.value;
   if (firstChangedLine === 0) throw unchanged(path, edits.length);
