@@ -9,6 +9,7 @@ import { authenticate } from "./auth.ts";
 import { Changes } from "./changes.ts";
 import { Channels } from "./channel-registry.ts";
 import type { HandsConfig } from "./config.ts";
+import { closeInheritedDescriptors } from "./daemon-descriptors.ts";
 import { chooseLauncher } from "./daemon-launcher.ts";
 import { Execs } from "./execs.ts";
 import { jailedPty } from "./jail-pty.ts";
@@ -26,6 +27,7 @@ const TERMINALS = { perWorkspace: 16, ended: 100 };
 
 /** Start the daemon, in the jail or without one. */
 export async function startDaemon(config: HandsConfig): Promise<Service> {
+  closeInheritedDescriptors();
   const log = createLogger("hands", config.logLevel);
   if (!config.jailed) log.warn("HANDS_SANDBOX=process: commands run unconfined, with all that this user may do");
   for (const directory of [config.home, config.temporary]) mkdirSync(directory, { recursive: true, mode: 0o700 });

@@ -9,7 +9,7 @@ export function jailedPty(launch: PtyLauncher): PtyLauncher {
   const script = fileURLToPath(new URL("./jail-commands.sh", import.meta.url));
   return (spec, sink) => {
     const variables = Object.entries(spec.env).flatMap(([name, value]) => ["--setenv", name, value]);
-    const argv = ["/bin/sh", script, "--clearenv", ...variables, "--chdir", spec.cwd, "--", ...spec.argv];
+    const argv = ["/bin/sh", script, "--clearenv", ...variables, "--remount-ro", "/run", "--chdir", spec.cwd, "--", ...spec.argv];
     return launch({ ...spec, argv, env: { PATH: "/usr/bin:/bin", TERM: spec.env["TERM"] ?? "xterm-256color" } }, sink);
   };
 }

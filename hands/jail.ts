@@ -86,6 +86,8 @@ function jailArguments(config: HandsConfig, own: { readonly temporary: string; r
     ...["--bind", config.workspaces, INNER.workspaces, "--bind", own.temporary, INNER.temporary, "--bind", own.home, INNER.home],
     ...["--bind", config.state, INNER.state],
     ...mounts,
+    // The jail's own root is memory: nothing may grow there.
+    ...["--remount-ro", "/"],
     ...["--clearenv", ...Object.entries(environment).flatMap(([name, value]) => ["--setenv", name, value])],
     ...["--chdir", INNER.workspaces, "--", ...program],
   ];
