@@ -24,7 +24,7 @@ export class AgentFactory {
 
   constructor(config: BrainConfig) {
     this.#config = config;
-    this.#hands = new Hands(config.handsUrl, config.handsCredential, config.name);
+    this.#hands = new Hands(config);
   }
 
   /** Load what agents share, which takes longer than all the rest, ahead of the first. */

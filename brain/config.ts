@@ -15,6 +15,8 @@ export interface BrainConfig {
   readonly leafStore: string;
   readonly handsUrl: string;
   readonly handsCredential: HandsCredential;
+  /** How long a call waits for hands to come back, in milliseconds; after that the leaf waits in the queue. */
+  readonly handsPatienceMs: number;
   readonly name: string;
   readonly graceMs: number;
   readonly concurrency: number;
@@ -38,6 +40,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     leafStore: env.required("LEAF_STORE", "the leaf store's address, as sqlite:/absolute/path/leaf.db"),
     handsUrl,
     handsCredential: readCredential(env),
+    handsPatienceMs: env.integer("BRAIN_HANDS_PATIENCE_MS", 10_000, 0, 3_600_000),
     name: env.string("BRAIN_NAME", newId("brain")),
     graceMs: env.integer("BRAIN_GRACE_MS", 2000, 0, 3_600_000),
     concurrency: env.integer("BRAIN_CONCURRENCY", 50, 1, 1000),

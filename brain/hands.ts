@@ -5,36 +5,30 @@ import { fromConnectError } from "@serverless-harness/kit/errors";
 import { TokenMint } from "@serverless-harness/kit/token";
 import { createTransport } from "@serverless-harness/kit/transport";
 import { ExecService } from "@serverless-harness/proto/hands";
-import type { HandsCredential } from "./config.ts";
+import type { BrainConfig } from "./config.ts";
 
-/** Hands may be restarting; longer than this, the leaf waits in the queue. */
-const PATIENCE_MS = 10_000;
 const TOKEN_LIFE_MS = 5 * 60_000;
 
 /** Reaches the sandbox, with a token for one workspace where this brain can make one. */
 export class Hands {
-  readonly #url: string;
-  readonly #subject: string;
-  readonly #credential: HandsCredential;
+  readonly #config: BrainConfig;
   readonly #mint: TokenMint | undefined;
 
-  /** `subject` names this brain in the tokens that it makes. */
-  constructor(url: string, credential: HandsCredential, subject: string) {
-    this.#url = url;
-    this.#subject = subject;
-    this.#credential = credential;
-    this.#mint = credential.kind === "key" ? new TokenMint(credential.privateKeyPem) : undefined;
+  constructor(config: BrainConfig) {
+    this.#config = config;
+    this.#mint = config.handsCredential.kind === "key" ? new TokenMint(config.handsCredential.privateKeyPem) : undefined;
   }
 
   /** A client for one workspace. It connects at its first call. */
   connect(workspace: string): HandsClient {
+    const { handsUrl, handsPatienceMs } = this.#config;
     const token = this.#tokenFor(workspace);
-    return new HandsClient({ address: this.#url, patienceMs: PATIENCE_MS, ...(token === undefined ? {} : { token }) });
+    return new HandsClient({ address: handsUrl, patienceMs: handsPatienceMs, ...(token === undefined ? {} : { token }) });
   }
 
   /** End an exec that another brain started. Succeeds where there is none of that id. */
   async endExec(workspace: string, epoch: bigint, execId: string): Promise<void> {
-    const address = parseAddress(this.#url);
+    const address = parseAddress(this.#config.handsUrl);
     if (address === undefined) throw new Error("the sandbox's address was checked at start");
     const token = this.#tokenFor(workspace);
     const transport = createTransport({ address, ...(token === undefined ? {} : { token }) });
@@ -49,7 +43,7 @@ export class Hands {
   }
 
   #tokenFor(workspace: string): (() => string) | undefined {
-    const credential = this.#credential;
+    const { handsCredential: credential, name: subject } = this.#config;
     if (credential.kind === "token") return () => credential.token;
     const mint = this.#mint;
     if (mint === undefined) return undefined;
@@ -58,7 +52,7 @@ export class Hands {
     return () => {
       if (Date.now() < expiresAtMs - TOKEN_LIFE_MS / 2) return token;
       expiresAtMs = Date.now() + TOKEN_LIFE_MS;
-      token = mint.mint({ subject: this.#subject, audience: "hands", scopes: [workspace], expiresAtMs });
+      token = mint.mint({ subject, audience: "hands", scopes: [workspace], expiresAtMs });
       return token;
     };
   }
