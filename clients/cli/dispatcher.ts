@@ -34,9 +34,13 @@ export function findDispatcher({ config, paths }: Context): DispatcherAddress {
   throw new CliError(ExitCode.notRunning, "not_running", `nothing is running in ${paths.dir}: start it with \`leaf up\``);
 }
 
-/** Open a connection; it is made with the first call. */
+/** Connect to the dispatcher that {@link findDispatcher} finds. */
 export function openDispatcher(context: Context): Dispatcher {
-  const { url, token } = findDispatcher(context);
+  return connect(findDispatcher(context));
+}
+
+/** Connect to a dispatcher; the connection is made with the first call. */
+export function connect({ url, token }: DispatcherAddress): Dispatcher {
   const address = parseAddress(url);
   if (address === undefined) {
     throw new CliError(ExitCode.usage, "bad_url", `LEAF_URL is ${JSON.stringify(url)}: it must be http://host:port or unix:/path`);

@@ -1,4 +1,4 @@
-import picocolors from "picocolors";
+import { styleText } from "node:util";
 
 /** What the demo says of the system, and what it saw. */
 export interface Claim {
@@ -32,7 +32,7 @@ export class Claims {
 
   /** Say something that is no claim. */
   say(text: string): void {
-    if (!this.#json) console.log(picocolors.dim(text));
+    if (!this.#json) console.log(styleText("dim", text));
   }
 
   /** Check a claim; whatever its check throws, it does not hold. */
@@ -40,8 +40,8 @@ export class Claims {
     const found = await look().catch((error: unknown) => ({ holds: false, seen: messageOf(error), measured: {} }));
     this.#all.push({ claim, ...found });
     if (this.#json) return;
-    console.log(`${found.holds ? picocolors.green("✓") : picocolors.red("✗")} ${claim}`);
-    console.log(`  ${picocolors.dim(found.seen)}`);
+    console.log(`${found.holds ? styleText("green", "✓") : styleText("red", "✗")} ${claim}`);
+    console.log(`  ${styleText("dim", found.seen)}`);
   }
 }
 

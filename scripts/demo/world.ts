@@ -1,9 +1,7 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Client, createClient } from "@connectrpc/connect";
-import { parseAddress } from "@serverless-harness/kit/address";
-import { type ClientTransport, createTransport } from "@serverless-harness/kit/transport";
-import { type Leaf, type LeafEvent, LeafService, LeafState } from "@serverless-harness/proto/leaf";
+import { type Leaf, type LeafEvent, LeafState } from "@serverless-harness/proto/leaf";
+import { connect, type Dispatcher } from "../../clients/cli/dispatcher.ts";
 import { type StackPaths, stackPaths } from "../../clients/cli/stack/paths.ts";
 import { type StackProcess, stackProcesses } from "../../clients/cli/stack/processes.ts";
 import type { StackInfo } from "./stack.ts";
@@ -31,20 +29,18 @@ export interface Turn {
 export class World {
   readonly info: StackInfo;
   readonly paths: StackPaths;
-  readonly #transport: ClientTransport;
-  readonly leaves: Client<typeof LeafService>;
+  readonly leaves: Dispatcher["leaves"];
+  readonly #dispatcher: Dispatcher;
 
   constructor(info: StackInfo) {
     this.info = info;
     this.paths = stackPaths(info.dir);
-    const address = parseAddress(info.url);
-    if (address === undefined) throw new Error(`the stack has no address: ${info.url}`);
-    this.#transport = createTransport({ address, token: this.#token() });
-    this.leaves = createClient(LeafService, this.#transport);
+    this.#dispatcher = connect({ url: info.url, token: this.#token() });
+    this.leaves = this.#dispatcher.leaves;
   }
 
   close(): void {
-    this.#transport.close();
+    this.#dispatcher.close();
   }
 
   /** The stack's processes, as the operating system has them now. */
