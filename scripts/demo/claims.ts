@@ -16,10 +16,16 @@ export type Finding = Omit<Claim, "claim">;
 /** Prints claims as they are checked, each on two lines. */
 export class Claims {
   readonly #all: Claim[] = [];
-  readonly #json: boolean;
+  #silent: boolean;
 
-  constructor(json: boolean) {
-    this.#json = json;
+  /** `silent`: print nothing. */
+  constructor(silent: boolean) {
+    this.#silent = silent;
+  }
+
+  /** Print nothing from now on. */
+  silence(): void {
+    this.#silent = true;
   }
 
   get all(): readonly Claim[] {
@@ -32,14 +38,14 @@ export class Claims {
 
   /** Say something that is no claim. */
   say(text: string): void {
-    if (!this.#json) console.log(styleText("dim", text));
+    if (!this.#silent) console.log(styleText("dim", text));
   }
 
   /** Check a claim; whatever its check throws, it does not hold. */
   async check(claim: string, look: () => Promise<Finding>): Promise<void> {
     const found = await look().catch((error: unknown) => ({ holds: false, seen: messageOf(error), measured: {} }));
     this.#all.push({ claim, ...found });
-    if (this.#json) return;
+    if (this.#silent) return;
     console.log(`${found.holds ? styleText("green", "✓") : styleText("red", "✗")} ${claim}`);
     console.log(`  ${styleText("dim", found.seen)}`);
   }

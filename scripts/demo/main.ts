@@ -16,7 +16,8 @@ const remove = (): Promise<void> => (removed ??= stack.remove());
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, () => {
-    claims.say(`${signal}: the demo's stack is taken down`);
+    claims.silence();
+    process.stderr.write(`demo: interrupted, everything is taken down again\n`);
     void remove().finally(() => process.exit(130));
   });
 }

@@ -1,6 +1,7 @@
 import type { UpOptions } from "../commands/up.ts";
 import type { Context } from "../context.ts";
 import { ExitCode } from "../exit-codes.ts";
+import { interruptible } from "../interrupt.ts";
 import { withStackLock } from "../stack/lock.ts";
 import { describeModel } from "../stack/model.ts";
 import { choosePort, planStack } from "../stack/plan.ts";
@@ -19,11 +20,14 @@ export async function runUp(context: Context, _args: readonly string[], options:
   return await withStackLock(paths, waiting, async () => {
     const plan = planStack(paths, config.environment, options);
     prepareStateDirectory(paths);
+    const interrupt = interruptible(0, () => "what was started is stopped again");
     try {
-      report(context, plan, await startStack(plan, choosePort(paths, options.port ?? config.port)));
+      report(context, plan, await startStack(plan, choosePort(paths, options.port ?? config.port), interrupt.signal));
     } catch (error) {
       if (error instanceof StartError) for (const line of error.log) out.warn(line);
       throw error;
+    } finally {
+      interrupt.release();
     }
     return ExitCode.ok;
   });

@@ -26,23 +26,26 @@ export class StartError extends CliError {
 }
 
 /** Start a service in the background and wait until it works. It outlives this process. */
-export async function startService(paths: StackPaths, service: ServiceSpec): Promise<ServiceRecord> {
+export async function startService(paths: StackPaths, service: ServiceSpec, signal: AbortSignal): Promise<ServiceRecord> {
   const { record, offset } = spawnService(paths, service);
-  return await waitUntilHealthy(paths, service, record, offset);
+  return await waitUntilHealthy(paths, service, record, offset, signal);
 }
 
-/** The service answers; polls until it does, ends, or takes too long. `offset`: where its part of the log begins. */
+/**
+ * The service answers; polls until it does, ends, takes too long, or `signal` aborts. `offset`: where its part of the log begins.
+ */
 export async function waitUntilHealthy(
   paths: StackPaths,
   service: ServiceSpec,
   started: ServiceRecord,
   offset: number,
+  signal: AbortSignal,
 ): Promise<ServiceRecord> {
   const log = paths.log(service.name);
   let record = started;
   for (const deadline = Date.now() + START_TIMEOUT_MS; Date.now() < deadline; await sleep(POLL_MS)) {
-    const alive = isAlive(record);
-    if (!alive) {
+    if (signal.aborted) throw signal.reason;
+    if (!isAlive(record)) {
       const message = `${service.name} ended while it started; the end of its log is above, all of it is in ${log}`;
       throw new StartError(ExitCode.refused, "service_ended", message, lastLines(log, SHOWN_LINES, offset));
     }

@@ -17,15 +17,15 @@ export interface UpResult {
 }
 
 /**
- * Start what is missing of a stack, and wait until all of it works. Where a part can't be started, those that this call started
+ * Start what is missing of a stack, and wait until all of it works. Where a part can't be started, or `signal` aborts, those that this call started
  * are stopped again. The caller holds the lock and has prepared the state directory.
  */
-export async function startStack(plan: StackPlan, port: number): Promise<UpResult> {
+export async function startStack(plan: StackPlan, port: number, signal: AbortSignal): Promise<UpResult> {
   const { paths } = plan;
   const token = readText(paths.token) ?? "";
   if (liveRecord(paths, "dispatcher") === undefined) await requireFreePort(port);
   const started: ServiceName[] = [];
-  const ensure = (service: ServiceSpec): Promise<ServiceRecord> => ensureService(paths, service, started);
+  const ensure = (service: ServiceSpec): Promise<ServiceRecord> => ensureService(paths, service, started, signal);
   try {
     const records = [await ensure(handsService(plan))];
     let standInUrl = "";
@@ -43,14 +43,14 @@ export async function startStack(plan: StackPlan, port: number): Promise<UpResul
   }
 }
 
-async function ensureService(paths: StackPaths, service: ServiceSpec, started: ServiceName[]): Promise<ServiceRecord> {
+async function ensureService(paths: StackPaths, service: ServiceSpec, started: ServiceName[], signal: AbortSignal): Promise<ServiceRecord> {
   const running = liveRecord(paths, service.name);
   if (running !== undefined) {
     requireSameSettings(running, service);
-    return await waitUntilHealthy(paths, service, running, 0);
+    return await waitUntilHealthy(paths, service, running, 0, signal);
   }
   started.push(service.name);
-  return await startService(paths, service);
+  return await startService(paths, service, signal);
 }
 
 /** A running part is left as it is: where something else is asked of it now, the user has to decide. */

@@ -52,6 +52,22 @@ describe("leaf up", () => {
     expect(readdirSync(join(leaf.dir, "run")).filter((name) => name.endsWith(".json"))).toEqual([]);
   });
 
+  test("interrupted in the middle stops what it had started", async () => {
+    const leaf = await temporaryLeaf();
+    const { code } = await leaf.run(["up"], {
+      during: (kill) => {
+        const timer = setInterval(() => {
+          if (leaf.processes("hands").length === 0) return;
+          clearInterval(timer);
+          kill("SIGINT");
+        }, 10);
+      },
+    });
+    expect(code).toBe(130);
+    expect(leaf.processes()).toEqual([]);
+    expect(readdirSync(join(leaf.dir, "run")).filter((name) => name.endsWith(".json"))).toEqual([]);
+  });
+
   test("mends a stack whose dispatcher was killed: same address, same data", async () => {
     const leaf = await temporaryLeaf();
     const before = await leaf.json<Up>("up", "--sandbox", "process");
