@@ -67,7 +67,7 @@ async function startOnce({ store, model, sandbox, files }: Surroundings): Promis
   const { leaf } = await store.submit({ spec, idempotencyKey: "" });
   const log = files.path("brain.log");
   const spawnedMs = Date.now();
-  const brain = await startProgram(BRAIN_MAIN, log, {
+  const brain = startProgram(BRAIN_MAIN, log, {
     LEAF_STORE: `sqlite:${files.path("leaf.db")}`,
     HANDS_URL: sandbox.address,
     ANTHROPIC_BASE_URL: model.url,

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, open, readFile, rm } from "node:fs/promises";
+import { closeSync, openSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { childEnvironment } from "../config.ts";
@@ -17,12 +18,17 @@ export async function scratch(): Promise<Scratch> {
   return { path: (...names) => join(directory, ...names), remove: () => rm(directory, { recursive: true, force: true }) };
 }
 
-/** Start one of our programs with `environment` only; what it says goes to the file `log`. */
-export async function startProgram(main: string, log: string, environment: Readonly<Record<string, string>>): Promise<ChildProcess> {
-  const file = await open(log, "a");
-  const child = spawn(process.execPath, [main], { env: childEnvironment(environment), stdio: ["ignore", file.fd, file.fd] });
-  await file.close();
-  return child;
+/**
+ * Start one of our programs with `environment` only; what it says goes to the file `log`. Returns at once, so that no caller misses
+ * its end.
+ */
+export function startProgram(main: string, log: string, environment: Readonly<Record<string, string>>): ChildProcess {
+  const file = openSync(log, "a");
+  try {
+    return spawn(process.execPath, [main], { env: childEnvironment(environment), stdio: ["ignore", file, file] });
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** SIGTERM where it still runs; throws what it said where its end was no clean one. */

@@ -22,7 +22,7 @@ export async function startSandbox(jail: boolean): Promise<Sandbox> {
   const { path } = directory;
   for (const name of ["workspaces", "state", "run"]) await mkdir(path(name));
   const address = `unix:${path("run", "hands.sock")}`;
-  const child = await startProgram(HANDS_MAIN, path("hands.log"), {
+  const child = startProgram(HANDS_MAIN, path("hands.log"), {
     HANDS_LISTEN: address,
     HANDS_WORKSPACES: path("workspaces"),
     HANDS_STATE: path("state"),
