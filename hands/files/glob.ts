@@ -24,7 +24,7 @@ export type Glob = readonly Segment[];
 
 /** Read a glob of `/`-separated segments. `**` as a whole segment stands for any number of segments, at the end for at least one. */
 export function compileGlob(pattern: string): Glob {
-  const segments = pattern.split("/").map((segment): Segment => (segment === "**" ? "**" : compileName(segment)));
+  const segments = pattern.split("/").map((segment): Segment => (/^\*{2,}$/.test(segment) ? "**" : compileName(segment)));
   return segments.at(-1) === "**" ? [...segments.slice(0, -1), compileName("*"), "**"] : segments;
 }
 
