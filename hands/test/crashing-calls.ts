@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Client, createClient, createRouterTransport } from "@connectrpc/connect";
-import { createLogger } from "@serverless-harness/kit/log";
+import { boundary, createLogger } from "@serverless-harness/kit/log";
 import { FileService } from "@serverless-harness/proto/hands";
 import { Changes, type ChangesOptions } from "../changes.ts";
 import { fileService } from "../rpc/file/index.ts";
@@ -90,16 +90,14 @@ export function workspaceOf(name: string): string {
 
 /** The file service on a directory, as after a start of the daemon, without a server in between. */
 export async function openService(base: string, failpoint?: NonNullable<ChangesOptions["failpoint"]>) {
+  const log = createLogger("test", "silent");
   const workspaces = await Workspaces.open({ root: join(base, "workspaces"), state: join(base, "state") });
-  const changes = new Changes({ workspaces, log: createLogger("test", "silent"), ...(failpoint === undefined ? {} : { failpoint }) });
+  const changes = new Changes({ workspaces, log, ...(failpoint === undefined ? {} : { failpoint }) });
   const service = fileService({ workspaces, changes });
-  return {
-    workspaces,
-    files: createClient(
-      FileService,
-      createRouterTransport(({ service: add }) => void add(FileService, service)),
-    ),
-  };
+  const transport = createRouterTransport((router) => void router.service(FileService, service), {
+    router: { interceptors: [boundary(log)] },
+  });
+  return { workspaces, files: createClient(FileService, transport) };
 }
 
 /** Everything below a directory: paths, and the content of files. */
