@@ -1,4 +1,4 @@
-import { isAbsolute, join } from "node:path";
+import { isAbsolute, join, normalize } from "node:path";
 import { type Address, parseAddress } from "@serverless-harness/kit/address";
 import { EnvReader } from "@serverless-harness/kit/env";
 import type { ExecLimits } from "./exec-limits.ts";
@@ -79,11 +79,15 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
   if (network === "none" && listen.kind === "tcp")
     env.problem("HANDS_NETWORK=none needs a Unix socket in HANDS_LISTEN: a port in the jail is out of reach");
   const workspaces = directory(env, "HANDS_WORKSPACES", "an absolute directory for the workspaces");
+  const state = directory(env, "HANDS_STATE", "an absolute directory for the daemon's own memory, beside the workspaces and not in them");
+  if (state !== "" && workspaces !== "" && `${normalize(state)}/`.startsWith(`${normalize(workspaces)}/`)) {
+    env.problem("HANDS_STATE is in HANDS_WORKSPACES: commands could change it there; choose a directory beside it");
+  }
   return env.done({
     listen,
     publicKeyFile,
     workspaces,
-    state: directory(env, "HANDS_STATE", "an absolute directory for the daemon's own memory, beside the workspaces and not in them"),
+    state,
     home: env.string("HANDS_HOME", join(workspaces, ".home")),
     temporary: env.string("HANDS_TMP", join(workspaces, ".tmp")),
     sandbox,

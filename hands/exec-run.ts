@@ -3,9 +3,9 @@ import { EndCause, type Stream } from "@serverless-harness/proto/hands";
 import type { Exec } from "./exec.ts";
 import { Deadline } from "./exec-deadline.ts";
 import { causeOf, type Stop } from "./exec-end.ts";
-import type { CaptureRecord, EndRecord } from "./journal-record.ts";
+import type { EndRecord } from "./journal-record.ts";
 import type { Launcher, ProcessEnd, ProcessSink, ProcessSpec, RunningProcess } from "./launcher.ts";
-import { SpillWriter } from "./output-spill.ts";
+import { type SpillOptions, SpillWriter } from "./output-spill.ts";
 
 /** Output that may wait for the disk before the command is held up, in bytes. */
 const MAX_UNWRITTEN_BYTES = 8 * 1024 * 1024;
@@ -19,7 +19,7 @@ export interface RunOptions {
   /** Lag of a reader beyond which the command is held up, in bytes. */
   readonly readerLagBytes: number;
   /** Where the whole output goes once the capture is exceeded. */
-  readonly spill: { readonly path: string; readonly maxBytes: number; readonly capture: CaptureRecord } | undefined;
+  readonly spill: SpillOptions | undefined;
   /** The process exists. */
   readonly onStarted: (pid: number) => void;
   /** It ended, and its output is on disk. */

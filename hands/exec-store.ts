@@ -99,8 +99,8 @@ export class ExecStore {
       if (!(error instanceof HarnessError)) throw error;
     }
     await entry.exec.output.discard();
-    const spill = entry.record.end?.spillPath ?? "";
-    if (spill !== "") await rm(spill, { force: true });
+    const { spillPath } = entry.record.intent;
+    if (spillPath !== undefined) await rm(spillPath, { force: true });
   }
 
   /** Forget ended execs beyond the limits on count and age, and drop the output of the oldest beyond the limit on bytes. */
@@ -120,7 +120,7 @@ export class ExecStore {
   async #restore(record: ExecRecord, segments: readonly Segment[]): Promise<void> {
     const { intent, end } = record;
     const totals = end === undefined ? undefined : { bytes: end.totalBytes, newlines: end.totalLines };
-    const output = OutputJournal.restore(this.#outputOptions(intent.id), segments, totals);
+    const output = await OutputJournal.restore(this.#outputOptions(intent.id), segments, totals);
     const entry: Entry = { exec: new Exec(this.workspace.name, intent, output, end), record };
     this.entries.set(intent.id, entry);
     this.#nextSeq = Math.max(this.#nextSeq, intent.seq + 1);

@@ -12,9 +12,10 @@ import type { ExecLimits } from "./exec-limits.ts";
 import { EXEC_VARIABLE, identify } from "./exec-processes.ts";
 import { ExecRun } from "./exec-run.ts";
 import { type Entry, ExecStore } from "./exec-store.ts";
-import type { CaptureRecord } from "./journal-record.ts";
+import type { Intent } from "./journal-record.ts";
 import type { Launcher, ProcessSpec } from "./launcher.ts";
 import { readCapture } from "./output-capture.ts";
+import type { SpillOptions } from "./output-spill.ts";
 import type { Workspace, Workspaces } from "./workspaces.ts";
 
 const DEFAULT_KILL_GRACE_MS = 2000;
@@ -75,7 +76,7 @@ export class Execs {
       preview: previewOf(spec),
       startedAtMs: Date.now(),
       killGraceMs: Number(spec.killGraceMs) || DEFAULT_KILL_GRACE_MS,
-      ...(spec.capture === undefined ? {} : { capture: readCapture(spec.capture) }),
+      ...this.#captureOf(spec),
     });
     const run = this.#newRun(store, entry, spec, process);
     entry.run = run;
@@ -142,7 +143,7 @@ export class Execs {
       const failure =
         error instanceof HarnessError
           ? error
-          : new HarnessError(Code.Internal, "internal", "the exec could not be started", { cause: error });
+          : new HarnessError(Code.Internal, "start_failed", "the exec could not be started", { cause: error });
       entry.exec.markFailed(failure);
       return;
     }
@@ -157,7 +158,7 @@ export class Execs {
       timeoutMs: limits.wallMs > 0 && asked > 0 ? Math.min(asked, limits.wallMs) : asked || limits.wallMs,
       noOutputTimeoutMs: Number(spec.noOutputTimeoutMs),
       readerLagBytes: Math.min(limits.readerLagBytes, limits.outputBytes / 2),
-      spill: this.#spillOf(spec, entry.record.intent.capture),
+      spill: spillOf(entry.record.intent, limits.spillBytes),
       onStarted: (pid) => store.note(entry, { process: identify(pid) }),
       onEnded: (end) => {
         delete entry.run;
@@ -171,10 +172,11 @@ export class Execs {
     });
   }
 
-  #spillOf(spec: ExecSpec, capture: CaptureRecord | undefined): { path: string; maxBytes: number; capture: CaptureRecord } | undefined {
-    const maxBytes = this.#options.limits.spillBytes;
-    if (capture?.spill !== true || maxBytes === 0) return undefined;
-    return { path: join(this.#options.spillDirectory, spec.workspace, `${spec.execId}.log`), maxBytes, capture };
+  #captureOf(spec: ExecSpec): Pick<Intent, "capture" | "spillPath"> {
+    if (spec.capture === undefined) return {};
+    const capture = readCapture(spec.capture);
+    if (!capture.spill || this.#options.limits.spillBytes === 0) return { capture };
+    return { capture, spillPath: join(this.#options.spillDirectory, spec.workspace, `${spec.execId}.log`) };
   }
 
   #assertRoom(store: ExecStore): void {
@@ -252,6 +254,10 @@ function known(store: ExecStore, execId: string): Entry {
 
 function idReused(execId: string): HarnessError {
   return new HarnessError(Code.AlreadyExists, "id_reused", `exec ${execId} was run with another command or settings: choose a new id`);
+}
+
+function spillOf({ capture, spillPath }: Intent, maxBytes: number): SpillOptions | undefined {
+  return capture === undefined || spillPath === undefined ? undefined : { path: spillPath, maxBytes, capture };
 }
 
 function processOf(spec: ExecSpec, workspace: Workspace, homes: Homes): ProcessSpec {

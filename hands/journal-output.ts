@@ -8,7 +8,12 @@ const TAIL_BYTES = 128 * 1024;
 const FLUSH_DELAY_MS = 5;
 /** Output that is written without waiting for more. */
 const FLUSH_BYTES = 64 * 1024;
+/** Parts that the kept output is in: the oldest is dropped as a whole. */
+const SEGMENTS = 16;
 const NEWLINE = 10;
+/** After so many newlines, less than so many bytes apart, a search for each costs more than a look at every byte. */
+const DENSE_SAMPLE = 16;
+const DENSE_BYTES = 64;
 
 /** Where one exec's output goes, and how much of it is kept. */
 export interface OutputOptions {
@@ -52,13 +57,14 @@ export class OutputJournal {
   }
 
   /** What an earlier daemon left. `totals` are those of the exec's end, where it was seen. */
-  static restore(options: OutputOptions, found: readonly Segment[], totals?: { bytes: number; newlines: number }): OutputJournal {
-    // Only an unbroken row of segments can be read by offset; and only where it reaches to the end.
-    let row = [...found];
-    for (let i = row.length - 1; i > 0; i--) if (row[i - 1]?.end !== row[i]?.start) row = row.slice(i);
-    const end = row.at(-1)?.end ?? 0;
-    if (totals !== undefined && totals.bytes !== end) return new OutputJournal(options, [], totals.bytes, totals.newlines);
-    return new OutputJournal(options, row, end, totals?.newlines ?? 0);
+  static async restore(
+    options: OutputOptions,
+    found: readonly Segment[],
+    totals?: { readonly bytes: number; readonly newlines: number },
+  ): Promise<OutputJournal> {
+    const row = unbrokenRow(found, totals?.bytes);
+    for (const segment of found) if (!row.includes(segment)) await segment.remove();
+    return new OutputJournal(options, row, totals?.bytes ?? row.at(-1)?.end ?? 0, totals?.newlines ?? 0);
   }
 
   /** Offset of the oldest byte that is still there. */
@@ -160,7 +166,7 @@ export class OutputJournal {
 
   async #flush(): Promise<void> {
     while (this.unwritten > 0) {
-      const batch = this.#tail.filter((chunk) => chunk.offset >= this.#written);
+      const batch = this.#nextBatch();
       const end = this.#written + totalBytes(batch);
       try {
         const segment = await this.#segmentFor(this.#written);
@@ -173,6 +179,21 @@ export class OutputJournal {
       this.#trimTail();
       this.#onChange();
     }
+  }
+
+  /** What is written next: no more than a segment holds, so that little is dropped at a time. */
+  #nextBatch(): Chunk[] {
+    const waiting = this.#tail.slice(firstChunkAt(this.#tail, this.#written));
+    let room = this.#segmentBytes;
+    const last = waiting.findIndex((chunk) => {
+      room -= chunk.data.length;
+      return room <= 0;
+    });
+    return last === -1 ? waiting : waiting.slice(0, last + 1);
+  }
+
+  get #segmentBytes(): number {
+    return this.#options.maxBytes / SEGMENTS;
   }
 
   #writeAtOnce(): void {
@@ -189,7 +210,7 @@ export class OutputJournal {
 
   async #segmentFor(offset: number): Promise<Segment> {
     const last = this.#segments.at(-1);
-    if (last !== undefined && !last.isFull(this.#options.maxBytes / 16)) return last;
+    if (last !== undefined && !last.isFull(this.#segmentBytes)) return last;
     await last?.seal();
     const segment = Segment.create(this.#options.directory, this.#options.id, offset);
     this.#segments.push(segment);
@@ -225,6 +246,13 @@ export class OutputJournal {
   }
 }
 
+/** The last segments that follow on one another without a hole, and reach to `end` where it is known: only those can be read by offset. */
+function unbrokenRow(found: readonly Segment[], end: number | undefined): Segment[] {
+  if (end !== undefined && found.at(-1)?.end !== end) return [];
+  const breaks = found.map((segment, i) => i > 0 && found[i - 1]?.end !== segment.start);
+  return found.slice(Math.max(0, breaks.lastIndexOf(true)));
+}
+
 /** Those parts of `chunks` that lie within `maxBytes` from `from` on, without copying. */
 function cutChunks(chunks: readonly Chunk[], from: number, maxBytes: number): Chunk[] {
   const cut: Chunk[] = [];
@@ -252,8 +280,14 @@ function firstChunkAt(chunks: readonly Chunk[], offset: number): number {
   return low;
 }
 
+/** Newline characters in `data`. Jumps from one to the next while they are far apart, and looks at every byte where they are not. */
 export function countNewlines(data: Buffer): number {
   let count = 0;
-  for (let i = 0; i < data.length; i++) if (data[i] === NEWLINE) count++;
+  for (let at = data.indexOf(NEWLINE); at !== -1; at = data.indexOf(NEWLINE, at + 1)) {
+    count++;
+    if (count < DENSE_SAMPLE || at / count > DENSE_BYTES) continue;
+    for (let i = at + 1; i < data.length; i++) if (data[i] === NEWLINE) count++;
+    break;
+  }
   return count;
 }

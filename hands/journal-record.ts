@@ -12,6 +12,8 @@ export interface Intent {
   readonly killGraceMs: number;
   /** The capture that readers without one of their own get. */
   readonly capture?: CaptureRecord;
+  /** Where its whole output goes, should it outgrow its capture. */
+  readonly spillPath?: string;
 }
 
 /** A capture's bounds; see `harness.hands.v1.Capture`. */

@@ -1,6 +1,10 @@
-import { readdir, readFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, truncate, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { Code } from "@connectrpc/connect";
+import type { HarnessError } from "@serverless-harness/kit/errors";
+import { childrenOf } from "@serverless-harness/kit/proc";
+import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { EndCause } from "@serverless-harness/proto/hands";
 import { describe, expect, test } from "vitest";
 import { readConfig, VARIABLES } from "../config.ts";
@@ -100,6 +104,11 @@ test.each([
   ["an address of no kind", { HANDS_LISTEN: "ftp://x" }, ['HANDS_LISTEN is "ftp://x"']],
   ["TCP without a key", { HANDS_LISTEN: "127.0.0.1:0", HANDS_PUBLIC_KEY_FILE: "" }, ["HANDS_PUBLIC_KEY_FILE is not set"]],
   ["a relative directory", { HANDS_STATE: "state" }, ['HANDS_STATE is "state"']],
+  [
+    "its state where commands can change it",
+    { HANDS_WORKSPACES: "/tmp/w", HANDS_STATE: "/tmp/w/state" },
+    ["HANDS_STATE is in HANDS_WORKSPACES"],
+  ],
   ["a key that is none", { HANDS_PUBLIC_KEY_FILE: "/etc/passwd" }, ["HANDS_PUBLIC_KEY_FILE can't be used"]],
   ["a limit that is no number", { HANDS_OPEN_EXECS: "many" }, ['HANDS_OPEN_EXECS is "many"']],
   ["no network without a jail", { HANDS_NETWORK: "none" }, ["HANDS_NETWORK=none needs HANDS_SANDBOX=bwrap"]],
@@ -108,6 +117,48 @@ test.each([
   expect(await daemon.gone).toEqual({ code: 64, signal: null });
   for (const message of messages) expect(daemon.log()).toContain(message);
   expect(daemon.log()).not.toContain("    at ");
+});
+
+test("a full state volume refuses new execs with what to do, costs running ones their replay only, and serves again when there is room", async () => {
+  const base = await temporaryDirectory();
+  const state = join(base, "state");
+  await mkdir(state);
+  const tiny = [
+    "bwrap",
+    "--bind",
+    "/",
+    "/",
+    "--dev-bind",
+    "/dev",
+    "/dev",
+    "--proc",
+    "/proc",
+    "--size",
+    "400000",
+    "--tmpfs",
+    state,
+    "--die-with-parent",
+  ];
+  const daemon = await startDaemon({ HANDS_LAUNCHER: "node", HANDS_STATE: state }, undefined, tiny);
+  const workspace = await daemon.connect();
+  const fill = `head -c 1000000 /dev/zero > ${state}/full; echo full`;
+  const running = follow(workspace, `while [ ! -e go ]; do sleep 0.01; done; seq 100000; exit 3`);
+  await follow(workspace, fill).handle.ended;
+  // The journal's last block may take a few lines more.
+  let refused: unknown;
+  for (let i = 0; i < 50 && refused === undefined; i++) {
+    await follow(workspace, "true").handle.ended.catch((error: HarnessError) => (refused = error));
+  }
+  expect(refused).toMatchObject({ code: Code.ResourceExhausted, reason: "journal_failed" });
+  await writeFile(join(daemon.base, "workspaces", WORKSPACE, "go"), "");
+  const ended = await running.handle.ended;
+  expect(ended).toMatchObject({ cause: EndCause.EXITED, exitCode: 3, totalBytes: BigInt(running.bytes().length) });
+  expect(ended.message).toContain("could not be kept (ENOSPC)");
+  const [jailed] = childrenOf(daemon.process.pid ?? 0);
+  await truncate(`/proc/${jailed}/root${state}/full`);
+  const after = follow(workspace, "echo room");
+  await after.handle.ended;
+  expect(after.text()).toBe("room\n");
 });
 
 test("a socket in use is told, and the daemon that has it goes on", async () => {

@@ -1,5 +1,8 @@
+import { execFile } from "node:child_process";
+import { readlinkSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { isSameProcess, processStartTicks } from "@serverless-harness/kit/proc";
 import { EndCause } from "@serverless-harness/proto/hands";
 import { describe, expect, test } from "vitest";
@@ -64,6 +67,17 @@ describe.each([
     expect(before.filter(({ pid, ticks }) => isSameProcess(pid, ticks))).toEqual([]);
   });
 
+  test("cancel reaches what outlives the command itself", async () => {
+    const sandbox = await startSandbox({ launcher: launcher() });
+    const leader = spec(`(trap '' TERM; echo up; exec 1>&- 2>&-; sleep 65; sleep 65) & wait`, { killGraceMs: 100n });
+    const taken = takeAll(sandbox.client.run({ spec: leader }));
+    await outputOf(sandbox, leader.execId, 3);
+    await sandbox.client.signal({ execId: leader.execId, workspace: WORKSPACE, epoch: 5n, cancel: true });
+    expect((await taken).ended).toMatchObject({ cause: EndCause.CANCELLED, signal: "SIGTERM" });
+    const { path } = sandbox.workspaces.find(WORKSPACE);
+    while ((await processesNamed("sleep 65")).some(({ pid }) => directoryOf(pid) === path)) await setImmediate();
+  });
+
   test("a time limit and a limit on silence end a command, with what it wrote until then", async () => {
     const sandbox = await startSandbox({ launcher: launcher() });
     const slow = await run(sandbox, "echo begun; sleep 60", { timeoutMs: 200n });
@@ -111,8 +125,15 @@ async function outputOf(sandbox: Sandbox, execId: string, bytes: number): Promis
   }
 }
 
+function directoryOf(pid: number): string {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch {
+    return "";
+  }
+}
+
 async function processesNamed(pattern: string): Promise<Array<{ pid: number; ticks: string }>> {
-  const { execFile } = await import("node:child_process");
   const text = await new Promise<string>((resolve) => execFile("pgrep", ["-f", `^${pattern}`], (_error, stdout) => resolve(stdout)));
   return text
     .split("\n")
