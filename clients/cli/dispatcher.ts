@@ -1,5 +1,5 @@
 import { type Client, createClient } from "@connectrpc/connect";
-import { parseAddress } from "@serverless-harness/kit/address";
+import { type Address, parseAddress } from "@serverless-harness/kit/address";
 import { createTransport } from "@serverless-harness/kit/transport";
 import { LeafService } from "@serverless-harness/proto/leaf";
 import type { Context } from "./context.ts";
@@ -17,6 +17,7 @@ export interface Dispatcher {
 
 /** Where the dispatcher is, and the token that it wants. */
 export interface DispatcherAddress {
+  /** `http://host:port` or `unix:/path`. */
   readonly url: string;
   readonly token: string;
 }
@@ -27,7 +28,10 @@ export interface DispatcherAddress {
  */
 export function findDispatcher({ config, paths }: Context): DispatcherAddress {
   const token = config.token ?? readText(paths.token) ?? "";
-  if (config.url !== undefined) return { url: config.url, token };
+  if (config.url !== undefined) {
+    addressOf(config.url);
+    return { url: config.url, token };
+  }
   checkLayout(paths);
   const record = liveRecord(paths, "dispatcher");
   if (record !== undefined && record.address !== "") return { url: record.address, token };
@@ -41,12 +45,15 @@ export function openDispatcher(context: Context): Dispatcher {
 
 /** Connect to a dispatcher; the connection is made with the first call. */
 export function connect({ url, token }: DispatcherAddress): Dispatcher {
-  const address = parseAddress(url);
-  if (address === undefined) {
-    throw new CliError(ExitCode.usage, "bad_url", `LEAF_URL is ${JSON.stringify(url)}: it must be http://host:port or unix:/path`);
-  }
-  const transport = createTransport({ address, ...(token === "" ? {} : { token }) });
+  const transport = createTransport({ address: addressOf(url), ...(token === "" ? {} : { token }) });
   return { leaves: createClient(LeafService, transport), close: () => transport.close() };
+}
+
+/** Read an address of a dispatcher; throws where it is none. */
+export function addressOf(url: string): Address {
+  const address = parseAddress(url);
+  if (address !== undefined) return address;
+  throw new CliError(ExitCode.usage, "bad_url", `${JSON.stringify(url)} is no dispatcher's address: write http://host:port or unix:/path`);
 }
 
 /** Call the dispatcher once. */

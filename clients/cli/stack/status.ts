@@ -1,8 +1,7 @@
 import { request } from "node:http";
 import { text } from "node:stream/consumers";
-import { parseAddress } from "@serverless-harness/kit/address";
 import type { Context } from "../context.ts";
-import { type DispatcherAddress, findDispatcher } from "../dispatcher.ts";
+import { addressOf, type DispatcherAddress, findDispatcher } from "../dispatcher.ts";
 import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { answers, isServing } from "./health.ts";
@@ -47,8 +46,9 @@ export interface StackStatus {
 /** Ask every part. Throws where the dispatcher is not there, refuses the token or does not answer. */
 export async function readStatus(context: Context): Promise<StackStatus> {
   const { config, paths } = context;
-  const health = await readHealth(findDispatcher(context));
-  const { url } = findDispatcher(context);
+  const found = findDispatcher(context);
+  const { url } = found;
+  const health = await readHealth(found);
   if (config.url !== undefined) return { url, pid: undefined, health, model: undefined, standIn: false, parts: [], missing: [] };
   const record = liveRecord(paths, "dispatcher");
   const standIn = record?.settings["standIn"] === "true";
@@ -90,8 +90,8 @@ async function readHealth({ url, token }: DispatcherAddress): Promise<Dispatcher
 }
 
 function get(url: string, path: string, token: string): Promise<{ status: number; body: string }> {
-  const address = parseAddress(url);
-  const where = address?.kind === "unix" ? { socketPath: address.path } : { host: address?.host, port: address?.port };
+  const address = addressOf(url);
+  const where = address.kind === "unix" ? { socketPath: address.path } : { host: address.host, port: address.port };
   const headers = token === "" ? {} : { authorization: `Bearer ${token}` };
   return new Promise((resolve, reject) => {
     const call = request({ ...where, path, headers, timeout: TIMEOUT_MS, agent: false }, (response) => {

@@ -80,6 +80,19 @@ describe("leaf up", () => {
     expect(await leaf.run(["watch", submitted.leafId])).toMatchObject({ code: 0, stdout: expect.stringContaining("kept") });
   });
 
+  test("brings back the dispatcher that a turn was followed through, which goes on and misses nothing", async () => {
+    const leaf = await temporaryLeaf();
+    const before = await leaf.json<Up>("up");
+    const turn = leaf.run(["turn", "--json", "Run: sleep 1.5; echo through"]);
+    while (!leaf.processes("hands").some(({ args }) => args.join(" ") === "sleep 1.5")) await sleep(20);
+    process.kill(pidOf(before, "dispatcher"), "SIGKILL");
+    await leaf.json<Up>("up");
+    const { code, stdout } = await turn;
+    const seqs = [...stdout.matchAll(/"seq":"(\d+)"/g)].map((match) => Number(match[1]));
+    expect({ code, seqs }).toEqual({ code: 0, seqs: seqs.map((_seq, index) => index + 1) });
+    expect(stdout).toContain("through");
+  });
+
   test("mends a stack whose hands and model were killed, which the dispatcher finds where they were", async () => {
     const leaf = await temporaryLeaf();
     const before = await leaf.json<Up>("up");

@@ -257,6 +257,32 @@ describe("leaf status, ps and logs", () => {
   });
 });
 
+describe("a dispatcher elsewhere", () => {
+  const elsewhere = (url: string): Record<string, string> => {
+    return { LEAF_DIR: "/nonexistent", LEAF_URL: url, LEAF_TOKEN: readFileSync(join(leaf.dir, "token"), "utf8").trim() };
+  };
+
+  test("is used with LEAF_URL and LEAF_TOKEN, without a state directory", async () => {
+    const { url } = await leaf.json<{ url: string }>("status");
+    expect(await leaf.run(["turn", "Run: echo remote"], { env: elsewhere(url) })).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining("remote"),
+    });
+    expect(await leaf.run(["status"], { env: elsewhere(url) })).toMatchObject({ code: 0 });
+  });
+
+  test.each([
+    ["http://127.0.0.1:9", 3],
+    ["nonsense", 2],
+  ])("at %s is told in one line with %i", async (url, exitCode) => {
+    for (const args of [["turn", "hello"], ["status"]]) {
+      const { code, stdout, stderr } = await leaf.run(args, { env: elsewhere(url) });
+      expect({ args, code, stdout }).toEqual({ args, code: exitCode, stdout: "" });
+      expect(stderr.trim().split("\n")).toHaveLength(1);
+    }
+  });
+});
+
 describe("secrets", () => {
   test("the state directory, the token and the private key are for their owner only", () => {
     const mode = (path: string): string => (statSync(join(leaf.dir, path)).mode & 0o777).toString(8);

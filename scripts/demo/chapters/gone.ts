@@ -8,7 +8,7 @@ export async function gone(world: World, turn: Turn): Promise<Finding> {
   const gone_ms = atMs - turn.endedAtMs;
   return {
     holds: brains === 0,
-    seen: `${brains} brains ${time(gone_ms)} after the answer (it waits 2 s for more work); ${world.processes().length} processes left`,
+    seen: `${brains} brains ${time(gone_ms)} after the answer (its grace is 2 s); ${world.processes().length} processes left`,
     measured: { gone_ms, brains },
   };
 }
