@@ -37,12 +37,13 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const load = Object.hasOwn(BENCHMARKS, name) ? BENCHMARKS[name] : undefined;
   if (load === undefined) return refuse(name === "" ? "which benchmark?" : `there is no benchmark ${JSON.stringify(name)}`);
+  const machine = describeMachine();
   const started = performance.now();
   const progress = (line: string): void => void process.stderr.write(`${line}\n`);
   const report = await (await load())({ quick, jail, progress });
-  progress(`${Math.round((performance.now() - started) / 1000)} s on ${describeMachine()}`);
+  progress(`${Math.round((performance.now() - started) / 1000)} s on ${machine}`);
   if (json !== "-") process.stdout.write(formatTable(report));
-  await write(report, { file: json, keep: !quick, variant: jail ? "-jail" : "" });
+  await write(report, { machine, file: json, keep: !quick, variant: jail ? "-jail" : "" });
   return 0;
 }
 
@@ -66,14 +67,14 @@ function refuse(message: string): number {
   return EX_USAGE;
 }
 
-async function write(report: Report, to: { file: string | undefined; keep: boolean; variant: string }): Promise<void> {
+async function write(report: Report, to: { machine: string; file: string | undefined; keep: boolean; variant: string }): Promise<void> {
   const json = `${JSON.stringify(report, undefined, 2)}\n`;
   if (to.file === "-") process.stdout.write(json);
   else if (to.file !== undefined) await writeFile(to.file, json);
   if (!to.keep) return;
   await mkdir(RESULTS, { recursive: true });
   const base = join(RESULTS, `${report.name}${to.variant}`);
-  const about = `Measured by \`npm run bench -- ${report.name}${to.variant === "" ? "" : " --jail"}\` on ${describeMachine()}.`;
+  const about = `Measured by \`npm run bench -- ${report.name}${to.variant === "" ? "" : " --jail"}\` on ${to.machine}.`;
   await writeFile(`${base}.json`, json);
   await writeFile(`${base}.md`, formatMarkdown(report, about));
   await writeFile(`${base}.svg`, formatPlot(report));
