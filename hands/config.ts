@@ -18,6 +18,7 @@ export const VARIABLES = [
   "HANDS_SANDBOX",
   "HANDS_NETWORK",
   "HANDS_LAUNCHER",
+  "HANDS_JAILS",
   "HANDS_HOME",
   "HANDS_TMP",
   "HANDS_GRACE_MS",
@@ -50,6 +51,8 @@ export interface HandsConfig {
   readonly jailed: boolean;
   readonly network: "host" | "none";
   readonly launcher: LauncherKind;
+  /** Jails of workspaces that may live at once while nothing runs in them. */
+  readonly maxJails: number;
   /** How long running commands may go on after SIGTERM, in milliseconds, before they are ended. */
   readonly graceMs: number;
   readonly limits: ExecLimits;
@@ -93,6 +96,7 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
     sandbox,
     jailed: env.flag("HANDS_JAILED", false),
     network,
+    maxJails: env.integer("HANDS_JAILS", 100, 1, 10_000),
     launcher: env.choice("HANDS_LAUNCHER", "keeper", ["keeper", "node"]),
     graceMs: env.integer("HANDS_GRACE_MS", 2000, 0, 3_600_000),
     limits: readLimits(env),

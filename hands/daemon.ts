@@ -10,12 +10,10 @@ import { Changes } from "./changes.ts";
 import { Channels } from "./channel-registry.ts";
 import type { HandsConfig } from "./config.ts";
 import { closeInheritedDescriptors } from "./daemon-descriptors.ts";
-import { chooseLauncher } from "./daemon-launcher.ts";
+import { chooseLaunchers, isolates } from "./daemon-launcher.ts";
 import { Execs } from "./execs.ts";
-import { jailedPty } from "./jail-pty.ts";
 import { spillDirectory } from "./output-spill.ts";
 import { routes, SERVICES } from "./routes.ts";
-import { startPty } from "./terminals/pty.ts";
 import { Terminals } from "./terminals/terminals.ts";
 import { Workspaces } from "./workspaces.ts";
 
@@ -31,9 +29,10 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
   const log = createLogger("hands", config.logLevel);
   if (!config.jailed) log.warn("HANDS_SANDBOX=process: commands run unconfined, with all that this user may do");
   for (const directory of [config.home, config.temporary]) mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const workspaces = await Workspaces.open({ root: config.workspaces, state: config.state });
-  const launcher = chooseLauncher(config, log);
-  const terminals = new Terminals(config.jailed ? jailedPty(startPty) : startPty, TERMINALS);
+  const workspaces = await Workspaces.open({ root: config.workspaces, state: config.state, oneTenant: !isolates(config) });
+  const launchers = chooseLaunchers(config, workspaces, log);
+  const launcher = launchers.execs;
+  const terminals = new Terminals(launchers.pty, TERMINALS);
   workspaces.beforeDelete(({ name }) => terminals.closeAll(name));
   const homes = { home: config.home, temporary: config.temporary };
   const spill = spillDirectory(config);

@@ -264,6 +264,7 @@ function processOf(spec: ExecSpec, workspace: Workspace, homes: Homes): ProcessS
   const mark = { [EXEC_VARIABLE]: `${spec.workspace}/${spec.execId}` };
   const base = spec.clearEnv ? {} : { ...commandEnvironment(homes), ...mark };
   return {
+    workspace,
     command: spec.command.case === "argv" ? { argv: spec.command.value.args } : { shell: spec.command.value ?? "" },
     cwd: directoryIn(workspace, spec.cwd),
     env: { ...base, ...spec.env },

@@ -2,6 +2,8 @@ import type { Stream } from "@serverless-harness/proto/hands";
 
 /** A process to start. */
 export interface ProcessSpec {
+  /** Whose process it is: a launcher may keep workspaces apart. */
+  readonly workspace: { readonly name: string; readonly path: string };
   /** A command line for `bash -c`, or a program (looked up in PATH) and its arguments. */
   readonly command: { readonly shell: string } | { readonly argv: readonly string[] };
   /** Absolute working directory. */

@@ -34,6 +34,8 @@ export interface WorkspacesOptions {
   readonly root: string;
   /** The daemon's own state. */
   readonly state: string;
+  /** Commands can reach the files of other workspaces here, so only one tenant is served. Default false. */
+  readonly oneTenant?: boolean;
 }
 
 /** Ends what still happens in a workspace that is about to go. Called again where a deletion is repeated, so it must not mind. */
@@ -96,11 +98,15 @@ export class Workspaces {
     assertCurrent(name, this.#existing(name), epoch);
   }
 
-  /** Make an empty workspace, or take an existing one over. `existed` tells which. */
+  /**
+   * Make an empty workspace, or take an existing one over. `existed` tells which. FAILED_PRECONDITION `tenant_refused` where only one tenant
+   * is served and another one was first.
+   */
   create(name: string, epoch: bigint): Promise<{ workspace: WorkspaceDescription; existed: boolean }> {
     return this.#queue.run(name, async () => {
       const known = this.#records.get(name);
       if (known !== undefined) assertCurrent(name, known, epoch);
+      if (this.#options.oneTenant) this.#assertTenant(name);
       const existed = known !== undefined && known.deletedAtMs === undefined;
       const workspace = this.#locate(name);
       // A deletion that failed half-way must not leave its files to the next one of that name.
@@ -138,6 +144,16 @@ export class Workspaces {
   async #empty(workspace: Workspace): Promise<void> {
     for (const hook of this.#beforeDelete) await hook(workspace);
     await this.#removeFiles(workspace);
+  }
+
+  #assertTenant(name: string): void {
+    const other = this.list().find((workspace) => tenantOf(workspace.name) !== tenantOf(name));
+    if (other === undefined) return;
+    throw new HarnessError(
+      Code.FailedPrecondition,
+      "tenant_refused",
+      "this sandbox can't keep tenants apart (it runs without a jail) and serves another one: give this tenant a sandbox of its own",
+    );
   }
 
   async #raise(name: string, epoch: bigint): Promise<void> {
@@ -183,6 +199,10 @@ export class Workspaces {
   async #emptyTrash(): Promise<void> {
     await removeTree(join(this.#options.root, ".trash"));
   }
+}
+
+function tenantOf(name: string): string {
+  return name.slice(0, name.indexOf("/"));
 }
 
 function workspaceStates(state: string): string {

@@ -11,6 +11,8 @@ type Keeper = ChildProcessByStdio<Writable, Readable, null>;
 export interface KeeperFiles {
   readonly keeper: string;
   readonly zygote: string;
+  /** Further arguments, for a program that stands in front of the keeper. */
+  readonly arguments?: readonly string[];
 }
 
 const SIGNAL_NAMES = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]));
@@ -63,7 +65,7 @@ export class KeeperLauncher implements Launcher {
   }
 
   #bringUp(): Keeper {
-    const keeper: Keeper = spawn(this.#files.keeper, [this.#files.zygote], { stdio: ["pipe", "pipe", "inherit"], env: {}, cwd: "/" });
+    const keeper: Keeper = spawn(this.#files.keeper, [this.#files.zygote, ...(this.#files.arguments ?? [])], { stdio: ["pipe", "pipe", "inherit"], env: {}, cwd: "/" });
     const reader = new FrameReader((type, id, payload) => this.#deliver(type, id, payload));
     keeper.stdout.on("data", (chunk: Buffer) => reader.push(chunk));
     // A keeper that is gone is told by its exit; its pipes have nothing to add.

@@ -4,6 +4,15 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import type { PtyLauncher, PtySpec } from "./pty.ts";
 import { Terminal } from "./terminal.ts";
 
+/** A workspace as far as a terminal needs it. */
+export interface WorkspacePlace {
+  readonly name: string;
+  readonly path: string;
+}
+
+/** What starts terminals in a workspace. */
+export type LauncherOf = (workspace: WorkspacePlace) => PtyLauncher;
+
 /** Bounds of {@link Terminals}. */
 export interface TerminalLimits {
   /** Terminals in a workspace whose program runs. */
@@ -14,12 +23,12 @@ export interface TerminalLimits {
 
 /** The terminals of a sandbox, by workspace and id. */
 export class Terminals {
-  readonly #launch: PtyLauncher;
+  readonly #launcherOf: LauncherOf;
   readonly #limits: TerminalLimits;
   readonly #terminals = new Map<string, { terminal: Terminal; fingerprint: string }>();
 
-  constructor(launch: PtyLauncher, limits: TerminalLimits) {
-    this.#launch = launch;
+  constructor(launcherOf: LauncherOf, limits: TerminalLimits) {
+    this.#launcherOf = launcherOf;
     this.#limits = limits;
   }
 
@@ -27,7 +36,8 @@ export class Terminals {
    * Open a terminal, or find the one of this id. ALREADY_EXISTS `id_reused` where it was opened for something else,
    * RESOURCE_EXHAUSTED `limit_reached`.
    */
-  open(workspace: string, id: string, spec: PtySpec): { terminal: Terminal; existed: boolean } {
+  open(place: WorkspacePlace, id: string, spec: PtySpec): { terminal: Terminal; existed: boolean } {
+    const workspace = place.name;
     const fingerprint = createHash("sha256").update(JSON.stringify(spec)).digest("hex");
     const known = this.#terminals.get(keyOf(workspace, id));
     if (known !== undefined) {
@@ -40,7 +50,7 @@ export class Terminals {
         metadata: { limit: "terminals_per_workspace", value: String(this.#limits.perWorkspace) },
       });
     }
-    const terminal = new Terminal(id, workspace, spec, this.#launch);
+    const terminal = new Terminal(id, workspace, spec, this.#launcherOf(place));
     this.#terminals.set(keyOf(workspace, id), { terminal, fingerprint });
     this.#forgetOldest();
     return { terminal, existed: false };

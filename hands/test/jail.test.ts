@@ -202,3 +202,19 @@ function treeOf(pid: number): Member[] {
 async function untilAllGone(members: readonly Member[]): Promise<void> {
   while (members.some(({ pid, ticks }) => isSameProcess(pid, ticks))) await new Promise((resolve) => setTimeout(resolve, 5));
 }
+
+test("workspaces see nothing of each other: neither files, homes and temporary files nor processes", async () => {
+  const daemon = await startJailed();
+  const one = await daemon.connect();
+  const other = await daemon.connect("acme/other");
+  await output(one, "echo mine | tee file ~/home-file /tmp/tmp-file; nohup sleep 300 >/dev/null 2>&1 &");
+  const seen = await output(
+    other,
+    `ls -A /workspaces /workspaces/* ~ /tmp; cat /workspaces/${WORKSPACE}/file 2>&1; cat /proc/[0-9]*/cmdline | tr '\\0' ' '; pkill sleep; true`,
+  );
+  expect(seen).not.toMatch(/mine|home-file|tmp-file|300/);
+  expect(await output(one, "cat file ~/home-file /tmp/tmp-file; pgrep -c sleep")).toBe("mine\nmine\nmine\n1\n");
+  expect(await output(other, "pwd; touch here; ls; (touch /workspaces/x) 2>/dev/null || echo refused")).toBe(
+    "/workspaces/acme/other\nhere\nrefused\n",
+  );
+});

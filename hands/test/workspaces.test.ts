@@ -133,3 +133,16 @@ test("a workspace made again after a deletion that failed half-way is empty", as
   await workspaces.create("acme/one", 1n);
   expect(await readdir(workspace.path)).toEqual([]);
 });
+
+test("where workspaces can't be kept apart one tenant is served, until its last workspace is gone", async () => {
+  const { options } = await openWorkspaces();
+  const workspaces = await Workspaces.open({ ...options, oneTenant: true });
+  await workspaces.create("acme/one", 1n);
+  await workspaces.create("acme/two", 1n);
+  expect(await reasonOf(() => workspaces.create("acm/e-one", 1n))).toBe("tenant_refused");
+  const restarted = await Workspaces.open({ ...options, oneTenant: true });
+  expect(await reasonOf(() => restarted.create("other/one", 1n))).toBe("tenant_refused");
+  await restarted.delete("acme/one", 1n);
+  await restarted.delete("acme/two", 1n);
+  expect((await restarted.create("other/one", 1n)).existed).toBe(false);
+});

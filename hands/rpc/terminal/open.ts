@@ -17,7 +17,7 @@ export function open(deps: TerminalDeps): ServiceImpl<typeof TerminalService>["o
     };
     validate(request, size);
     const workspace = await deps.workspaces.resolve(request.workspace, request.epoch);
-    const { terminal, existed } = deps.terminals.open(request.workspace, request.terminalId, {
+    const { terminal, existed } = deps.terminals.open(workspace, request.terminalId, {
       argv: request.argv.length === 0 ? ["/bin/bash", "-i"] : request.argv,
       cwd: join(workspace.path, request.cwd),
       env: { ...deps.environment(workspace), TERM: "xterm-256color", ...request.env },

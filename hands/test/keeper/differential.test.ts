@@ -46,7 +46,13 @@ function runByKeeper(behaviour: Behaviour): Promise<Observed> {
     const out: Buffer[] = [];
     const err: Buffer[] = [];
     const process = launcher.start(
-      { command: { shell: behaviour.shell }, cwd, env: { ...ENV, ...behaviour.env }, stdin: behaviour.stdin !== undefined },
+      {
+        workspace: { name: "t/s", path: cwd },
+        command: { shell: behaviour.shell },
+        cwd,
+        env: { ...ENV, ...behaviour.env },
+        stdin: behaviour.stdin !== undefined,
+      },
       {
         started: () => undefined,
         output: (stream, data) => (stream === Stream.STDOUT ? out : err).push(data),

@@ -175,7 +175,7 @@ function run(spec: Partial<ProcessSpec> & Pick<ProcessSpec, "command">): Run {
   const ended = Promise.withResolvers<{ end: ProcessEnd; stdout: Buffer; stderr: string }>();
   let heard = () => undefined as undefined;
   const process = launcher.start(
-    { cwd, env: ENV, stdin: false, ...spec },
+    { workspace: { name: "t/s", path: cwd }, cwd, env: ENV, stdin: false, ...spec },
     {
       started: started.resolve,
       output: (stream, data) => {

@@ -20,7 +20,7 @@ async function startTerminals() {
   const workspaces = await Workspaces.open({ root: join(root, "workspaces"), state: join(root, "state") });
   await workspaces.create(WORKSPACE, 1n);
   await mkdir(join(workspaces.find(WORKSPACE).path, "sub"));
-  const terminals = new Terminals(startPty, { perWorkspace: 4, ended: 2 });
+  const terminals = new Terminals(() => startPty, { perWorkspace: 4, ended: 2 });
   const environment = () => ({ PATH: "/usr/local/bin:/usr/bin:/bin", HOME: root, PS1: "$ ", LANG: "C.UTF-8" });
   const deps = { workspaces, terminals, environment };
   const { client } = await startServer({ routes: (router) => router.service(TerminalService, terminalService(deps)) });
