@@ -184,10 +184,10 @@ test("a reader that leaves lets the command go on", async () => {
 
 test("silence that hands itself causes does not count against the command", async () => {
   const sandbox = await startSandbox({ limits: { readerLagBytes: 64 * 1024 } });
-  const one = spec("head -c 20000000 /dev/zero", { noOutputTimeoutMs: 150n });
+  const one = spec("head -c 20000000 /dev/zero", { noOutputTimeoutMs: 1000n });
   const events = sandbox.client.run({ spec: one })[Symbol.asyncIterator]();
   await events.next();
-  await run(sandbox, "sleep 0.5");
+  await run(sandbox, "sleep 1.5");
   let ended: ExecEvent["event"] | undefined;
   for (let next = await events.next(); next.done !== true; next = await events.next()) ended = next.value.event?.event;
   expect(ended).toMatchObject({ case: "ended", value: { cause: EndCause.EXITED, totalBytes: 20_000_000n } });

@@ -3,7 +3,6 @@ import { readlinkSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { isSameProcess, processStartTicks } from "@serverless-harness/kit/proc";
 import { EndCause } from "@serverless-harness/proto/hands";
 import { describe, expect, test } from "vitest";
 import { keeperFiles } from "../keeper/files.ts";
@@ -56,26 +55,24 @@ describe.each([
 
   test("cancel ends the whole tree, also what ignores SIGTERM or left the session", async () => {
     const sandbox = await startSandbox({ launcher: launcher() });
-    const script = `trap '' TERM; sleep 61 & setsid sleep 62 & (setsid bash -c 'trap "" TERM; sleep 63; sleep 63' &) ; ps -o pid= --ppid $$ > pids; echo up; wait; wait; wait`;
+    const script = `trap '' TERM; sleep 7101 & setsid sleep 7102 & (setsid bash -c 'trap "" TERM; sleep 7103; sleep 7103' &); echo up; wait; wait; wait`;
     const stubborn = spec(script, { killGraceMs: 100n });
     const taken = takeAll(sandbox.client.run({ spec: stubborn }));
     await outputOf(sandbox, stubborn.execId, 3);
-    const before = await processesNamed(`sleep 6[123]`);
-    expect(before.length).toBeGreaterThanOrEqual(2);
+    while ((await processesIn(sandbox, "sleep 710[123]")).length < 3) await setImmediate();
     await sandbox.client.signal({ execId: stubborn.execId, workspace: WORKSPACE, epoch: 5n, cancel: true });
     expect((await taken).ended).toMatchObject({ cause: EndCause.CANCELLED, signal: "SIGKILL" });
-    expect(before.filter(({ pid, ticks }) => isSameProcess(pid, ticks))).toEqual([]);
+    while ((await processesIn(sandbox, "sleep 710[123]")).length > 0) await setImmediate();
   });
 
   test("cancel reaches what outlives the command itself", async () => {
     const sandbox = await startSandbox({ launcher: launcher() });
-    const leader = spec(`(trap '' TERM; echo up; exec 1>&- 2>&-; sleep 65; sleep 65) & wait`, { killGraceMs: 100n });
+    const leader = spec(`(trap '' TERM; echo up; exec 1>&- 2>&-; sleep 7104; sleep 7104) & wait`, { killGraceMs: 100n });
     const taken = takeAll(sandbox.client.run({ spec: leader }));
     await outputOf(sandbox, leader.execId, 3);
     await sandbox.client.signal({ execId: leader.execId, workspace: WORKSPACE, epoch: 5n, cancel: true });
     expect((await taken).ended).toMatchObject({ cause: EndCause.CANCELLED, signal: "SIGTERM" });
-    const { path } = sandbox.workspaces.find(WORKSPACE);
-    while ((await processesNamed("sleep 65")).some(({ pid }) => directoryOf(pid) === path)) await setImmediate();
+    while ((await processesIn(sandbox, "sleep 7104")).length > 0) await setImmediate();
   });
 
   test("a time limit and a limit on silence end a command, with what it wrote until then", async () => {
@@ -125,19 +122,21 @@ async function outputOf(sandbox: Sandbox, execId: string, bytes: number): Promis
   }
 }
 
+/** Processes in the workspace whose command line begins like this. */
+async function processesIn(sandbox: Sandbox, pattern: string): Promise<number[]> {
+  const { path } = sandbox.workspaces.find(WORKSPACE);
+  const text = await new Promise<string>((resolve) => execFile("pgrep", ["-f", `^${pattern}`], (_error, stdout) => resolve(stdout)));
+  return text
+    .split("\n")
+    .map(Number)
+    .filter((pid) => pid > 0 && directoryOf(pid) === path);
+}
+
+/** The working directory of a process; empty where it is gone, or a zombie. */
 function directoryOf(pid: number): string {
   try {
     return readlinkSync(`/proc/${pid}/cwd`);
   } catch {
     return "";
   }
-}
-
-async function processesNamed(pattern: string): Promise<Array<{ pid: number; ticks: string }>> {
-  const text = await new Promise<string>((resolve) => execFile("pgrep", ["-f", `^${pattern}`], (_error, stdout) => resolve(stdout)));
-  return text
-    .split("\n")
-    .filter(Boolean)
-    .map(Number)
-    .map((pid) => ({ pid, ticks: processStartTicks(pid) ?? "" }));
 }
