@@ -37,7 +37,7 @@ export class LeafRun {
   readonly #announcer: Announcer;
   readonly #letGo = Promise.withResolvers<LetGo>();
   #letGoAs: LetGo | undefined;
-  #agent: Agent | undefined;
+  #open: OpenAgent | undefined;
   #cancelled: boolean;
 
   constructor(options: LeafRunOptions) {
@@ -63,7 +63,7 @@ export class LeafRun {
       onLost: () => this.#stop("lost"),
       log,
     });
-    const opening = this.#open();
+    const opening = this.#openAgent();
     try {
       return await this.#settle(await this.#work(opening));
     } catch (error) {
@@ -73,7 +73,9 @@ export class LeafRun {
       return "released";
     } finally {
       heartbeat.stop();
-      await opening.then((open) => open.close()).catch((error: unknown) => log.debug({ err: error }, "closing failed"));
+      const closing = opening.then((open) => open.close()).catch((error: unknown) => log.debug({ err: error }, "closing failed"));
+      // An agent that is still being opened, for instance in front of a sandbox that is away, holds nobody up.
+      if (this.#open !== undefined) await closing;
     }
   }
 
@@ -82,7 +84,7 @@ export class LeafRun {
     this.#stop("drain");
   }
 
-  async #open(): Promise<OpenAgent> {
+  async #openAgent(): Promise<OpenAgent> {
     const { claim, open } = this.#options;
     return open(claim, (event) => this.#announcer.tell(event));
   }
@@ -92,7 +94,8 @@ export class LeafRun {
     try {
       const open = await Promise.race([opening, this.#letGo.promise]);
       if (typeof open === "string") return { kind: "suspended" };
-      this.#agent = open.agent;
+      this.#open = open;
+      if (this.#letGoAs !== undefined) return { kind: "suspended" };
       if (this.#cancelled) open.agent.cancel();
       return await open.agent.run(claim.leaf.leafId, claim.leaf.spec?.prompt ?? "");
     } catch (error) {
@@ -161,7 +164,7 @@ export class LeafRun {
 
   /** An operation left open would be ended by the session's next leaf; this is sooner. */
   async #abandon(): Promise<void> {
-    await this.#agent?.abandon().catch((error: unknown) => {
+    await this.#open?.agent.abandon().catch((error: unknown) => {
       if (isStale(error)) throw error;
       this.#options.log.debug({ err: error }, "the operation stays open");
     });
@@ -169,12 +172,12 @@ export class LeafRun {
 
   #cancel(): void {
     this.#cancelled = true;
-    this.#agent?.cancel();
+    this.#open?.agent.cancel();
   }
 
   #stop(as: LetGo): void {
     this.#letGoAs ??= as;
     this.#letGo.resolve(as);
-    void this.#agent?.close().catch(() => undefined);
+    void this.#open?.agent.close().catch(() => undefined);
   }
 }

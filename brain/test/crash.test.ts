@@ -2,8 +2,8 @@ import { readFile } from "node:fs/promises";
 import { isSameProcess, processStartTicks } from "@serverless-harness/kit/proc";
 import { type Leaf, LeafState } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
+import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
 import { bash, calls, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
-import { Gate } from "./fixtures/gate.ts";
 import { HoldingProxy } from "./fixtures/proxy.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 import { until } from "./fixtures/until.ts";
@@ -209,7 +209,7 @@ test("a brain that was stopped, replaced and continued writes nothing and kills 
   const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")));
   const old = stack.brain({ BRAIN_LEASE_MS: "600" });
   await gate.begun();
-  await old.kill("SIGSTOP");
+  await stack.freeze(old);
   const next = stack.brain({ BRAIN_GRACE_MS: "5000" });
   await stack.when(leaf, ({ event }) => event.case === "toolStarted" && event.value.resumed);
   const before = await stack.events(leaf);

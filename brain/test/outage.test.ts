@@ -1,13 +1,14 @@
 import { create } from "@bufbuild/protobuf";
 import { FailureReason, LeafState, LimitsSchema, RetryPolicySchema } from "@serverless-harness/proto/leaf";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
 import { HandsProcess } from "../../pi-fork/test/fixtures/hands.ts";
 import { bash, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
-import { Gate } from "./fixtures/gate.ts";
-import { machines, Stack } from "./fixtures/stack.ts";
+import { machines, resident, Stack } from "./fixtures/stack.ts";
 import { until } from "./fixtures/until.ts";
 
 const shared = machines();
+const house = resident(shared);
 const { MODEL_UNAVAILABLE, MODEL_REFUSED, BUDGET_EXCEEDED, DEADLINE_EXCEEDED, SANDBOX_UNAVAILABLE } = FailureReason;
 
 describe("an outage of the model", () => {
@@ -16,10 +17,9 @@ describe("an outage of the model", () => {
     ["two internal errors", { fail: { status: 500, times: 2 } }],
     ["a stream that breaks off", { cut: { after_chunks: 2, times: 1 } }],
   ])("that is short is sat out: %s", async (_what, outage) => {
-    const stack = await Stack.open(shared);
+    const { stack } = house;
     const text = "An answer of more than one piece, so that it can break off in the middle of what it says.";
     const leaf = await stack.submit(scripted(say(text, outage)));
-    stack.brain();
     expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE, claims: 1, failedAttempts: 0, result: { text } });
     const attempts = (await stack.eventsOf(leaf, "modelCallStarted")).map(({ attempt }) => attempt);
     expect(attempts).toEqual(attempts.map((_, index) => index + 1));
@@ -27,10 +27,9 @@ describe("an outage of the model", () => {
   });
 
   test("that cuts an answer voids its pieces", async () => {
-    const stack = await Stack.open(shared);
+    const { stack } = house;
     const text = "One piece after the other, forty characters long each, until the socket is gone.";
     const leaf = await stack.submit(scripted(say(text, { cut: { after_chunks: 1, times: 1 } })));
-    stack.brain();
     await stack.ended(leaf);
     const told = (await stack.events(leaf)).flatMap(({ event }) =>
       event.case === "answerDiscarded" ? ["|"] : event.case === "textDelta" ? [event.value.text] : [],
@@ -40,9 +39,8 @@ describe("an outage of the model", () => {
   });
 
   test("that asks to wait longer sends the leaf back to the queue, and no one asks before that", async () => {
-    const stack = await Stack.open(shared);
+    const { stack } = house;
     const leaf = await stack.submit(scripted(say("at last", { fail: { status: 429, retry_after: 3, times: 1 } })));
-    stack.brain({ BRAIN_GRACE_MS: "10000" });
     const ended = await stack.ended(leaf);
     expect(ended).toMatchObject({ state: LeafState.DONE, claims: 2, failedAttempts: 1, result: { text: "at last" } });
     const waits = (await stack.eventsOf(leaf, "stateChanged")).filter(({ state }) => state === LeafState.RETRYING);
@@ -52,12 +50,11 @@ describe("an outage of the model", () => {
   });
 
   test("that goes on burns the leaf's attempts, which may be made by different brains, and then fails it with the last cause", async () => {
-    const stack = await Stack.open(shared);
+    const { stack } = house;
     const retry = create(RetryPolicySchema, { maxAttempts: 2, baseDelayMs: 1n, maxDelayMs: 1n });
     const sessionId = "s";
     const leaf = await stack.submit(scripted(say("never", { fail: { status: 529, type: "overloaded_error" } })), { retry, sessionId });
     const next = await stack.submit(scripted(say("the next one")), { sessionId });
-    stack.brain();
     const ended = await stack.ended(leaf);
     expect(ended).toMatchObject({ state: LeafState.FAILED, claims: 2, failedAttempts: 1 });
     expect(ended.failure).toMatchObject({ reason: MODEL_UNAVAILABLE, retryable: true, message: expect.stringContaining("HTTP 529") });
@@ -93,17 +90,15 @@ describe("what no retry mends fails at once", () => {
   });
 
   test("a refusal", async () => {
-    const stack = await Stack.open(shared);
+    const { stack } = house;
     const leaf = await stack.submit(scripted(say("No.", { stop_reason: "refusal" })));
-    stack.brain();
     expect((await stack.ended(leaf)).failure).toMatchObject({ reason: MODEL_REFUSED, retryable: false });
   });
 
   test("and the next leaf of the session runs", async () => {
-    const stack = await Stack.open(shared);
+    const { stack } = house;
     const first = await stack.submit("hello", { sessionId: "s", model: "anthropic/none" });
     const second = await stack.submit(scripted(say("fine")), { sessionId: "s" });
-    stack.brain();
     expect((await stack.ended(first)).state).toBe(LeafState.FAILED);
     expect((await stack.ended(second)).result?.text).toBe("fine");
   });
@@ -127,18 +122,16 @@ describe("limits", () => {
   });
 
   test("on time end the command that runs", async () => {
-    const stack = await Stack.open(shared);
+    const { stack } = house;
     const gate = await Gate.make();
     const limits = create(LimitsSchema, { deadlineMs: 3000n });
     const leaf = await stack.submit(scripted(bash(gate.command), say("never said")), { limits });
-    stack.brain();
     await gate.begun();
     const ended = await stack.ended(leaf);
     expect(ended.failure).toMatchObject({ reason: DEADLINE_EXCEEDED, retryable: false });
     expect(Date.now()).toBeGreaterThanOrEqual(Number(leaf.createdAtMs) + 3000);
     // Had the command lived, this would let it go on.
-    const probe = await stack.submit(scripted(bash("ps -eo args | grep -c '[c]at .*/go' || true"), say("{{last_tool_result}}")));
-    stack.brain();
+    const probe = await stack.submit(scripted(bash(gate.census), say("{{last_tool_result}}")));
     expect((await stack.ended(probe)).result?.text).toBe("0\n");
     expect(await gate.log()).toEqual(["begun"]);
   });
@@ -163,22 +156,23 @@ describe("limits", () => {
   });
 
   test("on time that passed in the queue begin nothing", async () => {
-    const stack = await Stack.open(shared);
+    const { stack } = house;
     const leaf = await stack.submit(scripted(say("never said")), { limits: create(LimitsSchema, { deadlineMs: 1n }) });
-    stack.brain();
     expect((await stack.ended(leaf)).failure).toMatchObject({ reason: DEADLINE_EXCEEDED });
     expect(await stack.eventsOf(leaf, "modelCallStarted")).toEqual([]);
   });
 });
 
 describe("a sandbox", () => {
+  const patient = create(RetryPolicySchema, { maxAttempts: 20, baseDelayMs: 200n, maxDelayMs: 1000n });
+
   test("that is not there fails the attempt, and the leaf goes on when it is back", async () => {
     const stack = await Stack.open(shared);
     const own = await HandsProcess.start();
     onTestFinished(() => own.stop());
     await own.kill();
-    const leaf = await stack.submit(scripted(bash("echo here"), say("{{last_tool_result}}")));
-    stack.brain({ HANDS_URL: own.address, BRAIN_HANDS_PATIENCE_MS: "300" });
+    const leaf = await stack.submit(scripted(bash("echo here"), say("{{last_tool_result}}")), { retry: patient });
+    stack.brain({ HANDS_URL: own.address, BRAIN_HANDS_PATIENCE_MS: "300", BRAIN_GRACE_MS: "10000" });
     await stack.inState(leaf, LeafState.RETRYING);
     own.restart();
     expect((await stack.ended(leaf)).result?.text).toBe("here\n");
@@ -191,8 +185,8 @@ describe("a sandbox", () => {
     const own = await HandsProcess.start();
     onTestFinished(() => own.stop());
     const gate = await Gate.make();
-    const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")));
-    stack.brain({ HANDS_URL: own.address, BRAIN_HANDS_PATIENCE_MS: "300", BRAIN_GRACE_MS: "5000" });
+    const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")), { retry: patient });
+    stack.brain({ HANDS_URL: own.address, BRAIN_HANDS_PATIENCE_MS: "300", BRAIN_GRACE_MS: "10000" });
     await gate.begun();
     await own.kill();
     await stack.inState(leaf, LeafState.RETRYING);

@@ -8,11 +8,11 @@ import { BrainService } from "@serverless-harness/proto/brain";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "@serverless-harness/proto/health";
 import { FailureReason, type Leaf, LeafState } from "@serverless-harness/proto/leaf";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
 import { HandsProcess } from "../../pi-fork/test/fixtures/hands.ts";
 import { bash, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
 import { readConfig } from "../config.ts";
 import { BrainProcess } from "./fixtures/brain-process.ts";
-import { Gate } from "./fixtures/gate.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
 const shared = machines();
@@ -165,7 +165,7 @@ describe("a cancel", () => {
     cancel(stack, leaf);
     expect((await stack.ended(leaf)).state).toBe(LeafState.CANCELLED);
     expect(await gate.log()).toEqual(["begun"]);
-    const probe = await stack.submit(scripted(bash("ps -eo args | grep -c '[c]at .*/go' || true"), say("{{last_tool_result}}")));
+    const probe = await stack.submit(scripted(bash(gate.census), say("{{last_tool_result}}")));
     stack.brain();
     expect((await stack.ended(probe)).result?.text).toBe("0\n");
   });

@@ -10,12 +10,11 @@ import {
 } from "@earendil-works/pi-agent-core";
 import type { HarnessError } from "@serverless-harness/kit/errors";
 import { FailureReason } from "@serverless-harness/proto/leaf";
-import { textOf } from "../tools/tool.ts";
 import { type AgentFailure, isStaleEpoch, modelFailure, sandboxFailure } from "./failure.ts";
-import { entriesBehind, isCut, lastAnswer } from "./history.ts";
+import { entriesBehind, lastAnswer } from "./history.ts";
 import type { Narrator } from "./narrator.ts";
 import { readOpenOperation } from "./open-operation.ts";
-import type { RunOutcome } from "./outcome.ts";
+import { type RunOutcome, settledOutcome, type Verdict } from "./outcome.ts";
 import { afterFailedRequest } from "./retry.ts";
 
 /** Bounds of one operation, over all the agents that work on it. */
@@ -37,8 +36,6 @@ export interface AgentParts {
   readonly endExec: (execId: string) => Promise<void>;
 }
 
-type Verdict = { readonly kind: "cancelled" } | { readonly kind: "failed"; readonly failure: AgentFailure };
-
 /** Longest time that a timer can hold, in milliseconds. */
 const MAX_TIMER_MS = 2_147_483_647;
 
@@ -54,7 +51,7 @@ export class Agent {
   constructor(parts: AgentParts) {
     this.#parts = parts;
     parts.harness.hooks.on("before_request", ({ model, attempt, step }) => {
-      if (this.#overBudget()) this.#stop({ kind: "failed", failure: this.#budgetFailure() });
+      if (this.#overBudget()) this.#stop(this.#budgetVerdict());
       else if (step === "assistant") parts.narrator.request(`${model.provider}/${model.id}`, attempt);
       return undefined;
     });
@@ -101,13 +98,13 @@ export class Agent {
   }
 
   async #admit(operationId: string, prompt: string): Promise<RunOutcome | undefined> {
-    const { lane } = this.#parts;
+    const { lane, narrator } = this.#parts;
     const { current } = await lane.inspectExecution(CONTEXT);
     if (current?.id === operationId) return this.#takeUp(operationId);
-    if (current !== null) await this.#endOperation(current.id);
+    if (current !== null) await narrator.silently(() => this.#endOperation(current.id));
     const record = await lane.getResult(operationId, CONTEXT);
     if (record !== undefined) return this.#retell(record);
-    if (this.#verdict !== undefined) return this.#judged(this.#verdict);
+    if (this.#verdict !== undefined) return this.#verdict;
     this.#operationId = operationId;
     const accepted = await lane.accept({ kind: "prompt", operationId, prompt }, CONTEXT);
     if (!accepted.ok) throw accepted.error;
@@ -178,20 +175,12 @@ export class Agent {
 
   async #settled(record: OperationResultRecord): Promise<RunOutcome> {
     const answer = lastAnswer(await this.#entriesOf(record));
-    if (record.status === "completed") return { kind: "completed", text: answer === undefined ? "" : textOf(answer.content) };
-    if (record.status === "aborted" && this.#verdict !== undefined) return this.#judged(this.#verdict);
-    if (record.status === "aborted" && this.#overBudget()) return { kind: "failed", failure: this.#budgetFailure() };
-    if (answer !== undefined && isCut(answer)) return { kind: "failed", failure: modelFailure(answer) };
-    const message = record.error?.message ?? "the run was ended before it had an answer";
-    return { kind: "failed", failure: { reason: FailureReason.INTERNAL, retryable: false, message } };
+    const verdict = this.#verdict ?? (this.#overBudget() ? this.#budgetVerdict() : undefined);
+    return settledOutcome(record, answer, verdict);
   }
 
   #entriesOf(record: OperationResultRecord) {
     return entriesBehind(this.#parts.lane, record.fromTipId);
-  }
-
-  #judged(verdict: Verdict): RunOutcome {
-    return verdict.kind === "cancelled" ? { kind: "cancelled" } : { kind: "failed", failure: verdict.failure };
   }
 
   #stop(verdict: Verdict): void {
@@ -215,9 +204,9 @@ export class Agent {
     return this.#parts.narrator.usage.modelCalls >= this.#parts.limits.maxModelCalls;
   }
 
-  #budgetFailure(): AgentFailure {
+  #budgetVerdict(): Verdict {
     const message = `the limit of ${this.#parts.limits.maxModelCalls} model calls was reached before the agent was done`;
-    return { reason: FailureReason.BUDGET_EXCEEDED, retryable: false, message };
+    return { kind: "failed", failure: { reason: FailureReason.BUDGET_EXCEEDED, retryable: false, message } };
   }
 
   #armDeadline(): NodeJS.Timeout | undefined {

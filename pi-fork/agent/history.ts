@@ -27,6 +27,11 @@ export function isCut(answer: AssistantMessage): boolean {
   return answer.stopReason === "error" || answer.stopReason === "aborted";
 }
 
+/** Something of it can have been shown while it was streamed. */
+export function hasPieces(answer: AssistantMessage): boolean {
+  return answer.content.some((part) => part.type !== "toolCall");
+}
+
 /** The newest answer, whole or cut. */
 export function lastAnswer(entries: readonly Entry[]): AssistantMessage | undefined {
   return entries.map(answerOf).findLast((answer) => answer !== undefined);
@@ -64,6 +69,10 @@ export function eventsOf(entries: readonly Entry[]): AgentEvent[] {
 export function answerEvent(entryId: string, answer: AssistantMessage): AgentEvent {
   const toolCalls = answer.content.filter((part) => part.type === "toolCall").length;
   return { kind: "answer", entryId, text: textOf(answer.content), toolCalls };
+}
+
+export function discardedEvent(entryId: string, answer: AssistantMessage): AgentEvent {
+  return { kind: "answer_discarded", entryId, reason: answer.errorMessage ?? "cut" };
 }
 
 export function toolEndedEvent(invocationId: string, result: ToolResultMessage): Extract<AgentEvent, { kind: "tool_ended" }> {

@@ -2,7 +2,7 @@ import type { AgentHarness, Entry } from "@earendil-works/pi-agent-core";
 import type { Usage } from "@earendil-works/pi-ai";
 import { type ToolCall, type ToolObserver, textOf } from "../tools/tool.ts";
 import type { AgentEvent } from "./events.ts";
-import { answerEvent, answerOf, eventsOf, isCut, toolEndedEvent, toolResultOf, usageOf } from "./history.ts";
+import { answerEvent, answerOf, discardedEvent, eventsOf, hasPieces, isCut, toolEndedEvent, toolResultOf, usageOf } from "./history.ts";
 import { type AgentUsage, addUsage, NO_USAGE } from "./usage.ts";
 
 /** Tells what an agent does, in events of our own, and counts what it uses. */
@@ -12,14 +12,28 @@ export class Narrator implements ToolObserver {
   readonly #ended = new Set<string>();
   /** Running calls by the only name that Pi's events give them. */
   readonly #running = new Map<string, ToolCall[]>();
+  /** Arguments of the newest answer's tool calls, by the calls' ids. */
+  #calls: ReadonlyMap<string, unknown> = new Map();
   #resumed: ReadonlySet<string> = new Set();
   #pieces = false;
   #usage = NO_USAGE;
   #requests = 0;
   #interrupted = false;
 
+  #silent = false;
+
   constructor(tell: (event: AgentEvent) => void) {
     this.#tell = tell;
+  }
+
+  /** Tell and count nothing of what happens in `work`: it belongs to somebody else. */
+  async silently(work: () => Promise<void>): Promise<void> {
+    this.#silent = true;
+    try {
+      await work();
+    } finally {
+      this.#silent = false;
+    }
   }
 
   /** What the operation used since its beginning. */
@@ -46,6 +60,9 @@ export class Narrator implements ToolObserver {
       if (event.kind === "tool_ended") this.#ended.add(event.invocationId);
       this.#tell(event);
     }
+    const newest = entries.at(-1);
+    const answer = answerOf(newest);
+    if (newest !== undefined && answer !== undefined && isCut(answer) && hasPieces(answer)) this.#tell(discardedEvent(newest.id, answer));
     if (entries.length > 0) this.#tell({ kind: "usage", usage: this.#usage });
   }
 
@@ -91,12 +108,14 @@ export class Narrator implements ToolObserver {
   }
 
   #entry(entry: Entry, recovery: boolean): void {
+    if (this.#silent) return;
     const answer = answerOf(entry);
     if (answer !== undefined && isCut(answer)) {
       this.#interrupted = recovery;
       // Whether the agent that is gone told of pieces, nobody knows.
-      if (this.#pieces || recovery) this.#tell({ kind: "answer_discarded", entryId: entry.id, reason: answer.errorMessage ?? "cut" });
+      if (this.#pieces || recovery) this.#tell(discardedEvent(entry.id, answer));
     } else if (answer !== undefined) {
+      this.#calls = new Map(answer.content.flatMap((part) => (part.type === "toolCall" ? [[part.id, part.arguments]] : [])));
       this.#requests = 0;
       this.#usage = { ...this.#usage, modelCalls: this.#usage.modelCalls + 1 };
       this.#tell(answerEvent(entry.id, answer));
@@ -104,7 +123,9 @@ export class Narrator implements ToolObserver {
     const result = toolResultOf(entry);
     if (result === undefined) return;
     // A call that was refused before it could act never reported itself.
-    if (!this.#started.has(entry.id)) this.started({ invocationId: entry.id, turnId: "", toolCallId: "", tool: result.toolName, args: {} });
+    const { toolName: tool, toolCallId } = result;
+    if (!this.#started.has(entry.id))
+      this.started({ invocationId: entry.id, turnId: "", toolCallId, tool, args: this.#calls.get(toolCallId) });
     this.#end(toolEndedEvent(entry.id, result));
   }
 
@@ -115,7 +136,7 @@ export class Narrator implements ToolObserver {
   }
 
   #spent(recorded: Usage): void {
-    if (recorded.totalTokens === 0) return;
+    if (this.#silent || recorded.totalTokens === 0) return;
     this.#usage = addUsage(this.#usage, recorded);
     this.#tell({ kind: "usage", usage: this.#usage });
   }

@@ -38,6 +38,8 @@ export interface AgentOptions {
  * `missing_api_key`.
  */
 export async function openAgent(options: AgentOptions): Promise<Agent> {
+  // It is waited for last, and nobody may have come so far when it fails.
+  options.workspacePath.catch(() => undefined);
   const resolved = await options.registry.resolve(options.model);
   const session = await options.sessions.open(options.fence);
   try {

@@ -1,4 +1,9 @@
-import type { AgentFailure } from "./failure.ts";
+import type { OperationResultRecord } from "@earendil-works/pi-agent-core";
+import type { AssistantMessage } from "@earendil-works/pi-ai";
+import { FailureReason } from "@serverless-harness/proto/leaf";
+import { textOf } from "../tools/tool.ts";
+import { type AgentFailure, modelFailure } from "./failure.ts";
+import { isCut } from "./history.ts";
 
 /** How a run of an agent ended. What it used was told in events, the last one before this. */
 export type RunOutcome =
@@ -14,3 +19,22 @@ export type RunOutcome =
   | { readonly kind: "suspended" }
   /** The session or the workspace has a newer owner: nothing more may be written anywhere. */
   | { readonly kind: "superseded" };
+
+/** Why an operation is ended before its time. */
+export type Verdict = Extract<RunOutcome, { kind: "cancelled" | "failed" }>;
+
+/**
+ * How an operation that Pi has settled ended. `answer` is its newest one. `verdict` is why it was ended, as far as this agent knows: one that
+ * takes over what another had ended finds the reason in the log.
+ */
+export function settledOutcome(
+  record: OperationResultRecord,
+  answer: AssistantMessage | undefined,
+  verdict: Verdict | undefined,
+): RunOutcome {
+  if (record.status === "completed") return { kind: "completed", text: answer === undefined ? "" : textOf(answer.content) };
+  if (record.status === "aborted" && verdict !== undefined) return verdict;
+  if (answer !== undefined && isCut(answer)) return { kind: "failed", failure: modelFailure(answer) };
+  const message = record.error?.message ?? "the run was ended before it had an answer";
+  return { kind: "failed", failure: { reason: FailureReason.INTERNAL, retryable: false, message } };
+}
