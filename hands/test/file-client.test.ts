@@ -1,45 +1,41 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { createLogger } from "@serverless-harness/kit/log";
-import { type Server, serve } from "@serverless-harness/kit/serve";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
-import { createTransport } from "@serverless-harness/kit/transport";
-import { FileKind, FileService, WorkspaceService } from "@serverless-harness/proto/hands";
+import { FileKind } from "@serverless-harness/proto/hands";
 import { expect, onTestFinished, test } from "vitest";
-import { Changes, type ChangesOptions } from "../changes.ts";
-import { WorkspaceFiles } from "../client/files.ts";
-import { createRetry } from "../client/retry.ts";
-import { fileService } from "../rpc/file/index.ts";
-import { workspaceService } from "../rpc/workspace/index.ts";
-import { Workspaces } from "../workspaces.ts";
+import { HandsClient } from "../client/client.ts";
+import type { WorkspaceClient } from "../client/types.ts";
 
-/** A daemon's file side on a Unix socket, that can be stopped and started anew, and clients of it. */
+/** A daemon's file side in a process of its own, that can be killed and started anew, and clients of it. */
 async function makeHands() {
   const base = await temporaryDirectory();
-  const address = { kind: "unix", path: join(base, "hands.sock") } as const;
-  const log = createLogger("test", "silent");
-  let server: Server | undefined;
-  const stop = async (): Promise<void> => server?.close(0);
-  onTestFinished(stop);
-  const start = async (failpoint?: NonNullable<ChangesOptions["failpoint"]>): Promise<void> => {
-    const workspaces = await Workspaces.open({ root: join(base, "workspaces"), state: join(base, "state") });
-    const changes = new Changes({ workspaces, log, ...(failpoint === undefined ? {} : { failpoint }) });
-    server = await serve({
-      address,
-      log,
-      routes: (router) => {
-        router.service(FileService, fileService({ workspaces, changes }));
-        router.service(WorkspaceService, workspaceService({ workspaces }));
-      },
-    });
+  const client = (epoch: bigint, patienceMs = 20_000): WorkspaceClient => {
+    const hands = new HandsClient({ address: `unix:${join(base, "hands.sock")}`, patienceMs });
+    onTestFinished(() => hands.close());
+    return hands.workspace("acme/one", epoch);
   };
-  const client = (epoch: bigint, patienceMs = 20_000): WorkspaceFiles => {
-    const transport = createTransport({ address });
-    onTestFinished(() => transport.close());
-    return new WorkspaceFiles(transport, "acme/one", epoch, createRetry({ patienceMs }));
+  return { client, start: (step = "none") => startDaemon(base, step) };
+}
+
+/** `line` waits for the next line that the daemon prints. */
+async function startDaemon(base: string, step: string): Promise<{ kill: () => Promise<void>; line: () => Promise<string | undefined> }> {
+  const child = spawn(process.execPath, [join(import.meta.dirname, "fixtures/serve-files.ts"), base, step], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const closed = once(child, "close");
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const line = async (): Promise<string | undefined> => (await lines.next()).value;
+  const kill = async (): Promise<void> => {
+    child.kill("SIGKILL");
+    await closed;
   };
-  return { start, stop, client };
+  onTestFinished(kill);
+  expect(await line()).toBe("up");
+  return { kill, line };
 }
 
 const text = (data: Uint8Array): string => Buffer.from(data).toString("utf8");
@@ -107,22 +103,14 @@ test("calls wait for a daemon that is not there yet, and give up after the clien
 });
 
 test("a change whose answer was lost with the daemon is answered by the next one, and not made again", async () => {
-  const { start, stop, client } = await makeHands();
-  let reached = (): void => undefined;
-  const done = new Promise<void>((resolve) => {
-    reached = resolve;
-  });
+  const { start, client } = await makeHands();
   // The change has happened; its answer never leaves.
-  await start((step) => {
-    if (step !== "committed") return undefined;
-    reached();
-    return new Promise(() => undefined);
-  });
+  const daemon = await start("committed");
   const files = client(1n);
   await files.create();
   const appended = files.write("log", bytes("once\n"), { changeId: "append", append: true });
-  await done;
-  await stop();
+  expect(await daemon.line()).toBe("reached");
+  await daemon.kill();
   await start();
   expect(await appended).toMatchObject({ replayed: true, file: { size: 5n } });
   expect(text(await files.read("log"))).toBe("once\n");
