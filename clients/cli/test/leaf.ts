@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { onTestFinished } from "vitest";
+import { afterAll, beforeAll, onTestFinished } from "vitest";
 import { stackPaths } from "../stack/paths.ts";
 import { stackProcesses } from "../stack/processes.ts";
 
@@ -95,7 +95,7 @@ export async function temporaryLeaf(below = "state"): Promise<Leaf> {
 }
 
 /** The same, for several tests: `remove` is theirs to call. */
-export async function newLeaf(below = "state"): Promise<{ leaf: Leaf; remove: () => Promise<void> }> {
+async function newLeaf(below = "state"): Promise<{ leaf: Leaf; remove: () => Promise<void> }> {
   const parent = await mkdtemp(join(tmpdir(), "leaf-cli-"));
   const leaf = new Leaf(join(parent, below));
   const remove = async (): Promise<void> => {
@@ -105,4 +105,34 @@ export async function newLeaf(below = "state"): Promise<{ leaf: Leaf; remove: ()
     if (code !== 0) throw new Error(`leaf down ended with ${code}: ${stderr}`);
   };
   return { leaf, remove };
+}
+
+/** A stack for all tests of a file, up before the first and down behind the last. */
+export function sharedStack(): { readonly leaf: Leaf } {
+  const shared: { leaf: Leaf } = { leaf: new Leaf("") };
+  let remove: () => Promise<void> = async () => undefined;
+  beforeAll(async () => {
+    ({ leaf: shared.leaf, remove } = await newLeaf());
+    const { code, stderr } = await shared.leaf.run(["up"]);
+    if (code !== 0) throw new Error(`leaf up ended with ${code}: ${stderr}`);
+  }, 60_000);
+  afterAll(() => remove(), 60_000);
+  return shared;
+}
+
+/** The documents of a stream of JSON lines. */
+export function jsonLines(text: string): Array<Record<string, unknown>> {
+  return text
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+/** A leaf, as commands write it. */
+export interface LeafJson {
+  readonly leaf: {
+    readonly leafId: string;
+    readonly state: string;
+    readonly spec: { readonly sessionId: string; readonly labels?: object };
+  };
 }

@@ -1,0 +1,130 @@
+import { describe, expect, test } from "vitest";
+import { jsonLines, type LeafJson, runProgram, sharedStack, shellLine } from "./leaf.ts";
+
+const stack = sharedStack();
+
+describe("leaf turn", () => {
+  test("prints the answer on stdout, and the session to go on with on stderr; the next turn knows what was said", async () => {
+    const first = await stack.leaf.run(["turn", "Remember the secret word: pineapple"]);
+    expect(first).toMatchObject({ code: 0, stdout: "OK\n" });
+    const session = /go on with: leaf turn --session (\S+) /.exec(first.stderr)?.[1] ?? "";
+    const second = await stack.leaf.run(["turn", "--session", session, "What was the secret word?"]);
+    expect(second).toMatchObject({ code: 0, stdout: "The secret word is pineapple.\n" });
+  });
+
+  test("shows tool calls on stderr, without colours where it is no terminal", async () => {
+    const { code, stdout, stderr } = await stack.leaf.run(["turn", "Run: echo out of the sandbox"]);
+    expect(code).toBe(0);
+    expect(stdout).toContain("out of the sandbox");
+    expect(stderr).toContain("● bash  echo out of the sandbox");
+    expect(stdout + stderr).not.toContain("\u001b");
+  });
+
+  test("colours what is about the answer where it is told to, and the JSON never", async () => {
+    const forced = await stack.leaf.run(["turn", "hello"], { env: { FORCE_COLOR: "1" } });
+    expect(forced.stderr).toContain("\u001b[2m");
+    const json = await stack.leaf.run(["turn", "hello", "--json"], { env: { FORCE_COLOR: "1" } });
+    expect(json.stdout).not.toContain("\u001b");
+    const refused = await stack.leaf.run(["list"], { env: { FORCE_COLOR: "1", NO_COLOR: "1" } });
+    expect(refused.stdout).not.toContain("\u001b");
+  });
+
+  test("takes the prompt from standard input for -", async () => {
+    expect(await stack.leaf.run(["turn", "-"], { stdin: "Run: echo piped" })).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining("piped"),
+    });
+  });
+
+  test("with --json writes the leaf, then each event, the terminal one last", async () => {
+    const { code, stdout, stderr } = await stack.leaf.run(["turn", "--json", "Run: echo hi"]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    const [first, ...events] = jsonLines(stdout) as [LeafJson, ...Array<{ event: { seq: string; stateChanged?: { state: string } } }>];
+    expect(first.leaf.leafId).toMatch(/^leaf_/);
+    expect(events.map(({ event }) => Number(event.seq))).toEqual(events.map((_event, index) => index + 1));
+    expect(events.at(-1)?.event.stateChanged).toMatchObject({ state: "LEAF_STATE_DONE" });
+  });
+
+  test("on an unknown session ends with 4", async () => {
+    const { code, stdout, stderr } = await stack.leaf.run(["turn", "--session", "nobody-was-here", "hello"]);
+    expect({ code, stdout }).toEqual({ code: 4, stdout: "" });
+    expect(stderr).toMatch(/^leaf: there is no session nobody-was-here: .*\n$/);
+  });
+
+  test("with an unknown model ends with 1 and the reason, in one line", async () => {
+    const { code, stderr } = await stack.leaf.run(["turn", "--model", "anthropic/claude-nonexistent", "hello"]);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^leaf: leaf_\S+ failed: \w+: .*claude-nonexistent.*$/m);
+    expect(stderr).not.toMatch(/^\s+at /m);
+  });
+
+  test("with a model whose provider has no key ends with 1 and names what is missing", async () => {
+    const { code, stderr } = await stack.leaf.run(["turn", "--model", "openai/gpt-5", "hello"]);
+    expect(code).toBe(1);
+    expect(stderr).toContain("OPENAI_API_KEY");
+    expect(stderr).not.toMatch(/^\s+at /m);
+  });
+
+  test("with a wrong token ends with 5, and so does every other command that asks the dispatcher", async () => {
+    for (const args of [["turn", "hello"], ["list"], ["get", "leaf_1"], ["status"]]) {
+      const { code, stdout, stderr } = await stack.leaf.run(args, { env: { LEAF_TOKEN: "wrong" } });
+      expect({ args, code, stdout }).toEqual({ args, code: 5, stdout: "" });
+      expect(stderr).toContain("token");
+    }
+  });
+
+  test("with a limit of time ends with 6, and the leaf goes on", async () => {
+    const { code, stderr } = await stack.leaf.run(["turn", "--timeout", "1", "Run: sleep 2; echo late"]);
+    expect(code).toBe(6);
+    const id = /leaf watch (leaf_\w+)/.exec(stderr)?.[1] ?? "";
+    const watched = await stack.leaf.run(["watch", id]);
+    expect(watched).toMatchObject({ code: 0, stdout: expect.stringContaining("late") });
+  });
+
+  test("interrupted, says how to follow the leaf, which goes on", async () => {
+    const { code, stderr } = await stack.leaf.run(["turn", "--json", "Run: sleep 1; echo survived"], {
+      during: (kill) => void untilCommandRuns("sleep 1").then(() => kill("SIGINT")),
+    });
+    expect(code).toBe(130);
+    const id = /leaf watch (leaf_\w+)/.exec(stderr)?.[1] ?? "";
+    expect(await stack.leaf.run(["watch", id])).toMatchObject({ code: 0, stdout: expect.stringContaining("survived") });
+  });
+
+  test("elsewhere than on a terminal prints an answer that was cut and asked for again once, in full", async () => {
+    const { code, stdout, stderr } = await stack.leaf.run(["turn", "-"], { stdin: cutAnswer("piped") });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: "the whole of the answer, in the end: piped\n" });
+    expect(stderr).toContain("asked for again");
+  });
+
+  test("on a terminal shows the answer as it grows, in colours unless NO_COLOR is set", async () => {
+    const [, line = ""] = shellLine('leaf turn "$PROMPT"');
+    const onTerminal = async (more: Record<string, string>): Promise<string> => {
+      const env = { LEAF_DIR: stack.leaf.dir, SHELL: "/bin/bash", TERM: "xterm", PROMPT: cutAnswer("live"), ...more };
+      return (await runProgram("script", ["-qec", line, "/dev/null"], { env })).stdout;
+    };
+    const shown = await onTerminal({});
+    expect(shown).toContain("\u001b[2m");
+    expect(shown.indexOf("the whole")).toBeLessThan(shown.indexOf("asked for again"));
+    expect(shown.lastIndexOf("in the end: live")).toBeGreaterThan(shown.indexOf("asked for again"));
+    expect(await onTerminal({ NO_COLOR: "1" })).not.toContain("\u001b[");
+  });
+
+  test("passes on an answer's control characters to a file, but not to a human's list", async () => {
+    const { stdout } = await stack.leaf.run(["turn", "Run: printf '\\033[31mred'"]);
+    expect(stdout).toContain("red");
+    const listed = await stack.leaf.run(["list", "--limit", "1"]);
+    expect(listed.stdout).not.toContain("\u001b");
+  });
+});
+
+/** A prompt that the stand-in answers in pieces, the first time with a connection that breaks behind the second. */
+function cutAnswer(word: string): string {
+  const step = { text: `the whole of the answer, in the end: ${word}`, chunk_chars: 10, cut: { after_chunks: 2, times: 1 } };
+  return `\`\`\`script\n${JSON.stringify({ steps: [step] })}\n\`\`\``;
+}
+
+/** Resolves when a command of the sandbox has this command line. */
+async function untilCommandRuns(line: string): Promise<void> {
+  while (!stack.leaf.processes("hands").some(({ args }) => args.join(" ") === line))
+    await new Promise((resolve) => setTimeout(resolve, 20));
+}
