@@ -10,6 +10,22 @@ export type HandsCredential =
   /** A key that short tokens are made with, each for one workspace. */
   | { readonly kind: "key"; readonly privateKeyPem: string };
 
+/** Every variable of its own that a brain reads; model providers read theirs. */
+export const VARIABLES = [
+  "LEAF_STORE",
+  "HANDS_URL",
+  "HANDS_TOKEN_FILE",
+  "HANDS_PRIVATE_KEY_FILE",
+  "BRAIN_HANDS_PATIENCE_MS",
+  "BRAIN_NAME",
+  "BRAIN_GRACE_MS",
+  "BRAIN_CONCURRENCY",
+  "BRAIN_LEASE_MS",
+  "BRAIN_LISTEN",
+  "LEAF_MODEL",
+  "LOG_LEVEL",
+] as const;
+
 /** A brain's settings; `README.md` has the table. */
 export interface BrainConfig {
   readonly leafStore: string;

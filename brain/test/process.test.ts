@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { createClient } from "@connectrpc/connect";
@@ -11,7 +11,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
 import { HandsProcess } from "../../pi-fork/test/fixtures/hands.ts";
 import { bash, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
-import { readConfig } from "../config.ts";
+import { readConfig, VARIABLES } from "../config.ts";
 import { BrainProcess } from "./fixtures/brain-process.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
@@ -48,6 +48,16 @@ describe("settings that can't be used", () => {
   test("are two ways to prove oneself", () => {
     const both = { LEAF_STORE: "s", HANDS_URL: "unix:/x", HANDS_TOKEN_FILE: "/dev/null", HANDS_PRIVATE_KEY_FILE: "/dev/null" };
     expect(() => readConfig(both)).toThrow("HANDS_TOKEN_FILE and HANDS_PRIVATE_KEY_FILE are both set");
+  });
+
+  test("are all in the README's table, and no others", async () => {
+    const [readme, source] = await Promise.all(
+      ["../README.md", "../config.ts"].map((path) => readFile(new URL(path, import.meta.url), "utf8")),
+    );
+    const documented = [...(readme ?? "").matchAll(/^\| `([A-Z_]+)` +\|/gm)].map(([, name]) => name);
+    const read = [...(source ?? "").matchAll(/env\.\w+\(\s*"([A-Z_]+)"/g)].map(([, name]) => name);
+    expect(documented).toEqual(VARIABLES);
+    expect(new Set(read)).toEqual(new Set(VARIABLES));
   });
 
   test("have defaults where nothing is said", () => {
@@ -168,6 +178,21 @@ describe("a cancel", () => {
     const probe = await stack.submit(scripted(bash(gate.census), say("{{last_tool_result}}")));
     stack.brain();
     expect((await stack.ended(probe)).result?.text).toBe("0\n");
+  });
+
+  test("of a leaf whose brain is gone ends what still runs in the sandbox", async () => {
+    const stack = await Stack.open(shared);
+    const gate = await Gate.make();
+    const leaf = await stack.submit(scripted(bash(gate.command), say("never said")), { sessionId: "s" });
+    const first = stack.brain();
+    await gate.begun();
+    await first.kill("SIGTERM");
+    cancel(stack, leaf);
+    const probe = await stack.submit(scripted(bash(gate.census), say("{{last_tool_result}}")), { sessionId: "s" });
+    stack.brain();
+    expect((await stack.ended(leaf)).state).toBe(LeafState.CANCELLED);
+    expect((await stack.ended(probe)).result?.text).toBe("0\n");
+    expect(await gate.log()).toEqual(["begun"]);
   });
 
   test("of a leaf that waits begins nothing, and its session goes on", async () => {

@@ -10,6 +10,7 @@ import {
 } from "@earendil-works/pi-agent-core";
 import type { HarnessError } from "@serverless-harness/kit/errors";
 import { FailureReason } from "@serverless-harness/proto/leaf";
+import { atTime } from "./at-time.ts";
 import { type AgentFailure, isStaleEpoch, modelFailure, sandboxFailure } from "./failure.ts";
 import { entriesBehind, lastAnswer } from "./history.ts";
 import type { Narrator } from "./narrator.ts";
@@ -36,9 +37,6 @@ export interface AgentParts {
   readonly endExec: (execId: string) => Promise<void>;
 }
 
-/** Longest time that a timer can hold, in milliseconds. */
-const MAX_TIMER_MS = 2_147_483_647;
-
 /** Drives one operation of a session: from its prompt, or from where another agent left it, to its end or to a wait. */
 export class Agent {
   readonly #parts: AgentParts;
@@ -62,7 +60,7 @@ export class Agent {
    * another id that somebody left open is ended first. Throws what is a defect, after which the agent can only be closed.
    */
   async run(operationId: string, prompt: string): Promise<RunOutcome> {
-    const deadline = this.#armDeadline();
+    const disarm = atTime(this.#parts.limits.deadlineMs, () => this.#stop(this.#deadlineVerdict()));
     try {
       const outcome = await this.#admit(operationId, prompt);
       return outcome ?? (await this.#drive(operationId));
@@ -71,7 +69,7 @@ export class Agent {
       if (outcome === undefined) throw error;
       return outcome;
     } finally {
-      clearTimeout(deadline);
+      disarm();
     }
   }
 
@@ -209,13 +207,9 @@ export class Agent {
     return { kind: "failed", failure: { reason: FailureReason.BUDGET_EXCEEDED, retryable: false, message } };
   }
 
-  #armDeadline(): NodeJS.Timeout | undefined {
-    const { deadlineMs } = this.#parts.limits;
-    if (deadlineMs === undefined) return undefined;
-    const failure = { reason: FailureReason.DEADLINE_EXCEEDED, retryable: false, message: "the deadline passed before the agent was done" };
-    const left = deadlineMs - Date.now();
-    if (left <= 0) this.#stop({ kind: "failed", failure });
-    return setTimeout(() => this.#stop({ kind: "failed", failure }), Math.min(Math.max(left, 0), MAX_TIMER_MS));
+  #deadlineVerdict(): Verdict {
+    const message = "the deadline passed before the agent was done";
+    return { kind: "failed", failure: { reason: FailureReason.DEADLINE_EXCEEDED, retryable: false, message } };
   }
 
   /** What an error of the drive means, where it is no defect. */

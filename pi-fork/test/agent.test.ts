@@ -170,6 +170,39 @@ describe("a cancel", () => {
   });
 });
 
+describe("a deadline", () => {
+  test("that passes ends the run, with the command that it waits for", async () => {
+    const s = await session();
+    const gate = await Gate.make();
+    const { agent } = await s.agent({ deadlineMs: Date.now() + 1500 });
+    const run = agent.run("op", scripted(bash(gate.command), say("never")));
+    await gate.begun();
+    expect(await run).toMatchObject({ kind: "failed", failure: { reason: FailureReason.DEADLINE_EXCEEDED, retryable: false } });
+    expect(await gate.log()).toEqual(["begun"]);
+  });
+
+  test("that passed while nobody worked ends what was left running", async () => {
+    const s = await session();
+    const gate = await Gate.make();
+    const prompt = scripted(bash(gate.command), say("never"));
+    const first = await s.agent();
+    const run = first.agent.run("op", prompt);
+    await gate.begun();
+    await first.agent.close();
+    await run;
+    const second = await s.agent({ deadlineMs: Date.now() - 1 });
+    expect(await second.agent.run("op", prompt)).toMatchObject({ kind: "failed", failure: { reason: FailureReason.DEADLINE_EXCEEDED } });
+    expect(s.ended).toEqual(told(first.events, "tool_started").map(({ invocationId }) => invocationId));
+    await gate.open();
+  });
+
+  test("that is further away than a timer can count does not pass at once", async () => {
+    const s = await session();
+    const { agent } = await s.agent({ deadlineMs: Date.now() + 1e12 });
+    expect(await agent.run("op", scripted(say("in time")))).toEqual({ kind: "completed", text: "in time" });
+  });
+});
+
 describe("an owner that was superseded", () => {
   test("learns it from its next commit, whatever its command brought", async () => {
     const s = await session();
