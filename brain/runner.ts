@@ -65,11 +65,16 @@ export class Runner {
     let idleSince = performance.now();
     while (!signal.aborted) {
       const claimed = this.#runs.size < concurrency && (await this.#claimNext(counts));
-      if (claimed || this.#runs.size > 0) idleSince = performance.now();
       if (claimed) continue;
+      if (this.#runs.size > 0) {
+        await this.#wait(LONGEST_WAIT_MS);
+        // The grace begins with the end of the last leaf, not with the last look for another.
+        idleSince = performance.now();
+        continue;
+      }
       const left = idleSince + graceMs - performance.now();
-      if (this.#runs.size === 0 && left <= 0) break;
-      await this.#wait(this.#runs.size === 0 ? left : LONGEST_WAIT_MS);
+      if (left <= 0) break;
+      await this.#wait(left);
     }
     await Promise.all(this.#runs.values());
     return counts;
