@@ -36,6 +36,15 @@ export function signalTree(leader: ProcessIdentity, mark: string | undefined, si
   return signalled;
 }
 
+/** Kill whoever carries `mark` in its environment, until nobody is left. */
+export function killMarked(mark: string): void {
+  for (let pass = 0; pass < MAX_PASSES; pass++) {
+    const marked = livingProcesses().filter(({ pid }) => environmentHas(pid, mark));
+    if (marked.length === 0) return;
+    for (const { pid } of marked) send(pid, "SIGKILL");
+  }
+}
+
 interface Stat {
   readonly pid: number;
   readonly parent: number;

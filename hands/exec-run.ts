@@ -3,6 +3,7 @@ import { EndCause, type Stream } from "@serverless-harness/proto/hands";
 import type { Exec } from "./exec.ts";
 import { Deadline } from "./exec-deadline.ts";
 import { causeOf, type Stop } from "./exec-end.ts";
+import { EXEC_VARIABLE, killMarked } from "./exec-processes.ts";
 import type { EndRecord } from "./journal-record.ts";
 import type { Launcher, ProcessEnd, ProcessSink, ProcessSpec, RunningProcess } from "./launcher.ts";
 import { type SpillOptions, SpillWriter } from "./output-spill.ts";
@@ -80,7 +81,14 @@ export class ExecRun implements ProcessSink {
     if (first) this.#process?.signal("SIGTERM");
     if (!first && graceMs > 0) return;
     clearTimeout(this.#killTimer);
-    this.#killTimer = setTimeout(() => this.#process?.signal("SIGKILL"), graceMs);
+    this.#killTimer = setTimeout(() => this.#kill(), graceMs);
+  }
+
+  /** The end of whatever is left. A launcher forgets a process with its end; descendants that outlived it are known by their mark. */
+  #kill(): void {
+    this.#process?.signal("SIGKILL");
+    const mark = this.#options.process.env[EXEC_VARIABLE];
+    if (this.#isOver && mark !== undefined) killMarked(`${EXEC_VARIABLE}=${mark}`);
   }
 
   /** Pass a caller's signal on. */

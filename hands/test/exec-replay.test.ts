@@ -53,6 +53,7 @@ test("a replay gives the same bytes from every offset, while it runs and after i
     "for i in $(seq 200); do echo line $i; echo error $i >&2; done; touch half; while [ ! -e go ]; do sleep 0.01; done; seq 100",
   );
   const whole = takeAll(sandbox.client.run({ spec: talker }));
+  await firstEvent(sandbox, talker.execId);
   const marks = [0n, 1n, 1000n];
   const running = marks.map((mark) => attach(sandbox, talker.execId, mark));
   await run(sandbox, "while [ ! -e half ]; do sleep 0.01; done; touch go");
@@ -74,6 +75,7 @@ test("an older owner is refused once a newer one was seen, and the newer one att
   const sandbox = await startSandbox();
   const old = spec("echo kept; sleep 0.2");
   const running = takeAll(sandbox.client.run({ spec: old }));
+  await firstEvent(sandbox, old.execId);
   expect(await takeAll(sandbox.client.run({ spec: spec("true", { epoch: 6n }) }))).toMatchObject({ attached: false });
   for (const epoch of [EPOCH, 0n]) {
     expect(await reasonOf(takeAll(sandbox.client.run({ spec: spec("true", { epoch }) })))).toMatchObject({
@@ -144,7 +146,7 @@ test("what ended is there after a restart, from every offset, and what ran is lo
   const before = await startSandbox({ base });
   const ended = spec("echo one; echo two >&2; exit 4");
   const first = await takeAll(before.client.run({ spec: ended }));
-  const running = spec("echo begun; echo x >> ran; sleep 60");
+  const running = spec("echo x >> ran; echo begun; sleep 60");
   const events = before.client.run({ spec: running })[Symbol.asyncIterator]();
   await events.next();
   await events.next();
