@@ -4,6 +4,7 @@ import { BareNode } from "./baseline/bare-node.ts";
 import { inFreshNode } from "./baseline/fresh.ts";
 import type { Benchmark, BenchmarkOptions } from "./benchmark.ts";
 import { besideBulk, echo, readBytes } from "./exec/calls.ts";
+import { KubernetesExec } from "./kubernetes/exec-client.ts";
 import { paced, timed } from "./pace.mjs";
 import { type Sandbox, startSandbox } from "./parts/sandbox.ts";
 import { Samples } from "./report/samples.ts";
@@ -44,6 +45,7 @@ export const exec: Benchmark = async (options) => {
     "echo_beside_bulk/echo": ["echo_beside_bulk_ms", "echo_ms"],
     "bulk/pipe": ["bulk_mb_s", "pipe_mb_s"],
     "echo/warm_shell": ["echo_ms", "warm_shell_ms"],
+    "echo/k8s_exec": ["echo_ms", "k8s_exec_ms"],
   });
 };
 
@@ -53,6 +55,7 @@ async function measureCommands(workspace: WorkspaceClient, { quick, progress }: 
   const call = (): Promise<void> => echo(workspace);
   const burst = (): Promise<unknown> => Promise.all(Array.from({ length: BURST }, call));
   const sizes: number[] = [];
+  const kubernetes = await KubernetesExec.start();
   const perSecond = (milliseconds: readonly number[]): number[] => milliseconds.map((ms) => BURST / (ms / 1000));
   const started = performance.now();
   for (let round = 1; round <= rounds; round++) {
@@ -66,7 +69,9 @@ async function measureCommands(workspace: WorkspaceClient, { quick, progress }: 
     samples.add("local_spawn_burst_64_per_s", perSecond(await inFreshNode({ kind: "burst", count: BURST }, sizes)));
     samples.add("echo_beside_bulk_ms", await besideBulk(workspace, () => paced(BLOCK, GAP_MS, call)));
     samples.add("warm_shell_ms", await inFreshNode({ kind: "shell", count: BLOCK, gapMs: GAP_MS }, sizes));
+    samples.add("k8s_exec_ms", await paced(BLOCK, GAP_MS, () => kubernetes.run(["/bin/bash", "-c", "echo hi"])));
   }
+  await kubernetes.close();
   const megabytes = sizes.map((bytes) => bytes / 1e6);
   samples.add("local_spawn_rss_mb", megabytes);
 }
