@@ -1,0 +1,143 @@
+import { createHash } from "node:crypto";
+import { createReadStream, createWriteStream } from "node:fs";
+import { mkdtemp, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { text } from "node:stream/consumers";
+import { pipeline } from "node:stream/promises";
+import { Code } from "@connectrpc/connect";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import type { ArtifactStore } from "../artifacts/artifact-store.ts";
+import { GitFailure, noSpace } from "./git-failure.ts";
+import { type Bundle, formatManifest, type Manifest, parseManifest } from "./manifest.ts";
+import { type ObjectStore, refOf } from "./object-store.ts";
+
+const LONG_MS = 30 * 60_000;
+
+/** Name under which a commit is kept while it travels. */
+const TRAVELLING = "travelling";
+
+/** Brings trees from a workspace's object store to the artifact store, and back into that of another daemon. */
+export class Archive {
+  readonly #artifacts: ArtifactStore;
+  /** Goes before every key. */
+  readonly #prefix: string;
+  readonly #store: ObjectStore;
+
+  /** `workspace`: its name; its snapshots lie together. */
+  constructor(artifacts: ArtifactStore, workspace: string, store: ObjectStore) {
+    this.#artifacts = artifacts;
+    this.#prefix = `${workspace}/`;
+    this.#store = store;
+  }
+
+  /**
+   * Write a commit as a bundle: with all it leads to, or without what `since`, its parent, leads to. Where it is larger than `maxBytes`,
+   * nothing is stored, and `undefined` comes back.
+   */
+  async putBundle(name: string, commit: string, part?: { since: string; maxBytes: number }): Promise<Bundle | undefined> {
+    await using directory = await scratch(this.#store);
+    const file = join(directory.path, "bundle");
+    await this.#store.keep(TRAVELLING, commit);
+    const range = part === undefined ? [] : [`^${part.since}`];
+    await this.#store.run(["bundle", "create", "--quiet", "--version=2", file, refOf(TRAVELLING), ...range], { timeoutMs: LONG_MS });
+    const { size } = await stat(file);
+    if (part !== undefined && size > part.maxBytes) return undefined;
+    const key = `${this.#prefix}${name}.bundle`;
+    const sha256 = await digestOf(file);
+    await this.#artifacts.put(key, { file });
+    return { key, commit, bytes: size, sha256, createdAtMs: Date.now() };
+  }
+
+  async putManifest(manifest: Manifest): Promise<void> {
+    await this.#artifacts.put(this.#manifestKey(manifest.snapshotId), { bytes: formatManifest(manifest) });
+  }
+
+  /** The manifest of a snapshot; `undefined` where there is no such snapshot. DATA_LOSS `corrupt_snapshot`. */
+  async manifest(snapshotId: string): Promise<Manifest | undefined> {
+    const stream = await this.#artifacts.get(this.#manifestKey(snapshotId));
+    if (stream === undefined) return undefined;
+    const manifest = parseManifest(await text(stream));
+    if (manifest?.snapshotId !== snapshotId || !manifest.bundles.every(({ key }) => key.startsWith(this.#prefix))) {
+      throw corrupt(snapshotId, "its description can't be read");
+    }
+    return manifest;
+  }
+
+  /** Bring a snapshot's tree into the object store, unless it is there. DATA_LOSS `corrupt_snapshot`; the store is then as it was. */
+  async fetch(manifest: Manifest, signal?: AbortSignal): Promise<void> {
+    const { snapshotId, bundles, tree } = manifest;
+    const last = bundles.at(-1);
+    if (last === undefined) throw corrupt(snapshotId, "it has no content");
+    if ((await this.#store.treeOf(last.commit)) === undefined) {
+      for (const bundle of bundles) {
+        if ((await this.#store.treeOf(bundle.commit)) === undefined) await this.#fetchBundle(snapshotId, bundle, signal);
+        // What the next one builds on has to be kept by a name.
+        await this.#store.keep(TRAVELLING, bundle.commit);
+      }
+    }
+    if ((await this.#store.treeOf(last.commit)) !== tree) throw corrupt(snapshotId, "its content is another tree");
+  }
+
+  async #fetchBundle(snapshotId: string, bundle: Bundle, signal: AbortSignal | undefined): Promise<void> {
+    await using directory = await scratch(this.#store);
+    const file = join(directory.path, "bundle");
+    const stream = await this.#artifacts.get(bundle.key);
+    if (stream === undefined) throw corrupt(snapshotId, "a part of it is missing in the artifact store");
+    await receive(stream, file, bundle, snapshotId);
+    const fixed = ["--quiet", "--force", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules"];
+    try {
+      // Fetch, unlike `bundle unbundle`, lets nothing in that does not lead to whole trees.
+      await this.#store.run(["fetch", ...fixed, "--", file, `+${refOf(TRAVELLING)}:${refOf(TRAVELLING)}`], {
+        protocols: ["file"],
+        timeoutMs: LONG_MS,
+        ...(signal === undefined ? {} : { signal }),
+      });
+    } catch (error) {
+      const full = noSpace(error);
+      if (full !== undefined) throw full;
+      if (error instanceof GitFailure && error.end.kind === "exit") throw corrupt(snapshotId, "git can't read it", error);
+      throw error;
+    }
+  }
+
+  #manifestKey(snapshotId: string): string {
+    return `${this.#prefix}${snapshotId}.json`;
+  }
+}
+
+/** A snapshot that is not what was stored. */
+export function corrupt(snapshotId: string, why: string, cause?: unknown): HarnessError {
+  const message = `snapshot ${snapshotId} is damaged (${why}): the workspace was left as it is; use another snapshot`;
+  return new HarnessError(Code.DataLoss, "corrupt_snapshot", message, { metadata: { snapshotId }, cause });
+}
+
+async function receive(stream: Readable, file: string, bundle: Bundle, snapshotId: string): Promise<void> {
+  const hash = createHash("sha256");
+  let bytes = 0;
+  await pipeline(
+    stream,
+    async function* (chunks: AsyncIterable<Buffer>) {
+      for await (const chunk of chunks) {
+        bytes += chunk.length;
+        if (bytes > bundle.bytes) throw corrupt(snapshotId, "a part of it is longer than what was stored");
+        hash.update(chunk);
+        yield chunk;
+      }
+    },
+    createWriteStream(file, { mode: 0o600 }),
+  );
+  if (hash.digest("hex") !== bundle.sha256) throw corrupt(snapshotId, "a part of it is not what was stored");
+}
+
+async function digestOf(file: string): Promise<string> {
+  const hash = createHash("sha256");
+  await pipeline(createReadStream(file, { highWaterMark: 256 * 1024 }), hash);
+  return hash.digest("hex");
+}
+
+/** A directory for a bundle on its way; removed when disposed, or by {@link ObjectStore.sweep} after a crash. */
+async function scratch(store: ObjectStore): Promise<AsyncDisposable & { readonly path: string }> {
+  const path = await mkdtemp(join(store.gitDir, "scratch-"));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}

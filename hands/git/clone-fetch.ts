@@ -1,0 +1,119 @@
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { Git } from "./git.ts";
+import { GitFailure, tellsDamage } from "./git-failure.ts";
+import { BRANCHES, extraName } from "./resolve-ref.ts";
+import type { Repository } from "./source.ts";
+
+/** A shared clone and what it is of. */
+export interface CloneTarget {
+  readonly git: Git;
+  readonly repository: Repository;
+  /** The clone. Where it is missing, a name beside it that ends in `.new` is used meanwhile. */
+  readonly gitDir: string;
+  /** How long a fetch may take, in milliseconds. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+const EVERYTHING = [`+refs/heads/*:${BRANCHES}*`, "+refs/tags/*:refs/tags/*"];
+
+/** More packs than these, and reading gets slow: they are made one. */
+const MAX_PACKS = 40;
+
+/**
+ * Fetch all branches and tags. A clone that turns out to be damaged is made anew. Whatever fails, the clone
+ * is as it was: refs change all together or not at all, and a new clone appears by a rename. Throws a GitFailure.
+ */
+export async function fetchEverything(target: CloneTarget): Promise<void> {
+  try {
+    await fetchRefs(target, target.gitDir, EVERYTHING, ["--prune"]);
+    await compact(target);
+  } catch (error) {
+    if (!(error instanceof GitFailure) || !tellsDamage(error)) throw error;
+    await makeClone(target);
+  }
+}
+
+/**
+ * Fetch one ref or commit by its full name, and keep it as `extraName` tells. Resolves to false where the remote doesn't have it; any other
+ * failure throws a GitFailure.
+ */
+export async function fetchExtra(target: CloneTarget, ref: string): Promise<boolean> {
+  try {
+    await fetchRefs(target, target.gitDir, [`+${ref}:${extraName(ref)}`], []);
+    return true;
+  } catch (error) {
+    if (error instanceof GitFailure && /couldn't find remote ref|not our ref|unadvertised object|no such remote ref/i.test(error.stderr))
+      return false;
+    throw error;
+  }
+}
+
+/**
+ * What the remote's HEAD is: the name of a branch, as `refs/heads/main`, or where it is detached a commit. `undefined` where it has none.
+ */
+export async function remoteHead({ git, repository, gitDir, timeoutMs, signal }: CloneTarget): Promise<string | undefined> {
+  const listing = await git.text(["ls-remote", "--symref", "--", repository.url, "HEAD"], {
+    gitDir,
+    protocols: [repository.protocol],
+    timeoutMs: Math.min(timeoutMs, 60_000),
+    ...(signal === undefined ? {} : { signal }),
+  });
+  const branch = /^ref: (refs\/heads\/[^\t]+)\tHEAD$/m.exec(listing)?.[1];
+  const commit = /^([0-9a-f]{40})\tHEAD$/m.exec(listing)?.[1];
+  // A branch without a commit is the one that the first commit will make.
+  return commit === undefined ? undefined : (branch ?? commit);
+}
+
+/** Remove what git leaves where it is killed: locks that nobody holds any more, and half packs. For a clone that nobody works in. */
+export async function removeLeftovers(gitDir: string): Promise<void> {
+  await rm(`${gitDir}.new`, { recursive: true, force: true });
+  await rm(`${gitDir}.old`, { recursive: true, force: true });
+  const names = await readdir(gitDir, { recursive: true }).catch(() => []);
+  for (const name of names) {
+    if (name.endsWith(".lock") || /(?:^|\/)tmp_[^/]*$/.test(name)) await rm(join(gitDir, name), { recursive: true, force: true });
+  }
+}
+
+/** Make the clone anew; the old one goes once the new one is whole. Throws a GitFailure. */
+export async function makeClone(target: CloneTarget): Promise<void> {
+  const { git, gitDir } = target;
+  const fresh = `${gitDir}.new`;
+  await rm(fresh, { recursive: true, force: true });
+  try {
+    await mkdir(fresh, { mode: 0o700 });
+    await git.run(["init", "--quiet", "--bare", "--template=", "--initial-branch=main", fresh], { gitDir: undefined, cwd: fresh });
+    await fetchRefs(target, fresh, EVERYTHING, []);
+    await rm(`${gitDir}.old`, { recursive: true, force: true });
+    await rename(gitDir, `${gitDir}.old`).catch(() => undefined);
+    await rename(fresh, gitDir);
+  } finally {
+    await rm(fresh, { recursive: true, force: true });
+    await rm(`${gitDir}.old`, { recursive: true, force: true });
+  }
+}
+
+async function fetchRefs(target: CloneTarget, gitDir: string, refspecs: readonly string[], options: readonly string[]): Promise<void> {
+  const { git, repository, timeoutMs, signal } = target;
+  const fixed = [
+    "--quiet",
+    "--atomic",
+    "--force",
+    "--no-tags",
+    "--no-write-fetch-head",
+    "--no-auto-maintenance",
+    "--no-recurse-submodules",
+  ];
+  await git.run(["fetch", ...fixed, ...options, "--", repository.url, ...refspecs], {
+    gitDir,
+    protocols: [repository.protocol],
+    timeoutMs,
+    ...(signal === undefined ? {} : { signal }),
+  });
+}
+
+async function compact({ git, gitDir, timeoutMs }: CloneTarget): Promise<void> {
+  const packs = (await readdir(join(gitDir, "objects", "pack"))).filter((name) => name.endsWith(".pack"));
+  if (packs.length > MAX_PACKS) await git.run(["repack", "-a", "-d", "-q"], { gitDir, timeoutMs });
+}

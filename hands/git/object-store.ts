@@ -1,0 +1,93 @@
+import { mkdir, readdir, realpath, rm } from "node:fs/promises";
+import { join } from "node:path";
+import type { CollectedCall, Git } from "./git.ts";
+import { GitFailure } from "./git-failure.ts";
+import { killStrays } from "./stray-processes.ts";
+import { type BytePath, parseTree, type SizedEntry } from "./tree-entries.ts";
+
+/** More packs than these, and reading gets slow: they are made one. */
+const MAX_PACKS = 24;
+
+const LONG_MS = 30 * 60_000;
+
+/** A bare repository of the daemon's own that holds a workspace's trees. It is never the workspace's repository, and no command reaches it. */
+export class ObjectStore {
+  readonly git: Git;
+  readonly gitDir: string;
+
+  private constructor(git: Git, gitDir: string) {
+    this.git = git;
+    this.gitDir = gitDir;
+  }
+
+  /** Open the repository in a directory, making both where they are missing. */
+  static async open(git: Git, gitDir: string): Promise<ObjectStore> {
+    await mkdir(gitDir, { recursive: true, mode: 0o700 });
+    const names = await readdir(gitDir);
+    // Made again, a repository stays as it is; what a crash left half made is completed.
+    if (!names.includes("complete")) {
+      await git.run(["init", "--quiet", "--bare", "--template=", "--initial-branch=main", gitDir], { gitDir: undefined, cwd: gitDir });
+      await mkdir(join(gitDir, "complete"));
+    }
+    return new ObjectStore(git, gitDir);
+  }
+
+  /** Everything in a tree, or in a commit's. */
+  async entries(treeish: string): Promise<Map<BytePath, SizedEntry>> {
+    return parseTree(await this.run(["ls-tree", "-r", "-l", "-z", "--full-tree", treeish]));
+  }
+
+  /** The tree of a commit; `undefined` where the commit is not here. */
+  async treeOf(commit: string): Promise<string | undefined> {
+    try {
+      return await this.git.text(["rev-parse", "--verify", "--quiet", `${commit}^{tree}`], { gitDir: this.gitDir });
+    } catch (error) {
+      if (error instanceof GitFailure && error.end.kind === "exit") return undefined;
+      throw error;
+    }
+  }
+
+  /** Make a commit of a tree. The same tree and parent make the same commit. */
+  commit(tree: string, parent: string | undefined): Promise<string> {
+    const parents = parent === undefined ? [] : ["-p", parent];
+    return this.git.text(["commit-tree", ...parents, "-m", "snapshot", tree], { gitDir: this.gitDir });
+  }
+
+  /** Keep an object, and what it leads to, under a name. `undefined` lets go of what is kept under it. */
+  async keep(name: string, object: string | undefined): Promise<void> {
+    await this.run(["update-ref", ...(object === undefined ? ["-d", refOf(name)] : [refOf(name), object])]);
+  }
+
+  /** Remove what a daemon that was killed has left, its git processes first. For a store that nobody works with. */
+  async sweep(): Promise<void> {
+    await killStrays(await realpath(this.gitDir));
+    for (const name of await readdir(this.gitDir)) {
+      if (/^(?:scratch-|fast_import_crash_)|\.lock$/.test(name)) await rm(join(this.gitDir, name), { recursive: true, force: true });
+    }
+    for (const part of ["objects/pack", "refs/harness"]) {
+      const directory = join(this.gitDir, part);
+      for (const name of await readdir(directory).catch(() => [])) {
+        if (/^tmp_|\.lock$/.test(name)) await rm(join(directory, name), { force: true });
+      }
+    }
+  }
+
+  /** Tidy up where much has been written; what is not kept by name is dropped then. */
+  async compact(): Promise<void> {
+    const names = new Set(await readdir(join(this.gitDir, "objects", "pack")));
+    const packs = [...names].filter((name) => name.endsWith(".pack") && !names.has(name.replace(/pack$/, "keep")));
+    if (packs.length <= MAX_PACKS) return;
+    // First the commits, which lie alone, so that none is ever there without what it leads to.
+    await this.run(["prune", "--expire=now"], { timeoutMs: LONG_MS });
+    await this.run(["repack", "-a", "-d", "-q"], { timeoutMs: LONG_MS });
+  }
+
+  run(args: readonly [string, ...string[]], call: Partial<CollectedCall> = {}): Promise<Buffer> {
+    return this.git.run(args, { ...call, gitDir: this.gitDir });
+  }
+}
+
+/** The ref of a name in {@link ObjectStore.keep}. */
+export function refOf(name: string): string {
+  return `refs/harness/${name}`;
+}

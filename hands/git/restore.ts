@@ -1,0 +1,122 @@
+import { join } from "node:path";
+import { pathError, translateError } from "../files/fs-error.ts";
+import type { Workspace } from "../workspaces.ts";
+import type { Archive } from "./archive.ts";
+import { readBlobs } from "./blob-reader.ts";
+import { givenRules, IGNORE_FILE } from "./ignore-source.ts";
+import { Pacer } from "./pacer.ts";
+import { describeSnapshot, noteSnapshot, requireSnapshot, type Snapshot } from "./snapshot.ts";
+import { type BytePath, compareTrees, displayPath, type SizedEntry, type TreeChange, type TreeEntries } from "./tree-entries.ts";
+import { type TreeLimits, TreeMeter } from "./tree-limits.ts";
+import { Interfered, TreeWriter } from "./tree-writer.ts";
+import type { WorkspaceRepository } from "./workspace-repository.ts";
+
+/** What is worked on, and with what. */
+export interface RestoreContext {
+  readonly workspace: Workspace;
+  readonly repository: WorkspaceRepository;
+  readonly archive: Archive;
+  readonly limits: TreeLimits;
+  readonly signal: AbortSignal;
+}
+
+/** So often the tree is compared and mended before it is given up, since commands keep changing it. */
+const ROUNDS = 5;
+
+/**
+ * Make the workspace's tree that of a snapshot: what was written since is replaced, what is not in it is removed, except for what the
+ * snapshot's own .gitignore files exclude. Directories that are empty then go. Repeated, it does what is left to do.
+ *
+ * NOT_FOUND `unknown_snapshot`; DATA_LOSS `corrupt_snapshot`, and the workspace is as it was; ABORTED `busy` where commands don't stop changing
+ * the tree.
+ */
+export async function restoreSnapshot(context: RestoreContext, snapshotId: string): Promise<{ snapshot: Snapshot; changedFiles: number }> {
+  const { repository, archive, limits, signal } = context;
+  const manifest = await requireSnapshot(repository, archive, snapshotId);
+  await archive.fetch(manifest, signal);
+  const target = await repository.store.entries(manifest.tree);
+  const meter = new TreeMeter(limits);
+  for (const [path, { size }] of target) meter.add(displayPath(path), size);
+  const rules = givenRules(await ignoreFiles(repository, target));
+  const changed = new Set<BytePath>();
+  for (let round = 1; round <= ROUNDS; round++) {
+    const entries = await repository.currentEntries(rules, target.keys());
+    const changes = compareTrees(entries, target);
+    if (changes.length === 0) {
+      await repository.store.keep("restored", manifest.tree);
+      await repository.update({ restoredSnapshotId: snapshotId, restoredTree: manifest.tree });
+      await noteSnapshot(repository, manifest);
+      await repository.remember({ tree: manifest.tree, entries });
+      return { snapshot: describeSnapshot(manifest), changedFiles: changed.size };
+    }
+    for (const { path } of changes) changed.add(path);
+    await apply(context, changes);
+  }
+  throw pathError("busy", "");
+}
+
+async function apply({ workspace, repository, signal }: RestoreContext, changes: readonly TreeChange[]): Promise<void> {
+  const sorted = [...changes].sort((a, b) => (a.path < b.path ? -1 : 1));
+  const pacer = new Pacer(signal);
+  await using writer = await TreeWriter.open(workspace.path, join(workspace.stagingDirectory, "restore"));
+  try {
+    // What goes first makes room, from the deepest up.
+    for (const { path, after } of sorted.toReversed()) {
+      if (after !== undefined) continue;
+      about(path, () => writer.remove(path));
+      if (pacer.due) await pacer.rest();
+    }
+    await write(repository, writer, sorted, pacer, signal);
+  } catch (error) {
+    // The next round looks at what is there now.
+    if (!(error instanceof Interfered)) throw error;
+  }
+}
+
+async function write(
+  repository: WorkspaceRepository,
+  writer: TreeWriter,
+  changes: readonly TreeChange[],
+  pacer: Pacer,
+  signal: AbortSignal,
+): Promise<void> {
+  const writes = changes.flatMap(({ path, after }) => (after === undefined ? [] : [{ path, after }]));
+  const oids = writes.map(({ after }) => after.oid);
+  let index = 0;
+  for await (const blob of readBlobs(repository.store.git, repository.store.gitDir, oids, signal)) {
+    const next = writes[index++];
+    if (next === undefined) return;
+    try {
+      await writer.write(next.path, next.after.mode, blob);
+    } catch (error) {
+      throw translateError(error, displayPath(next.path));
+    }
+    if (pacer.due) await pacer.rest();
+  }
+}
+
+/** The contents of a tree's .gitignore files, by their directories (with a slash behind). */
+async function ignoreFiles(repository: WorkspaceRepository, target: TreeEntries<SizedEntry>): Promise<Map<BytePath, string>> {
+  const found = [...target].filter(([path, { mode }]) => mode !== "120000" && (path === IGNORE_FILE || path.endsWith(`/${IGNORE_FILE}`)));
+  const contents = new Map<BytePath, string>();
+  let index = 0;
+  for await (const blob of readBlobs(
+    repository.store.git,
+    repository.store.gitDir,
+    found.map(([, { oid }]) => oid),
+  )) {
+    const chunks: Buffer[] = [];
+    for await (const chunk of blob.content) chunks.push(chunk);
+    const path = found[index++]?.[0] ?? "";
+    contents.set(path.slice(0, -IGNORE_FILE.length), Buffer.concat(chunks).toString("latin1"));
+  }
+  return contents;
+}
+
+function about(path: BytePath, call: () => void): void {
+  try {
+    call();
+  } catch (error) {
+    throw translateError(error, displayPath(path));
+  }
+}

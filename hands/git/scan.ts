@@ -1,0 +1,136 @@
+import { type Dir, opendirSync } from "node:fs";
+import { errnoOf, pathError, translateError } from "../files/fs-error.ts";
+import { type Handle, openDirectory } from "../files/handle.ts";
+import { openChildDirectory, statChild } from "./byte-handle.ts";
+import { type BlobSink, entryMode, type ReadEntry, readEntry, tagOf } from "./content-reader.ts";
+import type { IgnoreRules } from "./ignore-rules.ts";
+import type { IgnoreSource } from "./ignore-source.ts";
+import { Pacer } from "./pacer.ts";
+import type { TrackedPaths } from "./tracked-paths.ts";
+import { type BytePath, displayPath, isRepository, type TreeEntries } from "./tree-entries.ts";
+import { type TreeLimits, TreeMeter } from "./tree-limits.ts";
+
+/** How a workspace's tree is read. */
+export interface ScanOptions {
+  /** The workspace's directory. */
+  readonly root: string;
+  readonly limits: TreeLimits;
+  /** What the last scan found: a file whose tag is the same is not read again. */
+  readonly known: TreeEntries<ReadEntry>;
+  /** Paths that count whatever the ignore rules say. */
+  readonly tracked: TrackedPaths;
+  readonly ignores: IgnoreSource;
+  /** Gets the contents of all files that had to be read. Default: nobody. */
+  readonly sink?: BlobSink;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Read a workspace's tree while commands may change it: every file that .gitignore does not exclude, and every tracked one. Symbolic links are
+ * entries, never followed; repositories' own directories (`.git`), FIFOs, sockets and devices are left out, and so are empty directories.
+ *
+ * It walks by handles, as paths.ts does, since git's own walk can be led out: of `git add` on a tree in which a command swaps files with symbolic
+ * links, some run soon has a file from outside. And as git gets to see neither the directory nor what lies in it (attributes, filters,
+ * hooks, another repository's configuration), none of that can make it run or read anything.
+ *
+ * RESOURCE_EXHAUSTED `tree_too_large`, PERMISSION_DENIED `permission_denied` for what the daemon may not read.
+ */
+export async function scanTree(options: ScanOptions): Promise<Map<BytePath, ReadEntry>> {
+  using root = openRoot(options.root);
+  const scan = new Scan(options);
+  await scan.walk(root, { path: "", depth: 0, rules: undefined, ignored: false });
+  return scan.entries;
+}
+
+/** A directory on the walk. */
+interface Place {
+  /** With a slash behind; empty for the root. */
+  readonly path: BytePath;
+  readonly depth: number;
+  readonly rules: IgnoreRules | undefined;
+  /** It is ignored: only what is tracked counts. */
+  readonly ignored: boolean;
+}
+
+class Scan {
+  readonly entries = new Map<BytePath, ReadEntry>();
+  readonly #options: ScanOptions;
+  readonly #pacer: Pacer;
+  readonly #meter: TreeMeter;
+
+  constructor(options: ScanOptions) {
+    this.#options = options;
+    this.#pacer = new Pacer(options.signal);
+    this.#meter = new TreeMeter(options.limits);
+  }
+
+  async walk(directory: Handle, above: Place): Promise<void> {
+    this.#meter.enter(displayPath(above.path), above.depth);
+    const rules = above.ignored ? undefined : about(above.path, () => this.#options.ignores(directory, above.path, above.rules));
+    const place = { ...above, rules };
+    const directories: BytePath[] = [];
+    const listing = about(above.path, () => opendirSync(directory.path, { encoding: "latin1", bufferSize: 256 }));
+    try {
+      for (let name = next(listing); name !== undefined; name = next(listing)) {
+        if (this.#pacer.due) await this.#pacer.rest();
+        if (isRepository(name)) continue;
+        if ((await this.#visit(directory, name, place)) === "directory") directories.push(name);
+      }
+    } finally {
+      listing.closeSync();
+    }
+    for (const name of directories) await this.#descend(directory, name, place);
+  }
+
+  async #descend(directory: Handle, name: BytePath, place: Place): Promise<void> {
+    const path = place.path + name;
+    const ignored = place.ignored || place.rules?.ignores(path, name, true) === true;
+    if (ignored && !(await this.#options.tracked.hasBelow(path))) return;
+    using child = about(path, () => openChildDirectory(directory, name));
+    if (child !== undefined) await this.walk(child, { path: `${path}/`, depth: place.depth + 1, rules: place.rules, ignored });
+  }
+
+  /** Look at what has a name, and note it as an entry if it is one. */
+  async #visit(directory: Handle, name: BytePath, place: Place): Promise<"directory" | undefined> {
+    const path = place.path + name;
+    const stat = about(path, () => statChild(directory, name));
+    if (stat?.isDirectory() === true) return "directory";
+    if (stat === undefined || entryMode(stat) === undefined) return undefined;
+    const ignored = place.ignored || place.rules?.ignores(path, name, false) === true;
+    if (ignored && !(await this.#options.tracked.has(path))) return undefined;
+    this.#meter.add(displayPath(path), Number(stat.size));
+    const known = this.#options.known.get(path);
+    const entry = known?.tag === tagOf(stat) && known.mode === entryMode(stat) ? known : await this.#read(directory, name, path);
+    if (entry !== undefined) this.entries.set(path, entry);
+    return undefined;
+  }
+
+  async #read(directory: Handle, name: BytePath, path: BytePath): Promise<ReadEntry | undefined> {
+    try {
+      return await readEntry(directory, name, { sink: this.#options.sink, pacer: this.#pacer });
+    } catch (error) {
+      throw translateError(error, displayPath(path));
+    }
+  }
+}
+
+function openRoot(path: string): Handle {
+  try {
+    return openDirectory(path);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") throw pathError("workspace_missing", path, { cause: error });
+    throw error;
+  }
+}
+
+function next(listing: Dir): BytePath | undefined {
+  return listing.readSync()?.name;
+}
+
+function about<T>(path: BytePath, call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw translateError(error, displayPath(path));
+  }
+}

@@ -1,0 +1,92 @@
+import { Code } from "@connectrpc/connect";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import type { Archive } from "./archive.ts";
+import type { Bundle, Manifest } from "./manifest.ts";
+import type { WorkspaceRepository } from "./workspace-repository.ts";
+
+/** A snapshot as clients see it. */
+export interface Snapshot {
+  readonly snapshotId: string;
+  /** Equal trees have equal ids. */
+  readonly tree: string;
+  /** Bytes of the bundle that was written for it, or that it shares with an earlier one of the same tree. */
+  readonly bytes: number;
+  readonly createdAtMs: number;
+}
+
+/**
+ * A bundle that holds a whole tree is not built upon, nor used again, when it is so old: who lets an artifact store remove what is old then
+ * knows that a snapshot's parts are at most a day older than the snapshot.
+ */
+const BUNDLE_MAX_AGE_MS = 24 * 60 * 60_000;
+
+/** A difference may be so large beside the whole; beyond, the whole is written again. */
+const DIFFERENCE_SHARE = 0.5;
+const DIFFERENCE_BYTES = 1024 * 1024;
+
+/**
+ * Store the workspace's tree under an id; the same id gets the first one again. Nothing of the workspace is written to: its own repository,
+ * index and files are what they were.
+ *
+ * What goes to the artifact store is the difference to the last whole tree that is there, or nothing but a description where an equal
+ * tree is there; so a snapshot costs what has changed, and a restore reads two bundles at the most.
+ */
+export async function takeSnapshot(
+  repository: WorkspaceRepository,
+  archive: Archive,
+  snapshotId: string,
+): Promise<{ snapshot: Snapshot; replayed: boolean }> {
+  const known = await findSnapshot(repository, archive, snapshotId);
+  if (known !== undefined) return { snapshot: describeSnapshot(known), replayed: true };
+  const tree = await repository.currentTree();
+  const bundles = await bundlesOf(repository, archive, tree, snapshotId);
+  const manifest: Manifest = { version: 1, snapshotId, tree, createdAtMs: Date.now(), bundles };
+  await archive.putManifest(manifest);
+  await noteSnapshot(repository, manifest);
+  await repository.store.compact();
+  return { snapshot: describeSnapshot(manifest), replayed: false };
+}
+
+/** The snapshot of an id, from here or from the artifact store; `undefined` where there is none. */
+export async function findSnapshot(repository: WorkspaceRepository, archive: Archive, snapshotId: string): Promise<Manifest | undefined> {
+  return repository.state.snapshots.find((manifest) => manifest.snapshotId === snapshotId) ?? archive.manifest(snapshotId);
+}
+
+/** {@link findSnapshot}, NOT_FOUND `unknown_snapshot` where there is none. */
+export async function requireSnapshot(repository: WorkspaceRepository, archive: Archive, snapshotId: string): Promise<Manifest> {
+  const manifest = await findSnapshot(repository, archive, snapshotId);
+  if (manifest !== undefined) return manifest;
+  const message = `there is no snapshot ${snapshotId} of this workspace: name one that was taken`;
+  throw new HarnessError(Code.NotFound, "unknown_snapshot", message, { metadata: { snapshotId } });
+}
+
+/** Remember a snapshot that is in the artifact store; what comes next builds on it. */
+export async function noteSnapshot(repository: WorkspaceRepository, manifest: Manifest): Promise<void> {
+  const [anchor] = manifest.bundles;
+  if (anchor !== undefined) await repository.store.keep("anchor", anchor.commit);
+  const others = repository.state.snapshots.filter(({ snapshotId }) => snapshotId !== manifest.snapshotId);
+  await repository.update({ anchor, snapshots: [...others, manifest] });
+}
+
+export function describeSnapshot({ snapshotId, tree, createdAtMs, bundles }: Manifest): Snapshot {
+  return { snapshotId, tree, createdAtMs, bytes: bundles.at(-1)?.bytes ?? 0 };
+}
+
+async function bundlesOf(repository: WorkspaceRepository, archive: Archive, tree: string, snapshotId: string): Promise<readonly Bundle[]> {
+  const { store, state } = repository;
+  const same = state.snapshots.findLast((manifest) => manifest.tree === tree);
+  if (same?.bundles.every(isRecent) === true) return same.bundles;
+  const anchor = state.anchor !== undefined && isRecent(state.anchor) ? state.anchor : undefined;
+  if (anchor !== undefined && (await store.treeOf(anchor.commit)) !== undefined) {
+    const limit = Math.max(DIFFERENCE_BYTES, anchor.bytes * DIFFERENCE_SHARE);
+    const commit = await store.commit(tree, anchor.commit);
+    const difference = await archive.putBundle(snapshotId, commit, { since: anchor.commit, maxBytes: limit });
+    if (difference !== undefined) return [anchor, difference];
+  }
+  const whole = await archive.putBundle(snapshotId, await store.commit(tree, undefined));
+  return whole === undefined ? [] : [whole];
+}
+
+function isRecent(bundle: Bundle): boolean {
+  return Date.now() - bundle.createdAtMs < BUNDLE_MAX_AGE_MS;
+}

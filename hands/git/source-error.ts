@@ -1,0 +1,33 @@
+import { Code } from "@connectrpc/connect";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import { GitFailure, noSpace } from "./git-failure.ts";
+
+const ASKS_FOR_CREDENTIALS =
+  /Authentication failed|could not read Username|Permission denied \(|terminal prompts disabled|HTTP 40[13]|error: 40[13]/i;
+const DOES_NOT_EXIST = /does not exist|not found|does not appear to be a git repository|Repository .* not/i;
+
+/**
+ * What a client is told where a repository could not be fetched: UNAVAILABLE `source_unavailable`, or RESOURCE_EXHAUSTED `no_space`. Git tells
+ * why in words only; they choose the hint, nothing else. Anything but a GitFailure is passed through.
+ */
+export function translateFetchFailure(error: unknown, url: string): unknown {
+  if (!(error instanceof GitFailure)) return error;
+  const full = noSpace(error);
+  if (full !== undefined) return full;
+  return new HarnessError(Code.Unavailable, "source_unavailable", `${url} can't be fetched: ${hint(error)}`, { cause: error });
+}
+
+/** The error for a ref that a repository does not have. */
+export function unknownRef(url: string, ref: string): HarnessError {
+  const message =
+    ref === "" ? `${url} has no commit yet: push one, or name a ref` : `${url} has no branch, tag or commit ${ref}: name one that it has`;
+  return new HarnessError(Code.NotFound, "unknown_ref", message, { metadata: { ref } });
+}
+
+function hint(failure: GitFailure): string {
+  if (failure.end.kind === "timeout") return `it was not there within ${Math.round(failure.end.ms / 1000)} s, try again later`;
+  if (failure.end.kind === "aborted") return "the call was ended";
+  if (ASKS_FOR_CREDENTIALS.test(failure.stderr)) return "it asks for credentials, which this sandbox has none of, or it does not exist";
+  if (DOES_NOT_EXIST.test(failure.stderr)) return "there is no such repository";
+  return "it can't be reached, try again later";
+}

@@ -1,0 +1,93 @@
+import { Code } from "@connectrpc/connect";
+import { HarnessError } from "@serverless-harness/kit/errors";
+
+/**
+ * A path below a tree's root, or a name in it: its bytes as characters 0 to 255 each ("latin1"), since names need not be UTF-8. Names are
+ * joined by slashes.
+ */
+export type BytePath = string;
+
+/** A regular file, one that its owner may execute, a symbolic link. Nothing else is in a tree of ours. */
+export type EntryMode = "100644" | "100755" | "120000";
+
+export interface TreeEntry {
+  readonly mode: EntryMode;
+  /** Git's id of the content (of a link: of its target). */
+  readonly oid: string;
+}
+
+/** A whole tree, flat. */
+export type TreeEntries<E extends TreeEntry = TreeEntry> = ReadonlyMap<BytePath, E>;
+
+/** The tree without any entry, which git knows without being told. */
+export const EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
+
+/** What a file may be called for a client: paths as text, invalid UTF-8 replaced. */
+export function displayPath(path: BytePath): string {
+  return Buffer.from(path, "latin1").toString();
+}
+
+/** A difference between two trees. */
+export interface TreeChange {
+  readonly path: BytePath;
+  readonly before: TreeEntry | undefined;
+  readonly after: TreeEntry | undefined;
+}
+
+/** What has to change to make `after` of `before`, in no order. */
+export function compareTrees(before: TreeEntries, after: TreeEntries): TreeChange[] {
+  const changes: TreeChange[] = [];
+  for (const [path, old] of before) {
+    const now = after.get(path);
+    if (now === undefined || now.oid !== old.oid || now.mode !== old.mode) changes.push({ path, before: old, after: now });
+  }
+  for (const [path, now] of after) {
+    if (!before.has(path)) changes.push({ path, before: undefined, after: now });
+  }
+  return changes;
+}
+
+/** An entry with the size of its content. */
+export interface SizedEntry extends TreeEntry {
+  readonly size: number;
+}
+
+const RECORD = /^(\d{6}) (\w+) ([0-9a-f]{40}) +(\d+|-)$/;
+
+/**
+ * Read what `git ls-tree -r -l -z` tells. Submodules are left out: they have no content here. DATA_LOSS `corrupt_snapshot` for entries that
+ * no tree may have: their names could lead out of a workspace, or into the repository of its own.
+ */
+export function parseTree(listing: Buffer): Map<BytePath, SizedEntry> {
+  const entries = new Map<BytePath, SizedEntry>();
+  for (const record of listing.toString("latin1").split("\0")) {
+    if (record === "") continue;
+    const tab = record.indexOf("\t");
+    const path = record.slice(tab + 1);
+    const [, mode, type, oid, size] = RECORD.exec(record.slice(0, tab)) ?? [];
+    if (type === "commit") continue;
+    if (oid === undefined || !isEntryMode(mode) || !isSafePath(path)) {
+      throw new HarnessError(
+        Code.DataLoss,
+        "corrupt_snapshot",
+        `the snapshot holds ${JSON.stringify(displayPath(path))}, which no tree may hold`,
+      );
+    }
+    entries.set(path, { mode, oid, size: Number(size) });
+  }
+  return entries;
+}
+
+function isEntryMode(mode: string | undefined): mode is EntryMode {
+  return mode === "100644" || mode === "100755" || mode === "120000";
+}
+
+/** Every name leads one step down, and none to a repository. */
+export function isSafePath(path: BytePath): boolean {
+  return path.split("/").every((name) => name !== "" && name !== "." && name !== ".." && !isRepository(name));
+}
+
+/** The name of a repository's own directory (or of the file that stands for one), in any case, as git refuses it. */
+export function isRepository(name: BytePath): boolean {
+  return name.length === 4 && name.toLowerCase() === ".git";
+}

@@ -1,0 +1,58 @@
+import { Code } from "@connectrpc/connect";
+import { HarnessError } from "@serverless-harness/kit/errors";
+
+/** Bounds of a tree that is snapshotted, compared or restored. */
+export interface TreeLimits {
+  /** Bytes of one file. */
+  readonly fileBytes: number;
+  /** Bytes of all files together. A bundle, which is smaller, has to fit into one S3 object of 5 GB. */
+  readonly treeBytes: number;
+  readonly files: number;
+  /** Directories below each other. */
+  readonly depth: number;
+}
+
+export const DEFAULT_TREE_LIMITS: TreeLimits = {
+  fileBytes: 512 * 1024 * 1024,
+  treeBytes: 4 * 1024 * 1024 * 1024,
+  files: 200_000,
+  depth: 256,
+};
+
+const WHAT: Readonly<Record<keyof TreeLimits, (limit: number) => string>> = {
+  fileBytes: (limit) => `is larger than ${limit} bytes`,
+  treeBytes: (limit) => `comes after ${limit} bytes, which is as much as a tree may hold`,
+  files: (limit) => `comes after ${limit} files, which is as many as a tree may hold`,
+  depth: (limit) => `lies below more than ${limit} directories`,
+};
+
+/** RESOURCE_EXHAUSTED `tree_too_large`: names the path at which a limit was met, and the limit. */
+export function tooLarge(limit: keyof TreeLimits, limits: TreeLimits, path: string): HarnessError {
+  const message = `${path} ${WHAT[limit](limits[limit])}: remove it, or name it in .gitignore`;
+  return new HarnessError(Code.ResourceExhausted, "tree_too_large", message, { metadata: { path, limit: String(limits[limit]) } });
+}
+
+/** Counts what a tree holds, and throws where it is too much. */
+export class TreeMeter {
+  readonly #limits: TreeLimits;
+  #files = 0;
+  #bytes = 0;
+
+  constructor(limits: TreeLimits) {
+    this.#limits = limits;
+  }
+
+  /** One more file of so many bytes. */
+  add(path: string, bytes: number): void {
+    this.#files += 1;
+    this.#bytes += bytes;
+    if (bytes > this.#limits.fileBytes) throw tooLarge("fileBytes", this.#limits, path);
+    if (this.#bytes > this.#limits.treeBytes) throw tooLarge("treeBytes", this.#limits, path);
+    if (this.#files > this.#limits.files) throw tooLarge("files", this.#limits, path);
+  }
+
+  /** A directory so many directories down. */
+  enter(path: string, depth: number): void {
+    if (depth > this.#limits.depth) throw tooLarge("depth", this.#limits, path);
+  }
+}

@@ -1,0 +1,182 @@
+import {
+  chmodSync,
+  closeSync,
+  fchmodSync,
+  lchownSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmdirSync,
+  symlinkSync,
+  unlinkSync,
+  writeSync,
+} from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { errnoOf } from "../files/fs-error.ts";
+import { type Handle, openDirectory } from "../files/handle.ts";
+import { removeTree } from "../files/remove-tree.ts";
+import { ownershipIn } from "../files/staged-file.ts";
+import type { OutgoingBlob } from "./blob-reader.ts";
+import { childPath, openChildDirectory, statChild } from "./byte-handle.ts";
+import type { BytePath, EntryMode } from "./tree-entries.ts";
+
+/** A command changed the place that was being written to. */
+export class Interfered extends Error {
+  override readonly name = "Interfered";
+}
+
+/** System errors that only say that a place has changed since it was looked at. */
+const INTERFERED: ReadonlySet<string | undefined> = new Set(["ENOENT", "EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR", "ELOOP"]);
+
+/**
+ * Writes and removes entries of a workspace's tree, each by one rename or unlink, while commands may change the tree: it goes down by handles
+ * and never through a symbolic link, so nothing outside is touched, whatever is swapped in. Whatever stands in an entry's way goes, a
+ * directory with ignored files included. {@link Interfered} where something was changed under its hands. Dispose it.
+ */
+export class TreeWriter implements AsyncDisposable {
+  readonly #staging: string;
+  readonly #root: Handle;
+  /** The directories below the root on the way to the last entry. */
+  readonly #way: { readonly name: BytePath; readonly handle: Handle }[] = [];
+  #staged = 0;
+
+  private constructor(root: Handle, staging: string) {
+    this.#staging = staging;
+    this.#root = root;
+  }
+
+  /** `staging`: a directory on the tree's file system, out of the reach of commands, which is made anew, and removed at the end. */
+  static async open(root: string, staging: string): Promise<TreeWriter> {
+    await removeTree(staging);
+    await mkdir(staging, { recursive: true, mode: 0o700 });
+    return new TreeWriter(openDirectory(root), staging);
+  }
+
+  /** Remove a file or link, and the directories that are empty then. A no-op where nothing is, or a directory. */
+  remove(path: BytePath): void {
+    const { directories, name } = split(path);
+    const parent = this.#enter(directories);
+    if (parent === undefined || statChild(parent, name)?.isDirectory() !== false) return;
+    noticing(() => unlinkSync(childPath(parent, name)));
+    this.#removeEmpty();
+  }
+
+  /** Write a file or link, with the directories above it. */
+  async write(path: BytePath, mode: EntryMode, blob: OutgoingBlob): Promise<void> {
+    const { directories, name } = split(path);
+    const parent = this.#make(directories);
+    const staged = this.#stagedPath();
+    if (mode === "120000") symlinkSync(await allOf(blob), staged);
+    else await writeFile(staged, mode === "100755" ? 0o755 : 0o644, blob);
+    this.#place(staged, parent, name, false);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#backTo([]);
+    this.#root[Symbol.dispose]();
+    await removeTree(this.#staging);
+  }
+
+  /** The directory at the end of the way down; `undefined` where the way ends before. */
+  #enter(names: readonly BytePath[]): Handle | undefined {
+    this.#backTo(names);
+    for (const name of names.slice(this.#way.length)) {
+      const handle = openChildDirectory(this.#here, name);
+      if (handle === undefined) return undefined;
+      this.#way.push({ name, handle });
+    }
+    return this.#here;
+  }
+
+  /** The directory at the end of the way down, made where it is missing. */
+  #make(names: readonly BytePath[]): Handle {
+    this.#backTo(names);
+    for (const name of names.slice(this.#way.length)) {
+      const handle = openChildDirectory(this.#here, name) ?? this.#makeDirectory(this.#here, name);
+      this.#way.push({ name, handle });
+    }
+    return this.#here;
+  }
+
+  #makeDirectory(parent: Handle, name: BytePath): Handle {
+    const staged = this.#stagedPath();
+    mkdirSync(staged);
+    chmodSync(staged, 0o755);
+    this.#place(staged, parent, name, true);
+    const handle = openChildDirectory(parent, name);
+    if (handle === undefined) throw new Interfered();
+    return handle;
+  }
+
+  /** Put what was staged at a name, in the place of whatever is there. */
+  #place(staged: string, parent: Handle, name: BytePath, isDirectory: boolean): void {
+    const { uid, gid } = ownershipIn(parent);
+    lchownSync(staged, uid, gid);
+    const target = childPath(parent, name);
+    noticing(() => {
+      const there = statChild(parent, name);
+      // A rename replaces a file by a file, but nothing by a directory, nor a directory that is not empty.
+      if (there !== undefined && (isDirectory || there.isDirectory())) renameSync(target, this.#stagedPath());
+      renameSync(staged, target);
+    });
+  }
+
+  #removeEmpty(): void {
+    for (let last = this.#way.pop(); last !== undefined; last = this.#way.pop()) {
+      last.handle[Symbol.dispose]();
+      try {
+        rmdirSync(childPath(this.#here, last.name));
+      } catch (error) {
+        if (INTERFERED.has(errnoOf(error))) return;
+        throw error;
+      }
+    }
+  }
+
+  /** Go back up to the last directory that is also on the way to `names`. */
+  #backTo(names: readonly BytePath[]): void {
+    const shared = this.#way.findIndex(({ name }, index) => names[index] !== name);
+    for (const { handle } of shared === -1 ? [] : this.#way.splice(shared)) handle[Symbol.dispose]();
+  }
+
+  get #here(): Handle {
+    return this.#way.at(-1)?.handle ?? this.#root;
+  }
+
+  #stagedPath(): string {
+    this.#staged += 1;
+    return join(this.#staging, String(this.#staged));
+  }
+}
+
+function split(path: BytePath): { directories: BytePath[]; name: BytePath } {
+  const directories = path.split("/");
+  const name = directories.pop() ?? "";
+  return { directories, name };
+}
+
+function noticing(call: () => void): void {
+  try {
+    call();
+  } catch (error) {
+    throw INTERFERED.has(errnoOf(error)) ? new Interfered() : error;
+  }
+}
+
+async function writeFile(path: string, mode: number, blob: OutgoingBlob): Promise<void> {
+  const fd = openSync(path, "wx", mode);
+  try {
+    for await (const chunk of blob.content) for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at);
+    // Whatever the daemon's umask is.
+    fchmodSync(fd, mode);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+async function allOf(blob: OutgoingBlob): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of blob.content) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}

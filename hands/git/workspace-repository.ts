@@ -1,0 +1,141 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Workspace } from "../workspaces.ts";
+import type { ReadEntry } from "./content-reader.ts";
+import type { Git } from "./git.ts";
+import { GitFailure } from "./git-failure.ts";
+import { type IgnoreSource, rulesOnDisk } from "./ignore-source.ts";
+import { ObjectStore } from "./object-store.ts";
+import { type ScanOptions, scanTree } from "./scan.ts";
+import { loadScan, NOTHING_SCANNED, type ScannedTree, saveScan } from "./stat-cache.ts";
+import { TrackedPaths } from "./tracked-paths.ts";
+import { TreeBuilder } from "./tree-builder.ts";
+import { type BytePath, compareTrees, type TreeEntries, type TreeEntry } from "./tree-entries.ts";
+import type { TreeLimits } from "./tree-limits.ts";
+import { INITIAL_STATE, readState, type TreesState, writeState } from "./trees-state.ts";
+
+/** The git side of one workspace, in the daemon's state: the objects, what is remembered, and the last scan. For one caller at a time. */
+export class WorkspaceRepository {
+  readonly store: ObjectStore;
+  readonly #workspace: Workspace;
+  readonly #directory: string;
+  readonly #limits: TreeLimits;
+  readonly #signal: AbortSignal;
+  #state: TreesState;
+
+  private constructor(store: ObjectStore, directory: string, options: RepositoryOptions, state: TreesState) {
+    this.store = store;
+    this.#directory = directory;
+    this.#workspace = options.workspace;
+    this.#limits = options.limits;
+    this.#signal = options.signal;
+    this.#state = state;
+  }
+
+  /** Open it, making it where it is missing. */
+  static async open(options: RepositoryOptions): Promise<WorkspaceRepository> {
+    const directory = join(options.workspace.stateDirectory, "git");
+    await mkdir(directory, { recursive: true, mode: 0o700 });
+    const store = await ObjectStore.open(options.git, join(directory, "objects.git"));
+    return new WorkspaceRepository(store, directory, options, await readState(join(directory, "state.json")));
+  }
+
+  /** What is remembered of a workspace, without opening anything. */
+  static stateOf(workspace: Workspace): Promise<TreesState> {
+    return readState(join(workspace.stateDirectory, "git", "state.json"));
+  }
+
+  get state(): TreesState {
+    return this.#state;
+  }
+
+  /** Remember something more, durably. */
+  async update(changes: Partial<TreesState>): Promise<void> {
+    const state = { ...this.#state, ...changes };
+    await writeState(join(this.#directory, "state.json"), state);
+    this.#state = state;
+  }
+
+  /**
+   * The tree of the workspace as it is now, written to the store. Costs a walk over the files, and reading those that have changed since the
+   * last time.
+   */
+  async currentTree(): Promise<string> {
+    const last = await loadScan(this.#cachePath);
+    try {
+      return await this.#build(last, this.#workspace.path, { tracked: [], known: new Set(oidsOf(last.entries)) });
+    } catch (error) {
+      // Git misses what the cache says is there, as after a power cut.
+      if (!(error instanceof GitFailure) || error.end.kind !== "exit" || last === NOTHING_SCANNED) throw error;
+      return await this.#build(NOTHING_SCANNED, this.#workspace.path, { tracked: [], known: new Set() });
+    }
+  }
+
+  /**
+   * Begin anew with the tree that a directory holds: forget everything but objects, and note this as what the workspace was made with.
+   * `source`: the commit that was checked out there, which is in the store.
+   */
+  async begin(directory: string, source: { baseCommit: string; tracked: Iterable<BytePath> }): Promise<void> {
+    const entries = source.baseCommit === "" ? new Map<BytePath, TreeEntry>() : await this.store.entries(source.baseCommit);
+    this.#state = INITIAL_STATE;
+    const tracked = [...entries.keys(), ...source.tracked];
+    const baseTree = await this.#build(NOTHING_SCANNED, directory, { tracked, known: new Set(oidsOf(entries)) });
+    await this.store.keep("base", baseTree);
+    await this.update({ baseTree, baseCommit: source.baseCommit });
+  }
+
+  /** What is in the workspace now, by the ignore rules given, without writing anything. `tracked`: files that count besides those that always do. */
+  async currentEntries(ignores: IgnoreSource, tracked: Iterable<BytePath>): Promise<Map<BytePath, ReadEntry>> {
+    const last = await loadScan(this.#cachePath);
+    return this.#scan({ root: this.#workspace.path, known: last.entries, tracked: this.#tracked(tracked), ignores });
+  }
+
+  /** Remember that the workspace's tree, which is in the store, was found to hold these entries. */
+  async remember(scanned: ScannedTree): Promise<void> {
+    await saveScan(this.#cachePath, scanned);
+  }
+
+  /** Files that count though .gitignore excludes them: those that the workspace was made with or restored to. */
+  async trackedPaths(): Promise<Set<BytePath>> {
+    const paths = new Set<BytePath>();
+    for (const tree of [this.#state.baseTree, this.#state.restoredTree]) {
+      if (tree !== "") for (const path of (await this.store.entries(tree)).keys()) paths.add(path);
+    }
+    return paths;
+  }
+
+  async #build(last: ScannedTree, root: string, given: { tracked: Iterable<BytePath>; known: ReadonlySet<string> }): Promise<string> {
+    using builder = new TreeBuilder(this.store.git, this.store.gitDir, given.known, this.#signal);
+    const tracked = this.#tracked(given.tracked);
+    const entries = await this.#scan({ root, known: last.entries, tracked, ignores: rulesOnDisk, sink: builder });
+    const changes = compareTrees(last.entries, entries);
+    const tree = changes.length === 0 ? last.tree : await builder.finish(last.tree, changes);
+    await saveScan(this.#cachePath, { tree, entries });
+    return tree;
+  }
+
+  #scan(options: Omit<ScanOptions, "limits" | "signal">): Promise<Map<BytePath, ReadEntry>> {
+    return scanTree({ ...options, limits: this.#limits, signal: this.#signal });
+  }
+
+  #tracked(further: Iterable<BytePath>): TrackedPaths {
+    return new TrackedPaths(async () => [...(await this.trackedPaths()), ...further]);
+  }
+
+  get #cachePath(): string {
+    return join(this.#directory, "scan");
+  }
+}
+
+function* oidsOf(entries: TreeEntries): Generator<string> {
+  for (const { oid } of entries.values()) yield oid;
+}
+
+/** Whose trees, and how. */
+export interface RepositoryOptions {
+  readonly git: Git;
+  readonly workspace: Workspace;
+  readonly limits: TreeLimits;
+  /** Ends what is going on. */
+  readonly signal: AbortSignal;
+}

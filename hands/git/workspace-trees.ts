@@ -1,0 +1,175 @@
+import { Code } from "@connectrpc/connect";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import type { ArtifactStore } from "../artifacts/artifact-store.ts";
+import { KeyedQueue } from "../files/keyed-queue.ts";
+import { removeTree } from "../files/remove-tree.ts";
+import type { Workspace } from "../workspaces.ts";
+import { adopt, unadopt } from "./adopt.ts";
+import { Archive } from "./archive.ts";
+import { type CheckoutOptions, checkOut } from "./checkout.ts";
+import type { Clones } from "./clones.ts";
+import { type DiffPart, StoredPatch } from "./diff.ts";
+import type { Git } from "./git.ts";
+import { GitFailure, tellsDamage, translateGitFailure } from "./git-failure.ts";
+import { restoreSnapshot } from "./restore.ts";
+import { requireSnapshot, type Snapshot, takeSnapshot } from "./snapshot.ts";
+import type { GitSource } from "./source.ts";
+import { DEFAULT_TREE_LIMITS, type TreeLimits } from "./tree-limits.ts";
+import { WorkspaceRepository } from "./workspace-repository.ts";
+
+/** What {@link WorkspaceTrees} works with. */
+export interface WorkspaceTreesOptions {
+  readonly git: Git;
+  readonly clones: Clones;
+  readonly artifacts: ArtifactStore;
+  readonly limits?: Partial<TreeLimits>;
+  readonly checkout?: Omit<CheckoutOptions, "signal">;
+}
+
+/** What a diff is asked for. */
+export interface DiffOrder {
+  /** Compare with this snapshot. Empty: with what the workspace was made with. */
+  readonly sinceSnapshotId: string;
+  /** Stop behind so many bytes. */
+  readonly maxBytes: number;
+}
+
+/** How a workspace's tree came to be. */
+export interface Origin {
+  /** The commit that it was made at; empty where it has no git source. */
+  readonly baseCommit: string;
+  /** The snapshot that it was restored from last; empty where none. */
+  readonly restoredSnapshotId: string;
+}
+
+interface Context {
+  readonly workspace: Workspace;
+  readonly repository: WorkspaceRepository;
+  readonly archive: Archive;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * The trees of workspaces: made from git, compared, snapshotted and restored. All it keeps of a workspace is in that one's state directory, and
+ * goes with it. Calls about one workspace run one after the other.
+ *
+ * Git works in repositories of the daemon's own only. What is in a workspace is read and written by handles and given to git as bytes,
+ * so that neither a `.git` nor a file in it can make the daemon run or read anything.
+ *
+ * Errors of all methods besides their own: RESOURCE_EXHAUSTED `tree_too_large` and `no_space`, PERMISSION_DENIED `permission_denied` for files that
+ * the daemon may not read, FAILED_PRECONDITION `ignore_rules_too_complex` and `git_missing`, INTERNAL `git_failed`, those of the artifact store, and
+ * CANCELLED `git_aborted` where the workspace was released meanwhile.
+ */
+export class WorkspaceTrees {
+  readonly #options: WorkspaceTreesOptions;
+  readonly #limits: TreeLimits;
+  readonly #queue = new KeyedQueue();
+  /** Of each workspace that was called for: what ends its calls, and whether what a killed daemon left in it was removed. */
+  readonly #current = new Map<string, { readonly controller: AbortController; swept: boolean }>();
+
+  constructor(options: WorkspaceTreesOptions) {
+    this.#options = options;
+    this.#limits = { ...DEFAULT_TREE_LIMITS, ...options.limits };
+  }
+
+  /**
+   * Make a directory (missing or empty, and out of the reach of commands until this resolves) the tree of a repository at a ref, with a
+   * repository of its own in it, and {@link begin} the workspace with it. INVALID_ARGUMENT, UNAVAILABLE `source_unavailable`, NOT_FOUND
+   * `unknown_ref`; what is in the directory is then of no use.
+   */
+  checkOut(workspace: Workspace, directory: string, source: GitSource): Promise<Origin> {
+    return this.#run(workspace, "check the repository out", async ({ repository, signal }) => {
+      const { git, clones, checkout } = this.#options;
+      const make = async (anew: boolean): Promise<void> => {
+        const adopted = await clones.use(source, (clone) => adopt(git, clone, repository.store), { signal, anew });
+        await checkOut(git, repository.store, adopted, directory, { ...checkout, signal });
+        await repository.begin(directory, { baseCommit: adopted.commit, tracked: [] });
+      };
+      try {
+        await make(false);
+      } catch (error) {
+        if (!(error instanceof GitFailure) || !tellsDamage(error)) throw error;
+        await unadopt(repository.store);
+        await removeTree(directory);
+        await make(true);
+      }
+      return originOf(repository.state);
+    });
+  }
+
+  /**
+   * Note what a directory holds as what the workspace was made with: what {@link diff} compares with. Call it before commands reach the
+   * workspace; one that was never begun counts as made empty. `copyOf`: the workspace of which the directory is a copy; what counts there in
+   * spite of .gitignore counts here.
+   */
+  async begin(workspace: Workspace, directory: string, copyOf?: Workspace): Promise<Origin> {
+    const tracked = copyOf === undefined ? [] : await this.#run(copyOf, "read a tree", ({ repository }) => repository.trackedPaths());
+    return this.#run(workspace, "read a tree", async ({ repository }) => {
+      await repository.begin(directory, { baseCommit: "", tracked });
+      return originOf(repository.state);
+    });
+  }
+
+  /** How the workspace's tree came to be. */
+  async origin(workspace: Workspace): Promise<Origin> {
+    return originOf(await WorkspaceRepository.stateOf(workspace));
+  }
+
+  /**
+   * What changed, as a patch that `git apply` takes on what it is compared with: new, deleted, renamed and binary files, modes and symbolic
+   * links, without what .gitignore excludes. NOT_FOUND `unknown_snapshot`, DATA_LOSS `corrupt_snapshot`.
+   */
+  async *diff(workspace: Workspace, { sinceSnapshotId, maxBytes }: DiffOrder): AsyncGenerator<DiffPart> {
+    await using patch = await this.#run(workspace, "compare trees", async ({ repository, archive, signal }) => {
+      let before = repository.state.baseTree;
+      if (sinceSnapshotId !== "") {
+        const manifest = await requireSnapshot(repository, archive, sinceSnapshotId);
+        await archive.fetch(manifest, signal);
+        before = manifest.tree;
+      }
+      return StoredPatch.make(repository.store, before, await repository.currentTree(), maxBytes, signal);
+    });
+    yield* patch.parts();
+  }
+
+  /** See {@link takeSnapshot}. */
+  snapshot(workspace: Workspace, snapshotId: string): Promise<{ snapshot: Snapshot; replayed: boolean }> {
+    return this.#run(workspace, "take the snapshot", ({ repository, archive }) => takeSnapshot(repository, archive, snapshotId));
+  }
+
+  /** See {@link restoreSnapshot}. */
+  restore(workspace: Workspace, snapshotId: string): Promise<{ snapshot: Snapshot; changedFiles: number }> {
+    return this.#run(workspace, "restore the snapshot", (context) => restoreSnapshot({ ...context, limits: this.#limits }, snapshotId));
+  }
+
+  /** End what is going on in a workspace that is about to be deleted; resolves when nothing of it is left. Calls that wait are refused. */
+  async release(workspace: Workspace): Promise<void> {
+    this.#current.get(workspace.name)?.controller.abort();
+    this.#current.delete(workspace.name);
+    await this.#queue.run(workspace.name, async () => undefined);
+  }
+
+  #run<T>(workspace: Workspace, doing: string, task: (context: Context) => Promise<T>): Promise<T> {
+    const current = this.#current.get(workspace.name) ?? { controller: new AbortController(), swept: false };
+    this.#current.set(workspace.name, current);
+    const { signal } = current.controller;
+    return this.#queue.run(workspace.name, async () => {
+      try {
+        signal.throwIfAborted();
+        const repository = await WorkspaceRepository.open({ git: this.#options.git, workspace, limits: this.#limits, signal });
+        if (!current.swept) await repository.store.sweep();
+        current.swept = true;
+        const archive = new Archive(this.#options.artifacts, workspace.name, repository.store);
+        return await task({ workspace, repository, archive, signal });
+      } catch (error) {
+        if (signal.aborted)
+          throw new HarnessError(Code.Canceled, "git_aborted", `workspace ${workspace.name} was removed meanwhile`, { cause: error });
+        throw translateGitFailure(error, doing);
+      }
+    });
+  }
+}
+
+function originOf({ baseCommit, restoredSnapshotId }: Origin): Origin {
+  return { baseCommit, restoredSnapshotId };
+}
