@@ -33,7 +33,7 @@ export function tookPlace(witness: Witness, workspace: Workspace): boolean {
 }
 
 /** The inode at a path of the workspace that was resolved before; `undefined` where nothing is there, or it can't be reached. */
-export function inodeAt(path: string, workspace: Workspace): string | undefined {
+function inodeAt(path: string, workspace: Workspace): string | undefined {
   try {
     using location = locate([workspace], path, { follow: false });
     return location.entry === undefined ? undefined : inodeOf(location.entry.stat());

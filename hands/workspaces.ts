@@ -50,6 +50,8 @@ export class Workspaces {
   readonly #records: Map<string, WorkspaceRecord>;
   readonly #queue = new KeyedQueue();
   readonly #beforeDelete: BeforeDelete[] = [];
+  /** Being created. */
+  readonly #making = new Set<string>();
 
   private constructor(options: WorkspacesOptions, records: Map<string, WorkspaceRecord>) {
     this.#options = options;
@@ -107,6 +109,9 @@ export class Workspaces {
       const known = this.#records.get(name);
       if (known !== undefined) assertCurrent(name, known, epoch);
       if (this.#options.oneTenant) this.#assertTenant(name);
+      using making = new DisposableStack();
+      this.#making.add(name);
+      making.defer(() => this.#making.delete(name));
       const existed = known !== undefined && known.deletedAtMs === undefined;
       const workspace = this.#locate(name);
       // A deletion that failed half-way must not leave its files to the next one of that name.
@@ -147,8 +152,8 @@ export class Workspaces {
   }
 
   #assertTenant(name: string): void {
-    const other = this.list().find((workspace) => tenantOf(workspace.name) !== tenantOf(name));
-    if (other === undefined) return;
+    const others = [...this.list().map((workspace) => workspace.name), ...this.#making];
+    if (others.every((other) => tenantOf(other) === tenantOf(name))) return;
     throw new HarnessError(
       Code.FailedPrecondition,
       "tenant_refused",

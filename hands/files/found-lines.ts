@@ -1,8 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { HarnessError } from "@serverless-harness/kit/errors";
 import type { GrepLineSchema } from "@serverless-harness/proto/hands";
-import { locate, type Root } from "../paths.ts";
-import { errnoOf } from "./fs-error.ts";
+import type { FileMatches } from "./line-query.ts";
 import { readLines } from "./line-reader.ts";
 
 /** A line of an answer. */
@@ -25,14 +23,14 @@ export class FoundLines {
     this.#context = contextLines;
   }
 
-  /** Add the matching lines of a file (ascending), with their context. One that is binary, or gone by now, adds nothing. */
-  async add(roots: readonly [Root, ...Root[]], path: { shown: string; resolved: string }, matching: readonly number[]): Promise<void> {
+  /** Add the matching lines of a file (ascending), with their context. One that is binary adds nothing. */
+  async add({ file, lines: matching }: FileMatches): Promise<void> {
     const shown = new Set(matching.slice(0, this.#room));
     const beyond = matching[this.#room];
     const wanted = this.#withContext(shown, beyond);
     // What is beyond the limit is only looked at to know that it is there.
     if (beyond !== undefined) wanted.add(beyond);
-    const texts = await readSafely(roots, path.resolved, wanted);
+    const texts = await readLines(file.handle, wanted);
     if (texts === undefined) return;
     for (const number of [...texts.keys()].sort((a, b) => a - b)) {
       if (number === beyond || this.#chars > MAX_TOTAL_CHARS) {
@@ -42,7 +40,7 @@ export class FoundLines {
       const text = texts.get(number) ?? "";
       this.#chars += text.length;
       if (shown.has(number)) this.#room -= 1;
-      this.lines.push({ path: path.shown, line: BigInt(number), text, match: shown.has(number) });
+      this.lines.push({ path: file.shown, line: BigInt(number), text, match: shown.has(number) });
     }
   }
 
@@ -52,21 +50,5 @@ export class FoundLines {
       for (let number = Math.max(1, line - this.#context); number <= line + this.#context && number < beyond; number++) wanted.add(number);
     }
     return wanted;
-  }
-}
-
-async function readSafely(
-  roots: readonly [Root, ...Root[]],
-  path: string,
-  wanted: ReadonlySet<number>,
-): Promise<Map<number, string> | undefined> {
-  try {
-    using location = locate(roots, path, { follow: false });
-    if (location.entry?.stat().isFile() !== true) return undefined;
-    return await readLines(location.entry, wanted);
-  } catch (error) {
-    // Replaced or taken away since it was matched.
-    if (error instanceof HarnessError || errnoOf(error) !== undefined) return undefined;
-    throw error;
   }
 }

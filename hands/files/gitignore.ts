@@ -57,7 +57,7 @@ function readIgnoreFile(directory: Handle): string | undefined {
 }
 
 /** The rules of a .gitignore file, in their order. */
-export function parseIgnoreFile(text: string): Rule[] {
+function parseIgnoreFile(text: string): Rule[] {
   return text
     .replace(/^\ufeff/, "")
     .split("\n")

@@ -1,12 +1,13 @@
-import { join, relative } from "node:path";
+import { basename, join, relative } from "node:path";
 import { type Location, locateExisting, type Root } from "../paths.ts";
 import { FoundLines, type Line } from "./found-lines.ts";
 import { pathError } from "./fs-error.ts";
 import type { Handle } from "./handle.ts";
 import type { LineMatcher } from "./line-matcher.ts";
-import type { LineQuery } from "./line-query.ts";
+import type { LineQuery, SearchFile } from "./line-query.ts";
 import { type NameFilter, nameFilter } from "./name-filter.ts";
 import type { SearchBudget } from "./search-budget.ts";
+import { openToSearch } from "./search-file.ts";
 import { scopeOf } from "./search-scope.ts";
 import { walk } from "./walk.ts";
 
@@ -25,24 +26,13 @@ export interface GrepOrder {
 type Roots = readonly [Root, ...Root[]];
 type Existing = Location & { readonly entry: Handle };
 
-/** Where a search begins: a directory, or the one that holds the only file. */
-interface Start {
-  readonly directory: Handle;
-  /** The only file. */
-  readonly name: string | undefined;
-  /** A file's path as it is shown: relative to the workspace. */
-  shown(file: string): string;
-  /** Its absolute path, resolved through symlinks. */
-  resolved(file: string): string;
-}
-
-/** Bytes of file names that are handed to the matcher at once: few at first, since the first matches are often all that is wanted. */
-const FIRST_BATCH_BYTES = 16 * 1024;
-const LARGEST_BATCH_BYTES = 512 * 1024;
+/** Files that are handed to the matcher at once, each with an open descriptor: few at first, since the first matches are often all that is wanted. */
+const FIRST_BATCH = 64;
+const LARGEST_BATCH = 1000;
 
 /**
- * Lines that match, with the context around them, sorted by path and line. Binary files are left out. The matcher only names lines; their
- * text is read through handles, so that not even a race shows a file outside.
+ * Lines that match, with the context around them, sorted by path and line. Binary files are left out. Files are searched and read by their
+ * handles, so that not even a race shows a line from outside.
  */
 export async function grepLines(
   roots: Roots,
@@ -52,12 +42,11 @@ export async function grepLines(
 ): Promise<{ lines: Line[]; truncated: boolean }> {
   const wanted: NameFilter = order.glob === "" ? () => true : nameFilter("glob", order.glob);
   using location = locateExisting(roots, order.path, { follow: true });
-  const start = startOf(roots, location, order.path);
   const query: LineQuery = { ...order, maxPerFile: order.limit + 1 };
   const found = new FoundLines(order.limit, order.contextLines);
-  for await (const files of inBatches(candidates(roots, location, start, wanted, budget))) {
-    for await (const { file, lines } of matcher.match(start.directory, files, query, budget.signal)) {
-      await found.add(roots, { shown: start.shown(file), resolved: start.resolved(file) }, lines);
+  for await (const files of inBatches(candidates(roots, location, order.path, wanted, budget))) {
+    for await (const matches of matcher.match(files, query, budget.signal)) {
+      await found.add(matches);
       if (found.truncated) return found;
     }
     budget.check();
@@ -65,52 +54,51 @@ export async function grepLines(
   return found;
 }
 
-function startOf(roots: Roots, location: Existing, path: string): Start {
-  const workspace = roots[0].path;
-  const inside = location.path === workspace || location.path.startsWith(`${workspace}/`);
-  const shownStart = inside ? relative(workspace, location.path) : location.path;
-  const stat = location.entry.stat();
-  if (stat.isDirectory()) {
-    const shown = (file: string): string => join(shownStart, file);
-    return { directory: location.entry, name: undefined, shown, resolved: (file) => join(location.resolvedPath, file) };
-  }
-  if (!stat.isFile() || location.parent === undefined) throw pathError("not_a_file", path);
-  return { directory: location.parent, name: location.name, shown: () => shownStart, resolved: () => location.resolvedPath };
-}
-
-/** The files to search, as paths below the start's directory. A file that is named itself is searched whatever .gitignore says. */
+/** The files to search. One that is named itself is searched whatever .gitignore says. */
 async function* candidates(
   roots: Roots,
   location: Existing,
-  start: Start,
+  path: string,
   wanted: NameFilter,
   budget: SearchBudget,
-): AsyncGenerator<string> {
-  if (start.name !== undefined) {
-    if (wanted([start.name], false)) yield start.name;
+): AsyncGenerator<SearchFile> {
+  const workspace = roots[0].path;
+  const inside = location.path === workspace || location.path.startsWith(`${workspace}/`);
+  const shown = inside ? relative(workspace, location.path) : location.path;
+  const stat = location.entry.stat();
+  if (stat.isFile()) {
+    if (wanted([basename(location.path)], false)) yield { shown, handle: location.entry };
     return;
   }
+  if (!stat.isDirectory()) throw pathError("not_a_file", path);
   const { base, rules } = scopeOf(roots, location);
-  for await (const { path, kind } of walk(location.entry, { base, ignore: { rules }, checkpoint: () => budget.check() })) {
-    if (kind === "file" && wanted(path, false)) yield path.join("/");
+  for await (const entry of walk(location.entry, { base, ignore: { rules }, checkpoint: () => budget.check() })) {
+    if (entry.kind !== "file" || !wanted(entry.path, false)) continue;
+    const handle = openToSearch(entry.directory.child(entry.path.at(-1) ?? ""));
+    if (handle !== undefined) yield { shown: join(shown, ...entry.path), handle };
   }
 }
 
-/** At least one batch, if an empty one: so the matcher always sees the pattern. */
-async function* inBatches(files: AsyncIterable<string>): AsyncGenerator<string[]> {
-  let batch: string[] = [];
-  let bytes = 0;
-  let limit = FIRST_BATCH_BYTES;
+/** At least one batch, if an empty one: so the matcher always sees the pattern. The handles are closed when the next one is asked for. */
+async function* inBatches(files: AsyncIterable<SearchFile>): AsyncGenerator<SearchFile[]> {
+  let batch: SearchFile[] = [];
+  let limit = FIRST_BATCH;
   let any = false;
-  for await (const file of files) {
-    batch.push(file);
-    bytes += Buffer.byteLength(file) + 3;
-    if (bytes < limit) continue;
-    yield batch;
-    any = true;
+  const close = (): void => {
+    for (const { handle } of batch) handle[Symbol.dispose]();
     batch = [];
-    bytes = 0;
-    limit = Math.min(limit * 4, LARGEST_BATCH_BYTES);
+  };
+  try {
+    for await (const file of files) {
+      batch.push(file);
+      if (batch.length < limit) continue;
+      yield batch;
+      close();
+      any = true;
+      limit = LARGEST_BATCH;
+    }
+    if (batch.length > 0 || !any) yield batch;
+  } finally {
+    close();
   }
-  if (batch.length > 0 || !any) yield batch;
 }

@@ -18,9 +18,9 @@ export class LineMatcher {
     this.#command = command;
   }
 
-  async *match(...[directory, files, query, signal]: Parameters<MatchLines>): AsyncGenerator<FileMatches> {
+  async *match(...[files, query, signal]: Parameters<MatchLines>): AsyncGenerator<FileMatches> {
     this.#chosen ??= this.#choose();
-    yield* (await this.#chosen)(directory, files, query, signal);
+    yield* (await this.#chosen)(files, query, signal);
   }
 
   async #choose(): Promise<MatchLines> {

@@ -10,14 +10,21 @@ export interface LineQuery {
   readonly maxPerFile: number;
 }
 
+/** A file to search, held by a handle: whatever is renamed or replaced meanwhile, only this inode is read. */
+export interface SearchFile {
+  /** Its path as it is shown. */
+  readonly shown: string;
+  readonly handle: Handle;
+}
+
 /** The matching lines of a file, from 1, ascending. */
 export interface FileMatches {
-  readonly file: string;
+  readonly file: SearchFile;
   readonly lines: readonly number[];
 }
 
-/** Names the matching lines of files (paths below `directory`), in the order of the files. Ends early once `signal` is aborted. */
-export type MatchLines = (directory: Handle, files: readonly string[], query: LineQuery, signal: AbortSignal) => AsyncIterable<FileMatches>;
+/** Names the matching lines of files, in the order of the files. Ends early once `signal` is aborted. */
+export type MatchLines = (files: readonly SearchFile[], query: LineQuery, signal: AbortSignal) => AsyncIterable<FileMatches>;
 
 /** The pattern is not one. `problem` is shown to the client. */
 export function badPattern(problem: string): HarnessError {

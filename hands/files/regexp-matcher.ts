@@ -2,8 +2,8 @@ import { once } from "node:events";
 import { closeSync, constants, openSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { errnoOf } from "./fs-error.ts";
-import { type Handle, openInode } from "./handle.ts";
-import { badPattern, type FileMatches, type LineQuery } from "./line-query.ts";
+import type { Handle } from "./handle.ts";
+import { badPattern, type FileMatches, type LineQuery, type SearchFile } from "./line-query.ts";
 import { toRegExp } from "./rust-regex.ts";
 
 /** What the thread is asked: the matching lines of an open file, at most so many. */
@@ -13,12 +13,7 @@ export interface MatchRequest {
 }
 
 /** Match lines with JavaScript's regular expressions. In a thread: one that backtracks for ever is stopped, the daemon goes on. */
-export async function* matchWithRegExp(
-  directory: Handle,
-  files: readonly string[],
-  query: LineQuery,
-  signal: AbortSignal,
-): AsyncGenerator<FileMatches> {
+export async function* matchWithRegExp(files: readonly SearchFile[], query: LineQuery, signal: AbortSignal): AsyncGenerator<FileMatches> {
   const { source, flags } = compile(query);
   const worker = new Worker(new URL("./regexp-worker.ts", import.meta.url), { workerData: { source, flags } });
   const stopped = once(worker, "exit").then((): [number[]] => [[]]);
@@ -29,7 +24,7 @@ export async function* matchWithRegExp(
   try {
     for (const file of files) {
       if (signal.aborted) return;
-      const lines = await matchFile({ worker, stopped }, directory, file, query.maxPerFile);
+      const lines = await matchFile({ worker, stopped }, file, query.maxPerFile);
       if (lines.length > 0) yield { file, lines };
     }
   } finally {
@@ -51,8 +46,8 @@ interface Thread {
   readonly stopped: Promise<[number[]]>;
 }
 
-async function matchFile({ worker, stopped }: Thread, directory: Handle, file: string, max: number): Promise<number[]> {
-  const fd = openFile(directory, file);
+async function matchFile({ worker, stopped }: Thread, file: SearchFile, max: number): Promise<number[]> {
+  const fd = openFile(file.handle);
   if (fd === undefined) return [];
   try {
     const request: MatchRequest = { fd, max };
@@ -66,13 +61,12 @@ async function matchFile({ worker, stopped }: Thread, directory: Handle, file: s
   }
 }
 
-/** A file to read; `undefined` where it is gone, or was replaced by something else. */
-function openFile(directory: Handle, file: string): number | undefined {
+/** Open a file for reading; `undefined` where that is not permitted. */
+function openFile(handle: Handle): number | undefined {
   try {
-    using inode = openInode(directory.child(file));
-    return inode.stat().isFile() ? openSync(inode.path, constants.O_RDONLY) : undefined;
+    return openSync(handle.path, constants.O_RDONLY);
   } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return undefined;
+    if (errnoOf(error) === "EACCES") return undefined;
+    throw error;
   }
 }

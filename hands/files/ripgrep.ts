@@ -1,11 +1,11 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
 import type { Readable } from "node:stream";
-import { badPattern, type FileMatches, type LineQuery, type MatchLines } from "./line-query.ts";
+import { badPattern, type LineQuery, type MatchLines } from "./line-query.ts";
 
 /**
- * Its configuration file and all its own ideas of what to search are off: it gets the files by name. Of the lines only the numbers are of
- * interest, the rest is cut at the source; what is shown is read by the daemon itself, through handles.
+ * Its configuration file and all its own ideas of what to search are off: it gets open files. Of the lines only the numbers are of
+ * interest, the rest is cut at the source.
  */
 const OPTIONS = [
   "--no-config",
@@ -15,7 +15,6 @@ const OPTIONS = [
   "--text",
   "--encoding=none",
   "--crlf",
-  "--threads=1",
   "--null",
   "--line-number",
   "--no-heading",
@@ -24,21 +23,25 @@ const OPTIONS = [
   "--max-columns=1",
 ];
 
-/** Match lines with ripgrep. */
+/** Descriptors that every process has; the files come behind them. */
+const FIRST_FD = 3;
+const PREFIX = "/proc/self/fd/";
+
+/** Match lines with ripgrep. It inherits the files' handles, so there is no path in between that a command could turn elsewhere. */
 export function matchWithRipgrep(command: string): MatchLines {
-  return async function* (directory, files, query, signal) {
-    const child = spawn(command, argumentsFor(query, files), {
-      cwd: directory.path,
-      stdio: ["ignore", "pipe", "pipe"],
+  return async function* (files, query, signal) {
+    const child = spawn(command, argumentsFor(query, files.length), {
+      stdio: ["ignore", "pipe", "pipe", ...files.map(({ handle }) => handle.fd)],
       signal,
       killSignal: "SIGKILL",
-    });
+    }) as ChildProcessByStdio<null, Readable, Readable>;
     const ended = once(child, "close");
     // Whoever awaits it sees its failure; who stops early doesn't care.
     ended.catch(() => undefined);
     const complaint = firstBytes(child.stderr);
+    const found = new Map<number, number[]>();
     try {
-      yield* byFile(child);
+      await gather(child.stdout, found, query.maxPerFile);
       await ended;
     } catch (error) {
       if (!signal.aborted) throw error;
@@ -47,10 +50,14 @@ export function matchWithRipgrep(command: string): MatchLines {
     }
     const problem = await complaint;
     if (child.exitCode === 2 && problem !== "") throw badPattern(problem);
+    for (const index of ascending(found)) {
+      const [file, lines] = [files[index], found.get(index)];
+      if (file !== undefined && lines !== undefined) yield { file, lines };
+    }
   };
 }
 
-function argumentsFor(query: LineQuery, files: readonly string[]): string[] {
+function argumentsFor(query: LineQuery, files: number): string[] {
   return [
     ...OPTIONS,
     `--max-count=${query.maxPerFile}`,
@@ -59,22 +66,44 @@ function argumentsFor(query: LineQuery, files: readonly string[]): string[] {
     `--regexp=${query.pattern}`,
     "--",
     // Without a file it would search its directory; with this one it only checks the pattern.
-    ...(files.length === 0 ? ["/dev/null"] : files.map((file) => `./${file}`)),
+    ...(files === 0 ? ["/dev/null"] : Array.from({ length: files }, (_, index) => `${PREFIX}${FIRST_FD + index}`)),
   ];
 }
 
-async function* byFile(child: ChildProcessByStdio<null, Readable, Readable>): AsyncGenerator<FileMatches> {
-  let current: { file: string; lines: number[] } | undefined;
-  for await (const { file, line } of records(child.stdout)) {
-    if (current !== undefined && current.file !== file) yield current;
-    if (current === undefined || current.file !== file) current = { file, lines: [] };
-    current.lines.push(line);
+/**
+ * Collect the matching lines by the index of their file: ripgrep works on many files at once, and tells each in one piece but in no order.
+ * More than `enough` lines are kept of no prefix of the files, so that matches without end take no memory without end.
+ */
+async function gather(stdout: Readable, found: Map<number, number[]>, enough: number): Promise<void> {
+  let kept = 0;
+  let bound = 4 * enough;
+  for await (const { fd, line } of records(stdout)) {
+    const lines = found.get(fd - FIRST_FD) ?? [];
+    found.set(fd - FIRST_FD, lines);
+    lines.push(line);
+    kept += 1;
+    if (kept < bound) continue;
+    kept = dropBehind(found, enough);
+    bound = Math.max(bound, 2 * kept);
   }
-  if (current !== undefined) yield current;
 }
 
-/** Reads `./<file> NUL <number> : <rest> NEWLINE`. */
-async function* records(stdout: Readable): AsyncGenerator<{ file: string; line: number }> {
+/** Drop the files behind those that hold `enough` lines, and return how many lines are left. */
+function dropBehind(found: Map<number, number[]>, enough: number): number {
+  let kept = 0;
+  for (const index of ascending(found)) {
+    if (kept >= enough) found.delete(index);
+    else kept += found.get(index)?.length ?? 0;
+  }
+  return kept;
+}
+
+function ascending(found: ReadonlyMap<number, unknown>): number[] {
+  return [...found.keys()].sort((a, b) => a - b);
+}
+
+/** Reads `/proc/self/fd/<descriptor> NUL <number> : <rest> NEWLINE`. */
+async function* records(stdout: Readable): AsyncGenerator<{ fd: number; line: number }> {
   let rest: Buffer = Buffer.alloc(0);
   for await (const chunk of stdout as AsyncIterable<Buffer>) {
     rest = Buffer.concat([rest, chunk]);
@@ -83,7 +112,7 @@ async function* records(stdout: Readable): AsyncGenerator<{ file: string; line: 
       const number = rest.indexOf(":", name);
       const end = rest.indexOf("\n", number);
       if (name === -1 || number === -1 || end === -1) break;
-      yield { file: rest.toString("utf8", "./".length, name), line: Number(rest.toString("latin1", name + 1, number)) };
+      yield { fd: Number(rest.toString("latin1", PREFIX.length, name)), line: Number(rest.toString("latin1", name + 1, number)) };
       rest = rest.subarray(end + 1);
     }
   }

@@ -10,6 +10,8 @@ export interface WalkEntry {
   /** Segments below the directory where the walk began. */
   readonly path: readonly string[];
   readonly kind: "file" | "directory" | "other";
+  /** The directory that holds it; only until the walk goes on. */
+  readonly directory: Handle;
 }
 
 /** How to walk. */
@@ -52,7 +54,7 @@ export async function* walk(start: Handle, options: WalkOptions): AsyncGenerator
       }
       const path = [...level.path, entry.name];
       if (level.rules?.ignores([...options.base, ...path], entry.isDirectory())) continue;
-      yield { path, kind: kindOf(entry) };
+      yield { path, kind: kindOf(entry), directory: level.directory };
       if (entry.isDirectory()) {
         const below = open(level.directory, entry.name);
         if (below !== undefined) levels.push(enter(below, path, options, level.rules));

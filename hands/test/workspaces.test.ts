@@ -146,3 +146,10 @@ test("where workspaces can't be kept apart one tenant is served, until its last 
   await restarted.delete("acme/two", 1n);
   expect((await restarted.create("other/one", 1n)).existed).toBe(false);
 });
+
+test("where one tenant is served, of many that come first at once one is", async () => {
+  const { options } = await openWorkspaces();
+  const workspaces = await Workspaces.open({ ...options, oneTenant: true });
+  const reasons = await Promise.all(["a/1", "b/1", "c/1", "a/2"].map((name) => reasonOf(() => workspaces.create(name, 1n))));
+  expect(reasons).toEqual(["none", "tenant_refused", "tenant_refused", "none"]);
+});
