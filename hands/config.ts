@@ -6,6 +6,9 @@ import type { ExecLimits } from "./exec-limits.ts";
 /** How commands are kept from the rest of the machine. */
 export type SandboxKind = "bwrap" | "process";
 
+/** What the journal of execs survives. */
+export type Durability = "process" | "machine";
+
 /** What starts commands: the keeper, a small fork server in C, or Node itself, which needs nothing built. */
 export type LauncherKind = "keeper" | "node";
 
@@ -19,6 +22,7 @@ export const VARIABLES = [
   "HANDS_NETWORK",
   "HANDS_LAUNCHER",
   "HANDS_JAILS",
+  "HANDS_DURABILITY",
   "HANDS_HOME",
   "HANDS_TMP",
   "HANDS_GRACE_MS",
@@ -51,6 +55,7 @@ export interface HandsConfig {
   readonly jailed: boolean;
   readonly network: "host" | "none";
   readonly launcher: LauncherKind;
+  readonly durability: Durability;
   /** Jails of workspaces that may live at once while nothing runs in them. */
   readonly maxJails: number;
   /** How long running commands may go on after SIGTERM, in milliseconds, before they are ended. */
@@ -96,6 +101,7 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
     sandbox,
     jailed: env.flag("HANDS_JAILED", false),
     network,
+    durability: env.choice("HANDS_DURABILITY", "process", ["process", "machine"]),
     maxJails: env.integer("HANDS_JAILS", 100, 1, 10_000),
     launcher: env.choice("HANDS_LAUNCHER", "keeper", ["keeper", "node"]),
     graceMs: env.integer("HANDS_GRACE_MS", 2000, 0, 3_600_000),

@@ -36,7 +36,15 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
   workspaces.beforeDelete(({ name }) => terminals.closeAll(name));
   const homes = { home: config.home, temporary: config.temporary };
   const spill = spillDirectory(config);
-  const execs = await Execs.open({ workspaces, launcher, limits: config.limits, homes, spillDirectory: spill, log });
+  const execs = await Execs.open({
+    workspaces,
+    launcher,
+    limits: config.limits,
+    durability: config.durability,
+    homes,
+    spillDirectory: spill,
+    log,
+  });
   const changes = new Changes({ workspaces, log });
   const channels = new Channels({ execs, log });
   const health = new HealthState(SERVICES);

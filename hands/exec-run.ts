@@ -136,7 +136,7 @@ export class ExecRun implements ProcessSink {
 
   async #finish(end: ProcessEnd): Promise<void> {
     const { output } = this.#exec;
-    await output.finish();
+    const inline = await output.finish();
     const spilled = await this.#spill?.finish();
     const how = causeOf(end, this.#stop, this.#sent);
     this.#options.onEnded({
@@ -145,6 +145,7 @@ export class ExecRun implements ProcessSink {
       totalLines: output.newlines,
       spillPath: spilled?.path ?? "",
       endedAtMs: Date.now(),
+      ...(inline === undefined || inline.length === 0 ? {} : { output: inline }),
       message: [how.message, output.problem, spilled?.problem].filter(Boolean).join("; "),
     });
   }

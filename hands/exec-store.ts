@@ -5,15 +5,17 @@ import type { Logger } from "@serverless-harness/kit/log";
 import { EndCause } from "@serverless-harness/proto/hands";
 import { Exec } from "./exec.ts";
 import type { ExecLimits } from "./exec-limits.ts";
-import { currentWorld, EXEC_VARIABLE, signalTree } from "./exec-processes.ts";
+import { currentWorld, EXEC_VARIABLE, identify, killMarked, signalTree } from "./exec-processes.ts";
 import type { ExecRun } from "./exec-run.ts";
 import { Journal } from "./journal.ts";
 import { countNewlines, OutputJournal } from "./journal-output.ts";
-import type { EndRecord, ExecRecord, Intent } from "./journal-record.ts";
+import type { EndRecord, ExecRecord, Intent, JournalLine } from "./journal-record.ts";
 import { Segment } from "./journal-segment.ts";
 import type { Workspace } from "./workspaces.ts";
 
 const READ_BYTES = 256 * 1024;
+/** Processes that end within so many milliseconds are not noted. */
+const SHORT_LIFE_MS = 20;
 
 /** An exec and, while it runs, its live half. */
 export interface Entry {
@@ -74,13 +76,30 @@ export class ExecStore {
     return entry;
   }
 
-  /** Note that a process stands behind an exec, or how it ended. A full disk costs the note, not the exec. */
-  note(entry: Entry, change: Pick<ExecRecord, "process"> | { readonly end: EndRecord }): void {
-    Object.assign(entry.record, change);
+  /**
+   * Note which process stands behind an exec, where it lives for a while: what is gone soon needs no name, and until then the mark
+   * in its environment does.
+   */
+  noteProcess(entry: Entry, pid: number): void {
+    const timer = setTimeout(() => {
+      if (entry.run === undefined) return;
+      entry.record.process = identify(pid);
+      this.#note(entry, { type: "process", id: entry.record.intent.id, process: entry.record.process });
+    }, SHORT_LIFE_MS);
+    void entry.exec.settled.then(() => clearTimeout(timer));
+  }
+
+  /** Note how an exec ended. */
+  noteEnd(entry: Entry, end: EndRecord): void {
+    entry.record.end = end;
+    this.#note(entry, { type: "end", id: entry.record.intent.id, end });
+  }
+
+  /** A full disk costs the note, not the exec. */
+  #note(entry: Entry, line: JournalLine): void {
     const { id } = entry.record.intent;
     try {
-      if ("end" in change) this.journal.write({ type: "end", id, end: change.end });
-      else if (change.process !== undefined) this.journal.write({ type: "process", id, process: change.process });
+      this.journal.write(line);
     } catch (error) {
       this.#log.error(
         { workspace: this.workspace.name, exec: id, err: error },
@@ -111,7 +130,7 @@ export class ExecStore {
     for (const [index, entry] of ended.entries()) {
       const ageMs = nowMs - (entry.record.end?.endedAtMs ?? nowMs);
       if (index >= this.#limits.keptExecs || ageMs > this.#limits.keptMs) await this.drop(entry);
-      else if (bytes + entry.exec.output.stored > this.#limits.keptBytes) await entry.exec.output.discard();
+      else if (bytes + entry.exec.output.stored > this.#limits.keptBytes) await discardOutput(entry);
       else bytes += entry.exec.output.stored;
     }
     await this.journal.compact([...this.entries.values()].map(({ record }) => record));
@@ -120,13 +139,14 @@ export class ExecStore {
   async #restore(record: ExecRecord, segments: readonly Segment[]): Promise<void> {
     const { intent, end } = record;
     const totals = end === undefined ? undefined : { bytes: end.totalBytes, newlines: end.totalLines };
-    const output = await OutputJournal.restore(this.#outputOptions(intent.id), segments, totals);
+    const output = await OutputJournal.restore(this.#outputOptions(intent.id), segments, totals, end?.output);
     const entry: Entry = { exec: new Exec(this.workspace.name, intent, output, end), record };
     this.entries.set(intent.id, entry);
     this.#nextSeq = Math.max(this.#nextSeq, intent.seq + 1);
     if (end !== undefined) return;
     const mark = `${EXEC_VARIABLE}=${this.workspace.name}/${intent.id}`;
     if (record.process?.world === currentWorld()) signalTree(record.process, mark, "SIGKILL");
+    else killMarked(mark);
     const lost: EndRecord = {
       cause: EndCause.LOST,
       exitCode: 0,
@@ -138,13 +158,21 @@ export class ExecStore {
       message: "hands ended while this ran, so its end was not seen; what was left of it was killed, and it was not run again",
     };
     entry.exec.markEnded(lost);
-    this.note(entry, { end: lost });
+    this.noteEnd(entry, lost);
     this.#log.warn({ workspace: this.workspace.name, exec: intent.id }, "an exec was lost");
   }
 
   #outputOptions(id: string): { directory: string; id: string; maxBytes: number } {
     return { directory: this.#directory, id, maxBytes: this.#limits.outputBytes };
   }
+}
+
+/** The record without the output that is in it: it comes back with a restart, until the journal is rewritten. */
+async function discardOutput({ exec, record }: Entry): Promise<void> {
+  await exec.output.discard();
+  if (record.end === undefined) return;
+  const { output: _, ...end } = record.end;
+  record.end = end;
 }
 
 async function countLines(output: OutputJournal): Promise<number> {

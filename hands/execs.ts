@@ -5,11 +5,12 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError, invalidArgument } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
 import { EndCause, EndCauseSchema, type ExecSpec } from "@serverless-harness/proto/hands";
+import type { Durability } from "./config.ts";
 import type { Exec } from "./exec.ts";
 import { commandEnvironment, type Homes } from "./exec-environment.ts";
 import { fingerprintOf, previewOf } from "./exec-fingerprint.ts";
 import type { ExecLimits } from "./exec-limits.ts";
-import { EXEC_VARIABLE, identify } from "./exec-processes.ts";
+import { EXEC_VARIABLE } from "./exec-processes.ts";
 import { ExecRun } from "./exec-run.ts";
 import { type Entry, ExecStore } from "./exec-store.ts";
 import type { Intent } from "./journal-record.ts";
@@ -28,6 +29,8 @@ export interface ExecsOptions {
   readonly workspaces: Workspaces;
   readonly launcher: Launcher;
   readonly limits: ExecLimits;
+  /** What a known id survives: the death of the daemon and the sandbox, or that of the machine too, for a flush in front of every start. */
+  readonly durability: Durability;
   readonly homes: Homes;
   /** Directory for whole outputs that exceed their capture. */
   readonly spillDirectory: string;
@@ -134,7 +137,7 @@ export class Execs {
 
   async #start(store: ExecStore, entry: Entry, run: ExecRun, epoch: bigint): Promise<void> {
     try {
-      await store.journal.writeDurably({ type: "intent", intent: entry.record.intent });
+      await this.#noteIntent(store, entry.record.intent);
       // A newer owner may have come meanwhile.
       this.#options.workspaces.fence(store.workspace.name, epoch);
     } catch (error) {
@@ -150,6 +153,16 @@ export class Execs {
     run.launch(this.#options.launcher);
   }
 
+  /** From here on the id is never run again, whatever dies: with durability `process`, but for the machine in the next milliseconds. */
+  async #noteIntent(store: ExecStore, intent: Intent): Promise<void> {
+    const { durability, log } = this.#options;
+    if (durability === "machine") return store.journal.writeDurably({ type: "intent", intent });
+    store.journal.write({ type: "intent", intent });
+    store.journal
+      .flush()
+      .catch((error: unknown) => log.error({ workspace: store.workspace.name, err: error }, "the journal could not be flushed"));
+  }
+
   #newRun(store: ExecStore, entry: Entry, spec: ExecSpec, process: ProcessSpec): ExecRun {
     const { limits, log } = this.#options;
     const asked = Number(spec.timeoutMs);
@@ -159,10 +172,10 @@ export class Execs {
       noOutputTimeoutMs: Number(spec.noOutputTimeoutMs),
       readerLagBytes: Math.min(limits.readerLagBytes, limits.outputBytes / 2),
       spill: spillOf(entry.record.intent, limits.spillBytes),
-      onStarted: (pid) => store.note(entry, { process: identify(pid) }),
+      onStarted: (pid) => store.noteProcess(entry, pid),
       onEnded: (end) => {
         delete entry.run;
-        store.note(entry, { end });
+        store.noteEnd(entry, end);
         entry.exec.markEnded(end);
         log.debug(
           { workspace: spec.workspace, exec: spec.execId, cause: EndCauseSchema.value[end.cause]?.localName, exitCode: end.exitCode },

@@ -1,11 +1,14 @@
 import type { Stream } from "@serverless-harness/proto/hands";
+import type { InlineOutput } from "./journal-record.ts";
 import type { Chunk } from "./journal-runs.ts";
 import { Segment, totalBytes } from "./journal-segment.ts";
 
 /** Written bytes that stay in memory, so that readers who keep up never touch the disk. */
 const TAIL_BYTES = 128 * 1024;
 /** How long output may wait to be written, in milliseconds: what a killed daemon can lose at most. */
-const FLUSH_DELAY_MS = 5;
+const FLUSH_DELAY_MS = 10;
+/** Output that goes into its exec's record, where the exec ends before it was written anywhere. */
+const INLINE_BYTES = 4096;
 /** Output that is written without waiting for more. */
 const FLUSH_BYTES = 64 * 1024;
 /** Parts that the kept output is in: the oldest is dropped as a whole. */
@@ -61,7 +64,16 @@ export class OutputJournal {
     options: OutputOptions,
     found: readonly Segment[],
     totals?: { readonly bytes: number; readonly newlines: number },
+    inline?: InlineOutput,
   ): Promise<OutputJournal> {
+    if (inline !== undefined && totals !== undefined) {
+      const journal = new OutputJournal(options, [], 0, 0);
+      for (const [stream, base64] of inline) journal.#keep(stream, Buffer.from(base64, "base64"));
+      if (journal.#total === totals.bytes) {
+        journal.#written = journal.#total;
+        return journal;
+      }
+    }
     const row = unbrokenRow(found, totals?.bytes);
     for (const segment of found) if (!row.includes(segment)) await segment.remove();
     return new OutputJournal(options, row, totals?.bytes ?? row.at(-1)?.end ?? 0, totals?.newlines ?? 0);
@@ -104,10 +116,7 @@ export class OutputJournal {
 
   append(stream: Stream, data: Buffer): void {
     if (data.length === 0) return;
-    this.#tail.push({ offset: this.#total, stream, data });
-    this.#tailBytes += data.length;
-    this.#total += data.length;
-    this.#newlines += countNewlines(data);
+    this.#keep(stream, data);
     if (this.#flushing === undefined) {
       if (this.unwritten >= FLUSH_BYTES) this.#startFlush();
       else this.#timer ??= setTimeout(() => this.#startFlush(), FLUSH_DELAY_MS);
@@ -134,9 +143,16 @@ export class OutputJournal {
     });
   }
 
-  /** The exec writes no more: put everything on disk and let go of memory and files. */
-  async finish(): Promise<void> {
-    if (this.#flushing === undefined && this.#segments.length === 0 && this.unwritten <= FLUSH_BYTES) this.#writeAtOnce();
+  /**
+   * The exec writes no more: put everything on disk and let go of memory and files. What is returned is to be put into the exec's record
+   * instead, and stays in memory.
+   */
+  async finish(): Promise<InlineOutput | undefined> {
+    if (this.#total <= INLINE_BYTES && this.#flushing === undefined && this.#segments.length === 0) {
+      clearTimeout(this.#timer);
+      this.#written = this.#total;
+      return this.#tail.map(({ stream, data }) => [stream, data.toString("base64")]);
+    }
     while (this.unwritten > 0 || this.#flushing !== undefined) {
       this.#startFlush();
       await this.#flushing;
@@ -145,14 +161,24 @@ export class OutputJournal {
     await this.#segments.at(-1)?.seal();
     this.#tail = [];
     this.#tailBytes = 0;
+    return undefined;
   }
 
-  /** Drop all output that is on disk, as for space. */
+  /** Drop all output of an exec that has ended, as for space. */
   async discard(): Promise<void> {
+    this.#tail = [];
+    this.#tailBytes = 0;
     const segments = this.#segments;
     this.#segments = [];
     this.#first = this.#written;
     for (const segment of segments) await segment.remove();
+  }
+
+  #keep(stream: Stream, data: Buffer): void {
+    this.#tail.push({ offset: this.#total, stream, data });
+    this.#tailBytes += data.length;
+    this.#total += data.length;
+    this.#newlines += countNewlines(data);
   }
 
   #startFlush(): void {
@@ -194,18 +220,6 @@ export class OutputJournal {
 
   get #segmentBytes(): number {
     return this.#options.maxBytes / SEGMENTS;
-  }
-
-  #writeAtOnce(): void {
-    if (this.unwritten === 0) return;
-    const segment = Segment.create(this.#options.directory, this.#options.id, this.#written);
-    try {
-      segment.writeAtOnce(this.#tail);
-      this.#segments.push(segment);
-    } catch (error) {
-      this.#lose(this.#total, error as NodeJS.ErrnoException);
-    }
-    this.#written = this.#total;
   }
 
   async #segmentFor(offset: number): Promise<Segment> {

@@ -1,4 +1,4 @@
-import type { EndCause } from "@serverless-harness/proto/hands";
+import type { EndCause, Stream } from "@serverless-harness/proto/hands";
 
 /** What is known before an exec's process is started: written durably first, so that its id can never run twice. */
 export interface Intent {
@@ -42,7 +42,12 @@ export interface EndRecord {
   readonly spillPath: string;
   readonly endedAtMs: number;
   readonly message: string;
+  /** The whole output where it is small: pieces of one stream each, as base64. Else it is in files of its own. */
+  readonly output?: InlineOutput;
 }
+
+/** A small output, written down in its exec's record: a file of its own takes longer to make than many a command to run. */
+export type InlineOutput = ReadonlyArray<readonly [Stream, string]>;
 
 /** One line of a workspace's journal. */
 export type JournalLine =

@@ -46,13 +46,12 @@ export class Journal {
   /** Write a line; it survives this process, but maybe not the machine. RESOURCE_EXHAUSTED `journal_failed` where it can't be written. */
   write(line: JournalLine): void {
     const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
-    const before = fstatSync(this.#fd).size;
+    let written = 0;
     try {
-      let written = 0;
       while (written < bytes.length) written += writeSync(this.#fd, bytes, written);
       this.#lines++;
     } catch (error) {
-      undoWrite(this.#fd, before);
+      undoWrite(this.#fd, written);
       throw journalFailed(error);
     }
   }
@@ -60,6 +59,11 @@ export class Journal {
   /** Write a line durably. Lines written meanwhile share one flush. */
   async writeDurably(line: JournalLine): Promise<void> {
     this.write(line);
+    return this.flush();
+  }
+
+  /** Make what was written survive the machine too. Rejects with `journal_failed`. */
+  async flush(): Promise<void> {
     if (this.#syncing === undefined) return this.#sync();
     // The flush under way may have begun before this line: it takes the next one.
     this.#nextSync ??= this.#syncing.catch(() => undefined).then(() => this.#sync());
@@ -117,10 +121,11 @@ function parse(text: string, log: Logger): JournalLine[] {
   return lines;
 }
 
-/** A line that was written in part would damage the next one. */
-function undoWrite(fd: number, size: number): void {
+/** A line that was written in part would damage the next one. `bytes`: as much of it as there is. */
+function undoWrite(fd: number, bytes: number): void {
+  if (bytes === 0) return;
   try {
-    ftruncateSync(fd, size);
+    ftruncateSync(fd, fstatSync(fd).size - bytes);
   } catch {
     // The reader skips what can't be read.
   }
