@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { copyFile, link, mkdir, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { copyFile, link, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "../files/fs-error.ts";
 import type { CloneView } from "./clones.ts";
@@ -16,6 +16,8 @@ export interface Adopted extends Resolved {
   readonly bytes: number;
   /** The remote's branches and the tags, as lines of a packed-refs file. */
   readonly refs: string;
+  /** Content of git's file that tells where the history is cut off; empty where it is whole. */
+  readonly shallow: string;
 }
 
 const PARTS = ["idx", "rev", "pack"];
@@ -39,7 +41,8 @@ export async function adopt(git: Git, clone: CloneView, store: ObjectStore): Pro
     bytes += (await stat(join(to, `${pack}.pack`))).size;
   }
   const refs = await git.text(["for-each-ref", "--format=%(objectname) %(refname)", BRANCHES, "refs/tags"], { gitDir: clone.gitDir });
-  return { commit: clone.commit, branch: clone.branch, url: clone.url, packs, bytes, refs: refs === "" ? "" : `${refs}\n` };
+  const shallow = await readFile(join(clone.gitDir, "shallow"), "latin1").catch(() => "");
+  return { commit: clone.commit, branch: clone.branch, url: clone.url, packs, bytes, refs: refs === "" ? "" : `${refs}\n`, shallow };
 }
 
 /** Let go of what an earlier try took over. */

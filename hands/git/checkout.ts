@@ -53,6 +53,7 @@ export async function checkOut(
   } else {
     await copyPacks(adopted, store, gitDir);
     await writeFile(join(gitDir, "packed-refs"), adopted.refs, { encoding: "latin1" });
+    if (adopted.shallow !== "") await writeFile(join(gitDir, "shallow"), adopted.shallow);
   }
   await writeFile(join(gitDir, "config"), configOf(adopted, options));
   // The repository's attributes apply, as they will for the workspace's own git; no configuration names a program for them to start.

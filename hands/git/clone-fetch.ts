@@ -22,8 +22,8 @@ const EVERYTHING = [`+refs/heads/*:${BRANCHES}*`, "+refs/tags/*:refs/tags/*"];
 const MAX_PACKS = 40;
 
 /**
- * Fetch all branches and tags. A clone that turns out to be damaged is made anew. Whatever fails, the clone
- * is as it was: refs change all together or not at all, and a new clone appears by a rename. Throws a GitFailure.
+ * Fetch all branches and tags. A clone that turns out to be damaged is made anew. Where it fails, what was there is there: refs move only once
+ * everything that they lead to has come, and a new clone appears by a rename. Throws a GitFailure.
  */
 export async function fetchEverything(target: CloneTarget): Promise<void> {
   try {
@@ -98,9 +98,9 @@ async function fetchRefs(target: CloneTarget, gitDir: string, refspecs: readonly
   const { git, repository, timeoutMs, signal } = target;
   const fixed = [
     "--quiet",
-    "--atomic",
     "--force",
     "--no-tags",
+    "--update-shallow",
     "--no-write-fetch-head",
     "--no-auto-maintenance",
     "--no-recurse-submodules",

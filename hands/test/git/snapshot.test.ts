@@ -1,7 +1,5 @@
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { expect, test } from "vitest";
-import { commit, contents, git, reasonOf, repository, Sandbox, write } from "./sandbox.ts";
+import { commit, contents, git, repository, Sandbox, write } from "./sandbox.ts";
 
 const TREE = {
   "README.md": "hello\n",
