@@ -34,7 +34,11 @@ describe("limits", () => {
     const leaf = await stack.submit(scripted(bash(gate.command), say("never said")), { limits });
     await gate.begun();
     const ended = await stack.ended(leaf);
-    expect(ended.failure).toMatchObject({ reason: DEADLINE_EXCEEDED, retryable: false });
+    const result = ended.result?.text;
+    expect({ state: ended.state, result, failure: ended.failure }).toMatchObject({
+      state: LeafState.FAILED,
+      failure: { reason: DEADLINE_EXCEEDED, retryable: false },
+    });
     expect(Date.now()).toBeGreaterThanOrEqual(Number(leaf.createdAtMs) + 3000);
     // Had the command lived, this would let it go on.
     const probe = await stack.submit(scripted(bash(gate.census), say("{{last_tool_result}}")));
@@ -73,8 +77,10 @@ describe("a sandbox", () => {
     onTestFinished(() => own.stop());
     const gate = await Gate.make();
     const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")), { retry: patient });
+    const other = await stack.submit(scripted(say("untouched".repeat(20), { chunk_chars: 4, chunk_delay_ms: 40 })));
     stack.brain({ HANDS_URL: own.address, BRAIN_HANDS_PATIENCE_MS: "300", BRAIN_GRACE_MS: "10000" });
     await gate.begun();
+    await stack.when(other, ({ event }) => event.case === "textDelta");
     await own.kill();
     await stack.inState(leaf, LeafState.RETRYING);
     expect(await stack.eventsOf(leaf, "toolEnded")).toEqual([]);
@@ -82,6 +88,7 @@ describe("a sandbox", () => {
     const ended = await stack.ended(leaf);
     expect(ended.state).toBe(LeafState.DONE);
     expect(ended.result?.text).toMatch(/outcome|unknown|not run again/);
+    expect(await stack.ended(other)).toMatchObject({ state: LeafState.DONE, claims: 1, failedAttempts: 0 });
     expect(await gate.log()).toEqual(["begun"]);
   });
 });

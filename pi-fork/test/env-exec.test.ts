@@ -6,6 +6,7 @@ import { NodeExecutionEnv } from "@earendil-works/pi-agent-core/node";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { withInvocation } from "../context.ts";
 import { comparable, EXEC_CASES, ran } from "./fixtures/exec-cases.ts";
+import { census } from "./fixtures/gate.ts";
 import { HandsProcess } from "./fixtures/hands.ts";
 import { abortable, openWorkspace } from "./fixtures/workspace.ts";
 
@@ -75,10 +76,10 @@ describe("aborted or let go of", () => {
     const { context, abort } = abortable();
     const run = ran(env, `sleep 1234.5 & ${HELD}`, {}, context);
     await begun(env);
+    expect((await ran(env, census("sleep 1234.5"))).view?.text).toBe("1\n");
     abort();
     expect(await run).toMatchObject({ code: "aborted", view: { text: "begun\n" } });
-    const { view } = await ran(env, "pgrep -fx 'sleep 1234.5' || echo none");
-    expect(view?.text).toBe("none\n");
+    expect((await ran(env, census("sleep 1234.5"))).view?.text).toBe("0\n");
   });
 
   test.each([
