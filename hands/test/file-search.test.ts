@@ -252,7 +252,7 @@ describe.each([
     const outside = join(dirname(dirname(service.path)), "outside");
     await startSwapper(service.path, outside);
     const seen = new Set<string>();
-    for (let i = 0; i < 40; i++) for (const line of await shown("side", { glob: "file" })) seen.add(line);
+    for (let i = 0; i < 12; i++) for (const line of await shown("side", { glob: "file" })) seen.add(line);
     expect([...seen].filter((line) => line.includes("outside"))).toEqual([]);
   });
 
