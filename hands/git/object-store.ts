@@ -6,7 +6,7 @@ import { killStrays } from "./stray-processes.ts";
 import { type BytePath, parseTree, type SizedEntry } from "./tree-entries.ts";
 
 /** More packs than these, and reading gets slow: they are made one. */
-const MAX_PACKS = 24;
+const MAX_PACKS = 16;
 
 const LONG_MS = 30 * 60_000;
 

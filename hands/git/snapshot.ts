@@ -63,7 +63,7 @@ export async function requireSnapshot(repository: WorkspaceRepository, archive: 
 /** Remember a snapshot that is in the artifact store; what comes next builds on it. */
 export async function noteSnapshot(repository: WorkspaceRepository, manifest: Manifest): Promise<void> {
   const [anchor] = manifest.bundles;
-  if (anchor !== undefined) await repository.store.keep("anchor", anchor.commit);
+  if (anchor !== undefined && anchor.commit !== repository.state.anchor?.commit) await repository.store.keep("anchor", anchor.commit);
   const others = repository.state.snapshots.filter(({ snapshotId }) => snapshotId !== manifest.snapshotId);
   await repository.update({ anchor, snapshots: [...others, manifest] });
 }

@@ -17,7 +17,11 @@ export async function killStrays(directory: string): Promise<void> {
     if (performance.now() > deadline) {
       throw new HarnessError(Code.Unavailable, "lock_timeout", "a git process of an earlier daemon does not end: try again later");
     }
-    for (const pid of strays) kill(pid);
+    for (const pid of strays) {
+      // Each git that was started leads a group of its own, with whatever it has started.
+      kill(-pid);
+      kill(pid);
+    }
     await sleep(POLL_MS);
   }
 }

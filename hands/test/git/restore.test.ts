@@ -1,0 +1,227 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, cpSync, existsSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { temporaryDirectory } from "@serverless-harness/kit/testing";
+import { expect, onTestFinished, test } from "vitest";
+import type { Workspace } from "../../workspaces.ts";
+import { contents, git, reasonOf, repository, Sandbox, write } from "./sandbox.ts";
+
+/** A workspace with a snapshot `s`. */
+async function snapshotOf(
+  files: Parameters<typeof write>[1],
+): Promise<{ sandbox: Sandbox; one: Workspace; wanted: Record<string, string> }> {
+  const sandbox = await Sandbox.open();
+  const one = sandbox.workspace();
+  write(one.path, files);
+  await sandbox.trees.snapshot(one, "s");
+  return { sandbox, one, wanted: contents(one.path) };
+}
+
+test("what was changed, added, removed, made executable, turned into a link or a directory is as it was", async () => {
+  const { sandbox, one, wanted } = await snapshotOf({
+    changed: "1",
+    removed: "1",
+    "gone/with/all": "1",
+    plain: "1",
+    program: { mode: 0o755, text: "x" },
+    link: { link: "changed" },
+    "file-to-dir": "1",
+    "dir-to-file/inner": "1",
+    "dir-to-link/inner": "1",
+    "link-to-dir": { link: "gone" },
+    "-dash": "1",
+  });
+  write(one.path, { changed: "2", removed: undefined, gone: undefined, "new/er": "x", link: "a file", program: "x", "-dash": undefined });
+  write(one.path, {
+    plain: { mode: 0o755, text: "1" },
+    "file-to-dir": undefined,
+    "dir-to-file": "now a file",
+    "dir-to-link": { link: "/etc" },
+  });
+  write(one.path, { "file-to-dir/a/b": "x", "link-to-dir": undefined });
+  write(one.path, { "link-to-dir/x": "x" });
+  const { changedFiles } = await sandbox.trees.restore(one, "s");
+  expect(contents(one.path)).toEqual(wanted);
+  expect(changedFiles).toBe(16);
+  expect(existsSync(join(one.path, "new"))).toBe(false);
+  expect(await sandbox.trees.restore(one, "s")).toMatchObject({ changedFiles: 0 });
+  expect(existsSync(join(one.stagingDirectory, "restore"))).toBe(false);
+});
+
+test("ignored files stay, unless something of the snapshot has to be where they are", async () => {
+  const { sandbox, one } = await snapshotOf({ ".gitignore": "*.o\n/build\n", a: "1", clash: "a file" });
+  write(one.path, { "x.o": "o", "build/out": "o", "sub/y.o": "o", clash: undefined, "new/z": "x", "new/z.o": "o" });
+  write(one.path, { "clash/inner.o": "o" });
+  await sandbox.trees.restore(one, "s");
+  expect(Object.keys(contents(one.path)).sort()).toEqual([".gitignore", "a", "build/out", "clash", "new/z.o", "sub/y.o", "x.o"]);
+});
+
+test("it is the snapshot's rules that tell what is ignored, not those that came later", async () => {
+  const { sandbox, one, wanted } = await snapshotOf({ ".gitignore": "old\n", a: "1" });
+  write(one.path, { ".gitignore": "*\n", hidden: "x", old: "stays" });
+  await sandbox.trees.restore(one, "s");
+  expect(contents(one.path)).toEqual({ ...wanted, old: "file: stays" });
+});
+
+test("a repository in the workspace keeps its branch and index", async () => {
+  const sandbox = await Sandbox.open();
+  const one = await sandbox.checkedOut(await repository({ a: "1" }));
+  write(one.path, { a: "2" });
+  await sandbox.trees.snapshot(one, "s");
+  write(one.path, { a: "3", b: "x" });
+  git(one.path, "add", "-A");
+  git(one.path, "commit", "-q", "-m", "mine");
+  await sandbox.trees.restore(one, "s");
+  expect([git(one.path, "log", "-1", "--format=%s"), git(one.path, "status", "--porcelain")]).toEqual(["mine", "M a\n D b"]);
+});
+
+test("an unknown snapshot is unknown", async () => {
+  const { sandbox, one } = await snapshotOf({ a: "1" });
+  expect(await reasonOf(() => sandbox.trees.restore(one, "other"))).toBe("unknown_snapshot");
+});
+
+/** Ways in which what was stored may break. */
+const DAMAGES: [string, (bundle: string, manifest: string) => void][] = [
+  ["a truncated bundle", (bundle) => writeFileSync(bundle, readFileSync(bundle).subarray(0, 100))],
+  ["an empty bundle", (bundle) => writeFileSync(bundle, "")],
+  ["a missing bundle", (bundle) => rmSync(bundle)],
+  ["a longer bundle", (bundle) => writeFileSync(bundle, "more", { flag: "a" })],
+  [
+    "a bundle with one wrong bit",
+    (bundle) => {
+      const content = readFileSync(bundle);
+      content[content.length - 40] = (content[content.length - 40] ?? 0) ^ 1;
+      writeFileSync(bundle, content);
+    },
+  ],
+  ["an empty description", (_, manifest) => writeFileSync(manifest, "")],
+  ["a description that is none", (_, manifest) => writeFileSync(manifest, '{"version":1,"bundles":[{}]}')],
+  ["a description of another snapshot", (_, manifest) => writeFileSync(manifest, readFileSync(manifest, "utf8").replace('"s"', '"t"'))],
+  [
+    "a description of another tree",
+    (_, manifest) => writeFileSync(manifest, readFileSync(manifest, "utf8").replace(/"tree":"./, '"tree":"0')),
+  ],
+  [
+    "a description that points to another workspace",
+    (_, manifest) => writeFileSync(manifest, readFileSync(manifest, "utf8").replace("acme/one/", "acme/two/")),
+  ],
+];
+
+test("whatever of a stored snapshot breaks, that is told, and the workspace is as it was", async () => {
+  const { sandbox } = await snapshotOf({ a: "1", "sub/b": "2".repeat(1000) });
+  for (const [what, damage] of DAMAGES) {
+    const artifactDirectory = await temporaryDirectory();
+    cpSync(sandbox.artifactDirectory, artifactDirectory, { recursive: true });
+    damage(join(artifactDirectory, "acme/one/s.bundle"), join(artifactDirectory, "acme/one/s.json"));
+    const there = await Sandbox.open({ artifactDirectory });
+    const other = there.workspace();
+    write(other.path, { mine: "untouched" });
+    expect(await reasonOf(() => there.trees.restore(other, "s")), what).toBe("corrupt_snapshot");
+    expect(contents(other.path), what).toEqual({ mine: "file: untouched" });
+  }
+});
+
+test("after a damaged snapshot others are stored and restored, and the damaged one stays damaged", async () => {
+  const { sandbox } = await snapshotOf({ a: "1" });
+  const { artifactDirectory } = sandbox;
+  rmSync(join(artifactDirectory, "acme/one/s.bundle"));
+  const there = await Sandbox.open({ artifactDirectory });
+  const other = there.workspace();
+  write(other.path, { mine: "1" });
+  for (const id of ["first", "second"]) {
+    expect(await reasonOf(() => there.trees.restore(other, "s"))).toBe("corrupt_snapshot");
+    await there.trees.snapshot(other, id);
+    write(other.path, { mine: "2" });
+    await there.trees.restore(other, id);
+    expect(contents(other.path)).toEqual({ mine: "file: 1" });
+  }
+});
+
+test("a bundle whose digest is right but whose content leads out of the workspace is refused", async () => {
+  const here = await snapshotOf({ a: "1" });
+  const { one, sandbox } = here;
+  const gitDir = join(one.stateDirectory, "git/objects.git");
+  const evil = join(sandbox.base, "evil");
+  git(sandbox.base, "init", "-q", "--bare", evil);
+  for (const name of ["..", ".git", ".GIT", "."]) {
+    writeFileSync(join(sandbox.base, "blob"), "x");
+    const blob = git(evil, "hash-object", "-w", join(sandbox.base, "blob"));
+    const inner = git(evil, "hash-object", "-t", "tree", "-w", "--literally", treeFile(sandbox.base, "100644", "file", blob));
+    const tree = git(evil, "hash-object", "-t", "tree", "-w", "--literally", treeFile(sandbox.base, "40000", name, inner));
+    const state = join(one.stateDirectory, "git/state.json");
+    const stored = JSON.parse(readFileSync(state, "utf8"));
+    git(gitDir, "fetch", "-q", evil, `+${git(evil, "commit-tree", "-m", "x", tree)}:refs/evil/x`);
+    stored.snapshots = [
+      { ...stored.snapshots[0], tree, bundles: [{ ...stored.snapshots[0].bundles[0], commit: git(gitDir, "rev-parse", "refs/evil/x") }] },
+    ];
+    writeFileSync(state, JSON.stringify(stored));
+    expect(await reasonOf(() => sandbox.trees.restore(one, "s")), name).toBe("corrupt_snapshot");
+  }
+  expect(contents(one.path)).toEqual({ a: "file: 1" });
+  expect(existsSync(join(one.path, "..", "file"))).toBe(false);
+});
+
+function treeFile(directory: string, mode: string, name: string, oid: string): string {
+  const path = join(directory, "tree");
+  writeFileSync(path, Buffer.concat([Buffer.from(`${mode} ${name}\0`), Buffer.from(oid, "hex")]));
+  return path;
+}
+
+test("a daemon killed in the middle of restoring is made good by the next one's", async () => {
+  const files = Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`d${i % 5}/f${i}`, `${i}`.padEnd(1000)]));
+  const { sandbox, one, wanted } = await snapshotOf(files);
+  const base = await temporaryDirectory();
+  const fixture = join(import.meta.dirname, "fixtures/restore-once.ts");
+  for (const bytes of [10_500, 40_500]) {
+    const changed = Object.fromEntries(Object.keys(files).map((name) => [name, `changed ${bytes}`]));
+    write(one.path, { ...changed, [`extra/${bytes}`]: "x" });
+    // A git that gives away so many bytes of what is to be written, and then no more.
+    const program = join(base, `git-${bytes}`);
+    const marker = join(base, `${bytes}`);
+    const script = `case " $* " in *" cat-file "*) git "$@" | head -c ${bytes}; mkdir ${marker}; sleep 1000;; esac`;
+    writeFileSync(program, `#!/bin/sh\n${script}\nexec git "$@"\n`, { mode: 0o755 });
+    const child = spawn(process.execPath, [fixture, JSON.stringify(one), sandbox.base, sandbox.artifactDirectory, program], {
+      stdio: "inherit",
+    });
+    onTestFinished(() => void child.kill("SIGKILL"));
+    while (!existsSync(marker) || Object.values(contents(one.path)).filter((content) => content.includes("changed")).length === 60) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    child.kill("SIGKILL");
+    await once(child, "exit");
+    expect(contents(one.path)).not.toEqual(wanted);
+    await sandbox.restarted().restore(one, "s");
+    expect(contents(one.path)).toEqual(wanted);
+    expect(existsSync(join(one.stagingDirectory, "restore"))).toBe(false);
+  }
+});
+
+test("files in a directory that may not be written are refused by name where the daemon is not root", async () => {
+  const { sandbox, one } = await snapshotOf({ "locked/a": "1" });
+  write(one.path, { "locked/a": "2" });
+  chmodSync(join(one.path, "locked"), 0o555);
+  const reason = await reasonOf(() => sandbox.trees.restore(one, "s"));
+  chmodSync(join(one.path, "locked"), 0o755);
+  expect(reason).toBe(process.geteuid?.() === 0 ? "none" : "permission_denied");
+});
+
+test("modes are those of the snapshot whatever the umask of the daemon", async () => {
+  const { sandbox, one } = await snapshotOf({ "d/a": "1", "d/b": { mode: 0o755, text: "1" } });
+  const there = await Sandbox.open({ artifactDirectory: sandbox.artifactDirectory });
+  const other = there.workspace();
+  const umask = process.umask(0o077);
+  await there.trees.restore(other, "s").finally(() => process.umask(umask));
+  expect(["d", "d/a", "d/b"].map((name) => lstatSync(join(other.path, name)).mode & 0o777)).toEqual([0o755, 0o644, 0o755]);
+  expect(contents(other.path)).toEqual(contents(one.path));
+});
+
+test("a workspace whose directory is gone is told as such", async () => {
+  const { sandbox, one } = await snapshotOf({ a: "1" });
+  renameSync(one.path, `${one.path}.away`);
+  expect(await reasonOf(() => sandbox.trees.restore(one, "s"))).toBe("workspace_missing");
+  expect(await reasonOf(() => sandbox.trees.snapshot(one, "t"))).toBe("workspace_missing");
+  mkdirSync(one.path);
+  await sandbox.trees.restore(one, "s");
+  expect(contents(one.path)).toEqual({ a: "file: 1" });
+});
