@@ -1,16 +1,16 @@
 import { rm } from "node:fs/promises";
-import { isAbsolute, join, relative, resolve } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Code } from "@connectrpc/connect";
-import { HarnessError, invalidArgument } from "@serverless-harness/kit/errors";
+import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
 import { EndCause, EndCauseSchema, type ExecSpec } from "@serverless-harness/proto/hands";
 import type { Durability } from "./config.ts";
 import type { Exec } from "./exec.ts";
-import { commandEnvironment, type Homes } from "./exec-environment.ts";
+import type { Homes } from "./exec-environment.ts";
 import { fingerprintOf, previewOf } from "./exec-fingerprint.ts";
 import type { ExecLimits } from "./exec-limits.ts";
-import { EXEC_VARIABLE } from "./exec-processes.ts";
+import { processOf } from "./exec-process-spec.ts";
 import { ExecRun } from "./exec-run.ts";
 import { type Entry, ExecStore } from "./exec-store.ts";
 import type { Intent } from "./journal-record.ts";
@@ -271,24 +271,4 @@ function idReused(execId: string): HarnessError {
 
 function spillOf({ capture, spillPath }: Intent, maxBytes: number): SpillOptions | undefined {
   return capture === undefined || spillPath === undefined ? undefined : { path: spillPath, maxBytes, capture };
-}
-
-function processOf(spec: ExecSpec, workspace: Workspace, homes: Homes): ProcessSpec {
-  const mark = { [EXEC_VARIABLE]: `${spec.workspace}/${spec.execId}` };
-  const base = spec.clearEnv ? {} : { ...commandEnvironment(homes), ...mark };
-  return {
-    workspace,
-    command: spec.command.case === "argv" ? { argv: spec.command.value.args } : { shell: spec.command.value ?? "" },
-    cwd: directoryIn(workspace, spec.cwd),
-    env: { ...base, ...spec.env },
-    stdin: spec.stdinOpen,
-  };
-}
-
-/** The working directory; it has to be in the workspace by its name. What a command does then is its own business. */
-function directoryIn(workspace: Workspace, cwd: string): string {
-  const path = resolve(workspace.path, cwd);
-  const inside = relative(workspace.path, path);
-  if (inside !== ".." && !inside.startsWith("../") && !isAbsolute(inside)) return path;
-  throw invalidArgument([{ field: "spec.cwd", description: `must be in the workspace ${workspace.path}` }]);
 }

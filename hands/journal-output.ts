@@ -1,7 +1,8 @@
 import type { Stream } from "@serverless-harness/proto/hands";
+import { countNewlines, cutChunks, firstChunkAt, totalBytes } from "./journal-chunks.ts";
 import type { InlineOutput } from "./journal-record.ts";
 import type { Chunk } from "./journal-runs.ts";
-import { Segment, totalBytes } from "./journal-segment.ts";
+import { Segment } from "./journal-segment.ts";
 
 /** Written bytes that stay in memory, so that readers who keep up never touch the disk. */
 const TAIL_BYTES = 128 * 1024;
@@ -13,10 +14,6 @@ const INLINE_BYTES = 4096;
 const FLUSH_BYTES = 64 * 1024;
 /** Parts that the kept output is in: the oldest is dropped as a whole. */
 const SEGMENTS = 16;
-const NEWLINE = 10;
-/** After so many newlines, less than so many bytes apart, a search for each costs more than a look at every byte. */
-const DENSE_SAMPLE = 16;
-const DENSE_BYTES = 64;
 
 /** Where one exec's output goes, and how much of it is kept. */
 export interface OutputOptions {
@@ -265,43 +262,4 @@ function unbrokenRow(found: readonly Segment[], end: number | undefined): Segmen
   if (end !== undefined && found.at(-1)?.end !== end) return [];
   const breaks = found.map((segment, i) => i > 0 && found[i - 1]?.end !== segment.start);
   return found.slice(Math.max(0, breaks.lastIndexOf(true)));
-}
-
-/** Those parts of `chunks` that lie within `maxBytes` from `from` on, without copying. */
-function cutChunks(chunks: readonly Chunk[], from: number, maxBytes: number): Chunk[] {
-  const cut: Chunk[] = [];
-  let room = maxBytes;
-  for (let i = firstChunkAt(chunks, from); i < chunks.length && room > 0; i++) {
-    const chunk = chunks[i];
-    if (chunk === undefined) break;
-    const skip = Math.max(0, from - chunk.offset);
-    const data = chunk.data.subarray(skip, skip + room);
-    cut.push({ offset: chunk.offset + skip, stream: chunk.stream, data });
-    room -= data.length;
-  }
-  return cut;
-}
-
-/** Index of the chunk that holds byte `offset`. */
-function firstChunkAt(chunks: readonly Chunk[], offset: number): number {
-  let low = 0;
-  let high = chunks.length - 1;
-  while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if ((chunks[middle]?.offset ?? 0) <= offset) low = middle;
-    else high = middle - 1;
-  }
-  return low;
-}
-
-/** Newline characters in `data`. Jumps from one to the next while they are far apart, and looks at every byte where they are not. */
-export function countNewlines(data: Buffer): number {
-  let count = 0;
-  for (let at = data.indexOf(NEWLINE); at !== -1; at = data.indexOf(NEWLINE, at + 1)) {
-    count++;
-    if (count < DENSE_SAMPLE || at / count > DENSE_BYTES) continue;
-    for (let i = at + 1; i < data.length; i++) if (data[i] === NEWLINE) count++;
-    break;
-  }
-  return count;
 }

@@ -1,5 +1,6 @@
 import { type FileHandle, open, readdir, readFile, stat, unlink } from "node:fs/promises";
 import { join } from "node:path";
+import { totalBytes } from "./journal-chunks.ts";
 import { type Chunk, Runs } from "./journal-runs.ts";
 
 /** Runs in one segment; a command that changes streams at every byte must not make the index larger than the output. */
@@ -104,10 +105,6 @@ export class Segment {
     if (runs === undefined) throw new Error("a sealed segment takes no output");
     return Buffer.concat(chunks.flatMap((chunk) => runs.add(chunk.stream, chunk.data.length) ?? []));
   }
-}
-
-export function totalBytes(chunks: readonly Chunk[]): number {
-  return chunks.reduce((sum, chunk) => sum + chunk.data.length, 0);
 }
 
 function emptyWhereMissing(error: NodeJS.ErrnoException): Buffer {

@@ -1,8 +1,8 @@
 import { type FileHandle, mkdir, open, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Exec, Reader } from "./exec.ts";
+import { totalBytes } from "./journal-chunks.ts";
 import type { CaptureRecord } from "./journal-record.ts";
-import { totalBytes } from "./journal-segment.ts";
 import { exceedsCapture } from "./output-capture.ts";
 
 /** Bytes that are copied at once. */

@@ -187,7 +187,7 @@ test("a connection that dies without a word is noticed by the pings, and what wa
   await followed.handle.ended;
   checkUpdates(followed.updates);
   expect(followed.text()).toBe("one\ntwo\n");
-  expect(proxy.connections).toBe(2);
+  expect(proxy.connections).toBeGreaterThan(1);
 });
 
 test("a connection that is destroyed at any moment never ends the process", async () => {

@@ -152,7 +152,11 @@ test("a full state volume refuses new execs with what to do, costs running ones 
   expect(refused).toMatchObject({ code: Code.ResourceExhausted, reason: "journal_failed" });
   await writeFile(join(daemon.base, "workspaces", WORKSPACE, "go"), "");
   const ended = await running.handle.ended;
-  expect(ended).toMatchObject({ cause: EndCause.EXITED, exitCode: 3, totalBytes: BigInt(running.bytes().length) });
+  expect(ended).toMatchObject({ cause: EndCause.EXITED, exitCode: 3, totalBytes: 588_895n });
+  // What can neither be kept nor waited for is told as a gap.
+  checkUpdates(running.updates);
+  const last = running.updates.at(-1);
+  expect(last?.kind === "output" ? last.offset + last.data.length : last?.kind === "gap" && last.to).toBe(588_895);
   expect(ended.message).toContain("could not be kept (ENOSPC)");
   const [jailed] = childrenOf(daemon.process.pid ?? 0);
   await truncate(`/proc/${jailed}/root${state}/full`);

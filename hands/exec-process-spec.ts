@@ -1,0 +1,28 @@
+import { isAbsolute, relative, resolve } from "node:path";
+import { invalidArgument } from "@serverless-harness/kit/errors";
+import type { ExecSpec } from "@serverless-harness/proto/hands";
+import { commandEnvironment, type Homes } from "./exec-environment.ts";
+import { EXEC_VARIABLE } from "./exec-processes.ts";
+import type { ProcessSpec } from "./launcher.ts";
+import type { Workspace } from "./workspaces.ts";
+
+/** The process that a spec asks for. INVALID_ARGUMENT where its directory is not in the workspace. */
+export function processOf(spec: ExecSpec, workspace: Workspace, homes: Homes): ProcessSpec {
+  const mark = { [EXEC_VARIABLE]: `${spec.workspace}/${spec.execId}` };
+  const base = spec.clearEnv ? {} : { ...commandEnvironment(homes), ...mark };
+  return {
+    workspace,
+    command: spec.command.case === "argv" ? { argv: spec.command.value.args } : { shell: spec.command.value ?? "" },
+    cwd: directoryIn(workspace, spec.cwd),
+    env: { ...base, ...spec.env },
+    stdin: spec.stdinOpen,
+  };
+}
+
+/** The working directory; it has to be in the workspace by its name. What a command does then is its own business. */
+function directoryIn(workspace: Workspace, cwd: string): string {
+  const path = resolve(workspace.path, cwd);
+  const inside = relative(workspace.path, path);
+  if (inside !== ".." && !inside.startsWith("../") && !isAbsolute(inside)) return path;
+  throw invalidArgument([{ field: "spec.cwd", description: `must be in the workspace ${workspace.path}` }]);
+}
