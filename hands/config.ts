@@ -1,4 +1,5 @@
 import { isAbsolute, join, normalize } from "node:path";
+import { pathToFileURL } from "node:url";
 import { type Address, parseAddress } from "@serverless-harness/kit/address";
 import { EnvReader } from "@serverless-harness/kit/env";
 import type { ExecLimits } from "./exec-limits.ts";
@@ -23,6 +24,10 @@ export const VARIABLES = [
   "HANDS_LAUNCHER",
   "HANDS_JAILS",
   "HANDS_DURABILITY",
+  "HANDS_ARTIFACTS",
+  "HANDS_LOCAL_REPOSITORIES",
+  "https_proxy",
+  "no_proxy",
   "HANDS_HOME",
   "HANDS_TMP",
   "HANDS_GRACE_MS",
@@ -56,6 +61,12 @@ export interface HandsConfig {
   readonly network: "host" | "none";
   readonly launcher: LauncherKind;
   readonly durability: Durability;
+  /** URL of the store of snapshots. */
+  readonly artifacts: string;
+  /** Repositories may be cloned from paths of the sandbox too. */
+  readonly localRepositories: boolean;
+  /** Variables of git, for the way to repositories. */
+  readonly gitEnvironment: Readonly<Record<string, string>>;
   /** Jails of workspaces that may live at once while nothing runs in them. */
   readonly maxJails: number;
   /** How long running commands may go on after SIGTERM, in milliseconds, before they are ended. */
@@ -101,6 +112,9 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
     sandbox,
     jailed: env.flag("HANDS_JAILED", false),
     network,
+    artifacts: env.string("HANDS_ARTIFACTS", pathToFileURL(join(state, "artifacts")).href),
+    localRepositories: env.flag("HANDS_LOCAL_REPOSITORIES", false),
+    gitEnvironment: Object.fromEntries(["https_proxy", "no_proxy"].flatMap((name) => pairOf(name, env.optional(name)))),
     durability: env.choice("HANDS_DURABILITY", "process", ["process", "machine"]),
     maxJails: env.integer("HANDS_JAILS", 100, 1, 10_000),
     launcher: env.choice("HANDS_LAUNCHER", "keeper", ["keeper", "node"]),
@@ -136,4 +150,9 @@ function readLimits(env: EnvReader): ExecLimits {
     keptMs: env.integer("HANDS_KEPT_MS", 7 * DAY_MS, 0, 366 * DAY_MS),
     keptBytes: env.integer("HANDS_KEPT_BYTES", 1024 * MIB, 0, 1024 * 1024 * MIB),
   };
+}
+
+/** A variable as an entry, where it is set. */
+function pairOf(name: string, value: string | undefined): Array<[string, string]> {
+  return value === undefined ? [] : [[name, value]];
 }

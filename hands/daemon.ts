@@ -11,6 +11,7 @@ import { Channels } from "./channel-registry.ts";
 import type { HandsConfig } from "./config.ts";
 import { closeInheritedDescriptors } from "./daemon-descriptors.ts";
 import { chooseLaunchers, isolates } from "./daemon-launcher.ts";
+import { openTrees } from "./daemon-trees.ts";
 import { Execs } from "./execs.ts";
 import { spillDirectory } from "./output-spill.ts";
 import { routes, SERVICES } from "./routes.ts";
@@ -45,12 +46,13 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
     spillDirectory: spill,
     log,
   });
+  const trees = await openTrees(config, workspaces);
   const changes = new Changes({ workspaces, log });
   const channels = new Channels({ execs, log });
   const health = new HealthState(SERVICES);
   const server = await serve({
     address: config.listen,
-    routes: routes({ execs, channels, terminals, workspaces, changes, health, homes, spillDirectory: spill, log }),
+    routes: routes({ execs, channels, terminals, workspaces, trees, changes, health, homes, spillDirectory: spill, log }),
     interceptors: interceptors(config, log),
     log,
   });

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { ConfigError } from "@serverless-harness/kit/env";
 import type { HandsConfig } from "./config.ts";
 import { systemMounts } from "./jail-mounts.ts";
@@ -14,6 +14,7 @@ const INNER = {
   state: `${DAEMON}/state`,
   socket: `${DAEMON}/socket`,
   publicKey: `${DAEMON}/public-key.pem`,
+  artifacts: `${DAEMON}/artifacts`,
   workspaces: "/workspaces",
   home: "/home/agent",
   temporary: "/tmp",
@@ -114,6 +115,12 @@ function insideOf(config: HandsConfig): { program: string[]; environment: Record
   if (config.listen.kind === "unix") {
     mounts.push("--bind", dirname(config.listen.path), INNER.socket);
     environment["HANDS_LISTEN"] = `unix:${INNER.socket}/${basename(config.listen.path)}`;
+  }
+  if (config.variables["HANDS_ARTIFACTS"]?.startsWith("file:")) {
+    const directory = fileURLToPath(config.artifacts);
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    mounts.push("--bind", directory, INNER.artifacts);
+    environment["HANDS_ARTIFACTS"] = pathToFileURL(INNER.artifacts).href;
   }
   if (config.publicKeyFile !== undefined) {
     mounts.push("--ro-bind", config.publicKeyFile, INNER.publicKey);

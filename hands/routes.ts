@@ -7,6 +7,7 @@ import type { Changes } from "./changes.ts";
 import type { Channels } from "./channel-registry.ts";
 import { commandEnvironment, type Homes } from "./exec-environment.ts";
 import type { Execs } from "./execs.ts";
+import type { WorkspaceTrees } from "./git/workspace-trees.ts";
 import { execService } from "./rpc/exec/index.ts";
 import { fileService } from "./rpc/file/index.ts";
 import { terminalService } from "./rpc/terminal/index.ts";
@@ -20,6 +21,7 @@ export interface Dependencies {
   readonly channels: Channels;
   readonly terminals: Terminals;
   readonly workspaces: Workspaces;
+  readonly trees: WorkspaceTrees;
   readonly changes: Changes;
   readonly health: HealthState;
   readonly homes: Homes;
@@ -38,7 +40,7 @@ export function routes(deps: Dependencies): (router: ConnectRouter) => void {
     router.service(ExecService, execService(deps));
     router.service(FileService, fileService({ workspaces, changes, spillDirectory: ({ name }) => join(deps.spillDirectory, name) }));
     router.service(TerminalService, terminalService({ workspaces, terminals, environment: () => commandEnvironment(deps.homes) }));
-    router.service(WorkspaceService, workspaceService({ workspaces }));
+    router.service(WorkspaceService, workspaceService({ workspaces, trees: deps.trees }));
     deps.health.routes(router);
   };
 }

@@ -1,5 +1,5 @@
 import { mkdir, readdir, realpath, rename } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { newId } from "@serverless-harness/kit/ids";
@@ -37,6 +37,9 @@ export interface WorkspacesOptions {
   /** Commands can reach the files of other workspaces here, so only one tenant is served. Default false. */
   readonly oneTenant?: boolean;
 }
+
+/** Makes a new workspace's content: `directory` does not exist yet, and becomes the workspace's. */
+export type Fill = (directory: string, workspace: Workspace) => Promise<void>;
 
 /** Ends what still happens in a workspace that is about to go. Called again where a deletion is repeated, so it must not mind. */
 export type BeforeDelete = (workspace: Workspace) => Promise<void>;
@@ -101,10 +104,11 @@ export class Workspaces {
   }
 
   /**
-   * Make an empty workspace, or take an existing one over. `existed` tells which. FAILED_PRECONDITION `tenant_refused` where only one tenant
-   * is served and another one was first.
+   * Make a workspace, or take an existing one over, whose content stays. `existed` tells which. `fill` makes a new one's content in a directory
+   * out of the reach of commands; where it throws, nothing is made. FAILED_PRECONDITION `tenant_refused` where only one tenant is served
+   * and another one was first.
    */
-  create(name: string, epoch: bigint): Promise<{ workspace: WorkspaceDescription; existed: boolean }> {
+  create(name: string, epoch: bigint, fill: Fill = makeEmpty): Promise<{ workspace: WorkspaceDescription; existed: boolean }> {
     return this.#queue.run(name, async () => {
       const known = this.#records.get(name);
       if (known !== undefined) assertCurrent(name, known, epoch);
@@ -113,13 +117,16 @@ export class Workspaces {
       this.#making.add(name);
       making.defer(() => this.#making.delete(name));
       const existed = known !== undefined && known.deletedAtMs === undefined;
-      const workspace = this.#locate(name);
-      // A deletion that failed half-way must not leave its files to the next one of that name.
-      if (known !== undefined && !existed) await this.#empty(workspace);
-      await mkdir(workspace.path, { recursive: true });
-      if (!existed || known.epoch !== epoch) await this.#save(name, { epoch, createdAtMs: existed ? known.createdAtMs : Date.now() });
+      if (!existed) await this.#make(name, epoch, known, fill);
+      else if (known.epoch !== epoch) await this.#save(name, { ...known, epoch });
       return { workspace: this.describe(name), existed };
     });
+  }
+
+  /** A workspace was made under this very epoch: asking for a fresh one again means this one. */
+  isFresh(name: string, epoch: bigint): boolean {
+    const record = this.#records.get(name);
+    return record !== undefined && record.deletedAtMs === undefined && record.madeInEpoch === epoch;
   }
 
   /** A workspace as clients see it. NOT_FOUND `unknown_workspace`. */
@@ -149,6 +156,24 @@ export class Workspaces {
   async #empty(workspace: Workspace): Promise<void> {
     for (const hook of this.#beforeDelete) await hook(workspace);
     await this.#removeFiles(workspace);
+  }
+
+  async #make(name: string, epoch: bigint, tombstone: WorkspaceRecord | undefined, fill: Fill): Promise<void> {
+    const workspace = this.#locate(name);
+    // A deletion that failed half-way must not leave its files to the next one of that name.
+    if (tombstone !== undefined) await this.#empty(workspace);
+    const staged = join(workspace.stagingDirectory, newId("new"));
+    await mkdir(workspace.stateDirectory, { recursive: true, mode: 0o700 });
+    await mkdir(workspace.stagingDirectory, { recursive: true, mode: 0o700 });
+    try {
+      await fill(staged, workspace);
+      await mkdir(dirname(workspace.path), { recursive: true });
+      await rename(staged, workspace.path);
+    } catch (error) {
+      await removeTree(staged);
+      throw error;
+    }
+    await this.#save(name, { epoch, createdAtMs: Date.now(), madeInEpoch: epoch });
   }
 
   #assertTenant(name: string): void {
@@ -204,6 +229,10 @@ export class Workspaces {
   async #emptyTrash(): Promise<void> {
     await removeTree(join(this.#options.root, ".trash"));
   }
+}
+
+async function makeEmpty(directory: string): Promise<void> {
+  await mkdir(directory);
 }
 
 function tenantOf(name: string): string {

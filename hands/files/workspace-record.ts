@@ -7,6 +7,8 @@ export interface WorkspaceRecord {
   /** The highest epoch seen. */
   readonly epoch: bigint;
   readonly createdAtMs: number;
+  /** The epoch under which it was made; a fresh one is made once per epoch. */
+  readonly madeInEpoch?: bigint;
   /** It was deleted then: what is left is a tombstone, which keeps an old owner from making the workspace again. */
   readonly deletedAtMs?: number;
 }
@@ -21,7 +23,7 @@ const TOMBSTONE_MS = 24 * 60 * 60_000;
 export async function writeRecord(stateDirectory: string, record: WorkspaceRecord): Promise<void> {
   const made = await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
   if (made !== undefined) await syncDirectory(join(stateDirectory, ".."));
-  await writeDurably(join(stateDirectory, FILE), JSON.stringify({ ...record, epoch: String(record.epoch) }));
+  await writeDurably(join(stateDirectory, FILE), JSON.stringify(record, asText));
 }
 
 /** Every record below `states`, by workspace name. Old tombstones, and directories that a crash left without a record, are removed. */
@@ -49,6 +51,12 @@ async function readRecord(path: string): Promise<WorkspaceRecord | undefined> {
     throw error;
   });
   if (text === undefined) return undefined;
-  const record = JSON.parse(text) as Omit<WorkspaceRecord, "epoch"> & { epoch: string };
-  return { ...record, epoch: BigInt(record.epoch) };
+  const record = JSON.parse(text) as Omit<WorkspaceRecord, "epoch" | "madeInEpoch"> & { epoch: string; madeInEpoch?: string };
+  const { epoch, madeInEpoch, ...rest } = record;
+  return { ...rest, epoch: BigInt(epoch), ...(madeInEpoch === undefined ? {} : { madeInEpoch: BigInt(madeInEpoch) }) };
+}
+
+/** Epochs are larger than JSON's numbers. */
+function asText(_key: string, value: unknown): unknown {
+  return typeof value === "bigint" ? String(value) : value;
 }

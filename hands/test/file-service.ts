@@ -8,6 +8,7 @@ import { Changes, type ChangesOptions } from "../changes.ts";
 import { type FileServiceOptions, fileService } from "../rpc/file/index.ts";
 import { workspaceService } from "../rpc/workspace/index.ts";
 import { Workspaces } from "../workspaces.ts";
+import { openTrees } from "./fixtures/trees.ts";
 import { messages } from "./streams.ts";
 
 /** What tests of the file service talk to. */
@@ -41,6 +42,7 @@ export async function startFileService(
   const { failpoint, ripgrep, limits } = options;
   const changes = new Changes({ workspaces, log: createLogger("test", "silent"), ...(failpoint === undefined ? {} : { failpoint }) });
   const { workspace } = await workspaces.create(WORKSPACE, 1n);
+  const trees = await openTrees(base);
   const spill = join(base, "workspaces/.spill", WORKSPACE);
   const service = fileService({
     workspaces,
@@ -50,7 +52,7 @@ export async function startFileService(
     ...(limits === undefined ? {} : { limits }),
   });
   const server = await startServer({
-    routes: (router) => router.service(FileService, service).service(WorkspaceService, workspaceService({ workspaces })),
+    routes: (router) => router.service(FileService, service).service(WorkspaceService, workspaceService({ workspaces, trees })),
   });
   const files = createClient(FileService, server.client());
   let next = 0;

@@ -8,13 +8,18 @@ import { Changes } from "../changes.ts";
 import { fileService } from "../rpc/file/index.ts";
 import { workspaceService } from "../rpc/workspace/index.ts";
 import { Workspaces } from "../workspaces.ts";
+import { openTrees } from "./fixtures/trees.ts";
 import { collect, messages } from "./streams.ts";
 
 async function services() {
   const base = await temporaryDirectory();
   const workspaces = await Workspaces.open({ root: `${base}/workspaces`, state: `${base}/state` });
   const changes = new Changes({ workspaces, log: createLogger("test", "silent") });
-  return { workspaces, files: fileService({ workspaces, changes }), service: workspaceService({ workspaces }) };
+  return {
+    workspaces,
+    files: fileService({ workspaces, changes }),
+    service: workspaceService({ workspaces, trees: await openTrees(base) }),
+  };
 }
 
 /** The services without a network. */

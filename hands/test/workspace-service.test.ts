@@ -9,19 +9,22 @@ import { authenticate } from "../auth.ts";
 import { workspaceService } from "../rpc/workspace/index.ts";
 import { Workspaces } from "../workspaces.ts";
 import { reasonOf } from "./file-service.ts";
+import { openTrees } from "./fixtures/trees.ts";
 
 async function start() {
   const base = await temporaryDirectory();
   const workspaces = await Workspaces.open({ root: join(base, "workspaces"), state: join(base, "state") });
+  const trees = await openTrees(base);
+  workspaces.beforeDelete((workspace) => trees.release(workspace));
   const keys = generateKeys();
   const mint = new TokenMint(keys.privateKey);
   const { client } = await startServer({
-    routes: (router) => void router.service(WorkspaceService, workspaceService({ workspaces })),
+    routes: (router) => void router.service(WorkspaceService, workspaceService({ workspaces, trees })),
     interceptors: [authenticate(new TokenVerifier(keys.publicKey, "hands"))],
   });
   const as = (...scopes: string[]) =>
     createClient(WorkspaceService, client(mint.mint({ subject: "test", audience: "hands", scopes, expiresAtMs: Date.now() + 60_000 })));
-  return { workspaces, as };
+  return { base, workspaces, as };
 }
 
 test("a workspace is created once, taken over by a newer epoch, and refused to an older one", async () => {

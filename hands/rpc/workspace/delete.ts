@@ -1,13 +1,12 @@
 import { Validation } from "@serverless-harness/kit/validate";
-import type { WorkspaceDeps, WorkspaceRpc } from "./deps.ts";
+import { checkOwner, type WorkspaceDeps, type WorkspaceRpc } from "./deps.ts";
 
 export function remove(deps: WorkspaceDeps): WorkspaceRpc<"delete"> {
-  return async ({ workspace, epoch }) => {
+  return async (request) => {
     const valid = new Validation();
-    valid.workspace("workspace", workspace);
-    valid.check("epoch", epoch >= 0n, "must be 0 or more");
+    checkOwner(valid, request);
     valid.done();
-    await deps.workspaces.delete(workspace, epoch);
+    await deps.workspaces.delete(request.workspace, request.epoch);
     return {};
   };
 }

@@ -1,17 +1,34 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { WorkspaceSchema, WorkspaceService } from "@serverless-harness/proto/hands";
+import type { Validation } from "@serverless-harness/kit/validate";
+import type { SnapshotSchema, WorkspaceSchema, WorkspaceService } from "@serverless-harness/proto/hands";
+import type { Snapshot } from "../../git/snapshot.ts";
+import type { Origin, WorkspaceTrees } from "../../git/workspace-trees.ts";
 import type { WorkspaceDescription, Workspaces } from "../../workspaces.ts";
 
 /** What the workspace calls work with. */
 export interface WorkspaceDeps {
   readonly workspaces: Workspaces;
+  readonly trees: WorkspaceTrees;
 }
 
 /** The implementation of one call. */
 export type WorkspaceRpc<Name extends keyof ServiceImpl<typeof WorkspaceService>> = ServiceImpl<typeof WorkspaceService>[Name];
 
 /** A workspace as clients see it. */
-export function toMessage({ name, path, epoch, createdAtMs }: WorkspaceDescription): MessageInitShape<typeof WorkspaceSchema> {
-  return { name, path, epoch, createdAtMs: BigInt(createdAtMs) };
+export async function toMessage(deps: WorkspaceDeps, workspace: WorkspaceDescription): Promise<MessageInitShape<typeof WorkspaceSchema>> {
+  const { name, path, epoch, createdAtMs } = workspace;
+  const { baseCommit, restoredSnapshotId }: Origin = await deps.trees.origin(workspace);
+  return { name, path, epoch, createdAtMs: BigInt(createdAtMs), baseCommit, restoredSnapshotId };
+}
+
+/** A snapshot as clients see it. */
+export function snapshotMessage({ snapshotId, tree, bytes, createdAtMs }: Snapshot): MessageInitShape<typeof SnapshotSchema> {
+  return { snapshotId, tree, bytes: BigInt(bytes), createdAtMs: BigInt(createdAtMs) };
+}
+
+/** The fields that every changing call has. */
+export function checkOwner(valid: Validation, request: { readonly workspace: string; readonly epoch: bigint }): void {
+  valid.workspace("workspace", request.workspace);
+  valid.check("epoch", request.epoch >= 0n, "must be 0 or more");
 }

@@ -3,14 +3,10 @@ import { claimsKey } from "../../auth.ts";
 import { toMessage, type WorkspaceDeps, type WorkspaceRpc } from "./deps.ts";
 
 export function list(deps: WorkspaceDeps): WorkspaceRpc<"list"> {
-  return (_request, context) => {
+  return async (_request, context) => {
     const claims = context.values.get(claimsKey);
-    return {
-      workspaces: deps.workspaces
-        .list()
-        .filter(({ name }) => covers(claims, name))
-        .map(toMessage),
-    };
+    const known = deps.workspaces.list().filter(({ name }) => covers(claims, name));
+    return { workspaces: await Promise.all(known.map((workspace) => toMessage(deps, workspace))) };
   };
 }
 

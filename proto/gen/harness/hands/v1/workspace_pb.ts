@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file harness/hands/v1/workspace.proto.
  */
 export const file_harness_hands_v1_workspace: GenFile = /*@__PURE__*/
-  fileDesc("CiBoYXJuZXNzL2hhbmRzL3YxL3dvcmtzcGFjZS5wcm90bxIQaGFybmVzcy5oYW5kcy52MSJNCglXb3Jrc3BhY2USDAoEbmFtZRgBIAEoCRIMCgRwYXRoGAIgASgJEg0KBWVwb2NoGAMgASgDEhUKDWNyZWF0ZWRfYXRfbXMYBCABKAMiMQoNQ3JlYXRlUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSDQoFZXBvY2gYAiABKAMiUQoOQ3JlYXRlUmVzcG9uc2USLgoJd29ya3NwYWNlGAEgASgLMhsuaGFybmVzcy5oYW5kcy52MS5Xb3Jrc3BhY2USDwoHZXhpc3RlZBgCIAEoCCIdChtXb3Jrc3BhY2VTZXJ2aWNlTGlzdFJlcXVlc3QiTwocV29ya3NwYWNlU2VydmljZUxpc3RSZXNwb25zZRIvCgp3b3Jrc3BhY2VzGAEgAygLMhsuaGFybmVzcy5oYW5kcy52MS5Xb3Jrc3BhY2UiMQoNRGVsZXRlUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSDQoFZXBvY2gYAiABKAMiEAoORGVsZXRlUmVzcG9uc2UykwIKEFdvcmtzcGFjZVNlcnZpY2USSwoGQ3JlYXRlEh8uaGFybmVzcy5oYW5kcy52MS5DcmVhdGVSZXF1ZXN0GiAuaGFybmVzcy5oYW5kcy52MS5DcmVhdGVSZXNwb25zZRJlCgRMaXN0Ei0uaGFybmVzcy5oYW5kcy52MS5Xb3Jrc3BhY2VTZXJ2aWNlTGlzdFJlcXVlc3QaLi5oYXJuZXNzLmhhbmRzLnYxLldvcmtzcGFjZVNlcnZpY2VMaXN0UmVzcG9uc2USSwoGRGVsZXRlEh8uaGFybmVzcy5oYW5kcy52MS5EZWxldGVSZXF1ZXN0GiAuaGFybmVzcy5oYW5kcy52MS5EZWxldGVSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("CiBoYXJuZXNzL2hhbmRzL3YxL3dvcmtzcGFjZS5wcm90bxIQaGFybmVzcy5oYW5kcy52MSKAAQoJV29ya3NwYWNlEgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCRINCgVlcG9jaBgDIAEoAxIVCg1jcmVhdGVkX2F0X21zGAQgASgDEhMKC2Jhc2VfY29tbWl0GAUgASgJEhwKFHJlc3RvcmVkX3NuYXBzaG90X2lkGAYgASgJItQBCg1DcmVhdGVSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRINCgVlcG9jaBgCIAEoAxIuCgVlbXB0eRgDIAEoCzIdLmhhcm5lc3MuaGFuZHMudjEuRW1wdHlTb3VyY2VIABIsCgRjb3B5GAQgASgLMhwuaGFybmVzcy5oYW5kcy52MS5Db3B5U291cmNlSAASKgoDZ2l0GAUgASgLMhsuaGFybmVzcy5oYW5kcy52MS5HaXRTb3VyY2VIABINCgVmcmVzaBgGIAEoCEIICgZzb3VyY2UiDQoLRW1wdHlTb3VyY2UiHwoKQ29weVNvdXJjZRIRCgl3b3Jrc3BhY2UYASABKAkiJQoJR2l0U291cmNlEgsKA3VybBgBIAEoCRILCgNyZWYYAiABKAkiUQoOQ3JlYXRlUmVzcG9uc2USLgoJd29ya3NwYWNlGAEgASgLMhsuaGFybmVzcy5oYW5kcy52MS5Xb3Jrc3BhY2USDwoHZXhpc3RlZBgCIAEoCCIdChtXb3Jrc3BhY2VTZXJ2aWNlTGlzdFJlcXVlc3QiTwocV29ya3NwYWNlU2VydmljZUxpc3RSZXNwb25zZRIvCgp3b3Jrc3BhY2VzGAEgAygLMhsuaGFybmVzcy5oYW5kcy52MS5Xb3Jrc3BhY2UiTgoLRGlmZlJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEhkKEXNpbmNlX3NuYXBzaG90X2lkGAIgASgJEhEKCW1heF9ieXRlcxgDIAEoAyJNCgxEaWZmUmVzcG9uc2USDQoFcGF0Y2gYASABKAwSLgoHc3VtbWFyeRgCIAEoCzIdLmhhcm5lc3MuaGFuZHMudjEuRGlmZlN1bW1hcnkiPgoLRGlmZlN1bW1hcnkSDQoFZmlsZXMYASABKAUSDQoFYnl0ZXMYAiABKAMSEQoJdHJ1bmNhdGVkGAMgASgIIkgKD1NuYXBzaG90UmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSDQoFZXBvY2gYAiABKAMSEwoLc25hcHNob3RfaWQYAyABKAkiUgoQU25hcHNob3RSZXNwb25zZRIsCghzbmFwc2hvdBgBIAEoCzIaLmhhcm5lc3MuaGFuZHMudjEuU25hcHNob3QSEAoIcmVwbGF5ZWQYAiABKAgiUwoIU25hcHNob3QSEwoLc25hcHNob3RfaWQYASABKAkSDAoEdHJlZRgCIAEoCRINCgVieXRlcxgDIAEoAxIVCg1jcmVhdGVkX2F0X21zGAQgASgDIkcKDlJlc3RvcmVSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRINCgVlcG9jaBgCIAEoAxITCgtzbmFwc2hvdF9pZBgDIAEoCSJWCg9SZXN0b3JlUmVzcG9uc2USLAoIc25hcHNob3QYASABKAsyGi5oYXJuZXNzLmhhbmRzLnYxLlNuYXBzaG90EhUKDWNoYW5nZWRfZmlsZXMYAiABKAUiMQoNRGVsZXRlUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSDQoFZXBvY2gYAiABKAMiEAoORGVsZXRlUmVzcG9uc2Uy/wMKEFdvcmtzcGFjZVNlcnZpY2USSwoGQ3JlYXRlEh8uaGFybmVzcy5oYW5kcy52MS5DcmVhdGVSZXF1ZXN0GiAuaGFybmVzcy5oYW5kcy52MS5DcmVhdGVSZXNwb25zZRJlCgRMaXN0Ei0uaGFybmVzcy5oYW5kcy52MS5Xb3Jrc3BhY2VTZXJ2aWNlTGlzdFJlcXVlc3QaLi5oYXJuZXNzLmhhbmRzLnYxLldvcmtzcGFjZVNlcnZpY2VMaXN0UmVzcG9uc2USRwoERGlmZhIdLmhhcm5lc3MuaGFuZHMudjEuRGlmZlJlcXVlc3QaHi5oYXJuZXNzLmhhbmRzLnYxLkRpZmZSZXNwb25zZTABElEKCFNuYXBzaG90EiEuaGFybmVzcy5oYW5kcy52MS5TbmFwc2hvdFJlcXVlc3QaIi5oYXJuZXNzLmhhbmRzLnYxLlNuYXBzaG90UmVzcG9uc2USTgoHUmVzdG9yZRIgLmhhcm5lc3MuaGFuZHMudjEuUmVzdG9yZVJlcXVlc3QaIS5oYXJuZXNzLmhhbmRzLnYxLlJlc3RvcmVSZXNwb25zZRJLCgZEZWxldGUSHy5oYXJuZXNzLmhhbmRzLnYxLkRlbGV0ZVJlcXVlc3QaIC5oYXJuZXNzLmhhbmRzLnYxLkRlbGV0ZVJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * Workspace describes one.
@@ -45,6 +45,20 @@ export type Workspace = Message<"harness.hands.v1.Workspace"> & {
    * @generated from field: int64 created_at_ms = 4;
    */
   createdAtMs: bigint;
+
+  /**
+   * The commit it was made at; empty where it has no git source.
+   *
+   * @generated from field: string base_commit = 5;
+   */
+  baseCommit: string;
+
+  /**
+   * The snapshot that it was restored from last; empty where none.
+   *
+   * @generated from field: string restored_snapshot_id = 6;
+   */
+  restoredSnapshotId: string;
 };
 
 /**
@@ -73,6 +87,44 @@ export type CreateRequest = Message<"harness.hands.v1.CreateRequest"> & {
    * @generated from field: int64 epoch = 2;
    */
   epoch: bigint;
+
+  /**
+   * What it is made from; ignored where it exists.
+   *
+   * @generated from oneof harness.hands.v1.CreateRequest.source
+   */
+  source: {
+    /**
+     * Nothing; the default.
+     *
+     * @generated from field: harness.hands.v1.EmptySource empty = 3;
+     */
+    value: EmptySource;
+    case: "empty";
+  } | {
+    /**
+     * A copy of another workspace.
+     *
+     * @generated from field: harness.hands.v1.CopySource copy = 4;
+     */
+    value: CopySource;
+    case: "copy";
+  } | {
+    /**
+     * A git worktree at a ref.
+     *
+     * @generated from field: harness.hands.v1.GitSource git = 5;
+     */
+    value: GitSource;
+    case: "git";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * End what is there (execs, terminals, files) and make it anew. Default false.
+   *
+   * @generated from field: bool fresh = 6;
+   */
+  fresh: boolean;
 };
 
 /**
@@ -81,6 +133,70 @@ export type CreateRequest = Message<"harness.hands.v1.CreateRequest"> & {
  */
 export const CreateRequestSchema: GenMessage<CreateRequest> = /*@__PURE__*/
   messageDesc(file_harness_hands_v1_workspace, 1);
+
+/**
+ * EmptySource is an empty directory.
+ *
+ * @generated from message harness.hands.v1.EmptySource
+ */
+export type EmptySource = Message<"harness.hands.v1.EmptySource"> & {
+};
+
+/**
+ * Describes the message harness.hands.v1.EmptySource.
+ * Use `create(EmptySourceSchema)` to create a new message.
+ */
+export const EmptySourceSchema: GenMessage<EmptySource> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_workspace, 2);
+
+/**
+ * CopySource is another workspace of the same tenant, whose files are copied.
+ *
+ * @generated from message harness.hands.v1.CopySource
+ */
+export type CopySource = Message<"harness.hands.v1.CopySource"> & {
+  /**
+   * Its name.
+   *
+   * @generated from field: string workspace = 1;
+   */
+  workspace: string;
+};
+
+/**
+ * Describes the message harness.hands.v1.CopySource.
+ * Use `create(CopySourceSchema)` to create a new message.
+ */
+export const CopySourceSchema: GenMessage<CopySource> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_workspace, 3);
+
+/**
+ * GitSource is a repository at a ref. One clone per repository is shared by all worktrees.
+ *
+ * @generated from message harness.hands.v1.GitSource
+ */
+export type GitSource = Message<"harness.hands.v1.GitSource"> & {
+  /**
+   * URL: https, ssh, or an absolute path or file URL where the sandbox allows local repositories. No credentials in it.
+   *
+   * @generated from field: string url = 1;
+   */
+  url: string;
+
+  /**
+   * Branch, tag or commit. Empty (default): the remote's HEAD.
+   *
+   * @generated from field: string ref = 2;
+   */
+  ref: string;
+};
+
+/**
+ * Describes the message harness.hands.v1.GitSource.
+ * Use `create(GitSourceSchema)` to create a new message.
+ */
+export const GitSourceSchema: GenMessage<GitSource> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_workspace, 4);
 
 /**
  * CreateResponse describes it.
@@ -108,7 +224,7 @@ export type CreateResponse = Message<"harness.hands.v1.CreateResponse"> & {
  * Use `create(CreateResponseSchema)` to create a new message.
  */
 export const CreateResponseSchema: GenMessage<CreateResponse> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 2);
+  messageDesc(file_harness_hands_v1_workspace, 5);
 
 /**
  * WorkspaceServiceListRequest has no fields.
@@ -123,7 +239,7 @@ export type WorkspaceServiceListRequest = Message<"harness.hands.v1.WorkspaceSer
  * Use `create(WorkspaceServiceListRequestSchema)` to create a new message.
  */
 export const WorkspaceServiceListRequestSchema: GenMessage<WorkspaceServiceListRequest> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 3);
+  messageDesc(file_harness_hands_v1_workspace, 6);
 
 /**
  * WorkspaceServiceListResponse lists workspaces.
@@ -144,7 +260,273 @@ export type WorkspaceServiceListResponse = Message<"harness.hands.v1.WorkspaceSe
  * Use `create(WorkspaceServiceListResponseSchema)` to create a new message.
  */
 export const WorkspaceServiceListResponseSchema: GenMessage<WorkspaceServiceListResponse> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 4);
+  messageDesc(file_harness_hands_v1_workspace, 7);
+
+/**
+ * DiffRequest asks for a patch.
+ *
+ * @generated from message harness.hands.v1.DiffRequest
+ */
+export type DiffRequest = Message<"harness.hands.v1.DiffRequest"> & {
+  /**
+   * The workspace.
+   *
+   * @generated from field: string workspace = 1;
+   */
+  workspace: string;
+
+  /**
+   * Since this snapshot. Empty (default): since the workspace was made.
+   *
+   * @generated from field: string since_snapshot_id = 2;
+   */
+  sinceSnapshotId: string;
+
+  /**
+   * Stop behind this many bytes, 1 to 256 MiB. 0 (default): 16 MiB.
+   *
+   * @generated from field: int64 max_bytes = 3;
+   */
+  maxBytes: bigint;
+};
+
+/**
+ * Describes the message harness.hands.v1.DiffRequest.
+ * Use `create(DiffRequestSchema)` to create a new message.
+ */
+export const DiffRequestSchema: GenMessage<DiffRequest> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_workspace, 8);
+
+/**
+ * DiffResponse is a piece of the patch.
+ *
+ * @generated from message harness.hands.v1.DiffResponse
+ */
+export type DiffResponse = Message<"harness.hands.v1.DiffResponse"> & {
+  /**
+   * The next bytes.
+   *
+   * @generated from field: bytes patch = 1;
+   */
+  patch: Uint8Array;
+
+  /**
+   * Last message: what was counted.
+   *
+   * @generated from field: harness.hands.v1.DiffSummary summary = 2;
+   */
+  summary?: DiffSummary | undefined;
+};
+
+/**
+ * Describes the message harness.hands.v1.DiffResponse.
+ * Use `create(DiffResponseSchema)` to create a new message.
+ */
+export const DiffResponseSchema: GenMessage<DiffResponse> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_workspace, 9);
+
+/**
+ * DiffSummary counts a patch.
+ *
+ * @generated from message harness.hands.v1.DiffSummary
+ */
+export type DiffSummary = Message<"harness.hands.v1.DiffSummary"> & {
+  /**
+   * Files changed.
+   *
+   * @generated from field: int32 files = 1;
+   */
+  files: number;
+
+  /**
+   * Bytes of the whole patch.
+   *
+   * @generated from field: int64 bytes = 2;
+   */
+  bytes: bigint;
+
+  /**
+   * The patch is longer than max_bytes; what was sent is cut.
+   *
+   * @generated from field: bool truncated = 3;
+   */
+  truncated: boolean;
+};
+
+/**
+ * Describes the message harness.hands.v1.DiffSummary.
+ * Use `create(DiffSummarySchema)` to create a new message.
+ */
+export const DiffSummarySchema: GenMessage<DiffSummary> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_workspace, 10);
+
+/**
+ * SnapshotRequest asks for a snapshot.
+ *
+ * @generated from message harness.hands.v1.SnapshotRequest
+ */
+export type SnapshotRequest = Message<"harness.hands.v1.SnapshotRequest"> & {
+  /**
+   * The workspace.
+   *
+   * @generated from field: string workspace = 1;
+   */
+  workspace: string;
+
+  /**
+   * The caller's fencing token.
+   *
+   * @generated from field: int64 epoch = 2;
+   */
+  epoch: bigint;
+
+  /**
+   * Id chosen by the caller, as ExecSpec.exec_id.
+   *
+   * @generated from field: string snapshot_id = 3;
+   */
+  snapshotId: string;
+};
+
+/**
+ * Describes the message harness.hands.v1.SnapshotRequest.
+ * Use `create(SnapshotRequestSchema)` to create a new message.
+ */
+export const SnapshotRequestSchema: GenMessage<SnapshotRequest> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_workspace, 11);
+
+/**
+ * SnapshotResponse describes it.
+ *
+ * @generated from message harness.hands.v1.SnapshotResponse
+ */
+export type SnapshotResponse = Message<"harness.hands.v1.SnapshotResponse"> & {
+  /**
+   * The snapshot.
+   *
+   * @generated from field: harness.hands.v1.Snapshot snapshot = 1;
+   */
+  snapshot?: Snapshot | undefined;
+
+  /**
+   * It was made earlier under the same id.
+   *
+   * @generated from field: bool replayed = 2;
+   */
+  replayed: boolean;
+};
+
+/**
+ * Describes the message harness.hands.v1.SnapshotResponse.
+ * Use `create(SnapshotResponseSchema)` to create a new message.
+ */
+export const SnapshotResponseSchema: GenMessage<SnapshotResponse> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_workspace, 12);
+
+/**
+ * Snapshot describes one.
+ *
+ * @generated from message harness.hands.v1.Snapshot
+ */
+export type Snapshot = Message<"harness.hands.v1.Snapshot"> & {
+  /**
+   * Its id.
+   *
+   * @generated from field: string snapshot_id = 1;
+   */
+  snapshotId: string;
+
+  /**
+   * The git tree that it holds: equal trees have equal ids.
+   *
+   * @generated from field: string tree = 2;
+   */
+  tree: string;
+
+  /**
+   * Size of its bundle in bytes.
+   *
+   * @generated from field: int64 bytes = 3;
+   */
+  bytes: bigint;
+
+  /**
+   * When it was made, milliseconds since the Unix epoch.
+   *
+   * @generated from field: int64 created_at_ms = 4;
+   */
+  createdAtMs: bigint;
+};
+
+/**
+ * Describes the message harness.hands.v1.Snapshot.
+ * Use `create(SnapshotSchema)` to create a new message.
+ */
+export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_workspace, 13);
+
+/**
+ * RestoreRequest names a snapshot.
+ *
+ * @generated from message harness.hands.v1.RestoreRequest
+ */
+export type RestoreRequest = Message<"harness.hands.v1.RestoreRequest"> & {
+  /**
+   * The workspace.
+   *
+   * @generated from field: string workspace = 1;
+   */
+  workspace: string;
+
+  /**
+   * The caller's fencing token.
+   *
+   * @generated from field: int64 epoch = 2;
+   */
+  epoch: bigint;
+
+  /**
+   * The snapshot.
+   *
+   * @generated from field: string snapshot_id = 3;
+   */
+  snapshotId: string;
+};
+
+/**
+ * Describes the message harness.hands.v1.RestoreRequest.
+ * Use `create(RestoreRequestSchema)` to create a new message.
+ */
+export const RestoreRequestSchema: GenMessage<RestoreRequest> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_workspace, 14);
+
+/**
+ * RestoreResponse describes what is there now.
+ *
+ * @generated from message harness.hands.v1.RestoreResponse
+ */
+export type RestoreResponse = Message<"harness.hands.v1.RestoreResponse"> & {
+  /**
+   * The snapshot.
+   *
+   * @generated from field: harness.hands.v1.Snapshot snapshot = 1;
+   */
+  snapshot?: Snapshot | undefined;
+
+  /**
+   * Files that differ now from before.
+   *
+   * @generated from field: int32 changed_files = 2;
+   */
+  changedFiles: number;
+};
+
+/**
+ * Describes the message harness.hands.v1.RestoreResponse.
+ * Use `create(RestoreResponseSchema)` to create a new message.
+ */
+export const RestoreResponseSchema: GenMessage<RestoreResponse> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_workspace, 15);
 
 /**
  * DeleteRequest names a workspace.
@@ -172,7 +554,7 @@ export type DeleteRequest = Message<"harness.hands.v1.DeleteRequest"> & {
  * Use `create(DeleteRequestSchema)` to create a new message.
  */
 export const DeleteRequestSchema: GenMessage<DeleteRequest> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 5);
+  messageDesc(file_harness_hands_v1_workspace, 16);
 
 /**
  * DeleteResponse is empty.
@@ -187,18 +569,20 @@ export type DeleteResponse = Message<"harness.hands.v1.DeleteResponse"> & {
  * Use `create(DeleteResponseSchema)` to create a new message.
  */
 export const DeleteResponseSchema: GenMessage<DeleteResponse> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 6);
+  messageDesc(file_harness_hands_v1_workspace, 17);
 
 /**
- * WorkspaceService makes, describes and deletes workspaces. A workspace is a session's directory in the sandbox; it outlives
- * the turn, and its epoch is the session's. Copies, git worktrees, diffs and snapshots will join here.
+ * WorkspaceService makes, describes, snapshots and deletes workspaces. A workspace is a session's directory in the sandbox; it
+ * outlives the turn, and its epoch is the session's. Common errors as in ExecService.
  *
  * @generated from service harness.hands.v1.WorkspaceService
  */
 export const WorkspaceService: GenService<{
   /**
-   * Create makes an empty workspace, or takes over an existing one with a newer epoch. Idempotent.
-   * FAILED_PRECONDITION with reason `stale_epoch` where a newer owner was seen.
+   * Create makes a workspace from its source, or takes over an existing one with a newer epoch, whose content stays. Idempotent.
+   * FAILED_PRECONDITION with reason `stale_epoch` where a newer owner was seen; `source_unavailable` (UNAVAILABLE) where a
+   * repository can't be fetched; NOT_FOUND `unknown_ref`; FAILED_PRECONDITION `tenant_refused` where this sandbox can't keep
+   * tenants apart and serves another one already.
    *
    * @generated from rpc harness.hands.v1.WorkspaceService.Create
    */
@@ -218,7 +602,40 @@ export const WorkspaceService: GenService<{
     output: typeof WorkspaceServiceListResponseSchema;
   },
   /**
-   * Delete ends a workspace's execs and removes its directory and journal. Idempotent.
+   * Diff streams what changed since the workspace was made, or since a snapshot, as a git patch: new, deleted, renamed and
+   * binary files and modes, without what .gitignore excludes.
+   *
+   * @generated from rpc harness.hands.v1.WorkspaceService.Diff
+   */
+  diff: {
+    methodKind: "server_streaming";
+    input: typeof DiffRequestSchema;
+    output: typeof DiffResponseSchema;
+  },
+  /**
+   * Snapshot stores the workspace's tree as a bundle in the artifact store. It touches no branch, index or file of the
+   * workspace. The same id returns the first snapshot.
+   *
+   * @generated from rpc harness.hands.v1.WorkspaceService.Snapshot
+   */
+  snapshot: {
+    methodKind: "unary";
+    input: typeof SnapshotRequestSchema;
+    output: typeof SnapshotResponseSchema;
+  },
+  /**
+   * Restore replaces the workspace's tree by a snapshot's, from the artifact store where it is not known here. Ignored files stay.
+   * NOT_FOUND `unknown_snapshot`; DATA_LOSS `corrupt_snapshot`.
+   *
+   * @generated from rpc harness.hands.v1.WorkspaceService.Restore
+   */
+  restore: {
+    methodKind: "unary";
+    input: typeof RestoreRequestSchema;
+    output: typeof RestoreResponseSchema;
+  },
+  /**
+   * Delete ends a workspace's execs and terminals and removes its directory and journal. Idempotent.
    *
    * @generated from rpc harness.hands.v1.WorkspaceService.Delete
    */
