@@ -65,7 +65,11 @@ export class KeeperLauncher implements Launcher {
   }
 
   #bringUp(): Keeper {
-    const keeper: Keeper = spawn(this.#files.keeper, [this.#files.zygote, ...(this.#files.arguments ?? [])], { stdio: ["pipe", "pipe", "inherit"], env: {}, cwd: "/" });
+    const keeper: Keeper = spawn(this.#files.keeper, [this.#files.zygote, ...(this.#files.arguments ?? [])], {
+      stdio: ["pipe", "pipe", "inherit"],
+      env: {},
+      cwd: "/",
+    });
     const reader = new FrameReader((type, id, payload) => this.#deliver(type, id, payload));
     keeper.stdout.on("data", (chunk: Buffer) => reader.push(chunk));
     // A keeper that is gone is told by its exit; its pipes have nothing to add.
