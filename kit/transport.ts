@@ -1,29 +1,19 @@
-import { connect as connectSocket } from "node:net";
 import type { Interceptor, Transport } from "@connectrpc/connect";
-import { createConnectTransport, Http2SessionManager } from "@connectrpc/connect-node";
-import { type Address, formatAddress } from "./address.ts";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import type { Address } from "./address.ts";
+import { type ClientTls, Connection } from "./connection.ts";
 
-/** HTTP/2 flow-control window of a stream and of a connection. Node's default of 64 KiB throttles bulk output. */
-export const WINDOW_BYTES = 4 * 1024 * 1024;
+export type { ClientTls } from "./connection.ts";
+
+/** Sent as `Authorization: Bearer`. A function is asked at every call, so that tokens can be renewed. */
+export type Token = string | (() => string);
 
 /** How a client reaches a service. */
 export interface TransportOptions {
   readonly address: Address;
-  /** Sent as `Authorization: Bearer`. A function is asked at every call, so that tokens can be renewed. */
-  readonly token?: string | (() => string);
-  /** Largest message that is read, in bytes. Default 32 MiB. */
-  readonly readMaxBytes?: number;
+  readonly token?: Token;
   /** For an address with TLS. Default: the system's authorities, no certificate of our own. */
   readonly tls?: ClientTls;
-}
-
-/** A client's TLS material, as PEM texts. */
-export interface ClientTls {
-  /** The authority that the server's certificate must be of. */
-  readonly ca?: string;
-  /** Mutual TLS: our own key and certificate. */
-  readonly key?: string;
-  readonly cert?: string;
 }
 
 /** A transport and the connection behind it. */
@@ -32,32 +22,29 @@ export interface ClientTransport extends Transport {
   close(): void;
 }
 
+/** Largest message that is read, in bytes. */
+const READ_MAX_BYTES = 32 * 1024 * 1024;
+
 /** A Connect transport over one HTTP/2 connection, to a Unix socket or a TCP port. It connects at the first call. */
 export function createTransport(options: TransportOptions): ClientTransport {
-  const { address, token } = options;
-  const authority = address.kind === "unix" ? "http://localhost" : formatAddress(address);
-  const session = new Http2SessionManager(
-    authority,
-    { pingIntervalMs: 30_000, pingTimeoutMs: 10_000, idleConnectionTimeoutMs: 15 * 60_000 },
-    {
-      settings: { initialWindowSize: WINDOW_BYTES },
-      ...options.tls,
-      ...(address.kind === "unix" ? { createConnection: () => connectSocket(address.path) } : {}),
-    },
-  );
+  const connection = new Connection(options.address, options.tls);
+  return Object.assign(transportOver(connection, options.token), { close: () => connection.close() });
+}
+
+/** A Connect transport over a connection of the caller's. */
+export function transportOver(connection: Connection, token: Token | undefined): Transport {
   const authorize: Interceptor = (next) => (request) => {
     const value = typeof token === "function" ? token() : token;
     if (value !== undefined) request.header.set("authorization", `Bearer ${value}`);
     return next(request);
   };
-  const transport = createConnectTransport({
-    baseUrl: authority,
+  return createConnectTransport({
+    baseUrl: connection.authority,
     httpVersion: "2",
-    sessionManager: session,
+    sessionManager: connection,
     interceptors: [authorize],
-    readMaxBytes: options.readMaxBytes ?? 32 * 1024 * 1024,
+    readMaxBytes: READ_MAX_BYTES,
     // Loopback and cluster networks are faster than gzip.
     acceptCompression: [],
   });
-  return Object.assign(transport, { close: () => session.abort() });
 }

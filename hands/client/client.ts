@@ -1,10 +1,10 @@
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { parseAddress } from "@serverless-harness/kit/address";
+import { Connection } from "@serverless-harness/kit/connection";
 import { ConfigError } from "@serverless-harness/kit/env";
+import { transportOver } from "@serverless-harness/kit/transport";
 import { ExecService } from "@serverless-harness/proto/hands";
 import { ClientChannel } from "./channel.ts";
-import { Connection } from "./client-connection.ts";
-import { transportOver } from "./client-transport.ts";
 import { HandsWorkspace } from "./client-workspace.ts";
 import { createRetry, type Retry } from "./retry.ts";
 import type { HandsClientOptions, WorkspaceClient } from "./types.ts";

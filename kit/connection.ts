@@ -1,8 +1,19 @@
 import * as http2 from "node:http2";
 import { connect as connectSocket } from "node:net";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { type Address, formatAddress } from "@serverless-harness/kit/address";
-import { WINDOW_BYTES } from "@serverless-harness/kit/transport";
+import { type Address, formatAddress } from "./address.ts";
+
+/** HTTP/2 flow-control window of a stream and of a connection. Node's default of 64 KiB throttles bulk output. */
+export const WINDOW_BYTES = 4 * 1024 * 1024;
+
+/** A client's TLS material, as PEM texts. */
+export interface ClientTls {
+  /** The authority that the server's certificate must be of. Default: the system's. */
+  readonly ca?: string;
+  /** Mutual TLS: our own key and certificate. */
+  readonly key?: string;
+  readonly cert?: string;
+}
 
 /** How long a connection may take to come up, and the other end to answer a ping, in milliseconds. */
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -17,12 +28,14 @@ export class Connection {
   /** Where it leads, as the transport's base URL has it. */
   readonly authority: string;
   readonly #address: Address;
+  readonly #tls: ClientTls;
   #session: http2.ClientHttp2Session | undefined;
   #connecting: Promise<http2.ClientHttp2Session> | undefined;
   #isClosed = false;
 
-  constructor(address: Address) {
+  constructor(address: Address, tls: ClientTls = {}) {
     this.#address = address;
+    this.#tls = tls;
     this.authority = address.kind === "unix" ? "http://localhost" : formatAddress(address);
   }
 
@@ -37,6 +50,7 @@ export class Connection {
     try {
       const stream = session.request({ ...headers, ":method": method, ":path": path }, options);
       this.#count(session, stream);
+      failUnanswered(stream);
       return stream;
     } catch (error) {
       this.#forget(session);
@@ -74,6 +88,7 @@ export class Connection {
     const address = this.#address;
     const session = http2.connect(this.authority, {
       settings: { initialWindowSize: WINDOW_BYTES },
+      ...this.#tls,
       ...(address.kind === "unix" ? { createConnection: () => connectSocket(address.path) } : {}),
     });
     let cause: unknown = new Error("the connection could not be made in time");
@@ -122,6 +137,21 @@ export class Connection {
   }
 }
 
+/**
+ * A stream that is closed in good order but without an answer is an error: connect-node would wait for the answer for ever. It happens
+ * where a server says GOAWAY and then cuts the connection.
+ */
+function failUnanswered(stream: http2.ClientHttp2Stream): void {
+  let answered = false;
+  stream.once("response", () => {
+    answered = true;
+  });
+  stream.once("close", () => {
+    if (answered || stream.errored !== null || stream.listenerCount("error") === 0) return;
+    stream.emit("error", unavailable(new Error("the connection was closed before the answer came")));
+  });
+}
+
 const openStreams = new WeakMap<http2.ClientHttp2Session, number>();
 
 /** Ping while there are streams, and destroy a session whose other end does not answer. */
@@ -138,6 +168,8 @@ function keepAsking(session: http2.ClientHttp2Session): void {
   }, PING_INTERVAL_MS).unref();
 }
 
+/** The cause's own words, as about a certificate, tell what to do. */
 function unavailable(cause: unknown): ConnectError {
-  return new ConnectError("hands can't be reached", Code.Unavailable, undefined, undefined, cause);
+  const why = cause instanceof Error && cause.message !== "" ? `: ${cause.message}` : "";
+  return new ConnectError(`the service can't be reached${why}`, Code.Unavailable, undefined, undefined, cause);
 }
