@@ -78,4 +78,8 @@ compile_sources() {
   done
 }
 cache=node_modules/.cache/leaf
-[ -d "$cache" ] || compile_sources
+compiled="$cache/compiled"
+if [ ! -e "$compiled" ] || [ -n "$(find proto kit session hands pi-fork brain dispatcher bench/model -name '*.ts' -not -path '*/test/*' -newer "$compiled" -print -quit)" ]; then
+  compile_sources
+  mkdir -p "$cache" && touch "$compiled"
+fi

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Pty, PtyLauncher, PtySpec } from "./pty.ts";
 import { OutputRing } from "./ring.ts";
-import { Screen, type ScreenView } from "./screen.ts";
+import type { Screen, ScreenView } from "./screen.ts";
 
 /** Bytes of output that a terminal keeps for those who attach later. */
 export const SCROLLBACK_BYTES = 1024 * 1024;
@@ -110,8 +110,10 @@ export class Terminal {
 
   /** What the window shows now. The first call replays what is kept. */
   async screen(scrollbackLines: number): Promise<ScreenView> {
+    // Loaded when it is first needed: the emulator is large, and most terminals are only watched.
+    const emulator = await import("./screen.ts");
     if (this.#screen === undefined) {
-      this.#screen = new Screen(this.#size.columns, this.#size.rows);
+      this.#screen = new emulator.Screen(this.#size.columns, this.#size.rows);
       this.#screen.write(this.#output.snapshot());
     }
     return await this.#screen.view(scrollbackLines);
