@@ -6,10 +6,9 @@ import { EXEC_VARIABLE } from "./exec-processes.ts";
 import type { ProcessSpec } from "./launcher.ts";
 import type { Workspace } from "./workspaces.ts";
 
-/** The process that a spec asks for. INVALID_ARGUMENT where its directory is not in the workspace. */
-export function processOf(spec: ExecSpec, workspace: Workspace, homes: Homes): ProcessSpec {
-  const mark = { [EXEC_VARIABLE]: `${spec.workspace}/${spec.execId}` };
-  const base = spec.clearEnv ? {} : { ...commandEnvironment(homes), ...mark };
+/** The process that a spec asks for, with `mark` in its environment. INVALID_ARGUMENT where its directory is not in the workspace. */
+export function processOf(spec: ExecSpec, workspace: Workspace, homes: Homes, mark: string): ProcessSpec {
+  const base = spec.clearEnv ? {} : { ...commandEnvironment(homes), [EXEC_VARIABLE]: mark };
   return {
     workspace,
     command: spec.command.case === "argv" ? { argv: spec.command.value.args } : { shell: spec.command.value ?? "" },

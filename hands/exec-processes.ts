@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { pidNamespace, processStartTicks } from "@serverless-harness/kit/proc";
 import type { ProcessIdentity } from "./journal-record.ts";
 
-/** Variable in the environment of commands that names their exec: `<workspace>/<exec id>`. */
+/** Variable in the environment of commands that tells which exec they belong to. */
 export const EXEC_VARIABLE = "HANDS_EXEC";
 
 /** Times that a tree is searched again for what forked meanwhile. */

@@ -145,7 +145,7 @@ export class ExecStore {
     this.entries.set(intent.id, entry);
     this.#nextSeq = Math.max(this.#nextSeq, intent.seq + 1);
     if (end !== undefined) return;
-    const mark = `${EXEC_VARIABLE}=${this.workspace.name}/${intent.id}`;
+    const mark = `${EXEC_VARIABLE}=${intent.mark}`;
     if (record.process?.world === currentWorld()) signalTree(record.process, mark, "SIGKILL");
     else killMarked(mark);
     const lost: EndRecord = {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
+import { newId } from "@serverless-harness/kit/ids";
 import type { Logger } from "@serverless-harness/kit/log";
 import { EndCause, EndCauseSchema, type ExecSpec } from "@serverless-harness/proto/hands";
 import type { Durability } from "./config.ts";
@@ -72,10 +73,12 @@ export class Execs {
       return { exec: known.exec, attached: true };
     }
     this.#assertRoom(store);
-    const process = processOf(spec, workspace, this.#options.homes);
+    const mark = newId("exec");
+    const process = processOf(spec, workspace, this.#options.homes, mark);
     const entry = store.add({
       id: spec.execId,
       fingerprint,
+      mark,
       preview: previewOf(spec),
       startedAtMs: Date.now(),
       killGraceMs: Number(spec.killGraceMs) || DEFAULT_KILL_GRACE_MS,

@@ -7,6 +7,8 @@ export interface Intent {
   readonly seq: number;
   /** Hash of what was asked for. */
   readonly fingerprint: string;
+  /** In the environment of its processes: unlike any other's, also of another daemon on the machine. */
+  readonly mark: string;
   readonly preview: string;
   readonly startedAtMs: number;
   readonly killGraceMs: number;
