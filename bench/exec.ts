@@ -26,16 +26,18 @@ const FEWEST_ROUNDS = 3;
 export const exec: Benchmark = async (options) => {
   const sandbox = await startSandbox(options.jail);
   const client = new HandsClient({ address: sandbox.address });
+  const kubernetes = await KubernetesExec.start();
   const samples = new Samples();
   try {
     const workspace = client.workspace("bench/exec", 1n);
     await workspace.create();
     await paced(WARM_UP, 0, () => echo(workspace));
     samples.add("rss_rest_mb", [residentBytes(sandbox.daemonPid()) / 1e6]);
-    await measureCommands(workspace, options, samples);
+    await measureCommands(workspace, kubernetes, options, samples);
     await measureBulk(workspace, sandbox, options, samples);
   } finally {
     client.close();
+    await kubernetes.close();
     await sandbox.close();
   }
   return samples.report("exec", {
@@ -50,12 +52,16 @@ export const exec: Benchmark = async (options) => {
 };
 
 /** Rounds of short blocks, ours and each baseline in turn, so that what disturbs the machine disturbs all of them. */
-async function measureCommands(workspace: WorkspaceClient, { quick, progress }: BenchmarkOptions, samples: Samples): Promise<void> {
+async function measureCommands(
+  workspace: WorkspaceClient,
+  kubernetes: KubernetesExec,
+  { quick, progress }: BenchmarkOptions,
+  samples: Samples,
+): Promise<void> {
   const rounds = quick ? 8 : 40;
   const call = (): Promise<void> => echo(workspace);
   const burst = (): Promise<unknown> => Promise.all(Array.from({ length: BURST }, call));
   const sizes: number[] = [];
-  const kubernetes = await KubernetesExec.start();
   const perSecond = (milliseconds: readonly number[]): number[] => milliseconds.map((ms) => BURST / (ms / 1000));
   const started = performance.now();
   for (let round = 1; round <= rounds; round++) {
@@ -71,7 +77,6 @@ async function measureCommands(workspace: WorkspaceClient, { quick, progress }: 
     samples.add("warm_shell_ms", await inFreshNode({ kind: "shell", count: BLOCK, gapMs: GAP_MS }, sizes));
     samples.add("k8s_exec_ms", await paced(BLOCK, GAP_MS, () => kubernetes.run(["/bin/bash", "-c", "echo hi"])));
   }
-  await kubernetes.close();
   const megabytes = sizes.map((bytes) => bytes / 1e6);
   samples.add("local_spawn_rss_mb", megabytes);
 }

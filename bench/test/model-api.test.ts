@@ -3,7 +3,7 @@ import { request as httpRequest } from "node:http";
 import Anthropic from "@anthropic-ai/sdk";
 import { describe, expect, test } from "vitest";
 import { MODEL_MAIN } from "../parts/model.ts";
-import { ask, script, startModel, textOf } from "./model-process.ts";
+import { ask, script, sharedModel, startModel, textOf } from "./model-process.ts";
 
 const BODY = { model: "some-model", max_tokens: 100, messages: [{ role: "user", content: "hello" }] };
 
@@ -19,8 +19,10 @@ async function post(
 }
 
 describe("the scripted model's API", () => {
+  const model = sharedModel();
+
   test("streams a message that the official client assembles, in the order of the API's events", async () => {
-    const { client } = await startModel();
+    const { client } = model();
     const content = script({ thinking: "Hm, let me see.", text: "a".repeat(100), tools: [{ name: "bash", input: { command: "ls" } }] });
     const stream = client.messages.stream({ ...BODY, messages: [{ role: "user", content }] });
     const types: string[] = [];
@@ -38,7 +40,7 @@ describe("the scripted model's API", () => {
   });
 
   test("gives the same message whole to who does not ask for a stream", async () => {
-    const { client } = await startModel();
+    const { client } = model();
     const messages = [{ role: "user" as const, content: script({ text: "whole", thinking: "why" }) }];
     const whole = await client.messages.create({ ...BODY, messages });
     expect({ ...(await ask(client, messages)), usage: undefined }).toMatchObject({ ...whole, usage: undefined });
@@ -46,13 +48,13 @@ describe("the scripted model's API", () => {
   });
 
   test("never cuts a character of two code units in half", async () => {
-    const { client } = await startModel();
+    const { client } = model();
     const text = `x${"🦭".repeat(30)}`;
     expect(textOf(await ask(client, script({ text, chunk_chars: 2 })))).toBe(text);
   });
 
   test("refuses a request without a key, or with the bad one, whichever header carries it", async () => {
-    const { url } = await startModel();
+    const { url } = model();
     const body = JSON.stringify(BODY);
     expect(await post(url, body, {})).toMatchObject({ status: 401, type: "authentication_error" });
     expect(await post(url, body, { "x-api-key": "bad-key" })).toMatchObject({ status: 401, type: "authentication_error" });
@@ -79,7 +81,7 @@ describe("the scripted model's API", () => {
       "toolu_1",
     ],
   ])("names what is wrong with %s", async (_what, body, message) => {
-    const { url } = await startModel();
+    const { url } = model();
     expect(await post(url, body)).toMatchObject({
       status: 400,
       type: "invalid_request_error",
@@ -88,14 +90,14 @@ describe("the scripted model's API", () => {
   });
 
   test("has nothing at other addresses", async () => {
-    const { url } = await startModel();
+    const { url } = model();
     const response = await fetch(`${url}/v1/models`);
     expect(response.status).toBe(404);
     expect(await response.json()).toMatchObject({ type: "error", error: { type: "not_found_error" } });
   });
 
   test("refuses a body over 32 MB, whether its length is told or not, and serves on", async () => {
-    const { url, client } = await startModel();
+    const { url, client } = model();
     const size = 32 * 1024 * 1024 + 1;
     const sizes = [{ "content-length": String(size) }, { "transfer-encoding": "chunked" }];
     for (const headers of sizes) {

@@ -1,12 +1,29 @@
 import Anthropic from "@anthropic-ai/sdk";
-import { onTestFinished } from "vitest";
+import { afterAll, beforeAll, onTestFinished } from "vitest";
 import { startModelProcess } from "../parts/model.ts";
 
 /** Start the server as a process of its own until the test ends. */
 export async function startModel() {
   const model = await startModelProcess();
   onTestFinished(async () => void (await model.stop()));
-  return { ...model, client: new Anthropic({ baseURL: model.url, apiKey: "any", maxRetries: 0, logLevel: "off" }) };
+  return { ...model, client: clientOf(model.url) };
+}
+
+/** A server for all tests of the suite that this is called in: what they ask for does not depend on each other. */
+export function sharedModel(): () => Awaited<ReturnType<typeof startModelProcess>> & { readonly client: Anthropic } {
+  let model: Awaited<ReturnType<typeof startModelProcess>> | undefined;
+  beforeAll(async () => {
+    model = await startModelProcess();
+  });
+  afterAll(async () => void (await model?.stop()));
+  return () => {
+    if (model === undefined) throw new Error("the server is there only while a test runs");
+    return { ...model, client: clientOf(model.url) };
+  };
+}
+
+function clientOf(baseURL: string): Anthropic {
+  return new Anthropic({ baseURL, apiKey: "any", maxRetries: 0, logLevel: "off" });
 }
 
 /** A prompt with a script. */

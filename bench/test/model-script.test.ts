@@ -1,17 +1,19 @@
 import Anthropic from "@anthropic-ai/sdk";
 import { describe, expect, test } from "vitest";
-import { ask, converse, fenced, script, startModel, textOf } from "./model-process.ts";
+import { ask, converse, fenced, script, sharedModel, startModel, textOf } from "./model-process.ts";
 
 describe("a script", () => {
+  const model = sharedModel();
+
   test("answers step by step, and says so when it is over", async () => {
-    const { client } = await startModel();
+    const { client } = model();
     const call = { tools: [{ name: "bash", input: { command: "ls" } }] };
     const { answers } = await converse(client, script({ text: "one", ...call }, { text: "two {{last_tool_result}}", ...call }));
     expect(answers.map(textOf)).toEqual(["one", "two result of bash", "The script is over: all of its 2 steps were answered."]);
   });
 
   test("makes parallel calls with ids of their own, or with the ids that it names", async () => {
-    const { client } = await startModel();
+    const { client } = model();
     const tools = [{ name: "a" }, { name: "b", input: { x: 1 } }, { name: "c", id: "toolu_mine" }];
     const { answers } = await converse(client, script({ tools }, { text: "done" }));
     const calls = answers[0]?.content.filter((block) => block.type === "tool_use") ?? [];
@@ -32,7 +34,7 @@ describe("a script", () => {
   });
 
   test("recalls only what the transcript holds, the newest first, and never its own pattern", async () => {
-    const { client } = await startModel();
+    const { client } = model();
     const recall = script({ recall: "colour is (\\w+)", text: "It is {{recall}}." });
     expect(textOf(await ask(client, recall))).toBe("It is (nothing found).");
     const told = (colour: string) => [
@@ -45,14 +47,14 @@ describe("a script", () => {
   });
 
   test("follows the newest prompt only, and starts there from its first step", async () => {
-    const { client } = await startModel();
+    const { client } = model();
     const { transcript } = await converse(client, script({ text: "old" }));
     const { answers } = await converse(client, script({ text: "new" }), transcript);
     expect(answers.map(textOf)).toEqual(["new"]);
   });
 
   test("repeats a long tool result bounded, and a placeholder that a tool printed as it is", async () => {
-    const { client } = await startModel();
+    const { client } = model();
     const prompt = script({ tools: [{ name: "bash", id: "t1" }] }, { text: "{{last_tool_result}}" });
     const seen = async (content: string): Promise<string> =>
       textOf(
@@ -67,7 +69,7 @@ describe("a script", () => {
   });
 
   test("fails as often as it says for one transcript, then answers; another transcript has its own count", async () => {
-    const { client } = await startModel();
+    const { client } = model();
     const failing = (word: string) => `${word} ${script({ text: "fine", fail: { status: 429, retry_after: 0.01, times: 2 } })}`;
     await expect(ask(client, failing("a"))).rejects.toThrow(Anthropic.RateLimitError);
     await expect(ask(client, failing("b"))).rejects.toThrow(Anthropic.RateLimitError);
@@ -77,13 +79,13 @@ describe("a script", () => {
   });
 
   test("is retried by the official client as Retry-After says", async () => {
-    const { client } = await startModel();
+    const { client } = model();
     const patient = client.withOptions({ maxRetries: 2 });
     expect(textOf(await ask(patient, script({ text: "fine", fail: { status: 529, retry_after: 0.01, times: 2 } })))).toBe("fine");
   });
 
   test("sends the status, the type and the wait of a failure", async () => {
-    const { client } = await startModel();
+    const { client } = model();
     const refused = await ask(client, script({ fail: { status: 503, type: "overloaded_error", retry_after: 7 } })).catch((error) => error);
     expect(refused).toMatchObject({
       status: 503,
@@ -94,19 +96,19 @@ describe("a script", () => {
   });
 
   test("cuts the first attempt only, where it says once, and streams the second to its end", async () => {
-    const { client } = await startModel();
+    const { client } = model();
     const prompt = script({ text: "abcd", chunk_chars: 1, cut: { after_chunks: 0, times: 1 } });
     await expect(ask(client, prompt)).rejects.toThrow();
     expect(textOf(await ask(client, prompt))).toBe("abcd");
   });
 
   test("cuts also behind more pieces than the answer has", async () => {
-    const { client } = await startModel();
+    const { client } = model();
     await expect(ask(client, script({ text: "short", cut: { after_chunks: 99 } }))).rejects.toThrow();
   });
 
   test("carries the stop reason and the counts that it names", async () => {
-    const { client } = await startModel();
+    const { client } = model();
     const usage = { input_tokens: 11, output_tokens: 12, cache_read_input_tokens: 13, cache_creation_input_tokens: 14 };
     expect(await ask(client, script({ text: "x", stop_reason: "max_tokens", usage }))).toMatchObject({ stop_reason: "max_tokens", usage });
   });
@@ -127,19 +129,19 @@ describe("a script", () => {
     ["a tool without a name", '{"steps": [{"tools": [{"input": {}}]}]}', "script.steps.0.tools.0.name"],
     ["an unknown stop reason", '{"steps": [{"text": "x", "stop_reason": "bored"}]}', "must be one of end_turn"],
   ])("with %s is refused with its problem named", async (_what, source, problem) => {
-    const { client } = await startModel();
+    const { client } = model();
     const error = await ask(client, fenced(source)).catch((thrown) => thrown);
     expect(error).toBeInstanceOf(Anthropic.BadRequestError);
     expect(error.message).toContain(problem);
   });
 
   test("whose fence is never closed is refused", async () => {
-    const { client } = await startModel();
+    const { client } = model();
     await expect(ask(client, '```script {"steps": [{"text": "x"}]}')).rejects.toThrow("closing");
   });
 
   test("may stand on one line of a prompt", async () => {
-    const { client } = await startModel();
+    const { client } = model();
     expect(textOf(await ask(client, 'Go: ```script {"steps": [{"text": "one line"}]} ``` and thanks'))).toBe("one line");
   });
 });
