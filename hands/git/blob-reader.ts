@@ -1,12 +1,14 @@
 import type { Readable } from "node:stream";
 import type { Git } from "./git.ts";
 
-/** A blob on its way out of a repository: all of its content has to be read before the next one comes. */
+/** A blob on its way out of a repository: as a whole where it is small, else in pieces, all of which have to be read before the next blob comes. */
 export interface OutgoingBlob {
-  readonly oid: string;
   readonly size: number;
-  readonly content: AsyncIterable<Buffer>;
+  readonly content: Buffer | AsyncIterable<Buffer>;
 }
+
+/** Up to this size a blob comes as a whole. */
+const SMALL_BYTES = 1024 * 1024;
 
 /** Read blobs one after the other, in the order of their ids, by one process. Throws a GitFailure, also where one is missing. */
 export async function* readBlobs(git: Git, gitDir: string, oids: readonly string[], signal?: AbortSignal): AsyncGenerator<OutgoingBlob> {
@@ -23,24 +25,46 @@ export async function* readBlobs(git: Git, gitDir: string, oids: readonly string
       const header = await input.line();
       const [, type, size] = header.split(" ");
       if (type !== "blob") throw new Error(`git has no file ${oid}: ${header}`);
-      let left = Number(size);
-      yield {
-        oid,
-        size: left,
-        content: (async function* () {
-          while (left > 0) {
-            const chunk = await input.upTo(left);
-            left -= chunk.length;
-            yield chunk;
-          }
-        })(),
-      };
-      if (left > 0) throw new Error("a file's content was not read to its end");
+      const bytes = Number(size);
+      if (bytes <= SMALL_BYTES) {
+        yield { size: bytes, content: await input.exactly(bytes) };
+      } else {
+        const pieces = new Pieces(input, bytes);
+        yield { size: bytes, content: pieces };
+        if (pieces.left > 0) throw new Error("a file's content was not read to its end");
+      }
       await input.line();
     }
   } finally {
     running.kill();
   }
+}
+
+/** The content of a large blob. */
+class Pieces implements AsyncIterable<Buffer> {
+  left: number;
+  readonly #input: Input;
+
+  constructor(input: Input, bytes: number) {
+    this.#input = input;
+    this.left = bytes;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
+    while (this.left > 0) {
+      const piece = await this.#input.upTo(this.left);
+      this.left -= piece.length;
+      yield piece;
+    }
+  }
+}
+
+/** All of a blob in one piece. */
+export async function wholeOf({ content }: OutgoingBlob): Promise<Buffer> {
+  if (Buffer.isBuffer(content)) return content;
+  const pieces: Buffer[] = [];
+  for await (const piece of content) pieces.push(piece);
+  return Buffer.concat(pieces);
 }
 
 /** Reads lines and counted bytes off a stream. */
@@ -70,6 +94,21 @@ class Input {
     const taken = this.#buffer.subarray(0, count);
     this.#buffer = this.#buffer.subarray(taken.length);
     return taken;
+  }
+
+  async exactly(count: number): Promise<Buffer> {
+    if (this.#buffer.length >= count) {
+      const whole = this.#buffer.subarray(0, count);
+      this.#buffer = this.#buffer.subarray(count);
+      return whole;
+    }
+    const pieces: Buffer[] = [];
+    for (let left = count; left > 0; ) {
+      const piece = await this.upTo(left);
+      pieces.push(piece);
+      left -= piece.length;
+    }
+    return Buffer.concat(pieces);
   }
 
   async #next(): Promise<Buffer> {

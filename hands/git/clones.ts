@@ -37,6 +37,12 @@ export interface UseOptions {
   readonly anew?: boolean;
 }
 
+/** How to wait for a clone. */
+interface Waiting {
+  readonly waitMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
 const MINUTE_MS = 60_000;
 
 /**
@@ -69,11 +75,11 @@ export class Clones {
   async use<T>(source: GitSource, work: (clone: CloneView) => Promise<T>, options: UseOptions = {}): Promise<T> {
     const { repository, ref } = readSource(source, this.#options.allowLocal ?? false);
     const askedAt = performance.now();
-    return this.#locked(keyOf(repository.url), this.#options.lockTimeoutMs ?? 15 * MINUTE_MS, async (gitDir) => {
-      const resolved = await this.#resolve(this.#target(repository, gitDir, options.signal), ref, {
-        askedAt,
-        anew: options.anew ?? false,
-      }).catch((error: unknown) => {
+    const { signal, anew = false } = options;
+    const waiting = { waitMs: this.#options.lockTimeoutMs ?? 15 * MINUTE_MS, signal };
+    return this.#locked(keyOf(repository.url), waiting, async (gitDir) => {
+      const target = this.#target(repository, gitDir, signal);
+      const resolved = await this.#resolve(target, ref, { askedAt, anew }).catch((error: unknown) => {
         throw translateFetchFailure(error, repository.url);
       });
       if (resolved === undefined) throw unknownRef(repository.url, ref);
@@ -90,7 +96,7 @@ export class Clones {
       const key = name.slice(0, -".url".length);
       const isOld = async (): Promise<boolean> => Date.now() - (await stat(this.#path(name))).mtimeMs > maxAgeMs;
       if (!(await isOld())) continue;
-      await this.#locked(key, 0, async (gitDir) => {
+      await this.#locked(key, { waitMs: 0, signal: undefined }, async (gitDir) => {
         if (!(await isOld())) return;
         await rm(this.#path(name), { force: true });
         await rename(gitDir, `${gitDir}.old`).catch(() => undefined);
@@ -102,22 +108,29 @@ export class Clones {
     return pruned;
   }
 
-  /** Run `work` on a clone's directory, which may be missing, while nobody else works with it. */
-  #locked<T>(key: string, waitMs: number, work: (gitDir: string) => Promise<T>): Promise<T> {
+  /** Run `work` on a clone's directory, which may be missing, while nobody else works with it. A signal ends the waiting, not the work. */
+  #locked<T>(key: string, { waitMs, signal }: Waiting, work: (gitDir: string) => Promise<T>): Promise<T> {
     const gitDir = this.#path(`${key}.git`);
     const busy = this.#path(`${key}.busy`);
-    return this.#queue.run(key, () =>
-      withFileLock(this.#path(`${key}.lock`), waitMs, async () => {
-        if (await exists(busy)) {
-          // The last holder was killed. Its git may be at work still.
-          await killStrays(gitDir);
-          await killStrays(`${gitDir}.new`);
-          await removeLeftovers(gitDir);
-        }
-        await writeFile(busy, "");
-        return await work(gitDir).finally(() => rm(busy, { force: true }));
-      }),
-    );
+    const begun = new AbortController();
+    const task = async (): Promise<T> => {
+      signal?.throwIfAborted();
+      begun.abort();
+      if (await exists(busy)) {
+        // The last holder was killed. Its git may be at work still.
+        await killStrays(gitDir);
+        await killStrays(`${gitDir}.new`);
+        await removeLeftovers(gitDir);
+      }
+      await writeFile(busy, "");
+      return await work(gitDir).finally(() => rm(busy, { force: true }));
+    };
+    const result = this.#queue.run(key, () => withFileLock(this.#path(`${key}.lock`), waitMs, task, signal));
+    if (signal === undefined) return result;
+    const aborted = new Promise<never>((_, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason), { signal: begun.signal });
+    });
+    return Promise.race([result, aborted]);
   }
 
   async #resolve(target: CloneTarget, ref: string, { askedAt, anew }: { askedAt: number; anew: boolean }): Promise<Resolved | undefined> {

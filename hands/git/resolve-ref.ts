@@ -11,7 +11,7 @@ export interface Resolved {
 /** Where a clone keeps a remote's branches. Tags lie where they lie everywhere. */
 export const BRANCHES = "refs/remotes/origin/";
 /** Where a clone keeps what was asked for and is no branch or tag. */
-export const EXTRAS = "refs/harness/";
+const EXTRAS = "refs/harness/";
 
 const COMMIT = /^[0-9a-f]{40}$/;
 const ABBREVIATED = /^[0-9a-f]{7,40}$/;

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { pathError, translateError } from "../files/fs-error.ts";
 import type { Workspace } from "../workspaces.ts";
 import type { Archive } from "./archive.ts";
-import { readBlobs } from "./blob-reader.ts";
+import { readBlobs, wholeOf } from "./blob-reader.ts";
 import { givenRules, IGNORE_FILE } from "./ignore-source.ts";
 import { Pacer } from "./pacer.ts";
 import { describeSnapshot, noteSnapshot, requireSnapshot, type Snapshot } from "./snapshot.ts";
@@ -41,7 +41,7 @@ export async function restoreSnapshot(context: RestoreContext, snapshotId: strin
   const changed = new Set<BytePath>();
   for (let round = 1; round <= ROUNDS; round++) {
     const entries = await repository.currentEntries(rules, target.keys());
-    const changes = compareTrees(entries, target);
+    const changes = await compareTrees(entries, target);
     if (changes.length === 0) {
       await repository.store.keep("restored", manifest.tree);
       await repository.update({ restoredSnapshotId: snapshotId, restoredTree: manifest.tree });
@@ -105,10 +105,8 @@ async function ignoreFiles(repository: WorkspaceRepository, target: TreeEntries<
     repository.store.gitDir,
     found.map(([, { oid }]) => oid),
   )) {
-    const chunks: Buffer[] = [];
-    for await (const chunk of blob.content) chunks.push(chunk);
     const path = found[index++]?.[0] ?? "";
-    contents.set(path.slice(0, -IGNORE_FILE.length), Buffer.concat(chunks).toString("latin1"));
+    contents.set(path.slice(0, -IGNORE_FILE.length), (await wholeOf(blob)).toString("latin1"));
   }
   return contents;
 }

@@ -48,7 +48,7 @@ export async function takeSnapshot(
 }
 
 /** The snapshot of an id, from here or from the artifact store; `undefined` where there is none. */
-export async function findSnapshot(repository: WorkspaceRepository, archive: Archive, snapshotId: string): Promise<Manifest | undefined> {
+async function findSnapshot(repository: WorkspaceRepository, archive: Archive, snapshotId: string): Promise<Manifest | undefined> {
   return repository.state.snapshots.find((manifest) => manifest.snapshotId === snapshotId) ?? archive.manifest(snapshotId);
 }
 

@@ -1,3 +1,5 @@
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
 import type { Readable } from "node:stream";
 import type { BlobSink } from "./content-reader.ts";
 import type { Git, RunningGit } from "./git.ts";
@@ -10,17 +12,18 @@ const NEWLINE = Buffer.from("\n");
 
 /**
  * Writes blobs and a tree into a repository, by one process, which makes one pack of them. The process is started with the first blob or with
- * {@link finish}. Dispose it: what was not finished is then ended, and what it wrote is of no consequence.
+ * {@link finish}. Dispose it: what was not finished is then ended, and what it wrote removed, so nobody else may write to the repository meanwhile.
  */
-export class TreeBuilder implements BlobSink, Disposable {
+export class TreeBuilder implements BlobSink, AsyncDisposable {
   readonly #git: Git;
   readonly #gitDir: string;
-  readonly #known: ReadonlySet<string>;
+  readonly #known: () => ReadonlySet<string>;
+  #knownNow: ReadonlySet<string> | undefined;
   readonly #signal: AbortSignal | undefined;
   #running: RunningGit | undefined;
 
-  /** `known`: ids of blobs that the repository has, as far as that is known without asking. */
-  constructor(git: Git, gitDir: string, known: ReadonlySet<string>, signal?: AbortSignal) {
+  /** `known`: ids of blobs that the repository has, as far as that is known without asking. Called once, and only for the first blob. */
+  constructor(git: Git, gitDir: string, known: () => ReadonlySet<string>, signal?: AbortSignal) {
     this.#git = git;
     this.#gitDir = gitDir;
     this.#known = known;
@@ -28,7 +31,8 @@ export class TreeBuilder implements BlobSink, Disposable {
   }
 
   has(oid: string): boolean {
-    return this.#known.has(oid);
+    this.#knownNow ??= this.#known();
+    return this.#knownNow.has(oid);
   }
 
   async add(content: Uint8Array): Promise<void> {
@@ -59,8 +63,12 @@ export class TreeBuilder implements BlobSink, Disposable {
     return tree;
   }
 
-  [Symbol.dispose](): void {
-    this.#running?.kill();
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#running === undefined) return;
+    this.#running.kill();
+    await this.#running.ended.catch(() => undefined);
+    const packs = join(this.#gitDir, "objects", "pack");
+    for (const name of await readdir(packs)) if (name.startsWith("tmp_")) await rm(join(packs, name), { force: true });
   }
 
   #start(): RunningGit {

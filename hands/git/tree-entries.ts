@@ -1,5 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
+import { Pacer } from "./pacer.ts";
 
 /**
  * A path below a tree's root, or a name in it: its bytes as characters 0 to 255 each ("latin1"), since names need not be UTF-8. Names are
@@ -35,14 +36,18 @@ export interface TreeChange {
 }
 
 /** What has to change to make `after` of `before`, in no order. */
-export function compareTrees(before: TreeEntries, after: TreeEntries): TreeChange[] {
+export async function compareTrees(before: TreeEntries, after: TreeEntries): Promise<TreeChange[]> {
+  const pacer = new Pacer();
   const changes: TreeChange[] = [];
   for (const [path, old] of before) {
     const now = after.get(path);
+    if (now === old) continue;
     if (now === undefined || now.oid !== old.oid || now.mode !== old.mode) changes.push({ path, before: old, after: now });
+    if (pacer.due) await pacer.rest();
   }
   for (const [path, now] of after) {
     if (!before.has(path)) changes.push({ path, before: undefined, after: now });
+    if (pacer.due) await pacer.rest();
   }
   return changes;
 }
@@ -58,32 +63,36 @@ const RECORD = /^(\d{6}) (\w+) ([0-9a-f]{40}) +(\d+|-)$/;
  * Read what `git ls-tree -r -l -z` tells. Submodules are left out: they have no content here. DATA_LOSS `corrupt_snapshot` for entries that
  * no tree may have: their names could lead out of a workspace, or into the repository of its own.
  */
-export function parseTree(listing: Buffer): Map<BytePath, SizedEntry> {
+export async function parseTree(listing: Buffer): Promise<Map<BytePath, SizedEntry>> {
+  const pacer = new Pacer();
   const entries = new Map<BytePath, SizedEntry>();
-  for (const record of listing.toString("latin1").split("\0")) {
-    if (record === "") continue;
-    const tab = record.indexOf("\t");
-    const path = record.slice(tab + 1);
-    const [, mode, type, oid, size] = RECORD.exec(record.slice(0, tab)) ?? [];
+  for (let from = 0; from < listing.length; ) {
+    const tab = listing.indexOf("\t", from);
+    const end = listing.indexOf(0, tab);
+    const path = listing.toString("latin1", tab + 1, end);
+    const [, stored, type, oid, size] = RECORD.exec(listing.toString("latin1", from, tab)) ?? [];
+    from = end + 1;
+    if (pacer.due) await pacer.rest();
     if (type === "commit") continue;
-    if (oid === undefined || !isEntryMode(mode) || !isSafePath(path)) {
-      throw new HarnessError(
-        Code.DataLoss,
-        "corrupt_snapshot",
-        `the snapshot holds ${JSON.stringify(displayPath(path))}, which no tree may hold`,
-      );
+    const mode = entryModeOf(stored);
+    if (oid === undefined || mode === undefined || !isSafePath(path)) {
+      const message = `the snapshot holds ${JSON.stringify(displayPath(path))}, which no tree may hold`;
+      throw new HarnessError(Code.DataLoss, "corrupt_snapshot", message);
     }
     entries.set(path, { mode, oid, size: Number(size) });
   }
   return entries;
 }
 
-function isEntryMode(mode: string | undefined): mode is EntryMode {
-  return mode === "100644" || mode === "100755" || mode === "120000";
+/** Repositories of old have further permissions in their modes, of which git takes only this bit. */
+function entryModeOf(mode: string | undefined): EntryMode | undefined {
+  if (mode === "120000") return mode;
+  if (mode?.startsWith("100") !== true) return undefined;
+  return (Number.parseInt(mode, 8) & 0o100) === 0 ? "100644" : "100755";
 }
 
 /** Every name leads one step down, and none to a repository. */
-export function isSafePath(path: BytePath): boolean {
+function isSafePath(path: BytePath): boolean {
   return path.split("/").every((name) => name !== "" && name !== "." && name !== ".." && !isRepository(name));
 }
 

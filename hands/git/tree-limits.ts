@@ -27,7 +27,7 @@ const WHAT: Readonly<Record<keyof TreeLimits, (limit: number) => string>> = {
 };
 
 /** RESOURCE_EXHAUSTED `tree_too_large`: names the path at which a limit was met, and the limit. */
-export function tooLarge(limit: keyof TreeLimits, limits: TreeLimits, path: string): HarnessError {
+function tooLarge(limit: keyof TreeLimits, limits: TreeLimits, path: string): HarnessError {
   const message = `${path} ${WHAT[limit](limits[limit])}: remove it, or name it in .gitignore`;
   return new HarnessError(Code.ResourceExhausted, "tree_too_large", message, { metadata: { path, limit: String(limits[limit]) } });
 }

@@ -17,7 +17,7 @@ import { errnoOf } from "../files/fs-error.ts";
 import { type Handle, openDirectory } from "../files/handle.ts";
 import { removeTree } from "../files/remove-tree.ts";
 import { ownershipIn } from "../files/staged-file.ts";
-import type { OutgoingBlob } from "./blob-reader.ts";
+import { type OutgoingBlob, wholeOf } from "./blob-reader.ts";
 import { childPath, openChildDirectory, statChild } from "./byte-handle.ts";
 import type { BytePath, EntryMode } from "./tree-entries.ts";
 
@@ -67,7 +67,7 @@ export class TreeWriter implements AsyncDisposable {
     const { directories, name } = split(path);
     const parent = this.#make(directories);
     const staged = this.#stagedPath();
-    if (mode === "120000") symlinkSync(await allOf(blob), staged);
+    if (mode === "120000") symlinkSync(await wholeOf(blob), staged);
     else await writeFile(staged, mode === "100755" ? 0o755 : 0o644, blob);
     this.#place(staged, parent, name, false);
   }
@@ -112,7 +112,8 @@ export class TreeWriter implements AsyncDisposable {
   /** Put what was staged at a name, in the place of whatever is there. */
   #place(staged: string, parent: Handle, name: BytePath, isDirectory: boolean): void {
     const { uid, gid } = ownershipIn(parent);
-    lchownSync(staged, uid, gid);
+    // What is new is the daemon's.
+    if (uid !== process.geteuid?.() || gid !== process.getegid?.()) lchownSync(staged, uid, gid);
     const target = childPath(parent, name);
     noticing(() => {
       const there = statChild(parent, name);
@@ -164,10 +165,11 @@ function noticing(call: () => void): void {
   }
 }
 
-async function writeFile(path: string, mode: number, blob: OutgoingBlob): Promise<void> {
+async function writeFile(path: string, mode: number, { content }: OutgoingBlob): Promise<void> {
   const fd = openSync(path, "wx", mode);
   try {
-    for await (const chunk of blob.content) for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at);
+    if (Buffer.isBuffer(content)) writeAll(fd, content);
+    else for await (const piece of content) writeAll(fd, piece);
     // Whatever the daemon's umask is.
     fchmodSync(fd, mode);
   } finally {
@@ -175,8 +177,6 @@ async function writeFile(path: string, mode: number, blob: OutgoingBlob): Promis
   }
 }
 
-async function allOf(blob: OutgoingBlob): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of blob.content) chunks.push(chunk);
-  return Buffer.concat(chunks);
+function writeAll(fd: number, bytes: Buffer): void {
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
 }

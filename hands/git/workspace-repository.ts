@@ -63,11 +63,11 @@ export class WorkspaceRepository {
   async currentTree(): Promise<string> {
     const last = await loadScan(this.#cachePath);
     try {
-      return await this.#build(last, this.#workspace.path, { tracked: [], known: new Set(oidsOf(last.entries)) });
+      return await this.#build(last, this.#workspace.path, { tracked: [], known: () => new Set(oidsOf(last.entries)) });
     } catch (error) {
       // Git misses what the cache says is there, as after a power cut.
       if (!(error instanceof GitFailure) || error.end.kind !== "exit" || last === NOTHING_SCANNED) throw error;
-      return await this.#build(NOTHING_SCANNED, this.#workspace.path, { tracked: [], known: new Set() });
+      return await this.#build(NOTHING_SCANNED, this.#workspace.path, { tracked: [], known: () => new Set() });
     }
   }
 
@@ -79,7 +79,7 @@ export class WorkspaceRepository {
     const entries = source.baseCommit === "" ? new Map<BytePath, TreeEntry>() : await this.store.entries(source.baseCommit);
     this.#state = INITIAL_STATE;
     const tracked = [...entries.keys(), ...source.tracked];
-    const baseTree = await this.#build(NOTHING_SCANNED, directory, { tracked, known: new Set(oidsOf(entries)) });
+    const baseTree = await this.#build(NOTHING_SCANNED, directory, { tracked, known: () => new Set(oidsOf(entries)) });
     await this.store.keep("base", baseTree);
     await this.update({ baseTree, baseCommit: source.baseCommit });
   }
@@ -104,13 +104,13 @@ export class WorkspaceRepository {
     return paths;
   }
 
-  async #build(last: ScannedTree, root: string, given: { tracked: Iterable<BytePath>; known: ReadonlySet<string> }): Promise<string> {
-    using builder = new TreeBuilder(this.store.git, this.store.gitDir, given.known, this.#signal);
+  async #build(last: ScannedTree, root: string, given: { tracked: Iterable<BytePath>; known: () => ReadonlySet<string> }): Promise<string> {
+    await using builder = new TreeBuilder(this.store.git, this.store.gitDir, given.known, this.#signal);
     const tracked = this.#tracked(given.tracked);
     const entries = await this.#scan({ root, known: last.entries, tracked, ignores: rulesOnDisk, sink: builder });
-    const changes = compareTrees(last.entries, entries);
+    const changes = await compareTrees(last.entries, entries);
     const tree = changes.length === 0 ? last.tree : await builder.finish(last.tree, changes);
-    await saveScan(this.#cachePath, { tree, entries });
+    if (last === NOTHING_SCANNED || !isSame(last.entries, entries)) await saveScan(this.#cachePath, { tree, entries });
     return tree;
   }
 
@@ -125,6 +125,13 @@ export class WorkspaceRepository {
   get #cachePath(): string {
     return join(this.#directory, "scan");
   }
+}
+
+/** All entries were taken over from the last scan. */
+function isSame(last: TreeEntries, now: TreeEntries): boolean {
+  if (last.size !== now.size) return false;
+  for (const [path, entry] of now) if (last.get(path) !== entry) return false;
+  return true;
 }
 
 function* oidsOf(entries: TreeEntries): Generator<string> {

@@ -186,6 +186,23 @@ test("a process that is killed while it holds the lock holds up nobody", async (
   expect((await waiting).commit).toBe(git(url, "rev-parse", "HEAD"));
 });
 
+test("who no longer wants a clone stops waiting for it at once, and what it would have done is not done", async () => {
+  const url = await repository();
+  const { clones } = await openClones();
+  const controller = new AbortController();
+  const done: string[] = [];
+  const use = (name: string, signal?: AbortSignal) =>
+    clones.use({ url, ref: "" }, async () => void done.push(name), signal === undefined ? {} : { signal });
+  await clones.use({ url, ref: "" }, async () => {
+    const waiting = use("abandoned", controller.signal);
+    controller.abort(new Error("abandoned"));
+    await expect(waiting).rejects.toThrow("abandoned");
+  });
+  await expect(use("late", controller.signal)).rejects.toThrow("abandoned");
+  await use("next");
+  expect(done).toEqual(["next"]);
+});
+
 test("a fetch whose daemon was killed is ended, with the locks that its git held, before the next one", async () => {
   const url = await repository();
   const { clones, directory } = await openClones();

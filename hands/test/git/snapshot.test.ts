@@ -187,6 +187,7 @@ test("what is too large is refused by its name, and costs nothing", async () => 
     const error = await failureOf(() => sandbox.trees.snapshot(one, "s"));
     expect(error?.reason).toBe("tree_too_large");
     if (path !== undefined) expect(error?.metadata["path"]).toBe(path);
+    expect(readdirSync(join(one.stateDirectory, "git/objects.git/objects/pack"))).toEqual([]);
   }
   write(one.path, { ".gitignore": "1\n" });
   expect(await reasonOf(() => sandbox.trees.snapshot(one, "s"))).toBe("none");
