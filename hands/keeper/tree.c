@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,8 +19,10 @@
 /* The kernel's default limit; marks count down from it, because raising it would need privileges. */
 enum { MARK_TOP = 819200, MARK_COUNT = 600000 };
 
+/* The first one is drawn by lot: another keeper on this machine counts in the same range, and neither must end the other's commands. */
 uint64_t mark_next(void) {
   static uint64_t last;
+  if (last == 0 && getrandom(&last, sizeof last, 0) != sizeof last) last = (uint64_t)getpid() * 977;
   last = last % MARK_COUNT + 1;
   return MARK_TOP - last;
 }

@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 
 /**
@@ -10,7 +11,8 @@ const MARK_COUNT = 200_000;
 /** A process that has ended and waits for its parent to notice. */
 const ZOMBIE = /\) [ZX] /;
 
-let last = 0;
+/** Drawn by lot at first: another daemon on this machine counts in the same range, and neither must end the other's terminals. */
+let last = randomInt(MARK_COUNT);
 
 /** A mark that no terminal of this daemon carries. */
 export function nextMark(): number {
