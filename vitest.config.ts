@@ -6,8 +6,9 @@ export default defineConfig({
     exclude: ["**/node_modules/**"],
     // Tests start real processes, sockets and databases; on a small machine more files at once only make each slower.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // Only for what hangs: a machine that is busy with other things may take its time.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     sequence: { hooks: "stack" },
   },
 });

@@ -85,9 +85,9 @@ async function runBySpawn(behaviour: Behaviour): Promise<Observed> {
 }
 
 function observed(out: Buffer[], err: Buffer[], end: ProcessEnd): Observed {
-  // bash names the pid of a killed child.
+  // bash names the pid of a killed child, padded to five digits.
   const stderr = Buffer.concat(err)
     .toString("latin1")
-    .replace(/(?<=line \d+: +)\d+(?= )/g, "PID");
+    .replace(/(line \d+:) +\d+ /g, "$1 PID ");
   return { stdout: Buffer.concat(out).toString("latin1"), stderr, end };
 }
