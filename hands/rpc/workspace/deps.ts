@@ -1,10 +1,10 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { Validation } from "@serverless-harness/kit/validate";
+import { Validation } from "@serverless-harness/kit/validate";
 import type { SnapshotSchema, WorkspaceSchema, WorkspaceService } from "@serverless-harness/proto/hands";
 import type { Snapshot } from "../../git/snapshot.ts";
 import type { Origin, WorkspaceTrees } from "../../git/workspace-trees.ts";
-import type { WorkspaceDescription, Workspaces } from "../../workspaces.ts";
+import type { Workspace, WorkspaceDescription, Workspaces } from "../../workspaces.ts";
 
 /** What the workspace calls work with. */
 export interface WorkspaceDeps {
@@ -31,4 +31,16 @@ export function snapshotMessage({ snapshotId, tree, bytes, createdAtMs }: Snapsh
 export function checkOwner(valid: Validation, request: { readonly workspace: string; readonly epoch: bigint }): void {
   valid.workspace("workspace", request.workspace);
   valid.check("epoch", request.epoch >= 0n, "must be 0 or more");
+}
+
+/** The workspace of a call about a snapshot, for its owner. INVALID_ARGUMENT, and the errors of {@link Workspaces.resolve}. */
+export async function snapshotTarget(
+  deps: WorkspaceDeps,
+  request: { readonly workspace: string; readonly epoch: bigint; readonly snapshotId: string },
+): Promise<Workspace> {
+  const valid = new Validation();
+  checkOwner(valid, request);
+  valid.id("snapshot_id", request.snapshotId);
+  valid.done();
+  return deps.workspaces.resolve(request.workspace, request.epoch);
 }

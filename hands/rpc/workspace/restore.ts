@@ -1,14 +1,8 @@
-import { Validation } from "@serverless-harness/kit/validate";
-import { checkOwner, snapshotMessage, type WorkspaceDeps, type WorkspaceRpc } from "./deps.ts";
+import { snapshotMessage, snapshotTarget, type WorkspaceDeps, type WorkspaceRpc } from "./deps.ts";
 
 export function restore(deps: WorkspaceDeps): WorkspaceRpc<"restore"> {
   return async (request) => {
-    const valid = new Validation();
-    checkOwner(valid, request);
-    valid.id("snapshot_id", request.snapshotId);
-    valid.done();
-    const workspace = await deps.workspaces.resolve(request.workspace, request.epoch);
-    const restored = await deps.trees.restore(workspace, request.snapshotId);
+    const restored = await deps.trees.restore(await snapshotTarget(deps, request), request.snapshotId);
     return { snapshot: snapshotMessage(restored.snapshot), changedFiles: restored.changedFiles };
   };
 }
