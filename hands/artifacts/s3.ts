@@ -127,12 +127,16 @@ async function load(options: S3Options): Promise<Loaded> {
     ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
     maxAttempts: ATTEMPTS,
     requestHandler: { connectionTimeout: CONNECT_TIMEOUT_MS, socketTimeout: IDLE_TIMEOUT_MS },
+    // What goes wrong is thrown, not printed.
+    logger: { debug: ignore, info: ignore, warn: ignore, error: ignore },
     // Checksums of our own go along. Those of the SDK are a trailer, which servers other than Amazon's store as content.
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
   });
   return { sdk, client };
 }
+
+function ignore(): void {}
 
 async function* translating(body: Readable, bucket: string): AsyncGenerator<Buffer> {
   try {
