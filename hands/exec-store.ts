@@ -30,6 +30,8 @@ export class ExecStore {
   readonly workspace: Workspace;
   readonly journal: Journal;
   readonly entries = new Map<string, Entry>();
+  /** Those with a live half: asked for at every start, so not searched for among all that are kept. */
+  readonly #running = new Set<Entry>();
   /** When it was asked for last, by the clock of `performance.now`. */
   usedAt = performance.now();
   readonly #directory: string;
@@ -59,13 +61,25 @@ export class ExecStore {
   }
 
   /** Execs that run, or are about to. */
-  get running(): Entry[] {
-    return [...this.entries.values()].filter(({ run }) => run !== undefined);
+  get running(): ReadonlySet<Entry> {
+    return this.#running;
+  }
+
+  /** Give an exec its live half. */
+  begin(entry: Entry, run: ExecRun): void {
+    entry.run = run;
+    this.#running.add(entry);
+  }
+
+  /** Its live half is over. */
+  end(entry: Entry): void {
+    delete entry.run;
+    this.#running.delete(entry);
   }
 
   /** Nobody needs it in memory. */
   get isIdle(): boolean {
-    return ![...this.entries.values()].some(({ exec, run }) => run !== undefined || exec.isFollowed);
+    return this.#running.size === 0 && ![...this.entries.values()].some(({ exec }) => exec.isFollowed);
   }
 
   /** Take up a new exec. It isn't journaled yet. */

@@ -85,7 +85,7 @@ export class Execs {
       ...this.#captureOf(spec),
     });
     const run = this.#newRun(store, entry, spec, process);
-    entry.run = run;
+    store.begin(entry, run);
     void this.#start(store, entry, run, spec.epoch);
     return { exec: entry.exec, attached: false };
   }
@@ -128,7 +128,7 @@ export class Execs {
   async drain(graceMs: number): Promise<void> {
     this.#isDraining = true;
     clearInterval(this.#pruning);
-    const running = (await this.#allStores()).flatMap((store) => store.running);
+    const running = (await this.#allStores()).flatMap((store) => [...store.running]);
     const settled = Promise.all(running.map(({ exec }) => exec.settled));
     const patience = new AbortController();
     await Promise.race([settled, sleep(graceMs, undefined, { signal: patience.signal }).catch(() => undefined)]);
@@ -144,7 +144,7 @@ export class Execs {
       // A newer owner may have come meanwhile.
       this.#options.workspaces.fence(store.workspace.name, epoch);
     } catch (error) {
-      delete entry.run;
+      store.end(entry);
       await store.drop(entry);
       const failure =
         error instanceof HarnessError
@@ -177,7 +177,7 @@ export class Execs {
       spill: spillOf(entry.record.intent, limits.spillBytes),
       onStarted: (pid) => store.noteProcess(entry, pid),
       onEnded: (end) => {
-        delete entry.run;
+        store.end(entry);
         store.noteEnd(entry, end);
         entry.exec.markEnded(end);
         log.debug(
@@ -199,7 +199,7 @@ export class Execs {
     if (this.#isDraining)
       throw new HarnessError(Code.Unavailable, "draining", "hands is stopping and starts nothing new: try again when it is back");
     const { openExecs } = this.#options.limits;
-    if (store.running.length < openExecs) return;
+    if (store.running.size < openExecs) return;
     throw new HarnessError(
       Code.ResourceExhausted,
       "limit_reached",
@@ -236,7 +236,7 @@ export class Execs {
   async #endWorkspace(workspace: Workspace): Promise<void> {
     const store = await this.#stores.get(workspace.name);
     this.#stores.delete(workspace.name);
-    const running = store?.running ?? [];
+    const running = [...(store?.running ?? [])];
     for (const { run } of running) run?.stop({ cause: EndCause.CANCELLED, message: "its workspace was deleted" }, 0);
     await Promise.all(running.map(({ exec }) => exec.settled));
     store?.journal.close();
