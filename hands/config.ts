@@ -2,7 +2,7 @@ import { isAbsolute, join, normalize } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Address, parseAddress } from "@serverless-harness/kit/address";
 import { EnvReader } from "@serverless-harness/kit/env";
-import type { ExecLimits } from "./exec-limits.ts";
+import type { ExecLimits } from "./exec/limits.ts";
 
 /** How commands are kept from the rest of the machine. */
 export type SandboxKind = "bwrap" | "process";

@@ -5,9 +5,9 @@ await runMain(async () => {
   const config = readConfig();
   if (config.sandbox === "bwrap" && !config.jailed) {
     // Before anything else is loaded: what this process knows is gone when the jail takes its place.
-    const { enterJail } = await import("./jail.ts");
+    const { enterJail } = await import("./jail/jail.ts");
     enterJail(config);
   }
-  const { startDaemon } = await import("./daemon.ts");
+  const { startDaemon } = await import("./daemon/daemon.ts");
   return startDaemon(config);
 });

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { relative } from "node:path";
 import type { EditResponseSchema } from "@serverless-harness/proto/hands";
-import type { Plan } from "../changes.ts";
+import type { Plan } from "../changes/changes.ts";
 import type { Workspace } from "../workspaces.ts";
 import { editText, type TextEdit } from "./edit-text.ts";
 import type { ExistingFile } from "./existing-file.ts";

@@ -1,7 +1,7 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { chown } from "node:fs/promises";
 import type { MkdirResponseSchema } from "@serverless-harness/proto/hands";
-import { Interference, type NoChange, type Plan } from "../changes.ts";
+import { Interference, type NoChange, type Plan } from "../changes/changes.ts";
 import { locate } from "../paths.ts";
 import type { Workspace } from "../workspaces.ts";
 import { syncDirectory } from "./durable.ts";

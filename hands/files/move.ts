@@ -1,8 +1,8 @@
 import { renameSync, unlinkSync } from "node:fs";
 import { relative } from "node:path";
 import type { MoveResponseSchema } from "@serverless-harness/proto/hands";
-import { Interference, type NoChange, type Plan } from "../changes.ts";
-import { inodeOf } from "../changes-witness.ts";
+import { Interference, type NoChange, type Plan } from "../changes/changes.ts";
+import { inodeOf } from "../changes/witness.ts";
 import { locate, locateExisting } from "../paths.ts";
 import type { Workspace } from "../workspaces.ts";
 import { syncChanged } from "./durable.ts";

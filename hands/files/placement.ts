@@ -1,8 +1,8 @@
 import { linkSync, mkdirSync, renameSync, rmSync, unlinkSync } from "node:fs";
 import { chown } from "node:fs/promises";
 import { basename, join, relative } from "node:path";
-import { Interference } from "../changes.ts";
-import type { Witness } from "../changes-witness.ts";
+import { Interference } from "../changes/changes.ts";
+import type { Witness } from "../changes/witness.ts";
 import type { Location } from "../paths.ts";
 import type { Workspace } from "../workspaces.ts";
 import { syncChanged, syncDirectory } from "./durable.ts";

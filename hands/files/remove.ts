@@ -1,8 +1,8 @@
 import { readdirSync, renameSync, rmdirSync } from "node:fs";
 import { basename, relative } from "node:path";
 import type { RemoveResponseSchema } from "@serverless-harness/proto/hands";
-import { Interference, type NoChange, type Plan } from "../changes.ts";
-import { inodeOf, type Witness } from "../changes-witness.ts";
+import { Interference, type NoChange, type Plan } from "../changes/changes.ts";
+import { inodeOf, type Witness } from "../changes/witness.ts";
 import { locate } from "../paths.ts";
 import type { Workspace } from "../workspaces.ts";
 import { syncChanged } from "./durable.ts";

@@ -1,7 +1,7 @@
 import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
 import type { FileInfoSchema } from "@serverless-harness/proto/hands";
-import { Interference, type Plan } from "../changes.ts";
-import { inodeOf } from "../changes-witness.ts";
+import { Interference, type Plan } from "../changes/changes.ts";
+import { inodeOf } from "../changes/witness.ts";
 import { locate } from "../paths.ts";
 import type { Workspace } from "../workspaces.ts";
 import { describe, MODE_BITS, sameContent } from "./describe.ts";

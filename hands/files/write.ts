@@ -1,5 +1,5 @@
 import type { WriteResponseSchema } from "@serverless-harness/proto/hands";
-import type { Plan } from "../changes.ts";
+import type { Plan } from "../changes/changes.ts";
 import type { Workspace } from "../workspaces.ts";
 import { pathError } from "./fs-error.ts";
 import { type NewContent, planReplacement } from "./replace.ts";

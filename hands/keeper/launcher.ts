@@ -2,7 +2,7 @@ import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { constants } from "node:os";
 import type { Readable, Writable } from "node:stream";
 import { Stream } from "@serverless-harness/proto/hands";
-import type { Launcher, ProcessEnd, ProcessSink, ProcessSpec, RunningProcess } from "../launcher.ts";
+import type { Launcher, ProcessEnd, ProcessSink, ProcessSpec, RunningProcess } from "../launch/launcher.ts";
 import { Event, FrameReader, frame, Request, startPayload } from "./frames.ts";
 
 type Keeper = ChildProcessByStdio<Writable, Readable, null>;

@@ -7,7 +7,7 @@ import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, test } from "vitest";
 import { translateError } from "../files/fs-error.ts";
 import { type LocateOptions, locate, type Root } from "../paths.ts";
-import { startSwapper } from "./swapper.ts";
+import { startSwapper } from "./files/swapper.ts";
 
 /** A workspace with `a/b/file`, beside it an outside directory with a `secret`, and a second root. */
 async function makeTree() {

@@ -1,6 +1,6 @@
 import type { Logger } from "@serverless-harness/kit/log";
-import type { Channels } from "../../channel-registry.ts";
-import type { Execs } from "../../execs.ts";
+import type { Channels } from "../../channel/registry.ts";
+import type { Execs } from "../../exec/execs.ts";
 
 /** What the exec RPCs need. */
 export interface ExecDeps {

@@ -1,7 +1,7 @@
 import type { ExecEvent } from "@serverless-harness/proto/hands";
-import type { Exec } from "../../exec.ts";
-import { Follower } from "../../exec-follower.ts";
-import type { CaptureRecord } from "../../journal-record.ts";
+import type { Exec } from "../../exec/exec.ts";
+import { Follower } from "../../exec/follower.ts";
+import type { CaptureRecord } from "../../journal/record.ts";
 
 /** How a stream of events reads an exec. */
 export interface EventOptions {

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type Exec as ExecMessage, ExecSchema } from "@serverless-harness/proto/hands";
-import type { Exec } from "../../exec.ts";
-import { endedMessage } from "../../exec-end.ts";
+import { endedMessage } from "../../exec/end.ts";
+import type { Exec } from "../../exec/exec.ts";
 
 /** An exec's record as clients get it. */
 export function execMessage(exec: Exec): ExecMessage {

@@ -1,6 +1,6 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { ExecService } from "@serverless-harness/proto/hands";
-import { readCapture } from "../../output-capture.ts";
+import { readCapture } from "../../exec/output-capture.ts";
 import type { ExecDeps } from "./deps.ts";
 import { eventsOf } from "./events.ts";
 import { validateRun } from "./validate.ts";

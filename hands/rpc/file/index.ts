@@ -1,6 +1,6 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { FileService } from "@serverless-harness/proto/hands";
-import type { Changes } from "../../changes.ts";
+import type { Changes } from "../../changes/changes.ts";
 import { DEFAULT_FILE_LIMITS, type FileLimits } from "../../files/limits.ts";
 import { LineMatcher } from "../../files/line-matcher.ts";
 import type { Workspace, Workspaces } from "../../workspaces.ts";

@@ -8,7 +8,7 @@ import { scanTree } from "../../git/scan.ts";
 import { TrackedPaths } from "../../git/tracked-paths.ts";
 import { DEFAULT_TREE_LIMITS } from "../../git/tree-limits.ts";
 import { Interfered, TreeWriter } from "../../git/tree-writer.ts";
-import { startSwapper } from "../swapper.ts";
+import { startSwapper } from "../files/swapper.ts";
 import { contents, reasonOf, Sandbox, write } from "./sandbox.ts";
 
 /** A tree in which a command swaps a directory and a file with links to what is outside, which holds "outside". */

@@ -7,7 +7,7 @@ import { Stream } from "@serverless-harness/proto/hands";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { keeperFiles } from "../../keeper/files.ts";
 import { KeeperLauncher } from "../../keeper/launcher.ts";
-import type { ProcessEnd } from "../../launcher.ts";
+import type { ProcessEnd } from "../../launch/launcher.ts";
 import { type Behaviour, behaviours } from "./behaviours.ts";
 
 interface Observed {

@@ -6,7 +6,7 @@ import { Stream } from "@serverless-harness/proto/hands";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { keeperFiles } from "../../keeper/files.ts";
 import { KeeperLauncher } from "../../keeper/launcher.ts";
-import type { ProcessEnd, ProcessSpec, RunningProcess } from "../../launcher.ts";
+import type { ProcessEnd, ProcessSpec, RunningProcess } from "../../launch/launcher.ts";
 
 interface Run {
   readonly process: RunningProcess;

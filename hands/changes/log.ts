@@ -1,0 +1,165 @@
+import { mkdir, open, readFile } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { JsonObject } from "@bufbuild/protobuf";
+import { syncDirectory, writeDurably } from "../files/durable.ts";
+import { errnoOf } from "../files/fs-error.ts";
+import type { Witness } from "./witness.ts";
+
+/** A change that is about to happen. */
+export interface Intent {
+  readonly id: string;
+  /** Hash of what was asked for. */
+  readonly fingerprint: string;
+  readonly atMs: number;
+  readonly witness: Witness;
+  /** The answer as far as it is known before the effect. */
+  readonly draft: JsonObject;
+  /** The file that the answer describes: its path below the workspace and its inode. */
+  readonly target?: { readonly path: string; readonly inode: string };
+}
+
+/** A change that happened, with the answer that its caller got. */
+export interface Outcome {
+  readonly id: string;
+  readonly fingerprint: string;
+  readonly atMs: number;
+  readonly result: JsonObject;
+}
+
+/** How many outcomes a workspace's log remembers: what is beyond any of the three is forgotten, the oldest first. */
+export interface LogLimits {
+  readonly maxCount: number;
+  /** Bytes of outcomes, which hold the patches of edits. */
+  readonly maxBytes: number;
+  readonly maxAgeMs: number;
+}
+
+type Line = Intent | Outcome | { readonly id: string; readonly withdrawn: true };
+
+/** Lines that may be superseded before the file is written anew. */
+const SLACK_LINES = 500;
+
+/**
+ * One workspace's changes: JSON lines, appended and synced. The last line about an id counts. Not safe for calls side by side: its owner
+ * runs one change of a workspace at a time.
+ */
+export class ChangeLog {
+  readonly #path: string;
+  readonly #limits: LogLimits;
+  readonly #open = new Map<string, Intent>();
+  /** In the order of their time. */
+  readonly #outcomes = new Map<string, { readonly outcome: Outcome; readonly bytes: number }>();
+  #bytes = 0;
+  #lines = 0;
+
+  private constructor(path: string, limits: LogLimits) {
+    this.#path = path;
+    this.#limits = limits;
+  }
+
+  /** Read a log; empty where there is no file. A line that a crash cut is as if it was never written: nobody was told of it. */
+  static async load(path: string, limits: LogLimits): Promise<ChangeLog> {
+    const log = new ChangeLog(path, limits);
+    const made = await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    if (made !== undefined) await syncDirectory(dirname(dirname(path)));
+    const content = await readIfThere(path);
+    if (content === undefined) await writeDurably(path, "");
+    for (const text of content?.split("\n") ?? []) {
+      const line = parseLine(text);
+      if (line !== undefined) log.#take(line);
+    }
+    await log.#rewrite();
+    return log;
+  }
+
+  /** Intents without an outcome: what was under way when the daemon died. */
+  get open(): Intent[] {
+    return [...this.#open.values()];
+  }
+
+  /** What is remembered under an id. */
+  get(id: string): Outcome | undefined {
+    return this.#outcomes.get(id)?.outcome;
+  }
+
+  /** Durable when it resolves. */
+  async intend(intent: Intent): Promise<void> {
+    await this.#append(intent);
+    this.#take(intent);
+  }
+
+  /** The intent came to nothing. */
+  async withdraw(id: string): Promise<void> {
+    const line: Line = { id, withdrawn: true };
+    this.#take(line);
+    await this.#append(line);
+  }
+
+  /** Remembered at once, durable when it resolves. */
+  async record(outcome: Outcome): Promise<void> {
+    this.#take(outcome);
+    await this.#append(outcome);
+    if (this.#lines > 2 * this.#outcomes.size + SLACK_LINES) await this.#rewrite();
+  }
+
+  async #append(line: Line): Promise<void> {
+    const file = await open(this.#path, "a", 0o600);
+    try {
+      // The newline comes first: the line before may have been cut by a full disk.
+      await file.appendFile(`\n${JSON.stringify(line)}`);
+      await file.datasync();
+    } finally {
+      await file.close();
+    }
+  }
+
+  #take(line: Line): void {
+    this.#lines += 1;
+    this.#open.delete(line.id);
+    if ("witness" in line) this.#open.set(line.id, line);
+    if (!("result" in line)) return;
+    this.#forget(line.id);
+    const bytes = JSON.stringify(line).length;
+    this.#outcomes.set(line.id, { outcome: line, bytes });
+    this.#bytes += bytes;
+    this.#trim(line.atMs);
+  }
+
+  #trim(nowMs: number): void {
+    const { maxCount, maxBytes, maxAgeMs } = this.#limits;
+    for (const [id, { outcome }] of this.#outcomes) {
+      const full = this.#outcomes.size > maxCount || (this.#bytes > maxBytes && this.#outcomes.size > 1);
+      if (!full && nowMs - outcome.atMs <= maxAgeMs) return;
+      this.#forget(id);
+    }
+  }
+
+  #forget(id: string): void {
+    this.#bytes -= this.#outcomes.get(id)?.bytes ?? 0;
+    this.#outcomes.delete(id);
+  }
+
+  async #rewrite(): Promise<void> {
+    const lines: Line[] = [...[...this.#outcomes.values()].map(({ outcome }) => outcome), ...this.#open.values()];
+    if (lines.length === this.#lines) return;
+    await writeDurably(this.#path, lines.map((line) => JSON.stringify(line)).join("\n"));
+    this.#lines = lines.length;
+  }
+}
+
+function parseLine(text: string): Line | undefined {
+  try {
+    return text === "" ? undefined : (JSON.parse(text) as Line);
+  } catch {
+    return undefined;
+  }
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}

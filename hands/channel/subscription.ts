@@ -1,0 +1,114 @@
+import { create } from "@bufbuild/protobuf";
+import { codeName, HarnessError, toConnectError } from "@serverless-harness/kit/errors";
+import { type ExecEvent, ExecEventSchema, type Refused, RefusedSchema } from "@serverless-harness/proto/hands";
+import type { Exec } from "../exec/exec.ts";
+import { Follower } from "../exec/follower.ts";
+import type { CaptureRecord } from "../journal/record.ts";
+
+/** Credit of a reader that names none, in bytes. */
+const DEFAULT_CREDIT_BYTES = 1024 * 1024;
+
+/** What a run or an attach on a channel asks for. */
+export interface SubscriptionOptions {
+  readonly execId: string;
+  readonly workspace: string;
+  readonly epoch: bigint;
+  readonly fromOffset: number;
+  /** Output bytes that may be sent at first. 0: the default. */
+  readonly initialCredit: number;
+  /** It may have something to send. */
+  readonly wake: () => void;
+}
+
+/** One exec on one channel: what is sent of it, and what is done to it, in the order in which the client asked. */
+export class Subscription {
+  readonly #options: SubscriptionOptions;
+  #credit: number;
+  #follower: Follower | undefined;
+  #refused: ExecEvent | undefined;
+  #isClosed = false;
+  #order: Promise<unknown> = Promise.resolve();
+
+  constructor(options: SubscriptionOptions) {
+    this.#options = options;
+    this.#credit = options.initialCredit || DEFAULT_CREDIT_BYTES;
+  }
+
+  get execId(): string {
+    return this.#options.execId;
+  }
+
+  get workspace(): string {
+    return this.#options.workspace;
+  }
+
+  get epoch(): bigint {
+    return this.#options.epoch;
+  }
+
+  /** Its last event was sent, or it was given up. */
+  get done(): boolean {
+    return this.#isClosed || this.#follower?.done === true;
+  }
+
+  /** Do `action` behind everything that was asked before. Its error refuses the subscription. */
+  enqueue(action: () => Promise<void>): void {
+    this.#order = this.#order.then(() => (this.#isClosed ? undefined : action())).catch((error: unknown) => this.refuse(error));
+  }
+
+  /** Follow the exec that the request turned out to mean. */
+  follow(exec: Exec, capture: CaptureRecord | undefined, attached: boolean): void {
+    if (this.#isClosed) return;
+    const { fromOffset, wake } = this.#options;
+    this.#follower = new Follower(exec, { fromOffset, capture, attached, credit: this.#credit, wake });
+    wake();
+  }
+
+  /** Tell the client that it gets nothing, or nothing more. */
+  refuse(error: unknown): void {
+    if (this.#isClosed) return;
+    this.#refused = refusedEvent(this.execId, error);
+    this.#options.wake();
+  }
+
+  addCredit(bytes: number): void {
+    this.#credit += bytes;
+    this.#follower?.addCredit(bytes);
+  }
+
+  /** The next event to send, if there is one. */
+  poll(): ExecEvent | undefined {
+    if (this.#isClosed) return undefined;
+    if (this.#refused !== undefined) {
+      this.close();
+      return this.#refused;
+    }
+    try {
+      return this.#follower?.poll();
+    } catch (error) {
+      this.close();
+      return refusedEvent(this.execId, error);
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#follower?.close();
+  }
+}
+
+/** The event that tells a refusal. */
+export function refusedEvent(execId: string, error: unknown): ExecEvent {
+  return create(ExecEventSchema, { execId, event: { case: "refused", value: refusedMessage(error) } });
+}
+
+/** A refusal as clients get it. What is no error of the domain tells them nothing. */
+export function refusedMessage(error: unknown): Refused {
+  const { code, reason, message } = domainError(error);
+  return create(RefusedSchema, { code: codeName(code).toUpperCase(), reason, message });
+}
+
+function domainError(error: unknown): Pick<HarnessError, "code" | "reason" | "message"> {
+  const { code, rawMessage } = toConnectError(error);
+  return { code, reason: error instanceof HarnessError ? error.reason : codeName(code), message: rawMessage };
+}

@@ -1,0 +1,162 @@
+import { spawnSync } from "node:child_process";
+import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { ConfigError } from "@serverless-harness/kit/env";
+import type { HandsConfig } from "../config.ts";
+import { systemMounts } from "./mounts.ts";
+
+/** Where things are inside. What lies below {@link DAEMON} is the daemon's alone: commands don't see it. */
+const DAEMON = "/run/hands";
+const PROGRAM = `${DAEMON}/program`;
+const INNER = {
+  node: `${DAEMON}/node`,
+  state: `${DAEMON}/state`,
+  socket: `${DAEMON}/socket`,
+  publicKey: `${DAEMON}/public-key.pem`,
+  artifacts: `${DAEMON}/artifacts`,
+  workspaces: "/workspaces",
+  home: "/home/agent",
+  temporary: "/tmp",
+} as const;
+
+/** Parts of this repository that the daemon runs from. */
+const PARTS = ["package.json", "hands", "kit", "proto", "node_modules"];
+
+/** Namespaces of the jail, which the jail for commands inside of it has again. */
+const NAMESPACES = ["--unshare-pid", "--unshare-ipc", "--die-with-parent"];
+/** What root keeps of its powers: those over files, as scripts expect of root, and for the daemon those that make a jail. */
+const FILE_POWERS = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID"];
+const DAEMON_POWERS = [...FILE_POWERS, "CAP_SYS_ADMIN", "CAP_SETPCAP"];
+
+/**
+ * Runs bwrap and passes SIGTERM on to the daemon in it: bwrap itself would die of it, and leave the daemon behind. Its first child
+ * is the jail's init, that one's first child the daemon. SIGINT needs no passing on, a terminal sends it to all of them. It takes the place of the
+ * process that was started, so its pid and its exit code are the daemon's to everybody outside; if it is killed, so is the jail.
+ */
+const SUPERVISOR = `
+bwrap "$@" &
+jail=$!
+first_child() {
+  # No newline is at its end, so read fails though it reads.
+  read -r child rest </proc/$1/task/$1/children
+  echo "$child"
+}
+pass_on() {
+  { init=$(first_child "$jail"); daemon=$(first_child "$init"); kill -TERM "$daemon" || kill -TERM "$jail"; } 2>/dev/null
+}
+trap pass_on TERM HUP
+trap : INT
+while :; do
+  wait "$jail"
+  status=$?
+  kill -0 "$jail" 2>/dev/null || exit "$status"
+done
+`;
+
+/**
+ * Go into the jail: this process becomes its supervisor and runs the daemon anew inside. Does not return. Throws a ConfigError where
+ * bubblewrap is missing or can't make its namespaces.
+ */
+export function enterJail(config: HandsConfig): never {
+  const bwrap = findProgram("bwrap");
+  if (bwrap === undefined) {
+    throw new ConfigError(
+      "bubblewrap is not installed: install it (Debian: apt-get install bubblewrap), or set HANDS_SANDBOX=process to run commands unconfined",
+    );
+  }
+  assertWorks(bwrap);
+  const temporary = join(config.workspaces, ".tmp");
+  const home = join(config.workspaces, ".home");
+  for (const directory of [config.workspaces, config.state, temporary, home]) mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const args = ["sh", "-c", SUPERVISOR, "sh", ...jailArguments(config, { temporary, home })];
+  // Nothing of the outer environment: a process in the jail could read it from the jail's init.
+  process.execve?.("/bin/sh", args, { PATH: `${dirname(bwrap)}:/usr/bin:/bin` });
+  throw new ConfigError("this Node can't replace its process: run hands with Node 24 or newer");
+}
+
+/** Everything behind `bwrap`. */
+function jailArguments(config: HandsConfig, own: { readonly temporary: string; readonly home: string }): string[] {
+  const { program, environment, mounts } = insideOf(config);
+  return [
+    ...[...NAMESPACES, "--unshare-uts", "--unshare-cgroup-try", "--hostname", "sandbox"],
+    ...powers(DAEMON_POWERS),
+    ...(config.network === "none" ? ["--unshare-net"] : []),
+    ...systemMounts(),
+    ...["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run", "--dir", DAEMON],
+    ...["--bind", config.workspaces, INNER.workspaces, "--bind", own.temporary, INNER.temporary, "--bind", own.home, INNER.home],
+    ...["--bind", config.state, INNER.state],
+    ...mounts,
+    // The jail's own root is memory: nothing may grow there.
+    ...["--remount-ro", "/"],
+    ...["--clearenv", ...Object.entries(environment).flatMap(([name, value]) => ["--setenv", name, value])],
+    ...["--chdir", INNER.workspaces, "--", ...program],
+  ];
+}
+
+/** The daemon's own code, socket and key inside, and the environment that tells it so. */
+function insideOf(config: HandsConfig): { program: string[]; environment: Record<string, string>; mounts: string[] } {
+  const root = fileURLToPath(new URL("../..", import.meta.url));
+  const mounts = PARTS.map((part) => [join(root, part), `${PROGRAM}/${part}`] as const)
+    .filter(([from]) => existsSync(from))
+    .flatMap(([from, to]) => ["--ro-bind", from, to]);
+  mounts.push("--ro-bind", process.execPath, INNER.node);
+  const environment: Record<string, string> = {
+    ...config.variables,
+    HANDS_JAILED: "1",
+    HANDS_WORKSPACES: INNER.workspaces,
+    HANDS_STATE: INNER.state,
+    HANDS_HOME: INNER.home,
+    HANDS_TMP: INNER.temporary,
+    // Where scripts/setup.sh compiled the sources to: the daemon starts in half the time and with a quarter less memory.
+    NODE_COMPILE_CACHE: `${PROGRAM}/node_modules/.cache/leaf`,
+    NODE_COMPILE_CACHE_PORTABLE: "1",
+  };
+  if (config.listen.kind === "unix") {
+    mounts.push("--bind", dirname(config.listen.path), INNER.socket);
+    environment["HANDS_LISTEN"] = `unix:${INNER.socket}/${basename(config.listen.path)}`;
+  }
+  if (config.variables["HANDS_ARTIFACTS"]?.startsWith("file:")) {
+    const directory = fileURLToPath(config.artifacts);
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    mounts.push("--bind", directory, INNER.artifacts);
+    environment["HANDS_ARTIFACTS"] = pathToFileURL(INNER.artifacts).href;
+  }
+  if (config.publicKeyFile !== undefined) {
+    mounts.push("--ro-bind", config.publicKeyFile, INNER.publicKey);
+    environment["HANDS_PUBLIC_KEY_FILE"] = INNER.publicKey;
+  }
+  return { program: [INNER.node, `${PROGRAM}/hands/main.ts`], environment, mounts };
+}
+
+/** Arguments that leave root these powers; anybody else gets them in a user namespace only, where they reach nothing outside. */
+function powers(names: readonly string[]): string[] {
+  if (process.getuid?.() !== 0) return ["--unshare-user"];
+  return ["--cap-drop", "ALL", ...names.flatMap((name) => ["--cap-add", name])];
+}
+
+/** Make both jails once, around nothing: their absence must be told here, in words, and not by a daemon that never comes up. */
+function assertWorks(bwrap: string): void {
+  const around = ["--bind", "/", "/", "--proc", "/proc", "--dev", "/dev"];
+  const inner = [bwrap, ...NAMESPACES, ...powers(FILE_POWERS), ...around, "true"];
+  const probe = spawnSync(bwrap, [...NAMESPACES, ...powers(DAEMON_POWERS), ...around, ...inner], { encoding: "utf8" });
+  if (probe.status === 0) return;
+  const why = probe.error?.message ?? probe.stderr.trim().split("\n").at(-1) ?? "";
+  throw new ConfigError(
+    `bubblewrap can't make its namespaces here (${why}): allow unprivileged user namespaces, or set HANDS_SANDBOX=process to run commands unconfined`,
+  );
+}
+
+function findProgram(name: string): string | undefined {
+  const directories = ["/usr/bin", "/bin", "/usr/local/bin"];
+  return directories.map((directory) => join(directory, name)).find(isExecutable);
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
