@@ -10,7 +10,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file harness/hands/v1/file.proto.
  */
 export const file_harness_hands_v1_file: GenFile = /*@__PURE__*/
-  fileDesc("ChtoYXJuZXNzL2hhbmRzL3YxL2ZpbGUucHJvdG8SEGhhcm5lc3MuaGFuZHMudjEijAEKCEZpbGVJbmZvEgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCRIoCgRraW5kGAMgASgOMhouaGFybmVzcy5oYW5kcy52MS5GaWxlS2luZBIMCgRzaXplGAQgASgDEhAKCG10aW1lX25zGAUgASgDEgwKBG1vZGUYBiABKA0SDAoEZXRhZxgHIAEoCSI+CgtTdGF0UmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSDAoEcGF0aBgCIAEoCRIOCgZmb2xsb3cYAyABKAgiOAoMU3RhdFJlc3BvbnNlEigKBGZpbGUYASABKAsyGi5oYXJuZXNzLmhhbmRzLnYxLkZpbGVJbmZvImAKC1JlYWRSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIMCgRwYXRoGAIgASgJEg4KBm9mZnNldBgDIAEoAxIOCgZsZW5ndGgYBCABKAMSEAoIaWZfbWF0Y2gYBSABKAkiRgoMUmVhZFJlc3BvbnNlEigKBGZpbGUYASABKAsyGi5oYXJuZXNzLmhhbmRzLnYxLkZpbGVJbmZvEgwKBGRhdGEYAiABKAwiVwoMV3JpdGVSZXF1ZXN0Ei8KBmhlYWRlchgBIAEoCzIdLmhhcm5lc3MuaGFuZHMudjEuV3JpdGVIZWFkZXJIABIOCgRkYXRhGAIgASgMSABCBgoEcGFydCKAAQoLV3JpdGVIZWFkZXISEQoJY2hhbmdlX2lkGAEgASgJEhEKCXdvcmtzcGFjZRgCIAEoCRINCgVlcG9jaBgDIAEoAxIMCgRwYXRoGAQgASgJEhAKCGlmX21hdGNoGAUgASgJEgwKBG1vZGUYBiABKA0SDgoGYXBwZW5kGAcgASgIIksKDVdyaXRlUmVzcG9uc2USKAoEZmlsZRgBIAEoCzIaLmhhcm5lc3MuaGFuZHMudjEuRmlsZUluZm8SEAoIcmVwbGF5ZWQYAiABKAgikAEKC0VkaXRSZXF1ZXN0EhEKCWNoYW5nZV9pZBgBIAEoCRIRCgl3b3Jrc3BhY2UYAiABKAkSDQoFZXBvY2gYAyABKAMSDAoEcGF0aBgEIAEoCRIsCgVlZGl0cxgFIAMoCzIdLmhhcm5lc3MuaGFuZHMudjEuUmVwbGFjZW1lbnQSEAoIaWZfbWF0Y2gYBiABKAkiMQoLUmVwbGFjZW1lbnQSEAoIb2xkX3RleHQYASABKAkSEAoIbmV3X3RleHQYAiABKAkidQoMRWRpdFJlc3BvbnNlEigKBGZpbGUYASABKAsyGi5oYXJuZXNzLmhhbmRzLnYxLkZpbGVJbmZvEg0KBXBhdGNoGAIgASgJEhoKEmZpcnN0X2NoYW5nZWRfbGluZRgDIAEoAxIQCghyZXBsYXllZBgEIAEoCCJgChZGaWxlU2VydmljZUxpc3RSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIMCgRwYXRoGAIgASgJEhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJIl0KF0ZpbGVTZXJ2aWNlTGlzdFJlc3BvbnNlEikKBWZpbGVzGAEgAygLMhouaGFybmVzcy5oYW5kcy52MS5GaWxlSW5mbxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZAoLRmluZFJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEgwKBHBhdGgYAiABKAkSDAoEZ2xvYhgDIAEoCRINCgVsaW1pdBgEIAEoBRIXCg9pbmNsdWRlX2lnbm9yZWQYBSABKAgiMAoMRmluZFJlc3BvbnNlEg0KBXBhdGhzGAEgAygJEhEKCXRydW5jYXRlZBgCIAEoCCKZAQoLR3JlcFJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEgwKBHBhdGgYAiABKAkSDwoHcGF0dGVybhgDIAEoCRIPCgdsaXRlcmFsGAQgASgIEhMKC2lnbm9yZV9jYXNlGAUgASgIEgwKBGdsb2IYBiABKAkSFQoNY29udGV4dF9saW5lcxgHIAEoBRINCgVsaW1pdBgIIAEoBSJMCgxHcmVwUmVzcG9uc2USKQoFbGluZXMYASADKAsyGi5oYXJuZXNzLmhhbmRzLnYxLkdyZXBMaW5lEhEKCXRydW5jYXRlZBgCIAEoCCJDCghHcmVwTGluZRIMCgRwYXRoGAEgASgJEgwKBGxpbmUYAiABKAMSDAoEdGV4dBgDIAEoCRINCgVtYXRjaBgEIAEoCCJkCgxNa2RpclJlcXVlc3QSEQoJY2hhbmdlX2lkGAEgASgJEhEKCXdvcmtzcGFjZRgCIAEoCRINCgVlcG9jaBgDIAEoAxIMCgRwYXRoGAQgASgJEhEKCXJlY3Vyc2l2ZRgFIAEoCCIhCg1Na2RpclJlc3BvbnNlEhAKCHJlcGxheWVkGAEgASgIImcKC01vdmVSZXF1ZXN0EhEKCWNoYW5nZV9pZBgBIAEoCRIRCgl3b3Jrc3BhY2UYAiABKAkSDQoFZXBvY2gYAyABKAMSDgoGc291cmNlGAQgASgJEhMKC2Rlc3RpbmF0aW9uGAUgASgJIiAKDE1vdmVSZXNwb25zZRIQCghyZXBsYXllZBgBIAEoCCJ5Cg1SZW1vdmVSZXF1ZXN0EhEKCWNoYW5nZV9pZBgBIAEoCRIRCgl3b3Jrc3BhY2UYAiABKAkSDQoFZXBvY2gYAyABKAMSDAoEcGF0aBgEIAEoCRIRCglyZWN1cnNpdmUYBSABKAgSEgoKbWlzc2luZ19vaxgGIAEoCCIiCg5SZW1vdmVSZXNwb25zZRIQCghyZXBsYXllZBgBIAEoCCppCghGaWxlS2luZBIZChVGSUxFX0tJTkRfVU5TUEVDSUZJRUQQABISCg5GSUxFX0tJTkRfRklMRRABEhcKE0ZJTEVfS0lORF9ESVJFQ1RPUlkQAhIVChFGSUxFX0tJTkRfU1lNTElOSxADMvkFCgtGaWxlU2VydmljZRJFCgRTdGF0Eh0uaGFybmVzcy5oYW5kcy52MS5TdGF0UmVxdWVzdBoeLmhhcm5lc3MuaGFuZHMudjEuU3RhdFJlc3BvbnNlEkcKBFJlYWQSHS5oYXJuZXNzLmhhbmRzLnYxLlJlYWRSZXF1ZXN0Gh4uaGFybmVzcy5oYW5kcy52MS5SZWFkUmVzcG9uc2UwARJKCgVXcml0ZRIeLmhhcm5lc3MuaGFuZHMudjEuV3JpdGVSZXF1ZXN0Gh8uaGFybmVzcy5oYW5kcy52MS5Xcml0ZVJlc3BvbnNlKAESRQoERWRpdBIdLmhhcm5lc3MuaGFuZHMudjEuRWRpdFJlcXVlc3QaHi5oYXJuZXNzLmhhbmRzLnYxLkVkaXRSZXNwb25zZRJbCgRMaXN0EiguaGFybmVzcy5oYW5kcy52MS5GaWxlU2VydmljZUxpc3RSZXF1ZXN0GikuaGFybmVzcy5oYW5kcy52MS5GaWxlU2VydmljZUxpc3RSZXNwb25zZRJFCgRGaW5kEh0uaGFybmVzcy5oYW5kcy52MS5GaW5kUmVxdWVzdBoeLmhhcm5lc3MuaGFuZHMudjEuRmluZFJlc3BvbnNlEkUKBEdyZXASHS5oYXJuZXNzLmhhbmRzLnYxLkdyZXBSZXF1ZXN0Gh4uaGFybmVzcy5oYW5kcy52MS5HcmVwUmVzcG9uc2USSAoFTWtkaXISHi5oYXJuZXNzLmhhbmRzLnYxLk1rZGlyUmVxdWVzdBofLmhhcm5lc3MuaGFuZHMudjEuTWtkaXJSZXNwb25zZRJFCgRNb3ZlEh0uaGFybmVzcy5oYW5kcy52MS5Nb3ZlUmVxdWVzdBoeLmhhcm5lc3MuaGFuZHMudjEuTW92ZVJlc3BvbnNlEksKBlJlbW92ZRIfLmhhcm5lc3MuaGFuZHMudjEuUmVtb3ZlUmVxdWVzdBogLmhhcm5lc3MuaGFuZHMudjEuUmVtb3ZlUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("ChtoYXJuZXNzL2hhbmRzL3YxL2ZpbGUucHJvdG8SEGhhcm5lc3MuaGFuZHMudjEijAEKCEZpbGVJbmZvEgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCRIoCgRraW5kGAMgASgOMhouaGFybmVzcy5oYW5kcy52MS5GaWxlS2luZBIMCgRzaXplGAQgASgDEhAKCG10aW1lX25zGAUgASgDEgwKBG1vZGUYBiABKA0SDAoEZXRhZxgHIAEoCSI+CgtTdGF0UmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSDAoEcGF0aBgCIAEoCRIOCgZmb2xsb3cYAyABKAgiOAoMU3RhdFJlc3BvbnNlEigKBGZpbGUYASABKAsyGi5oYXJuZXNzLmhhbmRzLnYxLkZpbGVJbmZvImAKC1JlYWRSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIMCgRwYXRoGAIgASgJEg4KBm9mZnNldBgDIAEoAxIOCgZsZW5ndGgYBCABKAMSEAoIaWZfbWF0Y2gYBSABKAkiRgoMUmVhZFJlc3BvbnNlEigKBGZpbGUYASABKAsyGi5oYXJuZXNzLmhhbmRzLnYxLkZpbGVJbmZvEgwKBGRhdGEYAiABKAwiVwoMV3JpdGVSZXF1ZXN0Ei8KBmhlYWRlchgBIAEoCzIdLmhhcm5lc3MuaGFuZHMudjEuV3JpdGVIZWFkZXJIABIOCgRkYXRhGAIgASgMSABCBgoEcGFydCKAAQoLV3JpdGVIZWFkZXISEQoJY2hhbmdlX2lkGAEgASgJEhEKCXdvcmtzcGFjZRgCIAEoCRINCgVlcG9jaBgDIAEoAxIMCgRwYXRoGAQgASgJEhAKCGlmX21hdGNoGAUgASgJEgwKBG1vZGUYBiABKA0SDgoGYXBwZW5kGAcgASgIIksKDVdyaXRlUmVzcG9uc2USKAoEZmlsZRgBIAEoCzIaLmhhcm5lc3MuaGFuZHMudjEuRmlsZUluZm8SEAoIcmVwbGF5ZWQYAiABKAgikAEKC0VkaXRSZXF1ZXN0EhEKCWNoYW5nZV9pZBgBIAEoCRIRCgl3b3Jrc3BhY2UYAiABKAkSDQoFZXBvY2gYAyABKAMSDAoEcGF0aBgEIAEoCRIsCgVlZGl0cxgFIAMoCzIdLmhhcm5lc3MuaGFuZHMudjEuUmVwbGFjZW1lbnQSEAoIaWZfbWF0Y2gYBiABKAkiMQoLUmVwbGFjZW1lbnQSEAoIb2xkX3RleHQYASABKAkSEAoIbmV3X3RleHQYAiABKAkidQoMRWRpdFJlc3BvbnNlEigKBGZpbGUYASABKAsyGi5oYXJuZXNzLmhhbmRzLnYxLkZpbGVJbmZvEg0KBXBhdGNoGAIgASgJEhoKEmZpcnN0X2NoYW5nZWRfbGluZRgDIAEoAxIQCghyZXBsYXllZBgEIAEoCCJgChZGaWxlU2VydmljZUxpc3RSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIMCgRwYXRoGAIgASgJEhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJIl0KF0ZpbGVTZXJ2aWNlTGlzdFJlc3BvbnNlEikKBWZpbGVzGAEgAygLMhouaGFybmVzcy5oYW5kcy52MS5GaWxlSW5mbxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZAoLRmluZFJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEgwKBHBhdGgYAiABKAkSDAoEZ2xvYhgDIAEoCRINCgVsaW1pdBgEIAEoBRIXCg9pbmNsdWRlX2lnbm9yZWQYBSABKAgiMAoMRmluZFJlc3BvbnNlEg0KBXBhdGhzGAEgAygJEhEKCXRydW5jYXRlZBgCIAEoCCKZAQoLR3JlcFJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEgwKBHBhdGgYAiABKAkSDwoHcGF0dGVybhgDIAEoCRIPCgdsaXRlcmFsGAQgASgIEhMKC2lnbm9yZV9jYXNlGAUgASgIEgwKBGdsb2IYBiABKAkSFQoNY29udGV4dF9saW5lcxgHIAEoBRINCgVsaW1pdBgIIAEoBSJMCgxHcmVwUmVzcG9uc2USKQoFbGluZXMYASADKAsyGi5oYXJuZXNzLmhhbmRzLnYxLkdyZXBMaW5lEhEKCXRydW5jYXRlZBgCIAEoCCJDCghHcmVwTGluZRIMCgRwYXRoGAEgASgJEgwKBGxpbmUYAiABKAMSDAoEdGV4dBgDIAEoCRINCgVtYXRjaBgEIAEoCCJkCgxNa2RpclJlcXVlc3QSEQoJY2hhbmdlX2lkGAEgASgJEhEKCXdvcmtzcGFjZRgCIAEoCRINCgVlcG9jaBgDIAEoAxIMCgRwYXRoGAQgASgJEhEKCXJlY3Vyc2l2ZRgFIAEoCCIhCg1Na2RpclJlc3BvbnNlEhAKCHJlcGxheWVkGAEgASgIImcKC01vdmVSZXF1ZXN0EhEKCWNoYW5nZV9pZBgBIAEoCRIRCgl3b3Jrc3BhY2UYAiABKAkSDQoFZXBvY2gYAyABKAMSDgoGc291cmNlGAQgASgJEhMKC2Rlc3RpbmF0aW9uGAUgASgJIiAKDE1vdmVSZXNwb25zZRIQCghyZXBsYXllZBgBIAEoCCJ5Cg1SZW1vdmVSZXF1ZXN0EhEKCWNoYW5nZV9pZBgBIAEoCRIRCgl3b3Jrc3BhY2UYAiABKAkSDQoFZXBvY2gYAyABKAMSDAoEcGF0aBgEIAEoCRIRCglyZWN1cnNpdmUYBSABKAgSEgoKbWlzc2luZ19vaxgGIAEoCCIiCg5SZW1vdmVSZXNwb25zZRIQCghyZXBsYXllZBgBIAEoCCKGAQoMV2F0Y2hSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIMCgRwYXRoGAIgASgJEhEKCXJlY3Vyc2l2ZRgDIAEoCBIXCg9pbmNsdWRlX2lnbm9yZWQYBCABKAgSDwoHZXhjbHVkZRgFIAMoCRIYChBwb2xsX2ludGVydmFsX21zGAYgASgFIuIBCg1XYXRjaFJlc3BvbnNlEjEKB3N0YXJ0ZWQYASABKAsyHi5oYXJuZXNzLmhhbmRzLnYxLldhdGNoU3RhcnRlZEgAEjEKB2NoYW5nZXMYAiABKAsyHi5oYXJuZXNzLmhhbmRzLnYxLldhdGNoQ2hhbmdlc0gAEjMKCG92ZXJmbG93GAMgASgLMh8uaGFybmVzcy5oYW5kcy52MS5XYXRjaE92ZXJmbG93SAASLQoFZW5kZWQYBCABKAsyHC5oYXJuZXNzLmhhbmRzLnYxLldhdGNoRW5kZWRIAEIHCgVldmVudCJTCgxXYXRjaFN0YXJ0ZWQSKQoEbW9kZRgBIAEoDjIbLmhhcm5lc3MuaGFuZHMudjEuV2F0Y2hNb2RlEhgKEHBvbGxfaW50ZXJ2YWxfbXMYAiABKAUiPgoMV2F0Y2hDaGFuZ2VzEi4KB2NoYW5nZXMYASADKAsyHS5oYXJuZXNzLmhhbmRzLnYxLldhdGNoQ2hhbmdlInsKC1dhdGNoQ2hhbmdlEi8KBGtpbmQYASABKA4yIS5oYXJuZXNzLmhhbmRzLnYxLldhdGNoQ2hhbmdlS2luZBIMCgRwYXRoGAIgASgJEi0KCWZpbGVfa2luZBgDIAEoDjIaLmhhcm5lc3MuaGFuZHMudjEuRmlsZUtpbmQiDwoNV2F0Y2hPdmVyZmxvdyI+CgpXYXRjaEVuZGVkEjAKBnJlYXNvbhgBIAEoDjIgLmhhcm5lc3MuaGFuZHMudjEuV2F0Y2hFbmRSZWFzb24ifQoMQmF0Y2hSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRINCgVlcG9jaBgCIAEoAxI0CgpvcGVyYXRpb25zGAMgAygLMiAuaGFybmVzcy5oYW5kcy52MS5CYXRjaE9wZXJhdGlvbhIVCg1zdG9wX29uX2Vycm9yGAQgASgIIqYDCg5CYXRjaE9wZXJhdGlvbhItCgRzdGF0GAEgASgLMh0uaGFybmVzcy5oYW5kcy52MS5TdGF0UmVxdWVzdEgAEi0KBHJlYWQYAiABKAsyHS5oYXJuZXNzLmhhbmRzLnYxLlJlYWRSZXF1ZXN0SAASLQoFd3JpdGUYAyABKAsyHC5oYXJuZXNzLmhhbmRzLnYxLkJhdGNoV3JpdGVIABItCgRlZGl0GAQgASgLMh0uaGFybmVzcy5oYW5kcy52MS5FZGl0UmVxdWVzdEgAEjgKBGxpc3QYBSABKAsyKC5oYXJuZXNzLmhhbmRzLnYxLkZpbGVTZXJ2aWNlTGlzdFJlcXVlc3RIABIvCgVta2RpchgGIAEoCzIeLmhhcm5lc3MuaGFuZHMudjEuTWtkaXJSZXF1ZXN0SAASLQoEbW92ZRgHIAEoCzIdLmhhcm5lc3MuaGFuZHMudjEuTW92ZVJlcXVlc3RIABIxCgZyZW1vdmUYCCABKAsyHy5oYXJuZXNzLmhhbmRzLnYxLlJlbW92ZVJlcXVlc3RIAEILCglvcGVyYXRpb24iSQoKQmF0Y2hXcml0ZRItCgZoZWFkZXIYASABKAsyHS5oYXJuZXNzLmhhbmRzLnYxLldyaXRlSGVhZGVyEgwKBGRhdGEYAiABKAwiPwoNQmF0Y2hSZXNwb25zZRIuCgdyZXN1bHRzGAEgAygLMh0uaGFybmVzcy5oYW5kcy52MS5CYXRjaFJlc3VsdCLZAwoLQmF0Y2hSZXN1bHQSLgoEc3RhdBgBIAEoCzIeLmhhcm5lc3MuaGFuZHMudjEuU3RhdFJlc3BvbnNlSAASLgoEcmVhZBgCIAEoCzIeLmhhcm5lc3MuaGFuZHMudjEuUmVhZFJlc3BvbnNlSAASMAoFd3JpdGUYAyABKAsyHy5oYXJuZXNzLmhhbmRzLnYxLldyaXRlUmVzcG9uc2VIABIuCgRlZGl0GAQgASgLMh4uaGFybmVzcy5oYW5kcy52MS5FZGl0UmVzcG9uc2VIABI5CgRsaXN0GAUgASgLMikuaGFybmVzcy5oYW5kcy52MS5GaWxlU2VydmljZUxpc3RSZXNwb25zZUgAEjAKBW1rZGlyGAYgASgLMh8uaGFybmVzcy5oYW5kcy52MS5Na2RpclJlc3BvbnNlSAASLgoEbW92ZRgHIAEoCzIeLmhhcm5lc3MuaGFuZHMudjEuTW92ZVJlc3BvbnNlSAASMgoGcmVtb3ZlGAggASgLMiAuaGFybmVzcy5oYW5kcy52MS5SZW1vdmVSZXNwb25zZUgAEi0KBWVycm9yGAkgASgLMhwuaGFybmVzcy5oYW5kcy52MS5CYXRjaEVycm9ySABCCAoGcmVzdWx0IqoBCgpCYXRjaEVycm9yEgwKBGNvZGUYASABKAUSDgoGcmVhc29uGAIgASgJEg8KB21lc3NhZ2UYAyABKAkSPAoIbWV0YWRhdGEYBCADKAsyKi5oYXJuZXNzLmhhbmRzLnYxLkJhdGNoRXJyb3IuTWV0YWRhdGFFbnRyeRovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEqaQoIRmlsZUtpbmQSGQoVRklMRV9LSU5EX1VOU1BFQ0lGSUVEEAASEgoORklMRV9LSU5EX0ZJTEUQARIXChNGSUxFX0tJTkRfRElSRUNUT1JZEAISFQoRRklMRV9LSU5EX1NZTUxJTksQAypTCglXYXRjaE1vZGUSGgoWV0FUQ0hfTU9ERV9VTlNQRUNJRklFRBAAEhUKEVdBVENIX01PREVfTk9USUZZEAESEwoPV0FUQ0hfTU9ERV9QT0xMEAIqkgEKD1dhdGNoQ2hhbmdlS2luZBIhCh1XQVRDSF9DSEFOR0VfS0lORF9VTlNQRUNJRklFRBAAEh0KGVdBVENIX0NIQU5HRV9LSU5EX0NSRUFURUQQARIeChpXQVRDSF9DSEFOR0VfS0lORF9NT0RJRklFRBACEh0KGVdBVENIX0NIQU5HRV9LSU5EX1JFTU9WRUQQAyqeAQoOV2F0Y2hFbmRSZWFzb24SIAocV0FUQ0hfRU5EX1JFQVNPTl9VTlNQRUNJRklFRBAAEiMKH1dBVENIX0VORF9SRUFTT05fRElSRUNUT1JZX0dPTkUQARImCiJXQVRDSF9FTkRfUkVBU09OX1dPUktTUEFDRV9ERUxFVEVEEAISHQoZV0FUQ0hfRU5EX1JFQVNPTl9EUkFJTklORxADMo8HCgtGaWxlU2VydmljZRJFCgRTdGF0Eh0uaGFybmVzcy5oYW5kcy52MS5TdGF0UmVxdWVzdBoeLmhhcm5lc3MuaGFuZHMudjEuU3RhdFJlc3BvbnNlEkcKBFJlYWQSHS5oYXJuZXNzLmhhbmRzLnYxLlJlYWRSZXF1ZXN0Gh4uaGFybmVzcy5oYW5kcy52MS5SZWFkUmVzcG9uc2UwARJKCgVXcml0ZRIeLmhhcm5lc3MuaGFuZHMudjEuV3JpdGVSZXF1ZXN0Gh8uaGFybmVzcy5oYW5kcy52MS5Xcml0ZVJlc3BvbnNlKAESRQoERWRpdBIdLmhhcm5lc3MuaGFuZHMudjEuRWRpdFJlcXVlc3QaHi5oYXJuZXNzLmhhbmRzLnYxLkVkaXRSZXNwb25zZRJbCgRMaXN0EiguaGFybmVzcy5oYW5kcy52MS5GaWxlU2VydmljZUxpc3RSZXF1ZXN0GikuaGFybmVzcy5oYW5kcy52MS5GaWxlU2VydmljZUxpc3RSZXNwb25zZRJFCgRGaW5kEh0uaGFybmVzcy5oYW5kcy52MS5GaW5kUmVxdWVzdBoeLmhhcm5lc3MuaGFuZHMudjEuRmluZFJlc3BvbnNlEkUKBEdyZXASHS5oYXJuZXNzLmhhbmRzLnYxLkdyZXBSZXF1ZXN0Gh4uaGFybmVzcy5oYW5kcy52MS5HcmVwUmVzcG9uc2USSAoFTWtkaXISHi5oYXJuZXNzLmhhbmRzLnYxLk1rZGlyUmVxdWVzdBofLmhhcm5lc3MuaGFuZHMudjEuTWtkaXJSZXNwb25zZRJFCgRNb3ZlEh0uaGFybmVzcy5oYW5kcy52MS5Nb3ZlUmVxdWVzdBoeLmhhcm5lc3MuaGFuZHMudjEuTW92ZVJlc3BvbnNlEksKBlJlbW92ZRIfLmhhcm5lc3MuaGFuZHMudjEuUmVtb3ZlUmVxdWVzdBogLmhhcm5lc3MuaGFuZHMudjEuUmVtb3ZlUmVzcG9uc2USSgoFV2F0Y2gSHi5oYXJuZXNzLmhhbmRzLnYxLldhdGNoUmVxdWVzdBofLmhhcm5lc3MuaGFuZHMudjEuV2F0Y2hSZXNwb25zZTABEkgKBUJhdGNoEh4uaGFybmVzcy5oYW5kcy52MS5CYXRjaFJlcXVlc3QaHy5oYXJuZXNzLmhhbmRzLnYxLkJhdGNoUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * FileInfo describes a path.
@@ -967,6 +967,548 @@ export const RemoveResponseSchema: GenMessage<RemoveResponse> = /*@__PURE__*/
   messageDesc(file_harness_hands_v1_file, 23);
 
 /**
+ * WatchRequest names a directory.
+ *
+ * @generated from message harness.hands.v1.WatchRequest
+ */
+export type WatchRequest = Message<"harness.hands.v1.WatchRequest"> & {
+  /**
+   * The workspace.
+   *
+   * @generated from field: string workspace = 1;
+   */
+  workspace: string;
+
+  /**
+   * The directory; a symlink inside the workspace is followed. Default: the workspace itself.
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * Also what is below its subdirectories, those made later included. Default false: its direct children.
+   *
+   * @generated from field: bool recursive = 3;
+   */
+  recursive: boolean;
+
+  /**
+   * Also what .gitignore excludes. Default false. A .gitignore file above the directory counts as it was at the start.
+   *
+   * @generated from field: bool include_ignored = 4;
+   */
+  includeIgnored: boolean;
+
+  /**
+   * Globs as in FindRequest, at most 100: what matches one is left out, with everything below.
+   *
+   * @generated from field: repeated string exclude = 5;
+   */
+  exclude: string[];
+
+  /**
+   * Look at everything this often, in milliseconds, 50 to 60000, instead of being told by the kernel. 0 (default): only where the kernel
+   * can't tell (on network file systems, or as it has no watches left), every second.
+   *
+   * @generated from field: int32 poll_interval_ms = 6;
+   */
+  pollIntervalMs: number;
+};
+
+/**
+ * Describes the message harness.hands.v1.WatchRequest.
+ * Use `create(WatchRequestSchema)` to create a new message.
+ */
+export const WatchRequestSchema: GenMessage<WatchRequest> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_file, 24);
+
+/**
+ * WatchResponse tells what happened.
+ *
+ * @generated from message harness.hands.v1.WatchResponse
+ */
+export type WatchResponse = Message<"harness.hands.v1.WatchResponse"> & {
+  /**
+   * What happened.
+   *
+   * @generated from oneof harness.hands.v1.WatchResponse.event
+   */
+  event: {
+    /**
+     * The watch is established. Again where it has to go on in another mode, with nothing missed in between.
+     *
+     * @generated from field: harness.hands.v1.WatchStarted started = 1;
+     */
+    value: WatchStarted;
+    case: "started";
+  } | {
+    /**
+     * Changes, in order.
+     *
+     * @generated from field: harness.hands.v1.WatchChanges changes = 2;
+     */
+    value: WatchChanges;
+    case: "changes";
+  } | {
+    /**
+     * The reader was too slow, and changes were dropped: list again.
+     *
+     * @generated from field: harness.hands.v1.WatchOverflow overflow = 3;
+     */
+    value: WatchOverflow;
+    case: "overflow";
+  } | {
+    /**
+     * The watch has ended; last message.
+     *
+     * @generated from field: harness.hands.v1.WatchEnded ended = 4;
+     */
+    value: WatchEnded;
+    case: "ended";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message harness.hands.v1.WatchResponse.
+ * Use `create(WatchResponseSchema)` to create a new message.
+ */
+export const WatchResponseSchema: GenMessage<WatchResponse> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_file, 25);
+
+/**
+ * WatchStarted says that the watch is established.
+ *
+ * @generated from message harness.hands.v1.WatchStarted
+ */
+export type WatchStarted = Message<"harness.hands.v1.WatchStarted"> & {
+  /**
+   * How changes are noticed.
+   *
+   * @generated from field: harness.hands.v1.WatchMode mode = 1;
+   */
+  mode: WatchMode;
+
+  /**
+   * Milliseconds between two looks; longer where one look takes long. 0 where the kernel tells.
+   *
+   * @generated from field: int32 poll_interval_ms = 2;
+   */
+  pollIntervalMs: number;
+};
+
+/**
+ * Describes the message harness.hands.v1.WatchStarted.
+ * Use `create(WatchStartedSchema)` to create a new message.
+ */
+export const WatchStartedSchema: GenMessage<WatchStarted> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_file, 26);
+
+/**
+ * WatchChanges are changes.
+ *
+ * @generated from message harness.hands.v1.WatchChanges
+ */
+export type WatchChanges = Message<"harness.hands.v1.WatchChanges"> & {
+  /**
+   * In order: a directory is created before what is in it, and removed after it. At most 1000.
+   *
+   * @generated from field: repeated harness.hands.v1.WatchChange changes = 1;
+   */
+  changes: WatchChange[];
+};
+
+/**
+ * Describes the message harness.hands.v1.WatchChanges.
+ * Use `create(WatchChangesSchema)` to create a new message.
+ */
+export const WatchChangesSchema: GenMessage<WatchChanges> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_file, 27);
+
+/**
+ * WatchChange is the change of one path.
+ *
+ * @generated from message harness.hands.v1.WatchChange
+ */
+export type WatchChange = Message<"harness.hands.v1.WatchChange"> & {
+  /**
+   * What happened to it.
+   *
+   * @generated from field: harness.hands.v1.WatchChangeKind kind = 1;
+   */
+  kind: WatchChangeKind;
+
+  /**
+   * Relative to the workspace; invalid UTF-8 replaced, as by List.
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * What it is, or was.
+   *
+   * @generated from field: harness.hands.v1.FileKind file_kind = 3;
+   */
+  fileKind: FileKind;
+};
+
+/**
+ * Describes the message harness.hands.v1.WatchChange.
+ * Use `create(WatchChangeSchema)` to create a new message.
+ */
+export const WatchChangeSchema: GenMessage<WatchChange> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_file, 28);
+
+/**
+ * WatchOverflow stands where changes were dropped.
+ *
+ * @generated from message harness.hands.v1.WatchOverflow
+ */
+export type WatchOverflow = Message<"harness.hands.v1.WatchOverflow"> & {
+};
+
+/**
+ * Describes the message harness.hands.v1.WatchOverflow.
+ * Use `create(WatchOverflowSchema)` to create a new message.
+ */
+export const WatchOverflowSchema: GenMessage<WatchOverflow> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_file, 29);
+
+/**
+ * WatchEnded says why there is nothing more.
+ *
+ * @generated from message harness.hands.v1.WatchEnded
+ */
+export type WatchEnded = Message<"harness.hands.v1.WatchEnded"> & {
+  /**
+   * Why.
+   *
+   * @generated from field: harness.hands.v1.WatchEndReason reason = 1;
+   */
+  reason: WatchEndReason;
+};
+
+/**
+ * Describes the message harness.hands.v1.WatchEnded.
+ * Use `create(WatchEndedSchema)` to create a new message.
+ */
+export const WatchEndedSchema: GenMessage<WatchEnded> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_file, 30);
+
+/**
+ * BatchRequest is operations on one workspace.
+ *
+ * @generated from message harness.hands.v1.BatchRequest
+ */
+export type BatchRequest = Message<"harness.hands.v1.BatchRequest"> & {
+  /**
+   * The workspace of all operations.
+   *
+   * @generated from field: string workspace = 1;
+   */
+  workspace: string;
+
+  /**
+   * The caller's fencing token, for all of them. Not needed where none changes anything.
+   *
+   * @generated from field: int64 epoch = 2;
+   */
+  epoch: bigint;
+
+  /**
+   * 1 to 256, carried out in this order.
+   *
+   * @generated from field: repeated harness.hands.v1.BatchOperation operations = 3;
+   */
+  operations: BatchOperation[];
+
+  /**
+   * Behind an operation that failed, carry out none. Default false: each is carried out whatever became of those before.
+   *
+   * @generated from field: bool stop_on_error = 4;
+   */
+  stopOnError: boolean;
+};
+
+/**
+ * Describes the message harness.hands.v1.BatchRequest.
+ * Use `create(BatchRequestSchema)` to create a new message.
+ */
+export const BatchRequestSchema: GenMessage<BatchRequest> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_file, 31);
+
+/**
+ * BatchOperation is one operation. Its workspace and epoch are the batch's: its own may be left out, and another one is INVALID_ARGUMENT.
+ *
+ * @generated from message harness.hands.v1.BatchOperation
+ */
+export type BatchOperation = Message<"harness.hands.v1.BatchOperation"> & {
+  /**
+   * What to do.
+   *
+   * @generated from oneof harness.hands.v1.BatchOperation.operation
+   */
+  operation: {
+    /**
+     * As by Stat.
+     *
+     * @generated from field: harness.hands.v1.StatRequest stat = 1;
+     */
+    value: StatRequest;
+    case: "stat";
+  } | {
+    /**
+     * As by Read.
+     *
+     * @generated from field: harness.hands.v1.ReadRequest read = 2;
+     */
+    value: ReadRequest;
+    case: "read";
+  } | {
+    /**
+     * As by Write.
+     *
+     * @generated from field: harness.hands.v1.BatchWrite write = 3;
+     */
+    value: BatchWrite;
+    case: "write";
+  } | {
+    /**
+     * As by Edit.
+     *
+     * @generated from field: harness.hands.v1.EditRequest edit = 4;
+     */
+    value: EditRequest;
+    case: "edit";
+  } | {
+    /**
+     * As by List.
+     *
+     * @generated from field: harness.hands.v1.FileServiceListRequest list = 5;
+     */
+    value: FileServiceListRequest;
+    case: "list";
+  } | {
+    /**
+     * As by Mkdir.
+     *
+     * @generated from field: harness.hands.v1.MkdirRequest mkdir = 6;
+     */
+    value: MkdirRequest;
+    case: "mkdir";
+  } | {
+    /**
+     * As by Move.
+     *
+     * @generated from field: harness.hands.v1.MoveRequest move = 7;
+     */
+    value: MoveRequest;
+    case: "move";
+  } | {
+    /**
+     * As by Remove.
+     *
+     * @generated from field: harness.hands.v1.RemoveRequest remove = 8;
+     */
+    value: RemoveRequest;
+    case: "remove";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message harness.hands.v1.BatchOperation.
+ * Use `create(BatchOperationSchema)` to create a new message.
+ */
+export const BatchOperationSchema: GenMessage<BatchOperation> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_file, 32);
+
+/**
+ * BatchWrite is a small file.
+ *
+ * @generated from message harness.hands.v1.BatchWrite
+ */
+export type BatchWrite = Message<"harness.hands.v1.BatchWrite"> & {
+  /**
+   * What to write.
+   *
+   * @generated from field: harness.hands.v1.WriteHeader header = 1;
+   */
+  header?: WriteHeader | undefined;
+
+  /**
+   * All of the data.
+   *
+   * @generated from field: bytes data = 2;
+   */
+  data: Uint8Array;
+};
+
+/**
+ * Describes the message harness.hands.v1.BatchWrite.
+ * Use `create(BatchWriteSchema)` to create a new message.
+ */
+export const BatchWriteSchema: GenMessage<BatchWrite> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_file, 33);
+
+/**
+ * BatchResponse is what became of the operations.
+ *
+ * @generated from message harness.hands.v1.BatchResponse
+ */
+export type BatchResponse = Message<"harness.hands.v1.BatchResponse"> & {
+  /**
+   * One for each operation, in their order.
+   *
+   * @generated from field: repeated harness.hands.v1.BatchResult results = 1;
+   */
+  results: BatchResult[];
+};
+
+/**
+ * Describes the message harness.hands.v1.BatchResponse.
+ * Use `create(BatchResponseSchema)` to create a new message.
+ */
+export const BatchResponseSchema: GenMessage<BatchResponse> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_file, 34);
+
+/**
+ * BatchResult is what became of one operation.
+ *
+ * @generated from message harness.hands.v1.BatchResult
+ */
+export type BatchResult = Message<"harness.hands.v1.BatchResult"> & {
+  /**
+   * Its answer, or its error.
+   *
+   * @generated from oneof harness.hands.v1.BatchResult.result
+   */
+  result: {
+    /**
+     * Of Stat.
+     *
+     * @generated from field: harness.hands.v1.StatResponse stat = 1;
+     */
+    value: StatResponse;
+    case: "stat";
+  } | {
+    /**
+     * Of Read, in one piece. RESOURCE_EXHAUSTED `answer_too_large` where it does not fit into the 2 MiB that all answers may hold.
+     *
+     * @generated from field: harness.hands.v1.ReadResponse read = 2;
+     */
+    value: ReadResponse;
+    case: "read";
+  } | {
+    /**
+     * Of Write.
+     *
+     * @generated from field: harness.hands.v1.WriteResponse write = 3;
+     */
+    value: WriteResponse;
+    case: "write";
+  } | {
+    /**
+     * Of Edit. Its patch is empty where it does not fit into the answer: the same by Edit returns it.
+     *
+     * @generated from field: harness.hands.v1.EditResponse edit = 4;
+     */
+    value: EditResponse;
+    case: "edit";
+  } | {
+    /**
+     * Of List. `answer_too_large` as for Read.
+     *
+     * @generated from field: harness.hands.v1.FileServiceListResponse list = 5;
+     */
+    value: FileServiceListResponse;
+    case: "list";
+  } | {
+    /**
+     * Of Mkdir.
+     *
+     * @generated from field: harness.hands.v1.MkdirResponse mkdir = 6;
+     */
+    value: MkdirResponse;
+    case: "mkdir";
+  } | {
+    /**
+     * Of Move.
+     *
+     * @generated from field: harness.hands.v1.MoveResponse move = 7;
+     */
+    value: MoveResponse;
+    case: "move";
+  } | {
+    /**
+     * Of Remove.
+     *
+     * @generated from field: harness.hands.v1.RemoveResponse remove = 8;
+     */
+    value: RemoveResponse;
+    case: "remove";
+  } | {
+    /**
+     * It was not carried out, or failed.
+     *
+     * @generated from field: harness.hands.v1.BatchError error = 9;
+     */
+    value: BatchError;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message harness.hands.v1.BatchResult.
+ * Use `create(BatchResultSchema)` to create a new message.
+ */
+export const BatchResultSchema: GenMessage<BatchResult> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_file, 35);
+
+/**
+ * BatchError is what its own RPC would have failed with. Further: ABORTED `not_run` behind a failed one with `stop_on_error`, and
+ * UNIMPLEMENTED `unknown_operation` where this daemon does not know the operation.
+ *
+ * @generated from message harness.hands.v1.BatchError
+ */
+export type BatchError = Message<"harness.hands.v1.BatchError"> & {
+  /**
+   * gRPC status code.
+   *
+   * @generated from field: int32 code = 1;
+   */
+  code: number;
+
+  /**
+   * Machine-readable, as in google.rpc.ErrorInfo.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * What is wrong, and what to do.
+   *
+   * @generated from field: string message = 3;
+   */
+  message: string;
+
+  /**
+   * Names and values that the reason is about, as a limit.
+   *
+   * @generated from field: map<string, string> metadata = 4;
+   */
+  metadata: { [key: string]: string };
+};
+
+/**
+ * Describes the message harness.hands.v1.BatchError.
+ * Use `create(BatchErrorSchema)` to create a new message.
+ */
+export const BatchErrorSchema: GenMessage<BatchError> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_file, 36);
+
+/**
  * FileKind is the kind of a path.
  *
  * @generated from enum harness.hands.v1.FileKind
@@ -1013,6 +1555,143 @@ export type FileKind = (typeof FileKind)[keyof typeof FileKind] | UnknownEnum;
  */
 export const FileKindSchema: GenEnum<FileKind> = /*@__PURE__*/
   enumDesc(file_harness_hands_v1_file, 0);
+
+/**
+ * WatchMode is how changes are noticed. Both modes tell the same changes.
+ *
+ * @generated from enum harness.hands.v1.WatchMode
+ */
+export const WatchMode = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: WATCH_MODE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The kernel tells (inotify).
+   *
+   * @generated from enum value: WATCH_MODE_NOTIFY = 1;
+   */
+  NOTIFY: 1,
+
+  /**
+   * Everything is looked at in an interval.
+   *
+   * @generated from enum value: WATCH_MODE_POLL = 2;
+   */
+  POLL: 2,
+} as const;
+
+/**
+ * WatchMode is how changes are noticed. Both modes tell the same changes.
+ *
+ * @generated from enum harness.hands.v1.WatchMode
+ */
+export type WatchMode = (typeof WatchMode)[keyof typeof WatchMode] | UnknownEnum;
+
+/**
+ * Describes the enum harness.hands.v1.WatchMode.
+ */
+export const WatchModeSchema: GenEnum<WatchMode> = /*@__PURE__*/
+  enumDesc(file_harness_hands_v1_file, 1);
+
+/**
+ * WatchChangeKind is what happened to a path.
+ *
+ * @generated from enum harness.hands.v1.WatchChangeKind
+ */
+export const WatchChangeKind = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: WATCH_CHANGE_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * It is there and was not. Each path below a directory that was moved in is told too.
+   *
+   * @generated from enum value: WATCH_CHANGE_KIND_CREATED = 1;
+   */
+  CREATED: 1,
+
+  /**
+   * Its content, mode or owner changed, or another file of the kind took its place. Of a directory: its mode or owner.
+   *
+   * @generated from enum value: WATCH_CHANGE_KIND_MODIFIED = 2;
+   */
+  MODIFIED: 2,
+
+  /**
+   * It was there and is not. A rename is a removal and a creation.
+   *
+   * @generated from enum value: WATCH_CHANGE_KIND_REMOVED = 3;
+   */
+  REMOVED: 3,
+} as const;
+
+/**
+ * WatchChangeKind is what happened to a path.
+ *
+ * @generated from enum harness.hands.v1.WatchChangeKind
+ */
+export type WatchChangeKind = (typeof WatchChangeKind)[keyof typeof WatchChangeKind] | UnknownEnum;
+
+/**
+ * Describes the enum harness.hands.v1.WatchChangeKind.
+ */
+export const WatchChangeKindSchema: GenEnum<WatchChangeKind> = /*@__PURE__*/
+  enumDesc(file_harness_hands_v1_file, 2);
+
+/**
+ * WatchEndReason is why a watch ended.
+ *
+ * @generated from enum harness.hands.v1.WatchEndReason
+ */
+export const WatchEndReason = {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: WATCH_END_REASON_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The path does not lead to the watched directory any more: it was removed, moved, or replaced. Everything in it was told as removed.
+   *
+   * @generated from enum value: WATCH_END_REASON_DIRECTORY_GONE = 1;
+   */
+  DIRECTORY_GONE: 1,
+
+  /**
+   * The workspace is deleted.
+   *
+   * @generated from enum value: WATCH_END_REASON_WORKSPACE_DELETED = 2;
+   */
+  WORKSPACE_DELETED: 2,
+
+  /**
+   * Hands stops: watch again when it is back, and list again.
+   *
+   * @generated from enum value: WATCH_END_REASON_DRAINING = 3;
+   */
+  DRAINING: 3,
+} as const;
+
+/**
+ * WatchEndReason is why a watch ended.
+ *
+ * @generated from enum harness.hands.v1.WatchEndReason
+ */
+export type WatchEndReason = (typeof WatchEndReason)[keyof typeof WatchEndReason] | UnknownEnum;
+
+/**
+ * Describes the enum harness.hands.v1.WatchEndReason.
+ */
+export const WatchEndReasonSchema: GenEnum<WatchEndReason> = /*@__PURE__*/
+  enumDesc(file_harness_hands_v1_file, 3);
 
 /**
  * FileService reads and changes the files of a workspace. Paths are relative to the workspace, or absolute as a command
@@ -1126,6 +1805,31 @@ export const FileService: GenService<{
     methodKind: "unary";
     input: typeof RemoveRequestSchema;
     output: typeof RemoveResponseSchema;
+  },
+  /**
+   * Watch streams what changes below a directory, until the caller leaves. The first message is `started`: what changes from then on
+   * is told, so list behind it and nothing is missed. What is told is the difference between two looks, 50 ms apart at least: what came
+   * and went in between is not told, a file written many times is told once. Symlinks are not followed below the directory, what .gitignore
+   * excludes and `.git` is left out as in Find. RESOURCE_EXHAUSTED `limit_reached` where too many directories or entries are watched.
+   *
+   * @generated from rpc harness.hands.v1.FileService.Watch
+   */
+  watch: {
+    methodKind: "server_streaming";
+    input: typeof WatchRequestSchema;
+    output: typeof WatchResponseSchema;
+  },
+  /**
+   * Batch carries out small operations one after the other. Each has its own result or error, and a change happens once per id,
+   * exactly as by its own RPC: repeat the whole batch where its answer was lost. RESOURCE_EXHAUSTED `batch_too_large` where its
+   * operations hold more than 2 MiB; what may be wrong with one operation is the error of that one.
+   *
+   * @generated from rpc harness.hands.v1.FileService.Batch
+   */
+  batch: {
+    methodKind: "unary";
+    input: typeof BatchRequestSchema;
+    output: typeof BatchResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_harness_hands_v1_file, 0);
