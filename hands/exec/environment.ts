@@ -7,9 +7,10 @@ export interface Homes {
   readonly temporary: string;
 }
 
+const user = process.getuid?.() === 0 ? "root" : "agent";
+
 /** The sandbox's own small environment for commands. Nothing of the daemon's is in it. */
 export function commandEnvironment(homes: Homes): Record<string, string> {
-  const user = process.getuid?.() === 0 ? "root" : "agent";
   return {
     PATH,
     HOME: homes.home,

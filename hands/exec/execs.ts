@@ -7,7 +7,7 @@ import { newId } from "@serverless-harness/kit/ids";
 import type { Logger } from "@serverless-harness/kit/log";
 import { EndCause, EndCauseSchema, type ExecSpec } from "@serverless-harness/proto/hands";
 import type { Durability } from "../config.ts";
-import type { Intent } from "../journal/record.ts";
+import type { EndRecord, Intent } from "../journal/record.ts";
 import type { Launcher, ProcessSpec } from "../launch/launcher.ts";
 import type { Workspace, Workspaces } from "../workspaces.ts";
 import type { Homes } from "./environment.ts";
@@ -36,6 +36,8 @@ export interface ExecsOptions {
   /** Directory for whole outputs that exceed their capture. */
   readonly spillDirectory: string;
   readonly log: Logger;
+  /** Told of every end, for counting. */
+  readonly onEnded?: (end: EndRecord) => void;
 }
 
 /** Every exec of the sandbox. An exec runs at most once per workspace and id, whatever is repeated or restarted. */
@@ -109,6 +111,11 @@ export class Execs {
     return chosen.map(({ exec }) => exec).sort((a, b) => b.intent.seq - a.intent.seq);
   }
 
+  /** How many run, in all workspaces. */
+  async openCount(): Promise<number> {
+    return (await this.#allStores()).reduce((sum, store) => sum + store.running.size, 0);
+  }
+
   /** Send a signal to every process of an exec. A no-op once it has ended. */
   async signal(workspace: string, execId: string, epoch: bigint, name: NodeJS.Signals): Promise<void> {
     (await this.#owned(workspace, execId, epoch)).run?.signal(name);
@@ -156,14 +163,12 @@ export class Execs {
     run.launch(this.#options.launcher);
   }
 
-  /** From here on the id is never run again, whatever dies: with durability `process`, but for the machine in the next milliseconds. */
+  /** From here on the id is never run again, whatever dies: with durability `process`, but for the machine in the next 20 ms. */
   async #noteIntent(store: ExecStore, intent: Intent): Promise<void> {
     const { durability, log } = this.#options;
     if (durability === "machine") return store.journal.writeDurably({ type: "intent", intent });
     store.journal.write({ type: "intent", intent });
-    store.journal
-      .flush()
-      .catch((error: unknown) => log.error({ workspace: store.workspace.name, err: error }, "the journal could not be flushed"));
+    store.journal.flushSoon((error) => log.error({ workspace: store.workspace.name, err: error }, "the journal could not be flushed"));
   }
 
   #newRun(store: ExecStore, entry: Entry, spec: ExecSpec, process: ProcessSpec): ExecRun {
@@ -180,6 +185,7 @@ export class Execs {
         store.end(entry);
         store.noteEnd(entry, end);
         entry.exec.markEnded(end);
+        this.#options.onEnded?.(end);
         log.debug(
           { workspace: spec.workspace, exec: spec.execId, cause: EndCauseSchema.value[end.cause]?.localName, exitCode: end.exitCode },
           "exec ended",

@@ -1,5 +1,5 @@
-import { createHash } from "node:crypto";
-import { clone, toBinary } from "@bufbuild/protobuf";
+import { hash } from "node:crypto";
+import { toBinary } from "@bufbuild/protobuf";
 import { type ExecSpec, ExecSpecSchema } from "@serverless-harness/proto/hands";
 
 /** Longest preview of a command line, in characters. */
@@ -7,12 +7,9 @@ const PREVIEW_CHARACTERS = 200;
 
 /** What makes two requests the same exec: everything but the epoch, in one form whatever the order of the variables. */
 export function fingerprintOf(spec: ExecSpec): string {
-  const canonical = clone(ExecSpecSchema, spec);
-  canonical.epoch = 0n;
-  canonical.env = Object.fromEntries(Object.entries(spec.env).sort(([a], [b]) => (a < b ? -1 : 1)));
-  return createHash("sha256")
-    .update(toBinary(ExecSpecSchema, canonical, { writeUnknownFields: false }))
-    .digest("base64url");
+  const env = Object.fromEntries(Object.entries(spec.env).sort(([a], [b]) => (a < b ? -1 : 1)));
+  const canonical: ExecSpec = { ...spec, epoch: 0n, env };
+  return hash("sha256", toBinary(ExecSpecSchema, canonical, { writeUnknownFields: false }), "base64url");
 }
 
 /** The start of the command line, for a human. */

@@ -38,6 +38,9 @@ export class ExecStore {
   readonly #limits: ExecLimits;
   readonly #log: Logger;
   #nextSeq = 1;
+  /** Processes that were started, but are not in the journal yet. */
+  readonly #unnoted = new Map<Entry, number>();
+  #noting: NodeJS.Timeout | undefined;
 
   private constructor(workspace: Workspace, journal: Journal, limits: ExecLimits, log: Logger) {
     this.workspace = workspace;
@@ -75,6 +78,7 @@ export class ExecStore {
   end(entry: Entry): void {
     delete entry.run;
     this.#running.delete(entry);
+    this.#unnoted.delete(entry);
   }
 
   /** Nobody needs it in memory. */
@@ -96,12 +100,19 @@ export class ExecStore {
    * in its environment does.
    */
   noteProcess(entry: Entry, pid: number): void {
-    const timer = setTimeout(() => {
-      if (entry.run === undefined) return;
+    this.#unnoted.set(entry, pid);
+    this.#noting ??= setTimeout(() => this.#noteProcesses(), SHORT_LIFE_MS);
+  }
+
+  /** Those that live on. One that has just begun is noted early; that costs a line, where a timer for each would cost every exec. */
+  #noteProcesses(): void {
+    this.#noting = undefined;
+    for (const [entry, pid] of this.#unnoted) {
+      if (entry.run === undefined) continue;
       entry.record.process = identify(pid);
       this.#note(entry, { type: "process", id: entry.record.intent.id, process: entry.record.process });
-    }, SHORT_LIFE_MS);
-    void entry.exec.settled.then(() => clearTimeout(timer));
+    }
+    this.#unnoted.clear();
   }
 
   /** Note how an exec ended. */

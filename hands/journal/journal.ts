@@ -8,6 +8,8 @@ import { type ExecRecord, type JournalLine, linesOf, recordsOf } from "./record.
 
 /** Lines beyond twice the needed ones that are worth a rewrite. */
 const SLACK_LINES = 1000;
+/** How long what is written may wait for a flush that shall not cost the writer's time, in milliseconds. */
+const FLUSH_SOON_MS = 20;
 
 /**
  * The records of one workspace's execs: a file of JSON lines that only grows, until it is rewritten without what was dropped.
@@ -20,6 +22,7 @@ export class Journal {
   #lines: number;
   #syncing: Promise<void> | undefined;
   #nextSync: Promise<void> | undefined;
+  #soon: NodeJS.Timeout | undefined;
 
   private constructor(path: string, fd: number, lines: number) {
     this.#path = path;
@@ -70,6 +73,14 @@ export class Journal {
     return this.#nextSync;
   }
 
+  /** Flush within {@link FLUSH_SOON_MS}, together with what is written until then. `onFailure` gets a `journal_failed`. */
+  flushSoon(onFailure: (error: unknown) => void): void {
+    this.#soon ??= setTimeout(() => {
+      this.#soon = undefined;
+      this.flush().catch(onFailure);
+    }, FLUSH_SOON_MS);
+  }
+
   /** Rewrite the file where most of it is of no use any more. Call it while nothing is being written durably. */
   async compact(records: Iterable<ExecRecord>): Promise<void> {
     const needed = [...records].flatMap(linesOf);
@@ -93,6 +104,7 @@ export class Journal {
   }
 
   close(): void {
+    clearTimeout(this.#soon);
     closeSync(this.#fd);
   }
 

@@ -30,16 +30,16 @@ export function startPayload(spec: {
   readonly env: Readonly<Record<string, string>>;
 }): Buffer {
   const variables = Object.entries(spec.env).map(([name, value]) => `${name}=${value}`);
-  const texts = [spec.cwd, ...spec.args, ...variables].map((text) => Buffer.from(text));
-  const buffer = Buffer.allocUnsafe(FRAME_HEADER + texts.reduce((size, text) => size + text.length + 5, 0));
+  const texts = [spec.cwd, ...spec.args, ...variables];
+  const buffer = Buffer.allocUnsafe(FRAME_HEADER + texts.reduce((size, text) => size + Buffer.byteLength(text) + 5, 0));
   buffer[0] = (spec.stdin ? START_STDIN : 0) | (spec.shell ? START_SHELL : 0);
   buffer.writeUInt32LE(spec.args.length, 1);
   buffer.writeUInt32LE(variables.length, 5);
   let at = FRAME_HEADER;
   for (const text of texts) {
-    at = buffer.writeUInt32LE(text.length, at);
-    buffer.set(text, at);
-    at += text.length;
+    const length = buffer.write(text, at + 4);
+    buffer.writeUInt32LE(length, at);
+    at += 4 + length;
     buffer[at++] = 0;
   }
   return buffer;

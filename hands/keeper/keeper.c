@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { READ_SIZE = 64 << 10, DRAIN_IDLE_MS = 100, DRAIN_MAX_MS = 3000, REFILL_MS = 1 };
+enum { READ_SIZE = 64 << 10, DRAIN_IDLE_US = 100000, DRAIN_MAX_US = 3000000, REFILL_US = 1000, HOLD_US = 1000, HOLD_SIZE = 16 << 10 };
 enum source { FROM_OUT, FROM_ERR, TO_IN };
 
 struct child {
@@ -24,8 +24,8 @@ struct child {
   pid_t pid;
   uint64_t mark;
   int fds[3]; /* By enum source; -1 when closed. */
-  int paused, exited, status, close_in, ended;
-  int64_t exited_at, quiet_since;
+  int paused, exited, status, close_in, ended, interactive;
+  int64_t exited_at, quiet_since; /* Microseconds, as every time here. */
   char *input; /* Bytes that its stdin didn't take yet. */
   size_t input_size;
 };
@@ -34,16 +34,21 @@ static struct child *children;
 static int poller;
 static int64_t refill_at = -1;
 
-static int64_t now_ms(void) {
+static int64_t now_us(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+  return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
 /* ---- events ---- */
 
 static char out_buffer[FRAME_HEADER * 64 + READ_SIZE * 4];
 static size_t out_size;
+/* When the events that wait have waited enough. A short command's start, output and end travel together that way: the daemon, and behind
+ * it the client, wake once for all of them instead of three times while the command still runs. */
+static int64_t hold_until = -1;
+
+static void hurry(void) { hold_until = 0; }
 
 static void shut_down(void) {
   for (struct child *c = children; c != NULL; c = c->next) mark_signal(c->mark, SIGKILL);
@@ -58,6 +63,7 @@ static void flush_events(void) {
     at += (size_t)n;
   }
   out_size = 0;
+  hold_until = -1;
 }
 
 /* Reserve room for an event of up to `size` bytes of payload; returns where the payload goes. */
@@ -73,6 +79,8 @@ static void event_done(enum event type, uint32_t id, size_t size) {
   frame[4] = (char)type;
   memcpy(frame + 5, &id, 4);
   out_size += FRAME_HEADER + size;
+  if (type == EV_ENDED || type == EV_FAILED || out_size > HOLD_SIZE) hurry();
+  else if (hold_until < 0) hold_until = now_us() + HOLD_US;
 }
 
 static void event_u32(enum event type, uint32_t id, uint32_t value) {
@@ -118,7 +126,7 @@ static struct child *find_child(uint32_t id) {
 static void end_if_drained(struct child *c, int64_t now) {
   if (!c->exited || c->paused || c->ended) return;
   int open = c->fds[FROM_OUT] >= 0 || c->fds[FROM_ERR] >= 0;
-  if (open && now - c->quiet_since < DRAIN_IDLE_MS && now - c->exited_at < DRAIN_MAX_MS) return;
+  if (open && now - c->quiet_since < DRAIN_IDLE_US && now - c->exited_at < DRAIN_MAX_US) return;
   char *payload = event_room(5);
   uint32_t value = (uint32_t)(WIFSIGNALED(c->status) ? WTERMSIG(c->status) : WEXITSTATUS(c->status));
   payload[0] = WIFSIGNALED(c->status) ? 1 : 0;
@@ -139,6 +147,7 @@ static int read_output(struct child *c, enum source source, int64_t now) {
   }
   c->quiet_since = now;
   event_done(source == FROM_OUT ? EV_STDOUT : EV_STDERR, c->id, (size_t)n);
+  if (c->interactive) hurry();
   return 1;
 }
 
@@ -188,11 +197,12 @@ static void start(uint32_t id, char *payload, size_t length) {
     event_done(EV_FAILED, id, strlen(why));
     return;
   }
-  *c = (struct child){.next = children, .id = id, .pid = started.pid, .mark = mark, .fds = {started.out, started.err, started.in}};
+  *c = (struct child){.next = children, .id = id, .pid = started.pid, .mark = mark, .fds = {started.out, started.err, started.in}, .interactive = started.in >= 0};
   children = c;
   watch(c, FROM_OUT, EPOLL_CTL_ADD), watch(c, FROM_ERR, EPOLL_CTL_ADD);
   event_u32(EV_STARTED, id, (uint32_t)c->pid);
-  refill_at = now_ms() + REFILL_MS;
+  if (c->interactive) hurry(); /* It is given input, maybe by somebody who waits for each answer. */
+  refill_at = now_us() + REFILL_US;
 }
 
 static void add_input(struct child *c, const char *data, size_t length) {
@@ -205,7 +215,7 @@ static void add_input(struct child *c, const char *data, size_t length) {
 
 static void set_paused(struct child *c, int paused) {
   if (c->paused == paused) return;
-  c->paused = paused, c->quiet_since = now_ms();
+  c->paused = paused, c->quiet_since = now_us();
   watch(c, FROM_OUT, paused ? EPOLL_CTL_DEL : EPOLL_CTL_ADD);
   watch(c, FROM_ERR, paused ? EPOLL_CTL_DEL : EPOLL_CTL_ADD);
 }
@@ -252,15 +262,30 @@ static void read_requests(void) {
 
 /* ---- loop ---- */
 
-static int next_timeout(int64_t now) {
-  int64_t at = pool_wants_fill() ? refill_at : -1;
+static int64_t sooner(int64_t at, int64_t other) { return other >= 0 && (at < 0 || other < at) ? other : at; }
+
+/* When something is to be done that no descriptor tells of, -1 for never. */
+static int64_t next_time(void) {
+  int64_t at = sooner(hold_until, pool_wants_fill() ? refill_at : -1);
   for (struct child *c = children; c != NULL; c = c->next) {
     if (!c->exited || c->paused) continue;
-    int64_t end = c->quiet_since + DRAIN_IDLE_MS;
-    if (end > c->exited_at + DRAIN_MAX_MS) end = c->exited_at + DRAIN_MAX_MS;
-    if (at < 0 || end < at) at = end;
+    at = sooner(at, sooner(c->quiet_since + DRAIN_IDLE_US, c->exited_at + DRAIN_MAX_US));
   }
-  return at < 0 ? -1 : at <= now ? 0 : (int)(at - now);
+  return at;
+}
+
+/* epoll_wait counts in milliseconds, which is longer than most commands take. A kernel before 5.11 has nothing finer. */
+static int wait_ready(struct epoll_event *ready, int room) {
+  static int coarse;
+  int64_t at = next_time(), left = at < 0 ? -1 : at - now_us();
+  if (at >= 0 && left < 0) left = 0;
+  if (!coarse && left > 0) {
+    struct timespec t = {left / 1000000, left % 1000000 * 1000};
+    int count = epoll_pwait2(poller, ready, room, &t, NULL);
+    if (count >= 0 || errno != ENOSYS) return count;
+    coarse = 1;
+  }
+  return epoll_wait(poller, ready, room, left < 0 ? -1 : (int)((left + 999) / 1000));
 }
 
 static void add_fixed(int fd) {
@@ -290,8 +315,8 @@ int main(int argc, char **argv) {
   pool_fill();
   for (;;) {
     struct epoll_event ready[32];
-    int count = epoll_wait(poller, ready, 32, next_timeout(now_ms()));
-    int64_t now = now_ms();
+    int count = wait_ready(ready, 32);
+    int64_t now = now_us();
     int ended = 0;
     for (int i = 0; i < count; i++) {
       uint64_t data = ready[i].data.u64;
@@ -305,7 +330,7 @@ int main(int argc, char **argv) {
       reap(now);
     }
     for (struct child *c = children; c != NULL; c = c->next) end_if_drained(c, now);
-    flush_events();
+    if (hold_until >= 0 && now >= hold_until) flush_events();
     sweep();
     if (refill_at >= 0 && now >= refill_at && pool_wants_fill()) pool_fill();
   }
