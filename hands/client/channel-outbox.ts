@@ -4,14 +4,14 @@ import type { ChannelRequestSchema } from "@serverless-harness/proto/hands";
 /** A message to hands, as it is written down. */
 export type Outgoing = MessageInitShape<typeof ChannelRequestSchema>;
 
-/** What a channel is about to send, in order. One reader: the stream. */
-export class Outbox implements AsyncIterable<Outgoing> {
-  readonly #waiting: Outgoing[] = [];
+/** What a stream is about to send, in order. One reader: the stream. */
+export class Outbox<Message = Outgoing> implements AsyncIterable<Message> {
+  readonly #waiting: Message[] = [];
   #news = Promise.withResolvers<void>();
   #isOver = false;
 
-  send(message: NonNullable<Outgoing["request"]>): void {
-    this.#waiting.push({ request: message });
+  send(message: Message): void {
+    this.#waiting.push(message);
     this.#news.resolve();
   }
 
@@ -21,7 +21,7 @@ export class Outbox implements AsyncIterable<Outgoing> {
     this.#news.resolve();
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Outgoing> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<Message> {
     for (;;) {
       const message = this.#waiting.shift();
       if (message !== undefined) yield message;

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Client, Code } from "@connectrpc/connect";
+import type { Client } from "@connectrpc/connect";
 import { fromConnectError, type HarnessError } from "@serverless-harness/kit/errors";
 import type { ChannelResponse, ExecService } from "@serverless-harness/proto/hands";
 import { Outbox, type Outgoing } from "./channel-outbox.ts";
 import type { Follow } from "./exec-follow.ts";
-import { backoffMs, clientClosed, isConnectionError, sandboxUnavailable } from "./retry.ts";
+import { backoffMs, clientClosed, mayComeBack, sandboxUnavailable } from "./retry.ts";
 
 /** What a channel needs. */
 export interface ChannelOptions {
@@ -53,7 +53,7 @@ export class ClientChannel {
     }
     clearTimeout(this.#idleTimer);
     this.#follows.set(follow.execId, follow);
-    if (this.#outbox !== undefined) this.#outbox.send(follow.opening());
+    if (this.#outbox !== undefined) this.#outbox.send({ request: follow.opening() });
     else if (!this.#isRunning) void this.#keepOpen();
   }
 
@@ -66,12 +66,12 @@ export class ClientChannel {
   }
 
   send(message: NonNullable<Outgoing["request"]>): void {
-    this.#outbox?.send(message);
+    this.#outbox?.send({ request: message });
   }
 
   /** Send, and ask for a pong behind it: the number of the ping is returned, and confirmed to every exec. */
   sendConfirmed(message: NonNullable<Outgoing["request"]>): bigint {
-    this.#outbox?.send(message);
+    this.#outbox?.send({ request: message });
     return this.#ping();
   }
 
@@ -101,7 +101,7 @@ export class ClientChannel {
     const cut = new AbortController();
     let heard = false;
     this.#outbox = outbox;
-    for (const follow of this.#follows.values()) outbox.send(follow.opening());
+    for (const follow of this.#follows.values()) outbox.send({ request: follow.opening() });
     const watch = this.#watch(cut);
     try {
       const signal = AbortSignal.any([cut.signal, this.#closed.signal]);
@@ -149,7 +149,7 @@ export class ClientChannel {
 
   #ping(): bigint {
     this.#nonce += 1n;
-    this.#outbox?.send({ case: "ping", value: { nonce: this.#nonce } });
+    this.#outbox?.send({ request: { case: "ping", value: { nonce: this.#nonce } } });
     return this.#nonce;
   }
 
@@ -171,9 +171,4 @@ export class ClientChannel {
       if (waited >= patienceMs) follow.fail(sandboxUnavailable(patienceMs, cause));
     }
   }
-}
-
-/** Another stream may do better: the connection broke, or a token expired that served until now. */
-function mayComeBack(error: HarnessError, heard: boolean): boolean {
-  return isConnectionError(error) || (heard && error.code === Code.Unauthenticated);
 }

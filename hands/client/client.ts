@@ -3,7 +3,7 @@ import { parseAddress } from "@serverless-harness/kit/address";
 import { Connection } from "@serverless-harness/kit/connection";
 import { ConfigError } from "@serverless-harness/kit/env";
 import { transportOver } from "@serverless-harness/kit/transport";
-import { ExecService } from "@serverless-harness/proto/hands";
+import { ExecService, type Workspace, WorkspaceService } from "@serverless-harness/proto/hands";
 import { ClientChannel } from "./channel.ts";
 import { HandsWorkspace } from "./client-workspace.ts";
 import { createRetry, type Retry } from "./retry.ts";
@@ -47,7 +47,7 @@ export class HandsClient {
       pingTimeoutMs: Math.min(times.pingTimeoutMs ?? 10_000, Math.max(patienceMs, 1)),
       idleMs: times.idleMs ?? 60_000,
     };
-    this.#connection = new Connection(address);
+    this.#connection = new Connection(address, options.tls);
     this.#transport = transportOver(this.#connection, options.token);
     this.#client = createClient(ExecService, this.#transport);
     this.#retry = createRetry({ patienceMs, signal: this.#closed.signal });
@@ -61,11 +61,20 @@ export class HandsClient {
       transport: this.#transport,
       client: this.#client,
       retry: this.#retry,
+      patienceMs: this.#times.patienceMs,
+      closed: this.#closed.signal,
       channelFor: (execId) => this.#channelFor(name, execId),
     });
   }
 
-  /** Let go of everything. Execs go on in the sandbox; whoever follows one is told `detached`. */
+  /** The sandbox's workspaces that the token covers, sorted by name. Throws HarnessErrors. */
+  async listWorkspaces(): Promise<Workspace[]> {
+    const client = createClient(WorkspaceService, this.#transport);
+    const { workspaces } = await this.#retry(() => client.list({}));
+    return workspaces;
+  }
+
+  /** Let go of everything. Execs and terminals go on in the sandbox; whoever follows one is told `detached`. */
   close(): void {
     this.#closed.abort();
     for (const channel of [...this.#channels.values()].flat()) channel.close();

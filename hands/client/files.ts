@@ -1,17 +1,9 @@
 import { type MessageInitShape, create as message } from "@bufbuild/protobuf";
-import { type Client, Code, createClient, type Transport } from "@connectrpc/connect";
-import { HarnessError } from "@serverless-harness/kit/errors";
-import {
-  type FileInfo,
-  FileService,
-  type GrepLine,
-  type Workspace,
-  WorkspaceService,
-  WriteHeaderSchema,
-  type WriteRequestSchema,
-} from "@serverless-harness/proto/hands";
+import { type Client, createClient, type Transport } from "@connectrpc/connect";
+import { type FileInfo, FileService, type GrepLine, WriteHeaderSchema, type WriteRequestSchema } from "@serverless-harness/proto/hands";
+import { present } from "./present.ts";
 import type { Retry } from "./retry.ts";
-import type { WorkspaceClient, WriteOptions } from "./types.ts";
+import type { FilesClient, WriteOptions } from "./types.ts";
 
 /** Bytes of a message of a Write. */
 const PIECE_BYTES = 512 * 1024;
@@ -20,12 +12,11 @@ const PIECE_BYTES = 512 * 1024;
  * The files of one workspace. Every call may be repeated: reads change nothing, changes carry an id under which they happen once. So each
  * is retried while hands can't be reached. Throws HarnessErrors.
  */
-export class WorkspaceFiles implements Omit<WorkspaceClient, "exec"> {
+export class WorkspaceFiles implements FilesClient {
   readonly name: string;
   readonly #epoch: bigint;
   readonly #retry: Retry;
   readonly #files: Client<typeof FileService>;
-  readonly #workspaces: Client<typeof WorkspaceService>;
 
   /** `name`: `<tenant>/<session>`; `epoch`: the owner's fencing token. */
   constructor(transport: Transport, name: string, epoch: bigint, retry: Retry) {
@@ -33,20 +24,14 @@ export class WorkspaceFiles implements Omit<WorkspaceClient, "exec"> {
     this.#epoch = epoch;
     this.#retry = retry;
     this.#files = createClient(FileService, transport);
-    this.#workspaces = createClient(WorkspaceService, transport);
   }
 
-  async create(): Promise<Workspace> {
-    const { workspace } = await this.#retry(() => this.#workspaces.create({ workspace: this.name, epoch: this.#epoch }));
-    return present(workspace, "workspace");
-  }
-
-  async stat(...[path, options]: Parameters<WorkspaceClient["stat"]>): Promise<FileInfo> {
+  async stat(...[path, options]: Parameters<FilesClient["stat"]>): Promise<FileInfo> {
     const { file } = await this.#retry(() => this.#files.stat({ workspace: this.name, path, follow: options?.follow ?? false }));
     return present(file, "file");
   }
 
-  read(...[path, options = {}]: Parameters<WorkspaceClient["read"]>): Promise<Uint8Array> {
+  read(...[path, options = {}]: Parameters<FilesClient["read"]>): Promise<Uint8Array> {
     const { offset = 0, length = 0, ifMatch = "" } = options;
     const request = { workspace: this.name, path, offset: BigInt(offset), length: BigInt(length), ifMatch };
     // A read that broke starts anew: the file may be another one by now.
@@ -57,12 +42,12 @@ export class WorkspaceFiles implements Omit<WorkspaceClient, "exec"> {
     });
   }
 
-  async write(...[path, data, options]: Parameters<WorkspaceClient["write"]>): Promise<{ file: FileInfo; replayed: boolean }> {
+  async write(...[path, data, options]: Parameters<FilesClient["write"]>): Promise<{ file: FileInfo; replayed: boolean }> {
     const { file, replayed } = await this.#retry(() => this.#files.write(this.#writeMessages(path, data, options)));
     return { file: present(file, "file"), replayed };
   }
 
-  async edit(...[path, edits, options]: Parameters<WorkspaceClient["edit"]>): ReturnType<WorkspaceClient["edit"]> {
+  async edit(...[path, edits, options]: Parameters<FilesClient["edit"]>): ReturnType<FilesClient["edit"]> {
     const { changeId, ifMatch = "" } = options;
     const replacements = edits.map(({ oldText, newText }) => ({ oldText, newText }));
     const answer = await this.#retry(() => this.#files.edit({ ...this.#change(changeId), path, edits: replacements, ifMatch }));
@@ -81,28 +66,28 @@ export class WorkspaceFiles implements Omit<WorkspaceClient, "exec"> {
     return files;
   }
 
-  async find(...[path, glob, options = {}]: Parameters<WorkspaceClient["find"]>): Promise<{ paths: string[]; truncated: boolean }> {
+  async find(...[path, glob, options = {}]: Parameters<FilesClient["find"]>): Promise<{ paths: string[]; truncated: boolean }> {
     const { limit = 0, includeIgnored = false } = options;
     const { paths, truncated } = await this.#retry(() => this.#files.find({ workspace: this.name, path, glob, limit, includeIgnored }));
     return { paths, truncated };
   }
 
-  async grep(...[path, pattern, options = {}]: Parameters<WorkspaceClient["grep"]>): Promise<{ lines: GrepLine[]; truncated: boolean }> {
+  async grep(...[path, pattern, options = {}]: Parameters<FilesClient["grep"]>): Promise<{ lines: GrepLine[]; truncated: boolean }> {
     const { literal = false, ignoreCase = false, glob = "", contextLines = 0, limit = 0 } = options;
     const request = { workspace: this.name, path, pattern, literal, ignoreCase, glob, contextLines, limit };
     const { lines, truncated } = await this.#retry(() => this.#files.grep(request));
     return { lines, truncated };
   }
 
-  async mkdir(...[path, { changeId, recursive = false }]: Parameters<WorkspaceClient["mkdir"]>): Promise<void> {
+  async mkdir(...[path, { changeId, recursive = false }]: Parameters<FilesClient["mkdir"]>): Promise<void> {
     await this.#retry(() => this.#files.mkdir({ ...this.#change(changeId), path, recursive }));
   }
 
-  async move(...[source, destination, { changeId }]: Parameters<WorkspaceClient["move"]>): Promise<void> {
+  async move(...[source, destination, { changeId }]: Parameters<FilesClient["move"]>): Promise<void> {
     await this.#retry(() => this.#files.move({ ...this.#change(changeId), source, destination }));
   }
 
-  async remove(...[path, options]: Parameters<WorkspaceClient["remove"]>): Promise<void> {
+  async remove(...[path, options]: Parameters<FilesClient["remove"]>): Promise<void> {
     const { changeId, recursive = false, missingOk = false } = options;
     await this.#retry(() => this.#files.remove({ ...this.#change(changeId), path, recursive, missingOk }));
   }
@@ -123,10 +108,4 @@ export class WorkspaceFiles implements Omit<WorkspaceClient, "exec"> {
       yield { part: { case: "data", value: data.subarray(start, start + PIECE_BYTES) } };
     }
   }
-}
-
-/** A field that hands always sets. */
-function present<T>(value: T | undefined, field: string): T {
-  if (value !== undefined) return value;
-  throw new HarnessError(Code.Internal, "bad_answer", `hands answered without ${field}: client and daemon are of different versions`);
 }

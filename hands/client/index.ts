@@ -1,4 +1,5 @@
 export { type ClientTimes, HandsClient } from "./client.ts";
+export type { TerminalHandle, TerminalRequest, TerminalUpdate } from "./terminal-types.ts";
 export type {
   CaptureOptions,
   ExecHandle,
@@ -8,3 +9,4 @@ export type {
   WorkspaceClient,
   WriteOptions,
 } from "./types.ts";
+export type { CreateOptions, WorkspaceDiff, WorkspaceSource } from "./workspace-types.ts";

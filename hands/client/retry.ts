@@ -52,6 +52,11 @@ export function isConnectionError(error: HarnessError): boolean {
   return UNREACHABLE.has(error.code);
 }
 
+/** Another stream may do better: the connection broke, or a token expired that served until now. `heard`: the stream was answered. */
+export function mayComeBack(error: HarnessError, heard: boolean): boolean {
+  return isConnectionError(error) || (heard && error.code === Code.Unauthenticated);
+}
+
 /** Milliseconds to wait before attempt `attempt + 1`. */
 export function backoffMs(attempt: number): number {
   return FIRST_WAIT_MS + fullJitter(attempt, FIRST_WAIT_MS, LONGEST_WAIT_MS);

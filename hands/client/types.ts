@@ -1,4 +1,7 @@
-import type { Ended, FileInfo, GapReason, GrepLine, Stream, Workspace } from "@serverless-harness/proto/hands";
+import type { ClientTls } from "@serverless-harness/kit/connection";
+import type { Ended, FileInfo, GapReason, GrepLine, Stream } from "@serverless-harness/proto/hands";
+import type { TerminalsClient } from "./terminal-types.ts";
+import type { WorkspaceTreeClient } from "./workspace-types.ts";
 
 /** Bounds an exec's output at the source; see `harness.hands.v1.Capture`. */
 export interface CaptureOptions {
@@ -57,12 +60,18 @@ export interface WriteOptions {
 }
 
 /** One workspace, for one owner. Every method throws HarnessErrors; calls that hands did not get are retried under the same id. */
-export interface WorkspaceClient {
+export interface WorkspaceClient extends FilesClient, TerminalsClient, WorkspaceTreeClient {
   readonly name: string;
-  /** Make it where it is missing, and take it over with this client's epoch. */
-  create(): Promise<Workspace>;
   /** Start an exec, or attach to it from `fromOffset` (default 0) where its id is known. `onUpdate` must not throw. */
   exec(request: ExecRequest, onUpdate: (update: ExecUpdate) => void, fromOffset?: number): ExecHandle;
+  /** End an exec that nobody here follows: SIGTERM, then SIGKILL, to every descendant. NOT_FOUND `unknown_exec`. */
+  cancelExec(execId: string): Promise<void>;
+  /** Signal an exec that nobody here follows. NOT_FOUND `unknown_exec`. */
+  signalExec(execId: string, name: NodeJS.Signals): Promise<void>;
+}
+
+/** The files of one workspace. Changes happen once per `changeId`. */
+export interface FilesClient {
   stat(path: string, options?: { readonly follow?: boolean }): Promise<FileInfo>;
   read(path: string, options?: { readonly offset?: number; readonly length?: number; readonly ifMatch?: string }): Promise<Uint8Array>;
   write(path: string, data: Uint8Array, options: WriteOptions): Promise<{ file: FileInfo; replayed: boolean }>;
@@ -96,8 +105,10 @@ export interface WorkspaceClient {
 
 /** How a client reaches hands. */
 export interface HandsClientOptions {
-  /** `unix:/path` or `http://host:port`. */
+  /** `unix:/path`, `http://host:port` or `https://host:port`. */
   readonly address: string;
+  /** For an https address. Default: the system's authorities, no certificate of our own. */
+  readonly tls?: ClientTls;
   /** Token, or a function that renews it. Absent: none is sent. */
   readonly token?: string | (() => string);
   /** How long a call waits for hands to come back before it fails, in milliseconds. Default 30000. */

@@ -20,9 +20,14 @@ export function nextMark(): number {
   return MARK_TOP - last;
 }
 
-/** The arguments that start `argv` under a mark: the shell sets the limit and becomes the program. */
-export function markedArgv(mark: number, argv: readonly string[]): string[] {
-  return ["/bin/bash", "-c", 'ulimit -q "$0" && exec "$@"', String(mark), ...argv];
+/** Variables that a shell drops where nobody types to it. */
+const PROMPTS = ["PS1", "PS2"] as const;
+
+/** The arguments that start `argv` under a mark, with `env`: a shell sets the limit and becomes the program. */
+export function markedArgv(mark: number, argv: readonly string[], env: Readonly<Record<string, string>>): string[] {
+  const prompts = PROMPTS.flatMap((name) => (env[name] === undefined ? [] : [{ name, value: env[name] }]));
+  const script = ['ulimit -q "$0"', ...prompts.map(({ name }) => `export ${name}="$1" && shift`), 'exec "$@"'].join(" && ");
+  return ["/bin/bash", "-c", script, String(mark), ...prompts.map(({ value }) => value), ...argv];
 }
 
 /** The living processes that carry a mark. */

@@ -37,7 +37,7 @@ const SIGNAL_NAMES = new Map(Object.entries(constants.signals).map(([name, numbe
 /** Start a program with node-pty, in its own session, its processes marked so that all of them can be found. */
 export const startPty: PtyLauncher = (spec, sink) => {
   const mark = nextMark();
-  const [file = "", ...args] = markedArgv(mark, spec.argv);
+  const [file = "", ...args] = markedArgv(mark, spec.argv, spec.env);
   const pty: IPty = spawn(file, args, {
     name: spec.env["TERM"] ?? "xterm-256color",
     cols: spec.columns,

@@ -37,7 +37,7 @@ export class Screen {
     const above = Math.min(scrollbackLines, buffer.baseY);
     const lines: string[] = [];
     for (let y = buffer.baseY - above; y < buffer.baseY + this.#terminal.rows; y++)
-      lines.push(buffer.getLine(y)?.translateToString(true) ?? "");
+      lines.push(buffer.getLine(y)?.translateToString(true).trimEnd() ?? "");
     return {
       lines,
       scrollbackLines: above,

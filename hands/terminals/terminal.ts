@@ -27,7 +27,14 @@ export type TerminalUpdate =
   | { readonly kind: "output"; readonly offset: number; readonly data: Buffer }
   | { readonly kind: "gap"; readonly from: number; readonly to: number }
   | { readonly kind: "resized"; readonly columns: number; readonly rows: number }
+  | { readonly kind: "taken"; readonly inputId: string }
   | { readonly kind: "ended"; readonly end: TerminalEnd };
+
+/** What one watcher has to be told of its own input. */
+export interface Confirmation {
+  /** Id of the last input that was taken. Empty: none. */
+  inputId: string;
+}
 
 /**
  * A program on a PTY, its last output and those who watch it. Watchers are cursors over the kept output: they cost nothing while they
@@ -90,18 +97,16 @@ export class Terminal {
     return { total: this.#output.total, first: this.#output.first };
   }
 
-  /** Type. With an id, once only. Returns whether this input was typed before. */
+  /** Type. With an id, once only. Returns whether this input was taken before. */
   write(data: Uint8Array, inputId = ""): boolean {
-    if (inputId !== "" && this.#inputIds.has(inputId)) return true;
+    if (this.#isTaken(inputId)) return true;
     this.#pty.write(data);
-    if (inputId !== "") this.#inputIds.add(inputId);
-    const [oldest] = this.#inputIds;
-    if (this.#inputIds.size > INPUT_IDS && oldest !== undefined) this.#inputIds.delete(oldest);
     return false;
   }
 
-  resize(columns: number, rows: number): void {
-    if (columns === this.#size.columns && rows === this.#size.rows) return;
+  /** Change the window's size; with an id, once only. */
+  resize(columns: number, rows: number, inputId = ""): void {
+    if (this.#isTaken(inputId) || (columns === this.#size.columns && rows === this.#size.rows)) return;
     this.#size = { columns, rows };
     this.#pty.resize(columns, rows);
     this.#screen?.resize(columns, rows);
@@ -119,8 +124,15 @@ export class Terminal {
     return await this.#screen.view(scrollbackLines);
   }
 
-  /** Everything kept from `fromOffset` on, then live, to the end or until `signal` aborts. */
-  async *watch(fromOffset: number, signal: AbortSignal): AsyncGenerator<TerminalUpdate> {
+  /** Have a watcher told that its input was taken. */
+  confirm(confirmation: Confirmation, inputId: string): void {
+    confirmation.inputId = inputId;
+    this.#wake();
+  }
+
+  /** Everything kept from `fromOffset` on, then live, to the end or until `signal` aborts; and what `confirmation` comes to hold. */
+  async *watch(fromOffset: number, signal: AbortSignal, confirmation: Confirmation = { inputId: "" }): AsyncGenerator<TerminalUpdate> {
+    let confirmed = "";
     let offset = Math.min(fromOffset, this.#output.total);
     let size = this.#size;
     let waiting: (() => void) | undefined;
@@ -139,6 +151,9 @@ export class Terminal {
           const data = this.#output.read(offset, CHUNK_BYTES);
           yield { kind: "output", offset, data };
           offset += data.length;
+        } else if (confirmed !== confirmation.inputId) {
+          confirmed = confirmation.inputId;
+          yield { kind: "taken", inputId: confirmed };
         } else if (this.#end !== undefined) {
           yield { kind: "ended", end: this.#end };
           return;
@@ -164,6 +179,16 @@ export class Terminal {
     clearTimeout(grace);
     await this.#killRest();
     this.#screen?.dispose();
+  }
+
+  /** Whether an input was taken before; from now on it was. */
+  #isTaken(inputId: string): boolean {
+    if (inputId === "") return false;
+    if (this.#inputIds.has(inputId)) return true;
+    this.#inputIds.add(inputId);
+    const [oldest] = this.#inputIds;
+    if (this.#inputIds.size > INPUT_IDS && oldest !== undefined) this.#inputIds.delete(oldest);
+    return false;
   }
 
   /** Until a pass finds nothing: what forks while it is searched for slips through one, and the kernel takes its time. */

@@ -70,6 +70,8 @@ function eventOf(update: TerminalUpdate): TerminalServiceAttachResponse["event"]
       };
     case "resized":
       return { case: "resized", value: { $typeName: "harness.hands.v1.WindowSize", columns: update.columns, rows: update.rows } };
+    case "taken":
+      return { case: "taken", value: { $typeName: "harness.hands.v1.TerminalTaken", inputId: update.inputId } };
     case "ended":
       return { case: "ended", value: endedMessage(update.end) };
   }

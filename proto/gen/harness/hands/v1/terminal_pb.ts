@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file harness/hands/v1/terminal.proto.
  */
 export const file_harness_hands_v1_terminal: GenFile = /*@__PURE__*/
-  fileDesc("Ch9oYXJuZXNzL2hhbmRzL3YxL3Rlcm1pbmFsLnByb3RvEhBoYXJuZXNzLmhhbmRzLnYxIvsBCghUZXJtaW5hbBITCgt0ZXJtaW5hbF9pZBgBIAEoCRIRCgl3b3Jrc3BhY2UYAiABKAkSFwoPY29tbWFuZF9wcmV2aWV3GAMgASgJEgsKA3BpZBgEIAEoAxIPCgdjb2x1bW5zGAUgASgFEgwKBHJvd3MYBiABKAUSEwoLdG90YWxfYnl0ZXMYByABKAMSFAoMZmlyc3Rfb2Zmc2V0GAggASgDEhAKCHdhdGNoZXJzGAkgASgFEhUKDXN0YXJ0ZWRfYXRfbXMYCiABKAMSLgoFZW5kZWQYCyABKAsyHy5oYXJuZXNzLmhhbmRzLnYxLlRlcm1pbmFsRW5kZWQiRwoNVGVybWluYWxFbmRlZBIRCglleGl0X2NvZGUYASABKAUSDgoGc2lnbmFsGAIgASgJEhMKC2VuZGVkX2F0X21zGAMgASgDIt8BCgtPcGVuUmVxdWVzdBITCgt0ZXJtaW5hbF9pZBgBIAEoCRIRCgl3b3Jrc3BhY2UYAiABKAkSDQoFZXBvY2gYAyABKAMSDAoEYXJndhgEIAMoCRILCgNjd2QYBSABKAkSMwoDZW52GAYgAygLMiYuaGFybmVzcy5oYW5kcy52MS5PcGVuUmVxdWVzdC5FbnZFbnRyeRIPCgdjb2x1bW5zGAcgASgFEgwKBHJvd3MYCCABKAUaKgoIRW52RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJNCgxPcGVuUmVzcG9uc2USLAoIdGVybWluYWwYASABKAsyGi5oYXJuZXNzLmhhbmRzLnYxLlRlcm1pbmFsEg8KB2V4aXN0ZWQYAiABKAgingEKHFRlcm1pbmFsU2VydmljZUF0dGFjaFJlcXVlc3QSMgoGdGFyZ2V0GAEgASgLMiAuaGFybmVzcy5oYW5kcy52MS5UZXJtaW5hbFRhcmdldEgAEg8KBWlucHV0GAIgASgMSAASLgoGcmVzaXplGAMgASgLMhwuaGFybmVzcy5oYW5kcy52MS5XaW5kb3dTaXplSABCCQoHcmVxdWVzdCJcCg5UZXJtaW5hbFRhcmdldBITCgt0ZXJtaW5hbF9pZBgBIAEoCRIRCgl3b3Jrc3BhY2UYAiABKAkSDQoFZXBvY2gYAyABKAMSEwoLZnJvbV9vZmZzZXQYBCABKAMiKwoKV2luZG93U2l6ZRIPCgdjb2x1bW5zGAEgASgFEgwKBHJvd3MYAiABKAUinQIKHVRlcm1pbmFsU2VydmljZUF0dGFjaFJlc3BvbnNlEi4KCHRlcm1pbmFsGAEgASgLMhouaGFybmVzcy5oYW5kcy52MS5UZXJtaW5hbEgAEjIKBm91dHB1dBgCIAEoCzIgLmhhcm5lc3MuaGFuZHMudjEuVGVybWluYWxPdXRwdXRIABIsCgNnYXAYAyABKAsyHS5oYXJuZXNzLmhhbmRzLnYxLlRlcm1pbmFsR2FwSAASLwoHcmVzaXplZBgEIAEoCzIcLmhhcm5lc3MuaGFuZHMudjEuV2luZG93U2l6ZUgAEjAKBWVuZGVkGAUgASgLMh8uaGFybmVzcy5oYW5kcy52MS5UZXJtaW5hbEVuZGVkSABCBwoFZXZlbnQiLgoOVGVybWluYWxPdXRwdXQSDgoGb2Zmc2V0GAEgASgDEgwKBGRhdGEYAiABKAwiNQoLVGVybWluYWxHYXASEwoLZnJvbV9vZmZzZXQYASABKAMSEQoJdG9fb2Zmc2V0GAIgASgDInQKG1Rlcm1pbmFsU2VydmljZVdyaXRlUmVxdWVzdBITCgt0ZXJtaW5hbF9pZBgBIAEoCRIRCgl3b3Jrc3BhY2UYAiABKAkSDQoFZXBvY2gYAyABKAMSDAoEZGF0YRgEIAEoDBIQCghpbnB1dF9pZBgFIAEoCSIwChxUZXJtaW5hbFNlcnZpY2VXcml0ZVJlc3BvbnNlEhAKCHJlcGxheWVkGAEgASgIInIKDVJlc2l6ZVJlcXVlc3QSEwoLdGVybWluYWxfaWQYASABKAkSEQoJd29ya3NwYWNlGAIgASgJEg0KBWVwb2NoGAMgASgDEioKBHNpemUYBCABKAsyHC5oYXJuZXNzLmhhbmRzLnYxLldpbmRvd1NpemUiEAoOUmVzaXplUmVzcG9uc2UiUQoNU2NyZWVuUmVxdWVzdBITCgt0ZXJtaW5hbF9pZBgBIAEoCRIRCgl3b3Jrc3BhY2UYAiABKAkSGAoQc2Nyb2xsYmFja19saW5lcxgDIAEoBSKsAQoOU2NyZWVuUmVzcG9uc2USDQoFbGluZXMYASADKAkSGAoQc2Nyb2xsYmFja19saW5lcxgCIAEoBRISCgpjdXJzb3Jfcm93GAMgASgFEhUKDWN1cnNvcl9jb2x1bW4YBCABKAUSGAoQYWx0ZXJuYXRlX3NjcmVlbhgFIAEoCBIsCgh0ZXJtaW5hbBgGIAEoCzIaLmhhcm5lc3MuaGFuZHMudjEuVGVybWluYWwiLwoaVGVybWluYWxTZXJ2aWNlTGlzdFJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJIkwKG1Rlcm1pbmFsU2VydmljZUxpc3RSZXNwb25zZRItCgl0ZXJtaW5hbHMYASADKAsyGi5oYXJuZXNzLmhhbmRzLnYxLlRlcm1pbmFsIkUKDENsb3NlUmVxdWVzdBITCgt0ZXJtaW5hbF9pZBgBIAEoCRIRCgl3b3Jrc3BhY2UYAiABKAkSDQoFZXBvY2gYAyABKAMiDwoNQ2xvc2VSZXNwb25zZTL4BAoPVGVybWluYWxTZXJ2aWNlEkUKBE9wZW4SHS5oYXJuZXNzLmhhbmRzLnYxLk9wZW5SZXF1ZXN0Gh4uaGFybmVzcy5oYW5kcy52MS5PcGVuUmVzcG9uc2USbQoGQXR0YWNoEi4uaGFybmVzcy5oYW5kcy52MS5UZXJtaW5hbFNlcnZpY2VBdHRhY2hSZXF1ZXN0Gi8uaGFybmVzcy5oYW5kcy52MS5UZXJtaW5hbFNlcnZpY2VBdHRhY2hSZXNwb25zZSgBMAESZgoFV3JpdGUSLS5oYXJuZXNzLmhhbmRzLnYxLlRlcm1pbmFsU2VydmljZVdyaXRlUmVxdWVzdBouLmhhcm5lc3MuaGFuZHMudjEuVGVybWluYWxTZXJ2aWNlV3JpdGVSZXNwb25zZRJLCgZSZXNpemUSHy5oYXJuZXNzLmhhbmRzLnYxLlJlc2l6ZVJlcXVlc3QaIC5oYXJuZXNzLmhhbmRzLnYxLlJlc2l6ZVJlc3BvbnNlEksKBlNjcmVlbhIfLmhhcm5lc3MuaGFuZHMudjEuU2NyZWVuUmVxdWVzdBogLmhhcm5lc3MuaGFuZHMudjEuU2NyZWVuUmVzcG9uc2USYwoETGlzdBIsLmhhcm5lc3MuaGFuZHMudjEuVGVybWluYWxTZXJ2aWNlTGlzdFJlcXVlc3QaLS5oYXJuZXNzLmhhbmRzLnYxLlRlcm1pbmFsU2VydmljZUxpc3RSZXNwb25zZRJICgVDbG9zZRIeLmhhcm5lc3MuaGFuZHMudjEuQ2xvc2VSZXF1ZXN0Gh8uaGFybmVzcy5oYW5kcy52MS5DbG9zZVJlc3BvbnNlYgZwcm90bzM");
+  fileDesc("Ch9oYXJuZXNzL2hhbmRzL3YxL3Rlcm1pbmFsLnByb3RvEhBoYXJuZXNzLmhhbmRzLnYxIvsBCghUZXJtaW5hbBITCgt0ZXJtaW5hbF9pZBgBIAEoCRIRCgl3b3Jrc3BhY2UYAiABKAkSFwoPY29tbWFuZF9wcmV2aWV3GAMgASgJEgsKA3BpZBgEIAEoAxIPCgdjb2x1bW5zGAUgASgFEgwKBHJvd3MYBiABKAUSEwoLdG90YWxfYnl0ZXMYByABKAMSFAoMZmlyc3Rfb2Zmc2V0GAggASgDEhAKCHdhdGNoZXJzGAkgASgFEhUKDXN0YXJ0ZWRfYXRfbXMYCiABKAMSLgoFZW5kZWQYCyABKAsyHy5oYXJuZXNzLmhhbmRzLnYxLlRlcm1pbmFsRW5kZWQiRwoNVGVybWluYWxFbmRlZBIRCglleGl0X2NvZGUYASABKAUSDgoGc2lnbmFsGAIgASgJEhMKC2VuZGVkX2F0X21zGAMgASgDIt8BCgtPcGVuUmVxdWVzdBITCgt0ZXJtaW5hbF9pZBgBIAEoCRIRCgl3b3Jrc3BhY2UYAiABKAkSDQoFZXBvY2gYAyABKAMSDAoEYXJndhgEIAMoCRILCgNjd2QYBSABKAkSMwoDZW52GAYgAygLMiYuaGFybmVzcy5oYW5kcy52MS5PcGVuUmVxdWVzdC5FbnZFbnRyeRIPCgdjb2x1bW5zGAcgASgFEgwKBHJvd3MYCCABKAUaKgoIRW52RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJNCgxPcGVuUmVzcG9uc2USLAoIdGVybWluYWwYASABKAsyGi5oYXJuZXNzLmhhbmRzLnYxLlRlcm1pbmFsEg8KB2V4aXN0ZWQYAiABKAgizgEKHFRlcm1pbmFsU2VydmljZUF0dGFjaFJlcXVlc3QSMgoGdGFyZ2V0GAEgASgLMiAuaGFybmVzcy5oYW5kcy52MS5UZXJtaW5hbFRhcmdldEgAEg8KBWlucHV0GAIgASgMSAASLgoGcmVzaXplGAMgASgLMhwuaGFybmVzcy5oYW5kcy52MS5XaW5kb3dTaXplSAASLgoDYWN0GAQgASgLMh8uaGFybmVzcy5oYW5kcy52MS5UZXJtaW5hbElucHV0SABCCQoHcmVxdWVzdCJqCg1UZXJtaW5hbElucHV0EhAKCGlucHV0X2lkGAEgASgJEg4KBGRhdGEYAiABKAxIABIuCgZyZXNpemUYAyABKAsyHC5oYXJuZXNzLmhhbmRzLnYxLldpbmRvd1NpemVIAEIHCgVpbnB1dCJcCg5UZXJtaW5hbFRhcmdldBITCgt0ZXJtaW5hbF9pZBgBIAEoCRIRCgl3b3Jrc3BhY2UYAiABKAkSDQoFZXBvY2gYAyABKAMSEwoLZnJvbV9vZmZzZXQYBCABKAMiKwoKV2luZG93U2l6ZRIPCgdjb2x1bW5zGAEgASgFEgwKBHJvd3MYAiABKAUizwIKHVRlcm1pbmFsU2VydmljZUF0dGFjaFJlc3BvbnNlEi4KCHRlcm1pbmFsGAEgASgLMhouaGFybmVzcy5oYW5kcy52MS5UZXJtaW5hbEgAEjIKBm91dHB1dBgCIAEoCzIgLmhhcm5lc3MuaGFuZHMudjEuVGVybWluYWxPdXRwdXRIABIsCgNnYXAYAyABKAsyHS5oYXJuZXNzLmhhbmRzLnYxLlRlcm1pbmFsR2FwSAASLwoHcmVzaXplZBgEIAEoCzIcLmhhcm5lc3MuaGFuZHMudjEuV2luZG93U2l6ZUgAEjAKBWVuZGVkGAUgASgLMh8uaGFybmVzcy5oYW5kcy52MS5UZXJtaW5hbEVuZGVkSAASMAoFdGFrZW4YBiABKAsyHy5oYXJuZXNzLmhhbmRzLnYxLlRlcm1pbmFsVGFrZW5IAEIHCgVldmVudCIhCg1UZXJtaW5hbFRha2VuEhAKCGlucHV0X2lkGAEgASgJIi4KDlRlcm1pbmFsT3V0cHV0Eg4KBm9mZnNldBgBIAEoAxIMCgRkYXRhGAIgASgMIjUKC1Rlcm1pbmFsR2FwEhMKC2Zyb21fb2Zmc2V0GAEgASgDEhEKCXRvX29mZnNldBgCIAEoAyJ0ChtUZXJtaW5hbFNlcnZpY2VXcml0ZVJlcXVlc3QSEwoLdGVybWluYWxfaWQYASABKAkSEQoJd29ya3NwYWNlGAIgASgJEg0KBWVwb2NoGAMgASgDEgwKBGRhdGEYBCABKAwSEAoIaW5wdXRfaWQYBSABKAkiMAocVGVybWluYWxTZXJ2aWNlV3JpdGVSZXNwb25zZRIQCghyZXBsYXllZBgBIAEoCCJyCg1SZXNpemVSZXF1ZXN0EhMKC3Rlcm1pbmFsX2lkGAEgASgJEhEKCXdvcmtzcGFjZRgCIAEoCRINCgVlcG9jaBgDIAEoAxIqCgRzaXplGAQgASgLMhwuaGFybmVzcy5oYW5kcy52MS5XaW5kb3dTaXplIhAKDlJlc2l6ZVJlc3BvbnNlIlEKDVNjcmVlblJlcXVlc3QSEwoLdGVybWluYWxfaWQYASABKAkSEQoJd29ya3NwYWNlGAIgASgJEhgKEHNjcm9sbGJhY2tfbGluZXMYAyABKAUirAEKDlNjcmVlblJlc3BvbnNlEg0KBWxpbmVzGAEgAygJEhgKEHNjcm9sbGJhY2tfbGluZXMYAiABKAUSEgoKY3Vyc29yX3JvdxgDIAEoBRIVCg1jdXJzb3JfY29sdW1uGAQgASgFEhgKEGFsdGVybmF0ZV9zY3JlZW4YBSABKAgSLAoIdGVybWluYWwYBiABKAsyGi5oYXJuZXNzLmhhbmRzLnYxLlRlcm1pbmFsIi8KGlRlcm1pbmFsU2VydmljZUxpc3RSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCSJMChtUZXJtaW5hbFNlcnZpY2VMaXN0UmVzcG9uc2USLQoJdGVybWluYWxzGAEgAygLMhouaGFybmVzcy5oYW5kcy52MS5UZXJtaW5hbCJFCgxDbG9zZVJlcXVlc3QSEwoLdGVybWluYWxfaWQYASABKAkSEQoJd29ya3NwYWNlGAIgASgJEg0KBWVwb2NoGAMgASgDIg8KDUNsb3NlUmVzcG9uc2Uy+AQKD1Rlcm1pbmFsU2VydmljZRJFCgRPcGVuEh0uaGFybmVzcy5oYW5kcy52MS5PcGVuUmVxdWVzdBoeLmhhcm5lc3MuaGFuZHMudjEuT3BlblJlc3BvbnNlEm0KBkF0dGFjaBIuLmhhcm5lc3MuaGFuZHMudjEuVGVybWluYWxTZXJ2aWNlQXR0YWNoUmVxdWVzdBovLmhhcm5lc3MuaGFuZHMudjEuVGVybWluYWxTZXJ2aWNlQXR0YWNoUmVzcG9uc2UoATABEmYKBVdyaXRlEi0uaGFybmVzcy5oYW5kcy52MS5UZXJtaW5hbFNlcnZpY2VXcml0ZVJlcXVlc3QaLi5oYXJuZXNzLmhhbmRzLnYxLlRlcm1pbmFsU2VydmljZVdyaXRlUmVzcG9uc2USSwoGUmVzaXplEh8uaGFybmVzcy5oYW5kcy52MS5SZXNpemVSZXF1ZXN0GiAuaGFybmVzcy5oYW5kcy52MS5SZXNpemVSZXNwb25zZRJLCgZTY3JlZW4SHy5oYXJuZXNzLmhhbmRzLnYxLlNjcmVlblJlcXVlc3QaIC5oYXJuZXNzLmhhbmRzLnYxLlNjcmVlblJlc3BvbnNlEmMKBExpc3QSLC5oYXJuZXNzLmhhbmRzLnYxLlRlcm1pbmFsU2VydmljZUxpc3RSZXF1ZXN0Gi0uaGFybmVzcy5oYW5kcy52MS5UZXJtaW5hbFNlcnZpY2VMaXN0UmVzcG9uc2USSAoFQ2xvc2USHi5oYXJuZXNzLmhhbmRzLnYxLkNsb3NlUmVxdWVzdBofLmhhcm5lc3MuaGFuZHMudjEuQ2xvc2VSZXNwb25zZWIGcHJvdG8z");
 
 /**
  * Terminal describes one.
@@ -271,6 +271,14 @@ export type TerminalServiceAttachRequest = Message<"harness.hands.v1.TerminalSer
      */
     value: WindowSize;
     case: "resize";
+  } | {
+    /**
+     * Input or a new size with an id, which is confirmed by `taken`.
+     *
+     * @generated from field: harness.hands.v1.TerminalInput act = 4;
+     */
+    value: TerminalInput;
+    case: "act";
   } | { case: undefined; value?: undefined };
 };
 
@@ -280,6 +288,51 @@ export type TerminalServiceAttachRequest = Message<"harness.hands.v1.TerminalSer
  */
 export const TerminalServiceAttachRequestSchema: GenMessage<TerminalServiceAttachRequest> = /*@__PURE__*/
   messageDesc(file_harness_hands_v1_terminal, 4);
+
+/**
+ * TerminalInput is what a watcher does under an id, so that it may be sent again when the connection broke: the terminal takes each id
+ * once. It remembers the last 1000 ids.
+ *
+ * @generated from message harness.hands.v1.TerminalInput
+ */
+export type TerminalInput = Message<"harness.hands.v1.TerminalInput"> & {
+  /**
+   * Id chosen by the caller, as ExecSpec.exec_id; shared with TerminalServiceWriteRequest.input_id.
+   *
+   * @generated from field: string input_id = 1;
+   */
+  inputId: string;
+
+  /**
+   * What is done.
+   *
+   * @generated from oneof harness.hands.v1.TerminalInput.input
+   */
+  input: {
+    /**
+     * Input; at most 64 KiB.
+     *
+     * @generated from field: bytes data = 2;
+     */
+    value: Uint8Array;
+    case: "data";
+  } | {
+    /**
+     * New size of the window.
+     *
+     * @generated from field: harness.hands.v1.WindowSize resize = 3;
+     */
+    value: WindowSize;
+    case: "resize";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message harness.hands.v1.TerminalInput.
+ * Use `create(TerminalInputSchema)` to create a new message.
+ */
+export const TerminalInputSchema: GenMessage<TerminalInput> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_terminal, 5);
 
 /**
  * TerminalTarget names a terminal to follow.
@@ -321,7 +374,7 @@ export type TerminalTarget = Message<"harness.hands.v1.TerminalTarget"> & {
  * Use `create(TerminalTargetSchema)` to create a new message.
  */
 export const TerminalTargetSchema: GenMessage<TerminalTarget> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_terminal, 5);
+  messageDesc(file_harness_hands_v1_terminal, 6);
 
 /**
  * WindowSize is a window's size.
@@ -349,7 +402,7 @@ export type WindowSize = Message<"harness.hands.v1.WindowSize"> & {
  * Use `create(WindowSizeSchema)` to create a new message.
  */
 export const WindowSizeSchema: GenMessage<WindowSize> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_terminal, 6);
+  messageDesc(file_harness_hands_v1_terminal, 7);
 
 /**
  * TerminalServiceAttachResponse is one thing that happened.
@@ -402,6 +455,14 @@ export type TerminalServiceAttachResponse = Message<"harness.hands.v1.TerminalSe
      */
     value: TerminalEnded;
     case: "ended";
+  } | {
+    /**
+     * What this watcher did under an id was taken.
+     *
+     * @generated from field: harness.hands.v1.TerminalTaken taken = 6;
+     */
+    value: TerminalTaken;
+    case: "taken";
   } | { case: undefined; value?: undefined };
 };
 
@@ -410,7 +471,28 @@ export type TerminalServiceAttachResponse = Message<"harness.hands.v1.TerminalSe
  * Use `create(TerminalServiceAttachResponseSchema)` to create a new message.
  */
 export const TerminalServiceAttachResponseSchema: GenMessage<TerminalServiceAttachResponse> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_terminal, 7);
+  messageDesc(file_harness_hands_v1_terminal, 8);
+
+/**
+ * TerminalTaken confirms what a watcher did.
+ *
+ * @generated from message harness.hands.v1.TerminalTaken
+ */
+export type TerminalTaken = Message<"harness.hands.v1.TerminalTaken"> & {
+  /**
+   * Id of the last TerminalInput that was taken: this one, and all that this stream sent before it.
+   *
+   * @generated from field: string input_id = 1;
+   */
+  inputId: string;
+};
+
+/**
+ * Describes the message harness.hands.v1.TerminalTaken.
+ * Use `create(TerminalTakenSchema)` to create a new message.
+ */
+export const TerminalTakenSchema: GenMessage<TerminalTaken> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_terminal, 9);
 
 /**
  * TerminalOutput is a piece of output.
@@ -438,7 +520,7 @@ export type TerminalOutput = Message<"harness.hands.v1.TerminalOutput"> & {
  * Use `create(TerminalOutputSchema)` to create a new message.
  */
 export const TerminalOutputSchema: GenMessage<TerminalOutput> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_terminal, 8);
+  messageDesc(file_harness_hands_v1_terminal, 10);
 
 /**
  * TerminalGap is a range of output that is not sent.
@@ -466,7 +548,7 @@ export type TerminalGap = Message<"harness.hands.v1.TerminalGap"> & {
  * Use `create(TerminalGapSchema)` to create a new message.
  */
 export const TerminalGapSchema: GenMessage<TerminalGap> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_terminal, 9);
+  messageDesc(file_harness_hands_v1_terminal, 11);
 
 /**
  * TerminalServiceWriteRequest is input.
@@ -515,7 +597,7 @@ export type TerminalServiceWriteRequest = Message<"harness.hands.v1.TerminalServ
  * Use `create(TerminalServiceWriteRequestSchema)` to create a new message.
  */
 export const TerminalServiceWriteRequestSchema: GenMessage<TerminalServiceWriteRequest> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_terminal, 10);
+  messageDesc(file_harness_hands_v1_terminal, 12);
 
 /**
  * TerminalServiceWriteResponse tells whether this was a replay.
@@ -536,7 +618,7 @@ export type TerminalServiceWriteResponse = Message<"harness.hands.v1.TerminalSer
  * Use `create(TerminalServiceWriteResponseSchema)` to create a new message.
  */
 export const TerminalServiceWriteResponseSchema: GenMessage<TerminalServiceWriteResponse> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_terminal, 11);
+  messageDesc(file_harness_hands_v1_terminal, 13);
 
 /**
  * ResizeRequest is a new size.
@@ -578,7 +660,7 @@ export type ResizeRequest = Message<"harness.hands.v1.ResizeRequest"> & {
  * Use `create(ResizeRequestSchema)` to create a new message.
  */
 export const ResizeRequestSchema: GenMessage<ResizeRequest> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_terminal, 12);
+  messageDesc(file_harness_hands_v1_terminal, 14);
 
 /**
  * ResizeResponse is empty.
@@ -593,7 +675,7 @@ export type ResizeResponse = Message<"harness.hands.v1.ResizeResponse"> & {
  * Use `create(ResizeResponseSchema)` to create a new message.
  */
 export const ResizeResponseSchema: GenMessage<ResizeResponse> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_terminal, 13);
+  messageDesc(file_harness_hands_v1_terminal, 15);
 
 /**
  * ScreenRequest names a terminal.
@@ -628,7 +710,7 @@ export type ScreenRequest = Message<"harness.hands.v1.ScreenRequest"> & {
  * Use `create(ScreenRequestSchema)` to create a new message.
  */
 export const ScreenRequestSchema: GenMessage<ScreenRequest> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_terminal, 14);
+  messageDesc(file_harness_hands_v1_terminal, 16);
 
 /**
  * ScreenResponse is what the window shows.
@@ -684,7 +766,7 @@ export type ScreenResponse = Message<"harness.hands.v1.ScreenResponse"> & {
  * Use `create(ScreenResponseSchema)` to create a new message.
  */
 export const ScreenResponseSchema: GenMessage<ScreenResponse> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_terminal, 15);
+  messageDesc(file_harness_hands_v1_terminal, 17);
 
 /**
  * TerminalServiceListRequest names a workspace.
@@ -705,7 +787,7 @@ export type TerminalServiceListRequest = Message<"harness.hands.v1.TerminalServi
  * Use `create(TerminalServiceListRequestSchema)` to create a new message.
  */
 export const TerminalServiceListRequestSchema: GenMessage<TerminalServiceListRequest> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_terminal, 16);
+  messageDesc(file_harness_hands_v1_terminal, 18);
 
 /**
  * TerminalServiceListResponse lists its terminals.
@@ -726,7 +808,7 @@ export type TerminalServiceListResponse = Message<"harness.hands.v1.TerminalServ
  * Use `create(TerminalServiceListResponseSchema)` to create a new message.
  */
 export const TerminalServiceListResponseSchema: GenMessage<TerminalServiceListResponse> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_terminal, 17);
+  messageDesc(file_harness_hands_v1_terminal, 19);
 
 /**
  * CloseRequest names a terminal.
@@ -761,7 +843,7 @@ export type CloseRequest = Message<"harness.hands.v1.CloseRequest"> & {
  * Use `create(CloseRequestSchema)` to create a new message.
  */
 export const CloseRequestSchema: GenMessage<CloseRequest> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_terminal, 18);
+  messageDesc(file_harness_hands_v1_terminal, 20);
 
 /**
  * CloseResponse is empty.
@@ -776,7 +858,7 @@ export type CloseResponse = Message<"harness.hands.v1.CloseResponse"> & {
  * Use `create(CloseResponseSchema)` to create a new message.
  */
 export const CloseResponseSchema: GenMessage<CloseResponse> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_terminal, 19);
+  messageDesc(file_harness_hands_v1_terminal, 21);
 
 /**
  * TerminalService keeps persistent terminals (PTYs) in workspaces. A terminal lives until its program ends, it is closed, or its
