@@ -37,7 +37,7 @@ export class AgentFactory {
   async open(claim: Claim, on: (event: AgentEvent) => void): Promise<OpenAgent> {
     const { leaf, fence } = claim;
     const name = sessionKey(fence);
-    const client = this.#hands.connect(name);
+    const client = this.#hands.connect(name, fence.epoch);
     const workspace = client.workspace(name, fence.epoch);
     // Asked for before the rest is loaded, which takes longer.
     const workspacePath = workspace.create().then(({ path }) => path);

@@ -1,7 +1,9 @@
 import { readFileSync } from "node:fs";
 import { type Address, parseAddress } from "@serverless-harness/kit/address";
+import type { ClientTls } from "@serverless-harness/kit/connection";
 import { EnvReader } from "@serverless-harness/kit/env";
 import { newId } from "@serverless-harness/kit/ids";
+import { readClientTls } from "@serverless-harness/kit/tls";
 
 /** How a brain proves itself to hands. */
 export type HandsCredential =
@@ -16,6 +18,9 @@ export const VARIABLES = [
   "HANDS_URL",
   "HANDS_TOKEN_FILE",
   "HANDS_PRIVATE_KEY_FILE",
+  "HANDS_TLS_CA_FILE",
+  "HANDS_TLS_CERT_FILE",
+  "HANDS_TLS_KEY_FILE",
   "BRAIN_HANDS_PATIENCE_MS",
   "BRAIN_NAME",
   "BRAIN_GRACE_MS",
@@ -31,6 +36,8 @@ export interface BrainConfig {
   readonly leafStore: string;
   readonly handsUrl: string;
   readonly handsCredential: HandsCredential;
+  /** For an https address of hands. */
+  readonly handsTls: ClientTls | undefined;
   /** How long a call waits for hands to come back, in milliseconds; after that the leaf waits in the queue. */
   readonly handsPatienceMs: number;
   readonly name: string;
@@ -49,13 +56,18 @@ export interface BrainConfig {
 /** Read the settings. Throws a ConfigError that lists every problem. */
 export function readConfig(environment: Readonly<Record<string, string | undefined>> = process.env): BrainConfig {
   const env = new EnvReader(environment);
-  const handsUrl = env.required("HANDS_URL", "the sandbox's address, unix:/path or http://host:port");
+  const handsUrl = env.required("HANDS_URL", "the sandbox's address, unix:/path, http://host:port or https://host:port");
   if (handsUrl !== "" && parseAddress(handsUrl) === undefined)
-    env.problem(`HANDS_URL is ${JSON.stringify(handsUrl)}: it must be unix:/path or http://host:port`);
+    env.problem(`HANDS_URL is ${JSON.stringify(handsUrl)}: it must be unix:/path, http://host:port or https://host:port`);
   return env.done({
     leafStore: env.required("LEAF_STORE", "the leaf store's address, as sqlite:/absolute/path/leaf.db"),
     handsUrl,
     handsCredential: readCredential(env),
+    handsTls: readClientTls(env, parseAddress(handsUrl), {
+      ca: env.file("HANDS_TLS_CA_FILE"),
+      cert: env.file("HANDS_TLS_CERT_FILE"),
+      key: env.file("HANDS_TLS_KEY_FILE"),
+    }),
     handsPatienceMs: env.integer("BRAIN_HANDS_PATIENCE_MS", 10_000, 0, 3_600_000),
     name: env.string("BRAIN_NAME", newId("brain")),
     graceMs: env.integer("BRAIN_GRACE_MS", 2000, 0, 3_600_000),

@@ -1,6 +1,7 @@
 import { Code, createClient } from "@connectrpc/connect";
 import { HandsClient } from "@serverless-harness/hands/client";
 import { parseAddress } from "@serverless-harness/kit/address";
+import type { ClientTls } from "@serverless-harness/kit/connection";
 import { fromConnectError } from "@serverless-harness/kit/errors";
 import { TokenMint } from "@serverless-harness/kit/token";
 import { createTransport } from "@serverless-harness/kit/transport";
@@ -19,19 +20,17 @@ export class Hands {
     this.#mint = config.handsCredential.kind === "key" ? new TokenMint(config.handsCredential.privateKeyPem) : undefined;
   }
 
-  /** A client for one workspace. It connects at its first call. */
-  connect(workspace: string): HandsClient {
+  /** A client for one workspace, for the owner that `epoch` names. It connects at its first call. */
+  connect(workspace: string, epoch: bigint): HandsClient {
     const { handsUrl, handsPatienceMs } = this.#config;
-    const token = this.#tokenFor(workspace);
-    return new HandsClient({ address: handsUrl, patienceMs: handsPatienceMs, ...(token === undefined ? {} : { token }) });
+    return new HandsClient({ address: handsUrl, patienceMs: handsPatienceMs, ...this.#credentialsFor(workspace, epoch) });
   }
 
   /** End an exec that another brain started. Succeeds where there is none of that id. */
   async endExec(workspace: string, epoch: bigint, execId: string): Promise<void> {
     const address = parseAddress(this.#config.handsUrl);
     if (address === undefined) throw new Error("the sandbox's address was checked at start");
-    const token = this.#tokenFor(workspace);
-    const transport = createTransport({ address, ...(token === undefined ? {} : { token }) });
+    const transport = createTransport({ address, ...this.#credentialsFor(workspace, epoch) });
     try {
       await createClient(ExecService, transport).signal({ execId, workspace, epoch, cancel: true });
     } catch (thrown) {
@@ -42,7 +41,14 @@ export class Hands {
     }
   }
 
-  #tokenFor(workspace: string): (() => string) | undefined {
+  #credentialsFor(workspace: string, epoch: bigint): { tls?: ClientTls; token?: () => string } {
+    const token = this.#tokenFor(workspace, epoch);
+    const { handsTls } = this.#config;
+    return { ...(handsTls === undefined ? {} : { tls: handsTls }), ...(token === undefined ? {} : { token }) };
+  }
+
+  /** Void as soon as hands hears of a newer owner. */
+  #tokenFor(workspace: string, epoch: bigint): (() => string) | undefined {
     const { handsCredential: credential, name: subject } = this.#config;
     if (credential.kind === "token") return () => credential.token;
     const mint = this.#mint;
@@ -52,7 +58,7 @@ export class Hands {
     return () => {
       if (Date.now() < expiresAtMs - TOKEN_LIFE_MS / 2) return token;
       expiresAtMs = Date.now() + TOKEN_LIFE_MS;
-      token = mint.mint({ subject, audience: "hands", scopes: [workspace], expiresAtMs });
+      token = mint.mint({ subject, audience: "hands", scopes: [workspace], expiresAtMs, epoch });
       return token;
     };
   }

@@ -1,7 +1,10 @@
 import { Code, type ContextKey, createContextKey, type Interceptor } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { bearerToken, type Claims, requireScope, type TokenVerifier } from "@serverless-harness/kit/token";
+import { REFLECTION_SERVICES } from "@serverless-harness/kit/reflection";
+import { bearerToken, type Claims, requireOperation, requireScope, type TokenVerifier } from "@serverless-harness/kit/token";
 import { Health } from "@serverless-harness/proto/health";
+import { furtherOperationOf, operationOf } from "./operations.ts";
+import type { Workspaces } from "./workspaces.ts";
 
 /** The caller's claims, for handlers that answer by them. Unset where hands asks for no token. */
 export const claimsKey: ContextKey<Claims | undefined> = createContextKey<Claims | undefined>(undefined);
@@ -19,47 +22,87 @@ const WITHOUT_WORKSPACE: ReadonlySet<string> = new Set([
 interface Inspected {
   readonly $typeName?: string;
   readonly workspace?: string;
+  readonly epoch?: bigint;
   readonly spec?: Inspected;
   readonly request?: { readonly case?: string; readonly value?: Inspected };
   readonly part?: { readonly case?: string; readonly value?: Inspected };
 }
 
+/** What a message is about. */
+interface Target {
+  readonly workspace: string;
+  /** 0 where it carries none. */
+  readonly epoch: bigint;
+}
+
+/** What tokens are checked with. */
+export interface AuthenticateOptions {
+  readonly verifier: Pick<TokenVerifier, "verify">;
+  /** Knows the newest epoch of each workspace. */
+  readonly workspaces: Pick<Workspaces, "admit">;
+}
+
+/** Services that tell nothing but that hands is there and what its public schema is: probes and tools ask them without a token. */
+const OPEN: ReadonlySet<string> = new Set([Health.typeName, ...REFLECTION_SERVICES]);
+
 /**
- * Every call needs a token whose scopes cover the workspace of each of its messages. UNAUTHENTICATED without a valid one,
- * PERMISSION_DENIED outside its scopes. A stream's token is checked again at every message, so it can't outlive its expiry.
+ * Every call needs a token that is for calls of its kind and whose scopes cover the workspace of each of its messages. UNAUTHENTICATED
+ * without a valid one, PERMISSION_DENIED outside its scopes, operations and epoch, FAILED_PRECONDITION `stale_epoch` where a newer owner was
+ * seen than the one that the token was minted for. A stream's token is checked again at every message, so it outlives neither its expiry
+ * nor its epoch.
  */
-export function authenticate(verifier: Pick<TokenVerifier, "verify">): Interceptor {
-  return (next) => (request) => {
-    if (request.service.typeName === Health.typeName) return next(request);
+export function authenticate({ verifier, workspaces }: AuthenticateOptions): Interceptor {
+  return (next) => async (request) => {
+    if (OPEN.has(request.service.typeName)) return next(request);
     const token = bearerToken(request.header.get("authorization"));
-    const check = (message: object): void => {
+    const admit = async (): Promise<Claims> => {
       const claims = verifier.verify(token);
-      for (const workspace of workspacesOf(message)) requireScope(claims, workspace);
+      requireOperation(claims, operationOf(request.method));
+      const [scope] = claims.scopes;
+      if (claims.epoch !== undefined && scope !== undefined) await workspaces.admit(scope, claims.epoch);
+      return claims;
     };
-    request.contextValues.set(claimsKey, verifier.verify(token));
+    const check = async (message: object): Promise<void> => {
+      const claims = await admit();
+      const further = furtherOperationOf(message);
+      if (further !== undefined) requireOperation(claims, further);
+      for (const target of targetsOf(message)) requireTarget(claims, target);
+    };
+    request.contextValues.set(claimsKey, await admit());
     if (!request.stream) {
-      check(request.message);
+      await check(request.message);
       return next(request);
     }
     return next({ ...request, message: checked(request.message, check) });
   };
 }
 
-async function* checked<T extends object>(messages: AsyncIterable<T>, check: (message: object) => void): AsyncGenerator<T> {
+function requireTarget(claims: Claims, { workspace, epoch }: Target): void {
+  requireScope(claims, workspace);
+  if (claims.epoch === undefined || epoch <= claims.epoch) return;
+  // Else a token of an old owner could fence off the rightful one.
+  throw new HarnessError(
+    Code.PermissionDenied,
+    "out_of_scope",
+    `the token was minted under epoch ${claims.epoch} and does not cover epoch ${epoch}: mint one under that`,
+  );
+}
+
+async function* checked<T extends object>(messages: AsyncIterable<T>, check: (message: object) => Promise<void>): AsyncGenerator<T> {
   for await (const message of messages) {
-    check(message);
+    await check(message);
     yield message;
   }
 }
 
 /** The workspaces that a request is about. A message that names none where it should is refused. */
-export function workspacesOf(message: object): string[] {
+export function targetsOf(message: object): Target[] {
   const inspected = message as Inspected;
-  if (inspected.workspace !== undefined) return [inspected.workspace];
-  if (inspected.spec !== undefined) return workspacesOf(inspected.spec);
+  if (inspected.workspace !== undefined) return [{ workspace: inspected.workspace, epoch: inspected.epoch ?? 0n }];
+  if (inspected.spec !== undefined) return targetsOf(inspected.spec);
   const oneof = inspected.request ?? inspected.part;
   if (oneof?.value instanceof Uint8Array) return [];
-  if (oneof?.value !== undefined) return workspacesOf(oneof.value);
+  if (oneof?.value !== undefined) return targetsOf(oneof.value);
   if (WITHOUT_WORKSPACE.has(inspected.$typeName ?? "")) return [];
   throw new HarnessError(Code.InvalidArgument, "invalid_argument", `${inspected.$typeName ?? "the message"} names no workspace`);
 }

@@ -2,6 +2,7 @@ import { isAbsolute, join, normalize } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Address, parseAddress } from "@serverless-harness/kit/address";
 import { EnvReader } from "@serverless-harness/kit/env";
+import { readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
 import type { ExecLimits } from "./exec/limits.ts";
 
 /** How commands are kept from the rest of the machine. */
@@ -17,6 +18,10 @@ export type LauncherKind = "keeper" | "node";
 export const VARIABLES = [
   "HANDS_LISTEN",
   "HANDS_PUBLIC_KEY_FILE",
+  "HANDS_TLS_CERT_FILE",
+  "HANDS_TLS_KEY_FILE",
+  "HANDS_TLS_CLIENT_CA_FILE",
+  "HANDS_METRICS_LISTEN",
   "HANDS_WORKSPACES",
   "HANDS_STATE",
   "HANDS_SANDBOX",
@@ -47,6 +52,10 @@ export interface HandsConfig {
   readonly listen: Address;
   /** PEM file with the key that verifies tokens. `undefined`: no token is asked for. */
   readonly publicKeyFile: string | undefined;
+  /** TLS on the port. */
+  readonly tls: ServerTlsFiles | undefined;
+  /** A port of their own for health and metrics, without TLS and tokens. */
+  readonly metricsListen: Address | undefined;
   /** Holds the workspaces. */
   readonly workspaces: string;
   /** The daemon's own memory: epochs, journals. */
@@ -84,7 +93,14 @@ const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"
 /** Read the settings. Throws a ConfigError that names every variable that can't be used. */
 export function readConfig(variables: Readonly<Record<string, string | undefined>> = process.env): HandsConfig {
   const env = new EnvReader(variables);
-  const listen = readListen(env);
+  const address = readListen(env);
+  const tls = readServerTls(env, address, {
+    cert: env.file("HANDS_TLS_CERT_FILE"),
+    key: env.file("HANDS_TLS_KEY_FILE"),
+    clientCa: env.file("HANDS_TLS_CLIENT_CA_FILE"),
+  });
+  const listen: Address = tls !== undefined && address.kind === "tcp" ? { ...address, tls: true } : address;
+  const metricsListen = readMetricsListen(env);
   const publicKeyFile = env.optional("HANDS_PUBLIC_KEY_FILE");
   if (listen.kind === "tcp" && publicKeyFile === undefined) {
     env.problem(
@@ -95,8 +111,12 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
   const sandbox = env.choice("HANDS_SANDBOX", "bwrap", ["bwrap", "process"]);
   if (network === "none" && sandbox === "process")
     env.problem("HANDS_NETWORK=none needs HANDS_SANDBOX=bwrap: nothing else keeps a command off the network");
-  if (network === "none" && listen.kind === "tcp")
-    env.problem("HANDS_NETWORK=none needs a Unix socket in HANDS_LISTEN: a port in the jail is out of reach");
+  for (const [name, where] of Object.entries({ HANDS_LISTEN: listen, HANDS_METRICS_LISTEN: metricsListen })) {
+    if (network === "none" && where?.kind === "tcp")
+      env.problem(
+        `HANDS_NETWORK=none allows no port in ${name}, as a port in the jail is out of reach: use a Unix socket in HANDS_LISTEN alone`,
+      );
+  }
   const workspaces = directory(env, "HANDS_WORKSPACES", "an absolute directory for the workspaces");
   const state = directory(env, "HANDS_STATE", "an absolute directory for the daemon's own memory, beside the workspaces and not in them");
   if (state !== "" && workspaces !== "" && `${normalize(state)}/`.startsWith(`${normalize(workspaces)}/`)) {
@@ -105,6 +125,8 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
   return env.done({
     listen,
     publicKeyFile,
+    tls,
+    metricsListen,
     workspaces,
     state,
     home: env.string("HANDS_HOME", join(workspaces, ".home")),
@@ -131,6 +153,15 @@ function readListen(env: EnvReader): Address {
   if (address === undefined && text !== "")
     env.problem(`HANDS_LISTEN is ${JSON.stringify(text)}: it must be unix:/absolute/path or host:port`);
   return address ?? { kind: "unix", path: "/" };
+}
+
+function readMetricsListen(env: EnvReader): Address | undefined {
+  const text = env.optional("HANDS_METRICS_LISTEN");
+  if (text === undefined) return undefined;
+  const address = parseAddress(text);
+  if (address?.kind === "tcp" && address.tls !== true) return address;
+  env.problem(`HANDS_METRICS_LISTEN is ${JSON.stringify(text)}: it must be host:port`);
+  return undefined;
 }
 
 function directory(env: EnvReader, name: string, hint: string): string {

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { ConnectRouter } from "@connectrpc/connect";
 import type { HealthState } from "@serverless-harness/kit/health";
 import type { Logger } from "@serverless-harness/kit/log";
+import { serveReflection } from "@serverless-harness/kit/reflection";
 import { ExecService, FileService, TerminalService, WorkspaceService } from "@serverless-harness/proto/hands";
 import type { Changes } from "./changes/changes.ts";
 import type { Channels } from "./channel/registry.ts";
@@ -42,5 +43,6 @@ export function routes(deps: Dependencies): (router: ConnectRouter) => void {
     router.service(TerminalService, terminalService({ workspaces, terminals, environment: () => commandEnvironment(deps.homes) }));
     router.service(WorkspaceService, workspaceService({ workspaces, trees: deps.trees }));
     deps.health.routes(router);
+    serveReflection(router);
   };
 }

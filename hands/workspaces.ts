@@ -104,6 +104,22 @@ export class Workspaces {
   }
 
   /**
+   * Throw `stale_epoch` for an owner that is older than the newest seen, and remember a newer one. A workspace that is not there knows of none;
+   * one that was deleted still does.
+   */
+  async admit(name: string, epoch: bigint): Promise<void> {
+    const known = this.#records.get(name);
+    if (known === undefined) return;
+    assertCurrent(name, known, epoch);
+    if (known.epoch < epoch && known.deletedAtMs === undefined) await this.#queue.run(name, () => this.#raise(name, epoch));
+  }
+
+  /** How many there are. */
+  get count(): number {
+    return [...this.#records.values()].filter((record) => record.deletedAtMs === undefined).length;
+  }
+
+  /**
    * Make a workspace, or take an existing one over, whose content stays. `existed` tells which. `fill` makes a new one's content in a directory
    * out of the reach of commands; where it throws, nothing is made. FAILED_PRECONDITION `tenant_refused` where only one tenant is served
    * and another one was first.

@@ -5,6 +5,13 @@ export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
 
+/** A file's path and the variable that it was set by, which messages name. */
+export interface NamedFile {
+  readonly variable: string;
+  /** `undefined` where the variable is unset. */
+  readonly path: string | undefined;
+}
+
 /**
  * Reads a service's settings from the environment, collecting every problem, so that an operator sees all of them at once.
  * Only a service's `config.ts` uses it.
@@ -21,6 +28,11 @@ export class EnvReader {
   optional(name: string): string | undefined {
     const value = this.#env[name];
     return value === undefined || value === "" ? undefined : value;
+  }
+
+  /** The path of a file, with its variable. Nothing is read. */
+  file(name: string): NamedFile {
+    return { variable: name, path: this.optional(name) };
   }
 
   /** A text with a default. */

@@ -13,6 +13,11 @@ export class HealthState {
     this.#services = new Set(["", ...services]);
   }
 
+  /** The server takes requests. */
+  get isServing(): boolean {
+    return this.#status === Status.SERVING;
+  }
+
   /** From now on the server takes no more requests. */
   stopServing(): void {
     this.#status = Status.NOT_SERVING;

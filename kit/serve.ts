@@ -42,6 +42,8 @@ export interface Server {
   readonly address: Address;
   /** Connections open now. */
   connections(): number;
+  /** Use other TLS material for connections from now on; those that are open stay. Throws where it can't be used, or there is no TLS. */
+  replaceTls(tls: ServerTls): void;
   /** Take no new calls, let those in flight end for `graceMs` (default 1000), then cut them. Idempotent. */
   close(graceMs?: number): Promise<void>;
 }
@@ -107,6 +109,10 @@ export async function serve(options: ServeOptions): Promise<Server> {
   return {
     address: boundAddress(listener, address),
     connections: () => sockets.size,
+    replaceTls: (material) => {
+      if (!(listener instanceof tls.Server)) throw new Error("the server has no TLS");
+      listener.setSecureContext(contextOptions(material));
+    },
     close: (graceMs = 1000) => (closing ??= close(graceMs)),
   };
 }
@@ -116,21 +122,23 @@ function createListener(options: ServeOptions, onConnection: (socket: net.Socket
   const encrypted = options.address.kind === "tcp" && options.address.tls === true;
   if (!encrypted) return net.createServer(onConnection);
   if (options.tls === undefined) throw new ConfigError("an https address needs a key and a certificate");
-  const { key, cert, clientCa } = options.tls;
+  const isMutual = options.tls.clientCa !== undefined;
   try {
     return tls.createServer(
       {
-        key,
-        cert,
+        ...contextOptions(options.tls),
         ALPNProtocols: ["h2", "http/1.1"],
-        minVersion: "TLSv1.2",
-        ...(clientCa === undefined ? {} : { ca: clientCa, requestCert: true, rejectUnauthorized: true }),
+        ...(isMutual ? { requestCert: true, rejectUnauthorized: true } : {}),
       },
       onConnection,
     );
   } catch (error) {
     throw new ConfigError(`the TLS key or certificate can't be used: ${error instanceof Error ? error.message : error}`);
   }
+}
+
+function contextOptions({ key, cert, clientCa }: ServerTls): tls.SecureContextOptions {
+  return { key, cert, minVersion: "TLSv1.2", ...(clientCa === undefined ? {} : { ca: clientCa }) };
 }
 
 function notFound(_request: PlainRequest, response: PlainResponse): void {

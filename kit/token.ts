@@ -2,6 +2,10 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject,
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "./errors.ts";
 
+/** What a token may be for, beside its scopes. Each service says which of its calls are which. */
+export const OPERATIONS = ["exec", "files.read", "files.write", "terminal", "workspaces", "metrics"] as const;
+export type Operation = (typeof OPERATIONS)[number];
+
 /** What a token allows. */
 export interface Claims {
   /** Who uses it, for the log. */
@@ -12,6 +16,10 @@ export interface Claims {
   readonly scopes: readonly string[];
   /** Not valid from this time on, milliseconds since the Unix epoch. */
   readonly expiresAtMs: number;
+  /** Calls of these kinds only. Default: all but `metrics`, which are about everybody and always have to be named. */
+  readonly operations?: readonly Operation[];
+  /** The session's epoch that the token was minted under: it is void once a newer one was seen. Needs one scope, without a `*`. */
+  readonly epoch?: bigint;
 }
 
 /** A new Ed25519 key pair as PEM texts: whoever mints holds the private one, whoever verifies only the public one. */
@@ -23,7 +31,7 @@ export function generateKeys(): { privateKey: string; publicKey: string } {
   };
 }
 
-/** Makes tokens: `<claims as base64url JSON>.<Ed25519 signature as base64url>`. */
+/** Makes tokens: `<claims as base64url JSON>.<Ed25519 signature as base64url>`. The epoch is a decimal text, as JSON's numbers end too soon. */
 export class TokenMint {
   readonly #key: KeyObject;
 
@@ -31,8 +39,11 @@ export class TokenMint {
     this.#key = createPrivateKey(privateKeyPem);
   }
 
+  /** Throws where no verifier would take the claims. */
   mint(claims: Claims): string {
-    const body = Buffer.from(JSON.stringify(claims)).toString("base64url");
+    const json = JSON.stringify({ ...claims, epoch: claims.epoch?.toString() });
+    if (readClaims(json) === undefined) throw new Error("these claims make no token: an epoch needs one scope without a *");
+    const body = Buffer.from(json).toString("base64url");
     return `${body}.${sign(null, Buffer.from(body), this.#key).toString("base64url")}`;
   }
 }
@@ -65,12 +76,49 @@ export class TokenVerifier {
     const [body, signature, rest] = token.split(".");
     if (body === undefined || signature === undefined || rest !== undefined) return undefined;
     if (!verify(null, Buffer.from(body), this.#key, Buffer.from(signature, "base64url"))) return undefined;
-    const claims = JSON.parse(Buffer.from(body, "base64url").toString()) as Claims;
-    if (claims.audience !== this.#audience) return undefined;
+    const claims = readClaims(Buffer.from(body, "base64url").toString());
+    if (claims?.audience !== this.#audience) return undefined;
     if (this.#known.size >= 1000) this.#known.clear();
     this.#known.set(token, claims);
     return claims;
   }
+}
+
+/** Claims from JSON; `undefined` where they are not what {@link Claims} says. Fields that are not known are refused: they may limit it. */
+function readClaims(json: string): Claims | undefined {
+  const value = parseObject(json);
+  if (value === undefined) return undefined;
+  const { subject, audience, scopes, expiresAtMs, operations, epoch, ...unknown } = value;
+  if (Object.keys(unknown).length > 0) return undefined;
+  if (typeof subject !== "string" || typeof audience !== "string" || !Number.isSafeInteger(expiresAtMs)) return undefined;
+  if (!isListOf(scopes, (scope) => typeof scope === "string" && scope !== "")) return undefined;
+  if (operations !== undefined && !isListOf(operations, (name) => OPERATIONS.some((known) => known === name))) return undefined;
+  if (
+    epoch !== undefined &&
+    !(typeof epoch === "string" && /^\d{1,19}$/.test(epoch) && scopes.length === 1 && !String(scopes[0]).endsWith("*"))
+  )
+    return undefined;
+  return {
+    subject,
+    audience,
+    scopes: scopes as string[],
+    expiresAtMs: expiresAtMs as number,
+    ...(operations === undefined ? {} : { operations: operations as Operation[] }),
+    ...(epoch === undefined ? {} : { epoch: BigInt(epoch) }),
+  };
+}
+
+function parseObject(json: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(json);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isListOf(value: unknown, isRight: (item: unknown) => boolean): value is unknown[] {
+  return Array.isArray(value) && value.every(isRight);
 }
 
 /** PERMISSION_DENIED unless one of the token's scopes covers `scope`. */
@@ -79,6 +127,15 @@ export function requireScope(claims: Claims, scope: string): void {
   if (!covered) {
     throw new HarnessError(Code.PermissionDenied, "out_of_scope", `the token does not cover ${scope}`);
   }
+}
+
+/** PERMISSION_DENIED unless the token is for calls of this kind. `undefined`: a call of a kind that only an unlimited token covers. */
+export function requireOperation(claims: Claims, operation: Operation | undefined): void {
+  const covered =
+    claims.operations === undefined ? operation !== "metrics" : operation !== undefined && claims.operations.includes(operation);
+  if (covered) return;
+  const needed = operation === undefined ? "without limits on operations" : `with the operation ${operation}`;
+  throw new HarnessError(Code.PermissionDenied, "out_of_scope", `the token does not cover this call: mint one ${needed}`);
 }
 
 /** The token of an `Authorization: Bearer` header, if there is one. */

@@ -39,6 +39,17 @@ export class Validation {
     );
   }
 
+  /** A session's epoch; 0 claims nothing. */
+  epoch(field: string, value: bigint): void {
+    this.check(field, value >= 0n, "must be 0 or more");
+  }
+
+  /** What every call carries that an owner makes. */
+  owner(request: { readonly workspace: string; readonly epoch: bigint }): void {
+    this.workspace("workspace", request.workspace);
+    this.epoch("epoch", request.epoch);
+  }
+
   /** A number between two bounds, both allowed. */
   range(field: string, value: number | bigint, min: number, max: number): void {
     this.check(field, value >= min && value <= max, `must be ${min} to ${max}`);

@@ -10,6 +10,11 @@ export class Channels {
     this.#options = options;
   }
 
+  /** How many are open. */
+  get count(): number {
+    return this.#open.size;
+  }
+
   async *serve(requests: AsyncIterable<ChannelRequest>, signal: AbortSignal): ReturnType<Channel["serve"]> {
     const channel = new Channel(this.#options);
     this.#open.add(channel);

@@ -1,11 +1,8 @@
-import { mkdirSync, readFileSync } from "node:fs";
-import { ConfigError } from "@serverless-harness/kit/env";
+import { mkdirSync } from "node:fs";
+import { formatAddress } from "@serverless-harness/kit/address";
 import { HealthState } from "@serverless-harness/kit/health";
-import { createLogger, type Logger } from "@serverless-harness/kit/log";
+import { createLogger } from "@serverless-harness/kit/log";
 import type { Service } from "@serverless-harness/kit/main";
-import { serve } from "@serverless-harness/kit/serve";
-import { TokenVerifier } from "@serverless-harness/kit/token";
-import { authenticate } from "../auth.ts";
 import { Changes } from "../changes/changes.ts";
 import { Channels } from "../channel/registry.ts";
 import type { HandsConfig } from "../config.ts";
@@ -15,7 +12,10 @@ import { routes, SERVICES } from "../routes.ts";
 import { Terminals } from "../terminals/terminals.ts";
 import { Workspaces } from "../workspaces.ts";
 import { closeInheritedDescriptors } from "./descriptors.ts";
+import { openDoors } from "./doors.ts";
 import { chooseLaunchers, isolates } from "./launcher.ts";
+import { HandsMetrics } from "./metrics.ts";
+import { lockState } from "./state-lock.ts";
 import { openTrees } from "./trees.ts";
 
 /** How long answers on their way may take once everything has ended, in milliseconds. */
@@ -28,6 +28,7 @@ const TERMINALS = { perWorkspace: 16, ended: 100 };
 export async function startDaemon(config: HandsConfig): Promise<Service> {
   closeInheritedDescriptors();
   const log = createLogger("hands", config.logLevel);
+  const unlock = lockState(config.state);
   if (!config.jailed) log.warn("HANDS_SANDBOX=process: commands run unconfined, with all that this user may do");
   for (const directory of [config.home, config.temporary]) mkdirSync(directory, { recursive: true, mode: 0o700 });
   const workspaces = await Workspaces.open({ root: config.workspaces, state: config.state, oneTenant: !isolates(config) });
@@ -37,6 +38,7 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
   workspaces.beforeDelete(({ name }) => terminals.closeAll(name));
   const homes = { home: config.home, temporary: config.temporary };
   const spill = spillDirectory(config);
+  const metrics = new HandsMetrics();
   const execs = await Execs.open({
     workspaces,
     launcher,
@@ -45,40 +47,39 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
     homes,
     spillDirectory: spill,
     log,
+    onEnded: metrics.countEnd,
   });
-  const trees = await openTrees(config, workspaces);
+  const { trees, close: closeTrees } = await openTrees(config, workspaces, log);
   const changes = new Changes({ workspaces, log });
   const channels = new Channels({ execs, log });
   const health = new HealthState(SERVICES);
-  const server = await serve({
-    address: config.listen,
+  metrics.measure({ execs, channels, terminals, workspaces });
+  const doors = await openDoors({
+    config,
     routes: routes({ execs, channels, terminals, workspaces, trees, changes, health, homes, spillDirectory: spill, log }),
-    interceptors: interceptors(config, log),
+    workspaces,
+    health,
+    metrics,
     log,
   });
-  log.info({ sandbox: config.jailed ? "bwrap" : "process", network: config.network, launcher: config.launcher }, "hands is up");
+  log.info(
+    {
+      sandbox: config.jailed ? "bwrap" : "process",
+      network: config.network,
+      launcher: config.launcher,
+      address: formatAddress(doors.address),
+    },
+    "hands is up",
+  );
   return {
     stop: async (signal) => {
       log.info({ signal }, "hands stops");
       health.stopServing();
       channels.goAway();
       await Promise.all([execs.drain(config.graceMs), terminals.closeAll()]);
-      await server.close(CLOSE_GRACE_MS);
+      await doors.close(CLOSE_GRACE_MS);
+      closeTrees();
+      unlock();
     },
   };
-}
-
-function interceptors(config: HandsConfig, log: Logger): Array<ReturnType<typeof authenticate>> {
-  const { publicKeyFile } = config;
-  if (publicKeyFile === undefined) {
-    log.warn("no HANDS_PUBLIC_KEY_FILE: whoever may open the socket may do everything");
-    return [];
-  }
-  try {
-    return [authenticate(new TokenVerifier(readFileSync(publicKeyFile, "utf8"), "hands"))];
-  } catch (error) {
-    throw new ConfigError(
-      `HANDS_PUBLIC_KEY_FILE can't be used (${error instanceof Error ? error.message : error}): it must be a public key as PEM`,
-    );
-  }
 }

@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import type { Logger } from "@serverless-harness/kit/log";
 import { openArtifacts } from "../artifacts/open.ts";
 import type { HandsConfig } from "../config.ts";
 import { Clones } from "../git/clones.ts";
@@ -6,11 +7,36 @@ import { Git } from "../git/git.ts";
 import { WorkspaceTrees } from "../git/workspace-trees.ts";
 import type { Workspaces } from "../workspaces.ts";
 
+/** Clones that nobody used for this long are removed, and how often is looked for them. */
+const CLONE_AGE_MS = 14 * 24 * 3_600_000;
+const PRUNE_INTERVAL_MS = 6 * 3_600_000;
+
+/** The trees, and what lets go of what is behind them. */
+export interface OpenTrees {
+  readonly trees: WorkspaceTrees;
+  close(): void;
+}
+
 /** The trees of the daemon's workspaces: clones and object stores below its state, snapshots in the artifact store. */
-export async function openTrees(config: HandsConfig, workspaces: Workspaces): Promise<WorkspaceTrees> {
+export async function openTrees(config: HandsConfig, workspaces: Workspaces, log: Logger): Promise<OpenTrees> {
   const git = new Git({ environment: config.gitEnvironment });
   const clones = await Clones.open({ git, directory: join(config.state, "clones"), allowLocal: config.localRepositories });
-  const trees = new WorkspaceTrees({ git, clones, artifacts: openArtifacts(config.artifacts) });
+  const artifacts = openArtifacts(config.artifacts);
+  const trees = new WorkspaceTrees({ git, clones, artifacts });
   workspaces.beforeDelete((workspace) => trees.release(workspace));
-  return trees;
+  const prune = (): void => {
+    clones.prune(CLONE_AGE_MS).then(
+      (pruned) => pruned > 0 && log.info({ pruned }, "clones that nobody used were removed"),
+      (error: unknown) => log.error({ err: error }, "unused clones could not be removed"),
+    );
+  };
+  prune();
+  const timer = setInterval(prune, PRUNE_INTERVAL_MS).unref();
+  return {
+    trees,
+    close: () => {
+      clearInterval(timer);
+      artifacts.close();
+    },
+  };
 }

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, existsSync, mkdirSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { ConfigError } from "@serverless-harness/kit/env";
@@ -14,6 +14,7 @@ const INNER = {
   state: `${DAEMON}/state`,
   socket: `${DAEMON}/socket`,
   publicKey: `${DAEMON}/public-key.pem`,
+  tls: `${DAEMON}/tls`,
   artifacts: `${DAEMON}/artifacts`,
   workspaces: "/workspaces",
   home: "/home/agent",
@@ -126,7 +127,23 @@ function insideOf(config: HandsConfig): { program: string[]; environment: Record
     mounts.push("--ro-bind", config.publicKeyFile, INNER.publicKey);
     environment["HANDS_PUBLIC_KEY_FILE"] = INNER.publicKey;
   }
+  for (const [part, { variable, path }] of Object.entries(config.tls ?? {})) {
+    if (path === undefined) continue;
+    const shown = showReplaceable(path, `${INNER.tls}/${part}`);
+    mounts.push(...shown.mount);
+    environment[variable] = shown.path;
+  }
   return { program: [INNER.node, `${PROGRAM}/hands/main.ts`], environment, mounts };
+}
+
+/**
+ * Show a file by the directory that it is in, so that another file that takes its place is seen. A link that leads out of its directory can't be
+ * followed there: then it is the file itself that is shown, as it is at the start.
+ */
+function showReplaceable(path: string, place: string): { readonly mount: string[]; readonly path: string } {
+  const inner = join(place, basename(path));
+  const stays = realpathSync(path).startsWith(`${realpathSync(dirname(path))}/`);
+  return { mount: stays ? ["--ro-bind", dirname(path), place] : ["--ro-bind", path, inner], path: inner };
 }
 
 /** Arguments that leave root these powers; anybody else gets them in a user namespace only, where they reach nothing outside. */

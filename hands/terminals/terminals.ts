@@ -69,6 +69,11 @@ export class Terminals {
     return all.filter((terminal) => terminal.workspace === workspace).reverse();
   }
 
+  /** How many have a program that runs, in all workspaces. */
+  get openCount(): number {
+    return [...this.#terminals.values()].filter(({ terminal }) => terminal.end === undefined).length;
+  }
+
   /** End a terminal and forget it. A no-op where there is none. */
   async close(workspace: string, id: string): Promise<void> {
     const known = this.#terminals.get(keyOf(workspace, id));

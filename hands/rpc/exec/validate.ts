@@ -40,7 +40,7 @@ export function validateRun(request: RunRequest): ExecSpec {
 export function validateAttach(request: AttachRequest): void {
   const validation = new Validation();
   checkNamed(validation, "", request);
-  checkEpoch(validation, "epoch", request.epoch);
+  validation.epoch("epoch", request.epoch);
   checkReading(validation, request);
   if (request.capture !== undefined) checkCapture(validation, "capture.", request.capture);
   validation.done();
@@ -50,7 +50,7 @@ export function validateAttach(request: AttachRequest): void {
 export function validateSignal(request: SignalRequest): NodeJS.Signals {
   const validation = new Validation();
   checkNamed(validation, "", request);
-  checkEpoch(validation, "epoch", request.epoch);
+  validation.epoch("epoch", request.epoch);
   const name = request.signal === "" ? "SIGTERM" : request.signal;
   const known = request.cancel || name in constants.signals;
   validation.check("signal", known, "must be the name of a signal, as `SIGINT`");
@@ -67,7 +67,7 @@ export function validateNamed(request: Named): void {
 
 function checkSpec(validation: Validation, spec: ExecSpec): void {
   checkNamed(validation, "spec.", spec);
-  checkEpoch(validation, "spec.epoch", spec.epoch);
+  validation.epoch("spec.epoch", spec.epoch);
   checkCommand(validation, spec);
   validation.maxBytes("spec.cwd", spec.cwd, MAX_PATH_BYTES);
   validation.check("spec.cwd", !spec.cwd.includes("\0"), NUL);
@@ -81,10 +81,6 @@ function checkSpec(validation: Validation, spec: ExecSpec): void {
 function checkNamed(validation: Validation, prefix: string, named: Named): void {
   validation.id(`${prefix}exec_id`, named.execId);
   validation.workspace(`${prefix}workspace`, named.workspace);
-}
-
-function checkEpoch(validation: Validation, field: string, epoch: bigint): void {
-  validation.check(field, epoch >= 0n, "must not be negative");
 }
 
 function checkCommand(validation: Validation, { command }: ExecSpec): void {

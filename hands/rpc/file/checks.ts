@@ -17,10 +17,6 @@ export class FileValidation extends Validation {
     this.check(field, !long, `must not hold a name longer than ${MAX_NAME_BYTES} bytes`);
   }
 
-  epoch(value: bigint): void {
-    this.check("epoch", value >= 0n, "must be 0 or more");
-  }
-
   glob(field: string, value: string): void {
     this.check(field, !value.includes("\0"), "must not hold a NUL character");
     this.maxBytes(field, value, MAX_GLOB_BYTES);
@@ -33,7 +29,6 @@ export class FileValidation extends Validation {
   /** What every changing call carries. */
   change(request: { readonly changeId: string; readonly workspace: string; readonly epoch: bigint }): void {
     this.id("change_id", request.changeId);
-    this.workspace("workspace", request.workspace);
-    this.epoch(request.epoch);
+    this.owner(request);
   }
 }

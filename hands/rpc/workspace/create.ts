@@ -4,7 +4,7 @@ import type { CreateRequest } from "@serverless-harness/proto/hands";
 import { claimsKey } from "../../auth.ts";
 import { copyTree } from "../../files/copy-tree.ts";
 import type { Fill } from "../../workspaces.ts";
-import { checkOwner, toMessage, type WorkspaceDeps, type WorkspaceRpc } from "./deps.ts";
+import { toMessage, type WorkspaceDeps, type WorkspaceRpc } from "./deps.ts";
 
 export function create(deps: WorkspaceDeps): WorkspaceRpc<"create"> {
   return async (request, context) => {
@@ -20,7 +20,7 @@ export function create(deps: WorkspaceDeps): WorkspaceRpc<"create"> {
 
 function validate(request: CreateRequest): void {
   const valid = new Validation();
-  checkOwner(valid, request);
+  valid.owner(request);
   const { source } = request;
   if (source.case === "copy") {
     const { workspace } = source.value;

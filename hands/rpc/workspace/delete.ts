@@ -1,10 +1,10 @@
 import { Validation } from "@serverless-harness/kit/validate";
-import { checkOwner, type WorkspaceDeps, type WorkspaceRpc } from "./deps.ts";
+import type { WorkspaceDeps, WorkspaceRpc } from "./deps.ts";
 
 export function remove(deps: WorkspaceDeps): WorkspaceRpc<"delete"> {
   return async (request) => {
     const valid = new Validation();
-    checkOwner(valid, request);
+    valid.owner(request);
     valid.done();
     await deps.workspaces.delete(request.workspace, request.epoch);
     return {};

@@ -27,19 +27,13 @@ export function snapshotMessage({ snapshotId, tree, bytes, createdAtMs }: Snapsh
   return { snapshotId, tree, bytes: BigInt(bytes), createdAtMs: BigInt(createdAtMs) };
 }
 
-/** The fields that every changing call has. */
-export function checkOwner(valid: Validation, request: { readonly workspace: string; readonly epoch: bigint }): void {
-  valid.workspace("workspace", request.workspace);
-  valid.check("epoch", request.epoch >= 0n, "must be 0 or more");
-}
-
 /** The workspace of a call about a snapshot, for its owner. INVALID_ARGUMENT, and the errors of {@link Workspaces.resolve}. */
 export async function snapshotTarget(
   deps: WorkspaceDeps,
   request: { readonly workspace: string; readonly epoch: bigint; readonly snapshotId: string },
 ): Promise<Workspace> {
   const valid = new Validation();
-  checkOwner(valid, request);
+  valid.owner(request);
   valid.id("snapshot_id", request.snapshotId);
   valid.done();
   return deps.workspaces.resolve(request.workspace, request.epoch);

@@ -17,7 +17,7 @@ import {
 } from "@serverless-harness/proto/hands";
 import { Health } from "@serverless-harness/proto/health";
 import { expect, onTestFinished, test } from "vitest";
-import { authenticate, workspacesOf } from "../../auth.ts";
+import { targetsOf } from "../../auth.ts";
 import { EPOCH, run, type Sandbox, spec, startSandbox, takeAll, WORKSPACE } from "../fixtures/sandbox.ts";
 
 async function errorOf(promise: Promise<unknown>) {
@@ -111,7 +111,7 @@ const claims = (more: Partial<Claims> = {}): Claims => ({
   ...more,
 });
 
-const startGuarded = () => startSandbox({ interceptors: [authenticate(new TokenVerifier(keys.publicKey, "hands"))] });
+const startGuarded = () => startSandbox({ verifier: new TokenVerifier(keys.publicKey, "hands") });
 
 /** One call of every shape, with a token. */
 function callsWith(sandbox: Sandbox, token: string | undefined, workspace = WORKSPACE): Array<() => Promise<unknown>> {
@@ -175,7 +175,7 @@ test("a channel is checked message by message: a foreign workspace, or an expire
   let now = Date.now();
   const verifier = new TokenVerifier(keys.publicKey, "hands");
   const clocked: Pick<TokenVerifier, "verify"> = { verify: (token) => verifier.verify(token, now) };
-  const second = await startSandbox({ interceptors: [authenticate(clocked)] });
+  const second = await startSandbox({ verifier: clocked });
   const pinged = Promise.withResolvers<void>();
   async function* expiring() {
     yield { request: { case: "ping" as const, value: { nonce: 1n } } };
@@ -213,8 +213,8 @@ test("every request message of the sandbox's API is checked for its workspace, o
                 },
               } as never),
             );
-      for (const message of messages) workspacesOf(message);
-      return messages.some((message) => workspacesOf(message).length === 0 && choices.length === 0);
+      for (const message of messages) targetsOf(message);
+      return messages.some((message) => targetsOf(message).length === 0 && choices.length === 0);
     } catch {
       return false;
     }

@@ -20,7 +20,7 @@ async function start() {
   const mint = new TokenMint(keys.privateKey);
   const { client } = await startServer({
     routes: (router) => void router.service(WorkspaceService, workspaceService({ workspaces, trees })),
-    interceptors: [authenticate(new TokenVerifier(keys.publicKey, "hands"))],
+    interceptors: [authenticate({ verifier: new TokenVerifier(keys.publicKey, "hands"), workspaces })],
   });
   const as = (...scopes: string[]) =>
     createClient(WorkspaceService, client(mint.mint({ subject: "test", audience: "hands", scopes, expiresAtMs: Date.now() + 60_000 })));

@@ -1,0 +1,89 @@
+import { readFileSync } from "node:fs";
+import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
+import { type Address, formatAddress } from "@serverless-harness/kit/address";
+import { ConfigError } from "@serverless-harness/kit/env";
+import type { HealthState } from "@serverless-harness/kit/health";
+import type { Logger } from "@serverless-harness/kit/log";
+import type { Metrics } from "@serverless-harness/kit/metrics";
+import { probes } from "@serverless-harness/kit/probes";
+import { type Server, serve } from "@serverless-harness/kit/serve";
+import { followTlsFiles, loadServerTls } from "@serverless-harness/kit/tls";
+import { bearerToken, requireOperation, TokenVerifier } from "@serverless-harness/kit/token";
+import { authenticate } from "../auth.ts";
+import type { HandsConfig } from "../config.ts";
+import type { Workspaces } from "../workspaces.ts";
+
+/** What the doors lead to. */
+export interface DoorsOptions {
+  readonly config: Pick<HandsConfig, "listen" | "tls" | "publicKeyFile" | "metricsListen" | "jailed" | "launcher">;
+  readonly routes: (router: ConnectRouter) => void;
+  readonly workspaces: Workspaces;
+  readonly health: HealthState;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+}
+
+/** Where hands is reached. */
+export interface Doors {
+  /** Where the services are; a port of 0 is replaced by the real one. */
+  readonly address: Address;
+  /** Let calls in flight end for `graceMs`, then cut them. */
+  close(graceMs: number): Promise<void>;
+}
+
+/** Open the port or socket of the services and, where one is set, that of the metrics. */
+export async function openDoors({ config, routes, workspaces, health, metrics, log }: DoorsOptions): Promise<Doors> {
+  const verifier = readVerifier(config.publicKeyFile, log);
+  const authorize = (header: string | undefined): void => {
+    if (verifier !== undefined) requireOperation(verifier.verify(bearerToken(header)), "metrics");
+  };
+  const interceptors: Interceptor[] = [metrics.interceptor()];
+  if (verifier !== undefined) interceptors.push(authenticate({ verifier, workspaces }));
+  const server = await serve({
+    address: config.listen,
+    routes,
+    interceptors,
+    fallback: probes({ health, metrics, log, authorize }),
+    log,
+    ...(config.tls === undefined ? {} : { tls: loadServerTls(config.tls) }),
+  });
+  const metricsServer = await openMetrics(config.metricsListen, { health, metrics, log }).catch(async (error: unknown) => {
+    await server.close(0);
+    throw error;
+  });
+  const unfollow = config.tls === undefined ? undefined : followTlsFiles(config.tls, server, log);
+  if (config.tls !== undefined && !(config.jailed && config.launcher === "keeper"))
+    log.warn("commands run without a jail of their own: they can read the files of HANDS_TLS_KEY_FILE if this user can");
+  return {
+    address: server.address,
+    close: async (graceMs) => {
+      unfollow?.();
+      await Promise.all([server.close(graceMs), metricsServer?.close(graceMs)]);
+    },
+  };
+}
+
+function openMetrics(address: Address | undefined, about: Pick<DoorsOptions, "health" | "metrics" | "log">): Promise<Server | undefined> {
+  if (address === undefined) return Promise.resolve(undefined);
+  return serve({ address, routes: () => undefined, fallback: probes(about), log: about.log }).then((server) => {
+    about.log.info({ address: formatAddress(server.address) }, "metrics are served");
+    return server;
+  });
+}
+
+function readVerifier(publicKeyFile: string | undefined, log: Logger): TokenVerifier | undefined {
+  if (publicKeyFile === undefined) {
+    log.warn("no HANDS_PUBLIC_KEY_FILE: whoever may open the socket may do everything");
+    return undefined;
+  }
+  try {
+    const pem = readFileSync(publicKeyFile, "utf8");
+    // Node makes a public key of a private one, which has no place here.
+    if (/PRIVATE KEY/.test(pem)) throw new Error("it holds a private key");
+    return new TokenVerifier(pem, "hands");
+  } catch (error) {
+    throw new ConfigError(
+      `HANDS_PUBLIC_KEY_FILE can't be used (${error instanceof Error ? error.message : error}): it must be a public key as PEM`,
+    );
+  }
+}

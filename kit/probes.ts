@@ -1,0 +1,66 @@
+import { Code } from "@connectrpc/connect";
+import { fromConnectError } from "./errors.ts";
+import type { PlainHandler, PlainRequest, PlainResponse } from "./handler.ts";
+import type { HealthState } from "./health.ts";
+import type { Logger } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+
+/** What {@link probes} answers from. */
+export interface ProbesOptions {
+  readonly health: HealthState;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  /** Throws where this request may not read the metrics. Default: everybody may. */
+  readonly authorize?: (authorization: string | undefined) => void;
+  /** Answers every other path. Default: 404. */
+  readonly next?: PlainHandler;
+}
+
+/** `GET /healthz`: 200, or 503 once the server takes no more requests. `GET /metrics`: the text format of Prometheus. HEAD as well. */
+export function probes(options: ProbesOptions): PlainHandler {
+  return (request, response) => {
+    const path = request.url?.split("?", 1)[0];
+    if (path !== "/healthz" && path !== "/metrics") {
+      if (options.next !== undefined) return options.next(request, response);
+      return void send(request, response, 404, "nothing is served here: use /healthz or /metrics\n");
+    }
+    if (request.method !== "GET" && request.method !== "HEAD") {
+      return void send(request, response, 405, `${path} serves GET and HEAD\n`, { allow: "GET, HEAD" });
+    }
+    if (path === "/healthz") {
+      const { isServing } = options.health;
+      return void send(request, response, isServing ? 200 : 503, isServing ? "ok\n" : "draining\n");
+    }
+    sendMetrics(options, request, response);
+  };
+}
+
+function sendMetrics({ metrics, authorize, log }: ProbesOptions, request: PlainRequest, response: PlainResponse): void {
+  try {
+    authorize?.(request.headers.authorization);
+  } catch (error) {
+    const { code, message } = fromConnectError(error);
+    if (code === Code.Unauthenticated) return void send(request, response, 401, `${message}\n`, { "www-authenticate": "Bearer" });
+    return void send(request, response, 403, `${message}\n`);
+  }
+  metrics.text().then(
+    (text) => send(request, response, 200, text, { "content-type": metrics.contentType }),
+    (error: unknown) => {
+      log.error({ err: error }, "the metrics can't be read");
+      send(request, response, 500, "the metrics can't be read; the service's log has the cause\n");
+    },
+  );
+}
+
+function send(request: PlainRequest, response: PlainResponse, status: number, text: string, headers: Record<string, string> = {}): void {
+  if (response.destroyed || response.writableEnded) return;
+  response.on("error", () => undefined);
+  response.writeHead(status, {
+    "content-type": "text/plain; charset=utf-8",
+    "content-length": String(Buffer.byteLength(text)),
+    "cache-control": "no-store",
+    ...headers,
+  });
+  response.end(request.method === "HEAD" ? "" : text);
+  request.resume();
+}
