@@ -1,8 +1,11 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { Code, type Interceptor } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
+import { REFLECTION_SERVICES } from "@serverless-harness/kit/reflection";
 import { bearerToken } from "@serverless-harness/kit/token";
 import { Health } from "@serverless-harness/proto/health";
+
+const OPEN: ReadonlySet<string> = new Set([Health.typeName, ...REFLECTION_SERVICES]);
 
 /** Checks the bearer token of calls and plain requests. */
 export class Authenticator {
@@ -26,10 +29,10 @@ export class Authenticator {
     throw new HarnessError(Code.Unauthenticated, "unauthorized", "a valid token is needed: send `Authorization: Bearer <token>`");
   }
 
-  /** {@link require} in front of every RPC but the health probes, which platforms send without a token. */
+  /** {@link require} in front of every RPC but health probes, which platforms send without a token, and the public schema. */
   interceptor(): Interceptor {
     return (next) => (request) => {
-      if (request.service.typeName !== Health.typeName) this.require(request.header.get("authorization"));
+      if (!OPEN.has(request.service.typeName)) this.require(request.header.get("authorization"));
       return next(request);
     };
   }

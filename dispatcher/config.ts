@@ -2,12 +2,17 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type Address, formatAddress, isLoopback, parseAddress } from "@serverless-harness/kit/address";
 import { EnvReader } from "@serverless-harness/kit/env";
+import { readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
 
 /** The dispatcher's settings. */
 export interface Config {
   /** URL of the leaf store. */
   readonly leafStore: string;
   readonly listen: Address;
+  /** TLS on the port. */
+  readonly tls: ServerTlsFiles | undefined;
+  /** A port of their own for health and metrics, without TLS and token. */
+  readonly metricsListen: Address | undefined;
   /** The bearer token that clients must send; absent only on a Unix socket, where the file's mode guards. */
   readonly token: string | undefined;
   readonly waker: "local" | "none";
@@ -26,10 +31,18 @@ const DEFAULT_LISTEN = "http://127.0.0.1:7433";
 /** Read the settings; a ConfigError lists everything that is wrong with them. */
 export function readConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
   const reader = new EnvReader(env);
-  const listen = readListen(reader);
+  const address = readListen(reader);
+  const tls = readServerTls(reader, address, {
+    cert: reader.file("DISPATCHER_TLS_CERT_FILE"),
+    key: reader.file("DISPATCHER_TLS_KEY_FILE"),
+    clientCa: reader.file("DISPATCHER_TLS_CLIENT_CA_FILE"),
+  });
+  const listen: Address = tls !== undefined && address.kind === "tcp" ? { ...address, tls: true } : address;
   return reader.done({
     leafStore: reader.required("LEAF_STORE", "the leaf store's URL, as sqlite:/absolute/path/leaf.db"),
     listen,
+    tls,
+    metricsListen: reader.probesAddress("DISPATCHER_METRICS_LISTEN"),
     token: readToken(reader, listen),
     waker: reader.choice("DISPATCHER_WAKER", "local", ["local", "none"]),
     brainLog: reader.optional("DISPATCHER_BRAIN_LOG"),
@@ -43,7 +56,7 @@ function readListen(reader: EnvReader): Address {
   const text = reader.string("DISPATCHER_LISTEN", DEFAULT_LISTEN);
   const address = parseAddress(text);
   if (address !== undefined) return address;
-  reader.problem(`DISPATCHER_LISTEN is ${JSON.stringify(text)}: it must be http://host:port or unix:/absolute/path`);
+  reader.problem(`DISPATCHER_LISTEN is ${JSON.stringify(text)}: it must be http://host:port, https://host:port or unix:/absolute/path`);
   return { kind: "unix", path: "/" };
 }
 

@@ -2,7 +2,10 @@ import { formatAddress } from "@serverless-harness/kit/address";
 import { HealthState } from "@serverless-harness/kit/health";
 import { createLogger, type Logger } from "@serverless-harness/kit/log";
 import type { Service } from "@serverless-harness/kit/main";
+import { Metrics } from "@serverless-harness/kit/metrics";
+import { probes, serveProbes } from "@serverless-harness/kit/probes";
 import { serve } from "@serverless-harness/kit/serve";
+import { followTlsFiles, loadServerTls } from "@serverless-harness/kit/tls";
 import { LeafService } from "@serverless-harness/proto/leaf";
 import { type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { Authenticator } from "./auth.ts";
@@ -24,7 +27,18 @@ export async function startDispatcher(): Promise<Service> {
   const auth = new Authenticator(config.token);
   const drain = new Drain();
   const health = new HealthState([LeafService.typeName]);
-  const server = await serve({ address: config.listen, log, ...routes({ store, waker, auth, drain, health, log }) });
+  const metrics = openMetrics(store);
+  const { fallback, interceptors, ...rest } = routes({ store, waker, auth, drain, health, log });
+  const server = await serve({
+    address: config.listen,
+    log,
+    ...rest,
+    interceptors: [metrics.interceptor(), ...interceptors],
+    fallback: probes({ health, metrics, log, authorize: (header) => auth.require(header), next: fallback }),
+    ...(config.tls === undefined ? {} : { tls: loadServerTls(config.tls) }),
+  });
+  const unfollow = config.tls === undefined ? undefined : followTlsFiles(config.tls, server, log);
+  const probesServer = await serveProbes(config.metricsListen, { health, metrics, log });
   waker.start();
   log.info({ address: formatAddress(server.address), waker: config.waker }, "dispatcher listens");
   return {
@@ -34,11 +48,27 @@ export async function startDispatcher(): Promise<Service> {
       health.stopServing();
       await waker.stop();
       drain.end();
-      await server.close();
+      unfollow?.();
+      await Promise.all([server.close(), probesServer?.close()]);
       await store.close();
       brainLog.close();
     },
   };
+}
+
+/** What every service has, and what waits and runs. */
+function openMetrics(store: LeafStore): Metrics {
+  const metrics = new Metrics();
+  metrics.gauges(
+    "dispatcher_leaves",
+    "Leaves that can be claimed this moment (ready), and those under a live lease (running).",
+    "state",
+    async () => {
+      const { ready, running } = await store.backlog();
+      return { ready, running };
+    },
+  );
+  return metrics;
 }
 
 function createWaker(config: Config, store: LeafStore, brainLog: BrainLog, log: Logger): Waker {

@@ -1,4 +1,5 @@
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
+import { serveReflection } from "@serverless-harness/kit/reflection";
 import type { ServeOptions } from "@serverless-harness/kit/serve";
 import { LeafService } from "@serverless-harness/proto/leaf";
 import type { Dependencies } from "./dependencies.ts";
@@ -27,6 +28,7 @@ export function routes(deps: Dependencies): Routes {
       list: list(store),
       watch: watch(leaves),
     });
+    serveReflection(router);
   };
   return { routes: rpcs, interceptors, fallback: httpRoutes(deps, leaves) };
 }

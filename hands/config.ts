@@ -100,7 +100,7 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
     clientCa: env.file("HANDS_TLS_CLIENT_CA_FILE"),
   });
   const listen: Address = tls !== undefined && address.kind === "tcp" ? { ...address, tls: true } : address;
-  const metricsListen = readMetricsListen(env);
+  const metricsListen = env.probesAddress("HANDS_METRICS_LISTEN");
   const publicKeyFile = env.optional("HANDS_PUBLIC_KEY_FILE");
   if (listen.kind === "tcp" && publicKeyFile === undefined) {
     env.problem(
@@ -153,15 +153,6 @@ function readListen(env: EnvReader): Address {
   if (address === undefined && text !== "")
     env.problem(`HANDS_LISTEN is ${JSON.stringify(text)}: it must be unix:/absolute/path or host:port`);
   return address ?? { kind: "unix", path: "/" };
-}
-
-function readMetricsListen(env: EnvReader): Address | undefined {
-  const text = env.optional("HANDS_METRICS_LISTEN");
-  if (text === undefined) return undefined;
-  const address = parseAddress(text);
-  if (address?.kind === "tcp" && address.tls !== true) return address;
-  env.problem(`HANDS_METRICS_LISTEN is ${JSON.stringify(text)}: it must be host:port`);
-  return undefined;
 }
 
 function directory(env: EnvReader, name: string, hint: string): string {

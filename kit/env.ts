@@ -1,4 +1,5 @@
 import { constants } from "node:os";
+import { type Address, parseAddress } from "./address.ts";
 
 /** A setting that can't be used: every problem found, each naming its variable. */
 export class ConfigError extends Error {
@@ -33,6 +34,16 @@ export class EnvReader {
   /** The path of a file, with its variable. Nothing is read. */
   file(name: string): NamedFile {
     return { variable: name, path: this.optional(name) };
+  }
+
+  /** Where health and metrics are served without credentials: `host:port`, or `undefined` where the variable is unset. */
+  probesAddress(name: string): Address | undefined {
+    const text = this.optional(name);
+    if (text === undefined) return undefined;
+    const address = parseAddress(text);
+    if (address?.kind === "tcp" && address.tls !== true) return address;
+    this.#problems.push(`${name} is ${JSON.stringify(text)}: it must be host:port`);
+    return undefined;
   }
 
   /** A text with a default. */

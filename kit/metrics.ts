@@ -34,12 +34,21 @@ export class Metrics {
     return this.#registry.metrics();
   }
 
-  /** A value that is asked for at each scrape. */
+  /** A value that is asked for at each scrape; NaN where `read` throws. */
   gauge(name: string, help: string, read: () => number | Promise<number>): void {
     const collect: CollectFunction<Gauge> = async function () {
-      this.set(await read());
+      this.set(await attempt(read, Number.NaN));
     };
     new Gauge({ name, help, registers: [this.#registry], collect });
+  }
+
+  /** Values that are asked for at each scrape, by the values of a label; none where `read` throws. */
+  gauges(name: string, help: string, label: string, read: () => Promise<Readonly<Record<string, number>>>): void {
+    const collect: CollectFunction<Gauge> = async function () {
+      this.reset();
+      for (const [value, amount] of Object.entries(await attempt(read, {}))) this.set({ [label]: value }, amount);
+    };
+    new Gauge({ name, help, labelNames: [label], registers: [this.#registry], collect });
   }
 
   /** A count that only grows. `label`: its name, and the values that it can have, which are all there from the start. */
@@ -64,7 +73,8 @@ export class Metrics {
       const fail = (error: unknown): void => void end({ code: codeName(toConnectError(error).code) });
       try {
         const response = await next(request);
-        if (response.stream) return { ...response, message: timed(response.message, () => end({ code: "ok" }), fail) };
+        const succeed = (): void => void end({ code: request.signal.aborted ? "canceled" : "ok" });
+        if (response.stream) return { ...response, message: timed(response.message, succeed, fail) };
         end({ code: "ok" });
         return response;
       } catch (error) {
@@ -72,6 +82,15 @@ export class Metrics {
         throw error;
       }
     };
+  }
+}
+
+/** One value that can't be read must not cost all the others. */
+async function attempt<T>(read: () => T | Promise<T>, fallback: T): Promise<T> {
+  try {
+    return await read();
+  } catch {
+    return fallback;
   }
 }
 

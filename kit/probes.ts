@@ -1,9 +1,11 @@
 import { Code } from "@connectrpc/connect";
+import { type Address, formatAddress } from "./address.ts";
 import { fromConnectError } from "./errors.ts";
 import type { PlainHandler, PlainRequest, PlainResponse } from "./handler.ts";
 import type { HealthState } from "./health.ts";
 import type { Logger } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
+import { type Server, serve } from "./serve.ts";
 
 /** What {@link probes} answers from. */
 export interface ProbesOptions {
@@ -33,6 +35,14 @@ export function probes(options: ProbesOptions): PlainHandler {
     }
     sendMetrics(options, request, response);
   };
+}
+
+/** Serve {@link probes} alone on an address of their own, where one is set. */
+export async function serveProbes(address: Address | undefined, options: ProbesOptions): Promise<Server | undefined> {
+  if (address === undefined) return undefined;
+  const server = await serve({ address, routes: () => undefined, fallback: probes(options), log: options.log });
+  options.log.info({ address: formatAddress(server.address) }, "metrics are served");
+  return server;
 }
 
 function sendMetrics({ metrics, authorize, log }: ProbesOptions, request: PlainRequest, response: PlainResponse): void {

@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
-import { type Address, formatAddress } from "@serverless-harness/kit/address";
+import type { Address } from "@serverless-harness/kit/address";
 import { ConfigError } from "@serverless-harness/kit/env";
 import type { HealthState } from "@serverless-harness/kit/health";
 import type { Logger } from "@serverless-harness/kit/log";
 import type { Metrics } from "@serverless-harness/kit/metrics";
-import { probes } from "@serverless-harness/kit/probes";
-import { type Server, serve } from "@serverless-harness/kit/serve";
+import { probes, serveProbes } from "@serverless-harness/kit/probes";
+import { serve } from "@serverless-harness/kit/serve";
 import { followTlsFiles, loadServerTls } from "@serverless-harness/kit/tls";
 import { bearerToken, requireOperation, TokenVerifier } from "@serverless-harness/kit/token";
 import { authenticate } from "../auth.ts";
@@ -47,7 +47,7 @@ export async function openDoors({ config, routes, workspaces, health, metrics, l
     log,
     ...(config.tls === undefined ? {} : { tls: loadServerTls(config.tls) }),
   });
-  const metricsServer = await openMetrics(config.metricsListen, { health, metrics, log }).catch(async (error: unknown) => {
+  const metricsServer = await serveProbes(config.metricsListen, { health, metrics, log }).catch(async (error: unknown) => {
     await server.close(0);
     throw error;
   });
@@ -61,14 +61,6 @@ export async function openDoors({ config, routes, workspaces, health, metrics, l
       await Promise.all([server.close(graceMs), metricsServer?.close(graceMs)]);
     },
   };
-}
-
-function openMetrics(address: Address | undefined, about: Pick<DoorsOptions, "health" | "metrics" | "log">): Promise<Server | undefined> {
-  if (address === undefined) return Promise.resolve(undefined);
-  return serve({ address, routes: () => undefined, fallback: probes(about), log: about.log }).then((server) => {
-    about.log.info({ address: formatAddress(server.address) }, "metrics are served");
-    return server;
-  });
 }
 
 function readVerifier(publicKeyFile: string | undefined, log: Logger): TokenVerifier | undefined {

@@ -1,6 +1,7 @@
+import { createPrivateKey, sign } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { HarnessError } from "../errors.ts";
-import { bearerToken, type Claims, generateKeys, requireScope, TokenMint, TokenVerifier } from "../token.ts";
+import { bearerToken, type Claims, generateKeys, requireOperation, requireScope, TokenMint, TokenVerifier } from "../token.ts";
 
 const keys = generateKeys();
 const mint = new TokenMint(keys.privateKey);
@@ -49,5 +50,59 @@ describe("a token", () => {
   it("is read from the header that carries it", () => {
     expect([bearerToken("Bearer abc"), bearerToken("bearer abc")]).toEqual(["abc", "abc"]);
     for (const header of [null, undefined, "", "Bearer", "Bearer ", "Basic abc", "Bearer a b"]) expect(bearerToken(header)).toBeUndefined();
+  });
+
+  it("brings back operations and the epoch, exactly", () => {
+    const full: Claims = { ...claims, scopes: ["acme/s1"], operations: ["exec", "metrics"], epoch: 2n ** 62n };
+    expect(verifier.verify(mint.mint(full), 1_000)).toEqual(full);
+  });
+
+  it("is for its operations and no others; metrics have to be named", () => {
+    const only = { ...claims, operations: ["files.read"] } as const;
+    expect(reasonOf(() => requireOperation(only, "files.read"))).toBe("none");
+    expect(reasonOf(() => requireOperation({ ...claims, operations: ["metrics"] }, "metrics"))).toBe("none");
+    for (const other of ["files.write", "exec", "metrics", undefined] as const)
+      expect(reasonOf(() => requireOperation(only, other))).toBe("out_of_scope");
+    expect(reasonOf(() => requireOperation({ ...claims, operations: [] }, "exec"))).toBe("out_of_scope");
+    for (const any of ["exec", "files.write", "terminal", "workspaces", undefined] as const)
+      expect(reasonOf(() => requireOperation(claims, any))).toBe("none");
+    expect(reasonOf(() => requireOperation(claims, "metrics"))).toBe("out_of_scope");
+  });
+
+  it("is refused, though signed, where its claims are not what they should be", () => {
+    const key = createPrivateKey(keys.privateKey);
+    const signed = (json: string) => {
+      const body = Buffer.from(json).toString("base64url");
+      return `${body}.${sign(null, Buffer.from(body), key).toString("base64url")}`;
+    };
+    const good = { subject: "s", audience: "hands", scopes: ["acme/s1"], expiresAtMs: 2_000 };
+    expect(verifier.verify(signed(JSON.stringify(good)), 1_000)).toEqual(good);
+    const bad: unknown[] = [
+      null,
+      [],
+      "x",
+      {},
+      { ...good, subject: 1 },
+      { ...good, scopes: "*" },
+      { ...good, scopes: [1] },
+      { ...good, scopes: [""] },
+      { ...good, expiresAtMs: "never" },
+      { ...good, expiresAtMs: null },
+      { ...good, operations: "exec" },
+      { ...good, operations: ["everything"] },
+      { ...good, epoch: 5 },
+      { ...good, epoch: "-1" },
+      { ...good, epoch: "1e3" },
+      { ...good, epoch: "5", scopes: ["acme/*"] },
+      { ...good, epoch: "5", scopes: ["acme/s1", "acme/s2"] },
+      { ...good, notBeforeMs: 1_500 },
+    ];
+    for (const claim of bad) expect(reasonOf(() => verifier.verify(signed(JSON.stringify(claim)), 1_000))).toBe("unauthenticated");
+    for (const text of ["", "{", "\u0000"]) expect(reasonOf(() => verifier.verify(signed(text), 1_000))).toBe("unauthenticated");
+  });
+
+  it("is not minted where nobody would take it", () => {
+    expect(() => mint.mint({ ...claims, epoch: 1n })).toThrow("an epoch needs one scope");
+    expect(() => mint.mint({ ...claims, expiresAtMs: Number.NaN })).toThrow("no token");
   });
 });
