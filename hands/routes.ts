@@ -8,6 +8,7 @@ import type { Changes } from "./changes/changes.ts";
 import type { Channels } from "./channel/registry.ts";
 import { commandEnvironment, type Homes } from "./exec/environment.ts";
 import type { Execs } from "./exec/execs.ts";
+import type { Watches } from "./files/watch/watches.ts";
 import type { WorkspaceTrees } from "./git/workspace-trees.ts";
 import { execService } from "./rpc/exec/index.ts";
 import { fileService } from "./rpc/file/index.ts";
@@ -24,6 +25,7 @@ export interface Dependencies {
   readonly workspaces: Workspaces;
   readonly trees: WorkspaceTrees;
   readonly changes: Changes;
+  readonly watches: Watches;
   readonly health: HealthState;
   readonly homes: Homes;
   /** Directory of whole outputs, which files may be read from as well. */
@@ -36,10 +38,13 @@ export const SERVICES = [ExecService, FileService, TerminalService, WorkspaceSer
 
 /** Bind every RPC. */
 export function routes(deps: Dependencies): (router: ConnectRouter) => void {
-  const { workspaces, changes, terminals } = deps;
+  const { workspaces, changes, watches, terminals } = deps;
   return (router) => {
     router.service(ExecService, execService(deps));
-    router.service(FileService, fileService({ workspaces, changes, spillDirectory: ({ name }) => join(deps.spillDirectory, name) }));
+    router.service(
+      FileService,
+      fileService({ workspaces, changes, watches, spillDirectory: ({ name }) => join(deps.spillDirectory, name) }),
+    );
     router.service(TerminalService, terminalService({ workspaces, terminals, environment: () => commandEnvironment(deps.homes) }));
     router.service(WorkspaceService, workspaceService({ workspaces, trees: deps.trees }));
     deps.health.routes(router);

@@ -8,6 +8,7 @@ import { Channels } from "../channel/registry.ts";
 import type { HandsConfig } from "../config.ts";
 import { Execs } from "../exec/execs.ts";
 import { spillDirectory } from "../exec/output-spill.ts";
+import { Watches } from "../files/watch/watches.ts";
 import { routes, SERVICES } from "../routes.ts";
 import { Terminals } from "../terminals/terminals.ts";
 import { Workspaces } from "../workspaces.ts";
@@ -51,12 +52,13 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
   });
   const { trees, close: closeTrees } = await openTrees(config, workspaces, log);
   const changes = new Changes({ workspaces, log });
+  const watches = new Watches(workspaces);
   const channels = new Channels({ execs, log });
   const health = new HealthState(SERVICES);
   metrics.measure({ execs, channels, terminals, workspaces });
   const doors = await openDoors({
     config,
-    routes: routes({ execs, channels, terminals, workspaces, trees, changes, health, homes, spillDirectory: spill, log }),
+    routes: routes({ execs, channels, terminals, workspaces, trees, changes, watches, health, homes, spillDirectory: spill, log }),
     workspaces,
     health,
     metrics,
@@ -76,7 +78,7 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
       log.info({ signal }, "hands stops");
       health.stopServing();
       channels.goAway();
-      await Promise.all([execs.drain(config.graceMs), terminals.closeAll()]);
+      await Promise.all([execs.drain(config.graceMs), terminals.closeAll(), watches.drain()]);
       await doors.close(CLOSE_GRACE_MS);
       closeTrees();
       unlock();

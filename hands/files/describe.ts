@@ -32,7 +32,8 @@ export function sameContent(a: BigIntStats, b: BigIntStats): boolean {
   return a.dev === b.dev && etagOf(a) === etagOf(b);
 }
 
-function kindOf(stat: BigIntStats): FileKind {
+/** What kind of path it is. */
+export function kindOf(stat: BigIntStats): FileKind {
   if (stat.isFile()) return FileKind.FILE;
   if (stat.isDirectory()) return FileKind.DIRECTORY;
   return stat.isSymbolicLink() ? FileKind.SYMLINK : FileKind.UNSPECIFIED;

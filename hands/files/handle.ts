@@ -25,6 +25,11 @@ export class Handle implements Disposable {
     return `${this.path}/${name}`;
   }
 
+  /** The same for a name that may not be UTF-8, each of its bytes as one character (`latin1`). */
+  childOfBytes(name: string): Buffer {
+    return Buffer.from(this.child(name), "latin1");
+  }
+
   /** What the handle stands for. */
   stat(): BigIntStats {
     return fstatSync(this.fd, { bigint: true });
@@ -42,6 +47,6 @@ export function openInode(path: string): Handle {
 }
 
 /** A handle to the directory at `path`; ENOTDIR where it is something else, a symlink included. */
-export function openDirectory(path: string): Handle {
+export function openDirectory(path: string | Buffer): Handle {
   return new Handle(openSync(path, O_PATH | constants.O_NOFOLLOW | constants.O_DIRECTORY));
 }

@@ -3,6 +3,7 @@ import type { FileService } from "@serverless-harness/proto/hands";
 import type { Changes } from "../../changes/changes.ts";
 import type { FileLimits } from "../../files/limits.ts";
 import type { LineMatcher } from "../../files/line-matcher.ts";
+import type { Watches } from "../../files/watch/watches.ts";
 import type { Root } from "../../paths.ts";
 import type { Workspace, Workspaces } from "../../workspaces.ts";
 
@@ -10,6 +11,7 @@ import type { Workspace, Workspaces } from "../../workspaces.ts";
 export interface FileDeps {
   readonly workspaces: Workspaces;
   readonly changes: Changes;
+  readonly watches: Watches;
   readonly limits: FileLimits;
   readonly matcher: LineMatcher;
   /** Directory with the whole outputs of a workspace's execs, which may be read as well. Absent: there is none. */

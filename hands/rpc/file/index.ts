@@ -3,7 +3,9 @@ import type { FileService } from "@serverless-harness/proto/hands";
 import type { Changes } from "../../changes/changes.ts";
 import { DEFAULT_FILE_LIMITS, type FileLimits } from "../../files/limits.ts";
 import { LineMatcher } from "../../files/line-matcher.ts";
+import { Watches } from "../../files/watch/watches.ts";
 import type { Workspace, Workspaces } from "../../workspaces.ts";
+import { batch } from "./batch.ts";
 import type { FileDeps } from "./deps.ts";
 import { edit } from "./edit.ts";
 import { find } from "./find.ts";
@@ -14,6 +16,7 @@ import { move } from "./move.ts";
 import { read } from "./read.ts";
 import { remove } from "./remove.ts";
 import { stat } from "./stat.ts";
+import { watch } from "./watch.ts";
 import { write } from "./write.ts";
 
 /** What the file service is made of. */
@@ -25,27 +28,36 @@ export interface FileServiceOptions {
   /** Name or path of ripgrep. Default `rg`; where it isn't installed, searches are done without it. */
   readonly ripgrep?: string;
   readonly limits?: Partial<FileLimits>;
+  /** Where watches are kept, for whoever has to end them. Default: of this service alone. */
+  readonly watches?: Watches;
 }
 
 /** Binds every call of FileService to its file. */
 export function fileService(options: FileServiceOptions): ServiceImpl<typeof FileService> {
+  const limits = { ...DEFAULT_FILE_LIMITS, ...options.limits };
   const deps: FileDeps = {
     workspaces: options.workspaces,
     changes: options.changes,
-    limits: { ...DEFAULT_FILE_LIMITS, ...options.limits },
+    watches: options.watches ?? new Watches(options.workspaces, limits),
+    limits,
     matcher: new LineMatcher(options.ripgrep ?? "rg"),
     spillDirectory: options.spillDirectory,
   };
-  return {
+  const batched = {
     stat: stat(deps),
     read: read(deps),
-    write: write(deps),
     edit: edit(deps),
     list: list(deps),
-    find: find(deps),
-    grep: grep(deps),
     mkdir: mkdir(deps),
     move: move(deps),
     remove: remove(deps),
+  };
+  return {
+    ...batched,
+    write: write(deps),
+    find: find(deps),
+    grep: grep(deps),
+    watch: watch(deps),
+    batch: batch(deps, batched),
   };
 }

@@ -1,0 +1,64 @@
+import { type BigIntStats, lstatSync } from "node:fs";
+import { FileKind } from "@serverless-harness/proto/hands";
+import { inodeOf } from "../../changes/witness.ts";
+import { kindOf } from "../describe.ts";
+import { errnoOf } from "../fs-error.ts";
+import type { Handle } from "../handle.ts";
+
+/** What an entry of a directory looked like. Two looks are compared to tell what happened in between. */
+export interface Look {
+  readonly kind: FileKind;
+  readonly inode: string;
+  /** Differs where the content, mode or owner does. */
+  readonly print: string;
+  readonly ctimeNs: bigint;
+  readonly links: bigint;
+}
+
+/**
+ * A file that changed less than this many milliseconds ago may change again without showing it: the kernel's clock for time stamps ticks
+ * every 10 ms at the slowest.
+ */
+export const TICK_MS = 20;
+
+/** Look at a name (`latin1`) in a directory. `undefined` where nothing is there. */
+export function lookAt(directory: Handle, name: string): Look | undefined {
+  const stat = statOf(directory, name);
+  if (stat === undefined) return undefined;
+  const { uid, gid, mode, size, mtimeNs, ctimeNs, nlink } = stat;
+  const inode = inodeOf(stat);
+  // What happens in a directory is told of its entries, not of itself.
+  const content = stat.isDirectory() ? "" : `${inode}:${size}:${mtimeNs}`;
+  return { kind: kindOf(stat), inode, print: `${content}:${mode}:${uid}:${gid}`, ctimeNs, links: nlink };
+}
+
+/** It is another entry now, not a changed one. A file that takes another one's place by a rename counts as changed. */
+export function isReplaced(before: Look, now: Look): boolean {
+  return before.kind !== now.kind || (now.kind === FileKind.DIRECTORY && before.inode !== now.inode);
+}
+
+/** It changed. The change time alone tells a write that set the other times back; but it moves with each hard link too. */
+export function isChanged(before: Look, now: Look): boolean {
+  if (before.print !== now.print) return true;
+  return now.kind !== FileKind.DIRECTORY && before.ctimeNs !== now.ctimeNs && before.links === now.links;
+}
+
+/** A change right behind this look might not show in the next one. */
+export function isRacy({ kind, ctimeNs }: Look): boolean {
+  const age = Date.now() - Number(ctimeNs / 1_000_000n);
+  return kind !== FileKind.DIRECTORY && age >= 0 && age < TICK_MS;
+}
+
+/** The look with a print that no other has, so that the next one finds a change. */
+export function unsettled(look: Look): Look {
+  return { ...look, print: `~${look.print}` };
+}
+
+function statOf(directory: Handle, name: string): BigIntStats | undefined {
+  try {
+    return lstatSync(directory.childOfBytes(name), { bigint: true, throwIfNoEntry: false });
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR", "EACCES"].includes(errnoOf(error) ?? "")) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,32 @@
+import { readdirSync } from "node:fs";
+import { inodeOf } from "../../changes/witness.ts";
+import { errnoOf } from "../fs-error.ts";
+import { type Handle, openDirectory } from "../handle.ts";
+
+/** The directory of this name, if it is this inode. */
+export function openSame(parent: Handle, name: string, inode: string): Handle | undefined {
+  try {
+    const handle = openDirectory(parent.childOfBytes(name));
+    if (inodeOf(handle.stat()) === inode) return handle;
+    handle[Symbol.dispose]();
+    return undefined;
+  } catch (error) {
+    if (isGone(error)) return undefined;
+    throw error;
+  }
+}
+
+/** All names in a directory (`latin1`); none where it can't be read. */
+export function namesIn(directory: Handle): string[] {
+  try {
+    return readdirSync(directory.path, { encoding: "latin1" });
+  } catch (error) {
+    if (isGone(error)) return [];
+    throw error;
+  }
+}
+
+/** It went away, became something else, or can't be read. */
+export function isGone(error: unknown): boolean {
+  return ["ENOENT", "ENOTDIR", "ELOOP", "EACCES"].includes(errnoOf(error) ?? "");
+}
