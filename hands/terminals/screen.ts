@@ -8,6 +8,8 @@ export interface ScreenView {
   readonly cursorRow: number;
   readonly cursorColumn: number;
   readonly alternateScreen: boolean;
+  /** Arrow keys are wanted in their application form. */
+  readonly applicationCursorKeys: boolean;
 }
 
 /** Lines that scroll out of the window and can still be asked for. */
@@ -44,6 +46,7 @@ export class Screen {
       cursorRow: buffer.cursorY,
       cursorColumn: buffer.cursorX,
       alternateScreen: buffer.type === "alternate",
+      applicationCursorKeys: this.#terminal.modes.applicationCursorKeysMode,
     };
   }
 

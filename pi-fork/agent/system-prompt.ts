@@ -5,6 +5,7 @@ export function systemPrompt(before: string, cwd: string): string {
 - Your working directory is ${cwd}. Relative paths start there, and commands run there.
 - Look before you change: read or search files first. Make small, exact edits.
 - Prefer read, grep, find and ls to bash for looking around, and edit to write for changing a part of a file.
+- Use terminal only for programs that need one: what asks back, REPLs, full-screen programs. Close what you opened.
 - Independent tool calls may be made at once.
 - Check what you did, for instance by running the tests.
 - Say in the end what you did and what you found, briefly.`;

@@ -3,9 +3,10 @@ import { createSandboxEditTool } from "./edit.ts";
 import { createFindTool } from "./find.ts";
 import { createGrepTool } from "./grep.ts";
 import { createLsTool } from "./ls.ts";
+import { createTerminalTool } from "./terminal.ts";
 import { replayable, type ToolContext, type ToolObserver } from "./tool.ts";
 
-/** Every tool of the agent: read, bash, edit, write, grep, find, ls. */
+/** Every tool of the agent: read, bash, edit, write, grep, find, ls, terminal. */
 export function createTools(observer: ToolObserver): Array<AgentHarnessTool<ToolContext>> {
   return [
     replayable(createReadTool<ToolContext>(), observer),
@@ -15,5 +16,6 @@ export function createTools(observer: ToolObserver): Array<AgentHarnessTool<Tool
     replayable(createGrepTool(), observer),
     replayable(createFindTool(), observer),
     replayable(createLsTool(), observer),
+    replayable(createTerminalTool(), observer),
   ];
 }
