@@ -16,5 +16,6 @@ export type Benchmark = (options: BenchmarkOptions) => Promise<Report>;
 /** Every benchmark by its name; loaded when it is asked for. */
 export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   exec: async () => (await import("./exec.ts")).exec,
+  terminal: async () => (await import("./terminal.ts")).terminal,
   coldstart: async () => (await import("./coldstart.ts")).coldstart,
 };

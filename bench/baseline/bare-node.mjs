@@ -23,6 +23,8 @@ async function run(job) {
       return [await timed(() => drain(job.bytes))];
     case "run":
       return await paced(job.count, 0, () => runProgram(job.argv));
+    case "keys":
+      return await typeKeys(job.count, job.gapMs);
     case "memory":
       return [process.memoryUsage.rss()];
     default:
@@ -78,4 +80,37 @@ async function shellEcho(shell) {
   });
   shell.stdin.write("(eval 'echo hi')\necho $?:end\n");
   await ended;
+}
+
+/** The same program as in `terminal/keyboard.ts`. */
+async function typeKeys(count, gapMs) {
+  // Loaded here: other baselines need a process that has loaded nothing.
+  const { spawn: spawnPty } = await import("node-pty");
+  const program = ["-c", "stty -icanon; echo ready; exec cat >/dev/null"];
+  const pty = spawnPty("/bin/bash", program, { name: "xterm-256color", cols: 80, rows: 24, encoding: null });
+  let shown = "";
+  let look = () => undefined;
+  pty.onData((data) => {
+    shown += data.toString("latin1");
+    look();
+  });
+  const until = (expected) =>
+    new Promise((resolve, reject) => {
+      look = () => {
+        if (shown === expected) {
+          shown = "";
+          resolve();
+        } else if (!expected.startsWith(shown)) reject(new Error(`the PTY showed ${JSON.stringify(shown)}`));
+      };
+      look();
+    });
+  await until("ready\r\n");
+  const samples = await paced(count, gapMs, () => {
+    pty.write("x");
+    return until("x");
+  });
+  const ended = new Promise((resolve) => pty.onExit(resolve));
+  pty.kill("SIGKILL");
+  await ended;
+  return samples;
 }

@@ -10,6 +10,8 @@ export type Job =
   | { readonly kind: "pipe"; readonly bytes: number }
   /** Any program, to its end, one after the other: milliseconds each. */
   | { readonly kind: "run"; readonly count: number; readonly argv: readonly string[] }
+  /** Keys typed into a program on a PTY of node-pty, which echoes them: milliseconds from key to echo. The process is larger afterwards. */
+  | { readonly kind: "keys"; readonly count: number; readonly gapMs: number }
   /** Resident memory of the process, in bytes. */
   | { readonly kind: "memory" };
 

@@ -15,6 +15,7 @@ describe("the baselines", () => {
   test.each([
     [{ kind: "shell", count: 3, gapMs: 1 }, 3],
     [{ kind: "burst", count: 5 }, 1],
+    [{ kind: "keys", count: 3, gapMs: 1 }, 3],
     [{ kind: "pipe", bytes: 1_000_001 }, 1],
     [{ kind: "run", count: 2, argv: ["true"] }, 2],
   ] satisfies Array<[Job, number]>)("measure %j", async (job, count) => {

@@ -7,6 +7,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { besideBulk, echo, readBytes } from "../exec/calls.ts";
 import { scratch, startProgram, stopProgram } from "../parts/process.ts";
 import { startSandbox } from "../parts/sandbox.ts";
+import { Keyboard } from "../terminal/keyboard.ts";
 
 describe("the parts that a benchmark starts", () => {
   test("run commands, bulk output, and both at once against the real daemon, and leave no process behind", async () => {
@@ -22,6 +23,20 @@ describe("the parts that a benchmark starts", () => {
     client.close();
     await sandbox.close();
     expect(commandLine(pid)).toEqual([]);
+  });
+
+  test("type into a terminal of the real daemon, key by key", async () => {
+    const sandbox = await startSandbox(false);
+    const client = new HandsClient({ address: sandbox.address });
+    const workspace = client.workspace("bench/keys", 1n);
+    await workspace.create();
+    const keyboard = await Keyboard.open(workspace, "keys");
+    for (const key of "typed") await keyboard.press(key);
+    expect((await workspace.terminalScreen("keys")).lines[1]).toBe("typed");
+    await workspace.closeTerminal("keys");
+    await expect(keyboard.press("x")).rejects.toThrow("the terminal's program ended");
+    client.close();
+    await sandbox.close();
   });
 
   test("tell what a program said that did not end cleanly", async () => {

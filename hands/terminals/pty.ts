@@ -1,6 +1,7 @@
 import { constants } from "node:os";
 import { type IPty, spawn } from "node-pty";
 import { markedArgv, nextMark, signalMarked } from "./marks.ts";
+import { PtyInput } from "./pty-input.ts";
 
 /** A program to start on a PTY. */
 export interface PtySpec {
@@ -32,13 +33,16 @@ export interface Pty {
 /** Starts programs on PTYs. */
 export type PtyLauncher = (spec: PtySpec, sink: PtySink) => Pty;
 
+/** What node-pty has on Unix, beside what its types tell. */
+type UnixPty = IPty & { readonly fd: number; on(event: "close", listener: () => void): void };
+
 const SIGNAL_NAMES = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]));
 
 /** Start a program with node-pty, in its own session, its processes marked so that all of them can be found. */
 export const startPty: PtyLauncher = (spec, sink) => {
   const mark = nextMark();
   const [file = "", ...args] = markedArgv(mark, spec.argv, spec.env);
-  const pty: IPty = spawn(file, args, {
+  const pty = spawn(file, args, {
     name: spec.env["TERM"] ?? "xterm-256color",
     cols: spec.columns,
     rows: spec.rows,
@@ -46,7 +50,9 @@ export const startPty: PtyLauncher = (spec, sink) => {
     env: { ...spec.env },
     // Bytes, not text: a character may be cut between two chunks.
     encoding: null,
-  });
+  }) as UnixPty;
+  const input = new PtyInput(pty.fd);
+  pty.on("close", () => input.close());
   let over = false;
   // The types know text only; with `encoding: null` it is a Buffer.
   pty.onData((data: string | Buffer) => {
@@ -54,14 +60,13 @@ export const startPty: PtyLauncher = (spec, sink) => {
   });
   pty.onExit(({ exitCode, signal }) => {
     over = true;
+    input.close();
     if (signal === undefined || signal === 0) sink.ended({ exitCode, signal: undefined });
     else sink.ended({ exitCode: 128 + signal, signal: SIGNAL_NAMES.get(signal) });
   });
   return {
     pid: pty.pid,
-    write: (data) => {
-      if (!over) pty.write(Buffer.from(data));
-    },
+    write: (data) => input.write(data),
     resize: (columns, rows) => {
       // Between the program's end and its exit event the descriptor is closed already (EBADF).
       try {

@@ -12,6 +12,8 @@ const CLOSE_GRACE_MS = 1000;
 /** How often, and how long apart, what is left of a closed terminal is killed: 5 s in all. */
 const KILL_PASSES = 500;
 const KILL_PAUSE_MS = 10;
+/** How long a confirmation of input waits for others, in milliseconds: the echo of a key must not wait behind it. */
+const CONFIRM_MS = 20;
 /** Ids of input that are remembered, so that a repeated one is not typed twice. */
 const INPUT_IDS = 1000;
 
@@ -34,6 +36,8 @@ export type TerminalUpdate =
 export interface Confirmation {
   /** Id of the last input that was taken. Empty: none. */
   inputId: string;
+  /** When it is to be told at the latest. */
+  timer?: NodeJS.Timeout;
 }
 
 /**
@@ -127,7 +131,10 @@ export class Terminal {
   /** Have a watcher told that its input was taken. */
   confirm(confirmation: Confirmation, inputId: string): void {
     confirmation.inputId = inputId;
-    this.#wake();
+    confirmation.timer ??= setTimeout(() => {
+      delete confirmation.timer;
+      this.#wake();
+    }, CONFIRM_MS);
   }
 
   /** Everything kept from `fromOffset` on, then live, to the end or until `signal` aborts; and what `confirmation` comes to hold. */
@@ -151,7 +158,7 @@ export class Terminal {
           const data = this.#output.read(offset, CHUNK_BYTES);
           yield { kind: "output", offset, data };
           offset += data.length;
-        } else if (confirmed !== confirmation.inputId) {
+        } else if (confirmed !== confirmation.inputId && confirmation.timer === undefined) {
           confirmed = confirmation.inputId;
           yield { kind: "taken", inputId: confirmed };
         } else if (this.#end !== undefined) {
@@ -164,6 +171,7 @@ export class Terminal {
         }
       }
     } finally {
+      clearTimeout(confirmation.timer);
       this.#wakers.delete(wake);
       signal.removeEventListener("abort", wake);
     }

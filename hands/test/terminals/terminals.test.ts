@@ -1,4 +1,5 @@
-import { mkdir } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { type Client, Code, createClient } from "@connectrpc/connect";
@@ -157,6 +158,17 @@ describe("a terminal", () => {
       expect(Buffer.concat(chunks).toString()).toMatch(/\n20000\nend$/);
       await rpc.close({ ...TARGET, terminalId: id });
     }
+  });
+
+  it("keeps a paste for a program that reads late", async () => {
+    const { rpc, open, terminals } = await startTerminals();
+    await open({ argv: ["bash", "-c", "stty raw -echo; printf ready; until [ -e go ]; do sleep 0.01; done; head -c 600000 | sha256sum"] });
+    const watcher = watch(rpc);
+    await watcher.until(() => watcher.seen.text.includes("ready"));
+    const paste = Buffer.from("0123456789".repeat(60_000));
+    for (let at = 0; at < paste.length; at += 60_000) await rpc.write({ ...TARGET, data: paste.subarray(at, at + 60_000) });
+    await writeFile(join(terminals.find(WORKSPACE, "t1").spec.cwd, "go"), "");
+    expect((await watcher.toEnd()).text).toContain(createHash("sha256").update(paste).digest("hex"));
   });
 
   it("skips ahead for a watcher that comes late, and says which bytes are gone", async () => {
