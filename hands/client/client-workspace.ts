@@ -1,8 +1,9 @@
-import type { Client, Transport } from "@connectrpc/connect";
-import type { ExecService } from "@serverless-harness/proto/hands";
+import { type Client, createClient, type Transport } from "@connectrpc/connect";
+import { type ExecService, FileService } from "@serverless-harness/proto/hands";
 import type { ClientChannel } from "./channel.ts";
 import { Follow } from "./exec-follow.ts";
 import { WorkspaceFiles } from "./files.ts";
+import { watchFiles } from "./files-watch.ts";
 import type { Retry } from "./retry.ts";
 import { WorkspaceTerminals } from "./terminals.ts";
 import type { ExecHandle, ExecRequest, ExecUpdate, WorkspaceClient } from "./types.ts";
@@ -15,8 +16,13 @@ export interface HandsWorkspaceOptions {
   readonly transport: Transport;
   readonly client: Client<typeof ExecService>;
   readonly retry: Retry;
-  /** How long terminals are kept while hands can't be reached, in milliseconds. */
+  /** How long terminals and watches are kept while hands can't be reached, in milliseconds. */
   readonly patienceMs: number;
+  /** How often hands is asked whether it lives, and how long its answer may take, in milliseconds. */
+  readonly pingIntervalMs: number;
+  readonly pingTimeoutMs: number;
+  /** Hands does not answer any more: cut the connection. */
+  readonly onDead: () => void;
   /** The client was closed. */
   readonly closed: AbortSignal;
   /** A channel that does not follow this exec yet. */
@@ -57,6 +63,11 @@ export class HandsWorkspace extends WorkspaceFiles implements WorkspaceClient {
 
   cancelExec: WorkspaceClient["cancelExec"] = (execId) => this.#signal(execId, "", true);
   signalExec: WorkspaceClient["signalExec"] = (execId, name) => this.#signal(execId, name, false);
+
+  watch: WorkspaceClient["watch"] = (path, options = {}) => {
+    const { name: workspace, transport } = this.#options;
+    return watchFiles({ ...this.#options, client: createClient(FileService, transport), workspace }, path, options);
+  };
 
   openTerminal: WorkspaceClient["openTerminal"] = (request) => this.#terminals.openTerminal(request);
   attachTerminal: WorkspaceClient["attachTerminal"] = (...args) => this.#terminals.attachTerminal(...args);

@@ -61,7 +61,8 @@ export class HandsClient {
       transport: this.#transport,
       client: this.#client,
       retry: this.#retry,
-      patienceMs: this.#times.patienceMs,
+      ...this.#times,
+      onDead: () => this.#connection.reset(),
       closed: this.#closed.signal,
       channelFor: (execId) => this.#channelFor(name, execId),
     });

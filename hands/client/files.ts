@@ -1,6 +1,8 @@
 import { type MessageInitShape, create as message } from "@bufbuild/protobuf";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { type FileInfo, FileService, type GrepLine, WriteHeaderSchema, type WriteRequestSchema } from "@serverless-harness/proto/hands";
+import type { BatchOutcome } from "./batch-types.ts";
+import { runBatch } from "./files-batch.ts";
 import { present } from "./present.ts";
 import type { Retry } from "./retry.ts";
 import type { FilesClient, WriteOptions } from "./types.ts";
@@ -90,6 +92,11 @@ export class WorkspaceFiles implements FilesClient {
   async remove(...[path, options]: Parameters<FilesClient["remove"]>): Promise<void> {
     const { changeId, recursive = false, missingOk = false } = options;
     await this.#retry(() => this.#files.remove({ ...this.#change(changeId), path, recursive, missingOk }));
+  }
+
+  batch(...[steps, options]: Parameters<FilesClient["batch"]>): Promise<BatchOutcome[]> {
+    const owner = { workspace: this.name, epoch: this.#epoch };
+    return runBatch(this.#files, this.#retry, owner, steps, options?.stopOnError ?? false);
   }
 
   #change(changeId: string): { changeId: string; workspace: string; epoch: bigint } {

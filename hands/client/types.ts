@@ -1,6 +1,8 @@
 import type { ClientTls } from "@serverless-harness/kit/connection";
 import type { Ended, FileInfo, GapReason, GrepLine, Stream } from "@serverless-harness/proto/hands";
+import type { BatchOutcome, BatchStep } from "./batch-types.ts";
 import type { TerminalsClient } from "./terminal-types.ts";
+import type { WatchesClient } from "./watch-types.ts";
 import type { WorkspaceTreeClient } from "./workspace-types.ts";
 
 /** Bounds an exec's output at the source; see `harness.hands.v1.Capture`. */
@@ -60,7 +62,7 @@ export interface WriteOptions {
 }
 
 /** One workspace, for one owner. Every method throws HarnessErrors; calls that hands did not get are retried under the same id. */
-export interface WorkspaceClient extends FilesClient, TerminalsClient, WorkspaceTreeClient {
+export interface WorkspaceClient extends FilesClient, WatchesClient, TerminalsClient, WorkspaceTreeClient {
   readonly name: string;
   /** Start an exec, or attach to it from `fromOffset` (default 0) where its id is known. `onUpdate` must not throw. */
   exec(request: ExecRequest, onUpdate: (update: ExecUpdate) => void, fromOffset?: number): ExecHandle;
@@ -101,6 +103,8 @@ export interface FilesClient {
   mkdir(path: string, options: { readonly changeId: string; readonly recursive?: boolean }): Promise<void>;
   move(source: string, destination: string, options: { readonly changeId: string }): Promise<void>;
   remove(path: string, options: { readonly changeId: string; readonly recursive?: boolean; readonly missingOk?: boolean }): Promise<void>;
+  /** Up to 256 small operations in one round trip, in this order. Each has its outcome; with `stopOnError` none behind a failed one is run. */
+  batch(steps: readonly BatchStep[], options?: { readonly stopOnError?: boolean }): Promise<BatchOutcome[]>;
 }
 
 /** How a client reaches hands. */

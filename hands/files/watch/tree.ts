@@ -226,7 +226,11 @@ export class WatchedTree implements Disposable {
     if (!isThere) return false;
     const entry = directory.entries.get(name);
     if (entry === undefined) return true;
-    if (!isChanged(entry.look, now)) return false;
+    if (!isChanged(entry.look, now)) {
+      // The number of its links may be another one.
+      entry.look = now;
+      return false;
+    }
     const look = this.#settle(directory, name, now);
     if (look === undefined) return false;
     entry.look = look;

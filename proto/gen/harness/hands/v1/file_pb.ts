@@ -1557,7 +1557,8 @@ export const FileKindSchema: GenEnum<FileKind> = /*@__PURE__*/
   enumDesc(file_harness_hands_v1_file, 0);
 
 /**
- * WatchMode is how changes are noticed. Both modes tell the same changes.
+ * WatchMode is how changes are noticed. Both modes tell the same, but what is written through another hard link of a file, which the
+ * kernel tells under that name alone.
  *
  * @generated from enum harness.hands.v1.WatchMode
  */
@@ -1585,7 +1586,8 @@ export const WatchMode = {
 } as const;
 
 /**
- * WatchMode is how changes are noticed. Both modes tell the same changes.
+ * WatchMode is how changes are noticed. Both modes tell the same, but what is written through another hard link of a file, which the
+ * kernel tells under that name alone.
  *
  * @generated from enum harness.hands.v1.WatchMode
  */

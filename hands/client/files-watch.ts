@@ -1,0 +1,112 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Client, Code } from "@connectrpc/connect";
+import { fromConnectError, HarnessError } from "@serverless-harness/kit/errors";
+import { type FileService, WatchChangeKind, WatchEndReason, WatchMode, type WatchResponse } from "@serverless-harness/proto/hands";
+import { backoffMs, clientClosed, mayComeBack, sandboxUnavailable } from "./retry.ts";
+import type { WatchOptions, WatchUpdate } from "./watch-types.ts";
+
+/** What a watch needs of the client that it belongs to. */
+export interface WatchSource {
+  readonly client: Client<typeof FileService>;
+  readonly workspace: string;
+  /** How long it goes on while hands can't be reached, in milliseconds. */
+  readonly patienceMs: number;
+  /** How often hands is asked whether it lives where it tells nothing, and how long its answer may take, in milliseconds. */
+  readonly pingIntervalMs: number;
+  readonly pingTimeoutMs: number;
+  /** The other end does not answer any more: cut the connection. */
+  readonly onDead: () => void;
+  /** The client was closed. */
+  readonly closed: AbortSignal;
+}
+
+const CHANGES: Readonly<Record<WatchChangeKind, "created" | "modified" | "removed" | undefined>> = {
+  [WatchChangeKind.UNSPECIFIED]: undefined,
+  [WatchChangeKind.CREATED]: "created",
+  [WatchChangeKind.MODIFIED]: "modified",
+  [WatchChangeKind.REMOVED]: "removed",
+};
+
+/** What is told of a directory that went away while hands was not reached. */
+const GONE: Readonly<Record<string, "directory_gone" | "workspace_deleted">> = {
+  not_found: "directory_gone",
+  not_directory: "directory_gone",
+  unknown_workspace: "workspace_deleted",
+};
+
+/**
+ * Watch a directory over any number of streams. Where one breaks another is opened, and what changed in between is told by `resync`. Ends
+ * when its signal is aborted, or with an `ended` update; throws HarnessErrors.
+ */
+export async function* watchFiles(source: WatchSource, path: string, options: WatchOptions): AsyncGenerator<WatchUpdate> {
+  const { patienceMs, closed } = source;
+  const stop = AbortSignal.any([closed, ...(options.signal === undefined ? [] : [options.signal])]);
+  let isResuming = false;
+  let silentSince = performance.now();
+  for (let attempt = 1; !stop.aborted; attempt++) {
+    let heard = false;
+    try {
+      for await (const response of openStream(source, path, options, stop)) {
+        if (response.event.case === "started" && !heard && isResuming) yield { kind: "resync", reason: "reconnected" };
+        else yield* updatesOf(response);
+        if (isFinal(response)) return;
+        heard = true;
+        isResuming = true;
+        attempt = 1;
+        silentSince = performance.now();
+      }
+    } catch (thrown) {
+      const error = fromConnectError(thrown);
+      if (stop.aborted) break;
+      const gone = isResuming ? GONE[error.reason] : undefined;
+      if (gone !== undefined) return yield { kind: "ended", reason: gone };
+      if (!mayComeBack(error, heard)) throw error;
+      if (heard) silentSince = performance.now();
+      if (performance.now() - silentSince >= patienceMs) throw sandboxUnavailable(patienceMs, error);
+    }
+    await sleep(backoffMs(attempt), undefined, { signal: stop }).catch(() => undefined);
+  }
+  if (closed.aborted) throw clientClosed();
+}
+
+/** One stream, that is cut where hands does not answer any more. */
+async function* openStream(source: WatchSource, path: string, options: WatchOptions, stop: AbortSignal): AsyncGenerator<WatchResponse> {
+  const { client, workspace, pingIntervalMs, pingTimeoutMs } = source;
+  const { recursive = false, includeIgnored = false, exclude = [], pollIntervalMs = 0 } = options;
+  const dead = new AbortController();
+  // An answer of any kind shows that hands lives.
+  const ask = (): Promise<unknown> => client.stat({ workspace, path: "." }, { timeoutMs: pingTimeoutMs, signal: stop });
+  const timer = setInterval(() => {
+    ask().catch((error: unknown) => {
+      if (stop.aborted || fromConnectError(error).code !== Code.DeadlineExceeded) return;
+      dead.abort();
+      source.onDead();
+    });
+  }, pingIntervalMs).unref();
+  try {
+    const request = { workspace, path, recursive, includeIgnored, exclude: [...exclude], pollIntervalMs };
+    yield* client.watch(request, { signal: AbortSignal.any([stop, dead.signal]) });
+  } catch (error) {
+    if (!dead.signal.aborted) throw error;
+    throw new HarnessError(Code.Unavailable, "unavailable", "hands did not answer any more", { cause: error });
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+function* updatesOf({ event }: WatchResponse): Generator<WatchUpdate> {
+  if (event.case === "started") yield { kind: "started", mode: event.value.mode === WatchMode.POLL ? "poll" : "notify" };
+  if (event.case === "overflow") yield { kind: "resync", reason: "overflow" };
+  for (const { kind, path, fileKind } of event.case === "changes" ? event.value.changes : []) {
+    const change = CHANGES[kind];
+    if (change !== undefined) yield { kind: change, path, fileKind };
+  }
+  if (event.case !== "ended") return;
+  if (event.value.reason === WatchEndReason.DIRECTORY_GONE) yield { kind: "ended", reason: "directory_gone" };
+  if (event.value.reason === WatchEndReason.WORKSPACE_DELETED) yield { kind: "ended", reason: "workspace_deleted" };
+}
+
+/** The watch is over for good: a daemon that stops comes back. */
+function isFinal({ event }: WatchResponse): boolean {
+  return event.case === "ended" && event.value.reason !== WatchEndReason.DRAINING;
+}
