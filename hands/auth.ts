@@ -14,6 +14,7 @@ const WITHOUT_WORKSPACE: ReadonlySet<string> = new Set([
   "harness.hands.v1.Ping",
   // Behind the message that named the terminal.
   "harness.hands.v1.WindowSize",
+  "harness.hands.v1.TerminalInput",
   // Answers only with what the token covers.
   "harness.hands.v1.WorkspaceServiceListRequest",
 ]);

@@ -139,6 +139,16 @@ test("an owner that was replaced types no more, over no stream", async () => {
   expect((await workspace.terminalScreen("t")).lines.join("")).not.toContain("not typed");
 });
 
+test("a watcher with a token types and resizes", async () => {
+  const workspace = await (await startDaemon()).connect();
+  await workspace.openTerminal({ terminalId: "t", argv: ["cat"] });
+  const watched = watchTerminal(workspace, "t");
+  watched.handle.resize(44, 11);
+  watched.type("typed\n");
+  await watched.until(() => watched.text().includes("typed\r\ntyped\r\n"));
+  expect((await workspace.terminalScreen("t")).terminal).toMatchObject({ columns: 44, rows: 11 });
+});
+
 test("a sandbox that does not come back is given up after the client's patience", async () => {
   const daemon = await startDaemon();
   await (await daemon.connect()).openTerminal({ terminalId: "t", argv: ["cat"] });
