@@ -1,42 +1,8 @@
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { FileKind } from "@serverless-harness/proto/hands";
-import { expect, onTestFinished, test } from "vitest";
-import { HandsClient } from "../../client/client.ts";
-import type { WorkspaceClient } from "../../client/types.ts";
-
-/** A daemon's file side in a process of its own, that can be killed and started anew, and clients of it. */
-async function makeHands() {
-  const base = await temporaryDirectory();
-  const client = (epoch: bigint, patienceMs = 20_000): WorkspaceClient => {
-    const hands = new HandsClient({ address: `unix:${join(base, "hands.sock")}`, patienceMs });
-    onTestFinished(() => hands.close());
-    return hands.workspace("acme/one", epoch);
-  };
-  return { client, start: (step = "none") => startDaemon(base, step) };
-}
-
-/** `line` waits for the next line that the daemon prints. */
-async function startDaemon(base: string, step: string): Promise<{ kill: () => Promise<void>; line: () => Promise<string | undefined> }> {
-  const child = spawn(process.execPath, [join(import.meta.dirname, "../fixtures/serve-files.ts"), base, step], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  const closed = once(child, "close");
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  const line = async (): Promise<string | undefined> => (await lines.next()).value;
-  const kill = async (): Promise<void> => {
-    child.kill("SIGKILL");
-    await closed;
-  };
-  onTestFinished(kill);
-  expect(await line()).toBe("up");
-  return { kill, line };
-}
+import { expect, test } from "vitest";
+import { makeHands } from "./daemon-process.ts";
 
 const text = (data: Uint8Array): string => Buffer.from(data).toString("utf8");
 const bytes = (content: string): Uint8Array => Buffer.from(content);
@@ -105,7 +71,7 @@ test("calls wait for a daemon that is not there yet, and give up after the clien
 test("a change whose answer was lost with the daemon is answered by the next one, and not made again", async () => {
   const { start, client } = await makeHands();
   // The change has happened; its answer never leaves.
-  const daemon = await start("committed");
+  const daemon = await start({ step: "committed" });
   const files = client(1n);
   await files.create();
   const appended = files.write("log", bytes("once\n"), { changeId: "append", append: true });
@@ -114,4 +80,48 @@ test("a change whose answer was lost with the daemon is answered by the next one
   await start();
   expect(await appended).toMatchObject({ replayed: true, file: { size: 5n } });
   expect(text(await files.read("log"))).toBe("once\n");
+});
+
+test("a batch that is cut by a killed daemon is repeated by itself, and each of its changes happens once", async () => {
+  const { start, client } = await makeHands();
+  const first = await start();
+  const files = client(1n);
+  await files.create();
+  const append = (changeId: string, line: string) => ({ kind: "write", path: "log", data: bytes(line), changeId, append: true }) as const;
+  const steps = [append("1", "one\n"), append("2", "two\n"), append("3", "three\n"), { kind: "read", path: "log" }] as const;
+  await files.batch(steps.slice(0, 1));
+  await first.kill();
+  // The second change has happened, the third has not.
+  const daemon = await start({ step: "committed" });
+  const outcomes = files.batch(steps, { stopOnError: true });
+  expect(await daemon.line()).toBe("reached");
+  await daemon.kill();
+  await start();
+  expect(await outcomes).toMatchObject([
+    { case: "write", value: { replayed: true } },
+    { case: "write", value: { replayed: true } },
+    { case: "write", value: { replayed: false } },
+    { case: "read", value: { data: new Uint8Array(bytes("one\ntwo\nthree\n")) } },
+  ]);
+});
+
+test("a batch has every kind of step, and failures as errors", async () => {
+  const { start, client } = await makeHands();
+  await start();
+  const files = client(1n);
+  await files.create();
+  const outcomes = await files.batch([
+    { kind: "mkdir", path: "dir/below", changeId: "1", recursive: true },
+    { kind: "write", path: "dir/file", data: bytes("one"), changeId: "2", mode: 0o600 },
+    { kind: "edit", path: "dir/file", edits: [{ oldText: "one", newText: "two" }], changeId: "3" },
+    { kind: "move", source: "dir/file", destination: "file", changeId: "4" },
+    { kind: "read", path: "file", offset: 1, length: 1 },
+    { kind: "list", path: "dir" },
+    { kind: "remove", path: "dir", recursive: true, changeId: "5" },
+    { kind: "stat", path: "dir" },
+  ]);
+  expect(outcomes.map((outcome) => outcome.case)).toEqual(["mkdir", "write", "edit", "move", "read", "list", "remove", "error"]);
+  expect(outcomes[4]).toMatchObject({ value: { file: { mode: 0o600 }, data: new Uint8Array(bytes("w")) } });
+  expect(outcomes[7]?.value).toBeInstanceOf(HarnessError);
+  expect(outcomes[7]?.value).toMatchObject({ code: Code.NotFound, reason: "not_found" });
 });

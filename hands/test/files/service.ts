@@ -1,10 +1,13 @@
 import { join } from "node:path";
 import { type Client, createClient } from "@connectrpc/connect";
+import type { Address } from "@serverless-harness/kit/address";
 import { fromConnectError } from "@serverless-harness/kit/errors";
 import { createLogger } from "@serverless-harness/kit/log";
 import { startServer, temporaryDirectory } from "@serverless-harness/kit/testing";
 import { FileService, WorkspaceService } from "@serverless-harness/proto/hands";
 import { Changes, type ChangesOptions } from "../../changes/changes.ts";
+import { DEFAULT_FILE_LIMITS } from "../../files/limits.ts";
+import { Watches } from "../../files/watch/watches.ts";
 import { type FileServiceOptions, fileService } from "../../rpc/file/index.ts";
 import { workspaceService } from "../../rpc/workspace/index.ts";
 import { Workspaces } from "../../workspaces.ts";
@@ -16,6 +19,8 @@ export interface FileServiceUnderTest {
   readonly files: Client<typeof FileService>;
   readonly workspaces: Workspaces;
   readonly changes: Changes;
+  readonly watches: Watches;
+  readonly address: Address;
   /** The workspace `acme/one`, owned with epoch 1: its directory, and the fields that every changing call carries. */
   readonly path: string;
   readonly spill: string;
@@ -44,22 +49,26 @@ export async function startFileService(
   const { workspace } = await workspaces.create(WORKSPACE, 1n);
   const trees = await openTrees(base);
   const spill = join(base, "workspaces/.spill", WORKSPACE);
+  const watches = new Watches(workspaces, { ...DEFAULT_FILE_LIMITS, ...limits });
   const service = fileService({
     workspaces,
     changes,
+    watches,
     spillDirectory: () => spill,
     ...(ripgrep === undefined ? {} : { ripgrep }),
     ...(limits === undefined ? {} : { limits }),
   });
-  const server = await startServer({
+  const { server, client } = await startServer({
     routes: (router) => router.service(FileService, service).service(WorkspaceService, workspaceService({ workspaces, trees })),
   });
-  const files = createClient(FileService, server.client());
+  const files = createClient(FileService, client());
   let next = 0;
   return {
     files,
     workspaces,
     changes,
+    watches,
+    address: server.address,
     path: workspace.path,
     spill,
     change: (changeId) => ({ changeId, workspace: WORKSPACE, epoch: 1n }),

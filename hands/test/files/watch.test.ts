@@ -187,6 +187,14 @@ test("watches end when their workspace is deleted, and none is left", async () =
   await expect(startWatching(files)).rejects.toMatchObject({ code: Code.NotFound });
 });
 
+test("watches end when hands stops, and no other begins", async () => {
+  const { files, watches } = await startFileService();
+  const watching = await startWatching(files);
+  await watches.drain();
+  expect(await watching.end()).toBe(WatchEndReason.DRAINING);
+  await expect(startWatching(files)).rejects.toMatchObject({ code: Code.Unavailable });
+});
+
 test("a path that is no directory of the workspace is refused as elsewhere", async () => {
   const { files, path } = await startFileService();
   writeFileSync(join(path, "file"), "");
