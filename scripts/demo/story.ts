@@ -4,8 +4,10 @@ import { economics } from "./chapters/economics.ts";
 import { fanOut } from "./chapters/fan-out.ts";
 import { gone } from "./chapters/gone.ts";
 import { killed } from "./chapters/killed.ts";
+import { reattached } from "./chapters/reattached.ts";
 import { resumed } from "./chapters/resumed.ts";
 import { sandboxed, sightCommand } from "./chapters/sandboxed.ts";
+import { sharedTerminal } from "./chapters/shared-terminal.ts";
 import type { Claims } from "./claims.ts";
 import type { World } from "./world.ts";
 
@@ -14,7 +16,7 @@ const SECRET = "pineapple";
 const SLEEP = ["sleep", "1.0731"] as const;
 
 /** Claims that {@link tellStory} makes. */
-export const CLAIMS = 8;
+export const CLAIMS = 10;
 
 /** Tell the story of the system, a claim after the other, each looked at from outside. */
 export async function tellStory(world: World, claims: Claims): Promise<void> {
@@ -35,6 +37,8 @@ export async function tellStory(world: World, claims: Claims): Promise<void> {
   );
 
   await claims.check("a brain killed with SIGKILL in the middle of a 3 s command repeats nothing and loses nothing", () => killed(world));
+  await claims.check("output re-attached after a cut channel: every byte once, and the command ran once", () => reattached(world));
+  await claims.check("a terminal shared by two watchers: the same bytes for both, and both type", () => sharedTerminal(world));
   await claims.check("five async leaves fan out and end", () => fanOut(world));
   await claims.check("brains cost only while they think", () => economics(world, startedAtMs));
 }
