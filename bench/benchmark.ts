@@ -16,6 +16,7 @@ export type Benchmark = (options: BenchmarkOptions) => Promise<Report>;
 /** Every benchmark by its name; loaded when it is asked for. */
 export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   exec: async () => (await import("./exec.ts")).exec,
+  files: async () => (await import("./files.ts")).files,
   terminal: async () => (await import("./terminal.ts")).terminal,
   coldstart: async () => (await import("./coldstart.ts")).coldstart,
 };

@@ -10,6 +10,8 @@ const HANDS_MAIN = fileURLToPath(new URL("../../hands/main.ts", import.meta.url)
 export interface Sandbox {
   /** `unix:/path`, for clients. */
   readonly address: string;
+  /** The directory of the workspaces, as this process sees it. */
+  readonly workspaces: string;
   /** The daemon's process: inside the jail where there is one. */
   daemonPid(): number;
   /** SIGTERM, then remove its directory. Throws what the daemon said where it did not end cleanly. */
@@ -31,6 +33,7 @@ export async function startSandbox(jail: boolean): Promise<Sandbox> {
   });
   return {
     address,
+    workspaces: path("workspaces"),
     daemonPid: () => daemonBelow(child),
     close: async () => {
       await stopProgram(child, path("hands.log"));
