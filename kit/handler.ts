@@ -1,6 +1,8 @@
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import { type ConnectRouter, type ConnectRouterOptions, createConnectRouter } from "@connectrpc/connect";
 import { type connectNodeAdapter, universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { Logger } from "./log.ts";
+import { isPlainStream, type StreamHandlerOptions, serveStream } from "./stream/server.ts";
 
 /** Answers HTTP requests of version 1.1 and 2. */
 export type PlainHandler = ReturnType<typeof connectNodeAdapter>;
@@ -23,11 +25,21 @@ export interface HandlerOptions extends ConnectRouterOptions {
  */
 export function createHandler({ routes, fallback, log, ...options }: HandlerOptions): PlainHandler {
   const router = createConnectRouter(options);
-  routes(router);
+  const streams = new Map<string, StreamHandlerOptions>();
+  const { interceptors = [], readMaxBytes = Number.MAX_SAFE_INTEGER } = options;
+  routes(noting(router, (stream) => streams.set(pathOf(stream.method), { ...stream, interceptors, readMaxBytes })));
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
   return (request, response) => {
-    const handler = handlers.get(request.url?.split("?", 1)[0] ?? "");
+    const path = request.url?.split("?", 1)[0] ?? "";
+    const handler = handlers.get(path);
     if (handler === undefined) return fallback(request, response);
+    const stream = streams.get(path);
+    if (stream !== undefined && isPlainStream(request)) {
+      serveStream(request as Http2ServerRequest, response as Http2ServerResponse, stream).catch((error: unknown) =>
+        log.error({ err: error, rpc: path }, "call could not be answered"),
+      );
+      return;
+    }
     let universal: ReturnType<typeof universalRequestFromNodeRequest>;
     try {
       universal = universalRequestFromNodeRequest(request, response, undefined, undefined);
@@ -44,4 +56,26 @@ export function createHandler({ routes, fallback, log, ...options }: HandlerOpti
         else log.error({ err: error, rpc: handler.requestPath }, "call could not be answered");
       });
   };
+}
+
+/** A router that tells `onStream` each bidirectional stream that is routed. */
+function noting(router: ConnectRouter, onStream: (stream: Pick<StreamHandlerOptions, "method" | "implementation">) => void): ConnectRouter {
+  const noted: ConnectRouter = {
+    ...router,
+    service: (service, implementation, options) => {
+      const implementations = implementation as Record<string, StreamHandlerOptions["implementation"] | undefined>;
+      for (const method of service.methods) {
+        const own = implementations[method.localName];
+        if (method.methodKind === "bidi_streaming" && own !== undefined)
+          onStream({ method: method as StreamHandlerOptions["method"], implementation: own.bind(implementation) });
+      }
+      router.service(service, implementation, options);
+      return noted;
+    },
+  };
+  return noted;
+}
+
+function pathOf(method: StreamHandlerOptions["method"]): string {
+  return `/${method.parent.typeName}/${method.name}`;
 }

@@ -2,6 +2,7 @@ import type { Interceptor, Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import type { Address } from "./address.ts";
 import { type ClientTls, Connection } from "./connection.ts";
+import { callStream } from "./stream/client.ts";
 
 export type { ClientTls } from "./connection.ts";
 
@@ -34,11 +35,11 @@ export function createTransport(options: TransportOptions): ClientTransport {
 /** A Connect transport over a connection of the caller's. */
 export function transportOver(connection: Connection, token: Token | undefined): Transport {
   const authorize: Interceptor = (next) => (request) => {
-    const value = typeof token === "function" ? token() : token;
+    const value = tokenOf(token);
     if (value !== undefined) request.header.set("authorization", `Bearer ${value}`);
     return next(request);
   };
-  return createConnectTransport({
+  const transport = createConnectTransport({
     baseUrl: connection.authority,
     httpVersion: "2",
     sessionManager: connection,
@@ -47,4 +48,19 @@ export function transportOver(connection: Connection, token: Token | undefined):
     // Loopback and cluster networks are faster than gzip.
     acceptCompression: [],
   });
+  return {
+    unary: (...call) => transport.unary(...call),
+    stream: (method, signal, timeoutMs, header, input, contextValues) => {
+      if (method.methodKind !== "bidi_streaming" || timeoutMs !== undefined)
+        return transport.stream(method, signal, timeoutMs, header, input, contextValues);
+      const headers = new Headers(header);
+      const value = tokenOf(token);
+      if (value !== undefined) headers.set("authorization", `Bearer ${value}`);
+      return callStream(connection, { method, signal, header: headers, input, readMaxBytes: READ_MAX_BYTES });
+    },
+  };
+}
+
+function tokenOf(token: Token | undefined): string | undefined {
+  return typeof token === "function" ? token() : token;
 }

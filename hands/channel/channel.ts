@@ -188,7 +188,8 @@ export class Channel {
       }
     };
     const subscription = this.#subscriptions.get(execId);
-    if (subscription?.workspace === workspace) subscription.enqueue(carryOut);
+    // It is answered also where the subscription was refused meanwhile: the client waits for it.
+    if (subscription?.workspace === workspace) subscription.enqueueAlways(carryOut);
     else void carryOut();
   }
 

@@ -56,6 +56,11 @@ export class Subscription {
     this.#order = this.#order.then(() => (this.#isClosed ? undefined : action())).catch((error: unknown) => this.refuse(error));
   }
 
+  /** Do `action`, which must not throw, behind everything that was asked before, whatever became of the subscription. */
+  enqueueAlways(action: () => Promise<void>): void {
+    this.#order = this.#order.then(action);
+  }
+
   /** Follow the exec that the request turned out to mean. */
   follow(exec: Exec, capture: CaptureRecord | undefined, attached: boolean): void {
     if (this.#isClosed) return;

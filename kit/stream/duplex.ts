@@ -1,0 +1,126 @@
+import type { Http2Stream } from "node:http2";
+import { create, type DescMessage, type MessageInitShape, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { envelopeHeader } from "./envelope.ts";
+
+/** Messages that may wait for their reader before no more is read from the connection. */
+const MAX_WAITING = 64;
+
+/** What came over a stream and waits to be taken. One reader. */
+export class Inbox<T> implements AsyncIterable<T> {
+  readonly #stream: Http2Stream;
+  readonly #waiting: T[] = [];
+  #news = Promise.withResolvers<void>();
+  #isOver = false;
+  #error: unknown;
+
+  constructor(stream: Http2Stream) {
+    this.#stream = stream;
+  }
+
+  push(message: T): void {
+    this.#waiting.push(message);
+    if (this.#waiting.length > MAX_WAITING) this.#stream.pause();
+    this.#news.resolve();
+  }
+
+  /** Nothing comes any more; `error` is thrown to the reader behind what waits. The first end counts. */
+  end(error?: unknown): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#error = error;
+    this.#news.resolve();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<T> {
+    for (;;) {
+      const message = this.#waiting.shift();
+      if (message !== undefined) {
+        if (this.#waiting.length === 0 && this.#stream.isPaused()) this.#stream.resume();
+        yield message;
+      } else if (this.#isOver) {
+        if (this.#error !== undefined) throw this.#error;
+        return;
+      } else {
+        this.#news = Promise.withResolvers<void>();
+        await this.#news.promise;
+      }
+    }
+  }
+}
+
+/** Payloads up to this size are copied next to their neighbours, so that they go out in one frame. */
+const SMALL_BYTES = 16 * 1024;
+
+/** Writes envelopes to a stream. What is written at once goes out at once: one frame, and one wake-up of the other end. */
+export class Outlet {
+  readonly #stream: Http2Stream;
+  #waiting: Uint8Array[] = [];
+  #waitingBytes = 0;
+  #isScheduled = false;
+
+  constructor(stream: Http2Stream) {
+    this.#stream = stream;
+  }
+
+  /** False where the other end does not follow: wait for {@link drained}. */
+  write(flags: number, data: Uint8Array): boolean {
+    this.#waiting.push(envelopeHeader(flags, data.length));
+    if (data.length > SMALL_BYTES) {
+      this.flush();
+      return this.#stream.write(data);
+    }
+    this.#waiting.push(data);
+    this.#waitingBytes += data.length;
+    if (this.#waitingBytes > SMALL_BYTES) this.flush();
+    else if (!this.#isScheduled) {
+      this.#isScheduled = true;
+      // Behind all promises that are settled now, and so behind all messages that are there.
+      process.nextTick(() => this.flush());
+    }
+    return !this.#stream.writableNeedDrain;
+  }
+
+  /** Write what waits. */
+  flush(): void {
+    this.#isScheduled = false;
+    if (this.#waiting.length === 0 || this.#stream.destroyed) return;
+    this.#stream.write(Buffer.concat(this.#waiting));
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+  }
+
+  /** Until there is room to write, or there never will be. */
+  drained(): Promise<void> {
+    const stream = this.#stream;
+    if (stream.destroyed || !stream.writableNeedDrain) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        stream.off("drain", done);
+        stream.off("close", done);
+        resolve();
+      };
+      stream.once("drain", done);
+      stream.once("close", done);
+    });
+  }
+
+  /** Write what waits, then the stream's end. */
+  end(): void {
+    this.flush();
+    this.#stream.end();
+  }
+}
+
+/** Write messages in the order in which they come, as fast as the other end takes them; resolves when there are no more. */
+export async function sendAll<Desc extends DescMessage>(
+  stream: Http2Stream,
+  outlet: Outlet,
+  schema: Desc,
+  messages: AsyncIterable<MessageInitShape<Desc>>,
+): Promise<void> {
+  for await (const message of messages) {
+    if (stream.destroyed || stream.writableEnded) return;
+    const data = toBinary(schema, create(schema, message) as MessageShape<Desc>);
+    if (!outlet.write(0, data)) await outlet.drained();
+  }
+}

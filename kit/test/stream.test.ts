@@ -1,0 +1,216 @@
+import * as http2 from "node:http2";
+import { Code, type ConnectRouter, createClient, type HandlerContext, type Interceptor } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
+import { type ChannelRequest, ExecService } from "@serverless-harness/proto/hands";
+import * as fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { type Address, formatAddress } from "../address.ts";
+import { fromConnectError, HarnessError } from "../errors.ts";
+import { EnvelopeReader, envelopeHeader } from "../stream/envelope.ts";
+import { startServer } from "../testing/index.ts";
+
+type Channel = (requests: AsyncIterable<ChannelRequest>, context: HandlerContext) => AsyncIterable<{ response: Answer }>;
+type Answer = { case: "pong"; value: { nonce: bigint } } | { case: "goAway"; value: { message: string } };
+
+const pong = (nonce: bigint): { response: Answer } => ({ response: { case: "pong", value: { nonce } } });
+const ping = (nonce: bigint) => ({ request: { case: "ping" as const, value: { nonce } } });
+
+/** Answers each ping. */
+const echo: Channel = async function* (requests) {
+  for await (const { request } of requests) if (request.case === "ping") yield pong(request.value.nonce);
+};
+
+async function serving(channel: Channel, interceptors: Interceptor[] = []) {
+  const routes = (router: ConnectRouter): void => void router.service(ExecService, { channel });
+  const started = await startServer({ routes, interceptors });
+  return { ...started, exec: createClient(ExecService, started.client()) };
+}
+
+async function* pings(count: number) {
+  for (let nonce = 1n; nonce <= count; nonce++) yield ping(nonce);
+}
+
+async function noncesOf(responses: AsyncIterable<{ response: { case?: string | undefined; value?: unknown } }>): Promise<bigint[]> {
+  const nonces: bigint[] = [];
+  for await (const { response } of responses) nonces.push((response.value as { nonce: bigint }).nonce);
+  return nonces;
+}
+
+async function collect<T>(stream: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const one of stream) all.push(one);
+  return all;
+}
+
+const upTo = (count: number): bigint[] => Array.from({ length: count }, (_, i) => BigInt(i + 1));
+
+function failureOf(responses: AsyncIterable<unknown>): Promise<HarnessError> {
+  return collect(responses).then(
+    () => Promise.reject(new Error("the stream ended well")),
+    (error: unknown) => fromConnectError(error),
+  );
+}
+
+describe("a bidirectional stream", () => {
+  it("brings every message in order, and ends with the last", async () => {
+    const { exec } = await serving(echo);
+    expect(await noncesOf(exec.channel(pings(5000)))).toEqual(upTo(5000));
+  });
+
+  it("is understood by connect-node, by gRPC, and by ours against connect-node's way of serving it", async () => {
+    const { server, client } = await serving(echo);
+    const baseUrl = formatAddress(server.address);
+    for (const transport of [
+      createConnectTransport({ baseUrl, httpVersion: "2" }),
+      createConnectTransport({ baseUrl, httpVersion: "2", useBinaryFormat: false }),
+      createGrpcTransport({ baseUrl }),
+    ])
+      expect(await noncesOf(createClient(ExecService, transport).channel(pings(100)))).toEqual(upTo(100));
+    // A deadline is left to connect-node, on both sides.
+    expect(await noncesOf(createClient(ExecService, client()).channel(pings(100), { timeoutMs: 30_000 }))).toEqual(upTo(100));
+  });
+
+  it("answers while the client still sends", async () => {
+    const { exec } = await serving(echo);
+    const asked = Promise.withResolvers<void>();
+    const responses = exec
+      .channel(
+        (async function* () {
+          yield ping(1n);
+          await asked.promise;
+          yield ping(2n);
+        })(),
+      )
+      [Symbol.asyncIterator]();
+    expect((await responses.next()).value?.response.value).toMatchObject({ nonce: 1n });
+    asked.resolve();
+    expect((await responses.next()).value?.response.value).toMatchObject({ nonce: 2n });
+    expect((await responses.next()).done).toBe(true);
+  });
+
+  it("runs interceptors around it, and translates what they and the handler throw", async () => {
+    const seen: string[] = [];
+    const interceptor: Interceptor = (next) => (request) => {
+      seen.push(`${request.method.name} ${request.header.get("authorization")}`);
+      if (request.header.get("authorization") === null)
+        throw new HarnessError(Code.Unauthenticated, "unauthenticated", "a token is needed");
+      return next(request);
+    };
+    const { exec } = await serving(
+      async function* () {
+        yield pong(1n);
+        throw new HarnessError(Code.FailedPrecondition, "stale_epoch", "there is a newer owner", { metadata: { epoch: "3" } });
+      },
+      [interceptor],
+    );
+    expect(await failureOf(exec.channel(pings(1)))).toMatchObject({ code: Code.Unauthenticated, reason: "unauthenticated" });
+    const failure = await failureOf(exec.channel(pings(1), { headers: { authorization: "Bearer x" } }));
+    expect(failure).toMatchObject({ code: Code.FailedPrecondition, reason: "stale_epoch", metadata: { epoch: "3" } });
+    expect(seen).toEqual(["Channel null", "Channel Bearer x"]);
+  });
+
+  it("tells the handler that the client has left", async () => {
+    const left = Promise.withResolvers<boolean>();
+    const { exec } = await serving(async function* (requests, { signal }) {
+      signal.addEventListener("abort", () => left.resolve(signal.aborted));
+      yield pong(1n);
+      for await (const _ of requests) yield pong(2n);
+    });
+    const leaving = new AbortController();
+    const responses = exec
+      .channel(
+        (async function* () {
+          yield ping(1n);
+          await new Promise(() => undefined);
+        })(),
+        { signal: leaving.signal },
+      )
+      [Symbol.asyncIterator]();
+    await responses.next();
+    await responses.next();
+    leaving.abort();
+    await expect(responses.next()).rejects.toMatchObject({ code: Code.Canceled });
+    expect(await left.promise).toBe(true);
+  });
+
+  it("fails as unavailable where the connection breaks, also before its first answer", async () => {
+    const { exec, server } = await serving(async function* (_, { signal }) {
+      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+      yield pong(1n);
+    });
+    const failed = failureOf(exec.channel(pings(1)));
+    while (server.connections() === 0) await new Promise((resolve) => setImmediate(resolve));
+    await server.close(0);
+    expect((await failed).code).toBe(Code.Unavailable);
+  });
+
+  it("holds a handler up whose client does not read, and gives it everything when it does", async () => {
+    const total = 50_000;
+    let sent = 0;
+    const { exec } = await serving(async function* () {
+      for (; sent < total; sent++) yield { response: { case: "goAway", value: { message: "x".repeat(1000) } } };
+    });
+    let got = 0;
+    let lead = 0;
+    for await (const _ of exec.channel(pings(1))) {
+      got++;
+      lead = Math.max(lead, sent - got);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(got).toBe(total);
+    // What the windows of 4 MiB hold, and what lies in buffers.
+    expect(lead).toBeLessThan(6000);
+  });
+});
+
+describe("bytes that are no message", () => {
+  const cases: Record<string, { bytes: Buffer; code: string }> = {
+    "a message that can't be parsed": {
+      bytes: Buffer.concat([envelopeHeader(0, 3), Buffer.from([255, 255, 255])]),
+      code: "invalid_argument",
+    },
+    "a compressed one": { bytes: Buffer.concat([envelopeHeader(1, 1), Buffer.from([0])]), code: "invalid_argument" },
+    "a message over the limit": { bytes: envelopeHeader(0, 2 ** 31), code: "resource_exhausted" },
+    "a stream that ends within a message": { bytes: Buffer.concat([envelopeHeader(0, 100), Buffer.alloc(5)]), code: "invalid_argument" },
+    "a stream that ends within a header": { bytes: Buffer.from([0, 0]), code: "invalid_argument" },
+  };
+  it.each(Object.entries(cases))("%s is refused, and the server goes on", async (_, { bytes, code }) => {
+    const { server, exec } = await serving(echo);
+    expect(await rawStream(server.address, bytes)).toContain(`"code":"${code}"`);
+    expect(await noncesOf(exec.channel(pings(3)))).toEqual(upTo(3));
+  });
+});
+
+describe("envelopes", () => {
+  it("come out as they went in, wherever the stream is cut", () => {
+    const payloads = fc.array(fc.tuple(fc.constantFrom(0, 2), fc.uint8Array({ maxLength: 300 })), { maxLength: 20 });
+    void fc.assert(
+      fc.property(payloads, fc.array(fc.integer({ min: 1, max: 200 }), { minLength: 1 }), (sent, sizes) => {
+        const bytes = Buffer.concat(sent.flatMap(([flags, data]) => [envelopeHeader(flags, data.length), data]));
+        const reader = new EnvelopeReader(300);
+        const got: Array<[number, Uint8Array]> = [];
+        for (let at = 0, i = 0; at < bytes.length; i++) {
+          const size = sizes[i % sizes.length] ?? 1;
+          for (const { flags, data } of reader.push(bytes.subarray(at, at + size))) got.push([flags, Uint8Array.from(data)]);
+          at += size;
+        }
+        expect(got).toEqual(sent.map(([flags, data]) => [flags, Uint8Array.from(data)]));
+        expect(reader.isPartial).toBe(false);
+      }),
+    );
+  });
+});
+
+/** What the server says to a stream of these bytes. */
+async function rawStream(address: Address, bytes: Buffer): Promise<string> {
+  const session = http2.connect(formatAddress(address));
+  const stream = session.request({
+    ":method": "POST",
+    ":path": "/harness.hands.v1.ExecService/Channel",
+    "content-type": "application/connect+proto",
+  });
+  stream.end(bytes);
+  const chunks = await collect<Buffer>(stream);
+  session.destroy();
+  return Buffer.concat(chunks).toString("latin1");
+}
