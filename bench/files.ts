@@ -1,7 +1,7 @@
 import { HandsClient } from "@serverless-harness/hands/client";
 import type { Benchmark } from "./benchmark.ts";
 import { makeTree } from "./files/tree.ts";
-import { byExec, byLocalFs, byRpc, makeFiles, type Way } from "./files/ways.ts";
+import { byExec, byLocalFs, byRpc, makeFiles, statInBatch, type Way } from "./files/ways.ts";
 import { paced } from "./pace.mjs";
 import { startSandbox } from "./parts/sandbox.ts";
 import { Samples } from "./report/samples.ts";
@@ -49,6 +49,7 @@ export const files: Benchmark = async ({ quick, jail, progress }) => {
       if (quick && round > FEWEST_ROUNDS && performance.now() - started > QUICK_MS) break;
       progress(`round ${round} of ${rounds}`);
       for (const [row, operation, count] of ROWS) {
+        if (operation === "stat") samples.add("batch_20_stat_ms", [await statInBatch(workspace, 20)]);
         for (const [prefix, way] of ways) samples.add(`${prefix}${row}_ms`, await paced(count, GAP_MS, way[operation]));
       }
     }
@@ -56,6 +57,7 @@ export const files: Benchmark = async ({ quick, jail, progress }) => {
     client.close();
     await sandbox.close();
   }
+  const batch = { "batch_20_stat/exec": ["batch_20_stat_ms", "exec_stat_ms"] } as const;
   const pairs = (prefix: string) => ROWS.map(([row]) => [`${row}/${prefix}`, [`${row}_ms`, `${prefix}_${row}_ms`]] as const);
-  return samples.report("files", Object.fromEntries([...pairs("exec"), ...pairs("local")]));
+  return samples.report("files", { ...Object.fromEntries([...pairs("exec"), ...pairs("local")]), ...batch });
 };

@@ -53,6 +53,16 @@ export function byRpc(workspace: WorkspaceClient): Way {
   };
 }
 
+/** Milliseconds of each of many descriptions in one round trip. */
+export async function statInBatch(workspace: WorkspaceClient, count: number): Promise<number> {
+  const { read: path } = namesOf("rpc");
+  const start = performance.now();
+  const outcomes = await workspace.batch(Array.from({ length: count }, () => ({ kind: "stat", path }) as const));
+  const perOperation = (performance.now() - start) / count;
+  if (!outcomes.every((outcome) => outcome.case === "stat")) throw new Error("a batch of descriptions failed");
+  return perOperation;
+}
+
 /** By commands, as a system does it that has nothing but exec. */
 export function byExec(workspace: WorkspaceClient): Way {
   const names = namesOf("exec");

@@ -2,11 +2,12 @@ import { spawn } from "node:child_process";
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { FileMatches, MatchLines } from "./line-query.ts";
+import { literalOf, matchLiteral } from "./literal-matcher.ts";
 import { matchWithRegExp } from "./regexp-matcher.ts";
 import { matchWithRipgrep } from "./ripgrep.ts";
 
 /**
- * Matches lines with ripgrep, whose regular expressions take linear time; where it isn't installed, with JavaScript's in a thread that can be
+ * Matches lines by a plain text itself, by any other pattern with ripgrep, whose regular expressions take linear time; where it isn't installed, with JavaScript's in a thread that can be
  * stopped, whose syntax is nearly the same.
  */
 export class LineMatcher {
@@ -20,7 +21,9 @@ export class LineMatcher {
 
   async *match(...[files, query, signal]: Parameters<MatchLines>): AsyncGenerator<FileMatches> {
     this.#chosen ??= this.#choose();
-    yield* (await this.#chosen)(files, query, signal);
+    const chosen = await this.#chosen;
+    const text = literalOf(query);
+    yield* text === undefined ? chosen(files, query, signal) : matchLiteral(text, chosen, files, query, signal);
   }
 
   async #choose(): Promise<MatchLines> {

@@ -1,0 +1,81 @@
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import { errnoOf } from "./fs-error.ts";
+import type { Handle } from "./handle.ts";
+import type { FileMatches, LineQuery, MatchLines, SearchFile } from "./line-query.ts";
+
+/** Files up to this size are read at once. */
+const SMALL_BYTES = 256 * 1024;
+
+/** Gives way to the rest of the daemon after so long. */
+const SLICE_MS = 10;
+
+const NEWLINE = 0x0a;
+
+/** The text that a query looks for, where it looks for nothing but that: no character of it means something in a regular expression. */
+export function literalOf({ pattern, literal, ignoreCase }: LineQuery): Buffer | undefined {
+  if (ignoreCase || pattern.includes("\r") || !(literal || /^[\w ,;:="'<>/@%&!~`-]+$/.test(pattern))) return undefined;
+  return Buffer.from(pattern);
+}
+
+/**
+ * Match lines by a plain text, in small files without a process: starting one, with a thousand descriptors, takes far longer than to look
+ * through them. Large files are left to `others`.
+ */
+export async function* matchLiteral(
+  text: Buffer,
+  others: MatchLines,
+  ...[files, query, signal]: Parameters<MatchLines>
+): AsyncGenerator<FileMatches> {
+  let slice = performance.now();
+  let large: SearchFile[] = [];
+  const found: FileMatches[] = [];
+  for (const file of files) {
+    const content = readSmall(file.handle);
+    if (content === undefined) large = [...large, file];
+    else if (content.includes(text)) found.push({ file, lines: linesWith(content, text, query.maxPerFile) });
+    if (performance.now() - slice < SLICE_MS) continue;
+    if (signal.aborted) return;
+    await nextTurn();
+    slice = performance.now();
+  }
+  if (large.length > 0) for await (const matches of others(large, query, signal)) found.push(matches);
+  const position = new Map(files.map((file, index) => [file, index]));
+  yield* found.sort((a, b) => (position.get(a.file) ?? 0) - (position.get(b.file) ?? 0));
+}
+
+/** Numbers of the lines that hold the text, from 1. */
+function linesWith(content: Buffer, text: Buffer, most: number): number[] {
+  const lines: number[] = [];
+  let line = 1;
+  let counted = 0;
+  for (let at = content.indexOf(text); at !== -1 && lines.length < most; ) {
+    for (let next = content.indexOf(NEWLINE, counted); next !== -1 && next < at; next = content.indexOf(NEWLINE, counted)) {
+      line += 1;
+      counted = next + 1;
+    }
+    lines.push(line);
+    const end = content.indexOf(NEWLINE, at);
+    at = end === -1 ? -1 : content.indexOf(text, end);
+  }
+  return lines;
+}
+
+/** A file's content; `undefined` where it is large. Empty where it can't be read. */
+function readSmall(file: Handle): Buffer | undefined {
+  let fd: number;
+  try {
+    fd = openSync(file.path, constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (error) {
+    if (["EACCES", "ENOENT", "EPERM"].includes(errnoOf(error) ?? "")) return Buffer.alloc(0);
+    throw error;
+  }
+  try {
+    const { size } = fstatSync(fd);
+    if (size > SMALL_BYTES) return undefined;
+    const content = Buffer.allocUnsafe(size);
+    return content.subarray(0, readSync(fd, content, 0, size, 0));
+  } finally {
+    closeSync(fd);
+  }
+}
