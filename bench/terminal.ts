@@ -11,7 +11,8 @@ import { Keyboard } from "./terminal/keyboard.ts";
 const GAP_MS = 10;
 /** Keys in a block, of ours or of the baseline. */
 const BLOCK = 50;
-const WARM_UP = 200;
+/** Keys before the measurement, of ours and of the baseline, so that the code of both is compiled. */
+const WARM_UP = 2000;
 const TERMINALS = 100;
 /** As many as a workspace takes, and one less. */
 const PER_WORKSPACE = 15;

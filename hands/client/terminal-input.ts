@@ -12,7 +12,7 @@ type Input =
 /** Bytes in one message; hands takes no more. */
 const PIECE_BYTES = 64 * 1024;
 /** Messages that may be on their way; hands remembers 1000 ids, and other watchers have some of them. */
-const MOST_UNCONFIRMED = 100;
+const MOST_UNCONFIRMED = 200;
 
 /** What a watcher typed and hands has not confirmed, in order. On another stream it is sent again under the same ids. */
 export class TerminalInput {

@@ -1,8 +1,16 @@
+/** Pieces are joined up to this size, so that a terminal that is typed into for hours has few of them. */
+const PIECE_BYTES = 4096;
+
+interface Piece {
+  /** Offset of its first byte. */
+  readonly offset: number;
+  readonly data: Buffer;
+}
+
 /** The last bytes of a terminal's output, numbered by offset. */
 export class OutputRing {
   readonly #limit: number;
-  #chunks: Buffer[] = [];
-  #size = 0;
+  #pieces: Piece[] = [];
   #total = 0;
 
   /** Keeps at least the last `limit` bytes, and at most twice as many. */
@@ -17,32 +25,33 @@ export class OutputRing {
 
   /** Offset of the first byte that is still kept. */
   get first(): number {
-    return this.#total - this.#size;
+    return this.#pieces[0]?.offset ?? this.#total;
   }
 
   push(data: Buffer): void {
-    this.#chunks.push(data);
-    this.#size += data.length;
+    const last = this.#pieces.at(-1);
+    if (last !== undefined && last.data.length + data.length <= PIECE_BYTES) {
+      // A new buffer: watchers may hold parts of the old one.
+      this.#pieces[this.#pieces.length - 1] = { offset: last.offset, data: Buffer.concat([last.data, data]) };
+    } else this.#pieces.push({ offset: this.#total, data });
     this.#total += data.length;
-    if (this.#size <= 2 * this.#limit) return;
-    const kept = Buffer.concat(this.#chunks);
+    if (this.#total - this.first <= 2 * this.#limit) return;
+    const kept = this.snapshot();
     // A copy, so that what is dropped is freed.
-    this.#chunks = [Buffer.from(kept.subarray(kept.length - this.#limit))];
-    this.#size = this.#limit;
+    this.#pieces = [{ offset: this.#total - this.#limit, data: Buffer.from(kept.subarray(kept.length - this.#limit)) }];
   }
 
   /** At most `length` bytes from `offset` on, which must be kept. Empty at the end. */
   read(offset: number, length: number): Buffer {
-    let skip = offset - this.first;
-    for (const chunk of this.#chunks) {
-      if (skip < chunk.length) return chunk.subarray(skip, skip + length);
-      skip -= chunk.length;
-    }
-    return Buffer.alloc(0);
+    // Most readers are at the end.
+    const piece = this.#pieces.findLast((candidate) => candidate.offset <= offset);
+    if (piece === undefined) return Buffer.alloc(0);
+    const start = offset - piece.offset;
+    return piece.data.subarray(start, start + length);
   }
 
   /** All that is kept. */
   snapshot(): Buffer {
-    return Buffer.concat(this.#chunks);
+    return Buffer.concat(this.#pieces.map(({ data }) => data));
   }
 }

@@ -12,8 +12,9 @@ const CLOSE_GRACE_MS = 1000;
 /** How often, and how long apart, what is left of a closed terminal is killed: 5 s in all. */
 const KILL_PASSES = 500;
 const KILL_PAUSE_MS = 10;
-/** How long a confirmation of input waits for others, in milliseconds: the echo of a key must not wait behind it. */
-const CONFIRM_MS = 20;
+/** How long a confirmation of input waits for others, in milliseconds, and for how many: no echo of a key waits behind one. */
+const CONFIRM_MS = 100;
+const CONFIRM_INPUTS = 32;
 /** Ids of input that are remembered, so that a repeated one is not typed twice. */
 const INPUT_IDS = 1000;
 
@@ -36,7 +37,9 @@ export type TerminalUpdate =
 export interface Confirmation {
   /** Id of the last input that was taken. Empty: none. */
   inputId: string;
-  /** When it is to be told at the latest. */
+  /** Inputs that were taken and not told. */
+  untold: number;
+  /** Runs while it waits for others. */
   timer?: NodeJS.Timeout;
 }
 
@@ -131,14 +134,22 @@ export class Terminal {
   /** Have a watcher told that its input was taken. */
   confirm(confirmation: Confirmation, inputId: string): void {
     confirmation.inputId = inputId;
-    confirmation.timer ??= setTimeout(() => {
+    confirmation.untold++;
+    const tell = (): void => {
+      clearTimeout(confirmation.timer);
       delete confirmation.timer;
       this.#wake();
-    }, CONFIRM_MS);
+    };
+    if (confirmation.untold >= CONFIRM_INPUTS) tell();
+    else confirmation.timer ??= setTimeout(tell, CONFIRM_MS);
   }
 
   /** Everything kept from `fromOffset` on, then live, to the end or until `signal` aborts; and what `confirmation` comes to hold. */
-  async *watch(fromOffset: number, signal: AbortSignal, confirmation: Confirmation = { inputId: "" }): AsyncGenerator<TerminalUpdate> {
+  async *watch(
+    fromOffset: number,
+    signal: AbortSignal,
+    confirmation: Confirmation = { inputId: "", untold: 0 },
+  ): AsyncGenerator<TerminalUpdate> {
     let confirmed = "";
     let offset = Math.min(fromOffset, this.#output.total);
     let size = this.#size;
@@ -160,6 +171,7 @@ export class Terminal {
           offset += data.length;
         } else if (confirmed !== confirmation.inputId && confirmation.timer === undefined) {
           confirmed = confirmation.inputId;
+          confirmation.untold = 0;
           yield { kind: "taken", inputId: confirmed };
         } else if (this.#end !== undefined) {
           yield { kind: "ended", end: this.#end };

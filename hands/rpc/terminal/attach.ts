@@ -19,7 +19,7 @@ export function attach(deps: TerminalDeps): ServiceImpl<typeof TerminalService>[
     const terminal = deps.terminals.find(workspace.name, target.terminalId);
     // Whatever the watcher's side does wrong ends its stream, with the reason; the terminal goes on.
     const stop = new AbortController();
-    const confirmation: Confirmation = { inputId: "" };
+    const confirmation: Confirmation = { inputId: "", untold: 0 };
     const refused = takeInput(messages, deps, target, terminal, confirmation).catch((error: unknown) => {
       stop.abort();
       throw error;

@@ -33,6 +33,7 @@ test("a terminal is opened, written to, looked at, resized, listed and closed", 
   const opened = await workspace.openTerminal({ terminalId: "t", argv: ["bash", "--norc"], columns: 60, rows: 10, env: { PS1: "> " } });
   expect(opened).toMatchObject({ existed: false, terminal: { columns: 60, rows: 10 } });
   const watched = watchTerminal(workspace, "t");
+  await watched.until(() => watched.text().includes("> "));
   const answers = [1, 2].map(() => workspace.writeTerminal("t", Buffer.from("stty size; echo a-$((1))\n"), { inputId: "i" }));
   expect((await Promise.all(answers)).map(({ replayed }) => replayed).sort()).toEqual([false, true]);
   await watched.until(() => /\na-1\r\n.*> $/s.test(watched.text()));
