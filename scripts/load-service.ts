@@ -7,7 +7,7 @@ import { pathToFileURL } from "node:url";
  */
 const main = process.argv[1] ?? "";
 const LATER: Readonly<Record<string, readonly string[]>> = {
-  hands: ["daemon.ts"],
+  hands: ["daemon/daemon.ts"],
   dispatcher: ["dispatcher.ts"],
   brain: ["brain.ts", "routes.ts", "../pi-fork/preload.ts"],
 };

@@ -73,7 +73,7 @@ compile_sources() {
     for load in "" "--import ./scripts/load-service.ts"; do
       # shellcheck disable=SC2086
       env -i PATH="$PATH" NODE_COMPILE_CACHE="$cache" NODE_COMPILE_CACHE_PORTABLE=1 MODEL_LISTEN=none \
-        node_modules/.bin/node $load "$main" </dev/null >/dev/null 2>&1 || true
+        node_modules/.bin/node $load "$main" </dev/null >/dev/null 2>&1 || [ $? = 64 ] || fail "$main can't be loaded ($load)"
     done
   done
 }
