@@ -53,6 +53,15 @@ export class WatchedDirectory {
   }
 }
 
+/** A directory and all below it that are watched. */
+export function* eachDirectory(top: WatchedDirectory): Generator<WatchedDirectory> {
+  const open = [top];
+  for (let directory = open.pop(); directory !== undefined; directory = open.pop()) {
+    yield directory;
+    for (const entry of directory.entries.values()) if (entry.directory !== undefined) open.push(entry.directory);
+  }
+}
+
 /** A name as it is shown. */
 export function shownName(name: string): string {
   return Buffer.from(name, "latin1").toString("utf8");

@@ -1,37 +1,13 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { FileKind, WatchChangeKind, WatchMode } from "@serverless-harness/proto/hands";
 import { inodeOf } from "../../changes/witness.ts";
-import { IgnoreRules } from "../gitignore.ts";
 import { type Handle, openDirectory } from "../handle.ts";
-import type { WatchBudget } from "./budget.ts";
-import { type Entry, shownName, WatchedDirectory } from "./directory.ts";
+import { type Entry, eachDirectory, shownName, WatchedDirectory } from "./directory.ts";
 import { type Inotify, NotifyUnavailable } from "./inotify.ts";
 import { isChanged, isRacy, isReplaced, type Look, lookAt, TICK_MS, unsettled } from "./look.ts";
 import { isGone, namesIn, openSame } from "./open.ts";
-import { isVisible, type View } from "./view.ts";
-
-/** A change of one entry. */
-export interface TreeChange {
-  readonly kind: WatchChangeKind;
-  /** Segments below the watched directory. */
-  readonly path: readonly string[];
-  readonly fileKind: FileKind;
-}
-
-/** What a tree works with. */
-export interface TreeOptions {
-  readonly view: View;
-  readonly budget: WatchBudget;
-  /** `undefined`: everything is looked at in an interval. */
-  readonly inotify: Inotify | undefined;
-  /** A handle to what the watched path leads to. `undefined` where that is no directory any more. */
-  readonly open: () => Handle | undefined;
-  readonly tell: (change: TreeChange) => void;
-  /** There is something to {@link WatchedTree.reconcile}. */
-  readonly onDirty: () => void;
-  /** Asked every few milliseconds; throws to end the work. */
-  readonly checkpoint: () => void;
-}
+import type { TreeOptions } from "./tree-options.ts";
+import { isVisible, readRules } from "./view.ts";
 
 /** Gives way to the rest of the daemon after so long. */
 const SLICE_MS = 10;
@@ -87,11 +63,7 @@ export class WatchedTree implements Disposable {
 
   /** Anything may have changed. */
   markAll(): void {
-    const open = this.#root === undefined ? [] : [this.#root];
-    for (let directory = open.pop(); directory !== undefined; directory = open.pop()) {
-      this.#mark(directory);
-      for (const entry of directory.entries.values()) if (entry.directory !== undefined) open.push(entry.directory);
-    }
+    for (const directory of this.#all()) this.#mark(directory);
   }
 
   /** Look again where something may have changed, and tell what did. False where the watched directory is gone: all is told as removed. */
@@ -159,7 +131,7 @@ export class WatchedTree implements Disposable {
   /** The names in a directory. It is watched before they are read: what is made from then on is told by the kernel. */
   #begin(directory: WatchedDirectory, handle: Handle): string[] {
     this.#attach(directory, handle);
-    this.#readRules(directory, handle);
+    readRules(this.#options.view, directory, handle);
     return namesIn(handle);
   }
 
@@ -181,11 +153,9 @@ export class WatchedTree implements Disposable {
   #toPolling(): void {
     this.#inotify = undefined;
     this.markAll();
-    const open = this.#root === undefined ? [] : [this.#root];
-    for (let directory = open.pop(); directory !== undefined; directory = open.pop()) {
+    for (const directory of this.#all()) {
       directory.watcher?.[Symbol.dispose]();
       directory.watcher = undefined;
-      for (const entry of directory.entries.values()) if (entry.directory !== undefined) open.push(entry.directory);
     }
   }
 
@@ -199,7 +169,7 @@ export class WatchedTree implements Disposable {
     let names = directory.takeDirty();
     this.#attach(directory, handle);
     if (names === "all" || names.has(".gitignore") || directory.rulesAreStale) {
-      if (this.#readRules(directory, handle)) {
+      if (readRules(this.#options.view, directory, handle)) {
         names = "all";
         for (const { directory: below } of directory.entries.values()) {
           if (below === undefined) continue;
@@ -295,19 +265,8 @@ export class WatchedTree implements Disposable {
     return isPutOff ? undefined : unsettled(look);
   }
 
-  /** Read the directory's ignore rules where they are not those that are known; true if so. */
-  #readRules(directory: WatchedDirectory, handle: Handle): boolean {
-    const { view } = this.#options;
-    if (!view.honoursIgnore) return false;
-    const look = lookAt(handle, ".gitignore");
-    const print = look === undefined ? "" : `${look.print}:${look.ctimeNs}`;
-    const { parent } = directory;
-    if (print === directory.ignorePrint && !directory.rulesAreStale) return false;
-    const before = directory.rules;
-    directory.rules = IgnoreRules.of(handle, view.base.length + directory.path.length, parent === undefined ? view.rules : parent.rules);
-    directory.ignorePrint = print;
-    directory.rulesAreStale = false;
-    return directory.rules !== before;
+  #all(): Iterable<WatchedDirectory> {
+    return this.#root === undefined ? [] : eachDirectory(this.#root);
   }
 
   #mark(directory: WatchedDirectory, name?: string): void {

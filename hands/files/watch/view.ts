@@ -1,6 +1,8 @@
-import type { IgnoreRules } from "../gitignore.ts";
+import { IgnoreRules } from "../gitignore.ts";
+import type { Handle } from "../handle.ts";
 import type { NameFilter } from "../name-filter.ts";
 import { shownName, type WatchedDirectory } from "./directory.ts";
+import { lookAt } from "./look.ts";
 
 /** What of a directory is watched. */
 export interface View {
@@ -22,4 +24,18 @@ export function isVisible(view: View, directory: WatchedDirectory, name: string,
   const path = [...directory.path, shownName(name)];
   if (directory.rules?.ignores([...view.base, ...path], isDirectory) === true) return false;
   return !view.exclude.some((excludes) => excludes(path, isDirectory));
+}
+
+/** Read the directory's ignore rules where they are not those that are known; true if so. */
+export function readRules(view: View, directory: WatchedDirectory, handle: Handle): boolean {
+  if (!view.honoursIgnore) return false;
+  const look = lookAt(handle, ".gitignore");
+  const print = look === undefined ? "" : `${look.print}:${look.ctimeNs}`;
+  const { parent } = directory;
+  if (print === directory.ignorePrint && !directory.rulesAreStale) return false;
+  const before = directory.rules;
+  directory.rules = IgnoreRules.of(handle, view.base.length + directory.path.length, parent === undefined ? view.rules : parent.rules);
+  directory.ignorePrint = print;
+  directory.rulesAreStale = false;
+  return directory.rules !== before;
 }

@@ -2,7 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { WatchEndReason, WatchMode } from "@serverless-harness/proto/hands";
 import { pathError, translateError } from "../fs-error.ts";
 import type { ChangeQueue } from "./change-queue.ts";
-import { type TreeOptions, WatchedTree } from "./tree.ts";
+import { WatchedTree } from "./tree.ts";
+import type { TreeOptions } from "./tree-options.ts";
 
 /** What happens within so many milliseconds is told together. */
 const COALESCE_MS = 50;
