@@ -1,9 +1,7 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { Code, type HandlerContext } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { requireOperation } from "@serverless-harness/kit/token";
 import { type BatchOperation, BatchRequestSchema, type BatchResultSchema, WriteHeaderSchema } from "@serverless-harness/proto/hands";
-import { claimsKey } from "../../auth.ts";
 import { AnswerRoom } from "./answer-room.ts";
 import { FileValidation } from "./checks.ts";
 import type { FileDeps, FileRpc } from "./deps.ts";
@@ -20,8 +18,6 @@ interface Owner {
   readonly workspace: string;
   readonly epoch: bigint;
 }
-
-const CHANGING: ReadonlySet<Operation["case"]> = new Set(["write", "edit", "mkdir", "move", "remove"] as const);
 
 /** Carries out each operation by the call of its own, so that it promises what that one does. */
 export function batch(deps: FileDeps, calls: BatchedCalls): FileRpc<"batch"> {
@@ -42,7 +38,6 @@ export function batch(deps: FileDeps, calls: BatchedCalls): FileRpc<"batch"> {
       if (context.signal.aborted) throw new HarnessError(Code.Canceled, "cancelled", "the caller has gone");
       const result = await outcome(async () => {
         checkOwner(operation, index, { workspace, epoch });
-        requireAllowed(operation, context);
         return room.fit(await carryOut(deps, calls, operation, { workspace, epoch }, room, context));
       });
       results.push({ result });
@@ -113,12 +108,6 @@ function checkOwner(operation: Operation, index: number, owner: Owner): void {
   valid.check(`${field}.workspace`, workspace === "" || workspace === owner.workspace, "must be left out, or be the batch's");
   valid.check(`${field}.epoch`, epoch === 0n || epoch === owner.epoch, "must be left out, or be the batch's");
   valid.done();
-}
-
-/** The call itself needs a token that may read. */
-function requireAllowed(operation: Operation, context: HandlerContext): void {
-  const claims = context.values.get(claimsKey);
-  if (claims !== undefined && CHANGING.has(operation.case)) requireOperation(claims, "files.write");
 }
 
 function notRun(failed: number): HarnessError {

@@ -1,12 +1,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { Code, createClient, createRouterTransport } from "@connectrpc/connect";
-import { boundary, createLogger } from "@serverless-harness/kit/log";
-import { type BatchOperationSchema, type BatchResponse, FileService } from "@serverless-harness/proto/hands";
+import { Code } from "@connectrpc/connect";
+import type { BatchOperationSchema, BatchResponse } from "@serverless-harness/proto/hands";
 import { expect, test } from "vitest";
-import { claimsKey } from "../../auth.ts";
-import { fileService } from "../../rpc/file/index.ts";
 import { type FileServiceUnderTest, reasonOf, startFileService, WORKSPACE } from "./service.ts";
 
 type Operation = NonNullable<MessageInitShape<typeof BatchOperationSchema>["operation"]>;
@@ -127,24 +124,4 @@ test("a batch is bounded: operations, bytes of the request, bytes of the answer"
   const edited = await run(service, [read("large"), { case: "edit", value: { changeId: "e", path: "text", edits } }]);
   expect(edited.results[1]?.result).toMatchObject({ case: "edit", value: { patch: "", file: { size: 4000n } } });
   expect((await service.files.edit({ ...service.change("e"), path: "text", edits })).patch).toContain("zzz");
-});
-
-test("a token that may only read changes nothing by a batch", async () => {
-  const { workspaces, changes, path } = await startFileService();
-  const transport = createRouterTransport((router) => void router.service(FileService, fileService({ workspaces, changes })), {
-    router: {
-      interceptors: [
-        boundary(createLogger("test", "silent")),
-        (next) => (request) => {
-          const claims = { subject: "x", audience: "hands", scopes: [WORKSPACE], expiresAtMs: Date.now() + 60_000 };
-          request.contextValues.set(claimsKey, { ...claims, operations: ["files.read"] });
-          return next(request);
-        },
-      ],
-    },
-  });
-  const files = createClient(FileService, transport);
-  const response = await run({ files }, [write("1", "file", "x"), stat(".")]);
-  expect(told(response)).toEqual(["out_of_scope", "stat"]);
-  expect(path).toContain(WORKSPACE);
 });
