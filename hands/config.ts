@@ -147,6 +147,11 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
   });
 }
 
+/** The environment as it is, for this very process in another form. Commands get nothing of it. */
+export function environmentOf(): Readonly<NodeJS.ProcessEnv> {
+  return process.env;
+}
+
 function readListen(env: EnvReader): Address {
   const text = env.required("HANDS_LISTEN", "`unix:/absolute/path` or `host:port`");
   const address = parseAddress(text);
@@ -167,7 +172,7 @@ function readLimits(env: EnvReader): ExecLimits {
     outputBytes: env.integer("HANDS_OUTPUT_BYTES", 64 * MIB, 64 * 1024, 1024 * 1024 * MIB),
     spillBytes: env.integer("HANDS_SPILL_BYTES", 1024 * MIB, 0, 1024 * 1024 * MIB),
     wallMs: env.integer("HANDS_WALL_MS", 0, 0, 2_147_483_647),
-    readerLagBytes: env.integer("HANDS_READER_LAG_BYTES", 4 * MIB, 64 * 1024, 1024 * MIB),
+    readerLagBytes: env.integer("HANDS_READER_LAG_BYTES", MIB, 64 * 1024, 1024 * MIB),
     keptExecs: env.integer("HANDS_KEPT_EXECS", 1000, 0, 1_000_000),
     keptMs: env.integer("HANDS_KEPT_MS", 7 * DAY_MS, 0, 366 * DAY_MS),
     keptBytes: env.integer("HANDS_KEPT_BYTES", 1024 * MIB, 0, 1024 * 1024 * MIB),

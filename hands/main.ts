@@ -1,5 +1,6 @@
 import { runMain } from "@serverless-harness/kit/main";
-import { readConfig } from "./config.ts";
+import { environmentOf, readConfig } from "./config.ts";
+import { becomeFrugal } from "./daemon/frugal.ts";
 
 await runMain(async () => {
   const config = readConfig();
@@ -8,6 +9,7 @@ await runMain(async () => {
     const { enterJail } = await import("./jail/jail.ts");
     enterJail(config);
   }
+  if (!config.jailed) becomeFrugal(environmentOf());
   const { startDaemon } = await import("./daemon/daemon.ts");
   return startDaemon(config);
 });

@@ -2,6 +2,7 @@ import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import { type ConnectRouter, type ConnectRouterOptions, createConnectRouter } from "@connectrpc/connect";
 import { type connectNodeAdapter, universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { Logger } from "./log.ts";
+import type { Encoder } from "./stream/duplex.ts";
 import { isPlainStream, type StreamHandlerOptions, serveStream } from "./stream/server.ts";
 
 /** Answers HTTP requests of version 1.1 and 2. */
@@ -17,17 +18,23 @@ export interface HandlerOptions extends ConnectRouterOptions {
   /** Answers what is not an RPC. */
   readonly fallback: PlainHandler;
   readonly log: Logger;
+  /** By type name of what bidirectional streams send. */
+  readonly encoders?: ReadonlyMap<string, Encoder> | undefined;
 }
 
 /**
  * Answer RPCs over Node's HTTP servers. In place of connect-node's own adapter, which prints to the console for each client that leaves in
  * the middle of a write, and throws out of the request listener where the Host header makes no URL.
  */
-export function createHandler({ routes, fallback, log, ...options }: HandlerOptions): PlainHandler {
+export function createHandler({ routes, fallback, log, encoders = new Map(), ...options }: HandlerOptions): PlainHandler {
   const router = createConnectRouter(options);
   const streams = new Map<string, StreamHandlerOptions>();
   const { interceptors = [], readMaxBytes = Number.MAX_SAFE_INTEGER } = options;
-  routes(noting(router, (stream) => streams.set(pathOf(stream.method), { ...stream, interceptors, readMaxBytes })));
+  routes(
+    noting(router, (stream) =>
+      streams.set(pathOf(stream.method), { ...stream, interceptors, readMaxBytes, encoder: encoders.get(stream.method.output.typeName) }),
+    ),
+  );
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
   return (request, response) => {
     const path = request.url?.split("?", 1)[0] ?? "";

@@ -10,6 +10,7 @@ import { WINDOW_BYTES } from "./connection.ts";
 import { ConfigError } from "./env.ts";
 import { createHandler, type PlainHandler, type PlainRequest, type PlainResponse } from "./handler.ts";
 import { boundary, type Logger } from "./log.ts";
+import type { Encoder } from "./stream/duplex.ts";
 
 export type { PlainRequest, PlainResponse } from "./handler.ts";
 
@@ -24,6 +25,8 @@ export interface ServeOptions {
   readonly fallback?: PlainHandler;
   /** Largest request message in bytes. Default 4 MiB. */
   readonly maxMessageBytes?: number;
+  /** Write down messages of bidirectional streams in a better way than the general one; by type name. */
+  readonly encoders?: ReadonlyMap<string, Encoder>;
   /** Needed where the address asks for TLS. */
   readonly tls?: ServerTls;
 }
@@ -64,6 +67,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
     readMaxBytes: options.maxMessageBytes ?? 4 * 1024 * 1024,
     acceptCompression: [],
     fallback: options.fallback ?? notFound,
+    encoders: options.encoders,
   });
   const http1Server = http.createServer(handler);
   // It never listens itself; this is what starts its check of slow requests.

@@ -10,6 +10,7 @@ import { serve } from "@serverless-harness/kit/serve";
 import { followTlsFiles, loadServerTls } from "@serverless-harness/kit/tls";
 import { bearerToken, requireOperation, TokenVerifier } from "@serverless-harness/kit/token";
 import { authenticate } from "../auth.ts";
+import { ENCODERS } from "../channel/encode.ts";
 import type { HandsConfig } from "../config.ts";
 import type { Workspaces } from "../workspaces.ts";
 
@@ -40,6 +41,7 @@ export async function openDoors({ config, routes, workspaces, health, metrics, l
   const interceptors: Interceptor[] = [metrics.interceptor()];
   if (verifier !== undefined) interceptors.push(authenticate({ verifier, workspaces }));
   const server = await serve({
+    encoders: ENCODERS,
     address: config.listen,
     routes,
     interceptors,

@@ -7,7 +7,7 @@ import type { Exec, Reader } from "./exec.ts";
 import { captureWindow, TAIL_INTERVAL_MS, type Window } from "./output-capture.ts";
 
 /** Most bytes of one output event, and of one read from the disk. */
-const MAX_PIECE_BYTES = 256 * 1024;
+const MAX_PIECE_BYTES = 64 * 1024;
 
 type EventInit = NonNullable<MessageInitShape<typeof ExecEventSchema>["event"]>;
 

@@ -4,6 +4,7 @@ import { basename, dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { ConfigError } from "@serverless-harness/kit/env";
 import type { HandsConfig } from "../config.ts";
+import { FRUGAL_FLAGS, frugalEnvironment } from "../daemon/frugal.ts";
 import { systemMounts } from "./mounts.ts";
 
 /** Where things are inside. What lies below {@link DAEMON} is the daemon's alone: commands don't see it. */
@@ -109,9 +110,7 @@ function insideOf(config: HandsConfig): { program: string[]; environment: Record
     HANDS_STATE: INNER.state,
     HANDS_HOME: INNER.home,
     HANDS_TMP: INNER.temporary,
-    // Where scripts/setup.sh compiled the sources to: the daemon starts in half the time and with a quarter less memory.
-    NODE_COMPILE_CACHE: `${PROGRAM}/node_modules/.cache/leaf`,
-    NODE_COMPILE_CACHE_PORTABLE: "1",
+    ...frugalEnvironment(PROGRAM),
   };
   if (config.listen.kind === "unix") {
     mounts.push("--bind", dirname(config.listen.path), INNER.socket);
@@ -133,7 +132,7 @@ function insideOf(config: HandsConfig): { program: string[]; environment: Record
     mounts.push(...shown.mount);
     environment[variable] = shown.path;
   }
-  return { program: [INNER.node, `${PROGRAM}/hands/main.ts`], environment, mounts };
+  return { program: [INNER.node, ...FRUGAL_FLAGS, `${PROGRAM}/hands/main.ts`], environment, mounts };
 }
 
 /**

@@ -5,13 +5,13 @@ import type { Chunk } from "./runs.ts";
 import { Segment } from "./segment.ts";
 
 /** Written bytes that stay in memory, so that readers who keep up never touch the disk. */
-const TAIL_BYTES = 128 * 1024;
+const TAIL_BYTES = 1280 * 1024;
 /** How long output may wait to be written, in milliseconds: what a killed daemon can lose at most. */
 const FLUSH_DELAY_MS = 10;
 /** Output that goes into its exec's record, where the exec ends before it was written anywhere. */
 const INLINE_BYTES = 4096;
 /** Output that is written without waiting for more. */
-const FLUSH_BYTES = 64 * 1024;
+const FLUSH_BYTES = 256 * 1024;
 /** Parts that the kept output is in: the oldest is dropped as a whole. */
 const SEGMENTS = 16;
 

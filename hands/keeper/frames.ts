@@ -45,35 +45,55 @@ export function startPayload(spec: {
   return buffer;
 }
 
-/** Cuts a byte stream into frames, without copying those that came in one piece. */
+/**
+ * Cuts a byte stream into frames, without copying: output is handed on as it comes, in as many pieces as it comes in; of any other frame
+ * the payload is whole.
+ */
 export class FrameReader {
   readonly #onFrame: (type: number, id: number, payload: Buffer) => void;
-  /** Pieces of a frame that is not complete, and their size. */
-  #pieces: Buffer[] = [];
-  #size = 0;
-  #wanted = FRAME_HEADER;
+  /** Begin of a frame that is not complete: a few bytes. */
+  #partial: Buffer | undefined;
+  /** The output frame under way, and how much of it is still to come. */
+  #type = 0;
+  #id = 0;
+  #left = 0;
 
   constructor(onFrame: (type: number, id: number, payload: Buffer) => void) {
     this.#onFrame = onFrame;
   }
 
   push(chunk: Buffer): void {
-    this.#pieces.push(chunk);
-    this.#size += chunk.length;
-    if (this.#size < this.#wanted) return;
-    const buffer = this.#pieces.length === 1 ? chunk : Buffer.concat(this.#pieces, this.#size);
+    const bytes = this.#partial === undefined ? chunk : Buffer.concat([this.#partial, chunk]);
     let at = 0;
-    this.#wanted = FRAME_HEADER;
-    while (buffer.length - at >= FRAME_HEADER) {
-      const end = at + 4 + buffer.readUInt32LE(at);
-      if (end > buffer.length) {
-        this.#wanted = end - at;
-        break;
-      }
-      this.#onFrame(buffer.readUInt8(at + 4), buffer.readUInt32LE(at + 5), buffer.subarray(at + FRAME_HEADER, end));
-      at = end;
+    while (at < bytes.length) {
+      const taken = this.#left > 0 ? this.#continueOutput(bytes, at) : this.#takeFrame(bytes, at);
+      if (taken === 0) break;
+      at += taken;
     }
-    this.#pieces = at === buffer.length ? [] : [buffer.subarray(at)];
-    this.#size = buffer.length - at;
+    this.#partial = at < bytes.length ? bytes.subarray(at) : undefined;
+  }
+
+  #continueOutput(bytes: Buffer, at: number): number {
+    const piece = bytes.subarray(at, at + this.#left);
+    this.#left -= piece.length;
+    this.#onFrame(this.#type, this.#id, piece);
+    return piece.length;
+  }
+
+  /** Returns the bytes that were used up: 0 where more are needed. */
+  #takeFrame(bytes: Buffer, at: number): number {
+    if (bytes.length - at < FRAME_HEADER) return 0;
+    const size = bytes.readUInt32LE(at) + 4 - FRAME_HEADER;
+    const type = bytes.readUInt8(at + 4);
+    const id = bytes.readUInt32LE(at + 5);
+    if (type === Event.STDOUT || type === Event.STDERR) {
+      this.#type = type;
+      this.#id = id;
+      this.#left = size;
+      return FRAME_HEADER;
+    }
+    if (bytes.length - at < FRAME_HEADER + size) return 0;
+    this.#onFrame(type, id, bytes.subarray(at + FRAME_HEADER, at + FRAME_HEADER + size));
+    return FRAME_HEADER + size;
   }
 }

@@ -62,15 +62,18 @@ export class Outlet {
     this.#stream = stream;
   }
 
-  /** False where the other end does not follow: wait for {@link drained}. */
-  write(flags: number, data: Uint8Array): boolean {
-    this.#waiting.push(envelopeHeader(flags, data.length));
-    if (data.length > SMALL_BYTES) {
+  /** One envelope, whose payload may come in parts. False where the other end does not follow: wait for {@link drained}. */
+  write(flags: number, ...parts: readonly Uint8Array[]): boolean {
+    const length = parts.reduce((sum, part) => sum + part.length, 0);
+    this.#waiting.push(envelopeHeader(flags, length));
+    if (length > SMALL_BYTES) {
+      const last = parts.at(-1) ?? new Uint8Array();
+      this.#waiting.push(...parts.slice(0, -1));
       this.flush();
-      return this.#stream.write(data);
+      return this.#stream.write(last);
     }
-    this.#waiting.push(data);
-    this.#waitingBytes += data.length;
+    this.#waiting.push(...parts);
+    this.#waitingBytes += length;
     if (this.#waitingBytes > SMALL_BYTES) this.flush();
     else if (!this.#isScheduled) {
       this.#isScheduled = true;
@@ -111,16 +114,20 @@ export class Outlet {
   }
 }
 
+/** Writes a message down in its own way, in parts that are not copied; `undefined` leaves it to the general one. */
+export type Encoder = (message: object) => readonly Uint8Array[] | undefined;
+
 /** Write messages in the order in which they come, as fast as the other end takes them; resolves when there are no more. */
 export async function sendAll<Desc extends DescMessage>(
   stream: Http2Stream,
   outlet: Outlet,
   schema: Desc,
   messages: AsyncIterable<MessageInitShape<Desc>>,
+  encoder?: Encoder,
 ): Promise<void> {
   for await (const message of messages) {
     if (stream.destroyed || stream.writableEnded) return;
-    const data = toBinary(schema, create(schema, message) as MessageShape<Desc>);
-    if (!outlet.write(0, data)) await outlet.drained();
+    const parts = encoder?.(message) ?? [toBinary(schema, create(schema, message) as MessageShape<Desc>)];
+    if (!outlet.write(0, ...parts)) await outlet.drained();
   }
 }

@@ -10,7 +10,7 @@ import {
   type MethodImpl,
 } from "@connectrpc/connect";
 import { createEndStreamSerialization } from "@connectrpc/connect/protocol-connect";
-import { Inbox, Outlet, sendAll } from "./duplex.ts";
+import { type Encoder, Inbox, Outlet, sendAll } from "./duplex.ts";
 import { END_FLAG, EnvelopeReader } from "./envelope.ts";
 
 /** Content type of Connect's streams of binary messages. */
@@ -25,6 +25,8 @@ export interface StreamHandlerOptions {
   readonly interceptors: readonly Interceptor[];
   /** Largest message that is read. */
   readonly readMaxBytes: number;
+  /** Writes down what the method sends, where there is a better way than the general one. */
+  readonly encoder?: Encoder | undefined;
 }
 
 const endStream = createEndStreamSerialization(undefined);
@@ -64,7 +66,7 @@ export async function serveStream(
   const outlet = new Outlet(stream);
   let failure: unknown;
   try {
-    await sendAll(stream, outlet, options.method.output, await invoke(inbox, context, options));
+    await sendAll(stream, outlet, options.method.output, await invoke(inbox, context, options), options.encoder);
   } catch (error) {
     failure = error;
   }
