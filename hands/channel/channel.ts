@@ -125,6 +125,7 @@ export class Channel {
       const spec = validateRun(request);
       const { exec, attached } = await this.#options.execs.run(spec);
       subscription.follow(exec, spec.capture === undefined ? undefined : readCapture(spec.capture), attached);
+      if (spec.stdinOpen) await this.#offerInput(subscription);
     });
   }
 
@@ -134,6 +135,7 @@ export class Channel {
       validateAttach(request);
       const exec = await this.#options.execs.attach(workspace, execId, epoch);
       subscription.follow(exec, request.capture === undefined ? exec.intent.capture : readCapture(request.capture), true);
+      await this.#offerInput(subscription);
     });
   }
 
@@ -166,8 +168,21 @@ export class Channel {
   #stdin({ execId, workspace, data }: StdinData): void {
     if (data.length > MAX_STDIN_BYTES)
       throw invalidArgument([{ field: "stdin.data", description: `must be at most ${MAX_STDIN_BYTES} bytes` }]);
+    const { execs } = this.#options;
     const subscription = this.#followed(execId, workspace);
-    subscription?.enqueue(async () => (await this.#options.execs.ownRun(workspace, execId, subscription.epoch))?.writeStdin(data));
+    subscription?.enqueueInput(data.length, execs.stdinBytes, async () =>
+      (await execs.ownRun(workspace, execId, subscription.epoch))?.writeStdin(data, subscription.giver),
+    );
+  }
+
+  /** Tell the client how much input the command may be given, and go on to tell it as the command reads. */
+  async #offerInput(subscription: Subscription): Promise<void> {
+    const { execId, workspace, epoch } = subscription;
+    const run = await this.#options.execs.ownRun(workspace, execId, epoch);
+    if (run === undefined || subscription.done) return;
+    subscription.giver = run.stdin.join((bytes) =>
+      this.#answer({ response: { case: "stdinCredit", value: { execId, workspace, bytes: BigInt(bytes) } } }),
+    );
   }
 
   #closeStdin({ execId, workspace }: CloseStdin): void {

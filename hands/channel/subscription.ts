@@ -3,6 +3,7 @@ import { codeName, HarnessError, toConnectError } from "@serverless-harness/kit/
 import { type ExecEvent, ExecEventSchema, type Refused, RefusedSchema } from "@serverless-harness/proto/hands";
 import type { Exec } from "../exec/exec.ts";
 import { Follower } from "../exec/follower.ts";
+import { assertStdinFits, type StdinGiver } from "../exec/stdin.ts";
 import type { CaptureRecord } from "../journal/record.ts";
 
 /** Credit of a reader that names none, in bytes. */
@@ -22,7 +23,11 @@ export interface SubscriptionOptions {
 
 /** One exec on one channel: what is sent of it, and what is done to it, in the order in which the client asked. */
 export class Subscription {
+  /** Its part in the exec's input, where it has one. */
+  giver: StdinGiver | undefined;
   readonly #options: SubscriptionOptions;
+  /** Input that waits for what was asked before, in bytes. */
+  #queuedInput = 0;
   #credit: number;
   #follower: Follower | undefined;
   #refused: ExecEvent | undefined;
@@ -51,9 +56,27 @@ export class Subscription {
     return this.#isClosed || this.#follower?.done === true;
   }
 
+  /** Nothing is done for it any more: behind input that was refused, no more may be taken. */
+  get #isOver(): boolean {
+    return this.#isClosed || this.#refused !== undefined;
+  }
+
   /** Do `action` behind everything that was asked before. Its error refuses the subscription. */
   enqueue(action: () => Promise<void>): void {
-    this.#order = this.#order.then(() => (this.#isClosed ? undefined : action())).catch((error: unknown) => this.refuse(error));
+    this.#order = this.#order.then(() => (this.#isOver ? undefined : action())).catch((error: unknown) => this.refuse(error));
+  }
+
+  /** As {@link enqueue}, for an action that holds `bytes` of input. More than `limitBytes` are not held: the subscription is refused. */
+  enqueueInput(bytes: number, limitBytes: number, action: () => Promise<void>): void {
+    if (this.#isOver) return;
+    try {
+      assertStdinFits(this.execId, this.#queuedInput + bytes, limitBytes);
+    } catch (error) {
+      this.enqueue(() => Promise.reject(error));
+      return;
+    }
+    this.#queuedInput += bytes;
+    this.enqueue(() => action().finally(() => (this.#queuedInput -= bytes)));
   }
 
   /** Do `action`, which must not throw, behind everything that was asked before, whatever became of the subscription. */
@@ -71,7 +94,7 @@ export class Subscription {
 
   /** Tell the client that it gets nothing, or nothing more. */
   refuse(error: unknown): void {
-    if (this.#isClosed) return;
+    if (this.#isOver) return;
     this.#refused = refusedEvent(this.execId, error);
     this.#options.wake();
   }
@@ -98,6 +121,7 @@ export class Subscription {
 
   close(): void {
     this.#isClosed = true;
+    this.giver?.leave();
     this.#follower?.close();
   }
 }

@@ -155,6 +155,7 @@ export class ClientChannel {
 
   #take({ response }: ChannelResponse): void {
     if (response.case === "pong") for (const follow of this.#follows.values()) follow.confirm(response.value.nonce);
+    if (response.case === "stdinCredit") this.#follows.get(response.value.execId)?.allowInput(Number(response.value.bytes));
     if (response.case === "event") this.#follows.get(response.value.execId)?.take(response.value);
   }
 

@@ -2,6 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { codeName, HarnessError } from "@serverless-harness/kit/errors";
 import type { Ended, ExecEvent, Gap, Output, Refused } from "@serverless-harness/proto/hands";
 import type { Outgoing } from "./channel-outbox.ts";
+import { InputQueue } from "./exec-input.ts";
 import { execSpec } from "./exec-spec.ts";
 import type { ExecHandle, ExecRequest, ExecUpdate } from "./types.ts";
 
@@ -42,14 +43,12 @@ export class Follow implements ExecHandle {
   #offset: number;
   /** Delivered bytes that no credit was given back for. */
   #ungranted = 0;
-  /** Input that hands may not have: `sent` is the number that confirms it. */
-  #input: Array<{ readonly message: Message; sent?: bigint }> = [];
-  /** Hands follows the exec on the channel as it stands. */
-  #isLive = false;
+  readonly #input: InputQueue;
 
   constructor(options: FollowOptions) {
     this.#options = options;
     this.#offset = options.fromOffset;
+    this.#input = new InputQueue(this.#name(), options.sendConfirmed);
     this.ended = this.#result.promise;
     // Nobody has to wait for it.
     this.ended.catch(() => undefined);
@@ -63,7 +62,7 @@ export class Follow implements ExecHandle {
   /** The message that asks hands for what is missing. An exec that was seen once is never run by it, should hands have forgotten it. */
   opening(): Message {
     const { workspace, epoch, request } = this.#options;
-    this.#isLive = false;
+    this.#input.stop();
     this.#ungranted = 0;
     const reading = { fromOffset: BigInt(this.#offset), initialCredit: BigInt(CREDIT_BYTES) };
     const spec = execSpec(workspace, epoch, request);
@@ -74,14 +73,19 @@ export class Follow implements ExecHandle {
 
   /** Its channel broke. Input that was on its way may or may not have arrived: to send it again could double it. */
   interrupt(): void {
-    if (!this.#input.some(({ sent }) => sent !== undefined)) return;
+    if (!this.#input.isUnconfirmed) return;
     const message = `the connection broke while exec ${this.execId} was given input, so it is not known how much arrived; the exec goes on`;
     this.fail(new HarnessError(Code.Unavailable, "stdin_interrupted", message));
   }
 
   /** Hands took everything that was sent up to number `sent`. */
   confirm(sent: bigint): void {
-    if (this.#input.length > 0) this.#input = this.#input.filter((input) => input.sent === undefined || input.sent > sent);
+    this.#input.confirm(sent);
+  }
+
+  /** Hands has room for so many bytes of input more. */
+  allowInput(bytes: number): void {
+    this.#input.allow(bytes);
   }
 
   /** Something happened to the exec. */
@@ -120,11 +124,11 @@ export class Follow implements ExecHandle {
   }
 
   writeStdin(data: Uint8Array): void {
-    this.#give({ case: "stdin", value: { ...this.#name(), data } });
+    if (!this.#isOver) this.#input.write(data);
   }
 
   closeStdin(): void {
-    this.#give({ case: "closeStdin", value: this.#name() });
+    if (!this.#isOver) this.#input.close();
   }
 
   async #signal(signal: { readonly name: string; readonly cancel: boolean }): Promise<void> {
@@ -132,19 +136,8 @@ export class Follow implements ExecHandle {
     await this.#options.signal(signal);
   }
 
-  #give(message: Message): void {
-    if (this.#isOver) return;
-    this.#input.push({ message });
-    if (this.#isLive) this.#sendInput();
-  }
-
-  #sendInput(): void {
-    for (const input of this.#input) input.sent ??= this.#options.sendConfirmed(input.message);
-  }
-
   #takeStarted(pid: number, attached: boolean): void {
-    this.#isLive = true;
-    this.#sendInput();
+    this.#input.start();
     if (this.#isAccepted) return;
     this.#isAccepted = true;
     this.#accepted.resolve();
@@ -190,7 +183,7 @@ export class Follow implements ExecHandle {
 
   #finish(): void {
     this.#isOver = true;
-    this.#input = [];
+    this.#input.clear();
     this.#accepted.resolve();
     this.#options.onOver();
   }

@@ -111,6 +111,11 @@ export class Execs {
     return chosen.map(({ exec }) => exec).sort((a, b) => b.intent.seq - a.intent.seq);
   }
 
+  /** Input that may wait for one exec, in bytes. */
+  get stdinBytes(): number {
+    return this.#options.limits.stdinBytes;
+  }
+
   /** How many run, in all workspaces. */
   async openCount(): Promise<number> {
     return (await this.#allStores()).reduce((sum, store) => sum + store.running.size, 0);
@@ -179,6 +184,7 @@ export class Execs {
       timeoutMs: limits.wallMs > 0 && asked > 0 ? Math.min(asked, limits.wallMs) : asked || limits.wallMs,
       noOutputTimeoutMs: Number(spec.noOutputTimeoutMs),
       readerLagBytes: Math.min(limits.readerLagBytes, limits.outputBytes / 2),
+      stdinBytes: limits.stdinBytes,
       spill: spillOf(entry.record.intent, limits.spillBytes),
       onStarted: (pid) => store.noteProcess(entry, pid),
       onEnded: (end) => {

@@ -10,6 +10,8 @@ export interface ExecLimits {
   readonly wallMs: number;
   /** How far a reader that wants every byte may lag before the command is held up, in bytes. */
   readonly readerLagBytes: number;
+  /** Input of one exec that its command did not read yet, in bytes. */
+  readonly stdinBytes: number;
   /** Ended execs whose records are kept; an id beyond it is forgotten, and would run again. 0: none. */
   readonly keptExecs: number;
   /** How long a record is kept after the end, in milliseconds. */

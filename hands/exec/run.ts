@@ -7,6 +7,7 @@ import { causeOf, type Stop } from "./end.ts";
 import type { Exec } from "./exec.ts";
 import { type SpillOptions, SpillWriter } from "./output-spill.ts";
 import { EXEC_VARIABLE, killMarked } from "./processes.ts";
+import { type StdinGiver, StdinRoom } from "./stdin.ts";
 
 /** Output that may wait for the disk before the command is held up, in bytes. */
 const MAX_UNWRITTEN_BYTES = 8 * 1024 * 1024;
@@ -19,6 +20,8 @@ export interface RunOptions {
   readonly noOutputTimeoutMs: number;
   /** Lag of a reader beyond which the command is held up, in bytes. */
   readonly readerLagBytes: number;
+  /** Input that may wait for the command, in bytes. */
+  readonly stdinBytes: number;
   /** Where the whole output goes once the capture is exceeded. */
   readonly spill: SpillOptions | undefined;
   /** The process exists. */
@@ -29,6 +32,8 @@ export interface RunOptions {
 
 /** The live half of an exec: its process, and everything that may end it or hold it up. */
 export class ExecRun implements ProcessSink {
+  /** What the command is given on its stdin. */
+  readonly stdin: StdinRoom;
   readonly #exec: Exec;
   readonly #options: RunOptions;
   readonly #timeout: Deadline;
@@ -47,6 +52,7 @@ export class ExecRun implements ProcessSink {
     this.#exec = exec;
     this.#options = options;
     const { timeoutMs, noOutputTimeoutMs } = options;
+    this.stdin = new StdinRoom({ execId: exec.id, limitBytes: options.stdinBytes, isOpen: options.process.stdin });
     this.#timeout = new Deadline(timeoutMs, () =>
       this.stop({ cause: EndCause.TIMEOUT, message: `it was ended after ${timeoutMs} ms, its limit of wall time` }),
     );
@@ -99,11 +105,15 @@ export class ExecRun implements ProcessSink {
     });
   }
 
-  writeStdin(data: Uint8Array): void {
+  /** Give the command input. Throws where that does not fit, or none is taken; a no-op once it has ended. */
+  writeStdin(data: Uint8Array, giver: StdinGiver | undefined): void {
+    if (this.#isOver || data.length === 0) return;
+    this.stdin.accept(giver, data.length);
     this.#do((process) => process.write(data));
   }
 
   closeStdin(): void {
+    this.stdin.close();
     this.#do((process) => process.closeStdin());
   }
 
@@ -116,6 +126,10 @@ export class ExecRun implements ProcessSink {
     this.#silence.restart();
     this.#exec.output.append(stream, data);
     this.#spillWhereNeeded();
+  }
+
+  inputTaken(bytes: number): void {
+    this.stdin.free(bytes);
   }
 
   ended(end: ProcessEnd): void {

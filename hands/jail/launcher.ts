@@ -40,6 +40,7 @@ export class JailLauncher implements Launcher {
     return jail.keeper.start(spec, {
       started: (pid) => sink.started(pid),
       output: (stream, data) => sink.output(stream, data),
+      inputTaken: (bytes) => sink.inputTaken(bytes),
       ended: (end) => {
         jail.running--;
         sink.ended(end);

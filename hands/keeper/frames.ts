@@ -6,7 +6,7 @@ export const FRAME_HEADER = 9;
 export const Request = { START: 1, STDIN: 2, CLOSE_STDIN: 3, SIGNAL: 4, PAUSE: 5, RESUME: 6 } as const;
 
 /** Types of what it tells. */
-export const Event = { STARTED: 1, STDOUT: 2, STDERR: 3, ENDED: 4, FAILED: 5 } as const;
+export const Event = { STARTED: 1, STDOUT: 2, STDERR: 3, ENDED: 4, FAILED: 5, INPUT_TAKEN: 6 } as const;
 
 const START_STDIN = 1;
 const START_SHELL = 2;

@@ -15,7 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { READ_SIZE = 64 << 10, DRAIN_IDLE_US = 100000, DRAIN_MAX_US = 3000000, REFILL_US = 1000, HOLD_US = 1000, HOLD_SIZE = 16 << 10 };
+enum { READ_SIZE = 64 << 10, DRAIN_IDLE_US = 100000, DRAIN_MAX_US = 3000000, REFILL_US = 1000, HOLD_US = 1000, HOLD_SIZE = 16 << 10,
+       TAKEN_STEP = 64 << 10 };
 enum source { FROM_OUT, FROM_ERR, TO_IN };
 
 struct child {
@@ -26,8 +27,10 @@ struct child {
   int fds[3]; /* By enum source; -1 when closed. */
   int paused, exited, status, close_in, ended, interactive;
   int64_t exited_at, quiet_since; /* Microseconds, as every time here. */
-  char *input; /* Bytes that its stdin didn't take yet. */
-  size_t input_size;
+  /* Bytes that its stdin didn't take yet, from `input_at` on: hands never sends more than its limit before it is told what was taken. */
+  char *input;
+  size_t input_at, input_size;
+  size_t taken; /* Bytes that hands is to be told of. */
 };
 
 static struct child *children;
@@ -151,14 +154,25 @@ static int read_output(struct child *c, enum source source, int64_t now) {
   return 1;
 }
 
+/* Tell hands how much input went away, once it is worth telling. */
+static void input_taken(struct child *c, size_t bytes) {
+  c->taken += bytes;
+  if (c->taken < TAKEN_STEP) return;
+  event_u32(EV_INPUT_TAKEN, c->id, (uint32_t)c->taken);
+  c->taken = 0;
+}
+
 static void flush_input(struct child *c) {
   while (c->input_size > 0 && c->fds[TO_IN] >= 0) {
-    ssize_t n = write(c->fds[TO_IN], c->input, c->input_size);
+    ssize_t n = write(c->fds[TO_IN], c->input + c->input_at, c->input_size);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return;
-    if (n < 0) c->close_in = 1, c->input_size = 0; /* It reads no more. */
-    else memmove(c->input, c->input + n, c->input_size -= (size_t)n);
+    if (n < 0) c->close_in = 1, n = (ssize_t)c->input_size; /* It reads no more. */
+    c->input_at += (size_t)n, c->input_size -= (size_t)n;
+    input_taken(c, (size_t)n);
   }
+  free(c->input);
+  c->input = NULL, c->input_at = 0;
   epoll_ctl(poller, EPOLL_CTL_DEL, c->fds[TO_IN], NULL);
   if (c->close_in) close_source(c, TO_IN);
 }
@@ -206,8 +220,10 @@ static void start(uint32_t id, char *payload, size_t length) {
 }
 
 static void add_input(struct child *c, const char *data, size_t length) {
-  char *grown = c->fds[TO_IN] < 0 || c->close_in ? NULL : realloc(c->input, c->input_size + length);
-  if (grown == NULL) return;
+  if (c->fds[TO_IN] < 0 || c->close_in || length == 0) return input_taken(c, length);
+  if (c->input_at > 0) memmove(c->input, c->input + c->input_at, c->input_size), c->input_at = 0;
+  char *grown = realloc(c->input, c->input_size + length);
+  if (grown == NULL) shut_down(); /* A command must not miss a part in the middle. */
   if (c->input_size == 0) watch(c, TO_IN, EPOLL_CTL_ADD);
   memcpy(grown + c->input_size, data, length);
   c->input = grown, c->input_size += length;

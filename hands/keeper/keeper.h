@@ -10,7 +10,7 @@
 enum request { REQ_START = 1, REQ_STDIN = 2, REQ_CLOSE_STDIN = 3, REQ_SIGNAL = 4, REQ_PAUSE = 5, REQ_RESUME = 6 };
 
 /* Events, on its stdout, in the same frame. */
-enum event { EV_STARTED = 1, EV_STDOUT = 2, EV_STDERR = 3, EV_ENDED = 4, EV_FAILED = 5 };
+enum event { EV_STARTED = 1, EV_STDOUT = 2, EV_STDERR = 3, EV_ENDED = 4, EV_FAILED = 5, EV_INPUT_TAKEN = 6 };
 
 enum { FRAME_HEADER = 9, START_STDIN = 1, START_SHELL = 2, MAX_REQUEST = 16 << 20 };
 

@@ -93,6 +93,7 @@ export class KeeperLauncher implements Launcher {
     if (type === Event.STARTED) sink.started(payload.readUInt32LE(0));
     else if (type === Event.STDOUT) sink.output(Stream.STDOUT, payload);
     else if (type === Event.STDERR) sink.output(Stream.STDERR, payload);
+    else if (type === Event.INPUT_TAKEN) sink.inputTaken(payload.readUInt32LE(0));
     else {
       this.#sinks.delete(id);
       sink.ended(type === Event.FAILED ? { kind: "start_failed", message: payload.toString() } : readEnd(payload));

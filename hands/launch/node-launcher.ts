@@ -76,7 +76,8 @@ class NodeProcess implements RunningProcess {
   }
 
   write(data: Uint8Array): void {
-    this.#child?.stdin?.write(data);
+    // Called with an error too: then it reads no more.
+    this.#child?.stdin?.write(data, () => this.#sink.inputTaken(data.length));
   }
 
   closeStdin(): void {

@@ -1,83 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { fromConnectError } from "@serverless-harness/kit/errors";
-import type { ChannelRequestSchema, ChannelResponse, ExecEvent } from "@serverless-harness/proto/hands";
 import { EndCause } from "@serverless-harness/proto/hands";
-import { expect, onTestFinished, test } from "vitest";
-import { EPOCH, type Sandbox, spec, startSandbox, WORKSPACE } from "../fixtures/sandbox.ts";
-
-type Request = NonNullable<MessageInitShape<typeof ChannelRequestSchema>["request"]>;
-
-/** A channel written by hand: what is sent is chosen message by message, and what comes is looked at as it comes. */
-class RawChannel {
-  readonly #waiting: Request[] = [];
-  #news = Promise.withResolvers<void>();
-  #isOver = false;
-  readonly #responses: AsyncIterator<ChannelResponse>;
-  readonly #cut = new AbortController();
-
-  constructor(sandbox: Sandbox) {
-    this.#responses = sandbox.client.channel(this.#requests(), { signal: this.#cut.signal })[Symbol.asyncIterator]();
-    onTestFinished(() => this.#cut.abort());
-  }
-
-  send(request: Request): void {
-    this.#waiting.push(request);
-    this.#news.resolve();
-  }
-
-  end(): void {
-    this.#isOver = true;
-    this.#news.resolve();
-  }
-
-  cut(): void {
-    this.#cut.abort();
-  }
-
-  /** The next message; `undefined` at the end of the stream. */
-  async next(): Promise<ChannelResponse["response"] | undefined> {
-    const result = await this.#responses.next();
-    return result.done === true ? undefined : result.value.response;
-  }
-
-  /** The next event. Throws where something else comes. */
-  async event(): Promise<ExecEvent> {
-    const response = await this.next();
-    if (response?.case !== "event") throw new Error(`${response?.case} came instead of an event`);
-    return response.value;
-  }
-
-  /** The text of an exec up to its end, whatever else comes between. */
-  async textOf(execId: string): Promise<string> {
-    let text = "";
-    for (;;) {
-      const { execId: from, event } = await this.event();
-      if (from !== execId) continue;
-      if (event.case === "output") text += Buffer.from(event.value.data).toString("latin1");
-      if (event.case === "ended" || event.case === "refused") return text;
-    }
-  }
-
-  async *#requests(): AsyncGenerator<MessageInitShape<typeof ChannelRequestSchema>> {
-    for (;;) {
-      const request = this.#waiting.shift();
-      if (request !== undefined) yield { request };
-      else if (this.#isOver) return;
-      else {
-        this.#news = Promise.withResolvers<void>();
-        await this.#news.promise;
-      }
-    }
-  }
-}
-
-const runRequest = (one: ReturnType<typeof spec>, more: { initialCredit?: bigint } = {}): Request => ({
-  case: "run",
-  value: { spec: one, ...more },
-});
+import { expect, test } from "vitest";
+import { RawChannel, type Request, runRequest } from "../fixtures/raw-channel.ts";
+import { EPOCH, spec, startSandbox, WORKSPACE } from "../fixtures/sandbox.ts";
 
 test("many execs share one channel, and each gets its own events in order", async () => {
   const sandbox = await startSandbox();

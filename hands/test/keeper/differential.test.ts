@@ -56,6 +56,7 @@ function runByKeeper(behaviour: Behaviour): Promise<Observed> {
       {
         started: () => undefined,
         output: (stream, data) => (stream === Stream.STDOUT ? out : err).push(data),
+        inputTaken: () => undefined,
         ended: (end) => resolve(observed(out, err, end)),
       },
     );

@@ -14,6 +14,7 @@ interface Run {
   /** Resolves with stdout once it holds the text. */
   shows(text: string): Promise<string>;
   readonly ended: Promise<{ end: ProcessEnd; stdout: Buffer; stderr: string }>;
+  readonly taken: () => number;
 }
 
 const ENV = { PATH: "/usr/local/bin:/usr/bin:/bin" };
@@ -119,6 +120,19 @@ describe("the keeper", () => {
     expect((await ended).stdout.toString()).toMatch(/^\d+ 3000000\n$/);
   });
 
+  it("tells how much of an input the command took, but for what is less than 64 KiB, and that the rest is never read", async () => {
+    const { process, shows, ended, taken } = run({
+      command: { shell: "head -c 1000000 | wc -c; echo read; exec 0<&-; sleep 0.1" },
+      stdin: true,
+    });
+    process.write(Buffer.alloc(3_000_000));
+    await shows("read");
+    expect(taken()).toBeGreaterThanOrEqual(1_000_000 - 65_536);
+    await ended;
+    expect(taken()).toBeGreaterThan(3_000_000 - 65_536);
+    expect(taken()).toBeLessThanOrEqual(3_000_000);
+  });
+
   it("runs two hundred commands at once", async () => {
     const results = await Promise.all(
       Array.from({ length: 200 }, (_, i) => run({ command: { shell: `echo ${i}; exit ${i % 100}` } }).ended),
@@ -173,6 +187,7 @@ function run(spec: Partial<ProcessSpec> & Pick<ProcessSpec, "command">): Run {
   const err: Buffer[] = [];
   const started = Promise.withResolvers<number>();
   const ended = Promise.withResolvers<{ end: ProcessEnd; stdout: Buffer; stderr: string }>();
+  let taken = 0;
   let heard = () => undefined as undefined;
   const process = launcher.start(
     { workspace: { name: "t/s", path: cwd }, cwd, env: ENV, stdin: false, ...spec },
@@ -182,6 +197,7 @@ function run(spec: Partial<ProcessSpec> & Pick<ProcessSpec, "command">): Run {
         (stream === Stream.STDOUT ? out : err).push(data);
         heard();
       },
+      inputTaken: (bytes) => (taken += bytes),
       ended: (end) => ended.resolve({ end, stdout: Buffer.concat(out), stderr: Buffer.concat(err).toString() }),
     },
   );
@@ -194,7 +210,7 @@ function run(spec: Partial<ProcessSpec> & Pick<ProcessSpec, "command">): Run {
       };
       heard();
     });
-  return { process, started: started.promise, shows, ended: ended.promise };
+  return { process, started: started.promise, shows, ended: ended.promise, taken: () => taken };
 }
 
 /** The keeper that this test's launcher runs. */

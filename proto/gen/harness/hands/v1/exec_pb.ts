@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file harness/hands/v1/exec.proto.
  */
 export const file_harness_hands_v1_exec: GenFile = /*@__PURE__*/
-  fileDesc("ChtoYXJuZXNzL2hhbmRzL3YxL2V4ZWMucHJvdG8SEGhhcm5lc3MuaGFuZHMudjEiiAMKCEV4ZWNTcGVjEg8KB2V4ZWNfaWQYASABKAkSEQoJd29ya3NwYWNlGAIgASgJEg0KBWVwb2NoGAMgASgDEg8KBXNoZWxsGAQgASgJSAASJgoEYXJndhgFIAEoCzIWLmhhcm5lc3MuaGFuZHMudjEuQXJndkgAEgsKA2N3ZBgGIAEoCRIwCgNlbnYYByADKAsyIy5oYXJuZXNzLmhhbmRzLnYxLkV4ZWNTcGVjLkVudkVudHJ5EhEKCWNsZWFyX2VudhgIIAEoCBISCgpzdGRpbl9vcGVuGAkgASgIEhIKCnRpbWVvdXRfbXMYCiABKAMSHAoUbm9fb3V0cHV0X3RpbWVvdXRfbXMYCyABKAMSFQoNa2lsbF9ncmFjZV9tcxgMIAEoAxIqCgdjYXB0dXJlGA0gASgLMhkuaGFybmVzcy5oYW5kcy52MS5DYXB0dXJlGioKCEVudkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCQoHY29tbWFuZCIUCgRBcmd2EgwKBGFyZ3MYASADKAkiaAoHQ2FwdHVyZRIRCgltYXhfYnl0ZXMYASABKAMSKAoGcmV0YWluGAIgASgOMhguaGFybmVzcy5oYW5kcy52MS5SZXRhaW4SDQoFc3BpbGwYAyABKAgSEQoJbWF4X2xpbmVzGAQgASgDIv0BCglFeGVjRXZlbnQSDwoHZXhlY19pZBgBIAEoCRIsCgdzdGFydGVkGAIgASgLMhkuaGFybmVzcy5oYW5kcy52MS5TdGFydGVkSAASKgoGb3V0cHV0GAMgASgLMhguaGFybmVzcy5oYW5kcy52MS5PdXRwdXRIABIkCgNnYXAYBCABKAsyFS5oYXJuZXNzLmhhbmRzLnYxLkdhcEgAEigKBWVuZGVkGAUgASgLMhcuaGFybmVzcy5oYW5kcy52MS5FbmRlZEgAEiwKB3JlZnVzZWQYBiABKAsyGS5oYXJuZXNzLmhhbmRzLnYxLlJlZnVzZWRIAEIHCgVldmVudCI/CgdTdGFydGVkEgsKA3BpZBgBIAEoAxIVCg1zdGFydGVkX2F0X21zGAIgASgDEhAKCGF0dGFjaGVkGAMgASgIIlAKBk91dHB1dBIOCgZvZmZzZXQYASABKAMSKAoGc3RyZWFtGAIgASgOMhguaGFybmVzcy5oYW5kcy52MS5TdHJlYW0SDAoEZGF0YRgDIAEoDCJaCgNHYXASEwoLZnJvbV9vZmZzZXQYASABKAMSEQoJdG9fb2Zmc2V0GAIgASgDEisKBnJlYXNvbhgDIAEoDjIbLmhhcm5lc3MuaGFuZHMudjEuR2FwUmVhc29uIrkBCgVFbmRlZBIpCgVjYXVzZRgBIAEoDjIaLmhhcm5lc3MuaGFuZHMudjEuRW5kQ2F1c2USEQoJZXhpdF9jb2RlGAIgASgFEg4KBnNpZ25hbBgDIAEoCRITCgt0b3RhbF9ieXRlcxgEIAEoAxITCgt0b3RhbF9saW5lcxgFIAEoAxISCgpzcGlsbF9wYXRoGAYgASgJEhMKC2VuZGVkX2F0X21zGAcgASgDEg8KB21lc3NhZ2UYCCABKAkiOAoHUmVmdXNlZBIMCgRjb2RlGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIPCgdtZXNzYWdlGAMgASgJIpEDCg5DaGFubmVsUmVxdWVzdBIrCgNydW4YASABKAsyHC5oYXJuZXNzLmhhbmRzLnYxLlJ1blJlcXVlc3RIABIxCgZhdHRhY2gYAiABKAsyHy5oYXJuZXNzLmhhbmRzLnYxLkF0dGFjaFJlcXVlc3RIABIsCgVzdGRpbhgDIAEoCzIbLmhhcm5lc3MuaGFuZHMudjEuU3RkaW5EYXRhSAASMwoLY2xvc2Vfc3RkaW4YBCABKAsyHC5oYXJuZXNzLmhhbmRzLnYxLkNsb3NlU3RkaW5IABIxCgZzaWduYWwYBSABKAsyHy5oYXJuZXNzLmhhbmRzLnYxLlNpZ25hbFJlcXVlc3RIABIqCgZjcmVkaXQYBiABKAsyGC5oYXJuZXNzLmhhbmRzLnYxLkNyZWRpdEgAEioKBmRldGFjaBgHIAEoCzIYLmhhcm5lc3MuaGFuZHMudjEuRGV0YWNoSAASJgoEcGluZxgIIAEoCzIWLmhhcm5lc3MuaGFuZHMudjEuUGluZ0gAQgkKB3JlcXVlc3Qi2QEKD0NoYW5uZWxSZXNwb25zZRIsCgVldmVudBgBIAEoCzIbLmhhcm5lc3MuaGFuZHMudjEuRXhlY0V2ZW50SAASJgoEcG9uZxgCIAEoCzIWLmhhcm5lc3MuaGFuZHMudjEuUG9uZ0gAEjcKDXNpZ25hbF9yZXN1bHQYAyABKAsyHi5oYXJuZXNzLmhhbmRzLnYxLlNpZ25hbFJlc3VsdEgAEisKB2dvX2F3YXkYBCABKAsyGC5oYXJuZXNzLmhhbmRzLnYxLkdvQXdheUgAQgoKCHJlc3BvbnNlIj0KCVN0ZGluRGF0YRIPCgdleGVjX2lkGAEgASgJEhEKCXdvcmtzcGFjZRgCIAEoCRIMCgRkYXRhGAMgASgMIjAKCkNsb3NlU3RkaW4SDwoHZXhlY19pZBgBIAEoCRIRCgl3b3Jrc3BhY2UYAiABKAkiOwoGQ3JlZGl0Eg8KB2V4ZWNfaWQYASABKAkSEQoJd29ya3NwYWNlGAIgASgJEg0KBWJ5dGVzGAMgASgDIiwKBkRldGFjaBIPCgdleGVjX2lkGAEgASgJEhEKCXdvcmtzcGFjZRgCIAEoCSIVCgRQaW5nEg0KBW5vbmNlGAEgASgDIhUKBFBvbmcSDQoFbm9uY2UYASABKAMiGQoGR29Bd2F5Eg8KB21lc3NhZ2UYASABKAkiSwoMU2lnbmFsUmVzdWx0Eg8KB2V4ZWNfaWQYASABKAkSKgoHcmVmdXNlZBgCIAEoCzIZLmhhcm5lc3MuaGFuZHMudjEuUmVmdXNlZCJjCgpSdW5SZXF1ZXN0EigKBHNwZWMYASABKAsyGi5oYXJuZXNzLmhhbmRzLnYxLkV4ZWNTcGVjEhMKC2Zyb21fb2Zmc2V0GAIgASgDEhYKDmluaXRpYWxfY3JlZGl0GAMgASgDIjkKC1J1blJlc3BvbnNlEioKBWV2ZW50GAEgASgLMhsuaGFybmVzcy5oYW5kcy52MS5FeGVjRXZlbnQimwEKDUF0dGFjaFJlcXVlc3QSDwoHZXhlY19pZBgBIAEoCRIRCgl3b3Jrc3BhY2UYAiABKAkSDQoFZXBvY2gYAyABKAMSEwoLZnJvbV9vZmZzZXQYBCABKAMSFgoOaW5pdGlhbF9jcmVkaXQYBSABKAMSKgoHY2FwdHVyZRgGIAEoCzIZLmhhcm5lc3MuaGFuZHMudjEuQ2FwdHVyZSI8Cg5BdHRhY2hSZXNwb25zZRIqCgVldmVudBgBIAEoCzIbLmhhcm5lc3MuaGFuZHMudjEuRXhlY0V2ZW50ImIKDVNpZ25hbFJlcXVlc3QSDwoHZXhlY19pZBgBIAEoCRIRCgl3b3Jrc3BhY2UYAiABKAkSDQoFZXBvY2gYAyABKAMSDgoGc2lnbmFsGAQgASgJEg4KBmNhbmNlbBgFIAEoCCIQCg5TaWduYWxSZXNwb25zZSIwCgpHZXRSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSEQoJd29ya3NwYWNlGAIgASgJIjMKC0dldFJlc3BvbnNlEiQKBGV4ZWMYASABKAsyFi5oYXJuZXNzLmhhbmRzLnYxLkV4ZWMiXQoLTGlzdFJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEhQKDHJ1bm5pbmdfb25seRgCIAEoCBIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJOCgxMaXN0UmVzcG9uc2USJQoFZXhlY3MYASADKAsyFi5oYXJuZXNzLmhhbmRzLnYxLkV4ZWMSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIroBCgRFeGVjEg8KB2V4ZWNfaWQYASABKAkSEQoJd29ya3NwYWNlGAIgASgJEhcKD2NvbW1hbmRfcHJldmlldxgDIAEoCRILCgNwaWQYBCABKAMSFQoNc3RhcnRlZF9hdF9tcxgFIAEoAxITCgt0b3RhbF9ieXRlcxgGIAEoAxIUCgxmaXJzdF9vZmZzZXQYByABKAMSJgoFZW5kZWQYCCABKAsyFy5oYXJuZXNzLmhhbmRzLnYxLkVuZGVkKkIKBlJldGFpbhIWChJSRVRBSU5fVU5TUEVDSUZJRUQQABIPCgtSRVRBSU5fVEFJTBABEg8KC1JFVEFJTl9IRUFEEAIqRgoGU3RyZWFtEhYKElNUUkVBTV9VTlNQRUNJRklFRBAAEhEKDVNUUkVBTV9TVERPVVQQARIRCg1TVFJFQU1fU1RERVJSEAIqVwoJR2FwUmVhc29uEhoKFkdBUF9SRUFTT05fVU5TUEVDSUZJRUQQABIWChJHQVBfUkVBU09OX1RSSU1NRUQQARIWChJHQVBfUkVBU09OX0NBUFRVUkUQAirxAQoIRW5kQ2F1c2USGQoVRU5EX0NBVVNFX1VOU1BFQ0lGSUVEEAASFAoQRU5EX0NBVVNFX0VYSVRFRBABEhYKEkVORF9DQVVTRV9TSUdOQUxFRBACEhUKEUVORF9DQVVTRV9USU1FT1VUEAMSHwobRU5EX0NBVVNFX05PX09VVFBVVF9USU1FT1VUEAQSFwoTRU5EX0NBVVNFX0NBTkNFTExFRBAFEhsKF0VORF9DQVVTRV9PVVRfT0ZfTUVNT1JZEAYSEgoORU5EX0NBVVNFX0xPU1QQBxIaChZFTkRfQ0FVU0VfU1RBUlRfRkFJTEVEEAgyzgMKC0V4ZWNTZXJ2aWNlElIKB0NoYW5uZWwSIC5oYXJuZXNzLmhhbmRzLnYxLkNoYW5uZWxSZXF1ZXN0GiEuaGFybmVzcy5oYW5kcy52MS5DaGFubmVsUmVzcG9uc2UoATABEkQKA1J1bhIcLmhhcm5lc3MuaGFuZHMudjEuUnVuUmVxdWVzdBodLmhhcm5lc3MuaGFuZHMudjEuUnVuUmVzcG9uc2UwARJNCgZBdHRhY2gSHy5oYXJuZXNzLmhhbmRzLnYxLkF0dGFjaFJlcXVlc3QaIC5oYXJuZXNzLmhhbmRzLnYxLkF0dGFjaFJlc3BvbnNlMAESSwoGU2lnbmFsEh8uaGFybmVzcy5oYW5kcy52MS5TaWduYWxSZXF1ZXN0GiAuaGFybmVzcy5oYW5kcy52MS5TaWduYWxSZXNwb25zZRJCCgNHZXQSHC5oYXJuZXNzLmhhbmRzLnYxLkdldFJlcXVlc3QaHS5oYXJuZXNzLmhhbmRzLnYxLkdldFJlc3BvbnNlEkUKBExpc3QSHS5oYXJuZXNzLmhhbmRzLnYxLkxpc3RSZXF1ZXN0Gh4uaGFybmVzcy5oYW5kcy52MS5MaXN0UmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("ChtoYXJuZXNzL2hhbmRzL3YxL2V4ZWMucHJvdG8SEGhhcm5lc3MuaGFuZHMudjEiiAMKCEV4ZWNTcGVjEg8KB2V4ZWNfaWQYASABKAkSEQoJd29ya3NwYWNlGAIgASgJEg0KBWVwb2NoGAMgASgDEg8KBXNoZWxsGAQgASgJSAASJgoEYXJndhgFIAEoCzIWLmhhcm5lc3MuaGFuZHMudjEuQXJndkgAEgsKA2N3ZBgGIAEoCRIwCgNlbnYYByADKAsyIy5oYXJuZXNzLmhhbmRzLnYxLkV4ZWNTcGVjLkVudkVudHJ5EhEKCWNsZWFyX2VudhgIIAEoCBISCgpzdGRpbl9vcGVuGAkgASgIEhIKCnRpbWVvdXRfbXMYCiABKAMSHAoUbm9fb3V0cHV0X3RpbWVvdXRfbXMYCyABKAMSFQoNa2lsbF9ncmFjZV9tcxgMIAEoAxIqCgdjYXB0dXJlGA0gASgLMhkuaGFybmVzcy5oYW5kcy52MS5DYXB0dXJlGioKCEVudkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCCQoHY29tbWFuZCIUCgRBcmd2EgwKBGFyZ3MYASADKAkiaAoHQ2FwdHVyZRIRCgltYXhfYnl0ZXMYASABKAMSKAoGcmV0YWluGAIgASgOMhguaGFybmVzcy5oYW5kcy52MS5SZXRhaW4SDQoFc3BpbGwYAyABKAgSEQoJbWF4X2xpbmVzGAQgASgDIv0BCglFeGVjRXZlbnQSDwoHZXhlY19pZBgBIAEoCRIsCgdzdGFydGVkGAIgASgLMhkuaGFybmVzcy5oYW5kcy52MS5TdGFydGVkSAASKgoGb3V0cHV0GAMgASgLMhguaGFybmVzcy5oYW5kcy52MS5PdXRwdXRIABIkCgNnYXAYBCABKAsyFS5oYXJuZXNzLmhhbmRzLnYxLkdhcEgAEigKBWVuZGVkGAUgASgLMhcuaGFybmVzcy5oYW5kcy52MS5FbmRlZEgAEiwKB3JlZnVzZWQYBiABKAsyGS5oYXJuZXNzLmhhbmRzLnYxLlJlZnVzZWRIAEIHCgVldmVudCI/CgdTdGFydGVkEgsKA3BpZBgBIAEoAxIVCg1zdGFydGVkX2F0X21zGAIgASgDEhAKCGF0dGFjaGVkGAMgASgIIlAKBk91dHB1dBIOCgZvZmZzZXQYASABKAMSKAoGc3RyZWFtGAIgASgOMhguaGFybmVzcy5oYW5kcy52MS5TdHJlYW0SDAoEZGF0YRgDIAEoDCJaCgNHYXASEwoLZnJvbV9vZmZzZXQYASABKAMSEQoJdG9fb2Zmc2V0GAIgASgDEisKBnJlYXNvbhgDIAEoDjIbLmhhcm5lc3MuaGFuZHMudjEuR2FwUmVhc29uIrkBCgVFbmRlZBIpCgVjYXVzZRgBIAEoDjIaLmhhcm5lc3MuaGFuZHMudjEuRW5kQ2F1c2USEQoJZXhpdF9jb2RlGAIgASgFEg4KBnNpZ25hbBgDIAEoCRITCgt0b3RhbF9ieXRlcxgEIAEoAxITCgt0b3RhbF9saW5lcxgFIAEoAxISCgpzcGlsbF9wYXRoGAYgASgJEhMKC2VuZGVkX2F0X21zGAcgASgDEg8KB21lc3NhZ2UYCCABKAkiOAoHUmVmdXNlZBIMCgRjb2RlGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIPCgdtZXNzYWdlGAMgASgJIpEDCg5DaGFubmVsUmVxdWVzdBIrCgNydW4YASABKAsyHC5oYXJuZXNzLmhhbmRzLnYxLlJ1blJlcXVlc3RIABIxCgZhdHRhY2gYAiABKAsyHy5oYXJuZXNzLmhhbmRzLnYxLkF0dGFjaFJlcXVlc3RIABIsCgVzdGRpbhgDIAEoCzIbLmhhcm5lc3MuaGFuZHMudjEuU3RkaW5EYXRhSAASMwoLY2xvc2Vfc3RkaW4YBCABKAsyHC5oYXJuZXNzLmhhbmRzLnYxLkNsb3NlU3RkaW5IABIxCgZzaWduYWwYBSABKAsyHy5oYXJuZXNzLmhhbmRzLnYxLlNpZ25hbFJlcXVlc3RIABIqCgZjcmVkaXQYBiABKAsyGC5oYXJuZXNzLmhhbmRzLnYxLkNyZWRpdEgAEioKBmRldGFjaBgHIAEoCzIYLmhhcm5lc3MuaGFuZHMudjEuRGV0YWNoSAASJgoEcGluZxgIIAEoCzIWLmhhcm5lc3MuaGFuZHMudjEuUGluZ0gAQgkKB3JlcXVlc3QikAIKD0NoYW5uZWxSZXNwb25zZRIsCgVldmVudBgBIAEoCzIbLmhhcm5lc3MuaGFuZHMudjEuRXhlY0V2ZW50SAASJgoEcG9uZxgCIAEoCzIWLmhhcm5lc3MuaGFuZHMudjEuUG9uZ0gAEjcKDXNpZ25hbF9yZXN1bHQYAyABKAsyHi5oYXJuZXNzLmhhbmRzLnYxLlNpZ25hbFJlc3VsdEgAEisKB2dvX2F3YXkYBCABKAsyGC5oYXJuZXNzLmhhbmRzLnYxLkdvQXdheUgAEjUKDHN0ZGluX2NyZWRpdBgFIAEoCzIdLmhhcm5lc3MuaGFuZHMudjEuU3RkaW5DcmVkaXRIAEIKCghyZXNwb25zZSI9CglTdGRpbkRhdGESDwoHZXhlY19pZBgBIAEoCRIRCgl3b3Jrc3BhY2UYAiABKAkSDAoEZGF0YRgDIAEoDCJACgtTdGRpbkNyZWRpdBIPCgdleGVjX2lkGAEgASgJEhEKCXdvcmtzcGFjZRgCIAEoCRINCgVieXRlcxgDIAEoAyIwCgpDbG9zZVN0ZGluEg8KB2V4ZWNfaWQYASABKAkSEQoJd29ya3NwYWNlGAIgASgJIjsKBkNyZWRpdBIPCgdleGVjX2lkGAEgASgJEhEKCXdvcmtzcGFjZRgCIAEoCRINCgVieXRlcxgDIAEoAyIsCgZEZXRhY2gSDwoHZXhlY19pZBgBIAEoCRIRCgl3b3Jrc3BhY2UYAiABKAkiFQoEUGluZxINCgVub25jZRgBIAEoAyIVCgRQb25nEg0KBW5vbmNlGAEgASgDIhkKBkdvQXdheRIPCgdtZXNzYWdlGAEgASgJIksKDFNpZ25hbFJlc3VsdBIPCgdleGVjX2lkGAEgASgJEioKB3JlZnVzZWQYAiABKAsyGS5oYXJuZXNzLmhhbmRzLnYxLlJlZnVzZWQiYwoKUnVuUmVxdWVzdBIoCgRzcGVjGAEgASgLMhouaGFybmVzcy5oYW5kcy52MS5FeGVjU3BlYxITCgtmcm9tX29mZnNldBgCIAEoAxIWCg5pbml0aWFsX2NyZWRpdBgDIAEoAyI5CgtSdW5SZXNwb25zZRIqCgVldmVudBgBIAEoCzIbLmhhcm5lc3MuaGFuZHMudjEuRXhlY0V2ZW50IpsBCg1BdHRhY2hSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSEQoJd29ya3NwYWNlGAIgASgJEg0KBWVwb2NoGAMgASgDEhMKC2Zyb21fb2Zmc2V0GAQgASgDEhYKDmluaXRpYWxfY3JlZGl0GAUgASgDEioKB2NhcHR1cmUYBiABKAsyGS5oYXJuZXNzLmhhbmRzLnYxLkNhcHR1cmUiPAoOQXR0YWNoUmVzcG9uc2USKgoFZXZlbnQYASABKAsyGy5oYXJuZXNzLmhhbmRzLnYxLkV4ZWNFdmVudCJiCg1TaWduYWxSZXF1ZXN0Eg8KB2V4ZWNfaWQYASABKAkSEQoJd29ya3NwYWNlGAIgASgJEg0KBWVwb2NoGAMgASgDEg4KBnNpZ25hbBgEIAEoCRIOCgZjYW5jZWwYBSABKAgiEAoOU2lnbmFsUmVzcG9uc2UiMAoKR2V0UmVxdWVzdBIPCgdleGVjX2lkGAEgASgJEhEKCXdvcmtzcGFjZRgCIAEoCSIzCgtHZXRSZXNwb25zZRIkCgRleGVjGAEgASgLMhYuaGFybmVzcy5oYW5kcy52MS5FeGVjIl0KC0xpc3RSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRIUCgxydW5uaW5nX29ubHkYAiABKAgSEQoJcGFnZV9zaXplGAMgASgFEhIKCnBhZ2VfdG9rZW4YBCABKAkiTgoMTGlzdFJlc3BvbnNlEiUKBWV4ZWNzGAEgAygLMhYuaGFybmVzcy5oYW5kcy52MS5FeGVjEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK6AQoERXhlYxIPCgdleGVjX2lkGAEgASgJEhEKCXdvcmtzcGFjZRgCIAEoCRIXCg9jb21tYW5kX3ByZXZpZXcYAyABKAkSCwoDcGlkGAQgASgDEhUKDXN0YXJ0ZWRfYXRfbXMYBSABKAMSEwoLdG90YWxfYnl0ZXMYBiABKAMSFAoMZmlyc3Rfb2Zmc2V0GAcgASgDEiYKBWVuZGVkGAggASgLMhcuaGFybmVzcy5oYW5kcy52MS5FbmRlZCpCCgZSZXRhaW4SFgoSUkVUQUlOX1VOU1BFQ0lGSUVEEAASDwoLUkVUQUlOX1RBSUwQARIPCgtSRVRBSU5fSEVBRBACKkYKBlN0cmVhbRIWChJTVFJFQU1fVU5TUEVDSUZJRUQQABIRCg1TVFJFQU1fU1RET1VUEAESEQoNU1RSRUFNX1NUREVSUhACKlcKCUdhcFJlYXNvbhIaChZHQVBfUkVBU09OX1VOU1BFQ0lGSUVEEAASFgoSR0FQX1JFQVNPTl9UUklNTUVEEAESFgoSR0FQX1JFQVNPTl9DQVBUVVJFEAIq8QEKCEVuZENhdXNlEhkKFUVORF9DQVVTRV9VTlNQRUNJRklFRBAAEhQKEEVORF9DQVVTRV9FWElURUQQARIWChJFTkRfQ0FVU0VfU0lHTkFMRUQQAhIVChFFTkRfQ0FVU0VfVElNRU9VVBADEh8KG0VORF9DQVVTRV9OT19PVVRQVVRfVElNRU9VVBAEEhcKE0VORF9DQVVTRV9DQU5DRUxMRUQQBRIbChdFTkRfQ0FVU0VfT1VUX09GX01FTU9SWRAGEhIKDkVORF9DQVVTRV9MT1NUEAcSGgoWRU5EX0NBVVNFX1NUQVJUX0ZBSUxFRBAIMs4DCgtFeGVjU2VydmljZRJSCgdDaGFubmVsEiAuaGFybmVzcy5oYW5kcy52MS5DaGFubmVsUmVxdWVzdBohLmhhcm5lc3MuaGFuZHMudjEuQ2hhbm5lbFJlc3BvbnNlKAEwARJECgNSdW4SHC5oYXJuZXNzLmhhbmRzLnYxLlJ1blJlcXVlc3QaHS5oYXJuZXNzLmhhbmRzLnYxLlJ1blJlc3BvbnNlMAESTQoGQXR0YWNoEh8uaGFybmVzcy5oYW5kcy52MS5BdHRhY2hSZXF1ZXN0GiAuaGFybmVzcy5oYW5kcy52MS5BdHRhY2hSZXNwb25zZTABEksKBlNpZ25hbBIfLmhhcm5lc3MuaGFuZHMudjEuU2lnbmFsUmVxdWVzdBogLmhhcm5lc3MuaGFuZHMudjEuU2lnbmFsUmVzcG9uc2USQgoDR2V0EhwuaGFybmVzcy5oYW5kcy52MS5HZXRSZXF1ZXN0Gh0uaGFybmVzcy5oYW5kcy52MS5HZXRSZXNwb25zZRJFCgRMaXN0Eh0uaGFybmVzcy5oYW5kcy52MS5MaXN0UmVxdWVzdBoeLmhhcm5lc3MuaGFuZHMudjEuTGlzdFJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * ExecSpec says what to run. It is the exec's fingerprint: the same id with another spec is ALREADY_EXISTS.
@@ -450,7 +450,7 @@ export type Refused = Message<"harness.hands.v1.Refused"> & {
   code: string;
 
   /**
-   * A machine-readable reason: `id_reused`, `stale_epoch`, `unknown_exec`, `limit_reached`.
+   * A machine-readable reason: `id_reused`, `stale_epoch`, `unknown_exec`, `limit_reached`, `stdin_closed`.
    *
    * @generated from field: string reason = 2;
    */
@@ -599,6 +599,14 @@ export type ChannelResponse = Message<"harness.hands.v1.ChannelResponse"> & {
      */
     value: GoAway;
     case: "goAway";
+  } | {
+    /**
+     * More input may be sent to an exec.
+     *
+     * @generated from field: harness.hands.v1.StdinCredit stdin_credit = 5;
+     */
+    value: StdinCredit;
+    case: "stdinCredit";
   } | { case: undefined; value?: undefined };
 };
 
@@ -610,7 +618,10 @@ export const ChannelResponseSchema: GenMessage<ChannelResponse> = /*@__PURE__*/
   messageDesc(file_harness_hands_v1_exec, 10);
 
 /**
- * StdinData is input for an exec.
+ * StdinData is input for an exec. Hands keeps what the command has not read yet, up to its limit `stdin_bytes` (4 MiB unless it is configured
+ * otherwise); StdinCredit tells how much may be sent. What does not fit is refused as a whole, and with it this run or attach, with the reason
+ * `limit_reached`: input is never dropped in silence, nor is any taken behind a piece that was refused. Input behind CloseStdin, or for an exec
+ * without an open stdin, is refused with `stdin_closed`. What a command leaves unread when it ends, or closes its stdin, is dropped.
  *
  * @generated from message harness.hands.v1.StdinData
  */
@@ -645,6 +656,43 @@ export const StdinDataSchema: GenMessage<StdinData> = /*@__PURE__*/
   messageDesc(file_harness_hands_v1_exec, 11);
 
 /**
+ * StdinCredit lets the client send more input to one exec on this channel. The first one comes when a run or attach of an exec with an open stdin is
+ * accepted, and names the room that there is; others follow as the command reads. The room is the exec's: two channels that both give it
+ * input may find that it is taken.
+ *
+ * @generated from message harness.hands.v1.StdinCredit
+ */
+export type StdinCredit = Message<"harness.hands.v1.StdinCredit"> & {
+  /**
+   * The exec.
+   *
+   * @generated from field: string exec_id = 1;
+   */
+  execId: string;
+
+  /**
+   * Its workspace.
+   *
+   * @generated from field: string workspace = 2;
+   */
+  workspace: string;
+
+  /**
+   * Bytes added to what may be sent. Above 0 but in the first one.
+   *
+   * @generated from field: int64 bytes = 3;
+   */
+  bytes: bigint;
+};
+
+/**
+ * Describes the message harness.hands.v1.StdinCredit.
+ * Use `create(StdinCreditSchema)` to create a new message.
+ */
+export const StdinCreditSchema: GenMessage<StdinCredit> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_exec, 12);
+
+/**
  * CloseStdin ends an exec's input.
  *
  * @generated from message harness.hands.v1.CloseStdin
@@ -670,7 +718,7 @@ export type CloseStdin = Message<"harness.hands.v1.CloseStdin"> & {
  * Use `create(CloseStdinSchema)` to create a new message.
  */
 export const CloseStdinSchema: GenMessage<CloseStdin> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_exec, 12);
+  messageDesc(file_harness_hands_v1_exec, 13);
 
 /**
  * Credit lets the daemon send more of one exec's output on this channel.
@@ -705,7 +753,7 @@ export type Credit = Message<"harness.hands.v1.Credit"> & {
  * Use `create(CreditSchema)` to create a new message.
  */
 export const CreditSchema: GenMessage<Credit> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_exec, 13);
+  messageDesc(file_harness_hands_v1_exec, 14);
 
 /**
  * Detach ends the events of one exec on this channel.
@@ -733,7 +781,7 @@ export type Detach = Message<"harness.hands.v1.Detach"> & {
  * Use `create(DetachSchema)` to create a new message.
  */
 export const DetachSchema: GenMessage<Detach> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_exec, 14);
+  messageDesc(file_harness_hands_v1_exec, 15);
 
 /**
  * Ping asks for a Pong with the same number.
@@ -754,7 +802,7 @@ export type Ping = Message<"harness.hands.v1.Ping"> & {
  * Use `create(PingSchema)` to create a new message.
  */
 export const PingSchema: GenMessage<Ping> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_exec, 15);
+  messageDesc(file_harness_hands_v1_exec, 16);
 
 /**
  * Pong answers a Ping.
@@ -775,7 +823,7 @@ export type Pong = Message<"harness.hands.v1.Pong"> & {
  * Use `create(PongSchema)` to create a new message.
  */
 export const PongSchema: GenMessage<Pong> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_exec, 16);
+  messageDesc(file_harness_hands_v1_exec, 17);
 
 /**
  * GoAway tells that the daemon drains.
@@ -796,7 +844,7 @@ export type GoAway = Message<"harness.hands.v1.GoAway"> & {
  * Use `create(GoAwaySchema)` to create a new message.
  */
 export const GoAwaySchema: GenMessage<GoAway> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_exec, 17);
+  messageDesc(file_harness_hands_v1_exec, 18);
 
 /**
  * SignalResult answers a signal on a channel.
@@ -824,7 +872,7 @@ export type SignalResult = Message<"harness.hands.v1.SignalResult"> & {
  * Use `create(SignalResultSchema)` to create a new message.
  */
 export const SignalResultSchema: GenMessage<SignalResult> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_exec, 18);
+  messageDesc(file_harness_hands_v1_exec, 19);
 
 /**
  * RunRequest starts an exec.
@@ -859,7 +907,7 @@ export type RunRequest = Message<"harness.hands.v1.RunRequest"> & {
  * Use `create(RunRequestSchema)` to create a new message.
  */
 export const RunRequestSchema: GenMessage<RunRequest> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_exec, 19);
+  messageDesc(file_harness_hands_v1_exec, 20);
 
 /**
  * RunResponse is one event of the exec.
@@ -880,7 +928,7 @@ export type RunResponse = Message<"harness.hands.v1.RunResponse"> & {
  * Use `create(RunResponseSchema)` to create a new message.
  */
 export const RunResponseSchema: GenMessage<RunResponse> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_exec, 20);
+  messageDesc(file_harness_hands_v1_exec, 21);
 
 /**
  * AttachRequest follows a known exec.
@@ -936,7 +984,7 @@ export type AttachRequest = Message<"harness.hands.v1.AttachRequest"> & {
  * Use `create(AttachRequestSchema)` to create a new message.
  */
 export const AttachRequestSchema: GenMessage<AttachRequest> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_exec, 21);
+  messageDesc(file_harness_hands_v1_exec, 22);
 
 /**
  * AttachResponse is one event of the exec.
@@ -957,7 +1005,7 @@ export type AttachResponse = Message<"harness.hands.v1.AttachResponse"> & {
  * Use `create(AttachResponseSchema)` to create a new message.
  */
 export const AttachResponseSchema: GenMessage<AttachResponse> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_exec, 22);
+  messageDesc(file_harness_hands_v1_exec, 23);
 
 /**
  * SignalRequest sends a signal.
@@ -1007,7 +1055,7 @@ export type SignalRequest = Message<"harness.hands.v1.SignalRequest"> & {
  * Use `create(SignalRequestSchema)` to create a new message.
  */
 export const SignalRequestSchema: GenMessage<SignalRequest> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_exec, 23);
+  messageDesc(file_harness_hands_v1_exec, 24);
 
 /**
  * SignalResponse is empty.
@@ -1022,7 +1070,7 @@ export type SignalResponse = Message<"harness.hands.v1.SignalResponse"> & {
  * Use `create(SignalResponseSchema)` to create a new message.
  */
 export const SignalResponseSchema: GenMessage<SignalResponse> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_exec, 24);
+  messageDesc(file_harness_hands_v1_exec, 25);
 
 /**
  * GetRequest names an exec.
@@ -1050,7 +1098,7 @@ export type GetRequest = Message<"harness.hands.v1.GetRequest"> & {
  * Use `create(GetRequestSchema)` to create a new message.
  */
 export const GetRequestSchema: GenMessage<GetRequest> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_exec, 25);
+  messageDesc(file_harness_hands_v1_exec, 26);
 
 /**
  * GetResponse is an exec's record.
@@ -1071,7 +1119,7 @@ export type GetResponse = Message<"harness.hands.v1.GetResponse"> & {
  * Use `create(GetResponseSchema)` to create a new message.
  */
 export const GetResponseSchema: GenMessage<GetResponse> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_exec, 26);
+  messageDesc(file_harness_hands_v1_exec, 27);
 
 /**
  * ListRequest asks for a workspace's execs.
@@ -1113,7 +1161,7 @@ export type ListRequest = Message<"harness.hands.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_exec, 27);
+  messageDesc(file_harness_hands_v1_exec, 28);
 
 /**
  * ListResponse is a page of records.
@@ -1141,7 +1189,7 @@ export type ListResponse = Message<"harness.hands.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_exec, 28);
+  messageDesc(file_harness_hands_v1_exec, 29);
 
 /**
  * Exec is an exec's record.
@@ -1211,7 +1259,7 @@ export type Exec = Message<"harness.hands.v1.Exec"> & {
  * Use `create(ExecSchema)` to create a new message.
  */
 export const ExecSchema: GenMessage<Exec> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_exec, 29);
+  messageDesc(file_harness_hands_v1_exec, 30);
 
 /**
  * Retain names the end of the output that a capture keeps.
