@@ -1,9 +1,9 @@
-import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
 import { type ConnectRouter, type ConnectRouterOptions, createConnectRouter } from "@connectrpc/connect";
 import { type connectNodeAdapter, universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
+import type { Encoder } from "./connect/duplex.ts";
+import type { Rpc } from "./connect/rpc.ts";
+import { servePlain } from "./connect/serve-plain.ts";
 import type { Logger } from "./log.ts";
-import type { Encoder } from "./stream/duplex.ts";
-import { isPlainStream, type StreamHandlerOptions, serveStream } from "./stream/server.ts";
 
 /** Answers HTTP requests of version 1.1 and 2. */
 export type PlainHandler = ReturnType<typeof connectNodeAdapter>;
@@ -18,7 +18,7 @@ export interface HandlerOptions extends ConnectRouterOptions {
   /** Answers what is not an RPC. */
   readonly fallback: PlainHandler;
   readonly log: Logger;
-  /** By type name of what bidirectional streams send. */
+  /** By type name of what streams send. */
   readonly encoders?: ReadonlyMap<string, Encoder> | undefined;
 }
 
@@ -28,11 +28,11 @@ export interface HandlerOptions extends ConnectRouterOptions {
  */
 export function createHandler({ routes, fallback, log, encoders = new Map(), ...options }: HandlerOptions): PlainHandler {
   const router = createConnectRouter(options);
-  const streams = new Map<string, StreamHandlerOptions>();
+  const rpcs = new Map<string, Rpc>();
   const { interceptors = [], readMaxBytes = Number.MAX_SAFE_INTEGER } = options;
   routes(
-    noting(router, (stream) =>
-      streams.set(pathOf(stream.method), { ...stream, interceptors, readMaxBytes, encoder: encoders.get(stream.method.output.typeName) }),
+    noting(router, (rpc) =>
+      rpcs.set(pathOf(rpc.method), { ...rpc, interceptors, readMaxBytes, encoder: encoders.get(rpc.method.output.typeName) }),
     ),
   );
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
@@ -40,11 +40,10 @@ export function createHandler({ routes, fallback, log, encoders = new Map(), ...
     const path = request.url?.split("?", 1)[0] ?? "";
     const handler = handlers.get(path);
     if (handler === undefined) return fallback(request, response);
-    const stream = streams.get(path);
-    if (stream !== undefined && isPlainStream(request)) {
-      serveStream(request as Http2ServerRequest, response as Http2ServerResponse, stream).catch((error: unknown) =>
-        log.error({ err: error, rpc: path }, "call could not be answered"),
-      );
+    const rpc = rpcs.get(path);
+    const answering = rpc === undefined ? undefined : servePlain(request, response, rpc);
+    if (answering !== undefined) {
+      answering.catch((error: unknown) => log.error({ err: error, rpc: path }, "call could not be answered"));
       return;
     }
     let universal: ReturnType<typeof universalRequestFromNodeRequest>;
@@ -65,16 +64,15 @@ export function createHandler({ routes, fallback, log, encoders = new Map(), ...
   };
 }
 
-/** A router that tells `onStream` each bidirectional stream that is routed. */
-function noting(router: ConnectRouter, onStream: (stream: Pick<StreamHandlerOptions, "method" | "implementation">) => void): ConnectRouter {
+/** A router that tells `onRpc` each method that is routed. */
+function noting(router: ConnectRouter, onRpc: (rpc: Pick<Rpc, "method" | "implementation">) => void): ConnectRouter {
   const noted: ConnectRouter = {
     ...router,
     service: (service, implementation, options) => {
-      const implementations = implementation as Record<string, StreamHandlerOptions["implementation"] | undefined>;
+      const implementations = implementation as Record<string, Rpc["implementation"] | undefined>;
       for (const method of service.methods) {
         const own = implementations[method.localName];
-        if (method.methodKind === "bidi_streaming" && own !== undefined)
-          onStream({ method: method as StreamHandlerOptions["method"], implementation: own.bind(implementation) });
+        if (own !== undefined) onRpc({ method, implementation: own.bind(implementation) });
       }
       router.service(service, implementation, options);
       return noted;
@@ -83,6 +81,6 @@ function noting(router: ConnectRouter, onStream: (stream: Pick<StreamHandlerOpti
   return noted;
 }
 
-function pathOf(method: StreamHandlerOptions["method"]): string {
+function pathOf(method: Rpc["method"]): string {
   return `/${method.parent.typeName}/${method.name}`;
 }

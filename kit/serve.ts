@@ -6,11 +6,11 @@ import * as net from "node:net";
 import * as tls from "node:tls";
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import type { Address } from "./address.ts";
+import type { Encoder } from "./connect/duplex.ts";
 import { WINDOW_BYTES } from "./connection.ts";
 import { ConfigError } from "./env.ts";
 import { createHandler, type PlainHandler, type PlainRequest, type PlainResponse } from "./handler.ts";
 import { boundary, type Logger } from "./log.ts";
-import type { Encoder } from "./stream/duplex.ts";
 
 export type { PlainRequest, PlainResponse } from "./handler.ts";
 

@@ -1,8 +1,9 @@
 import type { Interceptor, Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import type { Address } from "./address.ts";
+import { callStream } from "./connect/call-stream.ts";
+import { callUnary } from "./connect/call-unary.ts";
 import { type ClientTls, Connection } from "./connection.ts";
-import { callStream } from "./stream/client.ts";
 
 export type { ClientTls } from "./connection.ts";
 
@@ -48,16 +49,22 @@ export function transportOver(connection: Connection, token: Token | undefined):
     // Loopback and cluster networks are faster than gzip.
     acceptCompression: [],
   });
+  const authorized = (header: ConstructorParameters<typeof Headers>[0]): Headers => {
+    const headers = new Headers(header);
+    const value = tokenOf(token);
+    if (value !== undefined) headers.set("authorization", `Bearer ${value}`);
+    return headers;
+  };
+  // What has a deadline is left to connect-node, which knows how to keep it.
   return {
-    unary: (...call) => transport.unary(...call),
-    stream: (method, signal, timeoutMs, header, input, contextValues) => {
-      if (method.methodKind !== "bidi_streaming" || timeoutMs !== undefined)
-        return transport.stream(method, signal, timeoutMs, header, input, contextValues);
-      const headers = new Headers(header);
-      const value = tokenOf(token);
-      if (value !== undefined) headers.set("authorization", `Bearer ${value}`);
-      return callStream(connection, { method, signal, header: headers, input, readMaxBytes: READ_MAX_BYTES });
-    },
+    unary: (method, signal, timeoutMs, header, message, contextValues) =>
+      timeoutMs === undefined
+        ? callUnary(connection, { method, signal, header: authorized(header), message, readMaxBytes: READ_MAX_BYTES })
+        : transport.unary(method, signal, timeoutMs, header, message, contextValues),
+    stream: (method, signal, timeoutMs, header, input, contextValues) =>
+      timeoutMs === undefined && method.methodKind !== "client_streaming"
+        ? callStream(connection, { method, signal, header: authorized(header), input, readMaxBytes: READ_MAX_BYTES })
+        : transport.stream(method, signal, timeoutMs, header, input, contextValues),
   };
 }
 

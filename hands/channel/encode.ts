@@ -1,6 +1,6 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import type { Encoder } from "@serverless-harness/kit/stream/duplex";
+import type { Encoder } from "@serverless-harness/kit/connect/duplex";
 import { ChannelResponseSchema, ExecEventSchema, type Output, OutputSchema } from "@serverless-harness/proto/hands";
 
 type ChannelResponseInit = MessageInitShape<typeof ChannelResponseSchema>;

@@ -5,8 +5,8 @@ import { type ChannelRequest, ExecService } from "@serverless-harness/proto/hand
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type Address, formatAddress } from "../address.ts";
+import { EnvelopeReader, envelopeHeader } from "../connect/envelope.ts";
 import { fromConnectError, HarnessError } from "../errors.ts";
-import { EnvelopeReader, envelopeHeader } from "../stream/envelope.ts";
 import { startServer } from "../testing/index.ts";
 
 type Channel = (requests: AsyncIterable<ChannelRequest>, context: HandlerContext) => AsyncIterable<{ response: Answer }>;

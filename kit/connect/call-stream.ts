@@ -1,0 +1,93 @@
+import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from "node:http2";
+import { type DescMessage, type DescMethodStreaming, fromBinary, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
+import { Code, ConnectError, type StreamResponse } from "@connectrpc/connect";
+import { contentTypeStreamProto, endStreamFromJson, validateResponse } from "@connectrpc/connect/protocol-connect";
+import type { Connection } from "../connection.ts";
+import { begin, broken, type Call, responseOf } from "./call.ts";
+import { Inbox, Outlet, sendAll } from "./duplex.ts";
+import { END_FLAG, EnvelopeReader } from "./envelope.ts";
+import { headersOf } from "./rpc.ts";
+
+/** A call of a stream in one or both directions. */
+export interface StreamCall<I extends DescMessage, O extends DescMessage> extends Call<I, O> {
+  readonly method: DescMethodStreaming<I, O>;
+  readonly input: AsyncIterable<MessageInitShape<I>>;
+}
+
+/**
+ * Call a stream by Connect's protocol without connect-node, see {@link servePlain}. Rejects, or throws from the messages, ConnectErrors:
+ * `unavailable` where the connection broke.
+ */
+export async function callStream<I extends DescMessage, O extends DescMessage>(
+  connection: Connection,
+  call: StreamCall<I, O>,
+): Promise<StreamResponse<I, O>> {
+  const { method, signal } = call;
+  const stream = await begin(connection, call, contentTypeStreamProto);
+  const inbox = new Inbox<MessageShape<O>>(stream);
+  const trailer = new Headers();
+  receive(stream, inbox, trailer, call);
+  const answered = responseOf(stream, signal);
+  send(stream, inbox, call);
+  const header = validated(stream, call, await answered);
+  return { stream: true, service: method.parent, method, header, trailer, message: inbox };
+}
+
+function validated<I extends DescMessage, O extends DescMessage>(
+  stream: ClientHttp2Stream,
+  { method }: StreamCall<I, O>,
+  incoming: IncomingHttpHeaders,
+): Headers {
+  const header = headersOf(incoming);
+  try {
+    validateResponse(method.methodKind, true, Number(incoming[":status"]), header);
+    return header;
+  } catch (error) {
+    stream.close(constants.NGHTTP2_CANCEL);
+    throw error;
+  }
+}
+
+function send<I extends DescMessage, O extends DescMessage>(
+  stream: ClientHttp2Stream,
+  inbox: Inbox<MessageShape<O>>,
+  { method, input }: StreamCall<I, O>,
+): void {
+  const outlet = new Outlet(stream);
+  sendAll(stream, outlet, method.input, input).then(
+    () => outlet.end(),
+    (error: unknown) => {
+      inbox.end(ConnectError.from(error, Code.Internal));
+      stream.close(constants.NGHTTP2_CANCEL);
+    },
+  );
+}
+
+function receive<I extends DescMessage, O extends DescMessage>(
+  stream: ClientHttp2Stream,
+  inbox: Inbox<MessageShape<O>>,
+  trailer: Headers,
+  { method, signal, readMaxBytes }: StreamCall<I, O>,
+): void {
+  const reader = new EnvelopeReader(readMaxBytes);
+  stream.on("data", (chunk: Buffer) => {
+    try {
+      for (const { flags, data } of reader.push(chunk)) {
+        if (flags === 0) inbox.push(fromBinary(method.output, data));
+        else if (flags === END_FLAG) inbox.end(takeEnd(data, trailer));
+        else throw new ConnectError(`an envelope with flags ${flags} is no message`, Code.Internal);
+      }
+    } catch (error) {
+      inbox.end(ConnectError.from(error, Code.Internal));
+      stream.close(constants.NGHTTP2_CANCEL);
+    }
+  });
+  // The end that counts is in the last envelope; a stream that is over without one was cut.
+  stream.once("close", () => inbox.end(broken(stream, signal)));
+}
+
+function takeEnd(data: Uint8Array, trailer: Headers): ConnectError | undefined {
+  const { metadata, error } = endStreamFromJson(data);
+  for (const [name, value] of metadata) trailer.append(name, value);
+  return error;
+}

@@ -1,0 +1,52 @@
+import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from "node:http2";
+import type { DescMessage, DescMethod } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import type { Connection } from "../connection.ts";
+
+/** A call, but for what is sent. */
+export interface Call<I extends DescMessage, O extends DescMessage> {
+  readonly method: DescMethod & { readonly input: I; readonly output: O };
+  readonly signal: AbortSignal | undefined;
+  readonly header: Headers;
+  /** Largest message that is read. */
+  readonly readMaxBytes: number;
+}
+
+/** Begin a call; its stream is closed when the signal aborts. CANCELED, UNAVAILABLE. */
+export async function begin<I extends DescMessage, O extends DescMessage>(
+  connection: Connection,
+  { method, signal, header }: Call<I, O>,
+  contentType: string,
+): Promise<ClientHttp2Stream> {
+  if (signal?.aborted) throw canceled(signal);
+  const headers = { ...Object.fromEntries(header), "content-type": contentType, "connect-protocol-version": "1" };
+  const stream = await connection.request("POST", `/${method.parent.typeName}/${method.name}`, headers, {});
+  const abort = (): void => stream.close(constants.NGHTTP2_CANCEL);
+  if (signal?.aborted) abort();
+  signal?.addEventListener("abort", abort, { once: true });
+  stream.once("close", () => signal?.removeEventListener("abort", abort));
+  // What it means is asked at its close.
+  stream.on("error", () => undefined);
+  return stream;
+}
+
+/** The response's headers, once they are there. Rejects where the stream is over without. */
+export function responseOf(stream: ClientHttp2Stream, signal: AbortSignal | undefined): Promise<IncomingHttpHeaders> {
+  return new Promise((resolve, reject) => {
+    stream.once("response", resolve);
+    stream.once("close", () => reject(broken(stream, signal)));
+  });
+}
+
+/** Why a stream is over that did not come to its end. */
+export function broken(stream: ClientHttp2Stream, signal: AbortSignal | undefined): ConnectError {
+  if (signal?.aborted) return canceled(signal);
+  const { errored } = stream;
+  if (errored instanceof ConnectError) return errored;
+  const why = errored instanceof Error ? `: ${errored.message}` : "";
+  return new ConnectError(`the connection broke in the middle of a call${why}`, Code.Unavailable, undefined, undefined, errored);
+}
+
+function canceled(signal: AbortSignal): ConnectError {
+  return ConnectError.from(signal.reason, Code.Canceled);
+}

@@ -1,0 +1,92 @@
+import type { Http2ServerRequest, IncomingHttpHeaders } from "node:http2";
+import { type DescMessage, type DescMethod, fromBinary, type MessageShape } from "@bufbuild/protobuf";
+import {
+  Code,
+  ConnectError,
+  createContextValues,
+  createHandlerContext,
+  type HandlerContext,
+  type Interceptor,
+  type StreamResponse,
+  type UnaryResponse,
+} from "@connectrpc/connect";
+import type { Encoder } from "./duplex.ts";
+
+/** One RPC as it is served. */
+export interface Rpc {
+  readonly method: DescMethod;
+  readonly implementation: (input: unknown, context: HandlerContext) => unknown;
+  readonly interceptors: readonly Interceptor[];
+  /** Largest message that is read. */
+  readonly readMaxBytes: number;
+  /** Writes down what the method sends, where there is a better way than the general one. */
+  readonly encoder?: Encoder | undefined;
+}
+
+/** A message, or a stream of them. */
+export type Input = MessageShape<DescMessage> | AsyncIterable<MessageShape<DescMessage>>;
+
+/** What a handler knows of its call; `abort` ends its signal. */
+export function contextOf(request: Http2ServerRequest, method: DescMethod): ReturnType<typeof createHandlerContext> {
+  return createHandlerContext({
+    service: method.parent,
+    method,
+    requestMethod: "POST",
+    protocolName: "connect",
+    url: `http://localhost${request.url}`,
+    requestHeader: headersOf(request.headers),
+    contextValues: createContextValues(),
+  });
+}
+
+/** Run an implementation behind its interceptors. */
+export function invoke(rpc: Rpc, context: HandlerContext, message: Input): Promise<UnaryResponse | StreamResponse> {
+  const { method, implementation, interceptors } = rpc;
+  const stream = method.methodKind !== "unary";
+  let next = async (request: Parameters<Parameters<Interceptor>[0]>[0]): Promise<UnaryResponse | StreamResponse> => {
+    const inner = { ...context, requestHeader: request.header, values: request.contextValues, signal: request.signal };
+    const output = stream ? implementation(await inputOf(method, request.message), inner) : await implementation(request.message, inner);
+    const { responseHeader: header, responseTrailer: trailer } = context;
+    return { stream, service: method.parent, method, header, trailer, message: output } as UnaryResponse | StreamResponse;
+  };
+  for (const interceptor of interceptors.toReversed()) next = interceptor(next);
+  const { requestHeader: header, values: contextValues, signal, url } = context;
+  const request = { stream, service: method.parent, method, requestMethod: "POST", url, header, contextValues, signal, message };
+  return next(request as Parameters<typeof next>[0]);
+}
+
+/** What a streaming method takes: all messages, or the only one. */
+async function inputOf(method: DescMethod, messages: unknown): Promise<unknown> {
+  if (method.methodKind !== "server_streaming") return messages;
+  let only: unknown;
+  for await (const message of messages as AsyncIterable<unknown>) {
+    if (only !== undefined) throw new ConnectError("protocol error: this method takes one message", Code.Unimplemented);
+    only = message;
+  }
+  if (only === undefined) throw new ConnectError("protocol error: this method takes a message, none came", Code.Unimplemented);
+  return only;
+}
+
+/** A message of the client's. INVALID_ARGUMENT where it is none. */
+export function parse(schema: DescMessage, data: Uint8Array): MessageShape<DescMessage> {
+  try {
+    return fromBinary(schema, data);
+  } catch (error) {
+    throw new ConnectError(`parse ${schema.typeName}: ${error instanceof Error ? error.message : error}`, Code.InvalidArgument);
+  }
+}
+
+/** Headers of HTTP/2 without those that begin with a colon. */
+export function headersOf(incoming: IncomingHttpHeaders): Headers {
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(incoming)) {
+    if (name.startsWith(":") || value === undefined) continue;
+    for (const one of Array.isArray(value) ? value : [value]) headers.append(name, one);
+  }
+  return headers;
+}
+
+/** Why a call's stream was closed before its time. */
+export const CLIENT_LEFT = new ConnectError("the client went away", Code.Canceled);
+/** Why the signal of a call that came to its end aborts. Made once: to make an error takes longer than the rest of most calls' ends. */
+export const CALL_OVER = new ConnectError("the call is over", Code.Canceled);

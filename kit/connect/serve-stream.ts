@@ -1,0 +1,57 @@
+import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from "node:http2";
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { contentTypeStreamProto, createEndStreamSerialization } from "@connectrpc/connect/protocol-connect";
+import { Inbox, Outlet, sendAll } from "./duplex.ts";
+import { END_FLAG, EnvelopeReader } from "./envelope.ts";
+import { CALL_OVER, CLIENT_LEFT, contextOf, invoke, parse, type Rpc } from "./rpc.ts";
+
+const endStream = createEndStreamSerialization(undefined);
+
+/** Answer a stream in one or both directions. */
+export async function serveStream(request: Http2ServerRequest, response: Http2ServerResponse, rpc: Rpc): Promise<void> {
+  const { stream } = response;
+  const inbox = new Inbox<MessageShape<DescMessage>>(stream);
+  const context = contextOf(request, rpc.method);
+  stream.respond({ ":status": 200, "content-type": contentTypeStreamProto });
+  receive(stream, inbox, rpc);
+  stream.on("error", () => undefined);
+  stream.once("close", () => {
+    // Whoever waits for the client learns that it is gone.
+    if (!stream.writableEnded || !stream.readableEnded) context.abort(CLIENT_LEFT);
+    inbox.end(CLIENT_LEFT);
+  });
+  const outlet = new Outlet(stream);
+  let failure: unknown;
+  try {
+    const { message } = await invoke(rpc, context, inbox);
+    await sendAll(stream, outlet, rpc.method.output, message as AsyncIterable<MessageShape<DescMessage>>, rpc.encoder);
+  } catch (error) {
+    failure = error;
+  }
+  context.abort(failure ?? CALL_OVER);
+  if (stream.destroyed || stream.writableEnded) return;
+  const error = failure === undefined ? {} : { error: ConnectError.from(failure, Code.Internal) };
+  outlet.write(END_FLAG, endStream.serialize({ metadata: context.responseTrailer, ...error }));
+  outlet.end();
+}
+
+function receive(stream: ServerHttp2Stream, inbox: Inbox<MessageShape<DescMessage>>, { method, readMaxBytes }: Rpc): void {
+  const reader = new EnvelopeReader(readMaxBytes);
+  stream.on("data", (chunk: Buffer) => {
+    try {
+      for (const { flags, data } of reader.push(chunk)) {
+        if (flags !== 0) throw new ConnectError(`an envelope with flags ${flags} is no message`, Code.InvalidArgument);
+        inbox.push(parse(method.input, data));
+      }
+    } catch (error) {
+      stream.removeAllListeners("data");
+      stream.resume();
+      inbox.end(error);
+    }
+  });
+  stream.once("end", () => {
+    const torn = reader.isPartial ? new ConnectError("the stream ended within a message", Code.InvalidArgument) : undefined;
+    inbox.end(torn);
+  });
+}

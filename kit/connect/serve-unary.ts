@@ -1,0 +1,58 @@
+import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from "node:http2";
+import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import {
+  codeToHttpStatus,
+  contentTypeUnaryJson,
+  contentTypeUnaryProto,
+  errorToJsonBytes,
+  trailerMux,
+} from "@connectrpc/connect/protocol-connect";
+import { CALL_OVER, CLIENT_LEFT, contextOf, invoke, parse, type Rpc } from "./rpc.ts";
+
+/** Answer a call of one message with one. */
+export async function serveUnary(request: Http2ServerRequest, response: Http2ServerResponse, rpc: Rpc): Promise<void> {
+  const { stream } = response;
+  const context = contextOf(request, rpc.method);
+  stream.on("error", () => undefined);
+  stream.once("close", () => {
+    if (!stream.writableEnded) context.abort(CLIENT_LEFT);
+  });
+  let body: Uint8Array;
+  let status = 200;
+  context.responseHeader.set("content-type", contentTypeUnaryProto);
+  try {
+    const input = parse(rpc.method.input, await readAll(stream, rpc.readMaxBytes));
+    const { message } = await invoke(rpc, context, input);
+    body = toBinary(rpc.method.output, create(rpc.method.output, message as MessageInitShape<DescMessage>));
+  } catch (thrown) {
+    const error = ConnectError.from(thrown, Code.Internal);
+    status = codeToHttpStatus(error.code);
+    context.responseHeader.set("content-type", contentTypeUnaryJson);
+    for (const [name, value] of error.metadata) context.responseHeader.append(name, value);
+    body = errorToJsonBytes(error, undefined);
+  }
+  context.abort(CALL_OVER);
+  if (stream.destroyed) return;
+  const header = trailerMux(context.responseHeader, context.responseTrailer);
+  stream.respond({ ":status": status, ...Object.fromEntries(header), "content-length": body.length });
+  stream.end(body);
+}
+
+/** The request's body. RESOURCE_EXHAUSTED where it is larger than `maxBytes`, CANCELED where the client leaves within it. */
+function readAll(stream: ServerHttp2Stream, maxBytes: number): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    stream.on("data", (chunk: Buffer) => {
+      size += chunk.length;
+      if (size <= maxBytes) chunks.push(chunk);
+      else {
+        chunks.length = 0;
+        reject(new ConnectError(`the message is larger than ${maxBytes} bytes, the limit`, Code.ResourceExhausted));
+      }
+    });
+    stream.once("end", () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)));
+    stream.once("close", () => reject(CLIENT_LEFT));
+  });
+}
