@@ -187,7 +187,8 @@ export class Channel {
 
   #closeStdin({ execId, workspace }: CloseStdin): void {
     const subscription = this.#followed(execId, workspace);
-    subscription?.enqueue(async () => (await this.#options.execs.ownRun(workspace, execId, subscription.epoch))?.closeStdin());
+    const { execs } = this.#options;
+    subscription?.enqueueInput(0, execs.stdinBytes, async () => (await execs.ownRun(workspace, execId, subscription.epoch))?.closeStdin());
   }
 
   #signal(request: SignalRequest): void {

@@ -26,6 +26,8 @@ export class Subscription {
   /** Its part in the exec's input, where it has one. */
   giver: StdinGiver | undefined;
   readonly #options: SubscriptionOptions;
+  /** The exec is the one that the client asked for, so input is for it. */
+  #takesInput = false;
   /** Input that waits for what was asked before, in bytes. */
   #queuedInput = 0;
   #credit: number;
@@ -66,17 +68,22 @@ export class Subscription {
     this.#order = this.#order.then(() => (this.#isOver ? undefined : action())).catch((error: unknown) => this.refuse(error));
   }
 
-  /** As {@link enqueue}, for an action that holds `bytes` of input. More than `limitBytes` are not held: the subscription is refused. */
+  /**
+   * As {@link enqueue}, for an action that holds `bytes` of input. It is done also where the subscription was closed meanwhile: the client may have got
+   * the answer to a ping behind it. More than `limitBytes` are not held. Behind input that was refused none is taken.
+   */
   enqueueInput(bytes: number, limitBytes: number, action: () => Promise<void>): void {
-    if (this.#isOver) return;
-    try {
-      assertStdinFits(this.execId, this.#queuedInput + bytes, limitBytes);
-    } catch (error) {
-      this.enqueue(() => Promise.reject(error));
-      return;
-    }
-    this.#queuedInput += bytes;
-    this.enqueue(() => action().finally(() => (this.#queuedInput -= bytes)));
+    const held = this.#queuedInput + bytes;
+    const take = async (): Promise<void> => {
+      if (!this.#takesInput) return;
+      this.#queuedInput -= bytes;
+      await action();
+    };
+    const fits = held <= limitBytes;
+    if (fits) this.#queuedInput = held;
+    this.#order = this.#order
+      .then(fits ? take : () => assertStdinFits(this.execId, held, limitBytes))
+      .catch((error: unknown) => this.refuse(error));
   }
 
   /** Do `action`, which must not throw, behind everything that was asked before, whatever became of the subscription. */
@@ -86,6 +93,7 @@ export class Subscription {
 
   /** Follow the exec that the request turned out to mean. */
   follow(exec: Exec, capture: CaptureRecord | undefined, attached: boolean): void {
+    this.#takesInput = true;
     if (this.#isClosed) return;
     const { fromOffset, wake } = this.#options;
     this.#follower = new Follower(exec, { fromOffset, capture, attached, credit: this.#credit, wake });
@@ -94,6 +102,7 @@ export class Subscription {
 
   /** Tell the client that it gets nothing, or nothing more. */
   refuse(error: unknown): void {
+    this.#takesInput = false;
     if (this.#isOver) return;
     this.#refused = refusedEvent(this.execId, error);
     this.#options.wake();
