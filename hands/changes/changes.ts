@@ -4,6 +4,7 @@ import { create, type DescMessage, fromJson, type JsonObject, type MessageInitSh
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
+import type { Durability } from "../config.ts";
 import { errnoOf, pathError } from "../files/fs-error.ts";
 import { KeyedQueue } from "../files/keyed-queue.ts";
 import type { Workspace, Workspaces } from "../workspaces.ts";
@@ -19,6 +20,8 @@ export interface Plan<M extends DescMessage> extends Pick<Intent, "witness" | "t
    * and the effect. {@link Interference} where what was planned on has changed.
    */
   commit(): MessageInitShape<M>;
+  /** Make what the effect needs durable, in front of it. */
+  secure?(): Promise<void>;
   /** Make the effect durable. */
   settle(): Promise<void>;
   /** What is left to do once the answer is remembered and the next change may begin. */
@@ -69,6 +72,8 @@ export type Step = "planned" | "intended" | "committed" | "settled" | "recorded"
 export interface ChangesOptions {
   readonly workspaces: Workspaces;
   readonly log: Logger;
+  /** What a change that was answered survives: the death of the daemon and the sandbox, or that of the machine too, for some flushes each. */
+  readonly durability: Durability;
   /** Default: 1000 changes, 8 MiB of answers, 7 days. */
   readonly limits?: Partial<LogLimits>;
   /** Called, and waited for, between the steps of every change: where tests crash. */
@@ -84,6 +89,7 @@ export class Changes {
   readonly #workspaces: Workspaces;
   readonly #logger: Logger;
   readonly #limits: LogLimits;
+  readonly #durability: Durability;
   readonly #failpoint: (step: Step) => void | Promise<void>;
   readonly #queue = new KeyedQueue();
   /** The one used last is the last. */
@@ -95,6 +101,7 @@ export class Changes {
     this.#workspaces = options.workspaces;
     this.#logger = options.log;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#durability = options.durability;
     this.#failpoint = options.failpoint ?? (() => undefined);
     options.workspaces.beforeDelete((workspace) => this.#forget(workspace));
   }
@@ -152,6 +159,8 @@ export class Changes {
     const { id, fingerprint, schema } = change;
     const draft = toJson(schema, create(schema, plan.draft)) as JsonObject;
     const target = plan.target === undefined ? {} : { target: plan.target };
+    const lasts = this.#durability === "machine";
+    if (lasts) await plan.secure?.();
     await this.#failpoint("planned");
     await log.intend({ id, fingerprint, atMs: Date.now(), witness: plan.witness, draft, ...target });
     await this.#failpoint("intended");
@@ -165,7 +174,7 @@ export class Changes {
       throw error;
     }
     await this.#failpoint("committed");
-    await plan.settle();
+    if (lasts) await plan.settle();
     await this.#failpoint("settled");
     await this.#record(change, log, answer);
     await this.#failpoint("recorded");
@@ -182,7 +191,8 @@ export class Changes {
 
   async #log(workspace: Workspace): Promise<ChangeLog> {
     const { name } = workspace;
-    const log = this.#logs.get(name) ?? (await ChangeLog.load(join(workspace.stateDirectory, "changes.jsonl"), this.#limits));
+    const log =
+      this.#logs.get(name) ?? (await ChangeLog.load(join(workspace.stateDirectory, "changes.jsonl"), this.#limits, this.#durability));
     await decideOpen(log, workspace);
     if (!this.#cleared.has(name)) await clearStaging(workspace);
     this.#cleared.add(name);

@@ -1,6 +1,9 @@
-import { mkdir, open, readFile } from "node:fs/promises";
+import { closeSync, fdatasync, openSync, writeSync } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
+import { promisify } from "node:util";
 import type { JsonObject } from "@bufbuild/protobuf";
+import type { Durability } from "../config.ts";
 import { syncDirectory, writeDurably } from "../files/durable.ts";
 import { errnoOf } from "../files/fs-error.ts";
 import type { Witness } from "./witness.ts";
@@ -36,30 +39,34 @@ export interface LogLimits {
 
 type Line = Intent | Outcome | { readonly id: string; readonly withdrawn: true };
 
+const datasync = promisify(fdatasync);
+
 /** Lines that may be superseded before the file is written anew. */
 const SLACK_LINES = 500;
 
 /**
- * One workspace's changes: JSON lines, appended and synced. The last line about an id counts. Not safe for calls side by side: its owner
+ * One workspace's changes: JSON lines, appended, and synced where they are to survive the machine. The last line about an id counts. Not safe for calls side by side: its owner
  * runs one change of a workspace at a time.
  */
 export class ChangeLog {
   readonly #path: string;
   readonly #limits: LogLimits;
+  readonly #durability: Durability;
   readonly #open = new Map<string, Intent>();
   /** In the order of their time. */
   readonly #outcomes = new Map<string, { readonly outcome: Outcome; readonly bytes: number }>();
   #bytes = 0;
   #lines = 0;
 
-  private constructor(path: string, limits: LogLimits) {
+  private constructor(path: string, limits: LogLimits, durability: Durability) {
     this.#path = path;
     this.#limits = limits;
+    this.#durability = durability;
   }
 
   /** Read a log; empty where there is no file. A line that a crash cut is as if it was never written: nobody was told of it. */
-  static async load(path: string, limits: LogLimits): Promise<ChangeLog> {
-    const log = new ChangeLog(path, limits);
+  static async load(path: string, limits: LogLimits, durability: Durability): Promise<ChangeLog> {
+    const log = new ChangeLog(path, limits, durability);
     const made = await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     if (made !== undefined) await syncDirectory(dirname(dirname(path)));
     const content = await readIfThere(path);
@@ -82,7 +89,7 @@ export class ChangeLog {
     return this.#outcomes.get(id)?.outcome;
   }
 
-  /** Durable when it resolves. */
+  /** Durable, as far as was asked for, when it resolves. */
   async intend(intent: Intent): Promise<void> {
     await this.#append(intent);
     this.#take(intent);
@@ -95,7 +102,7 @@ export class ChangeLog {
     await this.#append(line);
   }
 
-  /** Remembered at once, durable when it resolves. */
+  /** Remembered at once, durable, as far as was asked for, when it resolves. */
   async record(outcome: Outcome): Promise<void> {
     this.#take(outcome);
     await this.#append(outcome);
@@ -103,13 +110,14 @@ export class ChangeLog {
   }
 
   async #append(line: Line): Promise<void> {
-    const file = await open(this.#path, "a", 0o600);
+    const file = openSync(this.#path, "a", 0o600);
     try {
       // The newline comes first: the line before may have been cut by a full disk.
-      await file.appendFile(`\n${JSON.stringify(line)}`);
-      await file.datasync();
+      const bytes = Buffer.from(`\n${JSON.stringify(line)}`);
+      for (let written = 0; written < bytes.length; ) written += writeSync(file, bytes, written);
+      if (this.#durability === "machine") await datasync(file);
     } finally {
-      await file.close();
+      closeSync(file);
     }
   }
 

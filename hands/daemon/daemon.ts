@@ -51,7 +51,7 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
     onEnded: metrics.countEnd,
   });
   const { trees, close: closeTrees } = await openTrees(config, workspaces, log);
-  const changes = new Changes({ workspaces, log });
+  const changes = new Changes({ workspaces, log, durability: config.durability });
   const watches = new Watches(workspaces);
   const channels = new Channels({ execs, log });
   const health = new HealthState(SERVICES);

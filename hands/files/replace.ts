@@ -44,7 +44,6 @@ export async function planReplacement<M extends DescMessage>(request: ReplaceReq
   if (old !== undefined) requireWritable(old);
   const { staged, fromOld, answer } = await request.content(old, resources);
   await staged.own(old === undefined ? ownershipIn(parent, request.mode) : ownershipOf(old));
-  await staged.sync();
   const mustBeNew = old === undefined && (fromOld || request.ifMatch === "*");
   const placement = resources.use(await Placement.prepare(place, staged.path, mustBeNew));
   const mustBeSame = fromOld || request.ifMatch !== "";
@@ -58,6 +57,7 @@ export async function planReplacement<M extends DescMessage>(request: ReplaceReq
       placement.commit();
       return answer(describe(staged.stat(), location.path));
     },
+    secure: () => staged.sync(),
     settle: () => placement.settle(),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

@@ -12,6 +12,7 @@ import { Code, ConnectError, type UnaryResponse } from "@connectrpc/connect";
 import { contentTypeUnaryProto, errorFromJsonBytes, trailerDemux, validateResponse } from "@connectrpc/connect/protocol-connect";
 import type { Connection } from "../connection.ts";
 import { begin, broken, type Call, responseOf } from "./call.ts";
+import { plainBytes } from "./envelope.ts";
 import { headersOf } from "./rpc.ts";
 
 /** A call of one message that is answered with one. */
@@ -84,7 +85,8 @@ function readAll<I extends DescMessage, O extends DescMessage>(
     });
     // A stream that was cut ends as well; only its close tells.
     stream.once("close", () => {
-      if (isWhole && stream.rstCode === constants.NGHTTP2_NO_ERROR && stream.errored === null) resolve(Buffer.concat(chunks, size));
+      if (isWhole && stream.rstCode === constants.NGHTTP2_NO_ERROR && stream.errored === null)
+        resolve(plainBytes(Buffer.concat(chunks, size)));
       else reject(broken(stream, signal));
     });
   });

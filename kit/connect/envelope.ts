@@ -42,7 +42,7 @@ export class EnvelopeReader {
     this.#pieces.push(chunk);
     this.#size += chunk.length;
     if (this.#size < this.#wanted) return [];
-    return this.#cut(this.#pieces.length === 1 ? chunk : Buffer.concat(this.#pieces, this.#size));
+    return this.#cut(plainBytes(this.#pieces.length === 1 ? chunk : Buffer.concat(this.#pieces, this.#size)));
   }
 
   #cut(bytes: Uint8Array): Envelope[] {
@@ -65,6 +65,11 @@ export class EnvelopeReader {
     this.#size = bytes.length - at;
     return envelopes;
   }
+}
+
+/** The same bytes, not as Node's Buffer: messages hand out parts of them, and a Buffer's methods differ. */
+export function plainBytes(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function tooLarge(length: number, maxBytes: number): ConnectError {

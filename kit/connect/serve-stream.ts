@@ -16,9 +16,10 @@ export async function serveStream(request: Http2ServerRequest, response: Http2Se
   stream.respond({ ":status": 200, "content-type": contentTypeStreamProto });
   receive(stream, inbox, rpc);
   stream.on("error", () => undefined);
+  let answered = false;
   stream.once("close", () => {
-    // Whoever waits for the client learns that it is gone.
-    if (!stream.writableEnded || !stream.readableEnded) context.abort(CLIENT_LEFT);
+    // Whoever waits for the client learns that it is gone. The stream's own state does not tell: a reset ends it too.
+    if (!answered) context.abort(CLIENT_LEFT);
     inbox.end(CLIENT_LEFT);
   });
   const outlet = new Outlet(stream);
@@ -33,6 +34,7 @@ export async function serveStream(request: Http2ServerRequest, response: Http2Se
   if (stream.destroyed || stream.writableEnded) return;
   const error = failure === undefined ? {} : { error: ConnectError.from(failure, Code.Internal) };
   outlet.write(END_FLAG, endStream.serialize({ metadata: context.responseTrailer, ...error }));
+  answered = true;
   outlet.end();
 }
 

@@ -8,6 +8,7 @@ import {
   errorToJsonBytes,
   trailerMux,
 } from "@connectrpc/connect/protocol-connect";
+import { plainBytes } from "./envelope.ts";
 import { CALL_OVER, CLIENT_LEFT, contextOf, invoke, parse, type Rpc } from "./rpc.ts";
 
 /** Answer a call of one message with one. */
@@ -15,9 +16,7 @@ export async function serveUnary(request: Http2ServerRequest, response: Http2Ser
   const { stream } = response;
   const context = contextOf(request, rpc.method);
   stream.on("error", () => undefined);
-  stream.once("close", () => {
-    if (!stream.writableEnded) context.abort(CLIENT_LEFT);
-  });
+  stream.once("close", () => context.abort(CLIENT_LEFT));
   let body: Uint8Array;
   let status = 200;
   context.responseHeader.set("content-type", contentTypeUnaryProto);
@@ -52,7 +51,7 @@ function readAll(stream: ServerHttp2Stream, maxBytes: number): Promise<Uint8Arra
         reject(new ConnectError(`the message is larger than ${maxBytes} bytes, the limit`, Code.ResourceExhausted));
       }
     });
-    stream.once("end", () => resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)));
+    stream.once("end", () => resolve(plainBytes(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks))));
     stream.once("close", () => reject(CLIENT_LEFT));
   });
 }

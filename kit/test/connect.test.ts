@@ -1,5 +1,5 @@
 import * as http2 from "node:http2";
-import { Code, type ConnectRouter, createClient, type HandlerContext, type Interceptor } from "@connectrpc/connect";
+import { type Client, Code, type ConnectRouter, createClient, type HandlerContext, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import { type ChannelRequest, ExecService } from "@serverless-harness/proto/hands";
 import * as fc from "fast-check";
@@ -163,6 +163,83 @@ describe("a bidirectional stream", () => {
   });
 });
 
+describe("a call that its client gives up", () => {
+  async function givenUp(call: (exec: Client<typeof ExecService>, signal: AbortSignal) => Promise<unknown>) {
+    const begun = Promise.withResolvers<void>();
+    const left = Promise.withResolvers<void>();
+    const wait = (context: HandlerContext): Promise<void> => {
+      context.signal.addEventListener("abort", () => left.resolve());
+      begun.resolve();
+      return left.promise;
+    };
+    const routes = (router: ConnectRouter): void =>
+      void router.service(ExecService, {
+        get: (_, context) => wait(context).then(() => ({})),
+        run: async function* (_, context) {
+          await wait(context);
+          yield {};
+        },
+      });
+    const { client } = await startServer({ routes });
+    const leaving = new AbortController();
+    const calling = call(createClient(ExecService, client()), leaving.signal);
+    await begun.promise;
+    leaving.abort();
+    await expect(calling).rejects.toMatchObject({ code: Code.Canceled });
+    await left.promise;
+  }
+
+  it("tells the handler of a unary call", async () => {
+    await givenUp((exec, signal) => exec.get({}, { signal }));
+  });
+
+  it("tells the handler of a stream whose request is long over", async () => {
+    await givenUp((exec, signal) => collect(exec.run({}, { signal })));
+  });
+});
+
+describe("a unary call", () => {
+  it("brings answers and errors with their details, to and from connect-node as well", async () => {
+    const routes = (router: ConnectRouter): void =>
+      void router.service(ExecService, {
+        get: ({ execId }, context) => {
+          context.responseHeader.set("x-seen", context.requestHeader.get("x-asked") ?? "");
+          context.responseTrailer.set("x-last", "1");
+          if (execId === "there") return { exec: { execId } };
+          throw new HarnessError(Code.NotFound, "unknown_exec", `no exec ${execId}`, { metadata: { exec: execId } });
+        },
+      });
+    const { client, server } = await startServer({ routes });
+    const baseUrl = formatAddress(server.address);
+    for (const transport of [client(), createConnectTransport({ baseUrl, httpVersion: "2" }), createGrpcTransport({ baseUrl })]) {
+      const exec = createClient(ExecService, transport);
+      let seen: Array<string | null> = [];
+      const answer = await exec.get(
+        { execId: "there" },
+        {
+          headers: { "x-asked": "yes" },
+          onHeader: (headers) => seen.push(headers.get("x-seen")),
+          onTrailer: (trailers) => seen.push(trailers.get("x-last")),
+        },
+      );
+      expect(answer.exec?.execId).toBe("there");
+      expect(seen).toEqual(["yes", "1"]);
+      seen = [];
+      const failure = await exec.get({ execId: "gone" }).catch((error: unknown) => fromConnectError(error));
+      expect(failure).toMatchObject({ code: Code.NotFound, reason: "unknown_exec", message: "no exec gone", metadata: { exec: "gone" } });
+    }
+  });
+
+  it("refuses a request over the limit, and one that is no message", async () => {
+    const routes = (router: ConnectRouter): void => void router.service(ExecService, { get: () => ({}) });
+    const { client, server } = await startServer({ routes });
+    const exec = createClient(ExecService, client());
+    await expect(exec.get({ execId: "x".repeat(5_000_000) })).rejects.toMatchObject({ code: Code.ResourceExhausted });
+    expect(await rawCall(server.address, "Get", "application/proto", Buffer.from([255, 255]))).toContain('"code":"invalid_argument"');
+    await exec.get({});
+  });
+});
+
 describe("bytes that are no message", () => {
   const cases: Record<string, { bytes: Buffer; code: string }> = {
     "a message that can't be parsed": {
@@ -202,12 +279,16 @@ describe("envelopes", () => {
 });
 
 /** What the server says to a stream of these bytes. */
-async function rawStream(address: Address, bytes: Buffer): Promise<string> {
+function rawStream(address: Address, bytes: Buffer): Promise<string> {
+  return rawCall(address, "Channel", "application/connect+proto", bytes);
+}
+
+async function rawCall(address: Address, method: string, contentType: string, bytes: Buffer): Promise<string> {
   const session = http2.connect(formatAddress(address));
   const stream = session.request({
     ":method": "POST",
-    ":path": "/harness.hands.v1.ExecService/Channel",
-    "content-type": "application/connect+proto",
+    ":path": `/harness.hands.v1.ExecService/${method}`,
+    "content-type": contentType,
   });
   stream.end(bytes);
   const chunks = await collect<Buffer>(stream);

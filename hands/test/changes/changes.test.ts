@@ -23,7 +23,7 @@ async function logFile(): Promise<string> {
 async function openChanges(limits: Partial<LogLimits> = {}) {
   const base = await temporaryDirectory();
   const workspaces = await Workspaces.open({ root: join(base, "workspaces"), state: join(base, "state") });
-  const changes = new Changes({ workspaces, log: createLogger("test", "silent"), limits });
+  const changes = new Changes({ workspaces, durability: "machine", log: createLogger("test", "silent"), limits });
   const { workspace } = await workspaces.create("acme/one", 1n);
   return { workspaces, changes, workspace };
 }
@@ -59,13 +59,13 @@ function planOf(commit: () => void): Plan<Response> {
 
 test("a log remembers what happened and what was about to, across a restart", async () => {
   const path = await logFile();
-  const log = await ChangeLog.load(path, MANY);
+  const log = await ChangeLog.load(path, MANY, "machine");
   await log.intend(intent("done"));
   await log.record(outcome("done"));
   await log.intend(intent("withdrawn"));
   await log.withdraw("withdrawn");
   await log.intend(intent("open"));
-  const again = await ChangeLog.load(path, MANY);
+  const again = await ChangeLog.load(path, MANY, "machine");
   expect(again.get("done")).toMatchObject({ result: { id: "done" } });
   expect(again.get("withdrawn")).toBeUndefined();
   expect(again.open.map(({ id }) => id)).toEqual(["open"]);
@@ -73,11 +73,11 @@ test("a log remembers what happened and what was about to, across a restart", as
 
 test("a line that a crash or a full disk cut is as if it was never written", async () => {
   const path = await logFile();
-  const log = await ChangeLog.load(path, MANY);
+  const log = await ChangeLog.load(path, MANY, "machine");
   await log.record(outcome("first"));
   await appendFile(path, '\n{"id":"cut","fingerp');
   await log.record(outcome("second"));
-  const again = await ChangeLog.load(path, MANY);
+  const again = await ChangeLog.load(path, MANY, "machine");
   expect([again.get("first")?.id, again.get("cut"), again.get("second")?.id]).toEqual(["first", undefined, "second"]);
 });
 
@@ -85,7 +85,7 @@ test("a log forgets the oldest by number, by size and by age", async () => {
   const limits: Array<Partial<LogLimits>> = [{ maxCount: 2 }, { maxBytes: 3 * JSON.stringify(outcome("a")).length - 1 }, { maxAgeMs: 500 }];
   for (const limit of limits) {
     const path = await logFile();
-    const log = await ChangeLog.load(path, { ...MANY, ...limit });
+    const log = await ChangeLog.load(path, { ...MANY, ...limit }, "machine");
     const now = Date.now();
     await log.record(outcome("a", now - 1000));
     await log.record(outcome("b", now - 100));
@@ -96,10 +96,10 @@ test("a log forgets the oldest by number, by size and by age", async () => {
 
 test("a log's file does not grow for ever", async () => {
   const path = await logFile();
-  const log = await ChangeLog.load(path, { ...MANY, maxCount: 5 });
+  const log = await ChangeLog.load(path, { ...MANY, maxCount: 5 }, "machine");
   for (let i = 0; i < 700; i++) await log.record(outcome(`id-${i}`));
   expect((await readFile(path, "utf8")).split("\n").length).toBeLessThan(600);
-  const again = await ChangeLog.load(path, { ...MANY, maxCount: 5 });
+  const again = await ChangeLog.load(path, { ...MANY, maxCount: 5 }, "machine");
   expect(again.get("id-699")).toBeDefined();
   expect((await readFile(path, "utf8")).split("\n").length).toBe(5);
 });

@@ -6,6 +6,7 @@ import { createInterface } from "node:readline";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { describe, expect, test } from "vitest";
 import type { Step } from "../../changes/changes.ts";
+import type { Durability } from "../../config.ts";
 import { CRASHING_CALLS, openService, snapshot, workspaceOf } from "./crashing-calls.ts";
 
 const FIXTURES = join(import.meta.dirname, "../fixtures");
@@ -33,8 +34,8 @@ function snapshots(base: string): Snapshots {
   return Object.fromEntries(NAMES.map((name) => [name, snapshot(join(base, "workspaces", workspaceOf(name)))]));
 }
 
-async function crash(base: string, step: Step): Promise<void> {
-  const child = spawn(process.execPath, [join(FIXTURES, "crash-at-step.ts"), base, step], { stdio: "inherit" });
+async function crash(base: string, step: Step, durability: Durability = "process"): Promise<void> {
+  const child = spawn(process.execPath, [join(FIXTURES, "crash-at-step.ts"), base, step, durability], { stdio: "inherit" });
   const [, signal] = (await once(child, "close")) as [number | null, NodeJS.Signals | null];
   expect(signal).toBe("SIGKILL");
 }
@@ -49,33 +50,47 @@ async function repeat(base: string): Promise<Record<string, boolean>> {
 
 const all = (value: boolean): Record<string, boolean> => Object.fromEntries(NAMES.map((name) => [name, value]));
 
-describe.each<Step>(["planned", "intended"])("a daemon that is killed once a change is %s", (step) => {
-  test("has changed nothing, and the repeated call is carried out", async () => {
-    const { base, before, after } = await prepare();
-    await crash(base, step);
-    expect(snapshots(base)).toEqual(before);
-    expect(await repeat(base)).toEqual(all(false));
-    expect(snapshots(base)).toEqual(after);
-    expect(await repeat(base)).toEqual(all(true));
-    expect(snapshots(base)).toEqual(after);
-    expect(stagedBy(base)).toEqual([]);
-  });
-});
+const eachDurability = (steps: readonly Step[]): Array<[Step, Durability]> =>
+  steps.flatMap(
+    (step): Array<[Step, Durability]> => [
+      [step, "process"],
+      [step, "machine"],
+    ],
+  );
 
-describe.each<Step>(["committed", "settled", "recorded"])("a daemon that is killed once a change is %s", (step) => {
-  test("has changed everything, and the repeated call is not carried out again", async () => {
-    const { base, after } = await prepare();
-    await crash(base, step);
-    expect(snapshots(base)).toEqual(after);
-    // What commands do meanwhile would be undone by a second application.
-    for (const name of NAMES) CRASHING_CALLS[name]?.disturb(join(base, "workspaces", workspaceOf(name)));
-    const disturbed = snapshots(base);
-    expect(disturbed).not.toEqual(after);
-    expect(await repeat(base)).toEqual(all(true));
-    expect(snapshots(base)).toEqual(disturbed);
-    expect(stagedBy(base)).toEqual([]);
-  });
-});
+describe.each(eachDurability(["planned", "intended"]))(
+  "a daemon that is killed once a change is %s, with durability %s,",
+  (step, durability) => {
+    test("has changed nothing, and the repeated call is carried out", async () => {
+      const { base, before, after } = await prepare();
+      await crash(base, step, durability);
+      expect(snapshots(base)).toEqual(before);
+      expect(await repeat(base)).toEqual(all(false));
+      expect(snapshots(base)).toEqual(after);
+      expect(await repeat(base)).toEqual(all(true));
+      expect(snapshots(base)).toEqual(after);
+      expect(stagedBy(base)).toEqual([]);
+    });
+  },
+);
+
+describe.each(eachDurability(["committed", "settled", "recorded"]))(
+  "a daemon that is killed once a change is %s, with durability %s,",
+  (step, durability) => {
+    test("has changed everything, and the repeated call is not carried out again", async () => {
+      const { base, after } = await prepare();
+      await crash(base, step, durability);
+      expect(snapshots(base)).toEqual(after);
+      // What commands do meanwhile would be undone by a second application.
+      for (const name of NAMES) CRASHING_CALLS[name]?.disturb(join(base, "workspaces", workspaceOf(name)));
+      const disturbed = snapshots(base);
+      expect(disturbed).not.toEqual(after);
+      expect(await repeat(base)).toEqual(all(true));
+      expect(snapshots(base)).toEqual(disturbed);
+      expect(stagedBy(base)).toEqual([]);
+    });
+  },
+);
 
 test("a call that was cut short by a crash is answered as it would have been, with the file's ETag", async () => {
   const { base } = await prepare();

@@ -5,6 +5,7 @@ import { type Client, createClient, createRouterTransport } from "@connectrpc/co
 import { boundary, createLogger } from "@serverless-harness/kit/log";
 import { FileService } from "@serverless-harness/proto/hands";
 import { Changes, type ChangesOptions } from "../../changes/changes.ts";
+import type { Durability } from "../../config.ts";
 import { fileService } from "../../rpc/file/index.ts";
 import { Workspaces } from "../../workspaces.ts";
 import { messages } from "../streams.ts";
@@ -89,10 +90,10 @@ export function workspaceOf(name: string): string {
 }
 
 /** The file service on a directory, as after a start of the daemon, without a server in between. */
-export async function openService(base: string, failpoint?: NonNullable<ChangesOptions["failpoint"]>) {
+export async function openService(base: string, failpoint?: NonNullable<ChangesOptions["failpoint"]>, durability: Durability = "process") {
   const log = createLogger("test", "silent");
   const workspaces = await Workspaces.open({ root: join(base, "workspaces"), state: join(base, "state") });
-  const changes = new Changes({ workspaces, log, ...(failpoint === undefined ? {} : { failpoint }) });
+  const changes = new Changes({ workspaces, durability, log, ...(failpoint === undefined ? {} : { failpoint }) });
   const service = fileService({ workspaces, changes });
   const transport = createRouterTransport((router) => void router.service(FileService, service), {
     router: { interceptors: [boundary(log)] },

@@ -45,7 +45,12 @@ export async function startFileService(
   const base = await temporaryDirectory();
   const workspaces = await Workspaces.open({ root: join(base, "workspaces"), state: join(base, "state") });
   const { failpoint, ripgrep, limits } = options;
-  const changes = new Changes({ workspaces, log: createLogger("test", "silent"), ...(failpoint === undefined ? {} : { failpoint }) });
+  const changes = new Changes({
+    workspaces,
+    durability: "process",
+    log: createLogger("test", "silent"),
+    ...(failpoint === undefined ? {} : { failpoint }),
+  });
   const { workspace } = await workspaces.create(WORKSPACE, 1n);
   const trees = await openTrees(base);
   const spill = join(base, "workspaces/.spill", WORKSPACE);

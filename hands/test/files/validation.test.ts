@@ -14,7 +14,7 @@ import { collect, messages } from "../streams.ts";
 async function services() {
   const base = await temporaryDirectory();
   const workspaces = await Workspaces.open({ root: `${base}/workspaces`, state: `${base}/state` });
-  const changes = new Changes({ workspaces, log: createLogger("test", "silent") });
+  const changes = new Changes({ workspaces, durability: "process", log: createLogger("test", "silent") });
   return {
     workspaces,
     files: fileService({ workspaces, changes }),

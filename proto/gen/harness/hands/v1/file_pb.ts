@@ -1727,7 +1727,7 @@ export const FileService: GenService<{
     output: typeof ReadResponseSchema;
   },
   /**
-   * Write replaces or creates a file atomically (temporary file, fsync, rename), keeping its mode. The first
+   * Write replaces or creates a file atomically (temporary file, rename; flushed where hands is set to outlive the machine), keeping its mode. The first
    * message is the header, the others carry data. Parent directories are made.
    *
    * @generated from rpc harness.hands.v1.FileService.Write
