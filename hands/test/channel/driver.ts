@@ -33,17 +33,16 @@ export class Driver {
   /** Do a step, or nothing where it makes no sense as things stand. */
   async take({ what, n }: Step, exec: ModelExec): Promise<void> {
     const named = { execId: exec.spec.execId, workspace: WORKSPACE };
-    const { reading } = exec;
-    const isOpen = reading.state === "open";
     if (what === "settle") return this.settle();
     if (what === "cut") return this.cut();
-    if (reading.state === "opening") return;
+    await this.until(() => exec.reading.state !== "opening");
+    const { reading } = exec;
     if (what === "run") this.run(exec, 1 + n, 0);
     else if (!exec.wasAsked) return;
     else if (what === "attach") this.attach(exec, n % (reading.next + 1), 1 + n);
     else if (what === "reuse" && exec.wasSeen) await this.#reuse(exec);
     else if (what === "signal" || what === "cancel") await this.#end(exec, what);
-    else if (!isOpen) return;
+    else if (reading.state !== "open") return;
     else if (what === "credit") this.#credit(exec, 1 + n);
     else if (what === "stdin") this.#give(exec, n % 2000);
     else if (what === "closeStdin" && exec.kind === "read") await this.closeStdin(exec);

@@ -11,7 +11,7 @@ import { Driver, type Step } from "./driver.ts";
 import { KINDS, type Kind, ModelExec } from "./model.ts";
 
 /** `HANDS_TEST_RUNS`: more of them, for a longer look. */
-const RUNS = Number(process.env["HANDS_TEST_RUNS"] ?? 80);
+const RUNS = Number(process.env["HANDS_TEST_RUNS"] ?? 150);
 const ALL = 1 << 30;
 
 const anyKinds = fc.array(fc.constantFrom<Kind>(...KINDS), { minLength: 2, maxLength: 4 });
@@ -85,6 +85,6 @@ test("whatever is asked in whatever order, every byte comes once and in order, a
         expect(existsSync(fileOf(`reused.${exec.marker}`)), exec.marker).toBe(false);
       }
     }),
-    { numRuns: RUNS, endOnFailure: RUNS > 80 },
+    { numRuns: RUNS, endOnFailure: RUNS > 150 },
   );
 });

@@ -144,3 +144,22 @@ test("a command that leaves its input unread or closes its stdin does not stop w
   expect(await picky.handle.ended).toMatchObject({ cause: EndCause.EXITED, exitCode: 0 });
   expect(picky.text()).toMatch(/done\n$/);
 });
+
+test("input is given also where the client detaches or goes right behind it", async () => {
+  const sandbox = await startSandbox();
+  for (const leave of ["detach", "end"] as const) {
+    const channel = new RawChannel(sandbox);
+    const reader = spec("cat", { stdinOpen: true });
+    const named = { execId: reader.execId, workspace: WORKSPACE };
+    channel.send(runRequest(reader));
+    await channel.event();
+    channel.send({ case: "stdin", value: { ...named, data: Buffer.from("whole ") } });
+    channel.send({ case: "stdin", value: { ...named, data: Buffer.from("input") } });
+    channel.send({ case: "closeStdin", value: named });
+    if (leave === "detach") channel.send({ case: "detach", value: named });
+    else channel.end();
+    const other = new RawChannel(sandbox);
+    other.send({ case: "attach", value: { ...named, epoch: EPOCH } });
+    expect(await other.textOf(reader.execId)).toBe("whole input");
+  }
+});
