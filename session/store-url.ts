@@ -3,18 +3,38 @@ import { ConfigError } from "@serverless-harness/kit/env";
 
 const SCHEME = /^([A-Za-z][A-Za-z0-9+.-]*):/;
 
+/** A Redis that holds a store. */
+export interface RedisAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  readonly db: number;
+  readonly tls: boolean;
+  /** Begins the name of every key, so that several stores can share a Redis. */
+  readonly prefix: string;
+  /** How many partitions a store gets that is made now; an existing one keeps its number. */
+  readonly partitions: number;
+}
+
+/** Where a leaf store is. */
+export type StoreAddress = { readonly kind: "sqlite"; readonly path: string } | { readonly kind: "redis"; readonly redis: RedisAddress };
+
+/** Default of `?partitions=`. */
+const PARTITIONS = 16;
+const MAX_PARTITIONS = 64;
+const PREFIX = /^[A-Za-z0-9._-]{1,64}$/;
+
 /**
- * The file that `sqlite:/absolute/path` names. Throws a {@link ConfigError} for every other address; its message holds no more of the
- * address than the scheme or the path, since addresses of other stores carry passwords.
+ * Read a leaf store's address: `sqlite:/absolute/path`, `redis://[user:password@]host[:port][/db][?prefix=name&partitions=n]`, or the same
+ * with `rediss:` for TLS. Throws a {@link ConfigError} for every other one; its message holds no password.
  */
-export function sqlitePath(url: string): string {
+export function parseStoreUrl(url: string): StoreAddress {
   const scheme = SCHEME.exec(url)?.[1]?.toLowerCase();
-  if (scheme === "redis" || scheme === "rediss") {
-    throw new ConfigError("the leaf store's address is a redis one: this version serves sqlite:/absolute/path/leaf.db only");
-  }
+  if (scheme === "redis" || scheme === "rediss") return { kind: "redis", redis: redisAddress(url, scheme === "rediss") };
   if (scheme !== "sqlite") {
     const what = scheme === undefined ? "has no scheme" : `has the unknown scheme ${scheme}`;
-    throw new ConfigError(`the leaf store's address ${what}: it must be sqlite:/absolute/path/leaf.db`);
+    throw new ConfigError(`the leaf store's address ${what}: it must be sqlite:/absolute/path/leaf.db or redis://host:port`);
   }
   const path = url.slice("sqlite:".length);
   if (!isAbsolute(path) || path.startsWith("//") || path.endsWith("/") || path.includes("\0")) {
@@ -22,5 +42,40 @@ export function sqlitePath(url: string): string {
       `the leaf store's path ${JSON.stringify(path)} is no file's: it must be absolute, as sqlite:/var/lib/harness/leaf.db`,
     );
   }
-  return path;
+  return { kind: "sqlite", path };
+}
+
+function redisAddress(text: string, tls: boolean): RedisAddress {
+  const url = URL.parse(text);
+  const refuse = (what: string): never => {
+    throw new ConfigError(`the leaf store's redis address ${what}: it must be redis://[user:password@]host[:port][/db]`);
+  };
+  if (url === null || url.hostname === "") return refuse("can't be read");
+  const db = Number(url.pathname.slice(1) || "0");
+  if (!/^\/?\d{0,5}$/.test(url.pathname)) return refuse("has a path that is no database's number");
+  const number = Number(url.searchParams.get("partitions") ?? PARTITIONS);
+  if (!Number.isInteger(number) || number < 1 || number > MAX_PARTITIONS) return refuse(`must have partitions from 1 to ${MAX_PARTITIONS}`);
+  const prefix = url.searchParams.get("prefix") ?? "harness";
+  if (!PREFIX.test(prefix)) return refuse("has a prefix that is not made of letters, digits, dot, underscore and hyphen");
+  for (const name of url.searchParams.keys()) {
+    if (name !== "prefix" && name !== "partitions") return refuse(`has the unknown parameter ${JSON.stringify(name)}`);
+  }
+  return {
+    host: url.hostname.replace(/^\[|\]$/g, ""),
+    port: Number(url.port || "6379"),
+    username: decode(url.username) || undefined,
+    password: decode(url.password) || undefined,
+    db,
+    tls,
+    prefix,
+    partitions: number,
+  };
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new ConfigError("the leaf store's redis address has a user or password that is not percent-encoded");
+  }
 }

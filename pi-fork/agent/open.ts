@@ -3,7 +3,7 @@ import type { WorkspaceClient } from "@serverless-harness/hands/client";
 import type { Fence } from "@serverless-harness/session";
 import { HandsExecutionEnv } from "../env/hands-env.ts";
 import type { ModelRegistry, ResolvedModel } from "../models/registry.ts";
-import type { PiSessions } from "../sessions/sqlite.ts";
+import type { PiSessions } from "../sessions/sessions.ts";
 import { createTools } from "../tools/index.ts";
 import type { ToolContext } from "../tools/tool.ts";
 import { Agent, type AgentLimits } from "./agent.ts";

@@ -5,30 +5,15 @@ import { BACKGROUND_CONTEXT, type Session } from "@earendil-works/pi-agent-core"
 import { SQLITE_STORAGE_VERSION, SqliteSessionRepo } from "@earendil-works/pi-session-backend-sqlite-node";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { type Fence, sessionKey } from "@serverless-harness/session";
-import { assertFence, type Connection, sqlitePath } from "@serverless-harness/session/sqlite";
+import { assertFence, type Connection } from "@serverless-harness/session/sqlite";
 import { Connections } from "./connections.ts";
-
-/** Pi's sessions, each opened for one owner. */
-export interface PiSessions {
-  /**
-   * Open the log of the fence's session, making it where it is absent. Its id is the session's key. From then on every commit is refused with
-   * `stale_epoch` (FAILED_PRECONDITION) once the session has a newer owner, and nothing of it is written; so is the opening itself. At most
-   * one at a time per fence: FAILED_PRECONDITION `session_open`.
-   */
-  open(fence: Fence): Promise<Session>;
-  /** Close every session that is open, then the database. Idempotent. */
-  close(): Promise<void>;
-}
-
-/** Open Pi's sessions in the leaf store's database at `sqlite:/absolute/path`. Throws a ConfigError as `openLeafStore` does. */
-export function openPiSessions(storeUrl: string): PiSessions {
-  return new SqlitePiSessions(sqlitePath(storeUrl));
-}
+import type { PiSessions } from "./sessions.ts";
 
 const HAS_TABLE = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'sessions'";
 const HAS_SESSION = "SELECT 1 FROM sessions WHERE id = ?";
 
-class SqlitePiSessions implements PiSessions {
+/** Pi's sessions in the SQLite leaf store's database, beside its tables. */
+export class SqlitePiSessions implements PiSessions {
   readonly #connections = new Connections();
   readonly #connection: Connection;
   readonly #release: () => void;
@@ -38,6 +23,7 @@ class SqlitePiSessions implements PiSessions {
   readonly #open = new Map<string, SqliteSessionRepo>();
   #closing: Promise<void> | undefined;
 
+  /** Open the database at an absolute path. Throws a ConfigError as `openLeafStore` does. */
   constructor(path: string) {
     // Makes the file where it is absent; only then can its path be resolved.
     const first = this.#connections.acquire(path, true);

@@ -7,7 +7,8 @@ import { type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { claim, claimWhenReady, delta, done, logOf, submit, words } from "@serverless-harness/session/testing";
 import { Child } from "@serverless-harness/session/testing/child";
 import { expect, onTestFinished, test } from "vitest";
-import { openPiSessions, type PiSessions } from "../sessions/sqlite.ts";
+import { openPiSessions } from "../sessions/open.ts";
+import type { PiSessions } from "../sessions/sessions.ts";
 
 const OWNER = new URL("fixtures/session-owner.ts", import.meta.url);
 

@@ -4,7 +4,8 @@ import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { type Claim, type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { claim, done, submit } from "@serverless-harness/session/testing";
 import { expect, onTestFinished, test } from "vitest";
-import { openPiSessions, type PiSessions } from "../sessions/sqlite.ts";
+import { openPiSessions } from "../sessions/open.ts";
+import type { PiSessions } from "../sessions/sessions.ts";
 
 const stale = expect.objectContaining({ reason: "stale_epoch" });
 
@@ -142,6 +143,6 @@ test("closing ends every open session once its writes are done, and opens no mor
 });
 
 test("an address that is not a database is refused as the leaf store refuses it", () => {
-  expect(() => openPiSessions("redis://host")).toThrow("this version serves sqlite:");
+  expect(() => openPiSessions("redis://host")).toThrow("can't be kept in Redis");
   expect(() => openPiSessions("sqlite:/absent/leaf.db")).toThrow("its directory must exist");
 });

@@ -1,8 +1,8 @@
 import type { FSWatcher } from "node:fs";
 import { LeafState } from "@serverless-harness/proto/leaf";
+import { Subscription } from "../subscription.ts";
 import type { Connection } from "./connection.ts";
 import type { SignalFile } from "./signal-file.ts";
-import { Subscription } from "./subscription.ts";
 
 /** Default of how often every subscriber looks for itself, whatever the watch says. */
 const FALLBACK_MS = 1000;

@@ -1,8 +1,6 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { Code } from "@connectrpc/connect";
-import { HarnessError } from "@serverless-harness/kit/errors";
-import { sessionKey } from "../leaf-state.ts";
 import type { Fence } from "../leaf-store.ts";
+import { staleEpoch } from "../store-errors.ts";
 
 const EPOCH = "SELECT epoch FROM harness_sessions WHERE tenant = ? AND session_id = ?";
 
@@ -21,12 +19,4 @@ export function assertFence(db: DatabaseSync, fence: Fence): void {
   }
   const newest = statement.get(fence.tenant, fence.sessionId)?.["epoch"];
   if (typeof newest !== "number" || BigInt(newest) !== fence.epoch) throw staleEpoch(fence);
-}
-
-/** The error for an owner that is no longer one. */
-export function staleEpoch(fence: Fence): HarnessError {
-  const text = `epoch ${fence.epoch} no longer owns the session: a newer owner took it over, or this claim was ended; stop working on it`;
-  return new HarnessError(Code.FailedPrecondition, "stale_epoch", text, {
-    metadata: { session: sessionKey(fence), epoch: String(fence.epoch) },
-  });
 }

@@ -1,7 +1,6 @@
-import { Code } from "@connectrpc/connect";
-import { HarnessError } from "@serverless-harness/kit/errors";
 import type { LeafEvent, LeafState } from "@serverless-harness/proto/leaf";
 import { isTerminal } from "../leaf-state.ts";
+import { leafNotFound } from "../store-errors.ts";
 import type { Changes } from "./changes.ts";
 import type { Connection } from "./connection.ts";
 import { readEvents } from "./events.ts";
@@ -25,7 +24,7 @@ export async function* followLeaf(
 ): AsyncGenerator<LeafEvent> {
   const find = (): { n: number; state: LeafState } => {
     const leaf = connection.one<{ n: number; state: LeafState }>(FIND, leafId);
-    if (leaf === undefined) throw new HarnessError(Code.NotFound, "leaf_not_found", "there is no leaf of this id: check it");
+    if (leaf === undefined) throw leafNotFound();
     return leaf;
   };
   const over = (): boolean => signal.aborted || isClosed();

@@ -1,4 +1,3 @@
-export { sqlitePath } from "../store-url.ts";
 export { Connection } from "./connection.ts";
 export { type OpenDatabaseOptions, openDatabase } from "./database.ts";
 export { assertFence } from "./fence.ts";

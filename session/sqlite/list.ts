@@ -2,8 +2,8 @@ import type { SQLInputValue } from "node:sqlite";
 import { Validation } from "@serverless-harness/kit/validate";
 import type { Leaf, LeafState } from "@serverless-harness/proto/leaf";
 import type { LeafQuery } from "../leaf-store.ts";
+import { numberOfPageToken, pageTokenOf } from "../page-token.ts";
 import type { Connection } from "./connection.ts";
-import { numberOfPageToken, pageTokenOf } from "./page-token.ts";
 import { LEAF_COLUMNS, type LeafRow, toLeaf } from "./records.ts";
 
 /** A part of a statement with the values of its parameters. */

@@ -1,7 +1,8 @@
 import { LeafState } from "@serverless-harness/proto/leaf";
 import type { Claim } from "../leaf-store.ts";
+import { staleEpoch } from "../store-errors.ts";
 import type { Connection } from "./connection.ts";
-import { assertFence, staleEpoch } from "./fence.ts";
+import { assertFence } from "./fence.ts";
 
 const OWNED = "SELECT n, state, epoch, tenant, session_id, cancel_requested FROM harness_leaves WHERE leaf_id = ?";
 const PROLONG = "UPDATE harness_leaves SET due_ms = ? WHERE n = ?";

@@ -1,7 +1,6 @@
-import { Code } from "@connectrpc/connect";
-import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Failure, Leaf, LeafEvent, Worker } from "@serverless-harness/proto/leaf";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
+import { storeClosed } from "../store-errors.ts";
 import { readBacklog } from "./backlog.ts";
 import { Changes } from "./changes.ts";
 import { claimLeaf, hasReadyLeaf } from "./claim.ts";
@@ -133,7 +132,7 @@ export class SqliteLeafStore implements LeafStore {
   }
 
   #opened(): Connection {
-    if (this.#closed) throw new HarnessError(Code.Unavailable, "store_closed", "the leaf store was closed in this process");
+    if (this.#closed) throw storeClosed();
     return this.#connection;
   }
 

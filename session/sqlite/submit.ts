@@ -1,9 +1,8 @@
 import { clone, toBinary } from "@bufbuild/protobuf";
-import { Code } from "@connectrpc/connect";
-import { HarnessError } from "@serverless-harness/kit/errors";
 import { newId } from "@serverless-harness/kit/ids";
 import { type Leaf, type LeafSpec, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
 import type { NewLeaf } from "../leaf-store.ts";
+import { sessionNotFound } from "../store-errors.ts";
 import type { Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";
 import { findByKey, rememberKey } from "./idempotency.ts";
@@ -38,8 +37,7 @@ export function submitLeaf(connection: Connection, nowMs: number, { spec, idempo
 /** The spec with its session named, which is there from now on. */
 function withSession(connection: Connection, nowMs: number, spec: LeafSpec): LeafSpec {
   if (spec.sessionMustExist && !sessionExists(connection, spec.tenant, spec.sessionId)) {
-    const text = "no leaf ever ran on this session: check its id, or leave session_must_exist unset to make it";
-    throw new HarnessError(Code.NotFound, "session_not_found", text);
+    throw sessionNotFound();
   }
   const filled = clone(LeafSpecSchema, spec);
   if (filled.sessionId === "") filled.sessionId = newId("session", nowMs);

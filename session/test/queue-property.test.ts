@@ -1,17 +1,20 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { LeafStateSchema } from "@serverless-harness/proto/leaf";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Claim, LeafStore } from "../leaf-store.ts";
+import { RedisLeafStore } from "../redis/store.ts";
 import { SqliteLeafStore } from "../sqlite/store.ts";
 import { assertGapFree, delta, done, failureOf, logOf, recordOf, submit, words, workerOf } from "../testing/build.ts";
-import { sqliteFixture } from "./fixture.ts";
+import { addressOf, redisServer } from "./redis-fixture.ts";
 import { type ReferenceClaim, type ReferenceLeaf, ReferenceQueue } from "./reference-queue.ts";
 
-/** Two handles on one store, as of two processes, and the reference beside it. */
+/** What became of the steps so far, and the reference beside the store. */
 interface Run {
   readonly reference: ReferenceQueue;
-  readonly handles: readonly LeafStore[];
   readonly leafIds: string[];
   /** Every claim that was ever made, also those that ended long ago. */
   readonly claims: (readonly [ReferenceClaim, Claim])[];
@@ -155,23 +158,47 @@ async function assertSame({ reference, leafIds }: Run, store: LeafStore): Promis
   }
 }
 
-test("any sequence of steps, on two handles, ends as the reference queue says", async () => {
+/** A store whose handles read the time from `now`. */
+interface Clocked extends AsyncDisposable {
+  open(now: () => number): Promise<LeafStore>;
+}
+
+async function clockedSqlite(): Promise<Clocked> {
+  const directory = await mkdtemp(join(tmpdir(), "queue-"));
+  return {
+    open: async (now) => SqliteLeafStore.open(join(directory, "leaf.db"), { now }),
+    [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
+  };
+}
+
+const server = redisServer();
+
+/** Between partitions, the oldest leaf comes first only as far as they have told of it; within one it always does. */
+async function clockedRedis(): Promise<Clocked> {
+  const address = addressOf(server().freshUrl("partitions=1"));
+  return { open: (now) => RedisLeafStore.open(address, { now }), [Symbol.asyncDispose]: async () => undefined };
+}
+
+const drivers = { SQLite: clockedSqlite, Redis: clockedRedis };
+
+test.each(Object.entries(drivers))("any sequence of steps, on two handles on %s, ends as the reference queue says", async (_, place) => {
   const sequence = fc.array(fc.tuple(fc.nat({ max: 1 }), steps), { minLength: 1, maxLength: 60, size: "max" });
   await fc.assert(
     fc.asyncProperty(sequence, async (taken) => {
-      await using fixture = await sqliteFixture();
+      await using clocked = await place();
       const reference = new ReferenceQueue();
-      const open = (): SqliteLeafStore => SqliteLeafStore.open(fixture.path, { now: () => reference.nowMs });
-      const handles = [open(), open()];
-      const run: Run = { reference, handles, leafIds: [], claims: [] };
+      const [first, second] = [await clocked.open(() => reference.nowMs), await clocked.open(() => reference.nowMs)];
+      const run: Run = { reference, leafIds: [], claims: [] };
       try {
         for (const [index, [, step]] of taken) {
-          await step(run, handles[index] ?? fixture.store);
-          expect(await handles[1 - index]?.backlog()).toEqual(reference.backlog());
+          const [acting, other] = index === 0 ? [first, second] : [second, first];
+          await step(run, acting);
+          expect(await other.backlog()).toEqual(reference.backlog());
         }
-        await assertSame(run, handles[0] ?? fixture.store);
+        await assertSame(run, first);
       } finally {
-        for (const handle of handles) await handle.close();
+        await first.close();
+        await second.close();
       }
     }),
     { numRuns: 120 },

@@ -1,0 +1,149 @@
+import { ConfigError } from "@serverless-harness/kit/env";
+import { Cluster, Redis, type RedisOptions } from "ioredis";
+import type { RedisAddress } from "../store-url.ts";
+import { replyCode } from "./redis-error.ts";
+
+/** A Redis, or a cluster of them. */
+export type Client = Redis | Cluster;
+
+/** Debian 12 ships 7.0; older ones lack what the scripts call. */
+const OLDEST_VERSION = 7;
+const CONNECT_TIMEOUT_MS = 5000;
+/** A command that gets no answer for so long fails; what it asked for may have happened. */
+const COMMAND_TIMEOUT_MS = 10_000;
+/** Tries of a command over a connection that breaks: about 3 s with the pauses between them. */
+const RETRIES = 12;
+const COMMANDS = ["eval", "evalsha", "hset", "zadd", "xadd", "xreadgroup", "xack", "xdel", "publish", "subscribe"];
+
+/**
+ * Connect to the Redis that holds a store, and make sure that it can. A cluster is recognised by itself. Throws a {@link ConfigError} that
+ * says what to do where it can't be reached, refuses the user, is too old, is a replica, or would evict what it was told to keep.
+ */
+export async function connectRedis(address: RedisAddress): Promise<Client> {
+  const name = `the leaf store's Redis at ${address.host}:${address.port}`;
+  const first = await connectOne(address, name);
+  try {
+    const facts = readFacts(await first.info("all"));
+    check(facts, name);
+    await checkCommands(first, name);
+    if (facts.get("cluster_enabled") !== "1") {
+      first.options.retryStrategy = pause;
+      return first;
+    }
+  } catch (error) {
+    first.disconnect();
+    throw adviceOf(error, name);
+  }
+  first.disconnect();
+  if (address.db !== 0) throw new ConfigError(`${name} is a cluster, which has one database only: leave /${address.db} out of the address`);
+  return connectCluster(address, name);
+}
+
+/** Another connection to the same Redis, for listening. */
+export function connectListener(client: Client): Client {
+  const listener = client instanceof Redis ? client.duplicate({ retryStrategy: pause, autoResubscribe: true }) : client.duplicate();
+  listener.on("error", () => undefined);
+  return listener;
+}
+
+function pause(times: number): number {
+  return Math.min(20 * 2 ** times, 400);
+}
+
+function optionsOf({ host, port, db, username, password, tls }: RedisAddress) {
+  return {
+    host,
+    port,
+    db,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    commandTimeout: COMMAND_TIMEOUT_MS,
+    maxRetriesPerRequest: RETRIES,
+    // Every script can be sent again: it knows its own call when it meets it a second time.
+    autoResendUnfulfilledCommands: true,
+    disableClientInfo: true,
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(tls ? { tls: { servername: host } } : {}),
+  } satisfies RedisOptions;
+}
+
+/** One connection, or the reason why there is none. It gives up at once, so that a wrong setting is told and not waited for. */
+async function connectOne(address: RedisAddress, name: string): Promise<Redis> {
+  const redis = new Redis({ ...optionsOf(address), lazyConnect: true, retryStrategy: () => null });
+  let cause: unknown;
+  redis.on("error", (error) => {
+    cause ??= error;
+  });
+  try {
+    await redis.connect();
+    return redis;
+  } catch (error) {
+    redis.disconnect();
+    throw adviceOf(cause ?? error, name);
+  }
+}
+
+async function connectCluster(address: RedisAddress, name: string): Promise<Cluster> {
+  const { host, port, ...redisOptions } = optionsOf(address);
+  const cluster = new Cluster([{ host: address.host, port: address.port }], {
+    redisOptions,
+    lazyConnect: true,
+    clusterRetryStrategy: pause,
+  });
+  cluster.on("error", () => undefined);
+  try {
+    await cluster.connect();
+    return cluster;
+  } catch (error) {
+    cluster.disconnect();
+    throw adviceOf(error, name);
+  }
+}
+
+function readFacts(info: string): ReadonlyMap<string, string> {
+  return new Map(
+    info.split("\r\n").flatMap((line): [string, string][] => {
+      const colon = line.indexOf(":");
+      return colon < 0 ? [] : [[line.slice(0, colon), line.slice(colon + 1)]];
+    }),
+  );
+}
+
+function check(facts: ReadonlyMap<string, string>, name: string): void {
+  const version = facts.get("redis_version") ?? "";
+  if (Number.parseInt(version, 10) < OLDEST_VERSION) {
+    throw new ConfigError(`${name} has version ${version}: ${OLDEST_VERSION}.0 or later is needed`);
+  }
+  if (facts.get("role") === "slave") throw new ConfigError(`${name} is a read-only replica: name its primary`);
+  const policy = facts.get("maxmemory_policy") ?? "noeviction";
+  if (facts.get("maxmemory") !== "0" && policy !== "noeviction") {
+    throw new ConfigError(
+      `${name} deletes keys when its memory is full (maxmemory-policy ${policy}), and so would lose leaves: set noeviction`,
+    );
+  }
+}
+
+async function checkCommands(redis: Redis, name: string): Promise<void> {
+  const known = await redis.call("COMMAND", "INFO", ...COMMANDS);
+  const missing = COMMANDS.filter((_, i) => !Array.isArray(known) || known[i] === null);
+  if (missing.length > 0) throw new ConfigError(`${name} lacks commands: ${missing.join(", ")}; a plain Redis 7 has them all`);
+}
+
+function adviceOf(error: unknown, name: string): unknown {
+  if (!(error instanceof Error) || error instanceof ConfigError) return error;
+  switch (replyCode(error)) {
+    case "WRONGPASS":
+      return new ConfigError(`${name} refuses the user or the password of the address`);
+    case "NOAUTH":
+      return new ConfigError(`${name} asks for a password, and the address has none: redis://:password@host`);
+    case "NOPERM":
+      return new ConfigError(`${name} lets this user not do what a store does: ${error.message}`);
+    case "LOADING":
+      return new ConfigError(`${name} is still reading its data from disk: start again in a moment`);
+    case "":
+    case "DENIED":
+      return new ConfigError(`${name} can't be reached (${error.message}): check host and port, that it runs, and redis: against rediss:`);
+    default:
+      return new ConfigError(`${name} can't be used: ${error.message}`);
+  }
+}

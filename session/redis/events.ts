@@ -1,0 +1,74 @@
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { type LeafEvent, LeafEventSchema, type LeafState, StateChangedSchema, UsageSchema } from "@serverless-harness/proto/leaf";
+import type { NewEvent } from "../leaf-store.ts";
+import type { Database } from "./database.ts";
+import { fieldsOf } from "./records.ts";
+import { type Argument, list, type Reply, text } from "./scripts.ts";
+
+/** Events that one script appends or reads at the most. */
+export const EVENTS_PER_SCRIPT = 500;
+
+/** A page of a leaf's log. */
+export interface EventPage {
+  /** The leaf's state when the page was read; `undefined` where there is no such leaf. */
+  readonly state: LeafState | undefined;
+  readonly events: LeafEvent[];
+}
+
+/** A change of state as the log holds it. What only the store knows (epoch, expired lease) the script adds. */
+export function stateEvent(change: MessageInitShape<typeof StateChangedSchema>): Uint8Array {
+  return toBinary(LeafEventSchema, create(LeafEventSchema, { event: { case: "stateChanged", value: create(StateChangedSchema, change) } }));
+}
+
+/** Events as arguments of a script, in batches that one script may append. There is at least one, which may be empty. */
+export function eventBatches(events: readonly NewEvent[]): Argument[][] {
+  const encoded = events.map(({ event, key }): Argument[] => {
+    if (event.case === "stateChanged") throw new TypeError("a leaf's state changes by the methods that change it, not by an event");
+    const usage = event.case === "usage" ? toBinary(UsageSchema, event.value) : "";
+    return [key ?? "", usage, toBinary(LeafEventSchema, create(LeafEventSchema, { event }))];
+  });
+  const batches: Argument[][] = [];
+  for (let i = 0; i === 0 || i < encoded.length; i += EVENTS_PER_SCRIPT) {
+    const batch = encoded.slice(i, i + EVENTS_PER_SCRIPT);
+    batches.push([batch.length, ...batch.flat()]);
+  }
+  return batches;
+}
+
+/** Events behind `afterSeq`, in order, at most `limit` and at most {@link EVENTS_PER_SCRIPT}. */
+export async function readPage(database: Database, leafId: string, afterSeq: bigint, limit: number): Promise<EventPage> {
+  const partition = database.names.partitionOfLeaf(leafId);
+  if (partition === undefined) return { state: undefined, events: [] };
+  const [state, entries] = list(await database.run("events", partition, leafId, afterSeq, Math.min(limit, EVENTS_PER_SCRIPT)));
+  return {
+    state: text(state) === "" ? undefined : (Number(text(state)) as LeafState),
+    events: list(entries).map((entry) => eventOf(leafId, entry)),
+  };
+}
+
+/** Events behind `afterSeq`, in order, at most `limit`. */
+export async function readEvents(database: Database, leafId: string, afterSeq: bigint, limit: number): Promise<LeafEvent[]> {
+  const found: LeafEvent[] = [];
+  for (let seq = afterSeq; found.length < limit; ) {
+    const { events } = await readPage(database, leafId, seq, limit - found.length);
+    found.push(...events);
+    if (events.length < Math.min(EVENTS_PER_SCRIPT, limit)) break;
+    seq = events.at(-1)?.seq ?? seq;
+  }
+  return found;
+}
+
+function eventOf(leafId: string, reply: Reply): LeafEvent {
+  const [id, flat] = list(reply);
+  const fields = fieldsOf(flat);
+  const event = fromBinary(LeafEventSchema, fields.get("e") ?? Buffer.alloc(0));
+  event.leafId = leafId;
+  event.seq = BigInt(text(id).split("-")[0] ?? 0);
+  event.timeMs = BigInt(fields.get("t")?.toString() ?? 0);
+  const epoch = fields.get("p");
+  if (event.event.case === "stateChanged" && epoch !== undefined) {
+    event.event.value.epoch = BigInt(epoch.toString());
+    event.event.value.note = fields.get("n")?.toString() ?? "";
+  }
+  return event;
+}

@@ -1,0 +1,79 @@
+import { crc32 } from "node:zlib";
+import { newId } from "@serverless-harness/kit/ids";
+
+const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
+const LEAF_ID = /^leaf_[0-9a-hjkmnp-tv-z]{24}([0-9a-hjkmnp-tv-z]{2})$/;
+
+/** How a store's keys are named, and what is in which partition. */
+export class Names {
+  readonly prefix: string;
+  readonly partitions: number;
+
+  constructor(prefix: string, partitions: number) {
+    this.prefix = prefix;
+    this.partitions = partitions;
+  }
+
+  /** The number of each partition. */
+  all(): number[] {
+    return Array.from({ length: this.partitions }, (_, i) => i);
+  }
+
+  /** What every key of a partition begins with: its hash tag, which puts all of them into one slot of a cluster. */
+  base(partition: number): string {
+    return `{${this.prefix}:${partition}}`;
+  }
+
+  /** The partition that a session, named as {@link sessionName} does, and all that belongs to it, is in. */
+  partitionOf(session: string): number {
+    return crc32(session) % this.partitions;
+  }
+
+  /** A new leaf's id; its last two characters name its partition. */
+  newLeafId(partition: number): string {
+    return newId("leaf").slice(0, -2) + ALPHABET.charAt(partition >> 5) + ALPHABET.charAt(partition & 31);
+  }
+
+  /** The partition of a leaf, or `undefined` where the id is none of this store's. */
+  partitionOfLeaf(leafId: string): number | undefined {
+    const end = LEAF_ID.exec(leafId)?.[1];
+    if (end === undefined) return undefined;
+    const partition = ALPHABET.indexOf(end.charAt(0)) * 32 + ALPHABET.indexOf(end.charAt(1));
+    return partition < this.partitions ? partition : undefined;
+  }
+
+  /** Key of an idempotency key; it stands alone, in a slot of its own. */
+  idempotency(tenant: string, key: string): string {
+    return `${this.prefix}:idempotency:${encode(tenant)}/${encode(key)}`;
+  }
+
+  /** Key of the store's version and number of partitions. */
+  get layout(): string {
+    return `${this.prefix}:layout`;
+  }
+
+  /** Keys of the index of hints and of its versions, in one slot. */
+  get hints(): [string, string] {
+    return [`{${this.prefix}:hints}:due`, `{${this.prefix}:hints}:versions`];
+  }
+
+  /** Channel that is told when something may have become ready. */
+  get workChannel(): string {
+    return `${this.prefix}:work`;
+  }
+
+  /** Channel that is told of a leaf's events. */
+  leafChannel(leafId: string): string {
+    return `${this.prefix}:leaf:${leafId}`;
+  }
+}
+
+/** A session's name in keys. Whatever its parts hold, no two sessions share one. */
+export function sessionName(tenant: string, sessionId: string): string {
+  return `${encode(tenant)}/${encode(sessionId)}`;
+}
+
+/** A text as a part of a key: without separators, line breaks and braces. */
+export function encode(part: string): string {
+  return encodeURIComponent(part);
+}

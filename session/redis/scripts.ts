@@ -1,0 +1,68 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { storeClosed } from "../store-errors.ts";
+import type { Client } from "./connect.ts";
+import { replyCode, translateRedisError } from "./redis-error.ts";
+
+/** An argument of a script. */
+export type Argument = string | number | bigint | Uint8Array;
+
+/** What a script returns. Texts and bytes come as buffers. */
+export type Reply = Buffer | number | null | readonly Reply[];
+
+/** A Lua program that Redis runs as one step. */
+export interface Script {
+  readonly lua: string;
+  readonly sha: string;
+}
+
+/** Load `<name>.lua` of a directory; `lib`: a program to put before it. */
+export function loadScript(directory: URL, name: string, lib = ""): Script {
+  const lua = lib + readFileSync(new URL(`${name}.lua`, directory), "utf8");
+  return { lua, sha: createHash("sha1").update(lua).digest("hex") };
+}
+
+/** Run a script; it is sent whole only where the server does not know it (yet, or any more after a restart). */
+export async function runScript(client: Client, script: Script, keys: readonly string[], args: readonly Argument[]): Promise<Reply> {
+  const rest = [keys.length, ...keys, ...args];
+  try {
+    return await runCommand(client, "evalsha", script.sha, ...rest);
+  } catch (error) {
+    if (replyCode(error) !== "NOSCRIPT") throw error;
+    return await runCommand(client, "eval", script.lua, ...rest);
+  }
+}
+
+/** Run a command. Throws what {@link translateRedisError} makes of an error. */
+export async function runCommand(client: Client, command: string, ...args: readonly Argument[]): Promise<Reply> {
+  // A client that was closed would say so in its own words.
+  if (client.status === "end") throw storeClosed();
+  try {
+    return (await client.callBuffer(command, args.map(encoded))) as Reply;
+  } catch (error) {
+    throw translateRedisError(error);
+  }
+}
+
+function encoded(argument: Argument): string | number | Buffer {
+  if (typeof argument === "bigint") return String(argument);
+  if (typeof argument === "string" || typeof argument === "number") return argument;
+  return Buffer.from(argument.buffer, argument.byteOffset, argument.byteLength);
+}
+
+/** A reply that has to be a list. */
+export function list(reply: Reply | undefined): readonly Reply[] {
+  if (!Array.isArray(reply)) throw new TypeError("the leaf store's Redis sent no list where one belongs");
+  return reply;
+}
+
+/** A reply's text; empty where there is none. */
+export function text(reply: Reply | undefined): string {
+  if (Buffer.isBuffer(reply)) return reply.toString();
+  return typeof reply === "number" ? String(reply) : "";
+}
+
+/** A reply's bytes; empty where there are none. */
+export function bytes(reply: Reply | undefined): Buffer {
+  return Buffer.isBuffer(reply) ? reply : Buffer.alloc(0);
+}

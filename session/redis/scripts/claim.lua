@@ -1,0 +1,34 @@
+-- Take the partition's oldest ready leaf. ARGV: 3 lease in ms, 4 worker's name, 5 worker, 6 event of the new state.
+-- Returns the record or an empty list, whether it is a takeover, what the index of hints must be told.
+
+promote()
+
+local id
+local back = redis.call('ZRANGE', again, 0, 0, 'WITHSCORES')
+local entry = fresh()
+if entry and (not back[1] or orderOf(entry) < tonumber(back[2])) then
+  local delivered = redis.call('XREADGROUP', 'GROUP', 'brains', 'brains', 'COUNT', 1, 'STREAMS', work, '>')[1][2][1]
+  redis.call('HSET', meta, 'taken', int(orderOf(delivered)))
+  id = delivered[2][2]
+elseif back[1] then
+  id = back[1]
+  redis.call('ZREM', again, id)
+else
+  return { {}, '0', exact() }
+end
+
+local leaf = key('leaf', id)
+local row = redis.call('HMGET', leaf, 'state', 'lost', 'session', 'order', 'worker_name')
+local expired = row[1] == RUNNING
+if expired and row[5] then redis.call('SREM', key('worker', row[5]), id) end
+local epoch = int(redis.call('HINCRBY', key('session', row[3]), 'epoch', 1))
+local seq = redis.call('HINCRBY', leaf, 'seq', 1)
+redis.call('HINCRBY', leaf, 'claims', 1)
+redis.call('HSET', leaf, 'state', RUNNING, 'updated', ms, 'epoch', epoch, 'worker_name', ARGV[4], 'worker', ARGV[5])
+redis.call('HDEL', leaf, 'lost', 'not_before', 'failure')
+redis.call('ZADD', leases, int(tonumber(ms) + tonumber(ARGV[3])), id)
+redis.call('SADD', key('worker', ARGV[4]), id)
+move(id, row[4], row[1], RUNNING)
+event(id, seq, ARGV[6], 'p', epoch, 'n', expired and 'lease expired' or '')
+announce(id, seq)
+return { redis.call('HGETALL', leaf), (expired or row[2]) and '1' or '0', exact() }

@@ -1,0 +1,137 @@
+-- Put before every script of a partition. KEYS[1] is the partition's name in braces, which every key of it begins with, so that a script
+-- stays in one slot. ARGV[1] is the time in milliseconds, or empty for this server's own clock; ARGV[2] begins the channels' names.
+local base = KEYS[1]
+local QUEUED, RUNNING, SUSPENDED, RETRYING, DONE = '1', '2', '3', '5', 6
+
+local us
+if ARGV[1] == '' then
+  local time = redis.call('TIME')
+  us = time[1] * 1000000 + time[2]
+else
+  us = tonumber(ARGV[1]) * 1000
+end
+local ms = string.format('%.0f', math.floor(us / 1000))
+
+local function int(number) return string.format('%.0f', number) end
+local function key(kind, name) return base .. ':' .. kind .. ':' .. name end
+local meta, work, again, leases, later = base .. ':meta', base .. ':work', base .. ':again', base .. ':leases', base .. ':later'
+
+-- Hints: one number per partition that is never later than when something of it can be claimed. Of a ready leaf it is its order less
+-- READY, below zero and the lower the older; of one that waits for a time it is that time in microseconds.
+local READY = 9000000000000000
+
+-- The partition can be claimed from at `candidate`. Returns what the index of hints has to be told: version and hint, or nothing.
+local function sooner(candidate)
+  local told = redis.call('HGET', meta, 'hint')
+  if told and told ~= '' and tonumber(told) <= candidate then
+    if candidate < 0 then redis.call('PUBLISH', ARGV[2] .. ':work', '') end
+    return {}
+  end
+  redis.call('HSET', meta, 'hint', int(candidate))
+  return { int(redis.call('HINCRBY', meta, 'version', 1)), int(candidate) }
+end
+
+-- The oldest leaf that was never claimed: its place in the stream, or nothing.
+local function fresh()
+  local taken = redis.call('HGET', meta, 'taken')
+  return redis.call('XRANGE', work, taken and '(' .. taken .. '-0' or '-', '+', 'COUNT', 1)[1]
+end
+
+local function orderOf(entry) return tonumber(string.match(entry[1], '^%d+')) end
+
+-- The hint as it should be, or an empty text where nothing waits.
+local function exactHint()
+  local best
+  local function least(candidate)
+    if candidate and (not best or candidate < best) then best = candidate end
+  end
+  local first = redis.call('ZRANGE', again, 0, 0, 'WITHSCORES')
+  if first[2] then least(tonumber(first[2]) - READY) end
+  local entry = fresh()
+  if entry then least(orderOf(entry) - READY) end
+  for _, times in ipairs({ leases, later }) do
+    local head = redis.call('ZRANGE', times, 0, 0, 'WITHSCORES')
+    if head[2] then least(tonumber(head[2]) * 1000) end
+  end
+  return best and int(best) or ''
+end
+
+-- What the index has to be told so that it is exact.
+local function exact()
+  local hint = exactHint()
+  if redis.call('HGET', meta, 'hint') == hint then return {} end
+  redis.call('HSET', meta, 'hint', hint)
+  return { int(redis.call('HINCRBY', meta, 'version', 1)), hint }
+end
+
+local function move(id, order, from, to)
+  redis.call('ZREM', key('state', from), id)
+  redis.call('ZADD', key('state', to), order, id)
+end
+
+-- Append an event to a leaf's log. Further arguments are fields that only the script knows.
+local function event(id, seq, bytes, ...)
+  redis.call('XADD', key('events', id), int(seq) .. '-0', 't', ms, 'e', bytes, ...)
+end
+
+local function announce(id, seq) redis.call('PUBLISH', ARGV[2] .. ':leaf:' .. id, int(seq)) end
+
+-- Append the events that begin at ARGV[at]: their number, then key, usage or empty, and bytes of each. Returns the last sequence number.
+local function append(id, seq, at)
+  for i = at + 1, at + tonumber(ARGV[at]) * 3, 3 do
+    if ARGV[i] == '' or redis.call('SADD', key('keys', id), ARGV[i]) == 1 then
+      seq = seq + 1
+      event(id, seq, ARGV[i + 2])
+      if ARGV[i + 1] ~= '' then redis.call('HSET', key('leaf', id), 'usage', ARGV[i + 1]) end
+    end
+  end
+  return seq
+end
+
+-- The claimed leaf, where the claim that ARGV[3] to ARGV[6] (leaf, session, epoch, call) name still holds it; else nothing. `repeated` is
+-- set where this very call was made before and its answer was lost.
+local function owned()
+  local id, session, epoch, call = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+  local leaf = key('leaf', id)
+  local row = redis.call('HMGET', leaf, 'state', 'epoch', 'session', 'order', 'seq', 'worker_name', 'calls', 'streamed', 'cancel')
+  if row[3] ~= session then return nil end
+  local calls = row[7] or ''
+  local repeated = call ~= '' and string.find(calls, call, 1, true) ~= nil
+  if not repeated then
+    if redis.call('HGET', key('session', session), 'epoch') ~= epoch or row[1] ~= RUNNING or row[2] ~= epoch then return nil end
+    if call ~= '' then redis.call('HSET', leaf, 'calls', string.sub(call .. calls, 1, 64)) end
+  end
+  return { id = id, key = leaf, session = session, order = row[4], seq = tonumber(row[5]), worker = row[6], streamed = row[8],
+    cancel = row[9], repeated = repeated }
+end
+
+local STALE = { err = 'STALE_EPOCH' }
+
+-- Acknowledge the leaf's place in the stream and delete it.
+local function acknowledge(leaf)
+  if leaf.streamed ~= '1' then return end
+  redis.call('XACK', work, 'brains', leaf.order .. '-0')
+  redis.call('XDEL', work, leaf.order .. '-0')
+  redis.call('HDEL', leaf.key, 'streamed')
+end
+
+-- Take a leaf from its worker.
+local function letGo(leaf)
+  redis.call('ZREM', leases, leaf.id)
+  redis.call('ZREM', again, leaf.id)
+  acknowledge(leaf)
+  if leaf.worker then redis.call('SREM', key('worker', leaf.worker), leaf.id) end
+  redis.call('HDEL', leaf.key, 'worker', 'worker_name')
+end
+
+-- At most 100 of the leaves that became due by time join those that wait, so that the oldest is found without walking all of them.
+local function promote()
+  for _, times in ipairs({ leases, later }) do
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', times, '-inf', ms, 'LIMIT', 0, 100)) do
+      local row = redis.call('HMGET', key('leaf', id), 'order', 'streamed')
+      redis.call('ZREM', times, id)
+      redis.call('ZADD', again, row[1], id)
+      acknowledge({ key = key('leaf', id), order = row[1], streamed = row[2] })
+    end
+  end
+end

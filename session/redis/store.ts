@@ -1,0 +1,135 @@
+import type { Failure, Leaf, LeafEvent, Worker } from "@serverless-harness/proto/leaf";
+import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
+import { storeClosed } from "../store-errors.ts";
+import type { RedisAddress } from "../store-url.ts";
+import { readBacklog } from "./backlog.ts";
+import { claimLeaf } from "./claim.ts";
+import { Database } from "./database.ts";
+import { readEvents } from "./events.ts";
+import { followLeaf } from "./follow.ts";
+import { Hints } from "./hints.ts";
+import { listLeaves } from "./list.ts";
+import { sessionName } from "./names.ts";
+import { appendEvents, finishLeaf, prolongLease, releaseLeaf, releaseLeavesOf, retryLeaf } from "./outcome.ts";
+import { runCommand } from "./scripts.ts";
+import { Signals } from "./signals.ts";
+import { readLeaf, submitLeaf } from "./submit.ts";
+import { waitForReadyLeaf } from "./wait-for-work.ts";
+
+/** How {@link RedisLeafStore.open} opens. */
+export interface RedisLeafStoreOptions {
+  /** The store's clock, milliseconds since the Unix epoch. Default: the server's own, which every process reads the same. */
+  readonly now?: () => number;
+  /** How often followers and waiting workers look for themselves, in case a signal was lost, in ms. Default 1000. */
+  readonly fallbackMs?: number;
+}
+
+/** The leaf store in Redis, for any number of processes of any number of machines. */
+export class RedisLeafStore implements LeafStore {
+  readonly #database: Database;
+  readonly #hints: Hints;
+  readonly #signals: Signals;
+  #closed = false;
+
+  /** Connect. Throws a ConfigError where the Redis can't be used. */
+  static async open(address: RedisAddress, options: RedisLeafStoreOptions = {}): Promise<RedisLeafStore> {
+    const store = new RedisLeafStore(await Database.open(address, options.now), options.fallbackMs);
+    try {
+      // A process that starts may be the first after a crash that left the index behind.
+      await store.#hints.repair();
+      return store;
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+  }
+
+  private constructor(database: Database, fallbackMs: number | undefined) {
+    this.#database = database;
+    this.#hints = new Hints(database);
+    this.#signals = new Signals(database.client, fallbackMs);
+  }
+
+  async submit(leaf: NewLeaf): Promise<{ leaf: Leaf; created: boolean }> {
+    return submitLeaf(this.#opened(), this.#hints, leaf);
+  }
+
+  async get(leafId: string): Promise<Leaf | undefined> {
+    return readLeaf(this.#opened(), leafId);
+  }
+
+  async list(query: LeafQuery): Promise<{ leaves: Leaf[]; nextPageToken?: string }> {
+    return listLeaves(this.#opened(), query);
+  }
+
+  async sessionExists(tenant: string, sessionId: string): Promise<boolean> {
+    const { client, names } = this.#opened();
+    const session = sessionName(tenant, sessionId);
+    return (await runCommand(client, "exists", `${names.base(names.partitionOf(session))}:session:${session}`)) === 1;
+  }
+
+  async claim(worker: Worker, leaseMs: number): Promise<Claim | undefined> {
+    return claimLeaf(this.#opened(), this.#hints, worker, leaseMs);
+  }
+
+  async heartbeat(claim: Claim, leaseMs: number): Promise<{ cancelRequested: boolean }> {
+    return prolongLease(this.#opened(), this.#hints, claim, leaseMs);
+  }
+
+  async append(claim: Claim, events: readonly NewEvent[]): Promise<void> {
+    await appendEvents(this.#opened(), claim, events);
+  }
+
+  async finish(claim: Claim, outcome: Outcome, events: readonly NewEvent[]): Promise<void> {
+    await finishLeaf(this.#opened(), this.#hints, claim, outcome, events);
+  }
+
+  async retry(claim: Claim, failure: Failure, notBeforeMs: number, events: readonly NewEvent[]): Promise<void> {
+    await retryLeaf(this.#opened(), this.#hints, claim, failure, notBeforeMs, events);
+  }
+
+  async release(claim: Claim, note: string): Promise<void> {
+    await releaseLeaf(this.#opened(), this.#hints, claim, note);
+  }
+
+  async releaseWorker(workerName: string, note: string): Promise<number> {
+    return releaseLeavesOf(this.#opened(), this.#hints, workerName, note);
+  }
+
+  async events(leafId: string, afterSeq: bigint, limit: number): Promise<LeafEvent[]> {
+    return readEvents(this.#opened(), leafId, afterSeq, limit);
+  }
+
+  follow(leafId: string, afterSeq: bigint, signal: AbortSignal): AsyncIterable<LeafEvent> {
+    return followLeaf(this.#database, this.#signals, leafId, afterSeq, signal, () => this.#closed);
+  }
+
+  async backlog(): Promise<Backlog> {
+    return readBacklog(this.#opened());
+  }
+
+  async waitForWork(timeoutMs: number, signal: AbortSignal): Promise<void> {
+    try {
+      await waitForReadyLeaf(this.#database, this.#hints, this.#signals, timeoutMs, signal, () => this.#closed);
+    } catch {
+      // The caller claims next, and meets the error there.
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#signals.close();
+    this.#database.client.disconnect();
+  }
+
+  /** Somebody of this process follows a leaf or waits for work. */
+  get watching(): boolean {
+    return this.#signals.active;
+  }
+
+  #opened(): Database {
+    if (this.#closed) throw storeClosed();
+    return this.#database;
+  }
+}
