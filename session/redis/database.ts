@@ -66,9 +66,14 @@ export class Database {
     return this.#now === undefined ? "" : String(this.#now());
   }
 
-  /** Run a script in a partition. */
+  /** Run one of the leaf store's scripts in a partition. */
   run(name: keyof typeof PARTITION_SCRIPTS, partition: number, ...args: readonly Argument[]): Promise<Reply> {
     return runScript(this.client, PARTITION_SCRIPTS[name], [this.names.base(partition)], [this.time, this.names.prefix, ...args]);
+  }
+
+  /** Close the connection. Idempotent. */
+  close(): void {
+    this.client.disconnect();
   }
 }
 

@@ -120,7 +120,7 @@ export class RedisLeafStore implements LeafStore {
     if (this.#closed) return;
     this.#closed = true;
     this.#signals.close();
-    this.#database.client.disconnect();
+    this.#database.close();
   }
 
   /** Somebody of this process follows a leaf or waits for work. */

@@ -7,8 +7,8 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { type LeafStore, openLeafStore } from "../index.ts";
 import { assertGapFree, claim, done, logOf, specOf, submit, words } from "../testing/build.ts";
 import { Child } from "../testing/child.ts";
+import { redisServer } from "../testing/redis-vitest.ts";
 import { numbered } from "./fixtures/numbered.ts";
-import { redisServer } from "./redis-fixture.ts";
 
 const OPENER = new URL("fixtures/opener.ts", import.meta.url);
 const SUBMITTER = new URL("fixtures/submitter.ts", import.meta.url);

@@ -9,7 +9,8 @@ import type { Claim, LeafStore } from "../leaf-store.ts";
 import { RedisLeafStore } from "../redis/store.ts";
 import { SqliteLeafStore } from "../sqlite/store.ts";
 import { assertGapFree, delta, done, failureOf, logOf, recordOf, submit, words, workerOf } from "../testing/build.ts";
-import { addressOf, redisServer } from "./redis-fixture.ts";
+import { redisServer } from "../testing/redis-vitest.ts";
+import { addressOf } from "./redis-fixture.ts";
 import { type ReferenceClaim, type ReferenceLeaf, ReferenceQueue } from "./reference-queue.ts";
 
 /** What became of the steps so far, and the reference beside the store. */

@@ -1,6 +1,7 @@
 import { describe, test } from "vitest";
 import { leafStoreConformance } from "../testing/index.ts";
-import { redisFixture, redisServer } from "./redis-fixture.ts";
+import { redisServer } from "../testing/redis-vitest.ts";
+import { redisFixture } from "./redis-fixture.ts";
 
 const server = redisServer();
 

@@ -1,22 +1,7 @@
-import { afterAll, beforeAll } from "vitest";
 import { RedisLeafStore, type RedisLeafStoreOptions } from "../redis/store.ts";
 import type { RedisAddress } from "../store-url.ts";
 import { parseStoreUrl } from "../store-url.ts";
 import type { LeafStoreFixture } from "../testing/index.ts";
-import { RedisServer } from "../testing/redis-server.ts";
-
-/** A Redis for all tests of a file. */
-export function redisServer(...args: readonly string[]): () => RedisServer {
-  let server: RedisServer | undefined;
-  beforeAll(async () => {
-    server = await RedisServer.start(...args);
-  });
-  afterAll(() => server?.[Symbol.asyncDispose]());
-  return () => {
-    if (server === undefined) throw new Error("the file's Redis was not started");
-    return server;
-  };
-}
 
 /** What a store's address says. */
 export function addressOf(url: string): RedisAddress {

@@ -1,0 +1,63 @@
+-- The path from an entry to its root. ARGV: 2 entry, 3 'oldestFirst' or 'newestFirst', 4 sequence number that entries must lie behind or
+-- empty, 5 type to stop at, 6 id to stop at behind a colon, 7 type, 8 custom type behind a colon (each of them may be empty), 9 limit,
+-- 10 '1' for bodies, 11 where to go on: an entry's id behind a colon, or a depth; empty at first.
+-- Looks at some 500 entries. Returns where to go on, empty at the end, and the entries.
+local cursor = tonumber(ARGV[4])
+local stops = ARGV[5] ~= '' or ARGV[6] ~= ''
+local start = head(ARGV[2])
+if not start then return { err = 'UNKNOWN_ENTRY ' .. ARGV[2] } end
+
+-- The deepest of an entry and its ancestors that `fits`, which holds from some depth on upwards; nothing where none does.
+local function climb(entry, fits)
+  while not fits(entry) do
+    if not entry.parent then return nil end
+    local far = head(entry.jump)
+    entry = far.id ~= entry.id and not fits(far) and far or head(entry.parent)
+  end
+  return entry
+end
+
+local found, size = {}, 0
+-- Show an entry where it is asked for; tells whether the scan ends with it.
+local function visit(entry)
+  local behind = not cursor or (ARGV[3] == 'oldestFirst' and entry.seq > cursor) or (ARGV[3] ~= 'oldestFirst' and entry.seq < cursor)
+  if behind and (ARGV[7] == '' or entry.type == ARGV[7]) and (ARGV[8] == '' or ':' .. entry.custom == ARGV[8]) then
+    table.insert(found, shown(entry, ARGV[10] == '1'))
+    size = size + #found[#found][7]
+  end
+  return #found >= tonumber(ARGV[9]) or entry.type == ARGV[5] or ':' .. entry.id == ARGV[6]
+end
+
+if ARGV[3] ~= 'oldestFirst' then
+  local entry = ARGV[11] ~= '' and head(string.sub(ARGV[11], 2)) or start
+  -- An entry to stop at may lie before the cursor, so only without one the way there can be cut short.
+  if cursor and not stops and ARGV[11] == '' then
+    entry = climb(entry, function(each) return each.seq < cursor end)
+  end
+  for _ = 1, PAGE do
+    if not entry or visit(entry) then return { '', found } end
+    if not entry.parent then return { '', found } end
+    if size > PAGE_BYTES then return { ':' .. entry.parent, found } end
+    entry = head(entry.parent)
+  end
+  return { ':' .. entry.id, found }
+end
+
+local lowest = tonumber(ARGV[11]) or 1
+if cursor and not stops and ARGV[11] == '' then
+  local before = climb(start, function(each) return each.seq <= cursor end)
+  lowest = before and before.depth + 1 or 1
+end
+local highest = math.min(lowest + PAGE - 1, start.depth)
+if lowest > highest then return { '', found } end
+local path = {}
+local entry = climb(start, function(each) return each.depth <= highest end)
+while entry and entry.depth >= lowest do
+  path[entry.depth - lowest + 1] = entry
+  entry = entry.parent and head(entry.parent)
+end
+for _, each in ipairs(path) do
+  if visit(each) then return { '', found } end
+  if size > PAGE_BYTES and each.depth < start.depth then return { int(each.depth + 1), found } end
+end
+return { highest < start.depth and int(highest + 1) or '', found }

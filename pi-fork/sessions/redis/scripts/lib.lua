@@ -1,0 +1,70 @@
+-- Put before every script of Pi's sessions. KEYS[1] is the partition's name in braces, which every key begins with; ARGV[1] is the
+-- session's name, as the leaf store names it.
+local base = KEYS[1]
+local pi = base .. ':pi:' .. ARGV[1] .. ':'
+local meta, heads, bodies, order = pi .. 'meta', pi .. 'heads', pi .. 'bodies', pi .. 'order'
+
+local PAGE, PAGE_BYTES = 500, 1048576
+local USAGE = { 'input', 'output', 'cacheRead', 'cacheWrite', 'cacheWrite1h', 'reasoning', 'totalTokens' }
+local COST = { 'input', 'output', 'cacheRead', 'cacheWrite', 'total' }
+
+local function int(number) return string.format('%.0f', number) end
+
+-- What is known of an entry without its body. `depth` counts from the root, which is 1; `jump` is an ancestor further up, so that any
+-- ancestor is found in a number of steps that grows with the logarithm of the depth.
+local function head(id)
+  local packed = redis.call('HGET', heads, id)
+  if not packed then return nil end
+  local row = cmsgpack.unpack(packed)
+  return { id = id, seq = row[1], depth = row[2], jump = row[3], parent = row[4], time = row[5], type = row[6], custom = row[7] }
+end
+
+-- An entry as the client reads it; its body where `whole` is set.
+local function shown(entry, whole)
+  return { entry.id, int(entry.seq), entry.parent and 'p' .. entry.parent or '', entry.time, entry.type, entry.custom,
+    whole and (redis.call('HGET', bodies, entry.id) or '') or '' }
+end
+
+-- The owner may write. An empty epoch asks for no proof.
+local function owns(epoch)
+  return epoch == '' or redis.call('HGET', base .. ':session:' .. ARGV[1], 'epoch') == epoch
+end
+
+local STALE = { err = 'STALE_EPOCH' }
+
+-- Number of messages, and the usage's fields that were ever set with their sums.
+local function stats()
+  local fields = redis.call('HGETALL', pi .. 'usage-sums')
+  return { redis.call('HGET', meta, 'messages') or '0', fields }
+end
+
+local function addUsage(usage)
+  local function add(name, value)
+    if type(value) ~= 'number' then return end
+    local sum = tonumber(redis.call('HGET', pi .. 'usage-sums', name) or '0') + value
+    redis.call('HSET', pi .. 'usage-sums', name, string.format('%.17g', sum))
+  end
+  for _, name in ipairs(USAGE) do add(name, usage[name]) end
+  for _, name in ipairs(COST) do add('cost.' .. name, usage.cost[name]) end
+end
+
+-- Put an entry behind its parent.
+local function insert(id, parent, seq, time, kind, custom, body)
+  local above = parent and head(parent)
+  local depth, jump = 1, id
+  if above then
+    local further = head(above.jump)
+    depth = above.depth + 1
+    jump = above.depth - further.depth == further.depth - head(further.jump).depth and further.jump or parent
+  end
+  redis.call('HSET', heads, id, cmsgpack.pack({ seq, depth, jump, parent or false, time, kind, custom }))
+  redis.call('HSET', bodies, id, body)
+  redis.call('ZADD', order, int(seq), id)
+  if kind == 'message' then redis.call('HINCRBY', meta, 'messages', 1) end
+end
+
+local function setValue(space, name, seq, json)
+  redis.call('SADD', pi .. 'spaces', space)
+  redis.call('ZADD', pi .. 'names:' .. space, 0, name)
+  redis.call('HSET', pi .. 'values:' .. space, name, int(seq) .. ':' .. json)
+end

@@ -1,0 +1,2 @@
+-- The totals, and the next sequence number.
+return { stats(), redis.call('HGET', meta, 'next') or '' }

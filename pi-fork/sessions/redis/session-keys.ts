@@ -1,0 +1,90 @@
+import type { Fence } from "@serverless-harness/session";
+import {
+  type Argument,
+  type Database,
+  encode,
+  list,
+  loadScript,
+  type Reply,
+  runCommand,
+  runScript,
+  type Script,
+  sessionName,
+  staleEpoch,
+} from "@serverless-harness/session/redis";
+
+const DIRECTORY = new URL("scripts/", import.meta.url);
+const LIB = loadScript(DIRECTORY, "lib").lua;
+
+function script(name: string): Script {
+  return loadScript(DIRECTORY, name, LIB);
+}
+
+/** Scripts; each file says what its arguments are, behind the session's name. */
+const SCRIPTS = {
+  branch: script("branch"),
+  commit: script("commit"),
+  create: script("create"),
+  delete: script("delete"),
+  get: script("get"),
+  list: script("list"),
+  open: script("open"),
+  restore: script("restore"),
+  scan: script("scan"),
+  spaces: script("spaces"),
+  stats: script("stats"),
+  values: script("values"),
+};
+
+/** Where one of Pi's sessions lies, and who may write there. */
+export class SessionKeys {
+  readonly database: Database;
+  /** As the leaf store names the session, so that both are in one partition and one fence guards both. */
+  readonly name: string;
+  readonly partition: number;
+  readonly #fence: Fence | undefined;
+
+  /** Without a fence, anybody may write. */
+  constructor(database: Database, name: string, fence: Fence | undefined) {
+    this.database = database;
+    this.name = name;
+    this.partition = database.names.partitionOf(name);
+    this.#fence = fence;
+  }
+
+  /** Run a script that needs no proof. */
+  read(name: keyof typeof SCRIPTS, ...args: readonly Argument[]): Promise<Reply> {
+    return runScript(this.database.client, SCRIPTS[name], [this.database.names.base(this.partition)], [this.name, ...args]);
+  }
+
+  /** Run a script that first proves, in the same step, that the fence is the session's newest one. Throws `stale_epoch` where it is not. */
+  async write(name: keyof typeof SCRIPTS, ...args: readonly Argument[]): Promise<Reply> {
+    try {
+      return await this.read(name, this.#fence?.epoch ?? "", ...args);
+    } catch (error) {
+      if (this.#fence !== undefined && error instanceof Error && error.message.startsWith("STALE_EPOCH")) throw staleEpoch(this.#fence);
+      throw error;
+    }
+  }
+
+  /** Run a command on one of the session's keys. */
+  command(command: string, kind: string, ...args: readonly Argument[]): Promise<Reply> {
+    return runCommand(this.database.client, command, `${this.database.names.base(this.partition)}:pi:${this.name}:${kind}`, ...args);
+  }
+}
+
+/** How the leaf store names the session of an id that {@link sessionKey} made, or any other id. */
+export function nameOfId(id: string): string {
+  const slash = id.indexOf("/");
+  return slash < 0 ? encode(id) : sessionName(id.slice(0, slash), id.slice(slash + 1));
+}
+
+/** Names of a partition's sessions. */
+export async function sessionNames(database: Database, partition: number): Promise<string[]> {
+  const names: string[] = [];
+  for (;;) {
+    const page = list(await runScript(database.client, SCRIPTS.list, [database.names.base(partition)], ["", names.length]));
+    names.push(...page.map(String));
+    if (page.length === 0) return names;
+  }
+}

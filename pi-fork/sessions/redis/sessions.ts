@@ -1,0 +1,87 @@
+import { Code } from "@connectrpc/connect";
+import { BACKGROUND_CONTEXT, type Session } from "@earendil-works/pi-agent-core";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import { type Fence, type RedisAddress, sessionKey } from "@serverless-harness/session";
+import type { Database } from "@serverless-harness/session/redis";
+import type { PiSessions } from "../sessions.ts";
+import type { RedisSessionRepo } from "./repo.ts";
+
+/** Pi's sessions in the Redis leaf store, each in the partition of its leaves. */
+export class RedisPiSessions implements PiSessions {
+  readonly #address: RedisAddress;
+  /** One repository per owner, because its fence guards all that a repository writes. */
+  readonly #open = new Map<string, RedisSessionRepo | undefined>();
+  #database: Promise<Database> | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** Nothing is connected before the first session is opened. */
+  constructor(address: RedisAddress) {
+    this.#address = address;
+  }
+
+  async open(fence: Fence): Promise<Session> {
+    if (this.#closing !== undefined) throw closed();
+    const owner = `${JSON.stringify([fence.tenant, fence.sessionId])}@${fence.epoch}`;
+    if (this.#open.has(owner)) {
+      throw new HarnessError(Code.FailedPrecondition, "session_open", "this owner has the session open already: close it first");
+    }
+    this.#open.set(owner, undefined);
+    try {
+      const { RedisSessionRepo } = await import("./repo.ts");
+      const repo = new RedisSessionRepo({ database: await this.#connect(), fence, onClose: () => this.#open.delete(owner) });
+      const id = sessionKey(fence);
+      const known = await repo.find(id);
+      const session = known === undefined ? await createOrOpen(repo, id) : await repo.open(known, BACKGROUND_CONTEXT);
+      this.#open.set(owner, repo);
+      if (this.#closing === undefined) return session;
+      await session.close(BACKGROUND_CONTEXT);
+      throw closed();
+    } catch (error) {
+      this.#open.delete(owner);
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#closeAll();
+    return this.#closing;
+  }
+
+  async #connect(): Promise<Database> {
+    this.#database ??= import("@serverless-harness/session/redis").then(({ Database }) => Database.open(this.#address));
+    try {
+      return await this.#database;
+    } catch (error) {
+      // The next one tries again.
+      this.#database = undefined;
+      throw error;
+    }
+  }
+
+  async #closeAll(): Promise<void> {
+    const database = await this.#database?.catch(() => undefined);
+    try {
+      const repos = [...this.#open.values()].filter((repo) => repo !== undefined);
+      const results = await Promise.allSettled(repos.map((repo) => repo.close(BACKGROUND_CONTEXT)));
+      const errors = results.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
+      if (errors.length > 0) throw new AggregateError(errors, "not every session was closed in order");
+    } finally {
+      database?.close();
+    }
+  }
+}
+
+/** Another process of the same owner may have made it meanwhile. */
+async function createOrOpen(repo: RedisSessionRepo, id: string): Promise<Session> {
+  try {
+    return await repo.create({ id }, BACKGROUND_CONTEXT);
+  } catch (error) {
+    const known = error instanceof HarnessError ? undefined : await repo.find(id);
+    if (known === undefined) throw error;
+    return repo.open(known, BACKGROUND_CONTEXT);
+  }
+}
+
+function closed(): HarnessError {
+  return new HarnessError(Code.Unavailable, "store_closed", "the session store was closed in this process");
+}

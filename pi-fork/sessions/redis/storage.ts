@@ -1,0 +1,210 @@
+import {
+  type CommitResult,
+  type Entry,
+  type EntryScan,
+  type EntryStructure,
+  type ListElement,
+  type ListReadOptions,
+  resolveListReadOptions,
+  type SessionStats,
+  type Storage,
+  type StorageBranchScan,
+  type StoredValue,
+  type UsageRow,
+  type UsageScan,
+  type Value,
+  type ValueList,
+  value,
+  type Write,
+} from "@earendil-works/pi-agent-core";
+import { callId, encode, list, type Reply, text } from "@serverless-harness/session/redis";
+import { decodeEntry, decodeStats, decodeStructure, encodeWrites } from "./codec.ts";
+import type { SessionKeys } from "./session-keys.ts";
+
+/** What one script or command reads at the most. */
+const PAGE = 500;
+
+/** One of Pi's sessions in Redis: each commit is one step, each read goes in pages of some 500 entries or 1 MiB. */
+export class RedisStorage implements Storage {
+  readonly #keys: SessionKeys;
+  readonly #now: () => number;
+  #commits: Promise<unknown> = Promise.resolve();
+  #open = true;
+
+  constructor(keys: SessionKeys, now: () => number) {
+    this.#keys = keys;
+    this.#now = now;
+  }
+
+  async commit(writes: Write[]): Promise<CommitResult> {
+    this.#assertOpen();
+    return this.inTurn(() => this.#commit(writes));
+  }
+
+  async getEntries(ids: string[]): Promise<Map<string, Entry>> {
+    this.#assertOpen();
+    const found = new Map<string, Entry>();
+    for (let i = 0; i < ids.length; i += PAGE) {
+      for (const each of list(await this.#keys.read("get", ...ids.slice(i, i + PAGE)))) {
+        const entry = decodeEntry(each);
+        found.set(entry.id, entry);
+      }
+    }
+    return found;
+  }
+
+  async getValue<T>(address: Value<T>): Promise<StoredValue<T> | undefined> {
+    this.#assertOpen();
+    const stored = await this.#keys.command("hget", `values:${encode(address.namespace)}`, address.key);
+    return stored === null ? undefined : storedValue(address, text(stored));
+  }
+
+  async scanValues<T>(prefix: Value<T>): Promise<StoredValue<T>[]> {
+    this.#assertOpen();
+    return this.#scanSpace(encode(prefix.namespace), prefix.key);
+  }
+
+  async readList<T>(address: ValueList<T>, options: ListReadOptions | undefined): Promise<ListElement<T>[]> {
+    this.#assertOpen();
+    const { cursor, order, limit } = resolveListReadOptions(options);
+    const rows = await this.#readStream(`list:${encode(address.namespace)}:${encode(address.key)}`, order, limit, cursor?.seq);
+    return rows.map(({ seq, json }) => ({ seq, value: JSON.parse(json) as T }));
+  }
+
+  async scanBranch(query: StorageBranchScan): Promise<Entry[]> {
+    this.#assertOpen();
+    return (await this.#scanBranch(query, true)).map(decodeEntry);
+  }
+
+  async scanBranchStructure(query: StorageBranchScan): Promise<EntryStructure[]> {
+    this.#assertOpen();
+    return (await this.#scanBranch(query, false)).map(decodeStructure);
+  }
+
+  async scanEntries(query: EntryScan): Promise<Entry[]> {
+    this.#assertOpen();
+    const found: Entry[] = [];
+    const desc = query.order === "desc";
+    let [from, to] = [String(query.fromSeq ?? "-inf"), String(query.toSeq ?? "+inf")];
+    for (const limit = query.limit ?? Number.MAX_SAFE_INTEGER; found.length < limit; ) {
+      const args = [from, to, desc ? "desc" : "asc", query.type ?? "", colon(query.customType), limit - found.length];
+      const [next, entries] = list(await this.#keys.read("scan", ...args));
+      found.push(...list(entries).map(decodeEntry));
+      if (text(next) === "") break;
+      if (desc) to = `(${text(next)}`;
+      else from = `(${text(next)}`;
+    }
+    return found;
+  }
+
+  async scanUsage({ fromSeq, toSeq, order = "asc", limit = Number.MAX_SAFE_INTEGER }: UsageScan): Promise<UsageRow[]> {
+    this.#assertOpen();
+    const rows = await this.#readStream("usage", order, limit, undefined, fromSeq, toSeq);
+    return rows.map(({ seq, json }) => ({ ...(JSON.parse(json) as UsageRow), seq }));
+  }
+
+  async getStats(): Promise<SessionStats> {
+    this.#assertOpen();
+    return decodeStats(list(await this.#keys.read("stats"))[0]);
+  }
+
+  async close(): Promise<void> {
+    this.#open = false;
+    await this.#commits;
+  }
+
+  /** Run `work` between two commits of this storage. */
+  inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#commits.then(work);
+    this.#commits = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Every value of the session. */
+  async allValues(): Promise<StoredValue<unknown>[]> {
+    const found: StoredValue<unknown>[] = [];
+    for (const space of list(await this.#keys.read("spaces"))) found.push(...(await this.#scanSpace(text(space), "")));
+    return found.sort((a, b) => a.seq - b.seq);
+  }
+
+  /** The sequence number that the next commit gets: it changes with every one. */
+  async nextSeq(): Promise<string> {
+    return text(list(await this.#keys.read("stats"))[1]);
+  }
+
+  async #commit(writes: Write[]): Promise<CommitResult> {
+    const timestamp = this.#now();
+    const reply = list(await this.#keys.write("commit", callId(), timestamp, ...encodeWrites(writes, timestamp)));
+    const firstSeq = Number(text(reply[0]));
+    return { firstSeq, seqs: writes.map((_, i) => firstSeq + i), timestamp, stats: decodeStats(reply[1]) };
+  }
+
+  async #scanBranch(query: StorageBranchScan, whole: boolean): Promise<Reply[]> {
+    const found: Reply[] = [];
+    const order = query.order === "oldestFirst" ? "oldestFirst" : "newestFirst";
+    const { start, cursor, stopAtType = "", stopAtId, type = "", customType, limit = Number.MAX_SAFE_INTEGER } = query;
+    for (let next = ""; found.length < limit; ) {
+      const stops = [stopAtType, colon(stopAtId), type, colon(customType)];
+      const args = [start, order, cursor?.seq ?? "", ...stops, limit - found.length, whole ? "1" : "", next];
+      const [more, entries] = list(await this.#keys.read("branch", ...args));
+      found.push(...list(entries));
+      next = text(more);
+      if (next === "") break;
+    }
+    return found;
+  }
+
+  async #scanSpace<T>(space: string, prefix: string): Promise<StoredValue<T>[]> {
+    const found: StoredValue<T>[] = [];
+    const namespace = decodeURIComponent(space);
+    // Names are ordered by their bytes, and 0xff is in no text.
+    const highest = prefix === "" ? "+" : Buffer.concat([Buffer.from(`(${prefix}`), Buffer.of(0xff)]);
+    for (let lowest = `[${prefix}`; ; ) {
+      const flat = list(await this.#keys.read("values", space, lowest, highest)).map(text);
+      for (let i = 0; i + 1 < flat.length; i += 2) found.push(storedValue(value<T>(namespace, flat[i] ?? ""), flat[i + 1] ?? ""));
+      if (flat.length < PAGE * 2) return found;
+      lowest = `(${flat.at(-2)}`;
+    }
+  }
+
+  /** Elements of a stream whose entries are numbered by the session, behind `cursor`. */
+  async #readStream(
+    kind: string,
+    order: "asc" | "desc",
+    limit: number,
+    cursor?: number,
+    fromSeq?: number,
+    toSeq?: number,
+  ): Promise<{ seq: number; json: string }[]> {
+    const rows: { seq: number; json: string }[] = [];
+    let [from, to] = [String(fromSeq ?? "-"), String(toSeq ?? "+")];
+    if (cursor !== undefined) [from, to] = order === "asc" ? [`(${cursor}-0`, to] : [from, `(${cursor}-0`];
+    while (rows.length < limit) {
+      const count = Math.min(PAGE, limit - rows.length);
+      const ends = order === "asc" ? [from, to] : [to, from];
+      const page = list(await this.#keys.command(order === "asc" ? "xrange" : "xrevrange", kind, ...ends, "COUNT", count));
+      for (const each of page) {
+        const [id, fields] = list(each);
+        rows.push({ seq: Number.parseInt(text(id), 10), json: text(list(fields)[1]) });
+      }
+      if (page.length < count) break;
+      if (order === "asc") from = `(${rows.at(-1)?.seq}-0`;
+      else to = `(${rows.at(-1)?.seq}-0`;
+    }
+    return rows;
+  }
+
+  #assertOpen(): void {
+    if (!this.#open) throw new Error("the session's storage is closed");
+  }
+}
+
+/** A text that may be absent, so that an empty one differs from none. */
+function colon(part: string | undefined): string {
+  return part === undefined ? "" : `:${part}`;
+}
+
+function storedValue<T>(address: Value<T>, stored: string): StoredValue<T> {
+  const at = stored.indexOf(":");
+  return { address, seq: Number(stored.slice(0, at)), value: JSON.parse(stored.slice(at + 1)) as T };
+}
