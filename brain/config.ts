@@ -60,7 +60,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   if (handsUrl !== "" && parseAddress(handsUrl) === undefined)
     env.problem(`HANDS_URL is ${JSON.stringify(handsUrl)}: it must be unix:/path, http://host:port or https://host:port`);
   return env.done({
-    leafStore: env.required("LEAF_STORE", "the leaf store's address, as sqlite:/absolute/path/leaf.db"),
+    leafStore: env.required("LEAF_STORE", "the leaf store's address, as sqlite:/absolute/path/leaf.db or redis://host:port"),
     handsUrl,
     handsCredential: readCredential(env),
     handsTls: readClientTls(env, parseAddress(handsUrl), {

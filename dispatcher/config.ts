@@ -39,7 +39,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
   });
   const listen: Address = tls !== undefined && address.kind === "tcp" ? { ...address, tls: true } : address;
   return reader.done({
-    leafStore: reader.required("LEAF_STORE", "the leaf store's URL, as sqlite:/absolute/path/leaf.db"),
+    leafStore: reader.required("LEAF_STORE", "the leaf store's URL, as sqlite:/absolute/path/leaf.db or redis://host:port"),
     listen,
     tls,
     metricsListen: reader.probesAddress("DISPATCHER_METRICS_LISTEN"),

@@ -9,6 +9,7 @@ import { ensurePrivateDirectory } from "../stack/private-directory.ts";
 import type { StackPlan } from "../stack/services.ts";
 import { StartError } from "../stack/start.ts";
 import { checkLayout, prepareStateDirectory } from "../stack/state-directory.ts";
+import { describeStore } from "../stack/store.ts";
 import { startStack, type UpResult } from "../stack/up.ts";
 
 /** Does `leaf up`. */
@@ -33,11 +34,11 @@ export async function runUp(context: Context, _args: readonly string[], options:
   });
 }
 
-function report({ out, paths }: Context, { model, sandbox, network, notes }: StackPlan, { records, started }: UpResult): void {
+function report({ out, paths }: Context, { model, store, sandbox, network, notes }: StackPlan, { records, started }: UpResult): void {
   const url = records.find(({ name }) => name === "dispatcher")?.address ?? "";
   if (out.json) {
     const processes = records.map(({ name, pid, address }) => ({ name, pid, address, started: started.includes(name) }));
-    out.document({ dir: paths.dir, url, sandbox, network, model: model.model, standIn: model.standIn, processes });
+    out.document({ dir: paths.dir, url, sandbox, network, model: model.model, standIn: model.standIn, store: store.name, processes });
     return;
   }
   for (const note of notes) out.warn(note);
@@ -47,6 +48,7 @@ function report({ out, paths }: Context, { model, sandbox, network, notes }: Sta
   out.line(
     `  sandbox  ${sandbox === "bwrap" ? `bubblewrap jail, network: ${network}` : color.yellow("none: commands run as you, without a jail")}`,
   );
+  out.line(`  store    ${describeStore(store)}`);
   out.line(`  state    ${paths.dir}`);
   for (const { name, pid } of records)
     out.line(`  ${name.padEnd(10)} pid ${pid}${started.includes(name) ? "" : color.dim(" (ran already)")}`);

@@ -22,6 +22,7 @@ export function addUp(program: Command): void {
         .option("--port <n>", "port of the dispatcher on 127.0.0.1, 0 for a free one (LEAF_PORT; default: 7433)", wholeNumber(0, 65535))
         .addOption(new Option("--sandbox <kind>", "bwrap: a jail; process: none (default: bwrap)").choices(SANDBOXES))
         .option("--model <provider/model>", "the model, or stand-in (LEAF_MODEL; default: by the keys that are set)")
+        .option("--redis <url>", "keep leaves and sessions in this Redis (LEAF_REDIS; default: a database in the state directory)")
         .addOption(new Option("--network <reach>", "what a jailed command reaches (default: host)").choices(NETWORKS)),
     run: async (...given) => (await import("../actions/up.ts")).runUp(...given),
   });

@@ -6,6 +6,7 @@ import type { StackPaths } from "./paths.ts";
 import { liveRecord, readRecord } from "./record.ts";
 import { chooseSandbox, NETWORKS, type Network, SANDBOXES, type SandboxKind } from "./sandbox.ts";
 import type { StackPlan } from "./services.ts";
+import { planStore } from "./store.ts";
 
 /** What the user asks for on the command line; what is absent is free to choose. */
 export interface StackWishes {
@@ -13,6 +14,7 @@ export interface StackWishes {
   readonly sandbox?: SandboxKind;
   readonly network?: Network;
   readonly model?: string;
+  readonly redis?: string;
 }
 
 /**
@@ -28,7 +30,8 @@ export function planStack(paths: StackPaths, environment: Environment, wishes: S
     throw new CliError(ExitCode.usage, "bad_network", message);
   }
   const { model, notes } = planRunningModel(paths, environment, wishes.model);
-  return { paths, environment, sandbox: chooseSandbox(sandbox), network: network ?? "host", model, notes };
+  const store = planStore(paths, environment, wishes.redis);
+  return { paths, environment, sandbox: chooseSandbox(sandbox), network: network ?? "host", model, store, notes };
 }
 
 /** The dispatcher's port: as asked for; where any will do, the one where it is, or was before it died; else the usual one. */

@@ -5,6 +5,7 @@ import { type ModelPlan, modelEnvironment } from "./model.ts";
 import type { ServiceName, StackPaths } from "./paths.ts";
 import { STACK_MARK } from "./processes.ts";
 import type { Network, SandboxKind } from "./sandbox.ts";
+import type { StorePlan } from "./store.ts";
 
 /** How a service of the stack is started, and how it is asked whether it works. */
 export interface ServiceSpec {
@@ -25,6 +26,7 @@ export interface StackPlan {
   readonly sandbox: SandboxKind;
   readonly network: Network;
   readonly model: ModelPlan;
+  readonly store: StorePlan;
   /** What the user should know about the choices, a line each. */
   readonly notes: readonly string[];
 }
@@ -77,7 +79,7 @@ export function modelService({ paths, environment }: StackPlan, address: string 
 
 /** The dispatcher, and through it the brains, which need the user's variables for their model. */
 export function dispatcherService(plan: StackPlan, token: string, port: number, standInUrl: string): ServiceSpec {
-  const { paths, model } = plan;
+  const { paths, model, store } = plan;
   const listen = `http://127.0.0.1:${port}`;
   return {
     name: "dispatcher",
@@ -85,7 +87,7 @@ export function dispatcherService(plan: StackPlan, token: string, port: number, 
     environment: {
       ...modelEnvironment(model, plan.environment, standInUrl),
       ...own(paths),
-      LEAF_STORE: `sqlite:${paths.database}`,
+      LEAF_STORE: store.url,
       DISPATCHER_LISTEN: listen,
       DISPATCHER_TOKEN_FILE: paths.token,
       DISPATCHER_WAKER: "local",
@@ -94,7 +96,7 @@ export function dispatcherService(plan: StackPlan, token: string, port: number, 
       HANDS_PRIVATE_KEY_FILE: paths.privateKey,
     },
     address: port === 0 ? undefined : listen,
-    settings: { model: model.model, standIn: String(model.standIn) },
+    settings: { model: model.model, standIn: String(model.standIn), store: store.name },
     isHealthy: (address) => isServing(address, token),
   };
 }

@@ -1,0 +1,44 @@
+import type { Environment } from "../config.ts";
+import { CliError } from "../errors.ts";
+import { ExitCode } from "../exit-codes.ts";
+import type { StackPaths } from "./paths.ts";
+import { liveRecord, readRecord } from "./record.ts";
+
+/** Where a stack keeps leaves and sessions. */
+export interface StorePlan {
+  /** The leaf store's address, with its password where it has one. */
+  readonly url: string;
+  /** The same to be shown and remembered, without. */
+  readonly name: string;
+}
+
+const EMBEDDED = "embedded";
+
+/**
+ * Choose the store: `wanted` (`--redis`), else `LEAF_REDIS`, else the database in the state directory. A stack keeps the store that it was
+ * started with until `leaf down`; its password is remembered nowhere, so a dispatcher that died has to be told of a Redis again.
+ */
+export function planStore(paths: StackPaths, environment: Environment, wanted: string | undefined): StorePlan {
+  const asked = wanted ?? (environment["LEAF_REDIS"] || undefined);
+  const before = readRecord(paths, "dispatcher")?.settings["store"] ?? EMBEDDED;
+  if (asked !== undefined) return { url: asked, name: redisName(asked) };
+  const embedded = { url: `sqlite:${paths.database}`, name: EMBEDDED };
+  if (before === EMBEDDED) return embedded;
+  // It runs and is not started again, so its address is not needed.
+  if (liveRecord(paths, "dispatcher") !== undefined) return { ...embedded, name: before };
+  const message = `the stack's leaf store is ${before}: name it again with --redis or LEAF_REDIS, or \`leaf down\` first to leave it`;
+  throw new CliError(ExitCode.usage, "store_needed", message);
+}
+
+/** A line for people. */
+export function describeStore({ name }: StorePlan): string {
+  return name === EMBEDDED ? "embedded (SQLite)" : name;
+}
+
+function redisName(address: string): string {
+  const url = URL.parse(address);
+  if (url === null || !/^rediss?:$/.test(url.protocol) || url.hostname === "") {
+    throw new CliError(ExitCode.usage, "bad_redis", "--redis takes redis://[user:password@]host[:port][/db], or rediss: for TLS");
+  }
+  return `${url.protocol}//${url.host}${url.pathname}${url.search}`;
+}
