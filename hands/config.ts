@@ -35,6 +35,9 @@ export const VARIABLES = [
   "no_proxy",
   "HANDS_HOME",
   "HANDS_TMP",
+  "HANDS_CGROUP",
+  "HANDS_MEMORY_BYTES",
+  "HANDS_PROCESSES",
   "HANDS_GRACE_MS",
   "HANDS_OPEN_EXECS",
   "HANDS_OUTPUT_BYTES",
@@ -79,6 +82,14 @@ export interface HandsConfig {
   readonly gitEnvironment: Readonly<Record<string, string>>;
   /** Jails of workspaces that may live at once while nothing runs in them. */
   readonly maxJails: number;
+  /** A cgroup v2 that is hands' to divide among workspaces. */
+  readonly cgroup: string | undefined;
+  /** The cgroup v2 that hands is in, where the jail shows it. Set by the jail, never by a user. */
+  readonly ownCgroup: string | undefined;
+  /** Memory of all processes of a workspace together, in bytes. 0: no limit. */
+  readonly memoryBytes: number;
+  /** Processes and threads of a workspace. 0: no limit. */
+  readonly processes: number;
   /** How long running commands may go on after SIGTERM, in milliseconds, before they are ended. */
   readonly graceMs: number;
   readonly limits: ExecLimits;
@@ -140,6 +151,10 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
     gitEnvironment: Object.fromEntries(["https_proxy", "no_proxy"].flatMap((name) => pairOf(name, env.optional(name)))),
     durability: env.choice("HANDS_DURABILITY", "process", ["process", "machine"]),
     maxJails: env.integer("HANDS_JAILS", 100, 1, 10_000),
+    cgroup: optionalDirectory(env, "HANDS_CGROUP"),
+    ownCgroup: env.optional("HANDS_OWN_CGROUP"),
+    memoryBytes: env.integer("HANDS_MEMORY_BYTES", 0, 0, Number.MAX_SAFE_INTEGER),
+    processes: env.integer("HANDS_PROCESSES", 1024, 0, 4_000_000),
     launcher: env.choice("HANDS_LAUNCHER", "keeper", ["keeper", "node"]),
     graceMs: env.integer("HANDS_GRACE_MS", 2000, 0, 3_600_000),
     limits: readLimits(env),
@@ -164,6 +179,12 @@ function readListen(env: EnvReader): Address {
 function directory(env: EnvReader, name: string, hint: string): string {
   const value = env.required(name, hint);
   if (value !== "" && !isAbsolute(value)) env.problem(`${name} is ${JSON.stringify(value)}: it must be an absolute path`);
+  return value;
+}
+
+function optionalDirectory(env: EnvReader, name: string): string | undefined {
+  const value = env.optional(name);
+  if (value !== undefined && !isAbsolute(value)) env.problem(`${name} is ${JSON.stringify(value)}: it must be an absolute path`);
   return value;
 }
 

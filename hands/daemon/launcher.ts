@@ -1,13 +1,19 @@
 import type { Logger } from "@serverless-harness/kit/log";
 import type { HandsConfig } from "../config.ts";
 import { spillDirectory } from "../exec/output-spill.ts";
-import { JailLauncher } from "../jail/launcher.ts";
-import { jailedPty } from "../jail/pty.ts";
+import { jailedKeeper } from "../jail/keeper.ts";
+import { processBound } from "../jail/processes.ts";
+import { groupedPty, jailedPty } from "../jail/pty.ts";
 import { WorkspaceJail } from "../jail/workspace.ts";
 import { keeperFiles } from "../keeper/files.ts";
 import { KeeperLauncher } from "../keeper/launcher.ts";
+import { DividedCgroup, SharedCgroup } from "../launch/cgroup/cgroup-v2.ts";
+import { type Cgroups, noCgroups } from "../launch/cgroup/cgroups.ts";
+import { MemoryWatch } from "../launch/cgroup/memory-watch.ts";
+import { ownCgroup } from "../launch/cgroup/own.ts";
 import type { Launcher } from "../launch/launcher.ts";
 import { NodeLauncher } from "../launch/node-launcher.ts";
+import { WorkspaceLauncher } from "../launch/workspace-launcher.ts";
 import { type PtyLauncher, startPty } from "../terminals/pty.ts";
 import type { Workspace, Workspaces } from "../workspaces.ts";
 
@@ -23,19 +29,50 @@ export function isolates(config: Pick<HandsConfig, "jailed" | "launcher">): bool
   return config.jailed && config.launcher === "keeper";
 }
 
-/** In the jail, whatever is started for a workspace gets a jail of its own, out of reach of the daemon and of other workspaces. */
+/** What is started for a workspace gets a jail of its own in the jail, and a control group of its own where they can be made. */
 export function chooseLaunchers(config: HandsConfig, workspaces: Workspaces, log: Logger): Launchers {
-  if (!config.jailed) {
-    return { execs: config.launcher === "node" ? new NodeLauncher() : new KeeperLauncher(keeperFiles()), pty: () => startPty };
-  }
+  const cgroups = openCgroups(config, log);
+  const { execs, pty } = config.jailed ? jailed(config, workspaces, cgroups, log) : unconfined(config, workspaces, cgroups);
+  workspaces.beforeDelete((workspace) => cgroups.of(workspace).end());
+  return { execs: cgroups.tells || cgroups.divides ? new MemoryWatch(execs, cgroups) : execs, pty };
+}
+
+/** The control groups that hands may divide, or those that it can only read. */
+function openCgroups({ cgroup, ownCgroup: shown, memoryBytes, processes, jailed: isJailed }: HandsConfig, log: Logger): Cgroups {
+  if (cgroup !== undefined) return DividedCgroup.open(cgroup, { memoryBytes, processes }, log);
+  if (memoryBytes > 0) log.warn("HANDS_MEMORY_BYTES does not hold: it needs a cgroup v2 in HANDS_CGROUP");
+  const own = isJailed ? shown : ownCgroup();
+  return own === undefined ? noCgroups : new SharedCgroup(own);
+}
+
+function unconfined(config: HandsConfig, workspaces: Workspaces, cgroups: Cgroups): Launchers {
+  const pty = (workspace: Pick<Workspace, "name">): PtyLauncher => groupedPty(startPty, cgroups.of(workspace).enter);
+  if (config.launcher === "node") return { execs: new NodeLauncher(), pty };
+  if (!cgroups.divides) return { execs: new KeeperLauncher(keeperFiles()), pty };
+  const files = keeperFiles();
+  const execs = new WorkspaceLauncher(
+    (workspace) => new KeeperLauncher({ ...files, before: cgroups.of(workspace).enter }),
+    config.maxJails,
+  );
+  workspaces.beforeDelete((workspace) => execs.end(workspace));
+  return { execs, pty };
+}
+
+function jailed(config: HandsConfig, workspaces: Workspaces, cgroups: Cgroups, log: Logger): Launchers {
   const { workspaces: root, home, temporary } = config;
   const jail = new WorkspaceJail({ root, home, temporary, spill: spillDirectory(config) });
-  const pty = (workspace: Pick<Workspace, "name" | "path">): PtyLauncher => jailedPty(startPty, jail.arguments(workspace));
+  const bound = processBound(config.processes, log);
+  const pty = (workspace: Pick<Workspace, "name" | "path">): PtyLauncher =>
+    jailedPty(groupedPty(startPty, cgroups.of(workspace).enter), bound, jail.arguments(workspace));
   if (config.launcher === "node") {
     log.warn("HANDS_LAUNCHER=node: commands share the daemon's own namespaces");
     return { execs: new NodeLauncher(), pty };
   }
-  const execs = new JailLauncher(keeperFiles(), jail, config.maxJails);
+  const files = keeperFiles();
+  const execs = new WorkspaceLauncher(
+    (workspace) => new KeeperLauncher({ ...jailedKeeper(files, bound, jail.arguments(workspace)), before: cgroups.of(workspace).enter }),
+    config.maxJails,
+  );
   workspaces.beforeDelete(async (workspace) => {
     await execs.end(workspace);
     await jail.remove(workspace);

@@ -24,6 +24,8 @@ export function causeOf(end: ProcessEnd, stop: Stop | undefined, sent: ReadonlyS
   if (end.kind === "start_failed")
     return { cause: EndCause.START_FAILED, exitCode: 0, signal: "", message: `it could not be started: ${end.message}` };
   const asked = end.kind === "signal" && sent.has(end.signal);
+  if (end.outOfMemory === true)
+    return { cause: EndCause.OUT_OF_MEMORY, exitCode, signal, message: "the kernel killed it because its memory was used up" };
   return { cause: asked ? EndCause.SIGNALED : EndCause.EXITED, exitCode, signal, message: "" };
 }
 

@@ -5,6 +5,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { ConfigError } from "@serverless-harness/kit/env";
 import type { HandsConfig } from "../config.ts";
 import { FRUGAL_FLAGS, frugalEnvironment } from "../daemon/frugal.ts";
+import { ownCgroup } from "../launch/cgroup/own.ts";
 import { systemMounts } from "./mounts.ts";
 
 /** Where things are inside. What lies below {@link DAEMON} is the daemon's alone: commands don't see it. */
@@ -17,6 +18,7 @@ const INNER = {
   publicKey: `${DAEMON}/public-key.pem`,
   tls: `${DAEMON}/tls`,
   artifacts: `${DAEMON}/artifacts`,
+  cgroup: `${DAEMON}/cgroup`,
   workspaces: "/workspaces",
   home: "/home/agent",
   temporary: "/tmp",
@@ -81,7 +83,9 @@ export function enterJail(config: HandsConfig): never {
 function jailArguments(config: HandsConfig, own: { readonly temporary: string; readonly home: string }): string[] {
   const { program, environment, mounts } = insideOf(config);
   return [
-    ...[...NAMESPACES, "--unshare-uts", "--unshare-cgroup-try", "--hostname", "sandbox"],
+    ...[...NAMESPACES, "--unshare-uts", "--hostname", "sandbox"],
+    // From a namespace of its own it may not be allowed to move processes into groups elsewhere.
+    ...(config.cgroup === undefined ? ["--unshare-cgroup-try"] : []),
     ...powers(DAEMON_POWERS),
     ...(config.network === "none" ? ["--unshare-net"] : []),
     ...systemMounts(),
@@ -121,6 +125,14 @@ function insideOf(config: HandsConfig): { program: string[]; environment: Record
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     mounts.push("--bind", directory, INNER.artifacts);
     environment["HANDS_ARTIFACTS"] = pathToFileURL(INNER.artifacts).href;
+  }
+  const own = config.cgroup === undefined ? ownCgroup() : undefined;
+  if (config.cgroup !== undefined) {
+    mounts.push("--bind", config.cgroup, INNER.cgroup);
+    environment["HANDS_CGROUP"] = INNER.cgroup;
+  } else if (own !== undefined) {
+    mounts.push("--ro-bind", own, INNER.cgroup);
+    environment["HANDS_OWN_CGROUP"] = INNER.cgroup;
   }
   if (config.publicKeyFile !== undefined) {
     mounts.push("--ro-bind", config.publicKeyFile, INNER.publicKey);

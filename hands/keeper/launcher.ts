@@ -11,7 +11,9 @@ type Keeper = ChildProcessByStdio<Writable, Readable, null>;
 export interface KeeperFiles {
   readonly keeper: string;
   readonly zygote: string;
-  /** Further arguments, for a program that stands in front of the keeper. */
+  /** A program and its arguments that the keeper is run by, as to put it into a control group. */
+  readonly before?: readonly string[];
+  /** Further arguments, for a program that stands in the keeper's place. */
   readonly arguments?: readonly string[];
 }
 
@@ -65,7 +67,9 @@ export class KeeperLauncher implements Launcher {
   }
 
   #bringUp(): Keeper {
-    const keeper: Keeper = spawn(this.#files.keeper, [this.#files.zygote, ...(this.#files.arguments ?? [])], {
+    const { before = [], keeper: program, zygote } = this.#files;
+    const [first = program, ...rest] = [...before, program, zygote, ...(this.#files.arguments ?? [])];
+    const keeper: Keeper = spawn(first, rest, {
       stdio: ["pipe", "pipe", "inherit"],
       env: {},
       cwd: "/",

@@ -14,10 +14,10 @@ export interface ProcessSpec {
   readonly stdin: boolean;
 }
 
-/** How a process ended: as the kernel tells, or why it could not be started. */
+/** How a process ended: as the kernel tells, or why it could not be started. `outOfMemory`: the kernel killed it, or what it ran, for memory. */
 export type ProcessEnd =
-  | { readonly kind: "exit"; readonly code: number }
-  | { readonly kind: "signal"; readonly signal: NodeJS.Signals }
+  | { readonly kind: "exit"; readonly code: number; readonly outOfMemory?: boolean }
+  | { readonly kind: "signal"; readonly signal: NodeJS.Signals; readonly outOfMemory?: boolean }
   | { readonly kind: "start_failed"; readonly message: string }
   /** Whoever would have seen the end died first. */
   | { readonly kind: "lost"; readonly message: string };

@@ -1,0 +1,151 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { rmdir } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import type { Logger } from "@serverless-harness/kit/log";
+import { type Cgroups, noCgroups, type WorkspaceCgroup } from "./cgroups.ts";
+import { MemoryEvents } from "./memory-events.ts";
+
+const ENTER = fileURLToPath(new URL("./enter.sh", import.meta.url));
+/** How long killed processes may take to leave their group, in milliseconds. */
+const PATIENCE_MS = 2000;
+
+/** What a workspace's processes may take together. 0: no limit. */
+export interface CgroupLimits {
+  readonly memoryBytes: number;
+  readonly processes: number;
+}
+
+/** A cgroup v2 that somebody else made and bounds, as a container's: all that hands has of it is what the kernel tells. */
+export class SharedCgroup implements Cgroups {
+  readonly divides = false;
+  readonly tells: boolean;
+  readonly #group: WorkspaceCgroup;
+
+  constructor(directory: string) {
+    const events = MemoryEvents.open(directory);
+    this.tells = events !== undefined;
+    this.#group = { enter: [], killedForMemory: () => events?.killed() ?? 0, end: async () => undefined };
+  }
+
+  of(): WorkspaceCgroup {
+    return this.#group;
+  }
+
+  async close(): Promise<void> {
+    // It isn't ours.
+  }
+}
+
+/**
+ * A cgroup v2 that is hands' to divide: each workspace gets a group in it. One for each exec would cost it 7 ms, as the kernel takes that long to move
+ * a process; its keeper is moved once, and what it starts is in the group from the start.
+ */
+export class DividedCgroup implements Cgroups {
+  readonly divides = true;
+  readonly tells: boolean;
+  readonly #directory: string;
+  readonly #limits: CgroupLimits;
+  readonly #log: Logger;
+  readonly #groups = new Map<string, WorkspaceCgroup>();
+
+  private constructor(directory: string, limits: CgroupLimits, controllers: ReadonlySet<string>, log: Logger) {
+    this.#directory = directory;
+    this.#log = log;
+    this.tells = controllers.has("memory");
+    this.#limits = {
+      memoryBytes: controllers.has("memory") ? limits.memoryBytes : 0,
+      processes: controllers.has("pids") ? limits.processes : 0,
+    };
+  }
+
+  /** Take a group over. Where that can't be done, the log says why, once, and the group is only read. */
+  static open(directory: string, limits: CgroupLimits, log: Logger): Cgroups {
+    try {
+      const controllers = enableControllers(directory);
+      for (const [name, what] of [
+        ["memory", "HANDS_MEMORY_BYTES"],
+        ["pids", "HANDS_PROCESSES"],
+      ] as const)
+        if (!controllers.has(name)) log.warn({ cgroup: directory }, `the cgroup has no controller ${name}: ${what} does not hold by it`);
+      const cgroups = new DividedCgroup(directory, limits, controllers, log);
+      tryOut(directory);
+      return cgroups;
+    } catch (error) {
+      log.warn(
+        { cgroup: directory, err: error },
+        "HANDS_CGROUP can't be divided: its memory.events is read, but workspaces get no groups of their own",
+      );
+      return new SharedCgroup(directory);
+    }
+  }
+
+  of({ name }: { readonly name: string }): WorkspaceCgroup {
+    const known = this.#groups.get(name);
+    if (known !== undefined) return known;
+    try {
+      const group = this.#make(name);
+      this.#groups.set(name, group);
+      return group;
+    } catch (error) {
+      this.#log.error({ workspace: name, err: error }, "a workspace has no control group: no limit holds for it");
+      return noCgroups.of({ name });
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#groups.values()].map((group) => group.end()));
+  }
+
+  #make(name: string): WorkspaceCgroup {
+    const directory = join(this.#directory, encodeURIComponent(name));
+    mkdirSync(directory, { recursive: true });
+    const { memoryBytes, processes } = this.#limits;
+    if (memoryBytes > 0) writeFileSync(join(directory, "memory.max"), String(memoryBytes));
+    if (processes > 0) writeFileSync(join(directory, "pids.max"), String(processes));
+    const events = MemoryEvents.open(directory);
+    return {
+      enter: ["/bin/sh", ENTER, directory],
+      killedForMemory: () => events?.killed() ?? 0,
+      end: async () => {
+        this.#groups.delete(name);
+        events?.close();
+        await removeGroup(directory);
+      },
+    };
+  }
+}
+
+/** Pass the controllers for memory and processes on to the groups below, as far as this one has them. Throws where it is not ours. */
+function enableControllers(directory: string): Set<string> {
+  const has = readFileSync(join(directory, "cgroup.controllers"), "utf8").trim().split(" ");
+  const wanted = ["memory", "pids"].filter((name) => has.includes(name));
+  writeFileSync(join(directory, "cgroup.subtree_control"), wanted.map((name) => `+${name}`).join(" "));
+  return new Set(wanted);
+}
+
+/** Whether a process can be moved into a group in it is found out now, and not with the first command. */
+function tryOut(directory: string): void {
+  const probe = join(directory, "probe");
+  mkdirSync(probe, { recursive: true });
+  execFileSync("/bin/sh", [ENTER, probe, "/bin/true"], { stdio: "pipe" });
+  try {
+    rmdirSync(probe);
+  } catch {
+    // It is empty, and taken again by the next daemon.
+  }
+}
+
+async function removeGroup(directory: string): Promise<void> {
+  if (existsSync(join(directory, "cgroup.kill"))) writeFileSync(join(directory, "cgroup.kill"), "1");
+  // Killed processes leave it when they have died, which nothing tells but this.
+  for (const until = performance.now() + PATIENCE_MS; performance.now() < until; await sleep(5)) {
+    const error = await rmdir(directory).then(
+      () => undefined,
+      (thrown: NodeJS.ErrnoException) => thrown,
+    );
+    if (error?.code !== "EBUSY") return;
+  }
+}
