@@ -62,7 +62,7 @@ export function transportOver(connection: Connection, token: Token | undefined):
         ? callUnary(connection, { method, signal, header: authorized(header), message, readMaxBytes: READ_MAX_BYTES })
         : transport.unary(method, signal, timeoutMs, header, message, contextValues),
     stream: (method, signal, timeoutMs, header, input, contextValues) =>
-      timeoutMs === undefined && method.methodKind !== "client_streaming"
+      timeoutMs === undefined
         ? callStream(connection, { method, signal, header: authorized(header), input, readMaxBytes: READ_MAX_BYTES })
         : transport.stream(method, signal, timeoutMs, header, input, contextValues),
   };

@@ -1,9 +1,9 @@
-import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from "node:http2";
+import type { ClientHttp2Stream, IncomingHttpHeaders } from "node:http2";
 import { type DescMessage, type DescMethodStreaming, fromBinary, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type StreamResponse } from "@connectrpc/connect";
 import { contentTypeStreamProto, endStreamFromJson, validateResponse } from "@connectrpc/connect/protocol-connect";
 import type { Connection } from "../connection.ts";
-import { begin, broken, type Call, responseOf } from "./call.ts";
+import { begin, broken, type Call, cut, responseOf } from "./call.ts";
 import { Inbox, Outlet, sendAll } from "./duplex.ts";
 import { END_FLAG, EnvelopeReader } from "./envelope.ts";
 import { headersOf } from "./rpc.ts";
@@ -43,7 +43,7 @@ function validated<I extends DescMessage, O extends DescMessage>(
     validateResponse(method.methodKind, true, Number(incoming[":status"]), header);
     return header;
   } catch (error) {
-    stream.close(constants.NGHTTP2_CANCEL);
+    cut(stream);
     throw error;
   }
 }
@@ -58,7 +58,7 @@ function send<I extends DescMessage, O extends DescMessage>(
     () => outlet.end(),
     (error: unknown) => {
       inbox.end(ConnectError.from(error, Code.Internal));
-      stream.close(constants.NGHTTP2_CANCEL);
+      cut(stream);
     },
   );
 }
@@ -79,7 +79,7 @@ function receive<I extends DescMessage, O extends DescMessage>(
       }
     } catch (error) {
       inbox.end(ConnectError.from(error, Code.Internal));
-      stream.close(constants.NGHTTP2_CANCEL);
+      cut(stream);
     }
   });
   // The end that counts is in the last envelope; a stream that is over without one was cut.

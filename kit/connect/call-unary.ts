@@ -11,7 +11,7 @@ import {
 import { Code, ConnectError, type UnaryResponse } from "@connectrpc/connect";
 import { contentTypeUnaryProto, errorFromJsonBytes, trailerDemux, validateResponse } from "@connectrpc/connect/protocol-connect";
 import type { Connection } from "../connection.ts";
-import { begin, broken, type Call, responseOf } from "./call.ts";
+import { begin, broken, type Call, cut, responseOf } from "./call.ts";
 import { plainBytes } from "./envelope.ts";
 import { headersOf } from "./rpc.ts";
 
@@ -52,7 +52,7 @@ function failureOf<I extends DescMessage, O extends DescMessage>(
   try {
     return validateResponse(method.methodKind, true, Number(incoming[":status"]), header).unaryError;
   } catch (error) {
-    stream.close(constants.NGHTTP2_CANCEL);
+    cut(stream);
     throw error;
   }
 }
@@ -78,7 +78,7 @@ function readAll<I extends DescMessage, O extends DescMessage>(
       size += chunk.length;
       if (size <= readMaxBytes) return;
       reject(new ConnectError(`the answer is larger than ${readMaxBytes} bytes, the limit`, Code.ResourceExhausted));
-      stream.close(constants.NGHTTP2_CANCEL);
+      cut(stream);
     });
     stream.once("end", () => {
       isWhole = true;

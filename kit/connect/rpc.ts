@@ -1,4 +1,4 @@
-import type { Http2ServerRequest, IncomingHttpHeaders } from "node:http2";
+import type { Http2ServerRequest, IncomingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { type DescMessage, type DescMethod, fromBinary, type MessageShape } from "@bufbuild/protobuf";
 import {
   Code,
@@ -42,12 +42,16 @@ export function contextOf(request: Http2ServerRequest, method: DescMethod): Retu
 /** Run an implementation behind its interceptors. */
 export function invoke(rpc: Rpc, context: HandlerContext, message: Input): Promise<UnaryResponse | StreamResponse> {
   const { method, implementation, interceptors } = rpc;
-  const stream = method.methodKind !== "unary";
+  const { methodKind } = method;
+  const stream = methodKind !== "unary";
   let next = async (request: Parameters<Parameters<Interceptor>[0]>[0]): Promise<UnaryResponse | StreamResponse> => {
     const inner = { ...context, requestHeader: request.header, values: request.contextValues, signal: request.signal };
-    const output = stream ? implementation(await inputOf(method, request.message), inner) : await implementation(request.message, inner);
+    const input = methodKind === "server_streaming" ? await onlyOf(request.message) : request.message;
+    const output = await implementation(input, inner);
     const { responseHeader: header, responseTrailer: trailer } = context;
-    return { stream, service: method.parent, method, header, trailer, message: output } as UnaryResponse | StreamResponse;
+    return { stream, service: method.parent, method, header, trailer, message: methodKind === "client_streaming" ? one(output) : output } as
+      | UnaryResponse
+      | StreamResponse;
   };
   for (const interceptor of interceptors.toReversed()) next = interceptor(next);
   const { requestHeader: header, values: contextValues, signal, url } = context;
@@ -55,9 +59,12 @@ export function invoke(rpc: Rpc, context: HandlerContext, message: Input): Promi
   return next(request as Parameters<typeof next>[0]);
 }
 
-/** What a streaming method takes: all messages, or the only one. */
-async function inputOf(method: DescMethod, messages: unknown): Promise<unknown> {
-  if (method.methodKind !== "server_streaming") return messages;
+async function* one(message: unknown): AsyncGenerator<unknown> {
+  yield message;
+}
+
+/** The message of a method that takes one, as its stream brings it. */
+async function onlyOf(messages: unknown): Promise<unknown> {
   let only: unknown;
   for await (const message of messages as AsyncIterable<unknown>) {
     if (only !== undefined) throw new ConnectError("protocol error: this method takes one message", Code.Unimplemented);
@@ -84,6 +91,15 @@ export function headersOf(incoming: IncomingHttpHeaders): Headers {
     for (const one of Array.isArray(value) ? value : [value]) headers.append(name, one);
   }
   return headers;
+}
+
+/**
+ * Call `then` at the end of a request, and tell whether it is whole. A stream that was reset ends as well; only one that came to its end is still
+ * open for the answer. Some clients, connect-node's among them, send an end and the reset behind it, so what arrived with the end is looked
+ * at too.
+ */
+export function onRequestEnd(stream: ServerHttp2Stream, then: (isWhole: boolean) => void): void {
+  stream.once("end", () => setImmediate(() => then(!stream.closed)));
 }
 
 /** Why a call's stream was closed before its time. */

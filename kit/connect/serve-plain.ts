@@ -23,6 +23,6 @@ export function servePlain(request: Asked, response: unknown, rpc: Rpc): Promise
     kind === "unary"
       ? [serveUnary, contentTypeUnaryProto, headers["content-encoding"]]
       : [serveStream, contentTypeStreamProto, headers["connect-content-encoding"]];
-  if (headers["content-type"] !== type || kind === "client_streaming" || (encoding ?? "identity") !== "identity") return undefined;
+  if (headers["content-type"] !== type || (encoding ?? "identity") !== "identity") return undefined;
   return serve(request as Http2ServerRequest, response as Http2ServerResponse, rpc);
 }

@@ -4,7 +4,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { contentTypeStreamProto, createEndStreamSerialization } from "@connectrpc/connect/protocol-connect";
 import { Inbox, Outlet, sendAll } from "./duplex.ts";
 import { END_FLAG, EnvelopeReader } from "./envelope.ts";
-import { CALL_OVER, CLIENT_LEFT, contextOf, invoke, parse, type Rpc } from "./rpc.ts";
+import { CALL_OVER, CLIENT_LEFT, contextOf, invoke, onRequestEnd, parse, type Rpc } from "./rpc.ts";
 
 const endStream = createEndStreamSerialization(undefined);
 
@@ -52,7 +52,8 @@ function receive(stream: ServerHttp2Stream, inbox: Inbox<MessageShape<DescMessag
       inbox.end(error);
     }
   });
-  stream.once("end", () => {
+  onRequestEnd(stream, (isWhole) => {
+    if (!isWhole) return inbox.end(CLIENT_LEFT);
     const torn = reader.isPartial ? new ConnectError("the stream ended within a message", Code.InvalidArgument) : undefined;
     inbox.end(torn);
   });

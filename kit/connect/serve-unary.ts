@@ -9,7 +9,7 @@ import {
   trailerMux,
 } from "@connectrpc/connect/protocol-connect";
 import { plainBytes } from "./envelope.ts";
-import { CALL_OVER, CLIENT_LEFT, contextOf, invoke, parse, type Rpc } from "./rpc.ts";
+import { CALL_OVER, CLIENT_LEFT, contextOf, invoke, onRequestEnd, parse, type Rpc } from "./rpc.ts";
 
 /** Answer a call of one message with one. */
 export async function serveUnary(request: Http2ServerRequest, response: Http2ServerResponse, rpc: Rpc): Promise<void> {
@@ -51,7 +51,10 @@ function readAll(stream: ServerHttp2Stream, maxBytes: number): Promise<Uint8Arra
         reject(new ConnectError(`the message is larger than ${maxBytes} bytes, the limit`, Code.ResourceExhausted));
       }
     });
-    stream.once("end", () => resolve(plainBytes(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks))));
+    onRequestEnd(stream, (isWhole) => {
+      if (!isWhole) reject(CLIENT_LEFT);
+      else resolve(plainBytes(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)));
+    });
     stream.once("close", () => reject(CLIENT_LEFT));
   });
 }

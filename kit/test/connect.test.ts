@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import * as http2 from "node:http2";
 import { type Client, Code, type ConnectRouter, createClient, type HandlerContext, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
@@ -8,6 +9,8 @@ import { type Address, formatAddress } from "../address.ts";
 import { EnvelopeReader, envelopeHeader } from "../connect/envelope.ts";
 import { fromConnectError, HarnessError } from "../errors.ts";
 import { startServer } from "../testing/index.ts";
+
+const CHANNEL_PATH = "/harness.hands.v1.ExecService/Channel";
 
 type Channel = (requests: AsyncIterable<ChannelRequest>, context: HandlerContext) => AsyncIterable<{ response: Answer }>;
 type Answer = { case: "pong"; value: { nonce: bigint } } | { case: "goAway"; value: { message: string } };
@@ -195,6 +198,73 @@ describe("a call that its client gives up", () => {
 
   it("tells the handler of a stream whose request is long over", async () => {
     await givenUp((exec, signal) => collect(exec.run({}, { signal })));
+  });
+});
+
+describe("a request that breaks off", () => {
+  it.each([
+    ["reset", new Error("given up")],
+    ["reset without an error", undefined],
+  ])("by a %s is never taken for one that came to its end", async (_, error) => {
+    const seen: string[] = [];
+    const over = Promise.withResolvers<void>();
+    const channel: Channel = async function* (requests) {
+      try {
+        for await (const { request } of requests) {
+          seen.push(String(request.case));
+          yield pong(1n);
+        }
+        seen.push("end");
+      } catch (error) {
+        seen.push(`${fromConnectError(error).code}`);
+      } finally {
+        over.resolve();
+      }
+    };
+    const { server } = await serving(channel);
+    const session = http2.connect(formatAddress(server.address));
+    const stream = session.request({ ":method": "POST", ":path": CHANNEL_PATH, "content-type": "application/connect+proto" });
+    stream.on("error", () => undefined);
+    // An empty request, whole.
+    stream.write(envelopeHeader(0, 0));
+    await once(stream, "data");
+    stream.destroy(error);
+    await over.promise;
+    session.destroy();
+    expect(seen).toEqual(["undefined", String(Code.Canceled)]);
+  });
+});
+
+describe("a client that gives its request up", () => {
+  it.each(["ours", "connect-node's"])("%s, never looks as if the request was whole", async (whose) => {
+    for (let round = 0; round < 20; round++) {
+      const ends: string[] = [];
+      const over = Promise.withResolvers<void>();
+      const begun = Promise.withResolvers<void>();
+      const { client, server } = await serving(async function* (requests) {
+        try {
+          for await (const _ of requests) begun.resolve();
+          ends.push("whole");
+        } catch (error) {
+          ends.push(Code[fromConnectError(error).code]);
+        } finally {
+          over.resolve();
+        }
+        yield pong(1n);
+      });
+      const transport = whose === "ours" ? client() : createConnectTransport({ baseUrl: formatAddress(server.address), httpVersion: "2" });
+      const leaving = new AbortController();
+      const requests = async function* () {
+        yield ping(1n);
+        await new Promise(() => undefined);
+      };
+      const calling = collect(createClient(ExecService, transport).channel(requests(), { signal: leaving.signal }));
+      await begun.promise;
+      leaving.abort();
+      await expect(calling).rejects.toThrow();
+      await over.promise;
+      expect(ends).toEqual(["Canceled"]);
+    }
   });
 });
 
