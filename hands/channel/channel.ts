@@ -15,6 +15,7 @@ import type {
 import type { Execs } from "../exec/execs.ts";
 import { readCapture } from "../exec/output-capture.ts";
 import { validateAttach, validateRun, validateSignal } from "../rpc/exec/validate.ts";
+import { assertNames } from "./names.ts";
 import { refusedEvent, refusedMessage, Subscription } from "./subscription.ts";
 
 type Response = MessageInitShape<typeof ChannelResponseSchema>;
@@ -107,7 +108,9 @@ export class Channel {
     return undefined;
   }
 
-  #take({ request }: ChannelRequest): void {
+  #take(message: ChannelRequest): void {
+    assertNames(message);
+    const { request } = message;
     if (request.case === "run") this.#run(request.value);
     else if (request.case === "attach") this.#attach(request.value);
     else if (request.case === "stdin") this.#stdin(request.value);

@@ -9,6 +9,9 @@ import type { CaptureRecord } from "../journal/record.ts";
 /** Credit of a reader that names none, in bytes. */
 const DEFAULT_CREDIT_BYTES = 1024 * 1024;
 
+/** Longest text of a refusal, in characters: it may quote what the client sent, and waits until the client reads. */
+const MAX_MESSAGE = 4000;
+
 /** What a run or an attach on a channel asks for. */
 export interface SubscriptionOptions {
   readonly execId: string;
@@ -143,7 +146,7 @@ export function refusedEvent(execId: string, error: unknown): ExecEvent {
 /** A refusal as clients get it. What is no error of the domain tells them nothing. */
 export function refusedMessage(error: unknown): Refused {
   const { code, reason, message } = domainError(error);
-  return create(RefusedSchema, { code: codeName(code).toUpperCase(), reason, message });
+  return create(RefusedSchema, { code: codeName(code).toUpperCase(), reason, message: message.slice(0, MAX_MESSAGE) });
 }
 
 function domainError(error: unknown): Pick<HarnessError, "code" | "reason" | "message"> {
