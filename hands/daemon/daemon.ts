@@ -33,7 +33,7 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
   if (!config.jailed) log.warn("HANDS_SANDBOX=process: commands run unconfined, with all that this user may do");
   for (const directory of [config.home, config.temporary]) mkdirSync(directory, { recursive: true, mode: 0o700 });
   const workspaces = await Workspaces.open({ root: config.workspaces, state: config.state, oneTenant: !isolates(config) });
-  const launchers = chooseLaunchers(config, workspaces, log);
+  const launchers = chooseLaunchers(config, log);
   const launcher = launchers.execs;
   const terminals = new Terminals(launchers.pty, TERMINALS);
   workspaces.beforeDelete(({ name }) => terminals.closeAll(name));
@@ -50,6 +50,7 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
     log,
     onEnded: metrics.countEnd,
   });
+  workspaces.beforeDelete((workspace) => launchers.end(workspace));
   const { trees, close: closeTrees } = await openTrees(config, workspaces, log);
   const changes = new Changes({ workspaces, log, durability: config.durability });
   const watches = new Watches(workspaces);

@@ -15,13 +15,15 @@ import type { Launcher } from "../launch/launcher.ts";
 import { NodeLauncher } from "../launch/node-launcher.ts";
 import { WorkspaceLauncher } from "../launch/workspace-launcher.ts";
 import { type PtyLauncher, startPty } from "../terminals/pty.ts";
-import type { Workspace, Workspaces } from "../workspaces.ts";
+import type { Workspace } from "../workspaces.ts";
 
 /** What starts the programs of workspaces. */
 export interface Launchers {
   readonly execs: Launcher;
   /** Of a terminal in this workspace. */
   pty(workspace: Pick<Workspace, "name" | "path">): PtyLauncher;
+  /** End what a workspace's programs run in. Its execs and terminals are to be ended before, so that each is told why. */
+  end(workspace: Pick<Workspace, "name" | "path">): Promise<void>;
 }
 
 /** Workspaces can't reach each other's files and processes. */
@@ -30,11 +32,17 @@ export function isolates(config: Pick<HandsConfig, "jailed" | "launcher">): bool
 }
 
 /** What is started for a workspace gets a jail of its own in the jail, and a control group of its own where they can be made. */
-export function chooseLaunchers(config: HandsConfig, workspaces: Workspaces, log: Logger): Launchers {
+export function chooseLaunchers(config: HandsConfig, log: Logger): Launchers {
   const cgroups = openCgroups(config, log);
-  const { execs, pty } = config.jailed ? jailed(config, workspaces, cgroups, log) : unconfined(config, workspaces, cgroups);
-  workspaces.beforeDelete((workspace) => cgroups.of(workspace).end());
-  return { execs: cgroups.tells || cgroups.divides ? new MemoryWatch(execs, cgroups) : execs, pty };
+  const { execs, pty, end } = config.jailed ? jailed(config, cgroups, log) : unconfined(config, cgroups);
+  return {
+    execs: cgroups.tells || cgroups.divides ? new MemoryWatch(execs, cgroups) : execs,
+    pty,
+    end: async (workspace) => {
+      await end(workspace);
+      await cgroups.of(workspace).end();
+    },
+  };
 }
 
 /** The control groups that hands may divide, or those that it can only read. */
@@ -45,20 +53,21 @@ function openCgroups({ cgroup, ownCgroup: shown, memoryBytes, processes, jailed:
   return own === undefined ? noCgroups : new SharedCgroup(own);
 }
 
-function unconfined(config: HandsConfig, workspaces: Workspaces, cgroups: Cgroups): Launchers {
+async function nothing(): Promise<void> {}
+
+function unconfined(config: HandsConfig, cgroups: Cgroups): Launchers {
   const pty = (workspace: Pick<Workspace, "name">): PtyLauncher => groupedPty(startPty, cgroups.of(workspace).enter);
-  if (config.launcher === "node") return { execs: new NodeLauncher(), pty };
-  if (!cgroups.divides) return { execs: new KeeperLauncher(keeperFiles()), pty };
+  if (config.launcher === "node") return { execs: new NodeLauncher(), pty, end: nothing };
+  if (!cgroups.divides) return { execs: new KeeperLauncher(keeperFiles()), pty, end: nothing };
   const files = keeperFiles();
   const execs = new WorkspaceLauncher(
     (workspace) => new KeeperLauncher({ ...files, before: cgroups.of(workspace).enter }),
     config.maxJails,
   );
-  workspaces.beforeDelete((workspace) => execs.end(workspace));
-  return { execs, pty };
+  return { execs, pty, end: (workspace) => execs.end(workspace) };
 }
 
-function jailed(config: HandsConfig, workspaces: Workspaces, cgroups: Cgroups, log: Logger): Launchers {
+function jailed(config: HandsConfig, cgroups: Cgroups, log: Logger): Launchers {
   const { workspaces: root, home, temporary } = config;
   const jail = new WorkspaceJail({ root, home, temporary, spill: spillDirectory(config) });
   const bound = processBound(config.processes, log);
@@ -66,16 +75,16 @@ function jailed(config: HandsConfig, workspaces: Workspaces, cgroups: Cgroups, l
     jailedPty(groupedPty(startPty, cgroups.of(workspace).enter), bound, jail.arguments(workspace));
   if (config.launcher === "node") {
     log.warn("HANDS_LAUNCHER=node: commands share the daemon's own namespaces");
-    return { execs: new NodeLauncher(), pty };
+    return { execs: new NodeLauncher(), pty, end: nothing };
   }
   const files = keeperFiles();
   const execs = new WorkspaceLauncher(
     (workspace) => new KeeperLauncher({ ...jailedKeeper(files, bound, jail.arguments(workspace)), before: cgroups.of(workspace).enter }),
     config.maxJails,
   );
-  workspaces.beforeDelete(async (workspace) => {
+  const end = async (workspace: Pick<Workspace, "name" | "path">): Promise<void> => {
     await execs.end(workspace);
     await jail.remove(workspace);
-  });
-  return { execs, pty };
+  };
+  return { execs, pty, end };
 }

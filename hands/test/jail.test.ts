@@ -219,3 +219,12 @@ test("workspaces see nothing of each other: neither files, homes and temporary f
     "/workspaces/acme/other\nhere\nrefused\n",
   );
 });
+
+test("a command whose workspace is deleted ends as cancelled, before its jail goes", async () => {
+  const daemon = await startJailed();
+  const workspace = await daemon.connect();
+  const followed = follow(workspace, "echo up; sleep 100");
+  await followed.until(() => followed.text() === "up\n");
+  await workspace.delete();
+  expect(await followed.handle.ended).toMatchObject({ cause: EndCause.CANCELLED, message: "its workspace was deleted" });
+});
