@@ -12,11 +12,9 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { READ_SIZE = 64 << 10, DRAIN_IDLE_US = 100000, DRAIN_MAX_US = 3000000, REFILL_US = 1000, HOLD_US = 1000, HOLD_SIZE = 16 << 10,
-       TAKEN_STEP = 64 << 10 };
+enum { DRAIN_IDLE_US = 100000, DRAIN_MAX_US = 3000000, REFILL_US = 1000, TAKEN_STEP = 64 << 10 };
 enum source { FROM_OUT, FROM_ERR, TO_IN };
 
 struct child {
@@ -37,58 +35,9 @@ static struct child *children;
 static int poller;
 static int64_t refill_at = -1;
 
-static int64_t now_us(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
-/* ---- events ---- */
-
-static char out_buffer[FRAME_HEADER * 64 + READ_SIZE * 4];
-static size_t out_size;
-/* When the events that wait have waited enough. A short command's start, output and end travel together that way: the daemon, and behind
- * it the client, wake once for all of them instead of three times while the command still runs. */
-static int64_t hold_until = -1;
-
-static void hurry(void) { hold_until = 0; }
-
-static void shut_down(void) {
+void shut_down(void) {
   for (struct child *c = children; c != NULL; c = c->next) mark_signal(c->mark, SIGKILL);
   _exit(0);
-}
-
-static void flush_events(void) {
-  for (size_t at = 0; at < out_size;) {
-    ssize_t n = write(1, out_buffer + at, out_size - at);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) shut_down(); /* The daemon is gone. */
-    at += (size_t)n;
-  }
-  out_size = 0;
-  hold_until = -1;
-}
-
-/* Reserve room for an event of up to `size` bytes of payload; returns where the payload goes. */
-static char *event_room(size_t size) {
-  if (out_size + FRAME_HEADER + size > sizeof out_buffer) flush_events();
-  return out_buffer + out_size + FRAME_HEADER;
-}
-
-static void event_done(enum event type, uint32_t id, size_t size) {
-  char *frame = out_buffer + out_size;
-  uint32_t length = (uint32_t)size + FRAME_HEADER - 4;
-  memcpy(frame, &length, 4);
-  frame[4] = (char)type;
-  memcpy(frame + 5, &id, 4);
-  out_size += FRAME_HEADER + size;
-  if (type == EV_ENDED || type == EV_FAILED || out_size > HOLD_SIZE) hurry();
-  else if (hold_until < 0) hold_until = now_us() + HOLD_US;
-}
-
-static void event_u32(enum event type, uint32_t id, uint32_t value) {
-  memcpy(event_room(4), &value, 4);
-  event_done(type, id, 4);
 }
 
 /* ---- children ---- */
@@ -150,7 +99,7 @@ static int read_output(struct child *c, enum source source, int64_t now) {
   }
   c->quiet_since = now;
   event_done(source == FROM_OUT ? EV_STDOUT : EV_STDERR, c->id, (size_t)n);
-  if (c->interactive) hurry();
+  if (c->interactive) events_hurry();
   return 1;
 }
 
@@ -215,7 +164,7 @@ static void start(uint32_t id, char *payload, size_t length) {
   children = c;
   watch(c, FROM_OUT, EPOLL_CTL_ADD), watch(c, FROM_ERR, EPOLL_CTL_ADD);
   event_u32(EV_STARTED, id, (uint32_t)c->pid);
-  if (c->interactive) hurry(); /* It is given input, maybe by somebody who waits for each answer. */
+  if (c->interactive) events_hurry(); /* It is given input, maybe by somebody who waits for each answer. */
   refill_at = now_us() + REFILL_US;
 }
 
@@ -282,7 +231,7 @@ static int64_t sooner(int64_t at, int64_t other) { return other >= 0 && (at < 0 
 
 /* When something is to be done that no descriptor tells of, -1 for never. */
 static int64_t next_time(void) {
-  int64_t at = sooner(hold_until, pool_wants_fill() ? refill_at : -1);
+  int64_t at = sooner(events_due(), pool_wants_fill() ? refill_at : -1);
   for (struct child *c = children; c != NULL; c = c->next) {
     if (!c->exited || c->paused) continue;
     at = sooner(at, sooner(c->quiet_since + DRAIN_IDLE_US, c->exited_at + DRAIN_MAX_US));
@@ -346,7 +295,7 @@ int main(int argc, char **argv) {
       reap(now);
     }
     for (struct child *c = children; c != NULL; c = c->next) end_if_drained(c, now);
-    if (hold_until >= 0 && now >= hold_until) flush_events();
+    if (events_due() >= 0 && now >= events_due()) events_flush();
     sweep();
     if (refill_at >= 0 && now >= refill_at && pool_wants_fill()) pool_fill();
   }

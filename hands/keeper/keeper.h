@@ -12,7 +12,8 @@ enum request { REQ_START = 1, REQ_STDIN = 2, REQ_CLOSE_STDIN = 3, REQ_SIGNAL = 4
 /* Events, on its stdout, in the same frame. */
 enum event { EV_STARTED = 1, EV_STDOUT = 2, EV_STDERR = 3, EV_ENDED = 4, EV_FAILED = 5, EV_INPUT_TAKEN = 6 };
 
-enum { FRAME_HEADER = 9, START_STDIN = 1, START_SHELL = 2, MAX_REQUEST = 16 << 20 };
+/* READ_SIZE: most that is read of a pipe at once, so that one flood doesn't starve the others. */
+enum { READ_SIZE = 64 << 10, FRAME_HEADER = 9, START_STDIN = 1, START_SHELL = 2, MAX_REQUEST = 16 << 20 };
 
 /* Where a zygote gets its request; a high number, so that it is in nobody's way. */
 enum { ZYGOTE_FD = 250 };
@@ -28,6 +29,22 @@ struct started {
   pid_t pid;
   int in, out, err;
 };
+
+/* keeper.c: kill every descendant of every exec, and exit. */
+void shut_down(void) __attribute__((noreturn));
+
+/* events.c: microseconds of a clock that only goes on. */
+int64_t now_us(void);
+/* Reserve room for an event of up to `length` bytes of payload, READ_SIZE at the most; returns where the payload goes. */
+char *event_room(size_t length);
+/* The payload of the event is written. */
+void event_done(enum event type, uint32_t id, size_t length);
+void event_u32(enum event type, uint32_t id, uint32_t value);
+/* When what waits is to be sent, by `now_us`; -1 where nothing waits. */
+int64_t events_due(void);
+/* Send it in this round. */
+void events_hurry(void);
+void events_flush(void);
 
 /* spec.c: read the payload of REQ_START in place. Returns 0, or -1 where it is malformed. `free` argv and envp afterwards. */
 int spec_parse(char *payload, size_t length, struct spec *spec);
