@@ -1,15 +1,21 @@
 import { BACKGROUND_CONTEXT } from "@earendil-works/pi-agent-core";
-import { createSessionRepoConformance, createStorageConformance } from "@earendil-works/pi-agent-core/harness/session/testing";
+import {
+  type ConformanceCase,
+  createSessionRepoConformance,
+  createStorageConformance,
+  type StorageFixture,
+} from "@earendil-works/pi-agent-core/harness/session/testing";
 import { openLeafStore, parseStoreUrl } from "@serverless-harness/session";
 import { Database } from "@serverless-harness/session/redis";
 import { claim, submit } from "@serverless-harness/session/testing";
-import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
+import { redisCluster, redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { describe, test } from "vitest";
 import { RedisSessionRepo } from "../sessions/redis/repo.ts";
 import { nameOfId, SessionKeys } from "../sessions/redis/session-keys.ts";
 import { RedisStorage } from "../sessions/redis/storage.ts";
 
 const server = redisServer();
+const cluster = redisCluster();
 
 async function freshDatabase(url: string): Promise<Database> {
   const address = parseStoreUrl(url);
@@ -17,26 +23,30 @@ async function freshDatabase(url: string): Promise<Database> {
   return Database.open(address.redis);
 }
 
-const disposals: (() => Promise<void>)[] = [];
+/** Pi's two suites on the store at an address that nobody used before. */
+function suitesOn(freshUrl: () => string): Readonly<Record<string, readonly ConformanceCase[]>> {
+  const disposals: (() => Promise<void>)[] = [];
+  return {
+    "session repository": createSessionRepoConformance(
+      async () => {
+        const database = await freshDatabase(freshUrl());
+        const repo = new RedisSessionRepo({ database });
+        disposals.push(async () => {
+          await repo.close(BACKGROUND_CONTEXT);
+          database.close();
+        });
+        return repo;
+      },
+      () => disposals.pop()?.(),
+    ),
+    storage: createStorageConformance(() => openStorage(freshUrl())),
+    "storage, fenced": createStorageConformance(() => openFencedStorage(freshUrl())),
+  };
+}
 
-const repoCases = createSessionRepoConformance(
-  async () => {
-    const database = await freshDatabase(server().freshUrl());
-    const repo = new RedisSessionRepo({ database });
-    disposals.push(async () => {
-      await repo.close(BACKGROUND_CONTEXT);
-      database.close();
-    });
-    return repo;
-  },
-  () => disposals.pop()?.(),
-);
-
-const storageCases = createStorageConformance(async () => {
-  const database = await freshDatabase(server().freshUrl());
-  const repo = new RedisSessionRepo({ database });
-  const session = await repo.create({ id: "session" }, BACKGROUND_CONTEXT);
-  await session.close(BACKGROUND_CONTEXT);
+async function openStorage(url: string): Promise<StorageFixture> {
+  const database = await freshDatabase(url);
+  await createSession(new RedisSessionRepo({ database }), "session");
   const storage = new RedisStorage(new SessionKeys(database, nameOfId("session"), undefined), Date.now);
   return {
     storage,
@@ -45,16 +55,13 @@ const storageCases = createStorageConformance(async () => {
       database.close();
     },
   };
-});
+}
 
-/** The same, behind a live owner's fence. */
-const fencedCases = createStorageConformance(async () => {
-  const url = server().freshUrl();
+async function openFencedStorage(url: string): Promise<StorageFixture> {
   const [store, database] = [await openLeafStore(url), await freshDatabase(url)];
   await submit(store, { sessionId: "s" });
   const { fence } = await claim(store);
-  const session = await new RedisSessionRepo({ database, fence }).create({ id: "acme/s" }, BACKGROUND_CONTEXT);
-  await session.close(BACKGROUND_CONTEXT);
+  await createSession(new RedisSessionRepo({ database, fence }), "acme/s");
   const storage = new RedisStorage(new SessionKeys(database, nameOfId("acme/s"), fence), Date.now);
   return {
     storage,
@@ -64,11 +71,18 @@ const fencedCases = createStorageConformance(async () => {
       await store.close();
     },
   };
-});
+}
 
-const suites = { "session repository": repoCases, storage: storageCases, "storage, fenced": fencedCases };
-for (const [suite, cases] of Object.entries(suites)) {
-  describe(`Pi's ${suite} suite on Redis`, () => {
-    for (const each of cases) test(`${each.group}: ${each.name}`, () => each.run());
-  });
+async function createSession(repo: RedisSessionRepo, id: string): Promise<void> {
+  const session = await repo.create({ id }, BACKGROUND_CONTEXT);
+  await session.close(BACKGROUND_CONTEXT);
+}
+
+const places = { Redis: suitesOn(() => server().freshUrl()), "a Redis Cluster": suitesOn(() => cluster().freshUrl()) };
+for (const [place, suites] of Object.entries(places)) {
+  for (const [suite, cases] of Object.entries(suites)) {
+    describe(`Pi's ${suite} suite on ${place}`, () => {
+      for (const each of cases) test(`${each.group}: ${each.name}`, () => each.run());
+    });
+  }
 }

@@ -39,9 +39,10 @@ export async function connectRedis(address: RedisAddress): Promise<Client> {
   return connectCluster(address, name);
 }
 
-/** Another connection to the same Redis, for listening. */
-export function connectListener(client: Client): Client {
-  const listener = client instanceof Redis ? client.duplicate({ retryStrategy: pause, autoResubscribe: true }) : client.duplicate();
+/** What listens for a client: another connection to the same Redis. The client of a cluster has one of its own for that. */
+export function listenerOf(client: Client): Client {
+  if (client instanceof Cluster) return client;
+  const listener = client.duplicate({ retryStrategy: pause });
   listener.on("error", () => undefined);
   return listener;
 }

@@ -2,7 +2,7 @@ import { ConfigError } from "@serverless-harness/kit/env";
 import type { RedisAddress } from "../store-url.ts";
 import { type Client, connectRedis } from "./connect.ts";
 import { Names } from "./names.ts";
-import { type Argument, loadScript, type Reply, runScript, type Script } from "./scripts.ts";
+import { type Argument, closeClient, loadScript, type Reply, runScript, type Script } from "./scripts.ts";
 
 /** Version of the keys. Another one is refused, never guessed at. */
 const LAYOUT = "1";
@@ -73,7 +73,7 @@ export class Database {
 
   /** Close the connection. Idempotent. */
   close(): void {
-    this.client.disconnect();
+    closeClient(this.client);
   }
 }
 

@@ -23,22 +23,22 @@ export class Hints {
 
   /** Which partitions to ask. What became ready by time alone is put in its place first. */
   async candidates(): Promise<Candidates> {
-    const [due] = this.#database.names.hints;
+    const [ready, due] = this.#database.names.hints;
     for (let again = false; ; again = true) {
-      const reply = list(await runScript(this.#database.client, HINTS, [due], [this.#database.time]));
-      const [ready, overdue] = [reply[1], reply[2]].map((each) => list(each).map((partition) => Number(text(partition))));
+      const reply = list(await runScript(this.#database.client, HINTS, [ready, due], [this.#database.time]));
+      const [partitions = [], overdue = []] = [reply[1], reply[2]].map((each) => list(each).map((partition) => Number(text(partition))));
       const waitMs = text(reply[0]) === "" ? undefined : Number(text(reply[0]));
-      if (overdue === undefined || overdue.length === 0) return { partitions: ready ?? [], waitMs };
+      if (overdue.length === 0) return { partitions, waitMs };
       await Promise.all(overdue.map((partition) => this.inspect(partition, again)));
     }
   }
 
   /** Tell the index what a script of a partition returned for it. */
   async tell(partition: number, news: Reply | undefined, overwrite = false): Promise<void> {
-    const [version, hint] = list(news);
-    if (version === undefined) return;
+    const [version, ready, due] = list(news);
+    if (version === undefined || version === null) return;
     const { client, names } = this.#database;
-    await runScript(client, HINT, names.hints, [partition, text(version), text(hint), names.prefix, overwrite ? "1" : ""]);
+    await runScript(client, HINT, names.hints, [partition, text(version), text(ready), text(due), names.prefix, overwrite ? "1" : ""]);
   }
 
   /** Bring the index in line with one partition. */

@@ -52,9 +52,10 @@ export class Names {
     return `${this.prefix}:layout`;
   }
 
-  /** Keys of the index of hints and of its versions, in one slot. */
-  get hints(): [string, string] {
-    return [`{${this.prefix}:hints}:due`, `{${this.prefix}:hints}:versions`];
+  /** Keys of the index of hints, in one slot: partitions with something ready, partitions where a time will be over, versions. */
+  get hints(): [ready: string, due: string, versions: string] {
+    const base = `{${this.prefix}:hints}`;
+    return [`${base}:ready`, `${base}:due`, `${base}:versions`];
   }
 
   /** Channel that is told when something may have become ready. */

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { Cluster } from "ioredis";
 import { storeClosed } from "../store-errors.ts";
 import type { Client } from "./connect.ts";
 import { replyCode, translateRedisError } from "./redis-error.ts";
@@ -35,13 +36,38 @@ export async function runScript(client: Client, script: Script, keys: readonly s
 
 /** Run a command. Throws what {@link translateRedisError} makes of an error. */
 export async function runCommand(client: Client, command: string, ...args: readonly Argument[]): Promise<Reply> {
-  // A client that was closed would say so in its own words.
-  if (client.status === "end") throw storeClosed();
+  // A client that was closed would say so in its own words, or keep the call.
+  if (closed.has(client)) throw storeClosed();
   try {
-    return (await client.callBuffer(command, args.map(encoded))) as Reply;
+    const reply = client.callBuffer(command, args.map(encoded)) as Promise<Reply>;
+    return await (client instanceof Cluster ? untilClosed(client, reply) : reply);
   } catch (error) {
     throw translateRedisError(error);
   }
+}
+
+/** Clients that were closed here. */
+const closed = new WeakSet<Client>();
+
+/** What ends the calls that wait for an answer of a cluster. */
+const waiting = new WeakMap<Client, Set<(error: Error) => void>>();
+
+/** Close a client, and end the calls that wait for an answer. */
+export function closeClient(client: Client): void {
+  closed.add(client);
+  client.disconnect();
+  for (const reject of waiting.get(client) ?? []) reject(storeClosed());
+}
+
+/** A cluster's client that is closed forgets the calls that it was about to send again: they would wait for ever. */
+function untilClosed(cluster: Cluster, reply: Promise<Reply>): Promise<Reply> {
+  const calls = waiting.get(cluster) ?? new Set();
+  waiting.set(cluster, calls);
+  return new Promise((resolve, reject) => {
+    calls.add(reject);
+    const settled = (): void => void calls.delete(reject);
+    reply.then(resolve, reject).then(settled, settled);
+  });
 }
 
 function encoded(argument: Argument): string | number | Buffer {

@@ -1,5 +1,5 @@
 import { Subscription } from "../subscription.ts";
-import { type Client, connectListener } from "./connect.ts";
+import { type Client, listenerOf } from "./connect.ts";
 
 /** Default of how often every subscriber looks for itself, whatever was heard. */
 const FALLBACK_MS = 1000;
@@ -12,6 +12,7 @@ export class Signals {
   readonly #client: Client;
   readonly #fallbackMs: number;
   readonly #channels = new Map<string, Set<Subscription>>();
+  readonly #closed = Promise.withResolvers<void>();
   #listener: Client | undefined;
   #timer: NodeJS.Timeout | undefined;
 
@@ -37,7 +38,8 @@ export class Signals {
   /** Wake every subscriber and hear no more. */
   close(): void {
     clearInterval(this.#timer);
-    this.#listener?.disconnect();
+    this.#closed.resolve();
+    if (this.#listener !== this.#client) this.#listener?.disconnect();
     this.#wakeAll();
   }
 
@@ -48,7 +50,7 @@ export class Signals {
 
   #listen(): Client {
     if (this.#listener !== undefined) return this.#listener;
-    const listener = connectListener(this.#client);
+    const listener = listenerOf(this.#client);
     listener.on("message", (channel: string) => this.#wake(channel));
     // What happened while the connection was away was not heard.
     listener.on("ready", () => this.#wakeAll());

@@ -1,14 +1,21 @@
 import { describe, test } from "vitest";
 import { leafStoreConformance } from "../testing/index.ts";
-import { redisServer } from "../testing/redis-vitest.ts";
+import { redisCluster, redisServer } from "../testing/redis-vitest.ts";
 import { redisFixture } from "./redis-fixture.ts";
 
 const server = redisServer();
+const cluster = redisCluster();
 
-for (const partitions of [1, 16]) {
-  const cases = leafStoreConformance(() => redisFixture(server().freshUrl(`partitions=${partitions}`)));
+const addresses: Readonly<Record<string, () => string>> = {
+  "Redis in one partition": () => server().freshUrl("partitions=1"),
+  "Redis in 16 partitions": () => server().freshUrl("partitions=16"),
+  "a Redis Cluster": () => cluster().freshUrl(),
+};
+
+for (const [where, address] of Object.entries(addresses)) {
+  const cases = leafStoreConformance(() => redisFixture(address()));
   for (const group of new Set(cases.map((each) => each.group))) {
-    describe(`a leaf store on Redis in ${partitions} partitions: ${group}`, () => {
+    describe(`a leaf store on ${where}: ${group}`, () => {
       for (const each of cases.filter((candidate) => candidate.group === group)) test(each.name, () => each.run());
     });
   }

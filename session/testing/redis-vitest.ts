@@ -1,15 +1,25 @@
 import { afterAll, beforeAll } from "vitest";
+import { RedisCluster } from "./redis-cluster.ts";
 import { RedisServer } from "./redis-server.ts";
 
 /** A Redis for all tests of a file (of vitest). */
 export function redisServer(...args: readonly string[]): () => RedisServer {
-  let server: RedisServer | undefined;
+  return forFile(() => RedisServer.start(...args));
+}
+
+/** A Redis Cluster for all tests of a file. */
+export function redisCluster(): () => RedisCluster {
+  return forFile(() => RedisCluster.start());
+}
+
+function forFile<T extends AsyncDisposable>(start: () => Promise<T>): () => T {
+  let started: T | undefined;
   beforeAll(async () => {
-    server = await RedisServer.start(...args);
+    started = await start();
   });
-  afterAll(() => server?.[Symbol.asyncDispose]());
+  afterAll(() => started?.[Symbol.asyncDispose]());
   return () => {
-    if (server === undefined) throw new Error("the file's Redis was not started");
-    return server;
+    if (started === undefined) throw new Error("it runs between beforeAll and afterAll");
+    return started;
   };
 }

@@ -1,5 +1,5 @@
--- Which partitions to ask. KEYS: hints. ARGV: 1 time in ms or empty. Returns the ms until the next one may have something ready, or an empty
--- text; those that have, the one with the oldest leaf first; and those where something became ready by time alone.
+-- Which partitions to ask. KEYS: ready, due. ARGV: 1 time in ms or empty. Returns the ms until the next one may have something ready by time
+-- alone, or an empty text; those that have something ready, the one with the oldest leaf first; those where a time is over.
 local us
 if ARGV[1] == '' then
   local time = redis.call('TIME')
@@ -8,6 +8,6 @@ else
   us = tonumber(ARGV[1]) * 1000
 end
 local now = string.format('%.0f', us)
-local next = redis.call('ZRANGEBYSCORE', KEYS[1], '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+local next = redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
 local wait = next[2] and string.format('%.0f', math.ceil((tonumber(next[2]) - us) / 1000)) or ''
-return { wait, redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(0'), redis.call('ZRANGEBYSCORE', KEYS[1], '0', now) }
+return { wait, redis.call('ZRANGE', KEYS[1], 0, -1), redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now) }

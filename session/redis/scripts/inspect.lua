@@ -1,5 +1,5 @@
--- The partition's own hint, exact, whatever the index was told before. Returns version and hint.
+-- The partition's own hints, exact, whatever the index was told before. Returns version and hints.
 promote()
-local hint = exact()
-if hint[1] then return hint end
-return { redis.call('HGET', meta, 'version') or '0', redis.call('HGET', meta, 'hint') or '' }
+local news = exact()
+if news[1] then return news end
+return redis.call('HMGET', meta, 'version', 'ready', 'due')

@@ -16,19 +16,25 @@ local function int(number) return string.format('%.0f', number) end
 local function key(kind, name) return base .. ':' .. kind .. ':' .. name end
 local meta, work, again, leases, later = base .. ':meta', base .. ':work', base .. ':again', base .. ':leases', base .. ':later'
 
--- Hints: one number per partition that is never later than when something of it can be claimed. Of a ready leaf it is its order less
--- READY, below zero and the lower the older; of one that waits for a time it is that time in microseconds.
+-- Hints: two numbers per partition that are never later than the truth. `ready` is the order of its oldest ready leaf less READY, so below
+-- zero; `due` is the time in microseconds at which the next leaf becomes ready by time alone. Each is empty where there is none.
 local READY = 9000000000000000
 
--- The partition can be claimed from at `candidate`. Returns what the index of hints has to be told: version and hint, or nothing.
+local function told(ready, due)
+  redis.call('HSET', meta, 'ready', ready, 'due', due)
+  return { int(redis.call('HINCRBY', meta, 'version', 1)), ready, due }
+end
+
+-- The partition can be claimed from at `candidate`. Returns what the index of hints has to be told: version and hints, or nothing.
 local function sooner(candidate)
-  local told = redis.call('HGET', meta, 'hint')
-  if told and told ~= '' and tonumber(told) <= candidate then
+  local hints = redis.call('HMGET', meta, 'ready', 'due')
+  local known = candidate < 0 and hints[1] or candidate >= 0 and hints[2] or ''
+  if known ~= '' and tonumber(known) <= candidate then
     if candidate < 0 then redis.call('PUBLISH', ARGV[2] .. ':work', '') end
     return {}
   end
-  redis.call('HSET', meta, 'hint', int(candidate))
-  return { int(redis.call('HINCRBY', meta, 'version', 1)), int(candidate) }
+  if candidate < 0 then return told(int(candidate), hints[2] or '') end
+  return told(hints[1] or '', int(candidate))
 end
 
 -- The oldest leaf that was never claimed: its place in the stream, or nothing.
@@ -39,29 +45,22 @@ end
 
 local function orderOf(entry) return tonumber(string.match(entry[1], '^%d+')) end
 
--- The hint as it should be, or an empty text where nothing waits.
-local function exactHint()
-  local best
-  local function least(candidate)
-    if candidate and (not best or candidate < best) then best = candidate end
-  end
-  local first = redis.call('ZRANGE', again, 0, 0, 'WITHSCORES')
-  if first[2] then least(tonumber(first[2]) - READY) end
-  local entry = fresh()
-  if entry then least(orderOf(entry) - READY) end
-  for _, times in ipairs({ leases, later }) do
-    local head = redis.call('ZRANGE', times, 0, 0, 'WITHSCORES')
-    if head[2] then least(tonumber(head[2]) * 1000) end
-  end
-  return best and int(best) or ''
-end
-
 -- What the index has to be told so that it is exact.
 local function exact()
-  local hint = exactHint()
-  if redis.call('HGET', meta, 'hint') == hint then return {} end
-  redis.call('HSET', meta, 'hint', hint)
-  return { int(redis.call('HINCRBY', meta, 'version', 1)), hint }
+  local ready, due
+  local first = redis.call('ZRANGE', again, 0, 0, 'WITHSCORES')
+  if first[2] then ready = tonumber(first[2]) end
+  local entry = fresh()
+  if entry and (not ready or orderOf(entry) < ready) then ready = orderOf(entry) end
+  for _, times in ipairs({ leases, later }) do
+    local head = redis.call('ZRANGE', times, 0, 0, 'WITHSCORES')
+    if head[2] and (not due or tonumber(head[2]) < due) then due = tonumber(head[2]) end
+  end
+  ready = ready and int(ready - READY) or ''
+  due = due and int(due * 1000) or ''
+  local hints = redis.call('HMGET', meta, 'ready', 'due')
+  if hints[1] == ready and hints[2] == due then return {} end
+  return told(ready, due)
 end
 
 local function move(id, order, from, to)
