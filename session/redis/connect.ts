@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { ConfigError } from "@serverless-harness/kit/env";
 import { Cluster, Redis, type RedisOptions } from "ioredis";
 import type { RedisAddress } from "../store-url.ts";
@@ -20,8 +21,8 @@ const COMMANDS = ["eval", "evalsha", "hset", "zadd", "xadd", "xreadgroup", "xack
  * says what to do where it can't be reached, refuses the user, is too old, is a replica, or would evict what it was told to keep.
  */
 export async function connectRedis(address: RedisAddress): Promise<Client> {
-  const name = `the leaf store's Redis at ${address.host}:${address.port}`;
-  const first = await connectOne(address, name);
+  const name = nameOf(address);
+  const first = await connectOne(address);
   try {
     const facts = readFacts(await first.info("all"));
     check(facts, name);
@@ -32,11 +33,11 @@ export async function connectRedis(address: RedisAddress): Promise<Client> {
     }
   } catch (error) {
     first.disconnect();
-    throw adviceOf(error, name);
+    throw adviceOf(error, address);
   }
   first.disconnect();
   if (address.db !== 0) throw new ConfigError(`${name} is a cluster, which has one database only: leave /${address.db} out of the address`);
-  return connectCluster(address, name);
+  return connectCluster(address);
 }
 
 /** What listens for a client: another connection to the same Redis. The client of a cluster has one of its own for that. */
@@ -45,6 +46,10 @@ export function listenerOf(client: Client): Client {
   const listener = client.duplicate({ retryStrategy: pause });
   listener.on("error", () => undefined);
   return listener;
+}
+
+function nameOf({ host, port }: RedisAddress): string {
+  return `the leaf store's Redis at ${host}:${port}`;
 }
 
 function pause(times: number): number {
@@ -64,12 +69,13 @@ function optionsOf({ host, port, db, username, password, tls }: RedisAddress) {
     disableClientInfo: true,
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
-    ...(tls ? { tls: { servername: host } } : {}),
+    // An address in numbers has no name to be asked for.
+    ...(tls ? { tls: isIP(host) === 0 ? { servername: host } : {} } : {}),
   } satisfies RedisOptions;
 }
 
 /** One connection, or the reason why there is none. It gives up at once, so that a wrong setting is told and not waited for. */
-async function connectOne(address: RedisAddress, name: string): Promise<Redis> {
+async function connectOne(address: RedisAddress): Promise<Redis> {
   const redis = new Redis({ ...optionsOf(address), lazyConnect: true, retryStrategy: () => null });
   let cause: unknown;
   redis.on("error", (error) => {
@@ -80,11 +86,11 @@ async function connectOne(address: RedisAddress, name: string): Promise<Redis> {
     return redis;
   } catch (error) {
     redis.disconnect();
-    throw adviceOf(cause ?? error, name);
+    throw adviceOf(cause ?? error, address);
   }
 }
 
-async function connectCluster(address: RedisAddress, name: string): Promise<Cluster> {
+async function connectCluster(address: RedisAddress): Promise<Cluster> {
   const { host, port, ...redisOptions } = optionsOf(address);
   const cluster = new Cluster([{ host: address.host, port: address.port }], {
     redisOptions,
@@ -97,7 +103,7 @@ async function connectCluster(address: RedisAddress, name: string): Promise<Clus
     return cluster;
   } catch (error) {
     cluster.disconnect();
-    throw adviceOf(error, name);
+    throw adviceOf(error, address);
   }
 }
 
@@ -130,7 +136,9 @@ async function checkCommands(redis: Redis, name: string): Promise<void> {
   if (missing.length > 0) throw new ConfigError(`${name} lacks commands: ${missing.join(", ")}; a plain Redis 7 has them all`);
 }
 
-function adviceOf(error: unknown, name: string): unknown {
+/** What an operator can do about a Redis that a store can't be opened in; errors without such an answer pass as they are. */
+export function adviceOf(error: unknown, address: RedisAddress): unknown {
+  const name = nameOf(address);
   if (!(error instanceof Error) || error instanceof ConfigError) return error;
   switch (replyCode(error)) {
     case "WRONGPASS":

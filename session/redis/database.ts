@@ -1,6 +1,6 @@
 import { ConfigError } from "@serverless-harness/kit/env";
 import type { RedisAddress } from "../store-url.ts";
-import { type Client, connectRedis } from "./connect.ts";
+import { adviceOf, type Client, connectRedis } from "./connect.ts";
 import { Names } from "./names.ts";
 import { type Argument, closeClient, loadScript, type Reply, runScript, type Script } from "./scripts.ts";
 
@@ -51,7 +51,7 @@ export class Database {
       return new Database(client, await readLayout(client, address), now);
     } catch (error) {
       client.disconnect();
-      throw error;
+      throw adviceOf(error, address);
     }
   }
 

@@ -49,9 +49,15 @@ export class RedisServer implements AsyncDisposable {
     const durable = ["--appendonly", "yes", "--appendfsync", "always"];
     const child = spawn("redis-server", [...settings, ...durable, ...this.#args], { stdio: ["ignore", "pipe", "inherit"] });
     this.#process = child;
-    for await (const line of createInterface(child.stdout)) if (line.includes("Ready to accept connections")) break;
-    child.stdout.resume();
-    if (child.exitCode !== null) throw new Error(`redis-server ended with ${child.exitCode} in ${this.directory}`);
+    let said = "";
+    for await (const line of createInterface(child.stdout)) {
+      said += `${line}\n`;
+      if (line.includes("Ready to accept connections")) {
+        child.stdout.resume();
+        return;
+      }
+    }
+    throw new Error(`redis-server ended before it was ready:\n${said}`);
   }
 
   /** Kill it as the kernel would, and wait until it is gone. What it acknowledged is in its file. */
