@@ -1,0 +1,57 @@
+import { LeafState } from "@serverless-harness/proto/leaf";
+import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
+import { bash, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
+import { machines, Stack } from "./fixtures/stack.ts";
+
+const shared = machines();
+const server = redisServer();
+
+function openStack(): Promise<Stack> {
+  return Stack.open(shared, onTestFinished, server().freshUrl());
+}
+
+describe("a brain whose store is a Redis", () => {
+  test("runs a turn to its end and goes, and the next one recalls it", async () => {
+    const stack = await openStack();
+    const first = await stack.submit("Remember the secret word: kumquat", { sessionId: "s" });
+    const brain = stack.brain();
+    expect(await stack.ended(first)).toMatchObject({ state: LeafState.DONE, claims: 1, failedAttempts: 0 });
+    expect(await brain.exited).toEqual({ code: 0, signal: null });
+    expect(brain.errors).toEqual([]);
+    const second = await stack.submit("What is the secret word?", { sessionId: "s" });
+    stack.brain();
+    expect((await stack.ended(second)).result?.text).toContain("kumquat");
+  });
+
+  test("is replaced when it is killed in the middle of a command, which has run once", async () => {
+    const stack = await openStack();
+    const gate = await Gate.make();
+    const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")));
+    const first = stack.brain();
+    await gate.begun();
+    await first.kill("SIGKILL");
+    await stack.store.releaseWorker(first.name, "killed");
+    stack.brain();
+    await stack.when(leaf, ({ event }) => event.case === "toolStarted" && event.value.resumed);
+    await gate.open();
+    expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE, claims: 2, failedAttempts: 0, usage: { modelCalls: 2 } });
+    expect(await gate.log()).toEqual(["begun", "done"]);
+  });
+
+  test("goes on when the Redis is killed and started again in the middle of a command", async () => {
+    const stack = await openStack();
+    const gate = await Gate.make();
+    const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")));
+    stack.brain();
+    await gate.begun();
+    await server().kill();
+    await gate.open();
+    await server().restart();
+    expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE, failedAttempts: 0 });
+    expect(await gate.log()).toEqual(["begun", "done"]);
+    const seqs = (await stack.events(leaf)).map(({ seq }) => seq);
+    expect(seqs).toEqual(seqs.map((_, i) => BigInt(i + 1)));
+  });
+});
