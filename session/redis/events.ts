@@ -2,8 +2,7 @@ import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/p
 import { type LeafEvent, LeafEventSchema, type LeafState, StateChangedSchema, UsageSchema } from "@serverless-harness/proto/leaf";
 import type { NewEvent } from "../leaf-store.ts";
 import type { Database } from "./database.ts";
-import { fieldsOf } from "./records.ts";
-import { type Argument, list, type Reply, text } from "./scripts.ts";
+import { type Argument, bytes, list, text } from "./scripts.ts";
 
 /** Events that one script appends or reads at the most. */
 export const EVENTS_PER_SCRIPT = 500;
@@ -42,7 +41,7 @@ export async function readPage(database: Database, leafId: string, afterSeq: big
   const [state, entries] = list(await database.run("events", partition, leafId, afterSeq, Math.min(limit, EVENTS_PER_SCRIPT)));
   return {
     state: text(state) === "" ? undefined : (Number(text(state)) as LeafState),
-    events: list(entries).map((entry) => eventOf(leafId, entry)),
+    events: list(entries).map((entry, i) => eventOf(leafId, afterSeq + BigInt(i + 1), bytes(entry))),
   };
 }
 
@@ -58,17 +57,18 @@ export async function readEvents(database: Database, leafId: string, afterSeq: b
   return found;
 }
 
-function eventOf(leafId: string, reply: Reply): LeafEvent {
-  const [id, flat] = list(reply);
-  const fields = fieldsOf(flat);
-  const event = fromBinary(LeafEventSchema, fields.get("e") ?? Buffer.alloc(0));
+/** An event of the log: time, epoch and note, each with a colon behind it, then the message. */
+function eventOf(leafId: string, seq: bigint, stored: Buffer): LeafEvent {
+  const ends: number[] = [];
+  for (let i = 0; i < 3; i++) ends.push(stored.indexOf(":", (ends.at(-1) ?? -1) + 1));
+  const [time = 0, epoch = 0, note = 0] = ends;
+  const event = fromBinary(LeafEventSchema, stored.subarray(note + 1));
   event.leafId = leafId;
-  event.seq = BigInt(text(id).split("-")[0] ?? 0);
-  event.timeMs = BigInt(fields.get("t")?.toString() ?? 0);
-  const epoch = fields.get("p");
-  if (event.event.case === "stateChanged" && epoch !== undefined) {
-    event.event.value.epoch = BigInt(epoch.toString());
-    event.event.value.note = fields.get("n")?.toString() ?? "";
+  event.seq = seq;
+  event.timeMs = BigInt(stored.toString("latin1", 0, time));
+  if (event.event.case === "stateChanged" && epoch > time + 1) {
+    event.event.value.epoch = BigInt(stored.toString("latin1", time + 1, epoch));
+    event.event.value.note = stored.toString("utf8", epoch + 1, note);
   }
   return event;
 }

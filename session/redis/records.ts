@@ -39,7 +39,7 @@ export function leafOf(reply: Reply | undefined): Leaf | undefined {
 }
 
 /** Fields and values, one behind the other, by name. */
-export function fieldsOf(reply: Reply | undefined): ReadonlyMap<string, Buffer> {
+function fieldsOf(reply: Reply | undefined): ReadonlyMap<string, Buffer> {
   const fields = new Map<string, Buffer>();
   const flat = list(reply);
   for (let i = 0; i + 1 < flat.length; i += 2) {

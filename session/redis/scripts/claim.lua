@@ -29,6 +29,6 @@ redis.call('HDEL', leaf, 'lost', 'not_before', 'failure')
 redis.call('ZADD', leases, int(tonumber(ms) + tonumber(ARGV[3])), id)
 redis.call('SADD', key('worker', ARGV[4]), id)
 move(id, row[4], row[1], RUNNING)
-event(id, seq, ARGV[6], 'p', epoch, 'n', expired and 'lease expired' or '')
+event(id, seq, ARGV[6], epoch, expired and 'lease expired' or '')
 announce(id, seq)
 return { redis.call('HGETALL', leaf), (expired or row[2]) and '1' or '0', exact() }
