@@ -6,6 +6,12 @@ import { type Address, formatAddress } from "./address.ts";
 /** HTTP/2 flow-control window of a stream and of a connection. Node's default of 64 KiB throttles bulk output. */
 export const WINDOW_BYTES = 4 * 1024 * 1024;
 
+/**
+ * Memory of a connection, in megabytes, at which Node refuses further streams with ENHANCE_YOUR_CALM. Its default of 10 is reached by three messages of
+ * 4 MiB, or by a few readers that are slow. What a stream that is cut had not sent yet stays counted until the connection ends.
+ */
+export const SESSION_MEGABYTES = 256;
+
 /** A client's TLS material, as PEM texts. */
 export interface ClientTls {
   /** The authority that the server's certificate must be of. Default: the system's. */
@@ -88,6 +94,7 @@ export class Connection {
     const address = this.#address;
     const session = http2.connect(this.authority, {
       settings: { initialWindowSize: WINDOW_BYTES },
+      maxSessionMemory: SESSION_MEGABYTES,
       ...this.#tls,
       ...(address.kind === "unix" ? { createConnection: () => connectSocket(address.path) } : {}),
     });
@@ -133,6 +140,8 @@ export class Connection {
       const left = (openStreams.get(session) ?? 1) - 1;
       openStreams.set(session, left);
       if (left === 0 && !session.destroyed) session.unref();
+      // One end counts too much memory for this connection, and it may be for good: the next request gets a fresh one.
+      if (stream.rstCode === http2.constants.NGHTTP2_ENHANCE_YOUR_CALM) this.#forget(session);
     });
   }
 }

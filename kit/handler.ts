@@ -1,3 +1,4 @@
+import { constants } from "node:http2";
 import { type ConnectRouter, type ConnectRouterOptions, createConnectRouter } from "@connectrpc/connect";
 import { type connectNodeAdapter, universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { Encoder } from "./connect/duplex.ts";
@@ -43,7 +44,11 @@ export function createHandler({ routes, fallback, log, encoders = new Map(), ...
     const rpc = rpcs.get(path);
     const answering = rpc === undefined ? undefined : servePlain(request, response, rpc);
     if (answering !== undefined) {
-      answering.catch((error: unknown) => log.error({ err: error, rpc: path }, "call could not be answered"));
+      answering.catch((error: unknown) => {
+        log.error({ err: error, rpc: path }, "call could not be answered");
+        // Else its client would wait for ever, as where a handler sets a header that HTTP/2 doesn't allow.
+        if ("stream" in response) response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+      });
       return;
     }
     let universal: ReturnType<typeof universalRequestFromNodeRequest>;

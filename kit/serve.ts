@@ -7,7 +7,7 @@ import * as tls from "node:tls";
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import type { Address } from "./address.ts";
 import type { Encoder } from "./connect/duplex.ts";
-import { WINDOW_BYTES } from "./connection.ts";
+import { SESSION_MEGABYTES, WINDOW_BYTES } from "./connection.ts";
 import { ConfigError } from "./env.ts";
 import { createHandler, type PlainHandler, type PlainRequest, type PlainResponse } from "./handler.ts";
 import { boundary, type Logger } from "./log.ts";
@@ -72,7 +72,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
   const http1Server = http.createServer(handler);
   // It never listens itself; this is what starts its check of slow requests.
   http1Server.emit("listening");
-  const http2Server = http2.createServer({ settings: { initialWindowSize: WINDOW_BYTES } }, handler);
+  const http2Server = http2.createServer({ settings: { initialWindowSize: WINDOW_BYTES }, maxSessionMemory: SESSION_MEGABYTES }, handler);
   const sessions = new Set<http2.ServerHttp2Session>();
   http2Server.on("session", (session) => {
     sessions.add(session);

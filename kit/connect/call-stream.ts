@@ -3,10 +3,13 @@ import { type DescMessage, type DescMethodStreaming, fromBinary, type MessageIni
 import { Code, ConnectError, type StreamResponse } from "@connectrpc/connect";
 import { contentTypeStreamProto, endStreamFromJson, validateResponse } from "@connectrpc/connect/protocol-connect";
 import type { Connection } from "../connection.ts";
-import { begin, broken, type Call, cut, responseOf } from "./call.ts";
+import { begin, broken, type Call, cut, requireIdentity, responseOf } from "./call.ts";
 import { Inbox, Outlet, sendAll } from "./duplex.ts";
 import { END_FLAG, EnvelopeReader } from "./envelope.ts";
 import { headersOf } from "./rpc.ts";
+
+/** How long the other end may take to close a stream behind the last envelope, in milliseconds. */
+const LINGER_MS = 1000;
 
 /** A call of a stream in one or both directions. */
 export interface StreamCall<I extends DescMessage, O extends DescMessage> extends Call<I, O> {
@@ -24,7 +27,7 @@ export async function callStream<I extends DescMessage, O extends DescMessage>(
 ): Promise<StreamResponse<I, O>> {
   const { method, signal } = call;
   const stream = await begin(connection, call, contentTypeStreamProto);
-  const inbox = new Inbox<MessageShape<O>>(stream);
+  const inbox = new Inbox<MessageShape<O>>(stream, signal);
   const trailer = new Headers();
   receive(stream, inbox, trailer, call);
   const answered = responseOf(stream, signal);
@@ -41,6 +44,7 @@ function validated<I extends DescMessage, O extends DescMessage>(
   const header = headersOf(incoming);
   try {
     validateResponse(method.methodKind, true, Number(incoming[":status"]), header);
+    requireIdentity(header.get("connect-content-encoding"));
     return header;
   } catch (error) {
     cut(stream);
@@ -72,10 +76,16 @@ function receive<I extends DescMessage, O extends DescMessage>(
   const reader = new EnvelopeReader(readMaxBytes);
   stream.on("data", (chunk: Buffer) => {
     try {
-      for (const { flags, data } of reader.push(chunk)) {
-        if (flags === 0) inbox.push(fromBinary(method.output, data));
-        else if (flags === END_FLAG) inbox.end(takeEnd(data, trailer));
-        else throw new ConnectError(`an envelope with flags ${flags} is no message`, Code.Internal);
+      const envelopes = reader.push(chunk);
+      for (const [i, { flags, data }] of envelopes.entries()) {
+        if (flags === 0) inbox.push(fromBinary(method.output, data), data.length);
+        else if (flags !== END_FLAG) throw new ConnectError(`an envelope with flags ${flags} is no message`, Code.Internal);
+        else if (i < envelopes.length - 1 || reader.isPartial) throw new ConnectError("the answer goes on behind its end", Code.Internal);
+        else {
+          inbox.end(takeEnd(data, trailer));
+          cutLater(stream);
+          stream.removeAllListeners("data").resume();
+        }
       }
     } catch (error) {
       inbox.end(ConnectError.from(error, Code.Internal));
@@ -84,6 +94,13 @@ function receive<I extends DescMessage, O extends DescMessage>(
   });
   // The end that counts is in the last envelope; a stream that is over without one was cut.
   stream.once("close", () => inbox.end(broken(stream, signal)));
+}
+
+/** The answer came to its end, so what is left of the stream, as a request that goes on, is of no use to anybody. */
+function cutLater(stream: ClientHttp2Stream): void {
+  // Not at once: most streams end by themselves now, and a server takes a client that resets many for an attacker.
+  const timer = setTimeout(() => cut(stream), LINGER_MS);
+  stream.once("close", () => clearTimeout(timer));
 }
 
 function takeEnd(data: Uint8Array, trailer: Headers): ConnectError | undefined {

@@ -11,8 +11,8 @@ import {
 import { Code, ConnectError, type UnaryResponse } from "@connectrpc/connect";
 import { contentTypeUnaryProto, errorFromJsonBytes, trailerDemux, validateResponse } from "@connectrpc/connect/protocol-connect";
 import type { Connection } from "../connection.ts";
-import { begin, broken, type Call, cut, responseOf } from "./call.ts";
-import { plainBytes } from "./envelope.ts";
+import { begin, broken, type Call, cut, requireIdentity, responseOf } from "./call.ts";
+import { Pieces } from "./pieces.ts";
 import { headersOf } from "./rpc.ts";
 
 /** A call of one message that is answered with one. */
@@ -38,6 +38,9 @@ export async function callUnary<I extends DescMessage, O extends DescMessage>(
   const [header, trailer] = trailerDemux(headersOf(incoming));
   const failure = failureOf(stream, call, incoming, header);
   const bytes = await answer;
+  // A reset without an error looks like an end: only the length tells that something is missing.
+  const promised = incoming["content-length"];
+  if (promised !== undefined && Number(promised) !== bytes.length) throw broken(stream, signal);
   if (failure !== undefined) throw errorFromJsonBytes(bytes, header, failure);
   return { stream: false, service: method.parent, method, header, trailer, message: parse(method.output, bytes) };
 }
@@ -50,6 +53,7 @@ function failureOf<I extends DescMessage, O extends DescMessage>(
   header: Headers,
 ): ConnectError | undefined {
   try {
+    requireIdentity(header.get("content-encoding"));
     return validateResponse(method.methodKind, true, Number(incoming[":status"]), header).unaryError;
   } catch (error) {
     cut(stream);
@@ -70,13 +74,11 @@ function readAll<I extends DescMessage, O extends DescMessage>(
   { signal, readMaxBytes }: UnaryCall<I, O>,
 ): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let size = 0;
+    const pieces = new Pieces();
     let isWhole = false;
     stream.on("data", (chunk: Buffer) => {
-      chunks.push(chunk);
-      size += chunk.length;
-      if (size <= readMaxBytes) return;
+      pieces.push(chunk);
+      if (pieces.size <= readMaxBytes) return;
       reject(new ConnectError(`the answer is larger than ${readMaxBytes} bytes, the limit`, Code.ResourceExhausted));
       cut(stream);
     });
@@ -85,8 +87,7 @@ function readAll<I extends DescMessage, O extends DescMessage>(
     });
     // A stream that was cut ends as well; only its close tells.
     stream.once("close", () => {
-      if (isWhole && stream.rstCode === constants.NGHTTP2_NO_ERROR && stream.errored === null)
-        resolve(plainBytes(Buffer.concat(chunks, size)));
+      if (isWhole && stream.rstCode === constants.NGHTTP2_NO_ERROR && stream.errored === null) resolve(pieces.joined());
       else reject(broken(stream, signal));
     });
   });

@@ -54,6 +54,11 @@ export function broken(stream: ClientHttp2Stream, signal: AbortSignal | undefine
   return new ConnectError(`the connection broke in the middle of a call${why}`, Code.Unavailable, undefined, undefined, errored);
 }
 
+/** Throws where the answer is compressed: nobody asked for that. */
+export function requireIdentity(encoding: string | null): void {
+  if (encoding !== null && encoding !== "identity") throw new ConnectError(`unsupported response encoding "${encoding}"`, Code.Internal);
+}
+
 function canceled(signal: AbortSignal): ConnectError {
   return ConnectError.from(signal.reason, Code.Canceled);
 }

@@ -1,25 +1,33 @@
 import type { Http2Stream } from "node:http2";
 import { create, type DescMessage, type MessageInitShape, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { envelopeHeader } from "./envelope.ts";
 
-/** Messages that may wait for their reader before no more is read from the connection. */
+/** Messages, and bytes of them, that may wait for their reader before no more is read from the connection. */
 const MAX_WAITING = 64;
+const MAX_WAITING_BYTES = 4 * 1024 * 1024;
 
 /** What came over a stream and waits to be taken. One reader. */
 export class Inbox<T> implements AsyncIterable<T> {
   readonly #stream: Http2Stream;
+  readonly #signal: AbortSignal | undefined;
   readonly #waiting: T[] = [];
+  #waitingBytes = 0;
   #news = Promise.withResolvers<void>();
   #isOver = false;
   #error: unknown;
 
-  constructor(stream: Http2Stream) {
+  /** `signal`: once it aborts, what waits is not handed out any more. */
+  constructor(stream: Http2Stream, signal?: AbortSignal) {
     this.#stream = stream;
+    this.#signal = signal;
   }
 
-  push(message: T): void {
+  /** `bytes`: what the message holds, about. */
+  push(message: T, bytes: number): void {
     this.#waiting.push(message);
-    if (this.#waiting.length > MAX_WAITING) this.#stream.pause();
+    this.#waitingBytes += bytes;
+    if (this.#waiting.length > MAX_WAITING || this.#waitingBytes > MAX_WAITING_BYTES) this.#stream.pause();
     this.#news.resolve();
   }
 
@@ -35,7 +43,11 @@ export class Inbox<T> implements AsyncIterable<T> {
     for (;;) {
       const message = this.#waiting.shift();
       if (message !== undefined) {
-        if (this.#waiting.length === 0 && this.#stream.isPaused()) this.#stream.resume();
+        if (this.#signal?.aborted) throw ConnectError.from(this.#signal.reason, Code.Canceled);
+        if (this.#waiting.length === 0) {
+          this.#waitingBytes = 0;
+          if (this.#stream.isPaused()) this.#stream.resume();
+        }
         yield message;
       } else if (this.#isOver) {
         if (this.#error !== undefined) throw this.#error;

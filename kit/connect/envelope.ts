@@ -1,4 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
+import { Pieces } from "./pieces.ts";
 
 /** Flags, then the length of the payload, big-endian (https://connectrpc.com/docs/protocol, "Streaming RPCs"). */
 const HEADER_BYTES = 5;
@@ -22,9 +23,8 @@ export function envelopeHeader(flags: number, length: number): Buffer {
 /** Cuts a byte stream into envelopes, without copying those that came in one piece. */
 export class EnvelopeReader {
   readonly #maxBytes: number;
-  /** Pieces of an envelope that is not complete, their size, and the size at which it is worth a look. */
-  #pieces: Uint8Array[] = [];
-  #size = 0;
+  /** Of an envelope that is not complete, and the size at which it is worth a look. */
+  readonly #pieces = new Pieces();
   #wanted = HEADER_BYTES;
 
   /** `maxBytes`: largest payload. */
@@ -34,15 +34,14 @@ export class EnvelopeReader {
 
   /** Bytes of an envelope came, but not all. */
   get isPartial(): boolean {
-    return this.#size > 0;
+    return this.#pieces.size > 0;
   }
 
   /** The envelopes that are complete with this chunk. Throws `resource_exhausted` for one that is too large. */
   push(chunk: Uint8Array): Envelope[] {
     this.#pieces.push(chunk);
-    this.#size += chunk.length;
-    if (this.#size < this.#wanted) return [];
-    return this.#cut(plainBytes(this.#pieces.length === 1 ? chunk : Buffer.concat(this.#pieces, this.#size)));
+    if (this.#pieces.size < this.#wanted) return [];
+    return this.#cut(this.#pieces.joined());
   }
 
   #cut(bytes: Uint8Array): Envelope[] {
@@ -61,15 +60,10 @@ export class EnvelopeReader {
       envelopes.push({ flags: view.getUint8(at), data: bytes.subarray(at + HEADER_BYTES, end) });
       at = end;
     }
-    this.#pieces = at === bytes.length ? [] : [bytes.subarray(at)];
-    this.#size = bytes.length - at;
+    this.#pieces.clear();
+    if (at < bytes.length) this.#pieces.push(bytes.subarray(at));
     return envelopes;
   }
-}
-
-/** The same bytes, not as Node's Buffer: messages hand out parts of them, and a Buffer's methods differ. */
-export function plainBytes(bytes: Uint8Array): Uint8Array {
-  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function tooLarge(length: number, maxBytes: number): ConnectError {

@@ -44,7 +44,7 @@ function receive(stream: ServerHttp2Stream, inbox: Inbox<MessageShape<DescMessag
     try {
       for (const { flags, data } of reader.push(chunk)) {
         if (flags !== 0) throw new ConnectError(`an envelope with flags ${flags} is no message`, Code.InvalidArgument);
-        inbox.push(parse(method.input, data));
+        inbox.push(parse(method.input, data), data.length);
       }
     } catch (error) {
       stream.removeAllListeners("data");

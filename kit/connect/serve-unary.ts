@@ -1,6 +1,7 @@
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from "node:http2";
 import { create, type DescMessage, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { mergeNonProtocolHeaders } from "@connectrpc/connect/protocol";
 import {
   codeToHttpStatus,
   contentTypeUnaryJson,
@@ -8,7 +9,7 @@ import {
   errorToJsonBytes,
   trailerMux,
 } from "@connectrpc/connect/protocol-connect";
-import { plainBytes } from "./envelope.ts";
+import { Pieces } from "./pieces.ts";
 import { CALL_OVER, CLIENT_LEFT, contextOf, invoke, onRequestEnd, parse, type Rpc } from "./rpc.ts";
 
 /** Answer a call of one message with one. */
@@ -28,11 +29,12 @@ export async function serveUnary(request: Http2ServerRequest, response: Http2Ser
     const error = ConnectError.from(thrown, Code.Internal);
     status = codeToHttpStatus(error.code);
     context.responseHeader.set("content-type", contentTypeUnaryJson);
-    for (const [name, value] of error.metadata) context.responseHeader.append(name, value);
+    // An error that came from another service brings that one's headers, its content type among them.
+    mergeNonProtocolHeaders(context.responseHeader, error.metadata);
     body = errorToJsonBytes(error, undefined);
   }
   context.abort(CALL_OVER);
-  if (stream.destroyed) return;
+  if (stream.destroyed || stream.closed) return;
   const header = trailerMux(context.responseHeader, context.responseTrailer);
   stream.respond({ ":status": status, ...Object.fromEntries(header), "content-length": body.length });
   stream.end(body);
@@ -41,19 +43,19 @@ export async function serveUnary(request: Http2ServerRequest, response: Http2Ser
 /** The request's body. RESOURCE_EXHAUSTED where it is larger than `maxBytes`, CANCELED where the client leaves within it. */
 function readAll(stream: ServerHttp2Stream, maxBytes: number): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
+    const pieces = new Pieces();
     let size = 0;
     stream.on("data", (chunk: Buffer) => {
       size += chunk.length;
-      if (size <= maxBytes) chunks.push(chunk);
+      if (size <= maxBytes) pieces.push(chunk);
       else {
-        chunks.length = 0;
+        pieces.clear();
         reject(new ConnectError(`the message is larger than ${maxBytes} bytes, the limit`, Code.ResourceExhausted));
       }
     });
     onRequestEnd(stream, (isWhole) => {
       if (!isWhole) reject(CLIENT_LEFT);
-      else resolve(plainBytes(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)));
+      else resolve(pieces.joined());
     });
     stream.once("close", () => reject(CLIENT_LEFT));
   });
