@@ -43,11 +43,6 @@ export class Signals {
     this.#wakeAll();
   }
 
-  /** Whether somebody listens at present. */
-  get active(): boolean {
-    return this.#channels.size > 0;
-  }
-
   #listen(): Client {
     if (this.#listener !== undefined) return this.#listener;
     const listener = listenerOf(this.#client);

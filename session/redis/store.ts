@@ -123,11 +123,6 @@ export class RedisLeafStore implements LeafStore {
     this.#database.close();
   }
 
-  /** Somebody of this process follows a leaf or waits for work. */
-  get watching(): boolean {
-    return this.#signals.active;
-  }
-
   #opened(): Database {
     if (this.#closed) throw storeClosed();
     return this.#database;

@@ -41,13 +41,14 @@ export async function submitLeaf(
   for (;;) {
     const plan = idempotencyKey === "" ? freshPlan(database, spec) : await reserve(database, spec, idempotencyKey);
     const written = await write(database, hints, plan, call).catch(async (error: unknown) => {
-      const what = error instanceof Error ? error.message : "";
-      if (what.startsWith("TOO_LATE")) return undefined;
-      if (!what.startsWith("SESSION_NOT_FOUND")) throw error;
+      const what = error instanceof Error ? (error.message.split(" ")[0] ?? "") : "";
+      if (what === "TOO_LATE") return undefined;
+      if (what !== "SESSION_NOT_FOUND" && what !== "REFUSED") throw error;
       if (idempotencyKey !== "") {
         await runScript(database.client, UNRESERVE, [database.names.idempotency(spec.tenant, idempotencyKey)], [plan.leafId]);
       }
-      throw sessionNotFound();
+      if (what === "SESSION_NOT_FOUND") throw sessionNotFound();
+      return undefined;
     });
     if (written !== undefined) return written;
   }

@@ -3,6 +3,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import { LeafState } from "@serverless-harness/proto/leaf";
 import { Redis } from "ioredis";
 import { expect, onTestFinished, test } from "vitest";
+import { fingerprint } from "../fingerprint.ts";
 import { type LeafStore, openLeafStore } from "../index.ts";
 import {
   assertGapFree,
@@ -211,7 +212,6 @@ test("an idempotency key that was taken for a leaf that nobody wrote leads to th
   await store.close();
   const again = await open(server.url());
   const reserved = { leaf: leaf.leafId, session: leaf.spec?.sessionId ?? "", at: String(Date.now()) };
-  const { fingerprint } = await import("../fingerprint.ts");
   const key = "harness:idempotency:acme/key";
   await redis.hset(key, { ...reserved, fingerprint: fingerprint(specOf()) });
   const reused = expect.objectContaining({ reason: "idempotency_key_reused" });
@@ -226,6 +226,26 @@ test("an idempotency key that was taken for a leaf that nobody wrote leads to th
     fingerprint: "x",
   });
   expect((await again.submit({ spec: specOf({ prompt: "other" }), idempotencyKey: "old" })).created).toBe(true);
+});
+
+test("a leaf that was refused is written by nobody who had taken its idempotency key before", async () => {
+  const server = await startServer();
+  const first = await open(server.url());
+  const { leafId } = await submit(first, { sessionId: "s" });
+  const redis = control(server);
+  await redis.flushall();
+  const store = await open(server.url());
+  const spec = specOf({ sessionId: "s", sessionMustExist: true });
+  const reservation = { leaf: leafId, session: "s", fingerprint: fingerprint(spec), at: String(Date.now()) };
+  await redis.hset("harness:idempotency:acme/key", reservation);
+  await expect(store.submit({ spec, idempotencyKey: "key" })).rejects.toEqual(expect.objectContaining({ reason: "session_not_found" }));
+  expect(await redis.exists("harness:idempotency:acme/key")).toBe(0);
+  // As whoever read the key before sees it; by now its session is there.
+  await redis.hset("harness:idempotency:acme/key", reservation);
+  await submit(store, { sessionId: "s" });
+  const written = await store.submit({ spec, idempotencyKey: "key" });
+  expect([written.created, written.leaf.leafId === leafId, await store.get(leafId)]).toEqual([true, false, undefined]);
+  expect(await store.submit({ spec, idempotencyKey: "key" })).toEqual({ leaf: written.leaf, created: false });
 });
 
 test("what a finished leaf leaves behind is its record, its log and its places in the indexes", async () => {

@@ -6,11 +6,14 @@ local leaf = key('leaf', id)
 if redis.call('EXISTS', leaf) == 1 then
   return { redis.call('HGET', leaf, 'call') == call and '1' or '0', redis.call('HGETALL', leaf), {} }
 end
+if redis.call('EXISTS', key('refused', id)) == 1 then return { err = 'REFUSED' } end
 if ARGV[6] ~= '' and tonumber(ms) > tonumber(ARGV[6]) then return { err = 'TOO_LATE' } end
 local sessionRow = key('session', session)
 if redis.call('HSETNX', sessionRow, 'epoch', '0') == 1 then
   if ARGV[5] == '1' then
     redis.call('DEL', sessionRow)
+    -- Its idempotency key is given back, so nobody who came with the same key may write it any more: no one has longer than ARGV[6].
+    if ARGV[6] ~= '' then redis.call('SET', key('refused', id), 1, 'EX', 120) end
     return { err = 'SESSION_NOT_FOUND' }
   end
   redis.call('HSET', sessionRow, 'created', ms)
