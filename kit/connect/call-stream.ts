@@ -61,8 +61,10 @@ function send<I extends DescMessage, O extends DescMessage>(
   sendAll(stream, outlet, method.input, input).then(
     () => outlet.end(),
     (error: unknown) => {
-      inbox.end(ConnectError.from(error, Code.Internal));
-      cut(stream);
+      // What the caller's own messages threw is what it learns, also in front of the answer.
+      const why = ConnectError.from(error, Code.Internal);
+      inbox.end(why);
+      cut(stream, why);
     },
   );
 }

@@ -33,8 +33,8 @@ export async function begin<I extends DescMessage, O extends DescMessage>(
 /**
  * Give a call up. By `destroy`, since `close` sends the end of the request in front of the reset: half a file would look like a whole one.
  */
-export function cut(stream: ClientHttp2Stream): void {
-  stream.destroy(new ConnectError("the call was given up", Code.Canceled));
+export function cut(stream: ClientHttp2Stream, why = new ConnectError("the call was given up", Code.Canceled)): void {
+  stream.destroy(why);
 }
 
 /** The response's headers, once they are there. Rejects where the stream is over without. */

@@ -129,6 +129,17 @@ describe("a stream that is aborted", () => {
   });
 });
 
+describe("a caller whose own messages throw", () => {
+  it("learns what they threw, though no answer has come", async () => {
+    const exec = await against(() => undefined);
+    const requests = async function* () {
+      yield* [];
+      throw new ConnectError("no more of it", Code.DataLoss);
+    };
+    await expect(messagesOf(exec.channel(requests()))).rejects.toMatchObject({ code: Code.DataLoss, rawMessage: "no more of it" });
+  });
+});
+
 describe("a connection", () => {
   const routes = (router: ConnectRouter): void =>
     void router.service(ExecService, { get: ({ execId }) => ({ exec: { execId: execId.slice(0, 1) } }) });
