@@ -1,6 +1,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { LeafState, type Worker, WorkerSchema } from "@serverless-harness/proto/leaf";
 import type { Claim } from "../leaf-store.ts";
+import { callId } from "./calls.ts";
 import type { Database } from "./database.ts";
 import { stateEvent } from "./events.ts";
 import type { Hints } from "./hints.ts";
@@ -11,7 +12,7 @@ import { list, text } from "./scripts.ts";
 export async function claimLeaf(database: Database, hints: Hints, worker: Worker, leaseMs: number): Promise<Claim | undefined> {
   const { partitions } = await hints.candidates();
   if (partitions.length === 0) return undefined;
-  const args = [leaseMs, worker.name, toBinary(WorkerSchema, worker), stateEvent({ state: LeafState.RUNNING, worker })];
+  const args = [leaseMs, worker.name, toBinary(WorkerSchema, worker), stateEvent({ state: LeafState.RUNNING, worker }), callId()];
   for (const partition of partitions) {
     const [record, takeover, news] = list(await database.run("claim", partition, ...args));
     const leaf = leafOf(record);

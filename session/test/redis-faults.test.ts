@@ -133,6 +133,35 @@ test("connections that are cut lose nothing and double nothing", async () => {
   expect((await store.backlog()).ready).toBe(15);
 });
 
+test("a claim whose answer was cut off is answered again, so that no leaf is held for nobody", async () => {
+  const server = await startServer();
+  await using link = await Link.to(server.port);
+  const direct = await open(server.url());
+  for (let i = 0; i < 150; i++) await submit(direct);
+  const store = await open(`redis://127.0.0.1:${link.port}`);
+  let over = false;
+  const cutting = (async () => {
+    while (!over) {
+      await delay(1 + Math.random() * 10);
+      link.cut();
+    }
+  })();
+  const claimed: string[] = [];
+  const claiming = async (worker: string): Promise<void> => {
+    for (;;) {
+      const held = await store.claim(workerOf(worker), LONG_LEASE_MS);
+      if (held === undefined) return;
+      claimed.push(`${held.leaf.leafId} ${held.fence.epoch} ${held.takeover}`);
+    }
+  };
+  await Promise.all(["a", "b"].map(claiming));
+  over = true;
+  await cutting;
+  expect([claimed.length, new Set(claimed).size]).toEqual([150, 150]);
+  expect(claimed.every((each) => each.endsWith(" 1 false"))).toBe(true);
+  expect(await direct.backlog()).toMatchObject({ ready: 0, running: 150 });
+});
+
 test("any number of followers and waiting workers share one connection", async () => {
   const server = await startServer();
   const store = await open(server.url());

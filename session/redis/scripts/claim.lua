@@ -1,5 +1,13 @@
--- Take the partition's oldest ready leaf. ARGV: 3 lease in ms, 4 worker's name, 5 worker, 6 event of the new state.
+-- Take the partition's oldest ready leaf. ARGV: 3 lease in ms, 4 worker's name, 5 worker, 6 event of the new state, 7 call.
 -- Returns the record or an empty list, whether it is a takeover, what the index of hints must be told.
+
+-- This very call took a leaf before, and its answer was lost. If the leaf has another owner by now, this is a call like any other.
+local mine = key('claimed', ARGV[4])
+local call, was, held, epoch = string.match(redis.call('GET', mine) or '', '^(%S+) (%S+) (%S+) (%S+)$')
+if call == ARGV[7] then
+  local row = redis.call('HMGET', key('leaf', held), 'state', 'epoch')
+  if row[1] == RUNNING and row[2] == epoch then return { redis.call('HGETALL', key('leaf', held)), was, {} } end
+end
 
 promote()
 
@@ -21,7 +29,7 @@ local leaf = key('leaf', id)
 local row = redis.call('HMGET', leaf, 'state', 'lost', 'session', 'order', 'worker_name')
 local expired = row[1] == RUNNING
 if expired and row[5] then redis.call('SREM', key('worker', row[5]), id) end
-local epoch = int(redis.call('HINCRBY', key('session', row[3]), 'epoch', 1))
+epoch = int(redis.call('HINCRBY', key('session', row[3]), 'epoch', 1))
 local seq = redis.call('HINCRBY', leaf, 'seq', 1)
 redis.call('HINCRBY', leaf, 'claims', 1)
 redis.call('HSET', leaf, 'state', RUNNING, 'updated', ms, 'epoch', epoch, 'worker_name', ARGV[4], 'worker', ARGV[5])
@@ -31,4 +39,6 @@ redis.call('SADD', key('worker', ARGV[4]), id)
 move(id, row[4], row[1], RUNNING)
 event(id, seq, ARGV[6], epoch, expired and 'lease expired' or '')
 announce(id, seq)
-return { redis.call('HGETALL', leaf), (expired or row[2]) and '1' or '0', exact() }
+local takeover = (expired or row[2]) and '1' or '0'
+redis.call('SET', mine, table.concat({ ARGV[7], takeover, id, epoch }, ' '), 'EX', 60)
+return { redis.call('HGETALL', leaf), takeover, exact() }
