@@ -85,6 +85,7 @@ async function measureCommands(
 async function measureBulk(workspace: WorkspaceClient, sandbox: Sandbox, { progress }: BenchmarkOptions, samples: Samples): Promise<void> {
   const perSecond = (milliseconds: readonly number[]): number[] => milliseconds.map((ms) => BULK_BYTES / 1e6 / (ms / 1000));
   const pipe = new BareNode();
+  samples.add("rss_before_1gb_mb", [residentBytes(sandbox.daemonPid()) / 1e6]);
   try {
     for (let run = 1; run <= BULK_RUNS; run++) {
       progress(`bulk output: ${run} of ${BULK_RUNS}`);

@@ -7,8 +7,8 @@ import { execSpec } from "./exec-spec.ts";
 import type { ExecHandle, ExecRequest, ExecUpdate } from "./types.ts";
 
 /** Output bytes that hands may have on the way for one exec, and how many delivered ones are worth a message. */
-const CREDIT_BYTES = 128 * 1024;
-const GRANT_BYTES = 32 * 1024;
+const CREDIT_BYTES = 64 * 1024;
+const GRANT_BYTES = 16 * 1024;
 
 type Message = NonNullable<Outgoing["request"]>;
 
