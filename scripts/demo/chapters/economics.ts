@@ -9,9 +9,10 @@ export async function economics(world: World, sinceMs: number): Promise<Finding>
   await world.noBrain();
   const before_s = await world.brainSeconds();
   await sleep(REST_SECONDS * 1000);
-  const brain_s = round(await world.brainSeconds());
+  const after_s = await world.brainSeconds();
+  const brain_s = round(after_s);
   const wall_s = round((Date.now() - sinceMs) / 1000);
-  const rest_brain_s = round(brain_s - before_s);
+  const rest_brain_s = round(after_s - before_s);
   return {
     holds: brain_s > 0 && brain_s < wall_s && rest_brain_s === 0 && world.processes("brain").length === 0,
     seen: `${brain_s} brain-seconds in ${wall_s} s of wall time; ${rest_brain_s} of them in the ${REST_SECONDS} s of rest at the end, where an agent that stays would have idled`,
