@@ -88,6 +88,7 @@ export class Execs {
     });
     const run = this.#newRun(store, entry, spec, process);
     store.begin(entry, run);
+    if (store.isOverfull) void this.#prune(store);
     void this.#start(store, entry, run, spec.epoch);
     return { exec: entry.exec, attached: false };
   }
@@ -255,14 +256,18 @@ export class Execs {
     await rm(join(this.#options.spillDirectory, workspace.name), { recursive: true, force: true });
   }
 
-  /** Forget ended execs beyond the limits, and let go of workspaces that nobody uses. Done by itself once a minute. */
+  async #prune(store: ExecStore): Promise<void> {
+    try {
+      await store.prune();
+    } catch (error) {
+      this.#options.log.error({ workspace: store.workspace.name, err: error }, "ended execs could not be pruned");
+    }
+  }
+
+  /** Forget ended execs beyond the limits, and let go of workspaces that nobody uses. Done by itself once a minute, and between where many end. */
   async prune(): Promise<void> {
     for (const store of await this.#allStores()) {
-      try {
-        await store.prune();
-      } catch (error) {
-        this.#options.log.error({ workspace: store.workspace.name, err: error }, "ended execs could not be pruned");
-      }
+      await this.#prune(store);
       if (!store.isIdle || performance.now() - store.usedAt < IDLE_MS) continue;
       this.#stores.delete(store.workspace.name);
       store.journal.close();

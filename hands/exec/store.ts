@@ -41,6 +41,7 @@ export class ExecStore {
   /** Processes that were started, but are not in the journal yet. */
   readonly #unnoted = new Map<Entry, number>();
   #noting: NodeJS.Timeout | undefined;
+  #isPruning = false;
 
   private constructor(workspace: Workspace, journal: Journal, limits: ExecLimits, log: Logger) {
     this.workspace = workspace;
@@ -148,8 +149,18 @@ export class ExecStore {
     if (spillPath !== undefined) await rm(spillPath, { force: true });
   }
 
+  /** So many have ended that the next regular pruning is too far away. */
+  get isOverfull(): boolean {
+    return !this.#isPruning && this.entries.size - this.#running.size > this.#limits.keptExecs * 1.25 + 100;
+  }
+
   /** Forget ended execs beyond the limits on count and age, and drop the output of the oldest beyond the limit on bytes. */
   async prune(nowMs: number = Date.now()): Promise<void> {
+    this.#isPruning = true;
+    using pruning = new DisposableStack();
+    pruning.defer(() => {
+      this.#isPruning = false;
+    });
     const ended = [...this.entries.values()].filter(({ record, exec }) => record.end !== undefined && !exec.isFollowed);
     ended.sort((a, b) => b.record.intent.seq - a.record.intent.seq);
     let bytes = 0;

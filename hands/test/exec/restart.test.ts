@@ -111,6 +111,17 @@ test("ended execs beyond the limits on count, age and bytes are forgotten, or on
   );
 });
 
+test("many execs in a short time are forgotten as they end, not only at the next regular pruning", async () => {
+  const sandbox = await startSandbox({ limits: { keptExecs: 10 } });
+  let most = 0;
+  for (let i = 0; i < 300; i++) {
+    await takeAll(sandbox.client.run({ spec: spec("true") }));
+    if (i % 25 === 0) most = Math.max(most, (await sandbox.execs.list(WORKSPACE, { runningOnly: false, before: Infinity })).length);
+  }
+  expect(most).toBeGreaterThan(50);
+  expect(most).toBeLessThan(200);
+});
+
 async function untilFileHas(path: string, text: string): Promise<void> {
   while ((await readFile(path, "utf8").catch(() => "")) !== text) await new Promise((resolve) => setImmediate(resolve));
 }
