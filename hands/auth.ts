@@ -63,19 +63,20 @@ export function authenticate({ verifier, workspaces }: AuthenticateOptions): Int
       if (claims.epoch !== undefined && scope !== undefined) await workspaces.admit(scope, claims.epoch);
       return claims;
     };
-    const check = async (message: object): Promise<void> => {
-      const claims = await admit();
-      const further = furtherOperationOf(message);
-      if (further !== undefined) requireOperation(claims, further);
-      for (const target of targetsOf(message)) requireTarget(claims, target);
-    };
-    request.contextValues.set(claimsKey, await admit());
+    const claims = await admit();
+    request.contextValues.set(claimsKey, claims);
     if (!request.stream) {
-      await check(request.message);
+      requireMessage(claims, request.message);
       return next(request);
     }
-    return next({ ...request, message: checked(request.message, check) });
+    return next({ ...request, message: checked(request.message, async (message) => requireMessage(await admit(), message)) });
   };
+}
+
+function requireMessage(claims: Claims, message: object): void {
+  const further = furtherOperationOf(message);
+  if (further !== undefined) requireOperation(claims, further);
+  for (const target of targetsOf(message)) requireTarget(claims, target);
 }
 
 function requireTarget(claims: Claims, { workspace, epoch }: Target): void {

@@ -25,7 +25,7 @@ export interface ServeOptions {
   readonly fallback?: PlainHandler;
   /** Largest request message in bytes. Default 4 MiB. */
   readonly maxMessageBytes?: number;
-  /** Write down messages of bidirectional streams in a better way than the general one; by type name. */
+  /** Write down messages of streams in a better way than the general one; by type name. */
   readonly encoders?: ReadonlyMap<string, Encoder>;
   /** Needed where the address asks for TLS. */
   readonly tls?: ServerTls;

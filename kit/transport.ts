@@ -1,4 +1,4 @@
-import type { Interceptor, Transport } from "@connectrpc/connect";
+import type { Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import type { Address } from "./address.ts";
 import { callStream } from "./connect/call-stream.ts";
@@ -35,23 +35,17 @@ export function createTransport(options: TransportOptions): ClientTransport {
 
 /** A Connect transport over a connection of the caller's. */
 export function transportOver(connection: Connection, token: Token | undefined): Transport {
-  const authorize: Interceptor = (next) => (request) => {
-    const value = tokenOf(token);
-    if (value !== undefined) request.header.set("authorization", `Bearer ${value}`);
-    return next(request);
-  };
   const transport = createConnectTransport({
     baseUrl: connection.authority,
     httpVersion: "2",
     sessionManager: connection,
-    interceptors: [authorize],
     readMaxBytes: READ_MAX_BYTES,
     // Loopback and cluster networks are faster than gzip.
     acceptCompression: [],
   });
   const authorized = (header: ConstructorParameters<typeof Headers>[0]): Headers => {
     const headers = new Headers(header);
-    const value = tokenOf(token);
+    const value = typeof token === "function" ? token() : token;
     if (value !== undefined) headers.set("authorization", `Bearer ${value}`);
     return headers;
   };
@@ -60,14 +54,10 @@ export function transportOver(connection: Connection, token: Token | undefined):
     unary: (method, signal, timeoutMs, header, message, contextValues) =>
       timeoutMs === undefined
         ? callUnary(connection, { method, signal, header: authorized(header), message, readMaxBytes: READ_MAX_BYTES })
-        : transport.unary(method, signal, timeoutMs, header, message, contextValues),
+        : transport.unary(method, signal, timeoutMs, authorized(header), message, contextValues),
     stream: (method, signal, timeoutMs, header, input, contextValues) =>
       timeoutMs === undefined
         ? callStream(connection, { method, signal, header: authorized(header), input, readMaxBytes: READ_MAX_BYTES })
-        : transport.stream(method, signal, timeoutMs, header, input, contextValues),
+        : transport.stream(method, signal, timeoutMs, authorized(header), input, contextValues),
   };
-}
-
-function tokenOf(token: Token | undefined): string | undefined {
-  return typeof token === "function" ? token() : token;
 }

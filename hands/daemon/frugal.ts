@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { compiledSources } from "@serverless-harness/kit/compiled";
 
 /**
  * Flags of Node. A daemon has little to remember and passes much on: with a young generation of 1 MiB instead of 16 it is a sixth smaller at
@@ -7,17 +8,12 @@ import { fileURLToPath } from "node:url";
  */
 export const FRUGAL_FLAGS = ["--max-semi-space-size=1"] as const;
 
-/** Where scripts/setup.sh compiled the sources to, seen from the project's directory. */
-const COMPILED = "node_modules/.cache/leaf";
-
 /** Variables of a frugal process. `root`: the project's directory. */
 export function frugalEnvironment(root: string): Record<string, string> {
   return {
     // One heap for all threads: what one of them freed is of use to the others.
     MALLOC_ARENA_MAX: "1",
-    // The daemon starts in half the time and with a quarter less memory.
-    NODE_COMPILE_CACHE: `${root}/${COMPILED}`,
-    NODE_COMPILE_CACHE_PORTABLE: "1",
+    ...compiledSources(root),
   };
 }
 
@@ -27,7 +23,7 @@ export function frugalEnvironment(root: string): Record<string, string> {
  */
 export function becomeFrugal(environment: Readonly<NodeJS.ProcessEnv>): void {
   if (FRUGAL_FLAGS.every((flag) => process.execArgv.includes(flag)) || process.execve === undefined) return;
-  const root = fileURLToPath(new URL("../..", import.meta.url)).replace(/\/$/, "");
+  const root = fileURLToPath(new URL("../..", import.meta.url));
   const [script = "", ...args] = process.argv.slice(1);
   if (!existsSync(script)) return;
   process.execve(process.execPath, [process.execPath, ...FRUGAL_FLAGS, ...process.execArgv, script, ...args], {

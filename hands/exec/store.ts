@@ -157,10 +157,14 @@ export class ExecStore {
   /** Forget ended execs beyond the limits on count and age, and drop the output of the oldest beyond the limit on bytes. */
   async prune(nowMs: number = Date.now()): Promise<void> {
     this.#isPruning = true;
-    using pruning = new DisposableStack();
-    pruning.defer(() => {
+    try {
+      await this.#prune(nowMs);
+    } finally {
       this.#isPruning = false;
-    });
+    }
+  }
+
+  async #prune(nowMs: number): Promise<void> {
     const ended = [...this.entries.values()].filter(({ record, exec }) => record.end !== undefined && !exec.isFollowed);
     ended.sort((a, b) => b.record.intent.seq - a.record.intent.seq);
     let bytes = 0;

@@ -28,11 +28,11 @@ export async function* matchLiteral(
   ...[files, query, signal]: Parameters<MatchLines>
 ): AsyncGenerator<FileMatches> {
   let slice = performance.now();
-  let large: SearchFile[] = [];
+  const large: SearchFile[] = [];
   const found: FileMatches[] = [];
   for (const file of files) {
     const content = readSmall(file.handle);
-    if (content === undefined) large = [...large, file];
+    if (content === undefined) large.push(file);
     else if (content.includes(text)) found.push({ file, lines: linesWith(content, text, query.maxPerFile) });
     if (performance.now() - slice < SLICE_MS) continue;
     if (signal.aborted) return;

@@ -1,9 +1,9 @@
-import type { ClientHttp2Stream, IncomingHttpHeaders } from "node:http2";
+import type { ClientHttp2Stream } from "node:http2";
 import { type DescMessage, type DescMethodStreaming, fromBinary, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type StreamResponse } from "@connectrpc/connect";
-import { contentTypeStreamProto, endStreamFromJson, validateResponse } from "@connectrpc/connect/protocol-connect";
+import { contentTypeStreamProto, endStreamFromJson } from "@connectrpc/connect/protocol-connect";
 import type { Connection } from "../connection.ts";
-import { begin, broken, type Call, cut, requireIdentity, responseOf } from "./call.ts";
+import { begin, broken, type Call, checkHead, cut, responseOf } from "./call.ts";
 import { Inbox, Outlet, sendAll } from "./duplex.ts";
 import { END_FLAG, EnvelopeReader } from "./envelope.ts";
 import { headersOf } from "./rpc.ts";
@@ -32,24 +32,10 @@ export async function callStream<I extends DescMessage, O extends DescMessage>(
   receive(stream, inbox, trailer, call);
   const answered = responseOf(stream, signal);
   send(stream, inbox, call);
-  const header = validated(stream, call, await answered);
-  return { stream: true, service: method.parent, method, header, trailer, message: inbox };
-}
-
-function validated<I extends DescMessage, O extends DescMessage>(
-  stream: ClientHttp2Stream,
-  { method }: StreamCall<I, O>,
-  incoming: IncomingHttpHeaders,
-): Headers {
+  const incoming = await answered;
   const header = headersOf(incoming);
-  try {
-    validateResponse(method.methodKind, true, Number(incoming[":status"]), header);
-    requireIdentity(header.get("connect-content-encoding"));
-    return header;
-  } catch (error) {
-    cut(stream);
-    throw error;
-  }
+  checkHead(stream, method, incoming[":status"], header);
+  return { stream: true, service: method.parent, method, header, trailer, message: inbox };
 }
 
 function send<I extends DescMessage, O extends DescMessage>(

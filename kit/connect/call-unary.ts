@@ -1,4 +1,4 @@
-import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from "node:http2";
+import { type ClientHttp2Stream, constants } from "node:http2";
 import {
   create,
   type DescMessage,
@@ -9,9 +9,9 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 import { Code, ConnectError, type UnaryResponse } from "@connectrpc/connect";
-import { contentTypeUnaryProto, errorFromJsonBytes, trailerDemux, validateResponse } from "@connectrpc/connect/protocol-connect";
+import { contentTypeUnaryProto, errorFromJsonBytes, trailerDemux } from "@connectrpc/connect/protocol-connect";
 import type { Connection } from "../connection.ts";
-import { begin, broken, type Call, cut, requireIdentity, responseOf } from "./call.ts";
+import { begin, broken, type Call, checkHead, cut, responseOf } from "./call.ts";
 import { Pieces } from "./pieces.ts";
 import { headersOf } from "./rpc.ts";
 
@@ -36,29 +36,13 @@ export async function callUnary<I extends DescMessage, O extends DescMessage>(
   stream.end(body);
   const incoming = await answered;
   const [header, trailer] = trailerDemux(headersOf(incoming));
-  const failure = failureOf(stream, call, incoming, header);
+  const failure = checkHead(stream, method, incoming[":status"], header);
   const bytes = await answer;
   // A reset without an error looks like an end: only the length tells that something is missing.
   const promised = incoming["content-length"];
   if (promised !== undefined && Number(promised) !== bytes.length) throw broken(stream, signal);
   if (failure !== undefined) throw errorFromJsonBytes(bytes, header, failure);
   return { stream: false, service: method.parent, method, header, trailer, message: parse(method.output, bytes) };
-}
-
-/** The error that the status means, where the body says more about it. Throws where it does not. */
-function failureOf<I extends DescMessage, O extends DescMessage>(
-  stream: ClientHttp2Stream,
-  { method }: UnaryCall<I, O>,
-  incoming: IncomingHttpHeaders,
-  header: Headers,
-): ConnectError | undefined {
-  try {
-    requireIdentity(header.get("content-encoding"));
-    return validateResponse(method.methodKind, true, Number(incoming[":status"]), header).unaryError;
-  } catch (error) {
-    cut(stream);
-    throw error;
-  }
 }
 
 function parse<O extends DescMessage>(schema: O, bytes: Uint8Array): MessageShape<O> {

@@ -1,6 +1,7 @@
 import type { ClientHttp2Stream, IncomingHttpHeaders } from "node:http2";
 import type { DescMessage, DescMethod } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { validateResponse } from "@connectrpc/connect/protocol-connect";
 import type { Connection } from "../connection.ts";
 
 /** A call, but for what is sent. */
@@ -54,9 +55,24 @@ export function broken(stream: ClientHttp2Stream, signal: AbortSignal | undefine
   return new ConnectError(`the connection broke in the middle of a call${why}`, Code.Unavailable, undefined, undefined, errored);
 }
 
-/** Throws where the answer is compressed: nobody asked for that. */
-export function requireIdentity(encoding: string | null): void {
-  if (encoding !== null && encoding !== "identity") throw new ConnectError(`unsupported response encoding "${encoding}"`, Code.Internal);
+/**
+ * Check the head of an answer. Returns the error that its status means where the body says more about it; throws, and gives the call up, where
+ * it can't be used. Nobody asked for a compressed one.
+ */
+export function checkHead(
+  stream: ClientHttp2Stream,
+  { methodKind }: DescMethod,
+  status: unknown,
+  header: Headers,
+): ConnectError | undefined {
+  const encoding = header.get(methodKind === "unary" ? "content-encoding" : "connect-content-encoding");
+  try {
+    if (encoding !== null && encoding !== "identity") throw new ConnectError(`unsupported response encoding "${encoding}"`, Code.Internal);
+    return validateResponse(methodKind, true, Number(status), header).unaryError;
+  } catch (error) {
+    cut(stream);
+    throw error;
+  }
 }
 
 function canceled(signal: AbortSignal): ConnectError {

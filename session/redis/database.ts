@@ -8,7 +8,8 @@ import { type Argument, closeClient, loadScript, type Reply, runScript, type Scr
 const LAYOUT = "1";
 
 const DIRECTORY = new URL("scripts/", import.meta.url);
-const LIB = loadScript(DIRECTORY, "lib").lua;
+const CLOCK = loadScript(DIRECTORY, "clock").lua;
+const LIB = loadScript(DIRECTORY, "lib", CLOCK).lua;
 
 /** Scripts of a partition; each file says what its arguments are. */
 const PARTITION_SCRIPTS = {
@@ -31,7 +32,7 @@ const PARTITION_SCRIPTS = {
 export const RESERVE = loadScript(DIRECTORY, "reserve");
 export const UNRESERVE = loadScript(DIRECTORY, "unreserve");
 export const HINT = loadScript(DIRECTORY, "hint");
-export const HINTS = loadScript(DIRECTORY, "hints");
+export const HINTS = loadScript(DIRECTORY, "hints", CLOCK);
 
 function partitionScript(name: string): Script {
   return loadScript(DIRECTORY, name, LIB);

@@ -1,14 +1,5 @@
-import { create, fromBinary } from "@bufbuild/protobuf";
-import {
-  FailureSchema,
-  type Leaf,
-  LeafResultSchema,
-  LeafSchema,
-  LeafSpecSchema,
-  type LeafState,
-  UsageSchema,
-  WorkerSchema,
-} from "@serverless-harness/proto/leaf";
+import type { Leaf, LeafState } from "@serverless-harness/proto/leaf";
+import { toLeaf } from "../leaf-record.ts";
 import { list, type Reply } from "./scripts.ts";
 
 /** The leaf that a record's fields and values, one behind the other, say; `undefined` where there are none. */
@@ -17,25 +8,24 @@ export function leafOf(reply: Reply | undefined): Leaf | undefined {
   const spec = row.get("spec");
   if (spec === undefined) return undefined;
   const number = (name: string): number => Number(row.get(name)?.toString() ?? 0);
-  const leaf = create(LeafSchema, {
-    leafId: row.get("id")?.toString() ?? "",
-    spec: fromBinary(LeafSpecSchema, spec),
+  const bytes = (name: string): Uint8Array | null => row.get(name) ?? null;
+  return toLeaf({
+    leaf_id: row.get("id")?.toString() ?? "",
     state: number("state") as LeafState,
-    createdAtMs: BigInt(number("created")),
-    updatedAtMs: BigInt(number("updated")),
-    notBeforeMs: BigInt(number("not_before")),
+    created_ms: number("created"),
+    updated_ms: number("updated"),
+    not_before_ms: number("not_before"),
     claims: number("claims"),
-    failedAttempts: number("failed"),
-    epoch: BigInt(number("epoch")),
-    lastSeq: BigInt(number("seq")),
-    cancelRequested: number("cancel") !== 0,
+    failed_attempts: number("failed"),
+    epoch: number("epoch"),
+    last_seq: number("seq"),
+    cancel_requested: number("cancel"),
+    worker: bytes("worker"),
+    usage: bytes("usage"),
+    failure: bytes("failure"),
+    result: bytes("result"),
+    spec,
   });
-  const [worker, usage, failure, result] = ["worker", "usage", "failure", "result"].map((name) => row.get(name));
-  if (worker !== undefined) leaf.worker = fromBinary(WorkerSchema, worker);
-  if (usage !== undefined) leaf.usage = fromBinary(UsageSchema, usage);
-  if (failure !== undefined) leaf.failure = fromBinary(FailureSchema, failure);
-  if (result !== undefined) leaf.result = fromBinary(LeafResultSchema, result);
-  return leaf;
 }
 
 /** Fields and values, one behind the other, by name. */

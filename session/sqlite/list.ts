@@ -1,10 +1,11 @@
 import type { SQLInputValue } from "node:sqlite";
 import { Validation } from "@serverless-harness/kit/validate";
 import type { Leaf, LeafState } from "@serverless-harness/proto/leaf";
+import { toLeaf } from "../leaf-record.ts";
 import type { LeafQuery } from "../leaf-store.ts";
 import { numberOfPageToken, pageTokenOf } from "../page-token.ts";
 import type { Connection } from "./connection.ts";
-import { LEAF_COLUMNS, type LeafRow, toLeaf } from "./records.ts";
+import { LEAF_COLUMNS, type LeafRow } from "./records.ts";
 
 /** A part of a statement with the values of its parameters. */
 interface Selection {

@@ -1,35 +1,10 @@
-import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
-import {
-  FailureSchema,
-  type Leaf,
-  LeafResultSchema,
-  LeafSchema,
-  LeafSpecSchema,
-  type LeafState,
-  UsageSchema,
-  WorkerSchema,
-} from "@serverless-harness/proto/leaf";
+import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
+import type { Leaf } from "@serverless-harness/proto/leaf";
+import { type LeafFields, toLeaf } from "../leaf-record.ts";
 import type { Bytes, Connection } from "./connection.ts";
 
 /** A leaf's row with its spec. */
-export type LeafRow = {
-  readonly n: number;
-  readonly leaf_id: string;
-  readonly state: LeafState;
-  readonly created_ms: number;
-  readonly updated_ms: number;
-  readonly not_before_ms: number;
-  readonly claims: number;
-  readonly failed_attempts: number;
-  readonly epoch: number;
-  readonly last_seq: number;
-  readonly cancel_requested: number;
-  readonly worker: Bytes | null;
-  readonly usage: Bytes | null;
-  readonly failure: Bytes | null;
-  readonly result: Bytes | null;
-  readonly spec: Bytes;
-};
+export type LeafRow = LeafFields<Bytes> & { readonly n: number };
 
 /** The columns of a {@link LeafRow}, from `harness_leaves l JOIN harness_specs s`. */
 export const LEAF_COLUMNS = `l.n, l.leaf_id, l.state, l.created_ms, l.updated_ms, l.not_before_ms, l.claims, l.failed_attempts, l.epoch,
@@ -49,28 +24,6 @@ export function readLeafByNumber(connection: Connection, n: number): Leaf {
   const row = connection.one<LeafRow>(BY_NUMBER, n);
   if (row === undefined) throw new Error(`the store has no leaf number ${n}, but refers to it`);
   return toLeaf(row);
-}
-
-/** The record that a row holds. */
-export function toLeaf(row: LeafRow): Leaf {
-  const leaf = create(LeafSchema, {
-    leafId: row.leaf_id,
-    spec: fromBinary(LeafSpecSchema, row.spec),
-    state: row.state,
-    createdAtMs: BigInt(row.created_ms),
-    updatedAtMs: BigInt(row.updated_ms),
-    notBeforeMs: BigInt(row.not_before_ms),
-    claims: row.claims,
-    failedAttempts: row.failed_attempts,
-    epoch: BigInt(row.epoch),
-    lastSeq: BigInt(row.last_seq),
-    cancelRequested: row.cancel_requested !== 0,
-  });
-  if (row.worker !== null) leaf.worker = fromBinary(WorkerSchema, row.worker);
-  if (row.usage !== null) leaf.usage = fromBinary(UsageSchema, row.usage);
-  if (row.failure !== null) leaf.failure = fromBinary(FailureSchema, row.failure);
-  if (row.result !== null) leaf.result = fromBinary(LeafResultSchema, row.result);
-  return leaf;
 }
 
 /** A message as a column holds it; NULL where there is none. */

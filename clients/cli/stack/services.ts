@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { compiledSources } from "@serverless-harness/kit/compiled";
 import { type Environment, REPOSITORY } from "../config.ts";
 import { answers, isServing } from "./health.ts";
 import { type ModelPlan, modelEnvironment } from "./model.ts";
@@ -30,12 +30,6 @@ export interface StackPlan {
   /** What the user should know about the choices, a line each. */
   readonly notes: readonly string[];
 }
-
-/**
- * Where scripts/setup.sh compiled the sources to: services start in half the time and with a quarter less memory. Beside the sources, since a
- * directory that others can write to could be prepared; portable, since the jail sees it under another path.
- */
-const COMPILED = { NODE_COMPILE_CACHE: join(REPOSITORY, "node_modules", ".cache", "leaf"), NODE_COMPILE_CACHE_PORTABLE: "1" };
 
 /** Variables that a service without secrets may see: programs to run, the language, the level of its log. */
 const HARMLESS = ["PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LOG_LEVEL"];
@@ -103,7 +97,7 @@ export function dispatcherService(plan: StackPlan, token: string, port: number, 
 
 /** What every process of a stack gets: the mark by which it is found, and where compiled sources are kept for the next one. */
 function own(paths: StackPaths): Environment {
-  return { [STACK_MARK]: paths.dir, ...COMPILED };
+  return { [STACK_MARK]: paths.dir, ...compiledSources(REPOSITORY) };
 }
 
 function harmless(environment: Environment): Environment {

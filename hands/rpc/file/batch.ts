@@ -25,8 +25,7 @@ export function batch(deps: FileDeps, calls: BatchedCalls): FileRpc<"batch"> {
     const { workspace, epoch, operations, stopOnError } = request;
     const { batchOperations, batchBytes } = deps.limits;
     const valid = new FileValidation();
-    valid.workspace("workspace", workspace);
-    valid.check("epoch", epoch >= 0n, "must be 0 or more");
+    valid.owner(request);
     const fits = operations.length >= 1 && operations.length <= batchOperations;
     valid.check("operations", fits, `must be 1 to ${batchOperations}: split what is more into several batches`);
     valid.done();

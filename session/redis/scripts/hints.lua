@@ -1,12 +1,5 @@
 -- Which partitions to ask. KEYS: ready, due. ARGV: 1 time in ms or empty. Returns the ms until the next one may have something ready by time
 -- alone, or an empty text; those that have something ready, the one with the oldest leaf first; those where a time is over.
-local us
-if ARGV[1] == '' then
-  local time = redis.call('TIME')
-  us = time[1] * 1000000 + time[2]
-else
-  us = tonumber(ARGV[1]) * 1000
-end
 local now = string.format('%.0f', us)
 local next = redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
 local wait = next[2] and string.format('%.0f', math.ceil((tonumber(next[2]) - us) / 1000)) or ''

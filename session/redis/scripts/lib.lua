@@ -3,13 +3,6 @@
 local base = KEYS[1]
 local QUEUED, RUNNING, SUSPENDED, RETRYING, DONE = '1', '2', '3', '5', 6
 
-local us
-if ARGV[1] == '' then
-  local time = redis.call('TIME')
-  us = time[1] * 1000000 + time[2]
-else
-  us = tonumber(ARGV[1]) * 1000
-end
 local ms = string.format('%.0f', math.floor(us / 1000))
 
 local function int(number) return string.format('%.0f', number) end
