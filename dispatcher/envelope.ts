@@ -60,6 +60,7 @@ function checkSpec(v: Validation, spec: LeafSpec): void {
   text(v, "spec.system_prompt", spec.systemPrompt);
   checkLabels(v, "spec.labels", spec.labels);
   if (spec.limits !== undefined) checkLimits(v, spec.limits);
+  v.range("spec.priority", spec.priority, -100, 100);
   if (spec.retry !== undefined) checkRetry(v, spec.retry);
 }
 

@@ -1,4 +1,6 @@
-/** The public API, `harness.leaf.v1`: one import for its three files. */
+/** The public API, `harness.leaf.v1`: one import for its files. */
 export * from "./gen/harness/leaf/v1/event_pb.ts";
+export * from "./gen/harness/leaf/v1/gate_pb.ts";
 export * from "./gen/harness/leaf/v1/leaf_pb.ts";
+export * from "./gen/harness/leaf/v1/schedule_pb.ts";
 export * from "./gen/harness/leaf/v1/service_pb.ts";

@@ -25,6 +25,8 @@ const BAD_SPECS: ReadonlyArray<readonly [what: string, spec: Spec, fields: reado
   ["a model with a space", { prompt: "p", model: "anthropic/a b" }, ["spec.model"]],
   ["negative model calls", { prompt: "p", limits: { maxModelCalls: -1 } }, ["spec.limits.max_model_calls"]],
   ["a negative deadline", { prompt: "p", limits: { deadlineMs: -1n } }, ["spec.limits.deadline_ms"]],
+  ["a priority over 100", { prompt: "p", priority: 101 }, ["spec.priority"]],
+  ["a priority below -100", { prompt: "p", priority: -101 }, ["spec.priority"]],
   ["21 attempts", { prompt: "p", retry: { maxAttempts: 21 } }, ["spec.retry.max_attempts"]],
   ["-1 attempts", { prompt: "p", retry: { maxAttempts: -1 } }, ["spec.retry.max_attempts"]],
   ["a negative first wait", { prompt: "p", retry: { baseDelayMs: -1n } }, ["spec.retry.base_delay_ms"]],

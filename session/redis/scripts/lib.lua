@@ -1,12 +1,6 @@
--- Put before every script of a partition. KEYS[1] is the partition's name in braces, which every key of it begins with, so that a script
--- stays in one slot. ARGV[1] is the time in milliseconds, or empty for this server's own clock; ARGV[2] begins the channels' names.
-local base = KEYS[1]
+-- What the scripts of the queue share, behind clock, names and log.
 local QUEUED, RUNNING, SUSPENDED, RETRYING, DONE = '1', '2', '3', '5', 6
 
-local ms = string.format('%.0f', math.floor(us / 1000))
-
-local function int(number) return string.format('%.0f', number) end
-local function key(kind, name) return base .. ':' .. kind .. ':' .. name end
 local meta, work, again, leases, later = base .. ':meta', base .. ':work', base .. ':again', base .. ':leases', base .. ':later'
 
 -- Hints: two numbers per partition that are never later than the truth. `ready` is the order of its oldest ready leaf less READY, so below
@@ -23,7 +17,7 @@ local function sooner(candidate)
   local hints = redis.call('HMGET', meta, 'ready', 'due')
   local known = candidate < 0 and hints[1] or candidate >= 0 and hints[2] or ''
   if known ~= '' and tonumber(known) <= candidate then
-    if candidate < 0 then redis.call('PUBLISH', ARGV[2] .. ':work', '') end
+    if candidate < 0 then redis.call('PUBLISH', channels .. ':work', '') end
     return {}
   end
   if candidate < 0 then return told(int(candidate), hints[2] or '') end
@@ -59,27 +53,6 @@ end
 local function move(id, order, from, to)
   redis.call('ZREM', key('state', from), id)
   redis.call('ZADD', key('state', to), order, id)
-end
-
--- Append event number `seq` to a leaf's log, which is a list: number n is its nth element. A list takes no more room than its elements,
--- where a stream would take 4 KiB at least. Time, epoch and note stand before the event, since only the script knows them.
-local function event(id, seq, bytes, epoch, note)
-  local length = redis.call('RPUSH', key('events', id), ms .. ':' .. (epoch or '') .. ':' .. (note or '') .. ':' .. bytes)
-  assert(length == seq, 'the log of a leaf has a gap')
-end
-
-local function announce(id, seq) redis.call('PUBLISH', ARGV[2] .. ':leaf:' .. id, int(seq)) end
-
--- Append the events that begin at ARGV[at]: their number, then key, usage or empty, and bytes of each. Returns the last sequence number.
-local function append(id, seq, at)
-  for i = at + 1, at + tonumber(ARGV[at]) * 3, 3 do
-    if ARGV[i] == '' or redis.call('SADD', key('keys', id), ARGV[i]) == 1 then
-      seq = seq + 1
-      event(id, seq, ARGV[i + 2])
-      if ARGV[i + 1] ~= '' then redis.call('HSET', key('leaf', id), 'usage', ARGV[i + 1]) end
-    end
-  end
-  return seq
 end
 
 -- The claimed leaf, where the claim that ARGV[3] to ARGV[6] (leaf, session, epoch, call) name still holds it; else nothing. `repeated` is

@@ -5,6 +5,8 @@
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
+import type { Decision, Gate } from "./gate_pb.ts";
+import { file_harness_leaf_v1_gate } from "./gate_pb.ts";
 import type { Failure, LeafResult, LeafState, Usage, Worker } from "./leaf_pb.ts";
 import { file_harness_leaf_v1_leaf } from "./leaf_pb.ts";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
@@ -13,7 +15,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file harness/leaf/v1/event.proto.
  */
 export const file_harness_leaf_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChtoYXJuZXNzL2xlYWYvdjEvZXZlbnQucHJvdG8SD2hhcm5lc3MubGVhZi52MSKcBAoJTGVhZkV2ZW50Eg8KB2xlYWZfaWQYASABKAkSCwoDc2VxGAIgASgDEg8KB3RpbWVfbXMYAyABKAMSNgoNc3RhdGVfY2hhbmdlZBgEIAEoCzIdLmhhcm5lc3MubGVhZi52MS5TdGF0ZUNoYW5nZWRIABI/ChJtb2RlbF9jYWxsX3N0YXJ0ZWQYBSABKAsyIS5oYXJuZXNzLmxlYWYudjEuTW9kZWxDYWxsU3RhcnRlZEgAEjAKCnRleHRfZGVsdGEYBiABKAsyGi5oYXJuZXNzLmxlYWYudjEuVGV4dERlbHRhSAASPAoQYW5zd2VyX2Rpc2NhcmRlZBgHIAEoCzIgLmhhcm5lc3MubGVhZi52MS5BbnN3ZXJEaXNjYXJkZWRIABIpCgZhbnN3ZXIYCCABKAsyFy5oYXJuZXNzLmxlYWYudjEuQW5zd2VySAASNAoMdG9vbF9zdGFydGVkGAkgASgLMhwuaGFybmVzcy5sZWFmLnYxLlRvb2xTdGFydGVkSAASMgoLdG9vbF9vdXRwdXQYCiABKAsyGy5oYXJuZXNzLmxlYWYudjEuVG9vbE91dHB1dEgAEjAKCnRvb2xfZW5kZWQYCyABKAsyGi5oYXJuZXNzLmxlYWYudjEuVG9vbEVuZGVkSAASJwoFdXNhZ2UYDCABKAsyFi5oYXJuZXNzLmxlYWYudjEuVXNhZ2VIAEIHCgVldmVudCLuAQoMU3RhdGVDaGFuZ2VkEikKBXN0YXRlGAEgASgOMhouaGFybmVzcy5sZWFmLnYxLkxlYWZTdGF0ZRInCgZ3b3JrZXIYAiABKAsyFy5oYXJuZXNzLmxlYWYudjEuV29ya2VyEg0KBWVwb2NoGAMgASgDEhUKDW5vdF9iZWZvcmVfbXMYBCABKAMSKwoGcmVzdWx0GAUgASgLMhsuaGFybmVzcy5sZWFmLnYxLkxlYWZSZXN1bHQSKQoHZmFpbHVyZRgGIAEoCzIYLmhhcm5lc3MubGVhZi52MS5GYWlsdXJlEgwKBG5vdGUYByABKAkiMgoQTW9kZWxDYWxsU3RhcnRlZBINCgVtb2RlbBgBIAEoCRIPCgdhdHRlbXB0GAIgASgFIisKCVRleHREZWx0YRIMCgR0ZXh0GAEgASgJEhAKCHRoaW5raW5nGAIgASgIIiEKD0Fuc3dlckRpc2NhcmRlZBIOCgZyZWFzb24YASABKAkiPAoGQW5zd2VyEhAKCGVudHJ5X2lkGAEgASgJEgwKBHRleHQYAiABKAkSEgoKdG9vbF9jYWxscxgDIAEoBSJvCgtUb29sU3RhcnRlZBIVCg1pbnZvY2F0aW9uX2lkGAEgASgJEgwKBHRvb2wYAiABKAkSKgoJYXJndW1lbnRzGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIPCgdyZXN1bWVkGAQgASgIIjEKClRvb2xPdXRwdXQSFQoNaW52b2NhdGlvbl9pZBgBIAEoCRIMCgR0ZXh0GAIgASgJIlAKCVRvb2xFbmRlZBIVCg1pbnZvY2F0aW9uX2lkGAEgASgJEgwKBHRvb2wYAiABKAkSDAoEdGV4dBgDIAEoCRIQCghpc19lcnJvchgEIAEoCGIGcHJvdG8z", [file_google_protobuf_struct, file_harness_leaf_v1_leaf]);
+  fileDesc("ChtoYXJuZXNzL2xlYWYvdjEvZXZlbnQucHJvdG8SD2hhcm5lc3MubGVhZi52MSLEBQoJTGVhZkV2ZW50Eg8KB2xlYWZfaWQYASABKAkSCwoDc2VxGAIgASgDEg8KB3RpbWVfbXMYAyABKAMSNgoNc3RhdGVfY2hhbmdlZBgEIAEoCzIdLmhhcm5lc3MubGVhZi52MS5TdGF0ZUNoYW5nZWRIABI/ChJtb2RlbF9jYWxsX3N0YXJ0ZWQYBSABKAsyIS5oYXJuZXNzLmxlYWYudjEuTW9kZWxDYWxsU3RhcnRlZEgAEjAKCnRleHRfZGVsdGEYBiABKAsyGi5oYXJuZXNzLmxlYWYudjEuVGV4dERlbHRhSAASPAoQYW5zd2VyX2Rpc2NhcmRlZBgHIAEoCzIgLmhhcm5lc3MubGVhZi52MS5BbnN3ZXJEaXNjYXJkZWRIABIpCgZhbnN3ZXIYCCABKAsyFy5oYXJuZXNzLmxlYWYudjEuQW5zd2VySAASNAoMdG9vbF9zdGFydGVkGAkgASgLMhwuaGFybmVzcy5sZWFmLnYxLlRvb2xTdGFydGVkSAASMgoLdG9vbF9vdXRwdXQYCiABKAsyGy5oYXJuZXNzLmxlYWYudjEuVG9vbE91dHB1dEgAEjAKCnRvb2xfZW5kZWQYCyABKAsyGi5oYXJuZXNzLmxlYWYudjEuVG9vbEVuZGVkSAASJwoFdXNhZ2UYDCABKAsyFi5oYXJuZXNzLmxlYWYudjEuVXNhZ2VIABIyCgtnYXRlX29wZW5lZBgNIAEoCzIbLmhhcm5lc3MubGVhZi52MS5HYXRlT3BlbmVkSAASNAoMZ2F0ZV9kZWNpZGVkGA4gASgLMhwuaGFybmVzcy5sZWFmLnYxLkdhdGVEZWNpZGVkSAASPAoQY2FuY2VsX3JlcXVlc3RlZBgPIAEoCzIgLmhhcm5lc3MubGVhZi52MS5DYW5jZWxSZXF1ZXN0ZWRIAEIHCgVldmVudCLuAQoMU3RhdGVDaGFuZ2VkEikKBXN0YXRlGAEgASgOMhouaGFybmVzcy5sZWFmLnYxLkxlYWZTdGF0ZRInCgZ3b3JrZXIYAiABKAsyFy5oYXJuZXNzLmxlYWYudjEuV29ya2VyEg0KBWVwb2NoGAMgASgDEhUKDW5vdF9iZWZvcmVfbXMYBCABKAMSKwoGcmVzdWx0GAUgASgLMhsuaGFybmVzcy5sZWFmLnYxLkxlYWZSZXN1bHQSKQoHZmFpbHVyZRgGIAEoCzIYLmhhcm5lc3MubGVhZi52MS5GYWlsdXJlEgwKBG5vdGUYByABKAkiMgoQTW9kZWxDYWxsU3RhcnRlZBINCgVtb2RlbBgBIAEoCRIPCgdhdHRlbXB0GAIgASgFIisKCVRleHREZWx0YRIMCgR0ZXh0GAEgASgJEhAKCHRoaW5raW5nGAIgASgIIiEKD0Fuc3dlckRpc2NhcmRlZBIOCgZyZWFzb24YASABKAkiPAoGQW5zd2VyEhAKCGVudHJ5X2lkGAEgASgJEgwKBHRleHQYAiABKAkSEgoKdG9vbF9jYWxscxgDIAEoBSJvCgtUb29sU3RhcnRlZBIVCg1pbnZvY2F0aW9uX2lkGAEgASgJEgwKBHRvb2wYAiABKAkSKgoJYXJndW1lbnRzGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIPCgdyZXN1bWVkGAQgASgIIjEKClRvb2xPdXRwdXQSFQoNaW52b2NhdGlvbl9pZBgBIAEoCRIMCgR0ZXh0GAIgASgJIlAKCVRvb2xFbmRlZBIVCg1pbnZvY2F0aW9uX2lkGAEgASgJEgwKBHRvb2wYAiABKAkSDAoEdGV4dBgDIAEoCRIQCghpc19lcnJvchgEIAEoCCIxCgpHYXRlT3BlbmVkEiMKBGdhdGUYASABKAsyFS5oYXJuZXNzLmxlYWYudjEuR2F0ZSJLCgtHYXRlRGVjaWRlZBIPCgdnYXRlX2lkGAEgASgJEisKCGRlY2lzaW9uGAIgASgLMhkuaGFybmVzcy5sZWFmLnYxLkRlY2lzaW9uIicKD0NhbmNlbFJlcXVlc3RlZBIUCgxyZXF1ZXN0ZWRfYnkYASABKAliBnByb3RvMw", [file_google_protobuf_struct, file_harness_leaf_v1_gate, file_harness_leaf_v1_leaf]);
 
 /**
  * LeafEvent is one entry of a leaf's event log.
@@ -119,6 +121,30 @@ export type LeafEvent = Message<"harness.leaf.v1.LeafEvent"> & {
      */
     value: Usage;
     case: "usage";
+  } | {
+    /**
+     * A question to a human was opened.
+     *
+     * @generated from field: harness.leaf.v1.GateOpened gate_opened = 13;
+     */
+    value: GateOpened;
+    case: "gateOpened";
+  } | {
+    /**
+     * It was answered.
+     *
+     * @generated from field: harness.leaf.v1.GateDecided gate_decided = 14;
+     */
+    value: GateDecided;
+    case: "gateDecided";
+  } | {
+    /**
+     * A cancel was asked for.
+     *
+     * @generated from field: harness.leaf.v1.CancelRequested cancel_requested = 15;
+     */
+    value: CancelRequested;
+    case: "cancelRequested";
   } | { case: undefined; value?: undefined };
 };
 
@@ -157,7 +183,7 @@ export type StateChanged = Message<"harness.leaf.v1.StateChanged"> & {
   epoch: bigint;
 
   /**
-   * Not before this time; RETRYING and SUSPENDED only.
+   * When it is claimed by time alone; RETRYING, SUSPENDED and AWAITING_APPROVAL only. 0: none.
    *
    * @generated from field: int64 not_before_ms = 4;
    */
@@ -415,4 +441,74 @@ export type ToolEnded = Message<"harness.leaf.v1.ToolEnded"> & {
  */
 export const ToolEndedSchema: GenMessage<ToolEnded> = /*@__PURE__*/
   messageDesc(file_harness_leaf_v1_event, 8);
+
+/**
+ * GateOpened is a question to a human.
+ *
+ * @generated from message harness.leaf.v1.GateOpened
+ */
+export type GateOpened = Message<"harness.leaf.v1.GateOpened"> & {
+  /**
+   * The question.
+   *
+   * @generated from field: harness.leaf.v1.Gate gate = 1;
+   */
+  gate?: Gate | undefined;
+};
+
+/**
+ * Describes the message harness.leaf.v1.GateOpened.
+ * Use `create(GateOpenedSchema)` to create a new message.
+ */
+export const GateOpenedSchema: GenMessage<GateOpened> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_event, 9);
+
+/**
+ * GateDecided is the answer to it.
+ *
+ * @generated from message harness.leaf.v1.GateDecided
+ */
+export type GateDecided = Message<"harness.leaf.v1.GateDecided"> & {
+  /**
+   * The gate.
+   *
+   * @generated from field: string gate_id = 1;
+   */
+  gateId: string;
+
+  /**
+   * The answer.
+   *
+   * @generated from field: harness.leaf.v1.Decision decision = 2;
+   */
+  decision?: Decision | undefined;
+};
+
+/**
+ * Describes the message harness.leaf.v1.GateDecided.
+ * Use `create(GateDecidedSchema)` to create a new message.
+ */
+export const GateDecidedSchema: GenMessage<GateDecided> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_event, 10);
+
+/**
+ * CancelRequested is the wish that the leaf ends.
+ *
+ * @generated from message harness.leaf.v1.CancelRequested
+ */
+export type CancelRequested = Message<"harness.leaf.v1.CancelRequested"> & {
+  /**
+   * Who asked: at most 256 characters. May be empty.
+   *
+   * @generated from field: string requested_by = 1;
+   */
+  requestedBy: string;
+};
+
+/**
+ * Describes the message harness.leaf.v1.CancelRequested.
+ * Use `create(CancelRequestedSchema)` to create a new message.
+ */
+export const CancelRequestedSchema: GenMessage<CancelRequested> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_event, 11);
 

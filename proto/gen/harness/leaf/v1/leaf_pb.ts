@@ -5,13 +5,15 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
+import type { Gate } from "./gate_pb.ts";
+import { file_harness_leaf_v1_gate } from "./gate_pb.ts";
 import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file harness/leaf/v1/leaf.proto.
  */
 export const file_harness_leaf_v1_leaf: GenFile = /*@__PURE__*/
-  fileDesc("ChpoYXJuZXNzL2xlYWYvdjEvbGVhZi5wcm90bxIPaGFybmVzcy5sZWFmLnYxIuUCCghMZWFmU3BlYxIOCgZ0ZW5hbnQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRIaChJzZXNzaW9uX211c3RfZXhpc3QYAyABKAgSJwoEa2luZBgEIAEoDjIZLmhhcm5lc3MubGVhZi52MS5MZWFmS2luZBIOCgZwcm9tcHQYBSABKAkSDQoFbW9kZWwYBiABKAkSJwoGbGltaXRzGAcgASgLMhcuaGFybmVzcy5sZWFmLnYxLkxpbWl0cxI1CgZsYWJlbHMYCCADKAsyJS5oYXJuZXNzLmxlYWYudjEuTGVhZlNwZWMuTGFiZWxzRW50cnkSKwoFcmV0cnkYCSABKAsyHC5oYXJuZXNzLmxlYWYudjEuUmV0cnlQb2xpY3kSFQoNc3lzdGVtX3Byb21wdBgKIAEoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIjYKBkxpbWl0cxIXCg9tYXhfbW9kZWxfY2FsbHMYASABKAUSEwoLZGVhZGxpbmVfbXMYAiABKAMiUAoLUmV0cnlQb2xpY3kSFAoMbWF4X2F0dGVtcHRzGAEgASgFEhUKDWJhc2VfZGVsYXlfbXMYAiABKAMSFAoMbWF4X2RlbGF5X21zGAMgASgDIrwDCgRMZWFmEg8KB2xlYWZfaWQYASABKAkSJwoEc3BlYxgCIAEoCzIZLmhhcm5lc3MubGVhZi52MS5MZWFmU3BlYxIpCgVzdGF0ZRgDIAEoDjIaLmhhcm5lc3MubGVhZi52MS5MZWFmU3RhdGUSFQoNY3JlYXRlZF9hdF9tcxgEIAEoAxIVCg11cGRhdGVkX2F0X21zGAUgASgDEg4KBmNsYWltcxgGIAEoBRIXCg9mYWlsZWRfYXR0ZW1wdHMYByABKAUSFQoNbm90X2JlZm9yZV9tcxgIIAEoAxINCgVlcG9jaBgJIAEoAxIQCghsYXN0X3NlcRgKIAEoAxIrCgZyZXN1bHQYCyABKAsyGy5oYXJuZXNzLmxlYWYudjEuTGVhZlJlc3VsdBIpCgdmYWlsdXJlGAwgASgLMhguaGFybmVzcy5sZWFmLnYxLkZhaWx1cmUSJQoFdXNhZ2UYDSABKAsyFi5oYXJuZXNzLmxlYWYudjEuVXNhZ2USGAoQY2FuY2VsX3JlcXVlc3RlZBgOIAEoCBInCgZ3b3JrZXIYDyABKAsyFy5oYXJuZXNzLmxlYWYudjEuV29ya2VyIkIKCkxlYWZSZXN1bHQSDAoEdGV4dBgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QidQoHRmFpbHVyZRIuCgZyZWFzb24YASABKA4yHi5oYXJuZXNzLmxlYWYudjEuRmFpbHVyZVJlYXNvbhIRCglyZXRyeWFibGUYAiABKAgSDwoHbWVzc2FnZRgDIAEoCRIWCg5yZXRyeV9hZnRlcl9tcxgEIAEoAyKYAQoFVXNhZ2USEwoLbW9kZWxfY2FsbHMYASABKAUSFAoMaW5wdXRfdG9rZW5zGAIgASgDEhUKDW91dHB1dF90b2tlbnMYAyABKAMSGQoRY2FjaGVfcmVhZF90b2tlbnMYBCABKAMSGgoSY2FjaGVfd3JpdGVfdG9rZW5zGAUgASgDEhYKDmNvc3RfbWljcm9fdXNkGAYgASgDIlEKBldvcmtlchIMCgRuYW1lGAEgASgJEgsKA3BpZBgCIAEoAxIVCg1waWRfbmFtZXNwYWNlGAMgASgJEhUKDXN0YXJ0ZWRfYXRfbXMYBCABKAMqYgoITGVhZktpbmQSGQoVTEVBRl9LSU5EX1VOU1BFQ0lGSUVEEAASEgoOTEVBRl9LSU5EX1RVUk4QARISCg5MRUFGX0tJTkRfVEFTSxACEhMKD0xFQUZfS0lORF9TT0xWRRADKokCCglMZWFmU3RhdGUSGgoWTEVBRl9TVEFURV9VTlNQRUNJRklFRBAAEhUKEUxFQUZfU1RBVEVfUVVFVUVEEAESFgoSTEVBRl9TVEFURV9SVU5OSU5HEAISGAoUTEVBRl9TVEFURV9TVVNQRU5ERUQQAxIgChxMRUFGX1NUQVRFX0FXQUlUSU5HX0FQUFJPVkFMEAQSFwoTTEVBRl9TVEFURV9SRVRSWUlORxAFEhMKD0xFQUZfU1RBVEVfRE9ORRAGEhUKEUxFQUZfU1RBVEVfRkFJTEVEEAcSGAoUTEVBRl9TVEFURV9DQU5DRUxMRUQQCBIWChJMRUFGX1NUQVRFX0FCT1JURUQQCSqHAwoNRmFpbHVyZVJlYXNvbhIeChpGQUlMVVJFX1JFQVNPTl9VTlNQRUNJRklFRBAAEh0KGUZBSUxVUkVfUkVBU09OX0JBRF9JTlBVVFMQARIcChhGQUlMVVJFX1JFQVNPTl9OT19SRVNVTFQQAhIhCh1GQUlMVVJFX1JFQVNPTl9JTlZBTElEX1JFU1VMVBADEiQKIEZBSUxVUkVfUkVBU09OX01PREVMX1VOQVZBSUxBQkxFEAQSIAocRkFJTFVSRV9SRUFTT05fTU9ERUxfUkVGVVNFRBAFEiYKIkZBSUxVUkVfUkVBU09OX1NBTkRCT1hfVU5BVkFJTEFCTEUQBhIiCh5GQUlMVVJFX1JFQVNPTl9CVURHRVRfRVhDRUVERUQQBxIkCiBGQUlMVVJFX1JFQVNPTl9ERUFETElORV9FWENFRURFRBAIEh8KG0ZBSUxVUkVfUkVBU09OX1NBTkRCT1hfTE9TVBAJEhsKF0ZBSUxVUkVfUkVBU09OX0lOVEVSTkFMEApiBnByb3RvMw", [file_google_protobuf_struct]);
+  fileDesc("ChpoYXJuZXNzL2xlYWYvdjEvbGVhZi5wcm90bxIPaGFybmVzcy5sZWFmLnYxIvcCCghMZWFmU3BlYxIOCgZ0ZW5hbnQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRIaChJzZXNzaW9uX211c3RfZXhpc3QYAyABKAgSJwoEa2luZBgEIAEoDjIZLmhhcm5lc3MubGVhZi52MS5MZWFmS2luZBIOCgZwcm9tcHQYBSABKAkSDQoFbW9kZWwYBiABKAkSJwoGbGltaXRzGAcgASgLMhcuaGFybmVzcy5sZWFmLnYxLkxpbWl0cxI1CgZsYWJlbHMYCCADKAsyJS5oYXJuZXNzLmxlYWYudjEuTGVhZlNwZWMuTGFiZWxzRW50cnkSKwoFcmV0cnkYCSABKAsyHC5oYXJuZXNzLmxlYWYudjEuUmV0cnlQb2xpY3kSFQoNc3lzdGVtX3Byb21wdBgKIAEoCRIQCghwcmlvcml0eRgLIAEoBRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIjYKBkxpbWl0cxIXCg9tYXhfbW9kZWxfY2FsbHMYASABKAUSEwoLZGVhZGxpbmVfbXMYAiABKAMiUAoLUmV0cnlQb2xpY3kSFAoMbWF4X2F0dGVtcHRzGAEgASgFEhUKDWJhc2VfZGVsYXlfbXMYAiABKAMSFAoMbWF4X2RlbGF5X21zGAMgASgDIrcECgRMZWFmEg8KB2xlYWZfaWQYASABKAkSJwoEc3BlYxgCIAEoCzIZLmhhcm5lc3MubGVhZi52MS5MZWFmU3BlYxIpCgVzdGF0ZRgDIAEoDjIaLmhhcm5lc3MubGVhZi52MS5MZWFmU3RhdGUSFQoNY3JlYXRlZF9hdF9tcxgEIAEoAxIVCg11cGRhdGVkX2F0X21zGAUgASgDEg4KBmNsYWltcxgGIAEoBRIXCg9mYWlsZWRfYXR0ZW1wdHMYByABKAUSFQoNbm90X2JlZm9yZV9tcxgIIAEoAxINCgVlcG9jaBgJIAEoAxIQCghsYXN0X3NlcRgKIAEoAxIrCgZyZXN1bHQYCyABKAsyGy5oYXJuZXNzLmxlYWYudjEuTGVhZlJlc3VsdBIpCgdmYWlsdXJlGAwgASgLMhguaGFybmVzcy5sZWFmLnYxLkZhaWx1cmUSJQoFdXNhZ2UYDSABKAsyFi5oYXJuZXNzLmxlYWYudjEuVXNhZ2USGAoQY2FuY2VsX3JlcXVlc3RlZBgOIAEoCBInCgZ3b3JrZXIYDyABKAsyFy5oYXJuZXNzLmxlYWYudjEuV29ya2VyEikKCm9wZW5fZ2F0ZXMYECADKAsyFS5oYXJuZXNzLmxlYWYudjEuR2F0ZRIqCghhdHRlbXB0cxgRIAMoCzIYLmhhcm5lc3MubGVhZi52MS5BdHRlbXB0EhAKCHJlZHJpdmVzGBIgASgFEhAKCHJlc3RhcnRzGBMgASgFIlkKB0F0dGVtcHQSEwoLZW5kZWRfYXRfbXMYASABKAMSDgoGd29ya2VyGAIgASgJEikKB2ZhaWx1cmUYAyABKAsyGC5oYXJuZXNzLmxlYWYudjEuRmFpbHVyZSJeCglUb21ic3RvbmUSDwoHbGVhZl9pZBgBIAEoCRIpCgVzdGF0ZRgCIAEoDjIaLmhhcm5lc3MubGVhZi52MS5MZWFmU3RhdGUSFQoNZXhwaXJlZF9hdF9tcxgDIAEoAyJCCgpMZWFmUmVzdWx0EgwKBHRleHQYASABKAkSJgoFdmFsdWUYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0InUKB0ZhaWx1cmUSLgoGcmVhc29uGAEgASgOMh4uaGFybmVzcy5sZWFmLnYxLkZhaWx1cmVSZWFzb24SEQoJcmV0cnlhYmxlGAIgASgIEg8KB21lc3NhZ2UYAyABKAkSFgoOcmV0cnlfYWZ0ZXJfbXMYBCABKAMimAEKBVVzYWdlEhMKC21vZGVsX2NhbGxzGAEgASgFEhQKDGlucHV0X3Rva2VucxgCIAEoAxIVCg1vdXRwdXRfdG9rZW5zGAMgASgDEhkKEWNhY2hlX3JlYWRfdG9rZW5zGAQgASgDEhoKEmNhY2hlX3dyaXRlX3Rva2VucxgFIAEoAxIWCg5jb3N0X21pY3JvX3VzZBgGIAEoAyJRCgZXb3JrZXISDAoEbmFtZRgBIAEoCRILCgNwaWQYAiABKAMSFQoNcGlkX25hbWVzcGFjZRgDIAEoCRIVCg1zdGFydGVkX2F0X21zGAQgASgDKmIKCExlYWZLaW5kEhkKFUxFQUZfS0lORF9VTlNQRUNJRklFRBAAEhIKDkxFQUZfS0lORF9UVVJOEAESEgoOTEVBRl9LSU5EX1RBU0sQAhITCg9MRUFGX0tJTkRfU09MVkUQAyqJAgoJTGVhZlN0YXRlEhoKFkxFQUZfU1RBVEVfVU5TUEVDSUZJRUQQABIVChFMRUFGX1NUQVRFX1FVRVVFRBABEhYKEkxFQUZfU1RBVEVfUlVOTklORxACEhgKFExFQUZfU1RBVEVfU1VTUEVOREVEEAMSIAocTEVBRl9TVEFURV9BV0FJVElOR19BUFBST1ZBTBAEEhcKE0xFQUZfU1RBVEVfUkVUUllJTkcQBRITCg9MRUFGX1NUQVRFX0RPTkUQBhIVChFMRUFGX1NUQVRFX0ZBSUxFRBAHEhgKFExFQUZfU1RBVEVfQ0FOQ0VMTEVEEAgSFgoSTEVBRl9TVEFURV9BQk9SVEVEEAkqhwMKDUZhaWx1cmVSZWFzb24SHgoaRkFJTFVSRV9SRUFTT05fVU5TUEVDSUZJRUQQABIdChlGQUlMVVJFX1JFQVNPTl9CQURfSU5QVVRTEAESHAoYRkFJTFVSRV9SRUFTT05fTk9fUkVTVUxUEAISIQodRkFJTFVSRV9SRUFTT05fSU5WQUxJRF9SRVNVTFQQAxIkCiBGQUlMVVJFX1JFQVNPTl9NT0RFTF9VTkFWQUlMQUJMRRAEEiAKHEZBSUxVUkVfUkVBU09OX01PREVMX1JFRlVTRUQQBRImCiJGQUlMVVJFX1JFQVNPTl9TQU5EQk9YX1VOQVZBSUxBQkxFEAYSIgoeRkFJTFVSRV9SRUFTT05fQlVER0VUX0VYQ0VFREVEEAcSJAogRkFJTFVSRV9SRUFTT05fREVBRExJTkVfRVhDRUVERUQQCBIfChtGQUlMVVJFX1JFQVNPTl9TQU5EQk9YX0xPU1QQCRIbChdGQUlMVVJFX1JFQVNPTl9JTlRFUk5BTBAKYgZwcm90bzM", [file_google_protobuf_struct, file_harness_leaf_v1_gate]);
 
 /**
  * LeafSpec says what a leaf shall do. It is fixed at submission.
@@ -89,6 +91,13 @@ export type LeafSpec = Message<"harness.leaf.v1.LeafSpec"> & {
    * @generated from field: string system_prompt = 10;
    */
   systemPrompt: string;
+
+  /**
+   * Among its tenant's leaves, those of higher priority are claimed first: -100 to 100, default 0.
+   *
+   * @generated from field: int32 priority = 11;
+   */
+  priority: number;
 };
 
 /**
@@ -217,7 +226,7 @@ export type Leaf = Message<"harness.leaf.v1.Leaf"> & {
   failedAttempts: number;
 
   /**
-   * RETRYING and SUSPENDED: not claimed before this time, milliseconds since the Unix epoch. 0: no bound.
+   * RETRYING, SUSPENDED and AWAITING_APPROVAL: when it is claimed by time alone, milliseconds since the Unix epoch. 0: none.
    *
    * @generated from field: int64 not_before_ms = 8;
    */
@@ -271,6 +280,34 @@ export type Leaf = Message<"harness.leaf.v1.Leaf"> & {
    * @generated from field: harness.leaf.v1.Worker worker = 15;
    */
   worker?: Worker | undefined;
+
+  /**
+   * Gates that wait for a decision, oldest first.
+   *
+   * @generated from field: repeated harness.leaf.v1.Gate open_gates = 16;
+   */
+  openGates: Gate[];
+
+  /**
+   * Each failed attempt since the submission or the last redrive: the whole cause of a failure.
+   *
+   * @generated from field: repeated harness.leaf.v1.Attempt attempts = 17;
+   */
+  attempts: Attempt[];
+
+  /**
+   * How often it was redriven.
+   *
+   * @generated from field: int32 redrives = 18;
+   */
+  redrives: number;
+
+  /**
+   * How often it was redriven from the start.
+   *
+   * @generated from field: int32 restarts = 19;
+   */
+  restarts: number;
 };
 
 /**
@@ -279,6 +316,76 @@ export type Leaf = Message<"harness.leaf.v1.Leaf"> & {
  */
 export const LeafSchema: GenMessage<Leaf> = /*@__PURE__*/
   messageDesc(file_harness_leaf_v1_leaf, 3);
+
+/**
+ * Attempt is one attempt that failed.
+ *
+ * @generated from message harness.leaf.v1.Attempt
+ */
+export type Attempt = Message<"harness.leaf.v1.Attempt"> & {
+  /**
+   * When it ended, milliseconds since the Unix epoch, by the store's clock.
+   *
+   * @generated from field: int64 ended_at_ms = 1;
+   */
+  endedAtMs: bigint;
+
+  /**
+   * Name of the worker that made it.
+   *
+   * @generated from field: string worker = 2;
+   */
+  worker: string;
+
+  /**
+   * Why it failed.
+   *
+   * @generated from field: harness.leaf.v1.Failure failure = 3;
+   */
+  failure?: Failure | undefined;
+};
+
+/**
+ * Describes the message harness.leaf.v1.Attempt.
+ * Use `create(AttemptSchema)` to create a new message.
+ */
+export const AttemptSchema: GenMessage<Attempt> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_leaf, 4);
+
+/**
+ * Tombstone is what is left of a leaf whose time to be kept is over.
+ *
+ * @generated from message harness.leaf.v1.Tombstone
+ */
+export type Tombstone = Message<"harness.leaf.v1.Tombstone"> & {
+  /**
+   * The leaf.
+   *
+   * @generated from field: string leaf_id = 1;
+   */
+  leafId: string;
+
+  /**
+   * How it ended.
+   *
+   * @generated from field: harness.leaf.v1.LeafState state = 2;
+   */
+  state: LeafState;
+
+  /**
+   * When its record was removed, milliseconds since the Unix epoch, by the store's clock.
+   *
+   * @generated from field: int64 expired_at_ms = 3;
+   */
+  expiredAtMs: bigint;
+};
+
+/**
+ * Describes the message harness.leaf.v1.Tombstone.
+ * Use `create(TombstoneSchema)` to create a new message.
+ */
+export const TombstoneSchema: GenMessage<Tombstone> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_leaf, 5);
 
 /**
  * LeafResult is what a leaf brought.
@@ -306,7 +413,7 @@ export type LeafResult = Message<"harness.leaf.v1.LeafResult"> & {
  * Use `create(LeafResultSchema)` to create a new message.
  */
 export const LeafResultSchema: GenMessage<LeafResult> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 4);
+  messageDesc(file_harness_leaf_v1_leaf, 6);
 
 /**
  * Failure is why a leaf failed.
@@ -348,7 +455,7 @@ export type Failure = Message<"harness.leaf.v1.Failure"> & {
  * Use `create(FailureSchema)` to create a new message.
  */
 export const FailureSchema: GenMessage<Failure> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 5);
+  messageDesc(file_harness_leaf_v1_leaf, 7);
 
 /**
  * Usage is what was used.
@@ -404,7 +511,7 @@ export type Usage = Message<"harness.leaf.v1.Usage"> & {
  * Use `create(UsageSchema)` to create a new message.
  */
 export const UsageSchema: GenMessage<Usage> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 6);
+  messageDesc(file_harness_leaf_v1_leaf, 8);
 
 /**
  * Worker is the brain process that runs a leaf.
@@ -446,7 +553,7 @@ export type Worker = Message<"harness.leaf.v1.Worker"> & {
  * Use `create(WorkerSchema)` to create a new message.
  */
 export const WorkerSchema: GenMessage<Worker> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 7);
+  messageDesc(file_harness_leaf_v1_leaf, 9);
 
 /**
  * LeafKind is the kind of work.

@@ -1,0 +1,23 @@
+-- Leaves' logs, for every script that appends to one: behind clock and names.
+
+-- Append event number `seq` to a leaf's log, which is a list: number n is its nth element. A list takes no more room than its elements,
+-- where a stream would take 4 KiB at least. Time, epoch and note stand before the event, since only the script knows them.
+local function event(id, seq, bytes, epoch, note)
+  local length = redis.call('RPUSH', key('events', id), ms .. ':' .. (epoch or '') .. ':' .. (note or '') .. ':' .. bytes)
+  assert(length == seq, 'the log of a leaf has a gap')
+end
+
+local function announce(id, seq) redis.call('PUBLISH', channels .. ':leaf:' .. id, int(seq)) end
+
+-- Append the events that begin at ARGV[at]: their number, then key, usage or empty, and bytes of each. Returns the last sequence number.
+local function append(id, seq, at)
+  for i = at + 1, at + tonumber(ARGV[at]) * 3, 3 do
+    if ARGV[i] == '' or redis.call('SADD', key('keys', id), ARGV[i]) == 1 then
+      seq = seq + 1
+      event(id, seq, ARGV[i + 2])
+      if ARGV[i + 1] ~= '' then redis.call('HSET', key('leaf', id), 'usage', ARGV[i + 1]) end
+    end
+  end
+  return seq
+end
+

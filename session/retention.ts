@@ -1,0 +1,25 @@
+import type { Tombstone } from "@serverless-harness/proto/leaf";
+
+/** How long what is over is kept, in milliseconds from its end. */
+export interface Retention {
+  /** Leaves: record, events, place in the listings. */
+  readonly leafMs: number;
+  /** From then on, their tombstones and idempotency keys, which still keep a repeated submit from running a second time. */
+  readonly tombstoneMs: number;
+}
+
+/** What is removed, and what is left of it. */
+export interface Retained {
+  /**
+   * Remove what is over for longer than it is to be kept, at most `limit` (1 to 1000) leaves and as many tombstones. Returns how many; call
+   * it again while that is `limit`. Any number of processes may at once. Followers of a removed leaf end.
+   */
+  sweep(retention: Retention, limit: number): Promise<number>;
+  /** What is left of a leaf that was removed; `undefined` where the leaf is there, unknown, or gone for longer. */
+  tombstone(leafId: string): Promise<Tombstone | undefined>;
+  /**
+   * Forget a session that has no leaf any more. Its epoch never comes back: who held it then stays refused. False where it has leaves, or is
+   * unknown. The session's own log has to be deleted before.
+   */
+  removeSession(tenant: string, sessionId: string): Promise<boolean>;
+}

@@ -1,0 +1,57 @@
+import type { Decision, Gate, Leaf } from "@serverless-harness/proto/leaf";
+import type { Claim, NewEvent } from "./leaf-store.ts";
+
+/** What a leaf that is let go of waits for: whichever comes first makes it ready. With none of them, it is ready at once. */
+export interface Wait {
+  /** A decision on any of these gates of the leaf, or the deadline of one; the leaf is AWAITING_APPROVAL until then, else SUSPENDED. */
+  readonly gateIds?: readonly string[];
+  /** A {@link WaitingLeaves.wake} with this key: 1 to 128 characters that nobody can guess, used once. */
+  readonly wakeKey?: string;
+  /** A time, milliseconds since the Unix epoch by the store's clock. */
+  readonly notBeforeMs?: number;
+}
+
+/** A gate as it is opened. */
+export type NewGate = Omit<Gate, "openedAtMs" | "decision">;
+
+/** A decision as it is made. */
+export type NewDecision = Pick<Decision, "kind" | "feedback" | "decidedBy">;
+
+/** Leaves that wait, and what ends their waiting. Each method is one step, as those of the leaf store. */
+export interface WaitingLeaves {
+  /**
+   * Let go of a leaf that waits: burns no attempt, ends the claim. Where what it waits for has happened already (a gate was decided, the
+   * key was used for waking, the time is over) it is ready at once, so that nothing is lost between looking and suspending.
+   */
+  suspend(claim: Claim, wait: Wait, note: string, events: readonly NewEvent[]): Promise<void>;
+  /**
+   * End a leaf's wait for `wakeKey`. True: it is ready, or, where it is not suspended yet, will be as soon as it waits for this key. False
+   * where nothing waits for it (any more): the leaf is unknown or over, or the key was used. Never an error: it is a hint.
+   */
+  wake(leafId: string, wakeKey: string): Promise<boolean>;
+
+  /**
+   * Ask a human. Returns the gate as it stands: with the decision where there is one, which where the deadline is over is the gate's own. The
+   * same gate again changes nothing; one of the same id with other arguments is ALREADY_EXISTS `gate_reused`, the 33rd open one is
+   * RESOURCE_EXHAUSTED `too_many_gates`.
+   */
+  openGate(claim: Claim, gate: NewGate): Promise<Gate>;
+  /**
+   * Answer a gate; a leaf that waits for it is ready then. The first decision wins: the same again changes nothing, another one is
+   * ALREADY_EXISTS `gate_decided`. NOT_FOUND `leaf_not_found`; FAILED_PRECONDITION `gate_not_found` where the leaf has no such gate,
+   * `leaf_ended` where it is over.
+   */
+  decide(leafId: string, gateId: string, decision: NewDecision): Promise<Gate>;
+
+  /**
+   * Ask for a leaf's end. One that was never claimed is CANCELLED at once; one that runs is told by its heartbeat; one that waits becomes ready,
+   * so that who claims it ends what it left running. Idempotent; a leaf that is over stays as it is. NOT_FOUND `leaf_not_found`.
+   */
+  cancel(leafId: string, requestedBy: string): Promise<Leaf>;
+  /**
+   * Queue a failed leaf again, with no failed attempts: from where it stopped, or from the start (`restarts` grows, its worker begins anew). On its
+   * session it comes before those that were submitted after it. One that is under way already stays as it is. NOT_FOUND `leaf_not_found`;
+   * FAILED_PRECONDITION `leaf_not_failed` where it is over in another way.
+   */
+  redrive(leafId: string, fromStart: boolean): Promise<Leaf>;
+}
