@@ -1,0 +1,83 @@
+import { join } from "node:path";
+import { temporaryDirectory } from "@serverless-harness/kit/testing";
+import { expect, onTestFinished, test } from "vitest";
+import type { LeafStore } from "../../leaf-store.ts";
+import { RedisLeafStore } from "../../redis/store.ts";
+import { SqliteLeafStore } from "../../sqlite/store.ts";
+import { redisServer } from "../../testing/redis-vitest.ts";
+import { addressOf } from "../redis-fixture.ts";
+import { explore } from "./explore.ts";
+import { firstWorld, RULES, type Scope, type World } from "./model.ts";
+import { RealStore } from "./real-store.ts";
+import { step } from "./step.ts";
+import { coveringWalks, type Walk } from "./walks.ts";
+
+const server = redisServer();
+
+const drivers = {
+  SQLite: async (now: () => number) => SqliteLeafStore.open(join(await temporaryDirectory(), "leaf.db"), { now }),
+  Redis: async (now: () => number) => RedisLeafStore.open(addressOf(server().freshUrl("partitions=1")), { now }),
+};
+
+const SESSIONS = { "two sessions": [0, 1], "one session": [0, 0] };
+
+/** A crash is nothing that a store sees, and a failover needs two of them. */
+const SCOPE: Scope = { suspend: false, crash: false, failover: false };
+
+const cases = Object.entries(drivers).flatMap(([driver, open]) =>
+  Object.entries(SESSIONS).map(([name, sessions]) => ({ driver, open, name, sessions })),
+);
+
+test.each(cases)("$driver takes every step of the machine as it does, with two leaves on $name", async ({ open, sessions }) => {
+  const { graph } = explore(firstWorld(sessions, SCOPE), RULES, SCOPE);
+  const clock = { nowMs: 1_000_000 };
+  const store: LeafStore = await open(() => clock.nowMs);
+  onTestFinished(() => store.close());
+  for (const [number, walk] of coveringWalks(graph).entries()) {
+    await follow(walk, new RealStore(store, clock, sessions, number), firstWorld(sessions, SCOPE));
+  }
+});
+
+/** Walk the machine and the store side by side. */
+async function follow(walk: Walk, real: RealStore, first: World): Promise<void> {
+  const worlds = worldsOf(walk, first);
+  const logs: string[][] = first.leaves.map(() => []);
+  let world = first;
+  for (const [index, { action }] of walk.entries()) {
+    const { world: after, answer } = step(world, action, RULES);
+    const taken = await real.take(action, stepsUntilDue(walk, worlds, index));
+    const trace = JSON.stringify(walk.slice(0, index + 1).map((each) => each.action));
+    expect(withoutEpoch(taken), trace).toEqual(withoutEpoch(answer));
+    for (const [number, { state, worker }] of after.leaves.entries()) {
+      expect(await real.look(number), trace).toEqual({ state, worker });
+      if (state !== world.leaves[number]?.state || (action.kind === "claim" && typeof answer === "object" && answer.leaf === number)) {
+        logs[number]?.push(state);
+      }
+      if (action.kind === "append" && action.leaf === number && answer === "ok") logs[number]?.push("text");
+    }
+    world = after;
+  }
+  for (const [number, log] of logs.entries()) expect(await real.log(number)).toEqual(log);
+}
+
+function worldsOf(walk: Walk, first: World): World[] {
+  const worlds = [first];
+  for (const { action } of walk) worlds.push(step(worlds.at(-1) ?? first, action, RULES).world);
+  return worlds;
+}
+
+/** When the lease or the wait ends that this step begins: after so many steps, or never, where something else happens before. */
+function stepsUntilDue(walk: Walk, worlds: readonly World[], index: number): number | undefined {
+  const leaves = (at: number) => worlds[at]?.leaves ?? [];
+  const begun = leaves(index + 1).findIndex((leaf, i) => leaf !== leaves(index)[i]);
+  for (let next = index + 1; next < walk.length; next++) {
+    const kind = walk[next]?.action.kind;
+    if (leaves(next + 1)[begun] === leaves(next)[begun] || kind === "append" || kind === "wake") continue;
+    return kind === "expire" || kind === "comeDue" ? next - index : undefined;
+  }
+  return undefined;
+}
+
+function withoutEpoch(answer: unknown): unknown {
+  return typeof answer === "object" && answer !== null ? { ...answer, epoch: undefined } : answer;
+}
