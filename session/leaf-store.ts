@@ -87,8 +87,10 @@ export interface LeafStore {
   sessionExists(tenant: string, sessionId: string): Promise<boolean>;
 
   /**
-   * Take the oldest leaf that is ready, for `leaseMs`; its session's epoch grows by one and the event of the new state is
-   * appended. At most one leaf at a time runs on a session, in order of submission. `undefined` where nothing is ready.
+   * Take the oldest leaf that is ready, for `leaseMs`; its session gets a new epoch, and the event of the new state is appended. The epoch
+   * is the last one + 1 or the store's clock in milliseconds, whichever is more, so that none ever comes back: not with a failover that lost
+   * the last claims, a restored backup, or a session that was removed and made anew. At most one leaf at a time runs on a session, in order
+   * of submission. `undefined` where nothing is ready.
    */
   claim(worker: Worker, leaseMs: number): Promise<Claim | undefined>;
   /** Prolong the lease; tells whether a cancel was asked for. */

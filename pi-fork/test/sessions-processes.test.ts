@@ -66,7 +66,8 @@ describe.each(Object.entries(places))("owners of sessions on %s", (_, place) => 
     const { leafId } = await submit(store, { sessionId: "s" });
     const old = new Child(OWNER, url, "step", "1");
     await old.printed(1);
-    expect(old.lines).toEqual(["owner 1"]);
+    const [first = ""] = old.lines;
+    expect(first).toMatch(/^owner \d+$/);
     // Its lease has ended, but nobody took the session: it may go on.
     old.tell("write");
     await old.printed(2);
@@ -75,7 +76,8 @@ describe.each(Object.entries(places))("owners of sessions on %s", (_, place) => 
     old.tell("write");
     old.tell("write");
     const held = await claimWhenReady(store, "new");
-    expect([held.takeover, held.fence.epoch]).toEqual([true, 2n]);
+    expect(held.takeover).toBe(true);
+    expect(held.fence.epoch).toBeGreaterThan(BigInt(first.slice("owner ".length)));
     const session = await sessions.open(held.fence);
     await write(session, "new 0");
     await store.append(held, [delta("new 0")]);
@@ -88,7 +90,7 @@ describe.each(Object.entries(places))("owners of sessions on %s", (_, place) => 
     old.tell("write");
     await old.printed(6);
     const refused = "stale_epoch stale_epoch";
-    expect(old.lines).toEqual(["owner 1", "ok ok", refused, refused, refused, refused]);
+    expect(old.lines).toEqual([first, "ok ok", refused, refused, refused, refused]);
     expect(await notes(session)).toEqual(["old 0", "old 1", "new 0", "new 1"]);
     expect(words(await logOf(store, leafId))).toEqual(["queued", "running", "old 1", "running", "new 0", "done"]);
   });

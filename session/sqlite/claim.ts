@@ -8,7 +8,8 @@ import { readLeafByNumber, toBlob } from "./records.ts";
 /** What became due by time joins those that wait, so that the oldest is found without walking all of them. */
 const PROMOTE = "UPDATE harness_leaves SET due_ms = 0 WHERE due_ms > 0 AND due_ms <= ?";
 const OLDEST = "SELECT n, tenant, session_id, state, worker_lost FROM harness_leaves WHERE due_ms = 0 ORDER BY n LIMIT 1";
-const NEXT_EPOCH = "UPDATE harness_sessions SET epoch = epoch + 1 WHERE tenant = ? AND session_id = ? RETURNING epoch";
+/** Never behind the clock, so that no epoch comes back with a restored backup, or with a session that was removed and made anew. */
+const NEXT_EPOCH = "UPDATE harness_sessions SET epoch = max(epoch + 1, ?) WHERE tenant = ? AND session_id = ? RETURNING epoch";
 const TAKE = `UPDATE harness_leaves SET state = ${LeafState.RUNNING}, due_ms = ?, updated_ms = ?, not_before_ms = 0, claims = claims + 1,
   epoch = ?, worker_lost = 0, worker_name = ?, worker = ?, failure = NULL WHERE n = ?`;
 
@@ -25,7 +26,7 @@ export function claimLeaf(connection: Connection, nowMs: number, worker: Worker,
   const oldest = connection.one<Oldest>(OLDEST);
   if (oldest === undefined) return undefined;
   const { n, tenant, session_id: sessionId } = oldest;
-  const session = connection.one<{ epoch: number }>(NEXT_EPOCH, tenant, sessionId);
+  const session = connection.one<{ epoch: number }>(NEXT_EPOCH, nowMs, tenant, sessionId);
   if (session === undefined) throw new Error(`leaf number ${n} has no session`);
   const epoch = BigInt(session.epoch);
   connection.run(TAKE, nowMs + leaseMs, nowMs, epoch, worker.name, toBlob(WorkerSchema, worker), n);

@@ -47,7 +47,7 @@ export class ReferenceQueue {
     const number = this.leaves.findIndex((leaf) => this.#isReady(leaf));
     const leaf = this.leaves[number];
     if (leaf === undefined) return undefined;
-    const epoch = (this.#epochs.get(leaf.session) ?? 0) + 1;
+    const epoch = Math.max((this.#epochs.get(leaf.session) ?? 0) + 1, this.nowMs);
     this.#epochs.set(leaf.session, epoch);
     const takeover = leaf.state === "running" || leaf.lost;
     Object.assign(leaf, { state: "running", worker, dueMs: this.nowMs + leaseMs, epoch, claims: leaf.claims + 1, lost: false });

@@ -29,7 +29,9 @@ local leaf = key('leaf', id)
 local row = redis.call('HMGET', leaf, 'state', 'lost', 'session', 'order', 'worker_name')
 local expired = row[1] == RUNNING
 if expired and row[5] then redis.call('SREM', key('worker', row[5]), id) end
-epoch = int(redis.call('HINCRBY', key('session', row[3]), 'epoch', 1))
+local last = redis.call('HGET', key('session', row[3]), 'epoch')
+epoch = int(math.max(tonumber(last or 0) + 1, tonumber(ms)))
+redis.call('HSET', key('session', row[3]), 'epoch', epoch)
 local seq = redis.call('HINCRBY', leaf, 'seq', 1)
 redis.call('HINCRBY', leaf, 'claims', 1)
 redis.call('HSET', leaf, 'state', RUNNING, 'updated', ms, 'epoch', epoch, 'worker_name', ARGV[4], 'worker', ARGV[5])
