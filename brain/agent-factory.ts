@@ -1,4 +1,4 @@
-import type { AgentEvent, ModelRegistry, PiSessions } from "@serverless-harness/pi-fork";
+import type { AgentEvent, LeafEvents, ModelRegistry, PiSessions } from "@serverless-harness/pi-fork";
 import { type Claim, sessionKey } from "@serverless-harness/session";
 import type { BrainConfig } from "./config.ts";
 import { deadlineOf } from "./failures.ts";
@@ -34,7 +34,7 @@ export class AgentFactory {
   }
 
   /** An agent for a claimed leaf, ready to run. */
-  async open(claim: Claim, on: (event: AgentEvent) => void): Promise<OpenAgent> {
+  async open(claim: Claim, on: (event: AgentEvent) => void, leafEvents: LeafEvents): Promise<OpenAgent> {
     const { leaf, fence } = claim;
     const name = sessionKey(fence);
     const client = this.#hands.connect(name, fence.epoch);
@@ -47,6 +47,7 @@ export class AgentFactory {
       const agent = await openAgent({
         sessions,
         fence,
+        leafEvents,
         workspace,
         workspacePath,
         endExec: (execId) => this.#hands.endExec(name, fence.epoch, execId),

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import type { Logger } from "@serverless-harness/kit/log";
-import type { Agent, AgentEvent, AgentFailure, RunOutcome } from "@serverless-harness/pi-fork";
+import type { Agent, AgentEvent, AgentFailure, LeafEvents, RunOutcome } from "@serverless-harness/pi-fork";
 import { FailureReason, LeafResultSchema, LeafState } from "@serverless-harness/proto/leaf";
 import type { Claim, LeafStore, Outcome } from "@serverless-harness/session";
 import { Announcer } from "./announcer.ts";
@@ -19,7 +19,8 @@ export interface LeafRunOptions {
   readonly store: LeafStore;
   readonly claim: Claim;
   readonly leaseMs: number;
-  readonly open: (claim: Claim, on: (event: AgentEvent) => void) => Promise<OpenAgent>;
+  /** `on` is told what the agent does; `events` are to be written with its commits. */
+  readonly open: (claim: Claim, on: (event: AgentEvent) => void, events: LeafEvents) => Promise<OpenAgent>;
   readonly log: Logger;
 }
 
@@ -44,13 +45,14 @@ export class LeafRun {
     const { store, claim } = options;
     this.#options = options;
     this.#cancelled = claim.leaf.cancelRequested;
-    this.#announcer = new Announcer(
-      (events) => store.append(claim, events),
-      (error) => {
+    this.#announcer = new Announcer({
+      leafId: claim.leaf.leafId,
+      append: (events) => store.append(claim, events),
+      onError: (error) => {
         options.log.warn({ err: error }, "events could not be written");
         this.#stop(isStale(error) ? "lost" : "broken");
       },
-    );
+    });
   }
 
   /** Work on the leaf until it is over or has to wait. Never rejects. */
@@ -86,7 +88,7 @@ export class LeafRun {
 
   async #openAgent(): Promise<OpenAgent> {
     const { claim, open } = this.#options;
-    return open(claim, (event) => this.#announcer.tell(event));
+    return open(claim, (event) => this.#announcer.tell(event), this.#announcer);
   }
 
   async #work(opening: Promise<OpenAgent>): Promise<RunOutcome> {
@@ -157,6 +159,8 @@ export class LeafRun {
     if (this.#letGoAs === "lost") return "released";
     if (this.#letGoAs === "broken") return this.#retry(failureOf(undefined), 0);
     await this.#announcer.flush();
+    // The agent may still be closing; what it tells from now on its successor tells again.
+    await this.#announcer.drain();
     await store.release(claim, "brain drained");
     log.info("leaf handed back");
     return "released";

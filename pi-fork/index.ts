@@ -6,5 +6,6 @@ export { type AgentOptions, openAgent } from "./agent/open.ts";
 export type { RunOutcome } from "./agent/outcome.ts";
 export type { AgentUsage } from "./agent/usage.ts";
 export { ModelRegistry } from "./models/registry.ts";
+export type { LeafEvents, Ride } from "./sessions/leaf-events.ts";
 export { openPiSessions } from "./sessions/open.ts";
 export type { PiSessions } from "./sessions/sessions.ts";

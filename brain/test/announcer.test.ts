@@ -1,4 +1,4 @@
-import type { AgentEvent } from "@serverless-harness/pi-fork";
+import type { AgentEvent, Ride } from "@serverless-harness/pi-fork";
 import type { NewEvent } from "@serverless-harness/session";
 import { describe, expect, test } from "vitest";
 import { Announcer } from "../announcer.ts";
@@ -23,7 +23,7 @@ function recorder(fail: (appends: number) => boolean = () => false) {
     if (fail(++asked)) throw new Error("refused");
     appends.push(events.map(({ event }) => (event.case === "textDelta" ? `text ${event.value.text}` : `${event.case}`)));
   };
-  const announcer = new Announcer(append, (error) => errors.push(error));
+  const announcer = new Announcer({ leafId: "leaf", append, onError: (error) => errors.push(error) });
   return { announcer, appends, errors, overlapped: () => overlapped };
 }
 
@@ -74,12 +74,10 @@ describe("an announcer", () => {
 
   test("shows the newest of what a tool shows", async () => {
     const shown: string[] = [];
-    const announcer = new Announcer(
-      async (events) => {
-        for (const { event } of events) if (event.case === "toolOutput") shown.push(event.value.text);
-      },
-      () => undefined,
-    );
+    const append = async (events: readonly NewEvent[]): Promise<void> => {
+      for (const { event } of events) if (event.case === "toolOutput") shown.push(event.value.text);
+    };
+    const announcer = new Announcer({ leafId: "leaf", append, onError: () => undefined });
     for (const part of ["1", "1 2", "1 2 3"]) announcer.tell(output("a", part));
     while (shown.length === 0) await new Promise((resolve) => setImmediate(resolve));
     expect(shown).toEqual(["1 2 3"]);
@@ -106,6 +104,77 @@ describe("an announcer", () => {
     const left = await announcer.drain();
     expect(left.map(({ event }) => event.case)).toEqual(["textDelta"]);
     expect(appends).toEqual([["answer"]]);
+  });
+});
+
+describe("an announcer whose session commits", () => {
+  const kinds = (ride: Ride | undefined) => ride?.events.map(({ event }) => event.case);
+
+  test("hands over what is ready, once, and writes nothing itself meanwhile", async () => {
+    const { announcer, appends } = recorder();
+    announcer.tell(answer("1"));
+    const ride = announcer.take(10);
+    expect(kinds(ride)).toEqual(["answer"]);
+    announcer.tell(text("more"));
+    const flushed = announcer.flush();
+    expect(announcer.take(10)).toBeUndefined();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(appends).toEqual([]);
+    ride?.landed();
+    await flushed;
+    expect(appends).toEqual([["text more"]]);
+  });
+
+  test("hands over no more than fits, and nothing while it writes", async () => {
+    const { announcer, appends } = recorder();
+    for (let i = 0; i < 3; i++) announcer.tell(answer(String(i)));
+    const ride = announcer.take(2);
+    expect(ride?.events.map(({ key }) => key)).toEqual(["answer:0", "answer:1"]);
+    ride?.landed();
+    const flushed = announcer.flush();
+    expect(announcer.take(2)).toBeUndefined();
+    await flushed;
+    expect(appends).toEqual([["answer"]]);
+  });
+
+  test("gets back what a refused commit did not write, in front of what was told since", async () => {
+    const { announcer, appends, errors } = recorder();
+    announcer.tell(text("a"));
+    announcer.tell(answer("1"));
+    const ride = announcer.take(10);
+    announcer.tell(ended("i"));
+    ride?.missed(new Error("no such parent"), false);
+    await announcer.flush();
+    expect(appends).toEqual([["text a", "answer", "toolEnded"]]);
+    expect(errors).toEqual([]);
+  });
+
+  test("writes nothing more where a commit may have been made, so that nothing is doubled", async () => {
+    const { announcer, appends, errors } = recorder();
+    announcer.tell(text("a"));
+    announcer.tell(answer("1"));
+    const lost = new Error("connection lost");
+    announcer.take(10)?.missed(lost, true);
+    announcer.tell(answer("2"));
+    await announcer.flush();
+    expect([appends, errors, await announcer.drain()]).toEqual([[], [lost], []]);
+    expect(announcer.take(10)).toBeUndefined();
+  });
+
+  test("waits for a commit that is under way before it hands over the rest", async () => {
+    const { announcer } = recorder();
+    announcer.tell(answer("1"));
+    const ride = announcer.take(10);
+    announcer.tell(answer("2"));
+    const draining = announcer.drain();
+    ride?.missed(new Error("refused"), false);
+    expect((await draining).map(({ key }) => key)).toEqual(["answer:1", "answer:2"]);
+  });
+
+  test("keeps the beginning of an answer until there is more of it", () => {
+    const { announcer } = recorder();
+    announcer.tell(text("a"));
+    expect(announcer.take(10)).toBeUndefined();
   });
 });
 

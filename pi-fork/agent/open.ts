@@ -3,6 +3,7 @@ import type { WorkspaceClient } from "@serverless-harness/hands/client";
 import type { Fence } from "@serverless-harness/session";
 import { HandsExecutionEnv } from "../env/hands-env.ts";
 import type { ModelRegistry, ResolvedModel } from "../models/registry.ts";
+import type { LeafEvents } from "../sessions/leaf-events.ts";
 import type { PiSessions } from "../sessions/sessions.ts";
 import { createTools } from "../tools/index.ts";
 import type { ToolContext } from "../tools/tool.ts";
@@ -17,6 +18,8 @@ export interface AgentOptions {
   readonly sessions: PiSessions;
   /** Names the session, and this owner of it. */
   readonly fence: Fence;
+  /** Of the leaf that is run: written with the session's commits. Default: they are none of the agent's business. */
+  readonly leafEvents?: LeafEvents;
   readonly workspace: WorkspaceClient;
   /** Absolute path of the workspace, as a command in it sees it; resolves when the workspace is there. */
   readonly workspacePath: Promise<string>;
@@ -41,7 +44,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
   // It is waited for last, and nobody may have come so far when it fails.
   options.workspacePath.catch(() => undefined);
   const resolved = await options.registry.resolve(options.model);
-  const session = await options.sessions.open(options.fence);
+  const session = await options.sessions.open(options.fence, options.leafEvents);
   try {
     return await assemble(options, resolved, session, await options.workspacePath);
   } catch (error) {

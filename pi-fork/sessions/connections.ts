@@ -1,8 +1,7 @@
 import { DatabaseSync } from "node:sqlite";
 import type { SqliteDatabaseFactory } from "@earendil-works/pi-session-backend-sqlite-node";
-import type { Fence } from "@serverless-harness/session";
 import { Connection, openDatabase } from "@serverless-harness/session/sqlite";
-import { FencedDatabase } from "./fenced-database.ts";
+import { FencedDatabase, type Owner } from "./fenced-database.ts";
 
 /** How long a read waits for a writer that switches the log, in milliseconds. */
 const READ_TIMEOUT_MS = 5000;
@@ -31,11 +30,11 @@ export class Connections {
     return { connection: used.connection, release: () => this.#release(path, used) };
   }
 
-  /** What Pi opens databases with. `fence` guards every transaction; `onClose` is called when Pi closes one. */
-  factory(fence?: Fence, onClose: () => void = () => undefined): SqliteDatabaseFactory {
+  /** What Pi opens databases with. `owner` guards every transaction; `onClose` is called when Pi closes one. */
+  factory(owner?: Owner, onClose: () => void = () => undefined): SqliteDatabaseFactory {
     const open = (path: string, create: boolean): FencedDatabase => {
       const { connection, release } = this.acquire(path, create);
-      return new FencedDatabase(connection, fence, () => {
+      return new FencedDatabase(connection, owner, () => {
         release();
         onClose();
       });
@@ -46,7 +45,7 @@ export class Connections {
       // Pi holds a read transaction on such a one, which must not meet another session's writes: it gets a connection of its own.
       openReadOnly: async (path) => {
         const connection = new Connection(new DatabaseSync(path, { readOnly: true, timeout: READ_TIMEOUT_MS }));
-        return new FencedDatabase(connection, fence, () => connection.close());
+        return new FencedDatabase(connection, owner, () => connection.close());
       },
     };
   }

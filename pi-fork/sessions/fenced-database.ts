@@ -1,23 +1,34 @@
 import type { SQLInputValue } from "node:sqlite";
 import type { SqliteDatabase, SqliteRunResult, SqliteStatement } from "@earendil-works/pi-session-backend-sqlite-node";
 import type { Fence } from "@serverless-harness/session";
-import { assertFence, type Connection } from "@serverless-harness/session/sqlite";
+import { appendEvents, assertFence, type Connection, requireOwner, type SignalFile } from "@serverless-harness/session/sqlite";
+import type { LeafEvents } from "./leaf-events.ts";
+
+/** Events that go with one transaction. */
+const MAX_EVENTS = 500;
+
+/** Who writes to a session. */
+export interface Owner {
+  readonly fence: Fence;
+  /** Of the leaf that runs on the session, and what tells its followers. */
+  readonly leaf?: { readonly events: LeafEvents; readonly signal: SignalFile };
+}
 
 /**
- * What Pi sees of a database: every transaction first proves that `fence` still owns its session, under the lock that it then commits
- * with. Pi's backend alone takes the commits of any process. Several of these may stand on one connection, each with its own fence: Pi
+ * What Pi sees of a database: every transaction first proves that its owner still is the session's, under the lock that it then commits
+ * with, and takes along what the leaf's log is to hold. Pi's backend alone takes the commits of any process. Several of these may stand on one connection, each with its own fence: Pi
  * runs a transaction from begin to end without a pause, so none gets between another's.
  */
 export class FencedDatabase implements SqliteDatabase {
   readonly #connection: Connection;
-  readonly #fence: Fence | undefined;
+  readonly #owner: Owner | undefined;
   readonly #onClose: () => void;
   #open = true;
 
-  /** Without a fence, transactions are as Pi's own. */
-  constructor(connection: Connection, fence: Fence | undefined, onClose: () => void) {
+  /** Without an owner, transactions are as Pi's own. */
+  constructor(connection: Connection, owner: Owner | undefined, onClose: () => void) {
     this.#connection = connection;
-    this.#fence = fence;
+    this.#owner = owner;
     this.#onClose = onClose;
   }
 
@@ -32,12 +43,26 @@ export class FencedDatabase implements SqliteDatabase {
   }
 
   transaction<T>(callback: () => T): T {
-    return this.#connection.transaction(() => {
-      if (this.#fence !== undefined) assertFence(this.#connection.db, this.#fence);
-      const result = callback();
-      if (isThenable(result)) throw new TypeError("a transaction's callback must be synchronous");
+    const { fence, leaf } = this.#owner ?? {};
+    const ride = leaf?.events.take(MAX_EVENTS);
+    try {
+      const result = this.#connection.transaction(() => {
+        if (fence !== undefined) assertFence(this.#connection.db, fence);
+        const made = callback();
+        if (isThenable(made)) throw new TypeError("a transaction's callback must be synchronous");
+        if (fence !== undefined && leaf !== undefined && ride !== undefined) {
+          const { n } = requireOwner(this.#connection, { leaf: leaf.events, fence });
+          appendEvents(this.#connection, n, Date.now(), ride.events);
+        }
+        return made;
+      });
+      ride?.landed();
+      if (ride !== undefined) leaf?.signal.send();
       return result;
-    });
+    } catch (error) {
+      ride?.missed(error, false);
+      throw error;
+    }
   }
 
   close(): void {

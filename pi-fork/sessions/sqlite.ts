@@ -5,8 +5,9 @@ import { BACKGROUND_CONTEXT, type Session } from "@earendil-works/pi-agent-core"
 import { SQLITE_STORAGE_VERSION, SqliteSessionRepo } from "@earendil-works/pi-session-backend-sqlite-node";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { type Fence, sessionKey } from "@serverless-harness/session";
-import { assertFence, type Connection } from "@serverless-harness/session/sqlite";
+import { assertFence, type Connection, SignalFile } from "@serverless-harness/session/sqlite";
 import { Connections } from "./connections.ts";
+import type { LeafEvents } from "./leaf-events.ts";
 import type { PiSessions } from "./sessions.ts";
 
 const HAS_TABLE = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'sessions'";
@@ -17,6 +18,7 @@ export class SqlitePiSessions implements PiSessions {
   readonly #connections = new Connections();
   readonly #connection: Connection;
   readonly #release: () => void;
+  readonly #signal: SignalFile;
   /** The path as Pi resolves it, so that all of its sessions share the one connection. */
   readonly #path: string;
   /** One of Pi's repositories per open session, because a repository's factory can't tell for which session it opens. */
@@ -32,9 +34,10 @@ export class SqlitePiSessions implements PiSessions {
     first.release();
     this.#connection = resolved.connection;
     this.#release = resolved.release;
+    this.#signal = new SignalFile(this.#path);
   }
 
-  async open(fence: Fence): Promise<Session> {
+  async open(fence: Fence, events?: LeafEvents): Promise<Session> {
     if (this.#closing !== undefined)
       throw new HarnessError(Code.Unavailable, "store_closed", "the session store was closed in this process");
     const owner = `${sessionKey(fence)}@${fence.epoch}`;
@@ -42,7 +45,9 @@ export class SqlitePiSessions implements PiSessions {
       throw new HarnessError(Code.FailedPrecondition, "session_open", "this owner has the session open already: close it first");
     }
     let handedOut = false;
-    const databaseFactory = this.#connections.factory(fence, () => {
+    const signal = this.#signal;
+    const owned = { fence, ...(events === undefined ? {} : { leaf: { events, signal } }) };
+    const databaseFactory = this.#connections.factory(owned, () => {
       if (handedOut) this.#open.delete(owner);
     });
     const repo = new SqliteSessionRepo({ directory: dirname(this.#path), databasePath: this.#path, databaseFactory });
@@ -85,6 +90,7 @@ export class SqlitePiSessions implements PiSessions {
       const errors = closed.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
       if (errors.length > 0) throw new AggregateError(errors, "not every session was closed in order");
     } finally {
+      this.#signal.close();
       this.#release();
     }
   }

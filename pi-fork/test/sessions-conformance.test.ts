@@ -33,7 +33,7 @@ async function openRepo({ oneFile, fenced }: Layout): Promise<Opened> {
   const store = fenced ? SqliteLeafStore.open(path) : undefined;
   if (store !== undefined) await submit(store);
   const fence = store && (await claim(store)).fence;
-  const databaseFactory = new Connections().factory(fence);
+  const databaseFactory = new Connections().factory(fence && { fence });
   const repo = new SqliteSessionRepo({ directory, ...(oneFile ? { databasePath: path } : {}), databaseFactory });
   return {
     repo,

@@ -1,4 +1,4 @@
-import { BACKGROUND_CONTEXT } from "@earendil-works/pi-agent-core";
+import { BACKGROUND_CONTEXT, type Write } from "@earendil-works/pi-agent-core";
 import {
   type ConformanceCase,
   createSessionRepoConformance,
@@ -13,6 +13,7 @@ import { describe, test } from "vitest";
 import { RedisSessionRepo } from "../sessions/redis/repo.ts";
 import { nameOfId, SessionKeys } from "../sessions/redis/session-keys.ts";
 import { RedisStorage } from "../sessions/redis/storage.ts";
+import type { WriterOptions } from "../sessions/redis/writer.ts";
 
 const server = redisServer();
 const cluster = redisCluster();
@@ -41,6 +42,8 @@ function suitesOn(freshUrl: () => string): Readonly<Record<string, readonly Conf
     ),
     storage: createStorageConformance(() => openStorage(freshUrl())),
     "storage, fenced": createStorageConformance(() => openFencedStorage(freshUrl())),
+    // As a streamed answer's pieces are, here whatever one list element is.
+    "storage, fenced, acknowledged early": createStorageConformance(() => openFencedStorage(freshUrl(), { isPiece: isAppend })),
   };
 }
 
@@ -57,12 +60,16 @@ async function openStorage(url: string): Promise<StorageFixture> {
   };
 }
 
-async function openFencedStorage(url: string): Promise<StorageFixture> {
+function isAppend(writes: readonly Write[]): boolean {
+  return writes.length > 0 && writes.every((write) => write.kind === "list" && write.op === "append");
+}
+
+async function openFencedStorage(url: string, options: WriterOptions = {}): Promise<StorageFixture> {
   const [store, database] = [await openLeafStore(url), await freshDatabase(url)];
   await submit(store, { sessionId: "s" });
   const { fence } = await claim(store);
   await createSession(new RedisSessionRepo({ database, fence }), "acme/s");
-  const storage = new RedisStorage(new SessionKeys(database, nameOfId("acme/s"), fence), Date.now);
+  const storage = new RedisStorage(new SessionKeys(database, nameOfId("acme/s"), fence), Date.now, options);
   return {
     storage,
     async [Symbol.asyncDispose]() {

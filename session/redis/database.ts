@@ -10,7 +10,7 @@ const LAYOUT = "1";
 const DIRECTORY = new URL("scripts/", import.meta.url);
 const CLOCK = loadScript(DIRECTORY, "clock").lua;
 /** What a script of a partition needs to append events to a leaf's log. */
-const LOG = loadScript(DIRECTORY, "log", loadScript(DIRECTORY, "names", CLOCK).lua).lua;
+export const LOG = loadScript(DIRECTORY, "log", loadScript(DIRECTORY, "names", CLOCK).lua).lua;
 const LIB = loadScript(DIRECTORY, "lib", LOG).lua;
 
 /** Scripts of a partition; each file says what its arguments are. */

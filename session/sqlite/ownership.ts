@@ -1,5 +1,5 @@
 import { LeafState } from "@serverless-harness/proto/leaf";
-import type { Claim } from "../leaf-store.ts";
+import type { Claim, Fence } from "../leaf-store.ts";
 import { staleEpoch } from "../store-errors.ts";
 import type { Connection } from "./connection.ts";
 import { assertFence } from "./fence.ts";
@@ -13,7 +13,10 @@ type Owned = { n: number; state: LeafState; epoch: number; tenant: string; sessi
  * The claimed leaf's row, inside the caller's transaction. Throws `stale_epoch` unless the claim still holds it. A lease that ran out
  * takes nothing away by itself: until another worker claims the session, its owner may go on.
  */
-export function requireOwner(connection: Connection, { leaf, fence }: Claim): Owned {
+export function requireOwner(
+  connection: Connection,
+  { leaf, fence }: { readonly leaf: { readonly leafId: string }; readonly fence: Fence },
+): Owned {
   assertFence(connection.db, fence);
   const row = connection.one<Owned>(OWNED, leaf.leafId);
   const held =

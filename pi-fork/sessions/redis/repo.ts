@@ -12,6 +12,7 @@ import {
 import { uuidv7 } from "@earendil-works/pi-ai";
 import type { Fence } from "@serverless-harness/session";
 import { type Argument, callId, type Database, encode, list, type Reply, sessionName, text } from "@serverless-harness/session/redis";
+import type { LeafEvents } from "../leaf-events.ts";
 import { encodeEntry } from "./codec.ts";
 import { OpenSession } from "./open-session.ts";
 import { nameOfId, SessionKeys, sessionNames } from "./session-keys.ts";
@@ -28,6 +29,8 @@ export interface RedisSessionRepoOptions {
   readonly database: Database;
   /** Guards every write; the repository then serves the fence's session only. Default: none. */
   readonly fence?: Fence;
+  /** Of the leaf that runs on the fence's session: they are written with its commits. Default: none. */
+  readonly events?: LeafEvents | undefined;
   /** Milliseconds since the Unix epoch. Default `Date.now`. */
   readonly now?: () => number;
   /** Called when a session was closed. */
@@ -38,16 +41,18 @@ export interface RedisSessionRepoOptions {
 export class RedisSessionRepo implements SessionRepo {
   readonly #database: Database;
   readonly #fence: Fence | undefined;
+  readonly #events: LeafEvents | undefined;
   readonly #now: () => number;
   /** Sessions that this repository opens or has open; those that are open with their storage. */
   readonly #reserved = new Map<string, { session: OpenSession; storage: RedisStorage } | undefined>();
   readonly #onClose: () => void;
   #closed = false;
 
-  constructor({ database, fence, now = Date.now, onClose = () => undefined }: RedisSessionRepoOptions) {
+  constructor({ database, fence, events, now = Date.now, onClose = () => undefined }: RedisSessionRepoOptions) {
     this.#onClose = onClose;
     this.#database = database;
     this.#fence = fence;
+    this.#events = events;
     this.#now = now;
   }
 
@@ -142,7 +147,7 @@ export class RedisSessionRepo implements SessionRepo {
   }
 
   #attach(keys: SessionKeys, metadata: SessionMetadata): Session {
-    const storage = new RedisStorage(keys, this.#now);
+    const storage = new RedisStorage(keys, this.#now, { events: this.#events });
     const session = new OpenSession(new StorageBackedSession(metadata, storage), () => {
       this.#reserved.delete(metadata.id);
       this.#onClose();

@@ -3,6 +3,7 @@ import {
   type Argument,
   type Database,
   encode,
+  LOG,
   list,
   loadScript,
   type Reply,
@@ -12,23 +13,27 @@ import {
   sessionName,
   staleEpoch,
 } from "@serverless-harness/session/redis";
+import { otherWriter } from "./write-error.ts";
 
 const DIRECTORY = new URL("scripts/", import.meta.url);
 const LIB = loadScript(DIRECTORY, "lib").lua;
 
 function script(name: string): Script {
-  return loadScript(DIRECTORY, name, LIB);
+  return loadScript(DIRECTORY, name, `local NAME = ARGV[1]\n${LIB}`);
 }
+
+/** The one script that also appends to a leaf's log. */
+const COMMIT = loadScript(DIRECTORY, "commit", `${LOG}\nlocal NAME = ARGV[3]\n${LIB}`);
 
 /** Scripts; each file says what its arguments are, behind the session's name. */
 const SCRIPTS = {
   branch: script("branch"),
-  commit: script("commit"),
   create: script("create"),
   delete: script("delete"),
   get: script("get"),
   list: script("list"),
   open: script("open"),
+  position: script("position"),
   restore: script("restore"),
   scan: script("scan"),
   spaces: script("spaces"),
@@ -52,6 +57,11 @@ export class SessionKeys {
     this.#fence = fence;
   }
 
+  /** There is a fence, so that nobody else writes. */
+  get owned(): boolean {
+    return this.#fence !== undefined;
+  }
+
   /** Run a script that needs no proof. */
   read(name: keyof typeof SCRIPTS, ...args: readonly Argument[]): Promise<Reply> {
     return runScript(this.database.client, SCRIPTS[name], [this.database.names.base(this.partition)], [this.name, ...args]);
@@ -59,17 +69,29 @@ export class SessionKeys {
 
   /** Run a script that first proves, in the same step, that the fence is the session's newest one. Throws `stale_epoch` where it is not. */
   async write(name: keyof typeof SCRIPTS, ...args: readonly Argument[]): Promise<Reply> {
-    try {
-      return await this.read(name, this.#fence?.epoch ?? "", ...args);
-    } catch (error) {
-      if (this.#fence !== undefined && error instanceof Error && error.message.startsWith("STALE_EPOCH")) throw staleEpoch(this.#fence);
-      throw error;
-    }
+    return this.#proving(this.read(name, this.#fence?.epoch ?? "", ...args));
+  }
+
+  /** Run a commit's script, which proves the same. Throws `session_conflict` where the session stands elsewhere than the writer knows. */
+  commit(...args: readonly Argument[]): Promise<Reply> {
+    const { client, names, time } = this.database;
+    const head = [time, names.prefix, this.name, this.#fence?.epoch ?? ""];
+    return this.#proving(runScript(client, COMMIT, [names.base(this.partition)], [...head, ...args]));
   }
 
   /** Run a command on one of the session's keys. */
   command(command: string, kind: string, ...args: readonly Argument[]): Promise<Reply> {
     return runCommand(this.database.client, command, `${this.database.names.base(this.partition)}:pi:${this.name}:${kind}`, ...args);
+  }
+
+  async #proving(reply: Promise<Reply>): Promise<Reply> {
+    try {
+      return await reply;
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      if (this.#fence !== undefined && error.message.startsWith("STALE_EPOCH")) throw staleEpoch(this.#fence);
+      throw error.message.startsWith("OTHER_WRITER") ? otherWriter() : error;
+    }
   }
 }
 

@@ -3,6 +3,7 @@ import { BACKGROUND_CONTEXT, type Session } from "@earendil-works/pi-agent-core"
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { type Fence, type RedisAddress, sessionKey } from "@serverless-harness/session";
 import type { Database } from "@serverless-harness/session/redis";
+import type { LeafEvents } from "../leaf-events.ts";
 import type { PiSessions } from "../sessions.ts";
 import type { RedisSessionRepo } from "./repo.ts";
 
@@ -19,7 +20,7 @@ export class RedisPiSessions implements PiSessions {
     this.#address = address;
   }
 
-  async open(fence: Fence): Promise<Session> {
+  async open(fence: Fence, events?: LeafEvents): Promise<Session> {
     if (this.#closing !== undefined) throw closed();
     const owner = `${JSON.stringify([fence.tenant, fence.sessionId])}@${fence.epoch}`;
     if (this.#open.has(owner)) {
@@ -28,7 +29,7 @@ export class RedisPiSessions implements PiSessions {
     this.#open.set(owner, undefined);
     try {
       const { RedisSessionRepo } = await import("./repo.ts");
-      const repo = new RedisSessionRepo({ database: await this.#connect(), fence, onClose: () => this.#open.delete(owner) });
+      const repo = new RedisSessionRepo({ database: await this.#connect(), fence, events, onClose: () => this.#open.delete(owner) });
       const id = sessionKey(fence);
       const known = await repo.find(id);
       const session = known === undefined ? await createOrOpen(repo, id) : await repo.open(known, BACKGROUND_CONTEXT);

@@ -17,9 +17,10 @@ import {
   value,
   type Write,
 } from "@earendil-works/pi-agent-core";
-import { callId, encode, list, type Reply, text } from "@serverless-harness/session/redis";
-import { decodeEntry, decodeStats, decodeStructure, encodeWrites } from "./codec.ts";
+import { encode, list, type Reply, text } from "@serverless-harness/session/redis";
+import { decodeEntry, decodeStats, decodeStructure } from "./codec.ts";
 import type { SessionKeys } from "./session-keys.ts";
+import { Writer, type WriterOptions } from "./writer.ts";
 
 /** What one script or command reads at the most. */
 const PAGE = 500;
@@ -27,22 +28,21 @@ const PAGE = 500;
 /** One of Pi's sessions in Redis: each commit is one step, each read goes in pages of some 500 entries or 1 MiB. */
 export class RedisStorage implements Storage {
   readonly #keys: SessionKeys;
-  readonly #now: () => number;
-  #commits: Promise<unknown> = Promise.resolve();
+  readonly #writer: Writer;
   #open = true;
 
-  constructor(keys: SessionKeys, now: () => number) {
+  constructor(keys: SessionKeys, now: () => number, options: WriterOptions = {}) {
     this.#keys = keys;
-    this.#now = now;
+    this.#writer = new Writer(keys, now, options);
   }
 
   async commit(writes: Write[]): Promise<CommitResult> {
     this.#assertOpen();
-    return this.inTurn(() => this.#commit(writes));
+    return this.#writer.commit(writes);
   }
 
   async getEntries(ids: string[]): Promise<Map<string, Entry>> {
-    this.#assertOpen();
+    await this.#upToDate();
     const found = new Map<string, Entry>();
     for (let i = 0; i < ids.length; i += PAGE) {
       for (const each of list(await this.#keys.read("get", ...ids.slice(i, i + PAGE)))) {
@@ -54,35 +54,35 @@ export class RedisStorage implements Storage {
   }
 
   async getValue<T>(address: Value<T>): Promise<StoredValue<T> | undefined> {
-    this.#assertOpen();
+    await this.#upToDate();
     const stored = await this.#keys.command("hget", `values:${encode(address.namespace)}`, address.key);
     return stored === null ? undefined : storedValue(address, text(stored));
   }
 
   async scanValues<T>(prefix: Value<T>): Promise<StoredValue<T>[]> {
-    this.#assertOpen();
+    await this.#upToDate();
     return this.#scanSpace(encode(prefix.namespace), prefix.key);
   }
 
   async readList<T>(address: ValueList<T>, options: ListReadOptions | undefined): Promise<ListElement<T>[]> {
-    this.#assertOpen();
+    await this.#upToDate();
     const { cursor, order, limit } = resolveListReadOptions(options);
     const rows = await this.#readStream(`list:${encode(address.namespace)}:${encode(address.key)}`, order, limit, cursor?.seq);
     return rows.map(({ seq, json }) => ({ seq, value: JSON.parse(json) as T }));
   }
 
   async scanBranch(query: StorageBranchScan): Promise<Entry[]> {
-    this.#assertOpen();
+    await this.#upToDate();
     return (await this.#scanBranch(query, true)).map(decodeEntry);
   }
 
   async scanBranchStructure(query: StorageBranchScan): Promise<EntryStructure[]> {
-    this.#assertOpen();
+    await this.#upToDate();
     return (await this.#scanBranch(query, false)).map(decodeStructure);
   }
 
   async scanEntries(query: EntryScan): Promise<Entry[]> {
-    this.#assertOpen();
+    await this.#upToDate();
     const found: Entry[] = [];
     const desc = query.order === "desc";
     let [from, to] = [String(query.fromSeq ?? "-inf"), String(query.toSeq ?? "+inf")];
@@ -98,25 +98,28 @@ export class RedisStorage implements Storage {
   }
 
   async scanUsage({ fromSeq, toSeq, order = "asc", limit = Number.MAX_SAFE_INTEGER }: UsageScan): Promise<UsageRow[]> {
-    this.#assertOpen();
+    await this.#upToDate();
     const rows = await this.#readStream("usage", order, limit, undefined, fromSeq, toSeq);
     return rows.map(({ seq, json }) => ({ ...(JSON.parse(json) as UsageRow), seq }));
   }
 
   async getStats(): Promise<SessionStats> {
-    this.#assertOpen();
+    await this.#upToDate();
     return decodeStats(list(await this.#keys.read("stats"))[0]);
   }
 
+  /** Throws where something that was acknowledged can't be written. */
   async close(): Promise<void> {
     this.#open = false;
-    await this.#commits;
+    await this.#writer.close();
   }
 
-  /** Run `work` between two commits of this storage. */
-  inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#commits.then(work);
-    this.#commits = result.catch(() => undefined);
+  /** Run `work` between two commits of this storage, with everything written that was acknowledged. */
+  async inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const flushed = this.#writer.flush();
+    const result = this.#writer.inTurn(work);
+    result.catch(() => undefined);
+    await flushed;
     return result;
   }
 
@@ -130,13 +133,6 @@ export class RedisStorage implements Storage {
   /** The sequence number that the next commit gets: it changes with every one. */
   async nextSeq(): Promise<string> {
     return text(list(await this.#keys.read("stats"))[1]);
-  }
-
-  async #commit(writes: Write[]): Promise<CommitResult> {
-    const timestamp = this.#now();
-    const reply = list(await this.#keys.write("commit", callId(), timestamp, ...encodeWrites(writes, timestamp)));
-    const firstSeq = Number(text(reply[0]));
-    return { firstSeq, seqs: writes.map((_, i) => firstSeq + i), timestamp, stats: decodeStats(reply[1]) };
   }
 
   async #scanBranch(query: StorageBranchScan, whole: boolean): Promise<Reply[]> {
@@ -192,6 +188,12 @@ export class RedisStorage implements Storage {
       else to = `(${rows.at(-1)?.seq}-0`;
     }
     return rows;
+  }
+
+  /** Everything that was acknowledged can be read. */
+  async #upToDate(): Promise<void> {
+    this.#assertOpen();
+    await this.#writer.flush();
   }
 
   #assertOpen(): void {

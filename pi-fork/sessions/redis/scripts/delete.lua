@@ -2,7 +2,7 @@
 -- Returns '1' while there is more.
 if not owns(ARGV[2]) then return STALE end
 if ARGV[3] == '1' and redis.call('HEXISTS', meta, 'id') == 0 then return { err = 'UNKNOWN_SESSION' } end
-redis.call('ZREM', base .. ':pi-sessions', ARGV[1])
+redis.call('ZREM', base .. ':pi-sessions', NAME)
 redis.call('UNLINK', meta, heads, bodies, order, pi .. 'usage', pi .. 'usage-ids', pi .. 'usage-sums')
 for _, space in ipairs(redis.call('SMEMBERS', pi .. 'spaces')) do
   redis.call('UNLINK', pi .. 'names:' .. space, pi .. 'values:' .. space)

@@ -1,7 +1,7 @@
--- Put before every script of Pi's sessions. KEYS[1] is the partition's name in braces, which every key begins with; ARGV[1] is the
--- session's name, as the leaf store names it.
+-- Put before every script of Pi's sessions, behind a line that says which session: NAME, as the leaf store names it. KEYS[1] is the
+-- partition's name in braces, which every key begins with.
 local base = KEYS[1]
-local pi = base .. ':pi:' .. ARGV[1] .. ':'
+local pi = base .. ':pi:' .. NAME .. ':'
 local meta, heads, bodies, order = pi .. 'meta', pi .. 'heads', pi .. 'bodies', pi .. 'order'
 
 local PAGE, PAGE_BYTES = 500, 1048576
@@ -27,7 +27,7 @@ end
 
 -- The owner may write. An empty epoch asks for no proof.
 local function owns(epoch)
-  return epoch == '' or redis.call('HGET', base .. ':session:' .. ARGV[1], 'epoch') == epoch
+  return epoch == '' or redis.call('HGET', base .. ':session:' .. NAME, 'epoch') == epoch
 end
 
 local STALE = { err = 'STALE_EPOCH' }
@@ -67,4 +67,24 @@ local function setValue(space, name, seq, json)
   redis.call('SADD', pi .. 'spaces', space)
   redis.call('ZADD', pi .. 'names:' .. space, 0, name)
   redis.call('HSET', pi .. 'values:' .. space, name, int(seq) .. ':' .. json)
+end
+
+-- Any write but an entry: its letter, its number and its fields, as a commit has them.
+local function write(kind, seq, a, b, c)
+  if kind == 'u' then
+    redis.call('SADD', pi .. 'usage-ids', a)
+    redis.call('XADD', pi .. 'usage', int(seq) .. '-0', 'r', b)
+    addUsage(cjson.decode(b).usage)
+  elseif kind == 'v' then
+    setValue(a, b, seq, c)
+  elseif kind == 'd' then
+    redis.call('ZREM', pi .. 'names:' .. a, b)
+    redis.call('HDEL', pi .. 'values:' .. a, b)
+  elseif kind == 'l' then
+    redis.call('SADD', pi .. 'lists', a .. ':' .. b)
+    redis.call('XADD', pi .. 'list:' .. a .. ':' .. b, int(seq) .. '-0', 'v', c)
+  else
+    redis.call('SREM', pi .. 'lists', a .. ':' .. b)
+    redis.call('UNLINK', pi .. 'list:' .. a .. ':' .. b)
+  end
 end

@@ -1,0 +1,17 @@
+import type { NewEvent } from "@serverless-harness/session";
+
+/** Events of the leaf that runs on a session: what was told by the time of a commit is written in the same step, under the same fence. */
+export interface LeafEvents {
+  readonly leafId: string;
+  /** Hand over what is ready, at most `limit` events; nothing where nothing is, or where the source writes by itself at this moment. */
+  take(limit: number): Ride | undefined;
+}
+
+/** Events on their way with a commit. The source hands over no others until it was told how they fared. */
+export interface Ride {
+  readonly events: readonly NewEvent[];
+  /** They are written. */
+  landed(): void;
+  /** The commit failed, and they are not written; where `unsure`, they may be. */
+  missed(error: unknown, unsure: boolean): void;
+}
