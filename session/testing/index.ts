@@ -9,7 +9,21 @@ import { ownershipCases } from "./ownership-cases.ts";
 import { submitCases } from "./submit-cases.ts";
 import type { Case, ConformanceCase, LeafStoreFixture } from "./types.ts";
 
-export { claim, claimWhenReady, delta, done, LONG_LEASE_MS, logOf, specOf, submit, words, workerOf } from "./build.ts";
+export {
+  assertGapFree,
+  claim,
+  claimWhenReady,
+  delta,
+  done,
+  follow,
+  LONG_LEASE_MS,
+  logOf,
+  specOf,
+  submit,
+  usage,
+  words,
+  workerOf,
+} from "./build.ts";
 export type { ConformanceCase, LeafStoreFixture } from "./types.ts";
 
 const GROUPS: Readonly<Record<string, readonly Case[]>> = {
