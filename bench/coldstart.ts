@@ -1,5 +1,8 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { create } from "@bufbuild/protobuf";
+import { compiledSources } from "@serverless-harness/kit/compiled";
 import { LeafKind, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
 import { type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { BareNode } from "./baseline/bare-node.ts";
@@ -9,7 +12,9 @@ import { type Scratch, scratch, startProgram, stopProgram } from "./parts/proces
 import { type Sandbox, startSandbox } from "./parts/sandbox.ts";
 import { Samples } from "./report/samples.ts";
 
-const BRAIN_MAIN = fileURLToPath(new URL("../brain/main.ts", import.meta.url));
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+/** The bundle, which is what a stack and an image start. */
+const BRAIN_MAIN = join(ROOT, "dist/brain/main.mjs");
 
 /** What a brain needs around it. */
 interface Surroundings {
@@ -33,6 +38,7 @@ interface Start {
 
 /** From the start of a brain's process to its first event and its first model request, next to a Node that does nothing. */
 export const coldstart: Benchmark = async ({ quick, jail, progress }) => {
+  if (!existsSync(BRAIN_MAIN)) throw new Error(`${BRAIN_MAIN} is missing: npm run bundle`);
   const files = await scratch();
   const model = await startModelProcess();
   const sandbox = await startSandbox(jail);
@@ -73,6 +79,7 @@ async function startOnce({ store, model, sandbox, files }: Surroundings): Promis
     ANTHROPIC_BASE_URL: model.url,
     ANTHROPIC_AUTH_TOKEN: "bench",
     LOG_LEVEL: "warn",
+    ...compiledSources(ROOT),
   });
   const early = new AbortController();
   brain.once("exit", () => early.abort());

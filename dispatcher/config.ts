@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type Address, formatAddress, isLoopback, parseAddress } from "@serverless-harness/kit/address";
 import { EnvReader } from "@serverless-harness/kit/env";
@@ -82,12 +82,18 @@ function readToken(reader: EnvReader, listen: Address): string | undefined {
 
 function readBrainCommand(reader: EnvReader): readonly [string, ...string[]] {
   const text = reader.optional("DISPATCHER_BRAIN_COMMAND");
-  const fallback: [string, string] = [process.execPath, fileURLToPath(new URL("../brain/main.ts", import.meta.url))];
+  const fallback: [string, string] = [process.execPath, brainProgram()];
   if (text === undefined) return fallback;
   const command = parseJson(text);
   if (isCommand(command)) return command;
   reader.problem('DISPATCHER_BRAIN_COMMAND must be a JSON list of a program and its arguments, as ["node", "/app/brain.js"]');
   return fallback;
+}
+
+/** The brain's sources beside ours, or, where this is bundled, its bundle. */
+function brainProgram(): string {
+  const [sources, bundle] = ["../brain/main.ts", "../brain/main.mjs"].map((path) => fileURLToPath(new URL(path, import.meta.url)));
+  return bundle !== undefined && existsSync(bundle) ? bundle : (sources ?? "");
 }
 
 function isCommand(value: unknown): value is [string, ...string[]] {

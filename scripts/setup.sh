@@ -67,9 +67,11 @@ npm_packages_are_current || install_npm_packages
 
 [ ! -e hands/keeper/build.sh ] || sh hands/keeper/build.sh
 
-# Compile the services' sources once. Without its settings a service ends at once with exit code 64, so each is asked to load the rest too.
+# Bundle what starts often, and let Node compile all services once. Without its settings a service ends at once with exit code 64, so each is
+# asked to load the rest too.
 compile_sources() {
-  for main in hands/main.ts dispatcher/main.ts brain/main.ts bench/model/main.ts; do
+  node_modules/.bin/node scripts/bundle/main.ts || fail "the services could not be bundled, see above"
+  for main in hands/main.ts dist/dispatcher/main.mjs dist/brain/main.mjs bench/model/main.ts; do
     for load in "" "--import ./scripts/load-service.ts"; do
       # shellcheck disable=SC2086
       env -i PATH="$PATH" NODE_COMPILE_CACHE="$cache" NODE_COMPILE_CACHE_PORTABLE=1 MODEL_LISTEN=none \
@@ -79,7 +81,8 @@ compile_sources() {
 }
 cache=node_modules/.cache/leaf
 compiled="$cache/compiled"
-if [ ! -e "$compiled" ] || [ -n "$(find proto kit session hands pi-fork brain dispatcher bench/model -name '*.ts' -not -path '*/test/*' -newer "$compiled" -print -quit)" ]; then
+if [ ! -e "$compiled" ] || [ ! -e dist/brain/main.mjs ] || [ ! -e dist/dispatcher/main.mjs ] ||
+  [ -n "$(find proto kit session hands pi-fork brain dispatcher bench/model scripts/bundle \( -name '*.ts' -o -name '*.lua' \) -not -path '*/test/*' -newer "$compiled" -print -quit)" ]; then
   compile_sources
   mkdir -p "$cache" && touch "$compiled"
 fi

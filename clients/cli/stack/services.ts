@@ -4,6 +4,7 @@ import { answers, isServing } from "./health.ts";
 import { type ModelPlan, modelEnvironment } from "./model.ts";
 import type { ServiceName, StackPaths } from "./paths.ts";
 import { STACK_MARK } from "./processes.ts";
+import { programOf } from "./programs.ts";
 import type { Network, SandboxKind } from "./sandbox.ts";
 import type { StorePlan } from "./store.ts";
 
@@ -77,7 +78,7 @@ export function dispatcherService(plan: StackPlan, token: string, port: number, 
   const listen = `http://127.0.0.1:${port}`;
   return {
     name: "dispatcher",
-    program: "dispatcher/main.ts",
+    program: programOf(REPOSITORY, "dispatcher"),
     environment: {
       ...modelEnvironment(model, plan.environment, standInUrl),
       ...own(paths),
