@@ -19,8 +19,8 @@ import {
   words,
   workerOf,
 } from "../testing/build.ts";
+import { Link } from "../testing/link.ts";
 import { RedisServer } from "../testing/redis-server.ts";
-import { Link } from "./fixtures/link.ts";
 
 async function startServer(...args: string[]): Promise<RedisServer> {
   const server = await RedisServer.start(...args);

@@ -1,0 +1,58 @@
+import { writeSync } from "node:fs";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import type { Call } from "./history.ts";
+
+type Fields = Omit<Partial<Call>, "process" | "op" | "beginMs" | "endMs" | "answer">;
+
+/** Writes down every call of this process on its standard output, before it is made and behind its answer. */
+export class Recorder {
+  #calls = 0;
+
+  /** Make a call; `learned`: what its answer says. Resolves with nothing where the store refused, and rejects where it failed otherwise. */
+  async record<T>(
+    op: Call["op"],
+    asked: Fields,
+    call: () => Promise<T>,
+    learned: (answer: T) => Fields = () => ({}),
+  ): Promise<T | undefined> {
+    const n = this.begin(op, asked);
+    try {
+      const answer = await call();
+      this.write({ n, ...learned(answer), endMs: steadyMs(), answer: "ok" });
+      return answer;
+    } catch (error) {
+      if (!(error instanceof HarnessError)) throw error;
+      this.write({ n, endMs: steadyMs(), answer: error.reason });
+      return undefined;
+    }
+  }
+
+  /** Note that a call is about to be made; returns its number. */
+  begin(op: Call["op"], asked: Fields): number {
+    this.#calls++;
+    this.write({ n: this.#calls, op, ...asked, beginMs: steadyMs() });
+    return this.#calls;
+  }
+
+  /** Written before this returns, so that it is there whatever kills the process next. */
+  write(line: object): void {
+    writeSync(1, `${JSON.stringify(line)}\n`);
+  }
+}
+
+/** The machine's steady clock, the same in all of its processes, in milliseconds. */
+export function steadyMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
+
+/** Numbers from 0 to 1 that a seed determines. */
+export function randomOf(seed: number): () => number {
+  let state = seed | 0;
+  return () => {
+    // A linear step, then the bits are stirred (mulberry32).
+    state = (state + 0x6d2b79f5) | 0;
+    let bits = Math.imul(state ^ (state >>> 15), 1 | state);
+    bits = (bits + Math.imul(bits ^ (bits >>> 7), 61 | bits)) ^ bits;
+    return ((bits ^ (bits >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
