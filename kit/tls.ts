@@ -52,10 +52,15 @@ export function readClientTls(env: EnvReader, server: Address | undefined, files
   if (server !== undefined && !(server.kind === "tcp" && server.tls === true))
     env.problem(`${set[0].variable} needs an https:// address to connect to`);
   if (!(cert.path === undefined && key.path === undefined) && !checkPair(env, cert, key)) return undefined;
-  return note(env, () => ({
+  return note(env, () => loadClientTls(files));
+}
+
+/** Read a client's material; a certificate and its key go together. Throws a ConfigError that names the file that can't be used. */
+export function loadClientTls({ ca, cert, key }: ClientTlsFiles): ClientTls {
+  return {
     ...(ca.path === undefined ? {} : { ca: readAuthority(ca) }),
     ...(cert.path === undefined ? {} : readPair(cert, key)),
-  }));
+  };
 }
 
 /** Read a server's material. Throws a ConfigError that names the variable of the file that can't be used. */

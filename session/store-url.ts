@@ -3,6 +3,15 @@ import { ConfigError } from "@serverless-harness/kit/env";
 
 const SCHEME = /^([A-Za-z][A-Za-z0-9+.-]*):/;
 
+/** The files of a connection over TLS, absolute paths of PEM. */
+export interface RedisTls {
+  /** The authority that the Redis must be certified by. Default: those that the system trusts. */
+  readonly ca: string | undefined;
+  /** What this client shows to a Redis that asks for it, and its key: both or none. */
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+}
+
 /** A Redis that holds a store. */
 export interface RedisAddress {
   readonly host: string;
@@ -10,7 +19,8 @@ export interface RedisAddress {
   readonly username: string | undefined;
   readonly password: string | undefined;
   readonly db: number;
-  readonly tls: boolean;
+  /** Absent: no TLS. */
+  readonly tls: RedisTls | undefined;
   /** Begins the name of every key, so that several stores can share a Redis. */
   readonly prefix: string;
   /** How many partitions a store gets that is made now; an existing one keeps its number. */
@@ -23,11 +33,12 @@ export type StoreAddress = { readonly kind: "sqlite"; readonly path: string } | 
 /** Default of `?partitions=`. */
 const PARTITIONS = 16;
 const MAX_PARTITIONS = 64;
+const PARAMETERS = new Set(["prefix", "partitions", "ca", "cert", "key"]);
 const PREFIX = /^[A-Za-z0-9._-]{1,64}$/;
 
 /**
  * Read a leaf store's address: `sqlite:/absolute/path`, `redis://[user:password@]host[:port][/db][?prefix=name&partitions=n]`, or the same
- * with `rediss:` for TLS. Throws a {@link ConfigError} for every other one; its message holds no password.
+ * with `rediss:` for TLS and `ca`, `cert` and `key` for its files. Throws a {@link ConfigError} for every other one; its message holds no password.
  */
 export function parseStoreUrl(url: string): StoreAddress {
   const scheme = SCHEME.exec(url)?.[1]?.toLowerCase();
@@ -58,7 +69,11 @@ function redisAddress(text: string, tls: boolean): RedisAddress {
   const prefix = url.searchParams.get("prefix") ?? "harness";
   if (!PREFIX.test(prefix)) return refuse("has a prefix that is not made of letters, digits, dot, underscore and hyphen");
   for (const name of url.searchParams.keys()) {
-    if (name !== "prefix" && name !== "partitions") return refuse(`has the unknown parameter ${JSON.stringify(name)}`);
+    if (!PARAMETERS.has(name)) return refuse(`has the unknown parameter ${JSON.stringify(name)}`);
+  }
+  const files = tlsFiles(url, refuse);
+  if (!tls && Object.values(files).some((path) => path !== undefined)) {
+    throw new ConfigError("the leaf store's redis address names files of TLS, which is not spoken there: it must begin with rediss:");
   }
   return {
     host: url.hostname.replace(/^\[|\]$/g, ""),
@@ -66,10 +81,21 @@ function redisAddress(text: string, tls: boolean): RedisAddress {
     username: decode(url.username) || undefined,
     password: decode(url.password) || undefined,
     db,
-    tls,
+    tls: tls ? files : undefined,
     prefix,
     partitions: number,
   };
+}
+
+function tlsFiles(url: URL, refuse: (what: string) => never): RedisTls {
+  const path = (name: string): string | undefined => {
+    const value = url.searchParams.get(name) ?? undefined;
+    if (value === undefined || (isAbsolute(value) && !value.includes("\0"))) return value;
+    return refuse(`has a ${name} that is no absolute path`);
+  };
+  const files = { ca: path("ca"), cert: path("cert"), key: path("key") };
+  if ((files.cert === undefined) !== (files.key === undefined)) return refuse("needs both of cert and key, or none");
+  return files;
 }
 
 function decode(text: string): string {

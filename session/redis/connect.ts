@@ -1,8 +1,8 @@
-import { isIP } from "node:net";
 import { ConfigError } from "@serverless-harness/kit/env";
 import { Cluster, Redis, type RedisOptions } from "ioredis";
 import type { RedisAddress } from "../store-url.ts";
 import { replyCode } from "./redis-error.ts";
+import { tlsAdvice, tlsOptions } from "./tls.ts";
 
 /** A Redis, or a cluster of them. */
 export type Client = Redis | Cluster;
@@ -69,8 +69,7 @@ function optionsOf({ host, port, db, username, password, tls }: RedisAddress) {
     disableClientInfo: true,
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
-    // An address in numbers has no name to be asked for.
-    ...(tls ? { tls: isIP(host) === 0 ? { servername: host } : {} } : {}),
+    ...(tls === undefined ? {} : { tls: tlsOptions(host, tls) }),
   } satisfies RedisOptions;
 }
 
@@ -151,7 +150,7 @@ export function adviceOf(error: unknown, address: RedisAddress): unknown {
       return new ConfigError(`${name} is still reading its data from disk: start again in a moment`);
     case "":
     case "DENIED":
-      return new ConfigError(`${name} can't be reached (${error.message}): check host and port, that it runs, and redis: against rediss:`);
+      return new ConfigError(`${name} can't be reached (${error.message}): ${tlsAdvice(error, address)}`);
     default:
       return new ConfigError(`${name} can't be used: ${error.message}`);
   }
