@@ -1,49 +1,29 @@
 import { ConfigError } from "@serverless-harness/kit/env";
+import { Cluster } from "ioredis";
 import type { RedisAddress } from "../store-url.ts";
 import { adviceOf, type Client, connectRedis } from "./connect.ts";
 import { Names } from "./names.ts";
-import { type Argument, closeClient, loadScript, type Reply, runScript, type Script } from "./scripts.ts";
+import { type IndexScript, type PartitionScript, programs, type StoreScripts } from "./programs.ts";
+import { type Argument, closeClient, list, type Reply, runScript, text } from "./scripts.ts";
 
 /** Version of the keys. Another one is refused, never guessed at. */
-const LAYOUT = "1";
+const LAYOUT = "2";
 
-const DIRECTORY = new URL("scripts/", import.meta.url);
-const CLOCK = loadScript(DIRECTORY, "clock").lua;
-/** What a script of a partition needs to append events to a leaf's log. */
-export const LOG = loadScript(DIRECTORY, "log", loadScript(DIRECTORY, "names", CLOCK).lua).lua;
-const LIB = loadScript(DIRECTORY, "lib", LOG).lua;
-
-/** Scripts of a partition; each file says what its arguments are. */
-const PARTITION_SCRIPTS = {
-  append: partitionScript("append"),
-  backlog: partitionScript("backlog"),
-  claim: partitionScript("claim"),
-  events: partitionScript("events"),
-  finish: partitionScript("finish"),
-  get: partitionScript("get"),
-  heartbeat: partitionScript("heartbeat"),
-  inspect: partitionScript("inspect"),
-  list: partitionScript("list"),
-  release: partitionScript("release"),
-  releaseWorker: partitionScript("release-worker"),
-  retry: partitionScript("retry"),
-  submit: partitionScript("submit"),
-};
-
-/** Scripts of keys that stand outside of partitions. */
-export const RESERVE = loadScript(DIRECTORY, "reserve");
-export const UNRESERVE = loadScript(DIRECTORY, "unreserve");
-export const HINT = loadScript(DIRECTORY, "hint");
-export const HINTS = loadScript(DIRECTORY, "hints", CLOCK);
-
-function partitionScript(name: string): Script {
-  return loadScript(DIRECTORY, name, LIB);
+/** What a claim that was under way on a cluster came to. */
+export interface ClaimEnd {
+  readonly call: string;
+  readonly tenant: string;
+  /** Its partition had nothing ready of this tenant. */
+  readonly vain: boolean;
 }
 
 /** A store's Redis: its connection, its names, its clock. */
 export class Database {
   readonly client: Client;
   readonly names: Names;
+  /** Everything is on one node, so a script reaches all of it. */
+  readonly together: boolean;
+  readonly #scripts: StoreScripts;
   readonly #now: (() => number) | undefined;
 
   /** `now`: milliseconds since the Unix epoch, instead of the server's own clock. */
@@ -61,6 +41,8 @@ export class Database {
   private constructor(client: Client, names: Names, now: (() => number) | undefined) {
     this.client = client;
     this.names = names;
+    this.together = !(client instanceof Cluster);
+    this.#scripts = programs(this.together);
     this.#now = now;
   }
 
@@ -70,8 +52,32 @@ export class Database {
   }
 
   /** Run one of the leaf store's scripts in a partition. */
-  run(name: keyof typeof PARTITION_SCRIPTS, partition: number, ...args: readonly Argument[]): Promise<Reply> {
-    return runScript(this.client, PARTITION_SCRIPTS[name], [this.names.base(partition)], [this.time, this.names.prefix, ...args]);
+  run(name: PartitionScript, partition: number, ...args: readonly Argument[]): Promise<Reply> {
+    return runScript(this.client, this.#scripts.partition[name], [this.names.base(partition)], [this.time, this.names.prefix, ...args]);
+  }
+
+  /** Run one of the scripts of the index of tenants. */
+  runIndex(name: IndexScript, ...args: readonly Argument[]): Promise<Reply> {
+    return runScript(this.client, this.#scripts.index[name], [this.names.index], [this.time, this.names.prefix, ...args]);
+  }
+
+  /**
+   * Run a script that changes a partition's queue: the first thing that it returns is told to the index, the rest is returned. Where all is on
+   * one node the script has told it already.
+   */
+  async change(name: PartitionScript, partition: number, ...args: readonly Argument[]): Promise<readonly Reply[]> {
+    const [news, ...rest] = list(await this.run(name, partition, ...args));
+    if (news !== undefined) await this.tell(partition, list(news));
+    return rest;
+  }
+
+  /** Tell the index, on a cluster. `compared`: the first page of the whole partition, or another one, which overwrites what is known. */
+  async tell(partition: number, news: readonly Reply[], compared?: "first" | "more", end?: ClaimEnd): Promise<void> {
+    if (news.length === 0 && end === undefined) return;
+    const [version = "", due = "-", ...tenants] = news.map(text);
+    const claim = end === undefined ? ["", "", ""] : [end.call, end.tenant, end.vain ? "1" : ""];
+    const force = compared === undefined ? "" : compared === "first" ? "2" : "1";
+    await this.runIndex("tell", partition, version, due, force, ...claim, ...tenants);
   }
 
   /** Close the connection. Idempotent. */

@@ -42,9 +42,9 @@ export class Names {
     return partition < this.partitions ? partition : undefined;
   }
 
-  /** Key of an idempotency key; it stands alone, in a slot of its own. */
-  idempotency(tenant: string, key: string): string {
-    return `${this.prefix}:idempotency:${encode(tenant)}/${encode(key)}`;
+  /** Key of an idempotency key, named as {@link idempotencyName} does; it stands alone, in a slot of its own. */
+  idempotency(name: string): string {
+    return `${this.prefix}:idempotency:${name}`;
   }
 
   /** Key of the store's version and number of partitions. */
@@ -52,10 +52,9 @@ export class Names {
     return `${this.prefix}:layout`;
   }
 
-  /** Keys of the index of hints, in one slot: partitions with something ready, partitions where a time will be over, versions. */
-  get hints(): [ready: string, due: string, versions: string] {
-    const base = `{${this.prefix}:hints}`;
-    return [`${base}:ready`, `${base}:due`, `${base}:versions`];
+  /** What every key of the index of tenants begins with: a hash tag of its own. */
+  get index(): string {
+    return `{${this.prefix}:index}`;
   }
 
   /** Channel that is told when something may have become ready. */
@@ -72,6 +71,11 @@ export class Names {
 /** A session's name in keys. Whatever its parts hold, no two sessions share one. */
 export function sessionName(tenant: string, sessionId: string): string {
   return `${encode(tenant)}/${encode(sessionId)}`;
+}
+
+/** An idempotency key's name in keys: of a tenant's own. */
+export function idempotencyName(tenant: string, key: string): string {
+  return `${encode(tenant)}/${encode(key)}`;
 }
 
 /** A text as a part of a key: without separators, line breaks and braces. */

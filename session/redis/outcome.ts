@@ -5,14 +5,12 @@ import { staleEpoch } from "../store-errors.ts";
 import { callId } from "./calls.ts";
 import type { Database } from "./database.ts";
 import { eventBatches, stateEvent } from "./events.ts";
-import type { Hints } from "./hints.ts";
 import { sessionName } from "./names.ts";
-import { type Argument, list, type Reply, text } from "./scripts.ts";
+import { type Argument, type Reply, text } from "./scripts.ts";
 
 /** Prolong the lease to `leaseMs` from now. */
-export async function prolongLease(database: Database, hints: Hints, claim: Claim, leaseMs: number): Promise<{ cancelRequested: boolean }> {
-  const [cancel, news] = list(await runOwned(database, "heartbeat", claim, leaseMs));
-  await hints.tell(partitionOf(database, claim), news);
+export async function prolongLease(database: Database, claim: Claim, leaseMs: number): Promise<{ cancelRequested: boolean }> {
+  const [cancel] = await runOwned(database, "heartbeat", claim, leaseMs);
   return { cancelRequested: text(cancel) === "1" };
 }
 
@@ -22,13 +20,7 @@ export async function appendEvents(database: Database, claim: Claim, events: rea
 }
 
 /** End a leaf for good and let the next one of its session run. */
-export async function finishLeaf(
-  database: Database,
-  hints: Hints,
-  claim: Claim,
-  outcome: Outcome,
-  events: readonly NewEvent[],
-): Promise<void> {
+export async function finishLeaf(database: Database, claim: Claim, outcome: Outcome, events: readonly NewEvent[]): Promise<void> {
   const result = outcome.state === LeafState.DONE ? outcome.result : undefined;
   const failure = outcome.state === LeafState.FAILED ? outcome.failure : undefined;
   const event = stateEvent({
@@ -37,13 +29,12 @@ export async function finishLeaf(
     ...(failure === undefined ? {} : { failure }),
   });
   const fields = [outcome.state, optional(LeafResultSchema, result), optional(FailureSchema, failure), event];
-  await end(database, hints, "finish", claim, fields, events);
+  await end(database, "finish", claim, fields, events);
 }
 
 /** Note a failed attempt; the leaf is ready again at `notBeforeMs`. */
 export async function retryLeaf(
   database: Database,
-  hints: Hints,
   claim: Claim,
   failure: Failure,
   notBeforeMs: number,
@@ -51,35 +42,33 @@ export async function retryLeaf(
 ): Promise<void> {
   const due = Math.max(0, Math.ceil(notBeforeMs));
   const event = stateEvent({ state: LeafState.RETRYING, notBeforeMs: BigInt(due), failure });
-  await end(database, hints, "retry", claim, [toBinary(FailureSchema, failure), due, event], events);
+  await end(database, "retry", claim, [toBinary(FailureSchema, failure), due, event], events);
 }
 
 /** Hand a leaf back, ready at once. */
-export async function releaseLeaf(database: Database, hints: Hints, claim: Claim, note: string): Promise<void> {
+export async function releaseLeaf(database: Database, claim: Claim, note: string): Promise<void> {
   const event = stateEvent({ state: LeafState.SUSPENDED, note });
-  const [news] = list(await runOwned(database, "release", claim, event));
-  await hints.tell(partitionOf(database, claim), news);
+  await runOwned(database, "release", claim, event);
 }
 
 /** Hand back every leaf that a dead worker holds; returns their number. */
-export async function releaseLeavesOf(database: Database, hints: Hints, workerName: string, note: string): Promise<number> {
+export async function releaseLeavesOf(database: Database, workerName: string, note: string): Promise<number> {
   const event = stateEvent({ state: LeafState.SUSPENDED, note });
   const releaseIn = async (partition: number): Promise<number> => {
     for (let total = 0; ; ) {
-      const [count, news] = list(await database.run("releaseWorker", partition, workerName, event));
-      await hints.tell(partition, news);
+      const [count, seen] = await database.change("releaseWorker", partition, workerName, event);
       total += Number(text(count));
-      if (text(count) === "0") return total;
+      if (text(seen) === "0") return total;
     }
   };
-  const counts = await Promise.all(database.names.all().map(releaseIn));
+  // On one node a worker's leaves are known in one place.
+  const counts = await Promise.all((database.together ? [0] : database.names.all()).map(releaseIn));
   return counts.reduce((sum, count) => sum + count, 0);
 }
 
 /** The last batch of events goes with the end itself; those before it need steps of their own. */
 async function end(
   database: Database,
-  hints: Hints,
   script: "finish" | "retry",
   claim: Claim,
   fields: readonly Argument[],
@@ -88,8 +77,7 @@ async function end(
   const batches = eventBatches(events);
   const last = batches.pop() ?? [0];
   for (const batch of batches) await runOwned(database, "append", claim, ...batch);
-  const [news] = list(await runOwned(database, script, claim, ...fields, ...last));
-  await hints.tell(partitionOf(database, claim), news);
+  await runOwned(database, script, claim, ...fields, ...last);
 }
 
 /** Run a script that proves first that the claim still holds its leaf. */
@@ -98,12 +86,12 @@ async function runOwned(
   script: "heartbeat" | "append" | "finish" | "retry" | "release",
   claim: Claim,
   ...args: readonly Argument[]
-): Promise<Reply> {
+): Promise<readonly Reply[]> {
   const { leaf, fence } = claim;
   const call = script === "heartbeat" ? "" : callId();
   const session = sessionName(fence.tenant, fence.sessionId);
   try {
-    return await database.run(script, partitionOf(database, claim), leaf.leafId, session, fence.epoch, call, ...args);
+    return await database.change(script, partitionOf(database, claim), leaf.leafId, session, fence.epoch, call, ...args);
   } catch (error) {
     if (error instanceof Error && error.message.startsWith("STALE_EPOCH")) throw staleEpoch(fence);
     throw error;

@@ -2,15 +2,41 @@ import type { Leaf, LeafState } from "@serverless-harness/proto/leaf";
 import { toLeaf } from "../leaf-record.ts";
 import { list, type Reply } from "./scripts.ts";
 
-/** The leaf that a record's fields and values, one behind the other, say; `undefined` where there are none. */
-export function leafOf(reply: Reply | undefined): Leaf | undefined {
-  const row = fieldsOf(reply);
-  const spec = row.get("spec");
-  if (spec === undefined) return undefined;
-  const number = (name: string): number => Number(row.get(name)?.toString() ?? 0);
-  const bytes = (name: string): Uint8Array | null => row.get(name) ?? null;
+/** What a script shows of a leaf, in this order: `lib.lua` has the same list. */
+const FIELDS = [
+  "state",
+  "created",
+  "updated",
+  "not_before",
+  "claims",
+  "failed",
+  "epoch",
+  "seq",
+  "cancel",
+  "worker",
+  "usage",
+  "failure",
+  "result",
+  "attempts",
+  "redrives",
+  "restarts",
+  "spec",
+] as const;
+
+type Field = (typeof FIELDS)[number];
+
+/** The leaf that a record's values say; `undefined` where there are none. */
+export function leafOf(leafId: string, reply: Reply | undefined): Leaf | undefined {
+  const values = list(reply);
+  const bytes = (name: Field): Uint8Array | null => {
+    const value = values[FIELDS.indexOf(name)];
+    return Buffer.isBuffer(value) ? value : null;
+  };
+  const number = (name: Field): number => Number(bytes(name)?.toString() ?? 0);
+  const spec = bytes("spec");
+  if (spec === null) return undefined;
   return toLeaf({
-    leaf_id: row.get("id")?.toString() ?? "",
+    leaf_id: leafId,
     state: number("state") as LeafState,
     created_ms: number("created"),
     updated_ms: number("updated"),
@@ -26,15 +52,4 @@ export function leafOf(reply: Reply | undefined): Leaf | undefined {
     result: bytes("result"),
     spec,
   });
-}
-
-/** Fields and values, one behind the other, by name. */
-function fieldsOf(reply: Reply | undefined): ReadonlyMap<string, Buffer> {
-  const fields = new Map<string, Buffer>();
-  const flat = list(reply);
-  for (let i = 0; i + 1 < flat.length; i += 2) {
-    const value = flat[i + 1];
-    if (Buffer.isBuffer(value)) fields.set(String(flat[i]), value);
-  }
-  return fields;
 }

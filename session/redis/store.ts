@@ -7,10 +7,10 @@ import { claimLeaf } from "./claim.ts";
 import { Database } from "./database.ts";
 import { readEvents } from "./events.ts";
 import { followLeaf } from "./follow.ts";
-import { Hints } from "./hints.ts";
 import { listLeaves } from "./list.ts";
 import { sessionName } from "./names.ts";
 import { appendEvents, finishLeaf, prolongLease, releaseLeaf, releaseLeavesOf, retryLeaf } from "./outcome.ts";
+import { repairIndex } from "./repair.ts";
 import { runCommand } from "./scripts.ts";
 import { Signals } from "./signals.ts";
 import { readLeaf, submitLeaf } from "./submit.ts";
@@ -27,7 +27,6 @@ export interface RedisLeafStoreOptions {
 /** The leaf store in Redis, for any number of processes of any number of machines. */
 export class RedisLeafStore implements LeafStore {
   readonly #database: Database;
-  readonly #hints: Hints;
   readonly #signals: Signals;
   #closed = false;
 
@@ -36,7 +35,7 @@ export class RedisLeafStore implements LeafStore {
     const store = new RedisLeafStore(await Database.open(address, options.now), options.fallbackMs);
     try {
       // A process that starts may be the first after a crash that left the index behind.
-      await store.#hints.repair();
+      await repairIndex(store.#database);
       return store;
     } catch (error) {
       await store.close();
@@ -46,12 +45,11 @@ export class RedisLeafStore implements LeafStore {
 
   private constructor(database: Database, fallbackMs: number | undefined) {
     this.#database = database;
-    this.#hints = new Hints(database);
     this.#signals = new Signals(database.client, fallbackMs);
   }
 
   async submit(leaf: NewLeaf): Promise<{ leaf: Leaf; created: boolean }> {
-    return submitLeaf(this.#opened(), this.#hints, leaf);
+    return submitLeaf(this.#opened(), leaf);
   }
 
   async get(leafId: string): Promise<Leaf | undefined> {
@@ -69,11 +67,11 @@ export class RedisLeafStore implements LeafStore {
   }
 
   async claim(worker: Worker, leaseMs: number): Promise<Claim | undefined> {
-    return claimLeaf(this.#opened(), this.#hints, worker, leaseMs);
+    return claimLeaf(this.#opened(), worker, leaseMs);
   }
 
   async heartbeat(claim: Claim, leaseMs: number): Promise<{ cancelRequested: boolean }> {
-    return prolongLease(this.#opened(), this.#hints, claim, leaseMs);
+    return prolongLease(this.#opened(), claim, leaseMs);
   }
 
   async append(claim: Claim, events: readonly NewEvent[]): Promise<void> {
@@ -81,19 +79,19 @@ export class RedisLeafStore implements LeafStore {
   }
 
   async finish(claim: Claim, outcome: Outcome, events: readonly NewEvent[]): Promise<void> {
-    await finishLeaf(this.#opened(), this.#hints, claim, outcome, events);
+    await finishLeaf(this.#opened(), claim, outcome, events);
   }
 
   async retry(claim: Claim, failure: Failure, notBeforeMs: number, events: readonly NewEvent[]): Promise<void> {
-    await retryLeaf(this.#opened(), this.#hints, claim, failure, notBeforeMs, events);
+    await retryLeaf(this.#opened(), claim, failure, notBeforeMs, events);
   }
 
   async release(claim: Claim, note: string): Promise<void> {
-    await releaseLeaf(this.#opened(), this.#hints, claim, note);
+    await releaseLeaf(this.#opened(), claim, note);
   }
 
   async releaseWorker(workerName: string, note: string): Promise<number> {
-    return releaseLeavesOf(this.#opened(), this.#hints, workerName, note);
+    return releaseLeavesOf(this.#opened(), workerName, note);
   }
 
   async events(leafId: string, afterSeq: bigint, limit: number): Promise<LeafEvent[]> {
@@ -110,7 +108,7 @@ export class RedisLeafStore implements LeafStore {
 
   async waitForWork(timeoutMs: number, signal: AbortSignal): Promise<void> {
     try {
-      await waitForReadyLeaf(this.#database, this.#hints, this.#signals, timeoutMs, signal, () => this.#closed);
+      await waitForReadyLeaf(this.#database, this.#signals, timeoutMs, signal, () => this.#closed);
     } catch {
       // The caller claims next, and meets the error there.
     }

@@ -1,15 +1,15 @@
-import { clone, toBinary } from "@bufbuild/protobuf";
+import { clone, create, toBinary } from "@bufbuild/protobuf";
 import { newId } from "@serverless-harness/kit/ids";
-import { type Leaf, type LeafSpec, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
+import { type Leaf, LeafSchema, type LeafSpec, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
 import { fingerprint, keyReused } from "../fingerprint.ts";
 import type { NewLeaf } from "../leaf-store.ts";
 import { sessionNotFound } from "../store-errors.ts";
 import { callId } from "./calls.ts";
-import { type Database, RESERVE, UNRESERVE } from "./database.ts";
+import type { Database } from "./database.ts";
 import { stateEvent } from "./events.ts";
-import type { Hints } from "./hints.ts";
 import { indexesOf } from "./indexes.ts";
-import { sessionName } from "./names.ts";
+import { encode, idempotencyName, sessionName } from "./names.ts";
+import { RESERVE, UNRESERVE } from "./programs.ts";
 import { leafOf } from "./records.ts";
 import { bytes, list, runScript, text } from "./scripts.ts";
 
@@ -24,33 +24,46 @@ const QUEUED = stateEvent({ state: LeafState.QUEUED });
 interface Plan {
   readonly leafId: string;
   readonly spec: LeafSpec;
-  /** Absent: no idempotency key stands for it. */
+  /** The idempotency key that stands for it, as keys name it. */
+  readonly name?: string;
+  /** The key is not taken yet: the fingerprint to take it with. */
+  readonly take?: Uint8Array;
+  /** It is taken: until then the leaf must be written. */
   readonly writeBefore?: number;
 }
 
 /**
- * Write a leaf. An idempotency key lives outside the leaf's partition, so it is taken first and names the leaf to be: whoever comes with the
- * same key and spec then, after a crash in between as well, writes that very leaf or finds it.
+ * Write a leaf. An idempotency key lives outside the leaf's partition. Where both are on one node it is taken with the leaf, in one step. Else,
+ * and where it is known already, it is taken first and names the leaf to be: whoever comes with the same key and spec then, after a crash in
+ * between as well, writes that very leaf or finds it.
  */
-export async function submitLeaf(
-  database: Database,
-  hints: Hints,
-  { spec, idempotencyKey }: NewLeaf,
-): Promise<{ leaf: Leaf; created: boolean }> {
+export async function submitLeaf(database: Database, { spec, idempotencyKey }: NewLeaf): Promise<{ leaf: Leaf; created: boolean }> {
   const call = callId();
+  const name = idempotencyKey === "" ? "" : idempotencyName(spec.tenant, idempotencyKey);
+  if (name === "" || database.together) {
+    const plan = { ...freshPlan(database, spec), name, ...(name === "" ? {} : { take: fingerprint(spec) }) };
+    const written = await attempt(database, plan, call);
+    if (typeof written === "object") return written;
+    if (written === "SESSION_NOT_FOUND") throw sessionNotFound();
+  }
   for (;;) {
-    const plan = idempotencyKey === "" ? freshPlan(database, spec) : await reserve(database, spec, idempotencyKey);
-    const written = await write(database, hints, plan, call).catch(async (error: unknown) => {
-      const what = error instanceof Error ? (error.message.split(" ")[0] ?? "") : "";
-      if (what === "TOO_LATE") return undefined;
-      if (what !== "SESSION_NOT_FOUND" && what !== "REFUSED") throw error;
-      if (idempotencyKey !== "") {
-        await runScript(database.client, UNRESERVE, [database.names.idempotency(spec.tenant, idempotencyKey)], [plan.leafId]);
-      }
-      if (what === "SESSION_NOT_FOUND") throw sessionNotFound();
-      return undefined;
-    });
-    if (written !== undefined) return written;
+    const plan = await reserve(database, spec, name);
+    const written = await attempt(database, plan, call);
+    if (typeof written === "object") return written;
+    if (written === "TOO_LATE") continue;
+    await runScript(database.client, UNRESERVE, [database.names.idempotency(name)], [plan.leafId]);
+    if (written === "SESSION_NOT_FOUND") throw sessionNotFound();
+  }
+}
+
+/** Write a leaf, or the word that says why not. */
+async function attempt(database: Database, plan: Plan, call: string): Promise<{ leaf: Leaf; created: boolean } | string> {
+  try {
+    return (await write(database, plan, call)) ?? "KEY_TAKEN";
+  } catch (error) {
+    const word = error instanceof Error ? (error.message.split(" ")[0] ?? "") : "";
+    if (["TOO_LATE", "SESSION_NOT_FOUND", "REFUSED"].includes(word)) return word;
+    throw error;
   }
 }
 
@@ -61,18 +74,23 @@ function freshPlan({ names }: Database, spec: LeafSpec): Plan {
   return { leafId: names.newLeafId(names.partitionOf(sessionName(filled.tenant, filled.sessionId))), spec: filled };
 }
 
-async function reserve(database: Database, spec: LeafSpec, key: string): Promise<Plan> {
+async function reserve(database: Database, spec: LeafSpec, name: string): Promise<Plan> {
   const print = fingerprint(spec);
   const own = freshPlan(database, spec);
   let replaced = "";
   for (;;) {
-    const args = [database.time, own.leafId, own.spec.sessionId, print, replaced, ABANDONED_MS];
-    const reply = list(await runScript(database.client, RESERVE, [database.names.idempotency(spec.tenant, key)], args));
-    const [leafId, sessionId, at, young] = [text(reply[0]), text(reply[1]), Number(text(reply[3])), text(reply[4]) === "1"];
+    const args = [database.time, own.leafId, encode(own.spec.sessionId), print, replaced, ABANDONED_MS];
+    const reply = list(await runScript(database.client, RESERVE, [database.names.idempotency(name)], args));
+    const [leafId, sessionId, at, young] = [
+      text(reply[0]),
+      decodeURIComponent(text(reply[1])),
+      Number(text(reply[3])),
+      text(reply[4]) === "1",
+    ];
     if (bytes(reply[2]).equals(print)) {
       const filled = clone(LeafSpecSchema, spec);
       filled.sessionId = sessionId;
-      return { leafId, spec: filled, writeBefore: at + WRITE_WITHIN_MS };
+      return { leafId, spec: filled, name, writeBefore: at + WRITE_WITHIN_MS };
     }
     // The key stands for another leaf, unless that one was never written and whoever wanted to is gone.
     if (young || replaced !== "" || (await readLeaf(database, leafId)) !== undefined) throw keyReused();
@@ -80,35 +98,28 @@ async function reserve(database: Database, spec: LeafSpec, key: string): Promise
   }
 }
 
-async function write(database: Database, hints: Hints, plan: Plan, call: string): Promise<{ leaf: Leaf; created: boolean }> {
-  const { leafId, spec, writeBefore } = plan;
+/** Write a leaf, or find it. `undefined` where the idempotency key that was to be taken with it is taken. */
+async function write(database: Database, plan: Plan, call: string): Promise<{ leaf: Leaf; created: boolean } | undefined> {
+  const { leafId, spec, name = "", take = "", writeBefore = "" } = plan;
   const { names } = database;
   const session = sessionName(spec.tenant, spec.sessionId);
-  const partition = names.partitionOf(session);
-  const reply = await database.run(
-    "submit",
-    partition,
-    leafId,
-    session,
-    spec.sessionMustExist ? "1" : "",
-    writeBefore ?? "",
-    call,
-    toBinary(LeafSpecSchema, spec),
-    QUEUED,
-    partition,
-    names.partitions,
-    ...indexesOf(spec),
-  );
-  const [created, record, news] = list(reply);
-  await hints.tell(partition, news);
-  const leaf = leafOf(record);
+  const args = [leafId, session, spec.sessionMustExist ? "1" : "", writeBefore, call, toBinary(LeafSpecSchema, spec), QUEUED];
+  const more = [names.partitions, spec.priority, name, take, ...indexesOf(spec)];
+  const [created, found] = await database.change("submit", names.partitionOf(session), ...args, ...more);
+  if (created === undefined) return undefined;
+  // What was written is known here, but for the time.
+  const leaf = Array.isArray(found) ? leafOf(leafId, found) : newLeaf(leafId, spec, BigInt(text(found)));
   if (leaf === undefined) throw new Error(`the leaf store's Redis wrote leaf ${leafId} and sent no record`);
   return { leaf, created: text(created) === "1" };
+}
+
+function newLeaf(leafId: string, spec: LeafSpec, at: bigint): Leaf {
+  return create(LeafSchema, { leafId, spec, state: LeafState.QUEUED, createdAtMs: at, updatedAtMs: at, lastSeq: 1n });
 }
 
 /** A leaf's record, or `undefined`. */
 export async function readLeaf(database: Database, leafId: string): Promise<Leaf | undefined> {
   const partition = database.names.partitionOfLeaf(leafId);
   if (partition === undefined) return undefined;
-  return leafOf(await database.run("get", partition, leafId));
+  return leafOf(leafId, await database.run("get", partition, leafId));
 }

@@ -1,2 +1,2 @@
 -- A leaf's record. ARGV: 3 leaf id.
-return redis.call('HGETALL', key('leaf', ARGV[3]))
+return record(ARGV[3])

@@ -1,7 +1,12 @@
--- Set the end of a claim's lease. ARGV: 3 to 6 the claim, 7 lease in ms. Returns '1' where a cancel was asked for, and what the index of hints must be told.
+-- Set the end of a claim's lease. ARGV: 3 to 6 the claim, 7 lease in ms. Returns what the index must be told, and '1' where a cancel was asked for.
 local leaf = owned()
 if not leaf then return STALE end
-local due = tonumber(ms) + tonumber(ARGV[7])
-redis.call('ZREM', again, leaf.id)
-redis.call('ZADD', leases, int(due), leaf.id)
-return { leaf.cancel or '0', sooner(due * 1000) }
+local ends = now + tonumber(ARGV[7])
+if redis.call('ZADD', base .. ':leases', int(ends), leaf.id) == 1 then
+  -- Its lease was over, and nobody had claimed it yet.
+  unready(leaf)
+  local row = rowOf(tenantOf(leaf.session))
+  row.running = row.running + 1
+end
+soon(ends)
+return { close(), leaf.cancel or '0' }

@@ -1,5 +1,11 @@
--- The partition's own hints, exact, whatever the index was told before. Returns version and hints.
+-- What became ready by time alone is ready; and where ARGV[3] is a cursor, the index is told of some 300 tenants, whatever it was told before.
+-- Returns what the index must be told, and the next cursor, '0' at the end.
 promote()
-local news = exact()
-if news[1] then return news end
-return redis.call('HMGET', meta, 'version', 'ready', 'due')
+numbers().told = '?'
+local cursor = ARGV[3]
+if cursor ~= '' then
+  local page = redis.call('HSCAN', base .. ':tenants', cursor, 'COUNT', 300)
+  cursor = page[1]
+  for i = 1, #page[2], 2 do rowOf(page[2][i]) end
+end
+return { close(ARGV[3] ~= ''), cursor }

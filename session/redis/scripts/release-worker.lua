@@ -1,18 +1,33 @@
 -- Hand back at most 100 leaves of a worker that is known to be dead. ARGV: 3 its name, 4 event of the new state.
--- Returns how many, and what the index of hints must be told.
-local held = redis.call('SRANDMEMBER', key('worker', ARGV[3]), 100)
-local oldest
-for _, id in ipairs(held) do
-  local row = redis.call('HMGET', key('leaf', id), 'order', 'streamed')
-  local leaf = { id = id, key = key('leaf', id), order = row[1], streamed = row[2], worker = ARGV[3] }
-  letGo(leaf)
-  local seq = redis.call('HINCRBY', leaf.key, 'seq', 1)
-  event(id, seq, ARGV[4])
-  redis.call('HSET', leaf.key, 'state', SUSPENDED, 'updated', ms, 'lost', 1)
-  redis.call('ZADD', again, leaf.order, id)
-  move(id, leaf.order, RUNNING, SUSPENDED)
-  announce(id, seq)
-  local order = tonumber(leaf.order)
-  if not oldest or order < oldest then oldest = order end
+-- Returns what the index must be told, and how many.
+local flat = redis.call('HRANDFIELD', heldBy(ARGV[3]), 100, 'WITHVALUES')
+local held = {}
+for i = 1, #flat, 2 do
+  local place, id = string.match(flat[i + 1], '^(%d+) %d (.*)$')
+  table.insert(held, { call = flat[i], place = place, id = id })
 end
-return { int(#held), oldest and sooner(oldest - READY) or {} }
+-- One partition behind the other, since each is closed before the next is entered.
+table.sort(held, function(a, b) return a.place < b.place end)
+local news, count = {}, 0
+for _, each in ipairs(held) do
+  if each.place ~= partition then
+    close()
+    enter(each.place)
+  end
+  local leaf = { id = each.id, key = key('leaf', each.id), worker = ARGV[3], claim = each.call }
+  local row = redis.call('HMGET', leaf.key, 'order', 'streamed', 'session', 'priority', 'seq', 'claim', 'state')
+  if row[6] == each.call and row[7] == RUNNING then
+    leaf.order, leaf.streamed, leaf.session, leaf.priority = row[1], row[2], row[3], row[4]
+    letGo(leaf)
+    local seq = tonumber(row[5]) + 1
+    event(leaf.id, seq, ARGV[4])
+    redis.call('HSET', leaf.key, 'state', SUSPENDED, 'updated', ms, 'seq', int(seq), 'lost', 1)
+    ready(leaf)
+    move(leaf.id, leaf.order, RUNNING, SUSPENDED)
+    announce(leaf.id, seq)
+    count = count + 1
+  else
+    redis.call('HDEL', heldBy(ARGV[3]), each.call)
+  end
+end
+return { close(), int(count), int(#held) }

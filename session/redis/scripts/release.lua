@@ -1,12 +1,12 @@
--- Hand a leaf back, ready at once. ARGV: 3 to 6 the claim, 7 event of the new state. Returns what the index of hints must be told.
+-- Hand a leaf back, ready at once. ARGV: 3 to 6 the claim, 7 event of the new state. Returns what the index must be told.
 local leaf = owned()
 if not leaf then return STALE end
 if leaf.repeated then return { {} } end
 local seq = leaf.seq + 1
 event(leaf.id, seq, ARGV[7])
 letGo(leaf)
-redis.call('HSET', leaf.key, 'state', SUSPENDED, 'updated', ms, 'seq', int(seq))
-redis.call('ZADD', again, leaf.order, leaf.id)
+redis.call('HSET', leaf.key, 'state', SUSPENDED, 'updated', ms, 'seq', int(seq), 'calls', leaf.calls)
+ready(leaf)
 move(leaf.id, leaf.order, RUNNING, SUSPENDED)
 announce(leaf.id, seq)
-return { sooner(tonumber(leaf.order) - READY) }
+return { close() }

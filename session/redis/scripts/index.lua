@@ -1,0 +1,109 @@
+-- The index: which tenants have a ready leaf, and in which partition the best of it is. All of it is in one slot of its own; it is derived from
+-- the partitions, which alone decide. Behind clock and names.
+--   ready     zset  tenants that may be claimed for, by max(pass, clock): the first one is next, ties go by name
+--   passes    zset  tenants whose pass is ahead of the clock, and the clock itself under the empty name
+--   due       zset  partitions by the time in ms at which their next leaf is ready by time alone
+--   best:T    zset  the best ready leaf of each partition: score is less its priority, member order and partition
+--   tenant:T  hash  weight, max: settings · running: in all · on: '1' where it is in `ready` · b3, r3: best and running of partition 3 ·
+--                   v3: version of that news (cluster only)
+--   holds:T   zset  claims under way on a cluster, by the time in ms until which they count as running
+local ix = '{' .. channels .. ':index}'
+local fair, passes, dues = ix .. ':ready', ix .. ':passes', ix .. ':due'
+
+-- A claim under way on a cluster counts as running for so long, unless its partition tells before.
+local HOLD_MS = 5000
+
+-- Claims of the tenant that are under way. On one node there are none: a claim is one step.
+local function holds(tenant)
+  return TOGETHER and 0 or redis.call('ZCOUNT', ix .. ':holds:' .. tenant, '(' .. ms, '+inf')
+end
+
+local function capped(tenant, max, running)
+  max = tonumber(max or 0)
+  return max > 0 and running + holds(tenant) >= max
+end
+
+-- The tenant may be claimed for from now on. It has saved up nothing: who was idle starts at the clock.
+local function join(tenant)
+  local known = redis.call('ZMSCORE', passes, '', tenant)
+  local value = math.max(tonumber(known[1] or 0), tonumber(known[2] or 0))
+  redis.call('ZADD', fair, int(value), tenant)
+  redis.call('PUBLISH', channels .. ':work', '')
+end
+
+-- A tenant's best leaf in a partition, `score:order` or empty, and how many of its leaves run there. `version` on a cluster only, where news
+-- may overtake each other; `forced` overwrites whatever was known.
+local function tell(partition, tenant, best, running, version, forced)
+  local row, bests = ix .. ':tenant:' .. tenant, ix .. ':best:' .. tenant
+  local b, r, v = 'b' .. partition, 'r' .. partition, 'v' .. partition
+  local was = redis.call('HMGET', row, b, r, 'running', 'max', 'on', 'weight', v)
+  if version and not forced and tonumber(was[7] or 0) >= version then return end
+  if (was[1] or '') ~= best then
+    if was[1] and was[1] ~= '' then redis.call('ZREM', bests, string.match(was[1], ':(.*)$') .. ':' .. partition) end
+    if best ~= '' then
+      local score, order = string.match(best, '^(.*):(.*)$')
+      redis.call('ZADD', bests, score, order .. ':' .. partition)
+    end
+  end
+  local total = tonumber(was[3] or 0) + running - tonumber(was[2] or 0)
+  local some = best ~= '' or redis.call('EXISTS', bests) == 1
+  local on = some and not capped(tenant, was[4], total)
+  if some or total > 0 then
+    redis.call('HSET', row, b, best, r, running, 'running', int(total), 'on', on and '1' or '0', version and v or b, version or best)
+  elseif was[4] or was[6] then
+    -- What is left are its settings: fields of other partitions say that nothing is there.
+    redis.call('DEL', row)
+    redis.call('HSET', row, 'weight', was[6] or '1', 'max', was[4] or '0')
+  else
+    redis.call('DEL', row)
+  end
+  if on and was[5] ~= '1' then
+    join(tenant)
+  elseif not on and was[5] == '1' then
+    redis.call('ZREM', fair, tenant)
+  end
+end
+
+-- When the next leaf of a partition is ready by time alone, in ms, or empty. Who waits has to look at the time again where it is sooner than any.
+local function tellDue(partition, due)
+  if due == '' then
+    redis.call('ZREM', dues, partition)
+    return
+  end
+  local first = redis.call('ZRANGE', dues, 0, 0, 'WITHSCORES')
+  redis.call('ZADD', dues, due, partition)
+  if not first[2] or tonumber(due) < tonumber(first[2]) then redis.call('PUBLISH', channels .. ':work', '') end
+end
+
+-- Choose whose leaf is next, and charge its tenant. Returns tenant and partition, or nothing. `call` names the claim on a cluster.
+local function pick(call)
+  local first = redis.call('ZRANGE', fair, 0, 0, 'WITHSCORES')
+  if not first[1] then return nil end
+  local tenant, value = first[1], tonumber(first[2])
+  local row = ix .. ':tenant:' .. tenant
+  local best = redis.call('ZRANGE', ix .. ':best:' .. tenant, 0, 0)[1]
+  if not best then
+    redis.call('ZREM', fair, tenant)
+    redis.call('HSET', row, 'on', '0')
+    return pick(call)
+  end
+  local settings = redis.call('HMGET', row, 'weight', 'max', 'running')
+  local pass = int(value + math.floor(1000000 / tonumber(settings[1] or 1)))
+  redis.call('ZADD', passes, int(value), '', pass, tenant)
+  redis.call('ZADD', fair, pass, tenant)
+  -- A pass that the clock has overtaken says no more than the clock does.
+  local behind = redis.call('ZRANGEBYSCORE', passes, '-inf', '(' .. int(value), 'LIMIT', 0, 3)
+  if behind[1] then redis.call('ZREM', passes, unpack(behind)) end
+  if not TOGETHER then
+    local held = ix .. ':holds:' .. tenant
+    redis.call('ZREMRANGEBYSCORE', held, '-inf', ms)
+    redis.call('ZADD', held, int(tonumber(ms) + HOLD_MS), call)
+    redis.call('PEXPIRE', held, HOLD_MS * 2)
+    if capped(tenant, settings[2], tonumber(settings[3] or 0)) then
+      redis.call('ZREM', fair, tenant)
+      redis.call('HSET', row, 'on', '0')
+    end
+  end
+  return tenant, string.match(best, ':(%d+)$')
+end
+

@@ -1,0 +1,177 @@
+-- A partition's queue, behind clock, names, log and index. What ready leaves and running ones there are, by tenant; what changes of it is
+-- written, and the index told, by `close`, with which every script that changes something ends.
+--   meta      hash    order: last one given · ready: number of ready leaves · due: next time in ms · version: of the news · floor: of epochs
+--   tenants   hash    of each tenant with ready or running leaves: running, last order taken from its stream, version of the last news, best
+--                     ready leaf. On a cluster a tenant stays until the index was told that it has none (forget.lua)
+--   work:T    stream  leaves of priority 0 that are ready and were never claimed, and those on their first claim (pending in group `brains`);
+--                     an entry's id is the leaf's order
+--   again:T   zset    every other ready leaf: score is less its priority, member order and id, so that the first one is the best
+--   leases    zset    running leaves by the end of their lease, later: waiting ones by the time that ends their wait, in ms
+local QUEUED, RUNNING, SUSPENDED, AWAITING_APPROVAL, RETRYING = '1', '2', '3', '4', '5'
+local now = tonumber(ms)
+local partition = string.match(base, ':(%d+)}$')
+
+-- What this script has read of the partition, and changed.
+local part, rows
+
+local function numbers()
+  if not part then
+    local row = redis.call('HMGET', base .. ':meta', 'order', 'ready', 'due', 'version', 'floor')
+    part = { order = tonumber(row[1] or 0), ready = tonumber(row[2] or 0), due = row[3] or '', version = tonumber(row[4] or 0), floor = row[5] }
+    part.was, part.told = part.ready, part.due
+  end
+  return part
+end
+
+local function rowOf(tenant)
+  rows = rows or {}
+  local row = rows[tenant]
+  if not row then
+    row = { text = redis.call('HGET', base .. ':tenants', tenant), acks = {} }
+    local running, taken, version, best = string.match(row.text or '0 0 0 ', '^(%d+) (%d+) (%d+) (.*)$')
+    row.running, row.taken, row.version, row.best = tonumber(running), taken, tonumber(version), best
+    row.wasRunning, row.wasBest = row.running, best
+    rows[tenant] = row
+  end
+  return row
+end
+
+local function tenantOf(session) return string.match(session, '^[^/]*') end
+
+local function pad(order) return string.format('%016.0f', tonumber(order)) end
+
+-- The first ready leaf of a tenant, `score:order`, or empty. `first`: what stands first in `again`, member and score.
+local function bestOf(tenant, row, first)
+  local entry = redis.call('XRANGE', key('work', tenant), '(' .. row.taken .. '-0', '+', 'COUNT', 1)[1]
+  local order = entry and string.match(entry[1], '^%d+')
+  if first[1] and (not order or tonumber(first[2]) < 0 or tonumber(first[2]) == 0 and string.sub(first[1], 1, 16) < pad(order)) then
+    return int(tonumber(first[2])) .. ':' .. string.sub(first[1], 1, 16)
+  end
+  return order and '0:' .. pad(order) or ''
+end
+
+-- A leaf of this priority (less than zero first) and order is ready.
+local function offer(row, score, order)
+  numbers().ready = numbers().ready + 1
+  local known, first = string.match(row.best, '^(.*):(.*)$')
+  if not known or score < tonumber(known) or score == tonumber(known) and pad(order) < first then row.best = int(score) .. ':' .. pad(order) end
+end
+
+-- A leaf is ready that was claimed before, waited for others of its session, or has a priority.
+local function ready(leaf)
+  local tenant = tenantOf(leaf.session)
+  local score = 0 - tonumber(leaf.priority or 0)
+  redis.call('ZADD', key('again', tenant), score, pad(leaf.order) .. ':' .. leaf.id)
+  offer(rowOf(tenant), score, leaf.order)
+end
+
+-- A leaf is ready that was never claimed.
+local function enqueue(leaf)
+  if tonumber(leaf.priority or 0) ~= 0 then return ready(leaf) end
+  local tenant = tenantOf(leaf.session)
+  local work, id = key('work', tenant), int(leaf.order) .. '-0'
+  if not redis.call('XADD', work, 'NOMKSTREAM', id, 'leaf', leaf.id) then
+    redis.call('XGROUP', 'CREATE', work, 'brains', '0', 'MKSTREAM')
+    redis.call('XADD', work, id, 'leaf', leaf.id)
+  end
+  offer(rowOf(tenant), 0, leaf.order)
+end
+
+local function gone(tenant)
+  local row = rowOf(tenant)
+  numbers().ready = numbers().ready - 1
+  row.best = bestOf(tenant, row, redis.call('ZRANGE', key('again', tenant), 0, 0, 'WITHSCORES'))
+end
+
+-- A leaf that may stand in `again` is ready no more. Tells whether it stood there.
+local function unready(leaf)
+  local tenant = tenantOf(leaf.session)
+  if redis.call('ZREM', key('again', tenant), pad(leaf.order) .. ':' .. leaf.id) == 0 then return false end
+  gone(tenant)
+  return true
+end
+
+-- Some leaf is ready by time alone at `time`, in ms.
+local function soon(time)
+  local known = numbers().due
+  if known == '' or time < tonumber(known) then numbers().due = int(time) end
+end
+
+-- Done with the leaf's place in the stream. It is acknowledged and deleted by `close`, unless the stream as a whole goes then.
+local function acknowledge(leaf)
+  if leaf.streamed == '1' then table.insert(rowOf(tenantOf(leaf.session)).acks, int(tonumber(leaf.order)) .. '-0') end
+end
+
+-- Some 100 of the leases that ended and of the waits that time ended: the leaves are ready.
+local function promote()
+  if numbers().due == '' or tonumber(numbers().due) > now then return end
+  local leases, later = base .. ':leases', base .. ':later'
+  for _, times in ipairs({ leases, later }) do
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', times, '-inf', ms, 'LIMIT', 0, 100)) do
+      local leaf = key('leaf', id)
+      local row = redis.call('HMGET', leaf, 'session', 'order', 'priority', 'streamed')
+      redis.call('ZREM', times, id)
+      local found = { id = id, session = row[1], order = row[2], priority = row[3], streamed = row[4] }
+      if times == leases then
+        rowOf(tenantOf(row[1])).running = rowOf(tenantOf(row[1])).running - 1
+        if row[4] then redis.call('HDEL', leaf, 'streamed') end
+        acknowledge(found)
+      end
+      ready(found)
+    end
+  end
+  local due = ''
+  for _, times in ipairs({ leases, later }) do
+    local head = redis.call('ZRANGE', times, 0, 0, 'WITHSCORES')
+    if head[2] and (due == '' or tonumber(head[2]) < tonumber(due)) then due = int(tonumber(head[2])) end
+  end
+  numbers().due = due
+end
+
+-- Write what changed, and tell the index of it. Returns what is to be told to an index elsewhere: nothing, or version, next time ('-' where
+-- that did not change), and tenant, best leaf and running leaves of each tenant that changed. `all`: of each that was looked at.
+local function close(all)
+  local news = {}
+  for tenant, row in pairs(rows or {}) do
+    local idle = row.running == 0 and row.best == ''
+    if idle then
+      redis.call('DEL', key('work', tenant))
+      row.taken = '0'
+    elseif row.acks[1] then
+      redis.call('XACK', key('work', tenant), 'brains', unpack(row.acks))
+      redis.call('XDEL', key('work', tenant), unpack(row.acks))
+    end
+    local changed = all or row.running ~= row.wasRunning or row.best ~= row.wasBest
+    if changed and TOGETHER then
+      tell(partition, tenant, row.best, row.running)
+    elseif changed then
+      row.version = numbers().version + 1
+      for _, each in ipairs({ tenant, row.best, int(row.running) }) do table.insert(news, each) end
+    end
+    local text = table.concat({ int(row.running), row.taken, int(row.version), row.best }, ' ')
+    if idle and TOGETHER then
+      redis.call('HDEL', base .. ':tenants', tenant)
+    elseif text ~= row.text then
+      redis.call('HSET', base .. ':tenants', tenant, text)
+    end
+  end
+  local moved = part and (part.due ~= part.told or all)
+  if not TOGETHER and (news[1] or moved) then
+    numbers().version = numbers().version + 1
+    table.insert(news, 1, moved and part.due or '-')
+    table.insert(news, 1, int(part.version))
+  elseif moved then
+    tellDue(partition, part.due)
+  end
+  if part and (part.dirty or part.ready ~= part.was or moved or news[1]) then
+    redis.call('HSET', base .. ':meta', 'order', int(part.order), 'ready', int(part.ready), 'due', part.due, 'version', int(part.version))
+  end
+  part, rows = nil, nil
+  return news
+end
+
+-- Go on in another partition: only where all of them are on one node.
+local function enter(number)
+  partition, base = number, '{' .. channels .. ':' .. number .. '}'
+end
+
