@@ -102,7 +102,8 @@ test("a Redis that is killed under load and starts again from its file has all t
     if (finished.has(leafId)) expect((await store.get(leafId))?.result?.text).toBe(leafId);
   }
   const redis = control(server);
-  for (let p = 0; p < 16; p++) expect(await redis.exists(`{harness:${p}}:tenants`, `{harness:${p}}:leases`, `{harness:${p}}:later`)).toBe(0);
+  for (let p = 0; p < 16; p++)
+    expect(await redis.exists(`{harness:${p}}:tenants`, `{harness:${p}}:leases`, `{harness:${p}}:later`)).toBe(0);
 });
 
 test("connections that are cut lose nothing and double nothing", async () => {
