@@ -1,20 +1,14 @@
-import { existsSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { create } from "@bufbuild/protobuf";
 import { compiledSources } from "@serverless-harness/kit/compiled";
 import { LeafKind, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
 import { type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { BareNode } from "./baseline/bare-node.ts";
 import type { Benchmark } from "./benchmark.ts";
+import { bundleOf, ROOT } from "./parts/bundle.ts";
 import { type ModelProcess, startModelProcess } from "./parts/model.ts";
 import { type Scratch, scratch, startProgram, stopProgram } from "./parts/process.ts";
 import { type Sandbox, startSandbox } from "./parts/sandbox.ts";
 import { Samples } from "./report/samples.ts";
-
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
-/** The bundle, which is what a stack and an image start. */
-const BRAIN_MAIN = join(ROOT, "dist/brain/main.mjs");
 
 /** What a brain needs around it. */
 interface Surroundings {
@@ -38,7 +32,6 @@ interface Start {
 
 /** From the start of a brain's process to its first event and its first model request, next to a Node that does nothing. */
 export const coldstart: Benchmark = async ({ quick, jail, progress }) => {
-  if (!existsSync(BRAIN_MAIN)) throw new Error(`${BRAIN_MAIN} is missing: npm run bundle`);
   const files = await scratch();
   const model = await startModelProcess();
   const sandbox = await startSandbox(jail);
@@ -73,7 +66,7 @@ async function startOnce({ store, model, sandbox, files }: Surroundings): Promis
   const { leaf } = await store.submit({ spec, idempotencyKey: "" });
   const log = files.path("brain.log");
   const spawnedMs = Date.now();
-  const brain = startProgram(BRAIN_MAIN, log, {
+  const brain = startProgram(bundleOf("brain"), log, {
     LEAF_STORE: `sqlite:${files.path("leaf.db")}`,
     HANDS_URL: sandbox.address,
     ANTHROPIC_BASE_URL: model.url,

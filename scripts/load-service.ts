@@ -9,7 +9,7 @@ import { pathToFileURL } from "node:url";
 const main = process.argv[1] ?? "";
 const service = basename(dirname(main));
 const LATER: Readonly<Record<string, readonly string[]>> = {
-  hands: ["daemon/daemon.ts"],
+  hands: partsBeginningWith("daemon-", "jail-"),
   dispatcher: partsBeginningWith("dispatcher-", "store-"),
   brain: partsBeginningWith("brain-", "routes-", "store-", "pi-fork-", "anthropic-"),
 };

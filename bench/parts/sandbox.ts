@@ -1,10 +1,9 @@
 import type { ChildProcess } from "node:child_process";
 import { mkdir } from "node:fs/promises";
-import { fileURLToPath } from "node:url";
-import { childrenOf, commandLine } from "@serverless-harness/kit/proc";
-import { scratch, startProgram, stopProgram } from "./process.ts";
 
-const HANDS_MAIN = fileURLToPath(new URL("../../hands/main.ts", import.meta.url));
+import { childrenOf, commandLine } from "@serverless-harness/kit/proc";
+import { bundleOf } from "./bundle.ts";
+import { scratch, startProgram, stopProgram } from "./process.ts";
 
 /** A daemon of the sandbox that runs as in production, on a Unix socket in a directory of its own. */
 export interface Sandbox {
@@ -24,7 +23,7 @@ export async function startSandbox(jail: boolean): Promise<Sandbox> {
   const { path } = directory;
   for (const name of ["workspaces", "state", "run"]) await mkdir(path(name));
   const address = `unix:${path("run", "hands.sock")}`;
-  const child = startProgram(HANDS_MAIN, path("hands.log"), {
+  const child = startProgram(bundleOf("hands"), path("hands.log"), {
     HANDS_LISTEN: address,
     HANDS_WORKSPACES: path("workspaces"),
     HANDS_STATE: path("state"),
@@ -48,7 +47,7 @@ function daemonBelow({ pid }: ChildProcess): number {
   const pending = pid === undefined ? [] : [pid];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     const [program, ...args] = commandLine(next);
-    if (program?.endsWith("node") === true && args.some((arg) => arg.endsWith("hands/main.ts"))) found = next;
+    if (program?.endsWith("node") === true && args.some((arg) => arg.endsWith("hands/main.mjs"))) found = next;
     pending.push(...childrenOf(next));
   }
   if (found === undefined) throw new Error("hands did not start");

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, mkdirSync, realpathSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { ConfigError } from "@serverless-harness/kit/env";
 import type { HandsConfig } from "../config.ts";
@@ -25,7 +25,7 @@ const INNER = {
 } as const;
 
 /** Parts of this repository that the daemon runs from. */
-const PARTS = ["package.json", "hands", "kit", "proto", "node_modules"];
+const PARTS = ["package.json", "hands", "kit", "proto", "dist/hands", "node_modules"];
 
 /** Namespaces of the jail, which the jail for commands inside of it has again. */
 const NAMESPACES = ["--unshare-pid", "--unshare-ipc", "--die-with-parent"];
@@ -144,7 +144,11 @@ function insideOf(config: HandsConfig): { program: string[]; environment: Record
     mounts.push(...shown.mount);
     environment[variable] = shown.path;
   }
-  return { program: [INNER.node, ...FRUGAL_FLAGS, `${PROGRAM}/hands/main.ts`], environment, mounts };
+  return {
+    program: [INNER.node, ...FRUGAL_FLAGS, join(PROGRAM, relative(root, realpathSync(process.argv[1] ?? "")))],
+    environment,
+    mounts,
+  };
 }
 
 /**

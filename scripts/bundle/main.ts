@@ -8,7 +8,15 @@ import { parseArgs } from "node:util";
 import { build } from "esbuild";
 import { carryAssets } from "./assets.ts";
 
-const SERVICES: readonly string[] = ["brain", "dispatcher"];
+/** What is bundled, and which of its sources are started apart: by the name of the file that they become. */
+const SERVICES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  brain: {},
+  dispatcher: {},
+  hands: { "regexp-worker": "hands/files/regexp-worker.ts" },
+};
+
+/** Packages with a native add-on, which they look for beside themselves. */
+const NATIVE = ["node-pty"];
 
 const ROOT = resolve(import.meta.dirname, "../..");
 
@@ -16,19 +24,21 @@ const ROOT = resolve(import.meta.dirname, "../..");
 const REQUIRE = 'import { createRequire as createRequireHere } from "node:module"; const require = createRequireHere(import.meta.url);';
 
 const { values, positionals } = parseArgs({ options: { output: { type: "string", default: join(ROOT, "dist") } }, allowPositionals: true });
-const unknown = positionals.filter((name) => !SERVICES.includes(name));
+const unknown = positionals.filter((name) => !Object.hasOwn(SERVICES, name));
 if (unknown.length > 0) {
-  process.stderr.write(`bundle: unknown service ${unknown.join(", ")}; there are ${SERVICES.join(", ")}\n`);
+  process.stderr.write(`bundle: unknown service ${unknown.join(", ")}; there are ${Object.keys(SERVICES).join(", ")}\n`);
   process.exit(64);
 }
-for (const service of positionals.length > 0 ? positionals : SERVICES) await bundle(service, join(resolve(values.output), service));
+for (const service of positionals.length > 0 ? positionals : Object.keys(SERVICES))
+  await bundle(service, join(resolve(values.output), service));
 
 async function bundle(service: string, directory: string): Promise<void> {
   const [fresh, old] = [`${directory}.new`, `${directory}.old`];
   for (const rest of [fresh, old]) rmSync(rest, { recursive: true, force: true });
   mkdirSync(fresh, { recursive: true });
+  const apart = Object.entries(SERVICES[service] ?? {}).map(([name, source]) => [name, join(ROOT, source)] as const);
   await build({
-    entryPoints: { main: join(ROOT, service, "main.ts") },
+    entryPoints: { main: join(ROOT, service, "main.ts"), ...Object.fromEntries(apart) },
     outdir: fresh,
     outExtension: { ".js": ".mjs" },
     bundle: true,
@@ -42,7 +52,8 @@ async function bundle(service: string, directory: string): Promise<void> {
     legalComments: "none",
     banner: { js: REQUIRE },
     logLevel: "warning",
-    plugins: [carryAssets(ROOT, fresh)],
+    external: NATIVE,
+    plugins: [carryAssets(ROOT, fresh, new Map(apart.map(([name, source]) => [source, `${name}.mjs`])))],
   });
   // Whoever starts meanwhile finds the old parts or the new ones, but for the moment between these two.
   if (existsSync(directory)) renameSync(directory, old);

@@ -71,12 +71,12 @@ export function processLabel({ part, main, args }: StackProcess): string {
   return main ? part : `${part}: ${basename(args[0] ?? "?")}`;
 }
 
-/** The part whose `main.ts` a command line runs. */
+/** The part whose main file a command line runs, from its sources or from its bundle. */
 function programOf(args: readonly string[]): string | undefined {
   const [program = "", ...rest] = args;
   if (!basename(program).startsWith("node")) return undefined;
   const script = rest.find((arg) => !arg.startsWith("-")) ?? "";
-  return /(?:^|\/)(\w+)\/main\.ts$/.exec(script)?.[1];
+  return /(?:^|\/)(\w+)\/main\.(?:ts|mjs)$/.exec(script)?.[1];
 }
 
 /** Processes of this user whose environment carries the mark of this stack. */

@@ -39,7 +39,7 @@ const HARMLESS = ["PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LOG_LEVEL"];
 export function handsService({ paths, environment, sandbox, network }: StackPlan): ServiceSpec {
   return {
     name: "hands",
-    program: "hands/main.ts",
+    program: programOf(REPOSITORY, "hands"),
     environment: {
       ...harmless(environment),
       ...own(paths),
