@@ -5,7 +5,7 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
-import type { Gate } from "./gate_pb.ts";
+import type { DecisionKind, Gate } from "./gate_pb.ts";
 import { file_harness_leaf_v1_gate } from "./gate_pb.ts";
 import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -13,7 +13,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file harness/leaf/v1/leaf.proto.
  */
 export const file_harness_leaf_v1_leaf: GenFile = /*@__PURE__*/
-  fileDesc("ChpoYXJuZXNzL2xlYWYvdjEvbGVhZi5wcm90bxIPaGFybmVzcy5sZWFmLnYxIvcCCghMZWFmU3BlYxIOCgZ0ZW5hbnQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRIaChJzZXNzaW9uX211c3RfZXhpc3QYAyABKAgSJwoEa2luZBgEIAEoDjIZLmhhcm5lc3MubGVhZi52MS5MZWFmS2luZBIOCgZwcm9tcHQYBSABKAkSDQoFbW9kZWwYBiABKAkSJwoGbGltaXRzGAcgASgLMhcuaGFybmVzcy5sZWFmLnYxLkxpbWl0cxI1CgZsYWJlbHMYCCADKAsyJS5oYXJuZXNzLmxlYWYudjEuTGVhZlNwZWMuTGFiZWxzRW50cnkSKwoFcmV0cnkYCSABKAsyHC5oYXJuZXNzLmxlYWYudjEuUmV0cnlQb2xpY3kSFQoNc3lzdGVtX3Byb21wdBgKIAEoCRIQCghwcmlvcml0eRgLIAEoBRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIjYKBkxpbWl0cxIXCg9tYXhfbW9kZWxfY2FsbHMYASABKAUSEwoLZGVhZGxpbmVfbXMYAiABKAMiUAoLUmV0cnlQb2xpY3kSFAoMbWF4X2F0dGVtcHRzGAEgASgFEhUKDWJhc2VfZGVsYXlfbXMYAiABKAMSFAoMbWF4X2RlbGF5X21zGAMgASgDIrcECgRMZWFmEg8KB2xlYWZfaWQYASABKAkSJwoEc3BlYxgCIAEoCzIZLmhhcm5lc3MubGVhZi52MS5MZWFmU3BlYxIpCgVzdGF0ZRgDIAEoDjIaLmhhcm5lc3MubGVhZi52MS5MZWFmU3RhdGUSFQoNY3JlYXRlZF9hdF9tcxgEIAEoAxIVCg11cGRhdGVkX2F0X21zGAUgASgDEg4KBmNsYWltcxgGIAEoBRIXCg9mYWlsZWRfYXR0ZW1wdHMYByABKAUSFQoNbm90X2JlZm9yZV9tcxgIIAEoAxINCgVlcG9jaBgJIAEoAxIQCghsYXN0X3NlcRgKIAEoAxIrCgZyZXN1bHQYCyABKAsyGy5oYXJuZXNzLmxlYWYudjEuTGVhZlJlc3VsdBIpCgdmYWlsdXJlGAwgASgLMhguaGFybmVzcy5sZWFmLnYxLkZhaWx1cmUSJQoFdXNhZ2UYDSABKAsyFi5oYXJuZXNzLmxlYWYudjEuVXNhZ2USGAoQY2FuY2VsX3JlcXVlc3RlZBgOIAEoCBInCgZ3b3JrZXIYDyABKAsyFy5oYXJuZXNzLmxlYWYudjEuV29ya2VyEikKCm9wZW5fZ2F0ZXMYECADKAsyFS5oYXJuZXNzLmxlYWYudjEuR2F0ZRIqCghhdHRlbXB0cxgRIAMoCzIYLmhhcm5lc3MubGVhZi52MS5BdHRlbXB0EhAKCHJlZHJpdmVzGBIgASgFEhAKCHJlc3RhcnRzGBMgASgFIlkKB0F0dGVtcHQSEwoLZW5kZWRfYXRfbXMYASABKAMSDgoGd29ya2VyGAIgASgJEikKB2ZhaWx1cmUYAyABKAsyGC5oYXJuZXNzLmxlYWYudjEuRmFpbHVyZSJeCglUb21ic3RvbmUSDwoHbGVhZl9pZBgBIAEoCRIpCgVzdGF0ZRgCIAEoDjIaLmhhcm5lc3MubGVhZi52MS5MZWFmU3RhdGUSFQoNZXhwaXJlZF9hdF9tcxgDIAEoAyJCCgpMZWFmUmVzdWx0EgwKBHRleHQYASABKAkSJgoFdmFsdWUYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0InUKB0ZhaWx1cmUSLgoGcmVhc29uGAEgASgOMh4uaGFybmVzcy5sZWFmLnYxLkZhaWx1cmVSZWFzb24SEQoJcmV0cnlhYmxlGAIgASgIEg8KB21lc3NhZ2UYAyABKAkSFgoOcmV0cnlfYWZ0ZXJfbXMYBCABKAMimAEKBVVzYWdlEhMKC21vZGVsX2NhbGxzGAEgASgFEhQKDGlucHV0X3Rva2VucxgCIAEoAxIVCg1vdXRwdXRfdG9rZW5zGAMgASgDEhkKEWNhY2hlX3JlYWRfdG9rZW5zGAQgASgDEhoKEmNhY2hlX3dyaXRlX3Rva2VucxgFIAEoAxIWCg5jb3N0X21pY3JvX3VzZBgGIAEoAyJRCgZXb3JrZXISDAoEbmFtZRgBIAEoCRILCgNwaWQYAiABKAMSFQoNcGlkX25hbWVzcGFjZRgDIAEoCRIVCg1zdGFydGVkX2F0X21zGAQgASgDKmIKCExlYWZLaW5kEhkKFUxFQUZfS0lORF9VTlNQRUNJRklFRBAAEhIKDkxFQUZfS0lORF9UVVJOEAESEgoOTEVBRl9LSU5EX1RBU0sQAhITCg9MRUFGX0tJTkRfU09MVkUQAyqJAgoJTGVhZlN0YXRlEhoKFkxFQUZfU1RBVEVfVU5TUEVDSUZJRUQQABIVChFMRUFGX1NUQVRFX1FVRVVFRBABEhYKEkxFQUZfU1RBVEVfUlVOTklORxACEhgKFExFQUZfU1RBVEVfU1VTUEVOREVEEAMSIAocTEVBRl9TVEFURV9BV0FJVElOR19BUFBST1ZBTBAEEhcKE0xFQUZfU1RBVEVfUkVUUllJTkcQBRITCg9MRUFGX1NUQVRFX0RPTkUQBhIVChFMRUFGX1NUQVRFX0ZBSUxFRBAHEhgKFExFQUZfU1RBVEVfQ0FOQ0VMTEVEEAgSFgoSTEVBRl9TVEFURV9BQk9SVEVEEAkqhwMKDUZhaWx1cmVSZWFzb24SHgoaRkFJTFVSRV9SRUFTT05fVU5TUEVDSUZJRUQQABIdChlGQUlMVVJFX1JFQVNPTl9CQURfSU5QVVRTEAESHAoYRkFJTFVSRV9SRUFTT05fTk9fUkVTVUxUEAISIQodRkFJTFVSRV9SRUFTT05fSU5WQUxJRF9SRVNVTFQQAxIkCiBGQUlMVVJFX1JFQVNPTl9NT0RFTF9VTkFWQUlMQUJMRRAEEiAKHEZBSUxVUkVfUkVBU09OX01PREVMX1JFRlVTRUQQBRImCiJGQUlMVVJFX1JFQVNPTl9TQU5EQk9YX1VOQVZBSUxBQkxFEAYSIgoeRkFJTFVSRV9SRUFTT05fQlVER0VUX0VYQ0VFREVEEAcSJAogRkFJTFVSRV9SRUFTT05fREVBRExJTkVfRVhDRUVERUQQCBIfChtGQUlMVVJFX1JFQVNPTl9TQU5EQk9YX0xPU1QQCRIbChdGQUlMVVJFX1JFQVNPTl9JTlRFUk5BTBAKYgZwcm90bzM", [file_google_protobuf_struct, file_harness_leaf_v1_gate]);
+  fileDesc("ChpoYXJuZXNzL2xlYWYvdjEvbGVhZi5wcm90bxIPaGFybmVzcy5sZWFmLnYxIt4ECghMZWFmU3BlYxIOCgZ0ZW5hbnQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRIaChJzZXNzaW9uX211c3RfZXhpc3QYAyABKAgSJwoEa2luZBgEIAEoDjIZLmhhcm5lc3MubGVhZi52MS5MZWFmS2luZBIOCgZwcm9tcHQYBSABKAkSDQoFbW9kZWwYBiABKAkSJwoGbGltaXRzGAcgASgLMhcuaGFybmVzcy5sZWFmLnYxLkxpbWl0cxI1CgZsYWJlbHMYCCADKAsyJS5oYXJuZXNzLmxlYWYudjEuTGVhZlNwZWMuTGFiZWxzRW50cnkSKwoFcmV0cnkYCSABKAsyHC5oYXJuZXNzLmxlYWYudjEuUmV0cnlQb2xpY3kSFQoNc3lzdGVtX3Byb21wdBgKIAEoCRIQCghwcmlvcml0eRgLIAEoBRIuCg1vdXRwdXRfc2NoZW1hGAwgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBImCgVpbnB1dBgNIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLwoKcmVwb3NpdG9yeRgOIAEoCzIbLmhhcm5lc3MubGVhZi52MS5SZXBvc2l0b3J5EioKBWdhdGVzGA8gASgLMhsuaGFybmVzcy5sZWFmLnYxLkdhdGVQb2xpY3kSMAoIdGhpbmtpbmcYECABKA4yHi5oYXJuZXNzLmxlYWYudjEuVGhpbmtpbmdMZXZlbBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIiYKClJlcG9zaXRvcnkSCwoDdXJsGAEgASgJEgsKA3JlZhgCIAEoCSKZAQoKR2F0ZVBvbGljeRIYChByZXF1ZXN0X2FwcHJvdmFsGAEgASgIEigKBXRvb2xzGAIgAygLMhkuaGFybmVzcy5sZWFmLnYxLlRvb2xHYXRlEhMKC2RlYWRsaW5lX21zGAMgASgDEjIKC29uX2RlYWRsaW5lGAQgASgOMh0uaGFybmVzcy5sZWFmLnYxLkRlY2lzaW9uS2luZCIrCghUb29sR2F0ZRIMCgR0b29sGAEgASgJEhEKCWFyZ3VtZW50cxgCIAEoCSJmCgZMaW1pdHMSFwoPbWF4X21vZGVsX2NhbGxzGAEgASgFEhMKC2RlYWRsaW5lX21zGAIgASgDEhIKCm1heF90b2tlbnMYAyABKAMSGgoSbWF4X2Nvc3RfbWljcm9fdXNkGAQgASgDIlAKC1JldHJ5UG9saWN5EhQKDG1heF9hdHRlbXB0cxgBIAEoBRIVCg1iYXNlX2RlbGF5X21zGAIgASgDEhQKDG1heF9kZWxheV9tcxgDIAEoAyK3BAoETGVhZhIPCgdsZWFmX2lkGAEgASgJEicKBHNwZWMYAiABKAsyGS5oYXJuZXNzLmxlYWYudjEuTGVhZlNwZWMSKQoFc3RhdGUYAyABKA4yGi5oYXJuZXNzLmxlYWYudjEuTGVhZlN0YXRlEhUKDWNyZWF0ZWRfYXRfbXMYBCABKAMSFQoNdXBkYXRlZF9hdF9tcxgFIAEoAxIOCgZjbGFpbXMYBiABKAUSFwoPZmFpbGVkX2F0dGVtcHRzGAcgASgFEhUKDW5vdF9iZWZvcmVfbXMYCCABKAMSDQoFZXBvY2gYCSABKAMSEAoIbGFzdF9zZXEYCiABKAMSKwoGcmVzdWx0GAsgASgLMhsuaGFybmVzcy5sZWFmLnYxLkxlYWZSZXN1bHQSKQoHZmFpbHVyZRgMIAEoCzIYLmhhcm5lc3MubGVhZi52MS5GYWlsdXJlEiUKBXVzYWdlGA0gASgLMhYuaGFybmVzcy5sZWFmLnYxLlVzYWdlEhgKEGNhbmNlbF9yZXF1ZXN0ZWQYDiABKAgSJwoGd29ya2VyGA8gASgLMhcuaGFybmVzcy5sZWFmLnYxLldvcmtlchIpCgpvcGVuX2dhdGVzGBAgAygLMhUuaGFybmVzcy5sZWFmLnYxLkdhdGUSKgoIYXR0ZW1wdHMYESADKAsyGC5oYXJuZXNzLmxlYWYudjEuQXR0ZW1wdBIQCghyZWRyaXZlcxgSIAEoBRIQCghyZXN0YXJ0cxgTIAEoBSJZCgdBdHRlbXB0EhMKC2VuZGVkX2F0X21zGAEgASgDEg4KBndvcmtlchgCIAEoCRIpCgdmYWlsdXJlGAMgASgLMhguaGFybmVzcy5sZWFmLnYxLkZhaWx1cmUiXgoJVG9tYnN0b25lEg8KB2xlYWZfaWQYASABKAkSKQoFc3RhdGUYAiABKA4yGi5oYXJuZXNzLmxlYWYudjEuTGVhZlN0YXRlEhUKDWV4cGlyZWRfYXRfbXMYAyABKAMiZgoKTGVhZlJlc3VsdBIMCgR0ZXh0GAEgASgJEiYKBXZhbHVlGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBINCgVwYXRjaBgDIAEoCRITCgtiYXNlX2NvbW1pdBgEIAEoCSJ1CgdGYWlsdXJlEi4KBnJlYXNvbhgBIAEoDjIeLmhhcm5lc3MubGVhZi52MS5GYWlsdXJlUmVhc29uEhEKCXJldHJ5YWJsZRgCIAEoCBIPCgdtZXNzYWdlGAMgASgJEhYKDnJldHJ5X2FmdGVyX21zGAQgASgDIpgBCgVVc2FnZRITCgttb2RlbF9jYWxscxgBIAEoBRIUCgxpbnB1dF90b2tlbnMYAiABKAMSFQoNb3V0cHV0X3Rva2VucxgDIAEoAxIZChFjYWNoZV9yZWFkX3Rva2VucxgEIAEoAxIaChJjYWNoZV93cml0ZV90b2tlbnMYBSABKAMSFgoOY29zdF9taWNyb191c2QYBiABKAMiUQoGV29ya2VyEgwKBG5hbWUYASABKAkSCwoDcGlkGAIgASgDEhUKDXBpZF9uYW1lc3BhY2UYAyABKAkSFQoNc3RhcnRlZF9hdF9tcxgEIAEoAyqTAQoNVGhpbmtpbmdMZXZlbBIeChpUSElOS0lOR19MRVZFTF9VTlNQRUNJRklFRBAAEhYKElRISU5LSU5HX0xFVkVMX09GRhABEhYKElRISU5LSU5HX0xFVkVMX0xPVxACEhkKFVRISU5LSU5HX0xFVkVMX01FRElVTRADEhcKE1RISU5LSU5HX0xFVkVMX0hJR0gQBCpiCghMZWFmS2luZBIZChVMRUFGX0tJTkRfVU5TUEVDSUZJRUQQABISCg5MRUFGX0tJTkRfVFVSThABEhIKDkxFQUZfS0lORF9UQVNLEAISEwoPTEVBRl9LSU5EX1NPTFZFEAMqiQIKCUxlYWZTdGF0ZRIaChZMRUFGX1NUQVRFX1VOU1BFQ0lGSUVEEAASFQoRTEVBRl9TVEFURV9RVUVVRUQQARIWChJMRUFGX1NUQVRFX1JVTk5JTkcQAhIYChRMRUFGX1NUQVRFX1NVU1BFTkRFRBADEiAKHExFQUZfU1RBVEVfQVdBSVRJTkdfQVBQUk9WQUwQBBIXChNMRUFGX1NUQVRFX1JFVFJZSU5HEAUSEwoPTEVBRl9TVEFURV9ET05FEAYSFQoRTEVBRl9TVEFURV9GQUlMRUQQBxIYChRMRUFGX1NUQVRFX0NBTkNFTExFRBAIEhYKEkxFQUZfU1RBVEVfQUJPUlRFRBAJKocDCg1GYWlsdXJlUmVhc29uEh4KGkZBSUxVUkVfUkVBU09OX1VOU1BFQ0lGSUVEEAASHQoZRkFJTFVSRV9SRUFTT05fQkFEX0lOUFVUUxABEhwKGEZBSUxVUkVfUkVBU09OX05PX1JFU1VMVBACEiEKHUZBSUxVUkVfUkVBU09OX0lOVkFMSURfUkVTVUxUEAMSJAogRkFJTFVSRV9SRUFTT05fTU9ERUxfVU5BVkFJTEFCTEUQBBIgChxGQUlMVVJFX1JFQVNPTl9NT0RFTF9SRUZVU0VEEAUSJgoiRkFJTFVSRV9SRUFTT05fU0FOREJPWF9VTkFWQUlMQUJMRRAGEiIKHkZBSUxVUkVfUkVBU09OX0JVREdFVF9FWENFRURFRBAHEiQKIEZBSUxVUkVfUkVBU09OX0RFQURMSU5FX0VYQ0VFREVEEAgSHwobRkFJTFVSRV9SRUFTT05fU0FOREJPWF9MT1NUEAkSGwoXRkFJTFVSRV9SRUFTT05fSU5URVJOQUwQCmIGcHJvdG8z", [file_google_protobuf_struct, file_harness_leaf_v1_gate]);
 
 /**
  * LeafSpec says what a leaf shall do. It is fixed at submission.
@@ -98,6 +98,41 @@ export type LeafSpec = Message<"harness.leaf.v1.LeafSpec"> & {
    * @generated from field: int32 priority = 11;
    */
   priority: number;
+
+  /**
+   * TASK: JSON Schema (an object's) of the result, at most 64 KiB. Default: the verdict, `{item_id, verdict: FLAGGED|CLEAR, reason}`.
+   *
+   * @generated from field: google.protobuf.Struct output_schema = 12;
+   */
+  outputSchema?: JsonObject | undefined;
+
+  /**
+   * TASK: what the agent is given to work on, shown to it as JSON behind the prompt. At most 1 MiB. Default: nothing.
+   *
+   * @generated from field: google.protobuf.Struct input = 13;
+   */
+  input?: JsonObject | undefined;
+
+  /**
+   * SOLVE: the repository that is worked on. A session's first leaf decides; other kinds may name one as well. Default: an empty workspace.
+   *
+   * @generated from field: harness.leaf.v1.Repository repository = 14;
+   */
+  repository?: Repository | undefined;
+
+  /**
+   * Which tool calls a human has to approve. Default: none.
+   *
+   * @generated from field: harness.leaf.v1.GatePolicy gates = 15;
+   */
+  gates?: GatePolicy | undefined;
+
+  /**
+   * How much the model thinks before it answers. Default: not at all.
+   *
+   * @generated from field: harness.leaf.v1.ThinkingLevel thinking = 16;
+   */
+  thinking: ThinkingLevel;
 };
 
 /**
@@ -106,6 +141,104 @@ export type LeafSpec = Message<"harness.leaf.v1.LeafSpec"> & {
  */
 export const LeafSpecSchema: GenMessage<LeafSpec> = /*@__PURE__*/
   messageDesc(file_harness_leaf_v1_leaf, 0);
+
+/**
+ * Repository is a git repository at a ref.
+ *
+ * @generated from message harness.leaf.v1.Repository
+ */
+export type Repository = Message<"harness.leaf.v1.Repository"> & {
+  /**
+   * Where it is fetched from: an https, ssh, git or file address that the sandbox reaches.
+   *
+   * @generated from field: string url = 1;
+   */
+  url: string;
+
+  /**
+   * Branch, tag or commit. Default: the repository's own default branch.
+   *
+   * @generated from field: string ref = 2;
+   */
+  ref: string;
+};
+
+/**
+ * Describes the message harness.leaf.v1.Repository.
+ * Use `create(RepositorySchema)` to create a new message.
+ */
+export const RepositorySchema: GenMessage<Repository> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_leaf, 1);
+
+/**
+ * GatePolicy says which tool calls wait for a human.
+ *
+ * @generated from message harness.leaf.v1.GatePolicy
+ */
+export type GatePolicy = Message<"harness.leaf.v1.GatePolicy"> & {
+  /**
+   * The agent gets the tool `request_approval`, to ask by itself.
+   *
+   * @generated from field: bool request_approval = 1;
+   */
+  requestApproval: boolean;
+
+  /**
+   * Calls that wait. At most 32.
+   *
+   * @generated from field: repeated harness.leaf.v1.ToolGate tools = 2;
+   */
+  tools: ToolGate[];
+
+  /**
+   * After so many milliseconds `on_deadline` is decided. 0 (default): a gate waits for ever.
+   *
+   * @generated from field: int64 deadline_ms = 3;
+   */
+  deadlineMs: bigint;
+
+  /**
+   * What is decided at the deadline. Default REJECT.
+   *
+   * @generated from field: harness.leaf.v1.DecisionKind on_deadline = 4;
+   */
+  onDeadline: DecisionKind;
+};
+
+/**
+ * Describes the message harness.leaf.v1.GatePolicy.
+ * Use `create(GatePolicySchema)` to create a new message.
+ */
+export const GatePolicySchema: GenMessage<GatePolicy> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_leaf, 2);
+
+/**
+ * ToolGate names tool calls.
+ *
+ * @generated from message harness.leaf.v1.ToolGate
+ */
+export type ToolGate = Message<"harness.leaf.v1.ToolGate"> & {
+  /**
+   * The tool's name; `*` for every tool.
+   *
+   * @generated from field: string tool = 1;
+   */
+  tool: string;
+
+  /**
+   * Regular expression (RE2's syntax) that the arguments, as JSON, have to match somewhere. Default: any arguments.
+   *
+   * @generated from field: string arguments = 2;
+   */
+  arguments: string;
+};
+
+/**
+ * Describes the message harness.leaf.v1.ToolGate.
+ * Use `create(ToolGateSchema)` to create a new message.
+ */
+export const ToolGateSchema: GenMessage<ToolGate> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_leaf, 3);
 
 /**
  * Limits bound a leaf.
@@ -126,6 +259,20 @@ export type Limits = Message<"harness.leaf.v1.Limits"> & {
    * @generated from field: int64 deadline_ms = 2;
    */
   deadlineMs: bigint;
+
+  /**
+   * Tokens in and out, cached ones included; 0 (default): unbounded. Over it the leaf fails with BUDGET_EXCEEDED.
+   *
+   * @generated from field: int64 max_tokens = 3;
+   */
+  maxTokens: bigint;
+
+  /**
+   * Cost in millionths of a US dollar, by pi-ai's price list; 0 (default): unbounded. Over it the leaf fails with BUDGET_EXCEEDED.
+   *
+   * @generated from field: int64 max_cost_micro_usd = 4;
+   */
+  maxCostMicroUsd: bigint;
 };
 
 /**
@@ -133,7 +280,7 @@ export type Limits = Message<"harness.leaf.v1.Limits"> & {
  * Use `create(LimitsSchema)` to create a new message.
  */
 export const LimitsSchema: GenMessage<Limits> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 1);
+  messageDesc(file_harness_leaf_v1_leaf, 4);
 
 /**
  * RetryPolicy says how often and how patiently a failed attempt is repeated.
@@ -168,7 +315,7 @@ export type RetryPolicy = Message<"harness.leaf.v1.RetryPolicy"> & {
  * Use `create(RetryPolicySchema)` to create a new message.
  */
 export const RetryPolicySchema: GenMessage<RetryPolicy> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 2);
+  messageDesc(file_harness_leaf_v1_leaf, 5);
 
 /**
  * Leaf is a leaf's record.
@@ -315,7 +462,7 @@ export type Leaf = Message<"harness.leaf.v1.Leaf"> & {
  * Use `create(LeafSchema)` to create a new message.
  */
 export const LeafSchema: GenMessage<Leaf> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 3);
+  messageDesc(file_harness_leaf_v1_leaf, 6);
 
 /**
  * Attempt is one attempt that failed.
@@ -350,7 +497,7 @@ export type Attempt = Message<"harness.leaf.v1.Attempt"> & {
  * Use `create(AttemptSchema)` to create a new message.
  */
 export const AttemptSchema: GenMessage<Attempt> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 4);
+  messageDesc(file_harness_leaf_v1_leaf, 7);
 
 /**
  * Tombstone is what is left of a leaf whose time to be kept is over.
@@ -385,7 +532,7 @@ export type Tombstone = Message<"harness.leaf.v1.Tombstone"> & {
  * Use `create(TombstoneSchema)` to create a new message.
  */
 export const TombstoneSchema: GenMessage<Tombstone> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 5);
+  messageDesc(file_harness_leaf_v1_leaf, 8);
 
 /**
  * LeafResult is what a leaf brought.
@@ -401,11 +548,25 @@ export type LeafResult = Message<"harness.leaf.v1.LeafResult"> & {
   text: string;
 
   /**
-   * The structured result of a task. Absent for a turn.
+   * The structured result of a task. Absent for other kinds.
    *
    * @generated from field: google.protobuf.Struct value = 2;
    */
   value?: JsonObject | undefined;
+
+  /**
+   * SOLVE: what was changed, as a patch that `git apply` takes. Empty where nothing was.
+   *
+   * @generated from field: string patch = 3;
+   */
+  patch: string;
+
+  /**
+   * SOLVE: the commit that the patch is against.
+   *
+   * @generated from field: string base_commit = 4;
+   */
+  baseCommit: string;
 };
 
 /**
@@ -413,7 +574,7 @@ export type LeafResult = Message<"harness.leaf.v1.LeafResult"> & {
  * Use `create(LeafResultSchema)` to create a new message.
  */
 export const LeafResultSchema: GenMessage<LeafResult> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 6);
+  messageDesc(file_harness_leaf_v1_leaf, 9);
 
 /**
  * Failure is why a leaf failed.
@@ -455,7 +616,7 @@ export type Failure = Message<"harness.leaf.v1.Failure"> & {
  * Use `create(FailureSchema)` to create a new message.
  */
 export const FailureSchema: GenMessage<Failure> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 7);
+  messageDesc(file_harness_leaf_v1_leaf, 10);
 
 /**
  * Usage is what was used.
@@ -511,7 +672,7 @@ export type Usage = Message<"harness.leaf.v1.Usage"> & {
  * Use `create(UsageSchema)` to create a new message.
  */
 export const UsageSchema: GenMessage<Usage> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 8);
+  messageDesc(file_harness_leaf_v1_leaf, 11);
 
 /**
  * Worker is the brain process that runs a leaf.
@@ -553,7 +714,62 @@ export type Worker = Message<"harness.leaf.v1.Worker"> & {
  * Use `create(WorkerSchema)` to create a new message.
  */
 export const WorkerSchema: GenMessage<Worker> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 9);
+  messageDesc(file_harness_leaf_v1_leaf, 12);
+
+/**
+ * ThinkingLevel is how much a model thinks.
+ *
+ * @generated from enum harness.leaf.v1.ThinkingLevel
+ */
+export const ThinkingLevel = {
+  /**
+   * The default: off.
+   *
+   * @generated from enum value: THINKING_LEVEL_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Not at all.
+   *
+   * @generated from enum value: THINKING_LEVEL_OFF = 1;
+   */
+  OFF: 1,
+
+  /**
+   * A little.
+   *
+   * @generated from enum value: THINKING_LEVEL_LOW = 2;
+   */
+  LOW: 2,
+
+  /**
+   * More.
+   *
+   * @generated from enum value: THINKING_LEVEL_MEDIUM = 3;
+   */
+  MEDIUM: 3,
+
+  /**
+   * Much.
+   *
+   * @generated from enum value: THINKING_LEVEL_HIGH = 4;
+   */
+  HIGH: 4,
+} as const;
+
+/**
+ * ThinkingLevel is how much a model thinks.
+ *
+ * @generated from enum harness.leaf.v1.ThinkingLevel
+ */
+export type ThinkingLevel = (typeof ThinkingLevel)[keyof typeof ThinkingLevel] | UnknownEnum;
+
+/**
+ * Describes the enum harness.leaf.v1.ThinkingLevel.
+ */
+export const ThinkingLevelSchema: GenEnum<ThinkingLevel> = /*@__PURE__*/
+  enumDesc(file_harness_leaf_v1_leaf, 0);
 
 /**
  * LeafKind is the kind of work.
@@ -576,14 +792,14 @@ export const LeafKind = {
   TURN: 1,
 
   /**
-   * Runs to a structured result that matches a JSON Schema. Not served yet: INVALID_ARGUMENT.
+   * Runs to a structured result that matches a JSON Schema.
    *
    * @generated from enum value: LEAF_KIND_TASK = 2;
    */
   TASK: 2,
 
   /**
-   * A repository, a ref and a problem in, a patch out. Not served yet: INVALID_ARGUMENT.
+   * A repository, a ref and a problem in, a patch out.
    *
    * @generated from enum value: LEAF_KIND_SOLVE = 3;
    */
@@ -601,7 +817,7 @@ export type LeafKind = (typeof LeafKind)[keyof typeof LeafKind] | UnknownEnum;
  * Describes the enum harness.leaf.v1.LeafKind.
  */
 export const LeafKindSchema: GenEnum<LeafKind> = /*@__PURE__*/
-  enumDesc(file_harness_leaf_v1_leaf, 0);
+  enumDesc(file_harness_leaf_v1_leaf, 1);
 
 /**
  * LeafState is where a leaf stands.
@@ -691,7 +907,7 @@ export type LeafState = (typeof LeafState)[keyof typeof LeafState] | UnknownEnum
  * Describes the enum harness.leaf.v1.LeafState.
  */
 export const LeafStateSchema: GenEnum<LeafState> = /*@__PURE__*/
-  enumDesc(file_harness_leaf_v1_leaf, 1);
+  enumDesc(file_harness_leaf_v1_leaf, 2);
 
 /**
  * FailureReason is the closed list of reasons.
@@ -788,5 +1004,5 @@ export type FailureReason = (typeof FailureReason)[keyof typeof FailureReason] |
  * Describes the enum harness.leaf.v1.FailureReason.
  */
 export const FailureReasonSchema: GenEnum<FailureReason> = /*@__PURE__*/
-  enumDesc(file_harness_leaf_v1_leaf, 2);
+  enumDesc(file_harness_leaf_v1_leaf, 3);
 
