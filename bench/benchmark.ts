@@ -18,5 +18,6 @@ export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   exec: async () => (await import("./exec.ts")).exec,
   files: async () => (await import("./files.ts")).files,
   terminal: async () => (await import("./terminal.ts")).terminal,
+  session: async () => (await import("./session.ts")).session,
   coldstart: async () => (await import("./coldstart.ts")).coldstart,
 };

@@ -6,7 +6,7 @@ export interface Row {
   /** 95 of 100 measurements are at least as good: for a throughput, that is a lower number than p50. */
   readonly p95: number;
   readonly p99: number;
-  /** `ms`, `per_s`, `mb_s`, `mb`. */
+  /** `ms`, `per_s`, `mb_s`, `mb`, `entries`, `bytes`. */
   readonly unit: string;
   /** Number of measurements. */
   readonly n: number;
@@ -62,7 +62,7 @@ export function round(value: number): number {
 }
 
 function unitOf(metric: string): string {
-  const unit = /_(mb_s|per_s|ms|mb)$/.exec(metric)?.[1];
+  const unit = /_(mb_s|per_s|ms|mb|entries|bytes)$/.exec(metric)?.[1];
   if (unit === undefined) throw new RangeError(`${metric} does not end in its unit`);
   return unit;
 }

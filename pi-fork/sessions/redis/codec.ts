@@ -1,8 +1,9 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { Code } from "@connectrpc/connect";
 import type { Entry, EntryStructure, SessionStats, Write } from "@earendil-works/pi-agent-core";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { type Argument, encode, list, type Reply, text } from "@serverless-harness/session/redis";
+import { type Argument, bytes, encode, list, type Reply, text } from "@serverless-harness/session/redis";
+import { EntryReader, type Head } from "./head.ts";
 
 /** Bytes of one entry, value or list element at the most. */
 export const MAX_WRITE_BYTES = 16 * 1024 * 1024;
@@ -52,30 +53,37 @@ export function encodeEntry(
   return [id, parent, type, customType, hashOf([id, parent, String(timestamp), type, customType, body]) + body];
 }
 
-/** An entry that a script showed whole. Throws DATA_LOSS `entry_corrupt` where it is not what was written. */
-export function decodeEntry(reply: Reply): Entry {
-  const fields = list(reply).map(text);
-  const [id = "", , , time = "", type = "", custom = "", stored = ""] = fields;
-  const [hash, body] = [stored.slice(0, HASH_LENGTH), stored.slice(HASH_LENGTH)];
-  const structure = decodeStructure(reply);
-  if (hash !== hashOf([id, fields[2] ?? "", time, type, custom, body])) {
-    const message = `entry ${id}, number ${structure.seq} of its session, is not what was written: restore it from a backup, the others can be read`;
-    throw new HarnessError(Code.DataLoss, "entry_corrupt", message, { metadata: { entry: id, seq: String(structure.seq) } });
+/** Entries that a script showed whole. Throws DATA_LOSS `entry_corrupt` where one is not what was written. */
+export function decodeEntries(shown: Reply | undefined): Entry[] {
+  const entries: Entry[] = [];
+  for (const reader = new EntryReader(bytes(shown)); !reader.done; ) {
+    const { head, body } = reader.next();
+    entries.push(decodeEntry(head, body));
   }
-  return { ...structure, ...JSON.parse(body) } as Entry;
+  return entries;
 }
 
-/** An entry without its content. */
-export function decodeStructure(reply: Reply): EntryStructure {
-  const [id = "", seq = "", parent = "", time = "", type = "", custom = ""] = list(reply).map(text);
-  return {
-    id,
-    parentId: parent === "" ? null : parent.slice(1),
-    seq: Number(seq),
-    timestamp: Number(time),
-    type: type as EntryStructure["type"],
-    ...(type === "custom" ? { customType: custom } : {}),
-  };
+/** Entries that a script showed without their content. */
+export function decodeStructures(shown: Reply | undefined): EntryStructure[] {
+  const entries: EntryStructure[] = [];
+  for (const reader = new EntryReader(bytes(shown)); !reader.done; ) entries.push(structureOf(reader.next().head));
+  return entries;
+}
+
+function decodeEntry(head: Head, stored: string): Entry {
+  const body = stored.slice(HASH_LENGTH);
+  const parent = head.parent === null ? "" : `p${head.parent}`;
+  if (stored.slice(0, HASH_LENGTH) !== hashOf([head.id, parent, head.time, head.type, head.custom, body])) {
+    const message = `entry ${head.id}, number ${head.seq} of its session, is not what was written: restore it from a backup, the others can be read`;
+    throw new HarnessError(Code.DataLoss, "entry_corrupt", message, { metadata: { entry: head.id, seq: String(head.seq) } });
+  }
+  return Object.assign(structureOf(head), JSON.parse(body)) as Entry;
+}
+
+function structureOf({ id, seq, parent, time, type, custom }: Head): EntryStructure {
+  const structure: EntryStructure = { id, parentId: parent, seq, timestamp: Number(time), type: type as EntryStructure["type"] };
+  if (type === "custom") structure.customType = custom;
+  return structure;
 }
 
 /** A session's totals. */
@@ -106,11 +114,11 @@ export function decodeStats(reply: Reply | undefined): SessionStats {
   };
 }
 
+/** With a length before each part, so that what stands in one can't pass for the beginning of the next. */
 function hashOf(parts: readonly string[]): string {
-  const hash = createHash("sha256");
-  // A length before each part: what stands in one can't pass for the beginning of the next.
-  for (const part of parts) hash.update(`${part.length}:`).update(part);
-  return hash.digest("hex").slice(0, HASH_LENGTH);
+  let whole = "";
+  for (const part of parts) whole += `${part.length}:${part}`;
+  return hash("sha256", whole).slice(0, HASH_LENGTH);
 }
 
 function tooLarge(reason: string, what: string, limit: number): HarnessError {

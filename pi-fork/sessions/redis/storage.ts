@@ -18,7 +18,7 @@ import {
   type Write,
 } from "@earendil-works/pi-agent-core";
 import { encode, list, type Reply, text } from "@serverless-harness/session/redis";
-import { decodeEntry, decodeStats, decodeStructure } from "./codec.ts";
+import { decodeEntries, decodeStats, decodeStructures } from "./codec.ts";
 import type { SessionKeys } from "./session-keys.ts";
 import { Writer, type WriterOptions } from "./writer.ts";
 
@@ -44,11 +44,10 @@ export class RedisStorage implements Storage {
   async getEntries(ids: string[]): Promise<Map<string, Entry>> {
     await this.#upToDate();
     const found = new Map<string, Entry>();
-    for (let i = 0; i < ids.length; i += PAGE) {
-      for (const each of list(await this.#keys.read("get", ...ids.slice(i, i + PAGE)))) {
-        const entry = decodeEntry(each);
-        found.set(entry.id, entry);
-      }
+    for (let i = 0; i < ids.length; ) {
+      const [looked, entries] = list(await this.#keys.read("get", ...ids.slice(i, i + PAGE)));
+      for (const entry of decodeEntries(entries)) found.set(entry.id, entry);
+      i += Number(looked);
     }
     return found;
   }
@@ -73,12 +72,12 @@ export class RedisStorage implements Storage {
 
   async scanBranch(query: StorageBranchScan): Promise<Entry[]> {
     await this.#upToDate();
-    return (await this.#scanBranch(query, true)).map(decodeEntry);
+    return this.#scanBranch(query, true, decodeEntries);
   }
 
   async scanBranchStructure(query: StorageBranchScan): Promise<EntryStructure[]> {
     await this.#upToDate();
-    return (await this.#scanBranch(query, false)).map(decodeStructure);
+    return this.#scanBranch(query, false, decodeStructures);
   }
 
   async scanEntries(query: EntryScan): Promise<Entry[]> {
@@ -89,7 +88,7 @@ export class RedisStorage implements Storage {
     for (const limit = query.limit ?? Number.MAX_SAFE_INTEGER; found.length < limit; ) {
       const args = [from, to, desc ? "desc" : "asc", query.type ?? "", colon(query.customType), limit - found.length];
       const [next, entries] = list(await this.#keys.read("scan", ...args));
-      found.push(...list(entries).map(decodeEntry));
+      found.push(...decodeEntries(entries));
       if (text(next) === "") break;
       if (desc) to = `(${text(next)}`;
       else from = `(${text(next)}`;
@@ -135,15 +134,15 @@ export class RedisStorage implements Storage {
     return text(list(await this.#keys.read("stats"))[1]);
   }
 
-  async #scanBranch(query: StorageBranchScan, whole: boolean): Promise<Reply[]> {
-    const found: Reply[] = [];
+  async #scanBranch<T>(query: StorageBranchScan, whole: boolean, decode: (shown: Reply | undefined) => T[]): Promise<T[]> {
+    const found: T[] = [];
     const order = query.order === "oldestFirst" ? "oldestFirst" : "newestFirst";
     const { start, cursor, stopAtType = "", stopAtId, type = "", customType, limit = Number.MAX_SAFE_INTEGER } = query;
     for (let next = ""; found.length < limit; ) {
       const stops = [stopAtType, colon(stopAtId), type, colon(customType)];
       const args = [start, order, cursor?.seq ?? "", ...stops, limit - found.length, whole ? "1" : "", next];
       const [more, entries] = list(await this.#keys.read("branch", ...args));
-      found.push(...list(entries));
+      found.push(...decode(entries));
       next = text(more);
       if (next === "") break;
     }

@@ -17,15 +17,13 @@ local function climb(entry, fits)
   return entry
 end
 
-local found, size = {}, 0
 -- Show an entry where it is asked for; tells whether the scan ends with it.
 local function visit(entry)
   local behind = not cursor or (ARGV[3] == 'oldestFirst' and entry.seq > cursor) or (ARGV[3] ~= 'oldestFirst' and entry.seq < cursor)
   if behind and (ARGV[7] == '' or entry.type == ARGV[7]) and (ARGV[8] == '' or ':' .. entry.custom == ARGV[8]) then
-    table.insert(found, shown(entry, ARGV[10] == '1'))
-    size = size + #found[#found][7]
+    show(entry, ARGV[10] == '1')
   end
-  return #found >= tonumber(ARGV[9]) or entry.type == ARGV[5] or ':' .. entry.id == ARGV[6]
+  return count >= tonumber(ARGV[9]) or entry.type == ARGV[5] or ':' .. entry.id == ARGV[6]
 end
 
 if ARGV[3] ~= 'oldestFirst' then
@@ -35,12 +33,12 @@ if ARGV[3] ~= 'oldestFirst' then
     entry = climb(entry, function(each) return each.seq < cursor end)
   end
   for _ = 1, PAGE do
-    if not entry or visit(entry) then return { '', found } end
-    if not entry.parent then return { '', found } end
-    if size > PAGE_BYTES then return { ':' .. entry.parent, found } end
+    if not entry or visit(entry) then return { '', shown() } end
+    if not entry.parent then return { '', shown() } end
+    if size > PAGE_BYTES then return { ':' .. entry.parent, shown() } end
     entry = head(entry.parent)
   end
-  return { ':' .. entry.id, found }
+  return { ':' .. entry.id, shown() }
 end
 
 local lowest = tonumber(ARGV[11]) or 1
@@ -49,7 +47,7 @@ if cursor and not stops and ARGV[11] == '' then
   lowest = before and before.depth + 1 or 1
 end
 local highest = math.min(lowest + PAGE - 1, start.depth)
-if lowest > highest then return { '', found } end
+if lowest > highest then return { '', shown() } end
 local path = {}
 local entry = climb(start, function(each) return each.depth <= highest end)
 while entry and entry.depth >= lowest do
@@ -57,7 +55,7 @@ while entry and entry.depth >= lowest do
   entry = entry.parent and head(entry.parent)
 end
 for _, each in ipairs(path) do
-  if visit(each) then return { '', found } end
-  if size > PAGE_BYTES and each.depth < start.depth then return { int(each.depth + 1), found } end
+  if visit(each) then return { '', shown() } end
+  if size > PAGE_BYTES and each.depth < start.depth then return { int(each.depth + 1), shown() } end
 end
-return { highest < start.depth and int(highest + 1) or '', found }
+return { highest < start.depth and int(highest + 1) or '', shown() }

@@ -1,7 +1,4 @@
--- Entries by their ids, from ARGV[2] on; those that are not there are left out.
-local found = {}
-for i = 2, #ARGV do
-  local entry = head(ARGV[i])
-  if entry then table.insert(found, shown(entry, true)) end
-end
-return found
+-- Entries by their ids, from ARGV[2] on, at most 500; those that are not there are left out. Returns how many ids were looked at, which may be
+-- less, and the entries.
+local last = showAll(ARGV, 2)
+return { last - 1, shown() }

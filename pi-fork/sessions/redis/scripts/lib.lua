@@ -11,18 +11,49 @@ local COST = { 'input', 'output', 'cacheRead', 'cacheWrite', 'total' }
 local function int(number) return string.format('%.0f', number) end
 
 -- What is known of an entry without its body. `depth` counts from the root, which is 1; `jump` is an ancestor further up, so that any
--- ancestor is found in a number of steps that grows with the logarithm of the depth.
+-- ancestor is found in a number of steps that grows with the logarithm of the depth. It is packed behind the body's length.
 local function head(id)
   local packed = redis.call('HGET', heads, id)
   if not packed then return nil end
-  local row = cmsgpack.unpack(packed)
-  return { id = id, seq = row[1], depth = row[2], jump = row[3], parent = row[4], time = row[5], type = row[6], custom = row[7] }
+  local _, seq, depth, jump, parent, _, kind, custom = cmsgpack.unpack(packed)
+  return { id = id, seq = seq, depth = depth, jump = jump, parent = parent, type = kind, custom = custom, packed = packed }
 end
 
--- An entry as the client reads it; its body where `whole` is set.
-local function shown(entry, whole)
-  return { entry.id, int(entry.seq), entry.parent and 'p' .. entry.parent or '', entry.time, entry.type, entry.custom,
-    whole and (redis.call('HGET', bodies, entry.id) or '') or '' }
+-- What the client reads, in one string, since each string of a reply costs it more than reading on in one: of each entry its id and the
+-- length of the body that follows, its head, and its body where `whole` is set.
+local found, count, size = {}, 0, 0
+local function put(id, packed, body)
+  count = count + 1
+  found[count] = cmsgpack.pack(id, #body) .. packed .. body
+end
+
+local function show(entry, whole)
+  local body = whole and redis.call('HGET', bodies, entry.id) or ''
+  size = size + #body
+  put(entry.id, entry.packed, body)
+end
+
+local function shown() return table.concat(found) end
+
+-- Show entries whole, from `ids[from]` on, up to some 1 MiB; those that are not there are left out. Returns the place of the last one that
+-- was looked at, and its head.
+local function showAll(ids, from)
+  local packed = redis.call('HMGET', heads, unpack(ids, from))
+  local wanted, rows, last = {}, {}, from - 1
+  for i = from, #ids do
+    if size > PAGE_BYTES then break end
+    last = i
+    local row = packed[i - from + 1]
+    if row then
+      local _, bytes = cmsgpack.unpack_one(row)
+      size = size + bytes
+      wanted[#wanted + 1], rows[#rows + 1] = ids[i], row
+    end
+  end
+  if #wanted > 0 then
+    for i, body in ipairs(redis.call('HMGET', bodies, unpack(wanted))) do put(wanted[i], rows[i], body or '') end
+  end
+  return last, packed[last - from + 1]
 end
 
 -- The owner may write. An empty epoch asks for no proof.
@@ -57,7 +88,7 @@ local function insert(id, parent, seq, time, kind, custom, body)
     depth = above.depth + 1
     jump = above.depth - further.depth == further.depth - head(further.jump).depth and further.jump or parent
   end
-  redis.call('HSET', heads, id, cmsgpack.pack({ seq, depth, jump, parent or false, time, kind, custom }))
+  redis.call('HSET', heads, id, cmsgpack.pack(#body, seq, depth, jump, parent or false, time, kind, custom))
   redis.call('HSET', bodies, id, body)
   redis.call('ZADD', order, int(seq), id)
   if kind == 'message' then redis.call('HINCRBY', meta, 'messages', 1) end
