@@ -12,6 +12,11 @@ const OLDEST_VERSION = 7;
 const CONNECT_TIMEOUT_MS = 5000;
 /** A command that gets no answer for so long fails; what it asked for may have happened. */
 const COMMAND_TIMEOUT_MS = 10_000;
+/**
+ * A connection over which nothing comes for so long, though something was asked, is replaced, and what was asked is sent again: a host that is
+ * gone sends no sign of it.
+ */
+const SILENCE_MS = 4000;
 /** Tries of a command over a connection that breaks: about 3 s with the pauses between them. */
 const RETRIES = 12;
 const COMMANDS = ["eval", "evalsha", "hset", "zadd", "xadd", "xreadgroup", "xack", "xdel", "publish", "subscribe"];
@@ -63,6 +68,7 @@ function optionsOf({ host, port, db, username, password, tls }: RedisAddress) {
     db,
     connectTimeout: CONNECT_TIMEOUT_MS,
     commandTimeout: COMMAND_TIMEOUT_MS,
+    socketTimeout: SILENCE_MS,
     maxRetriesPerRequest: RETRIES,
     // Every script can be sent again: it knows its own call when it meets it a second time.
     autoResendUnfulfilledCommands: true,

@@ -13,17 +13,20 @@ export interface LinkShape {
   readonly cutAfterBytes?: () => number;
 }
 
+/** What a connection waits for before it lets something through: nothing, unless it was stopped. */
+interface Gate {
+  opened: Promise<void>;
+  open: () => void;
+}
+
 /** A way to a port of the loopback that can be cut, slowed down, stopped, and led elsewhere. */
 export class Link implements AsyncDisposable {
   readonly port: number;
   readonly #server: Server;
-  readonly #pairs = new Set<readonly [Socket, Socket]>();
+  readonly #pairs = new Map<readonly [Socket, Socket], Gate>();
+  #joined = 0;
   #target: number;
   #shape: LinkShape;
-  /** Pending while it is stopped. */
-  #open: Promise<void> = Promise.resolve();
-  #resume: () => void = () => undefined;
-
   static async to(target: number, shape: LinkShape = {}): Promise<Link> {
     const server = createServer({ noDelay: true });
     server.listen(0, "127.0.0.1");
@@ -41,14 +44,14 @@ export class Link implements AsyncDisposable {
     server.on("connection", (client) => this.#join(client));
   }
 
-  /** How many connections go through it. */
-  get connections(): number {
-    return this.#pairs.size;
+  /** How many connections there were. */
+  get joined(): number {
+    return this.#joined;
   }
 
   /** Cut every connection, whatever is on its way. */
   cut(): void {
-    for (const pair of this.#pairs) for (const socket of pair) socket.destroy();
+    for (const pair of this.#pairs.keys()) for (const socket of pair) socket.destroy();
   }
 
   /** From now on connections behave so; those that are there already as well, but for their cut. */
@@ -62,43 +65,47 @@ export class Link implements AsyncDisposable {
     this.cut();
   }
 
-  /** Let nothing through, but keep it, as a network does that lost its way. */
+  /** Let nothing through on the connections that are there, and keep it, as a network does that lost its way. New ones are not concerned. */
   stop(): void {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#open = promise;
-    this.#resume = resolve;
+    for (const gate of this.#pairs.values()) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      gate.opened = promise;
+      gate.open = resolve;
+    }
   }
 
   /** Let everything through that waits. */
   resume(): void {
-    this.#resume();
+    for (const gate of this.#pairs.values()) gate.open();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#server.close();
-    this.#resume();
+    this.resume();
     this.cut();
   }
 
   #join(client: Socket): void {
+    this.#joined++;
     const upstream = connect({ port: this.#target, host: "127.0.0.1", noDelay: true });
     const pair = [client, upstream] as const;
-    this.#pairs.add(pair);
+    const gate: Gate = { opened: Promise.resolve(), open: () => undefined };
+    this.#pairs.set(pair, gate);
     const end = (): void => {
       this.#pairs.delete(pair);
       for (const socket of pair) socket.destroy();
     };
-    for (const [from, into] of [pair, [upstream, client]] as const) pipeline(from, (data) => this.#shaped(data), into).then(end, end);
+    for (const [from, into] of [pair, [upstream, client]] as const) pipeline(from, (data) => this.#shaped(data, gate), into).then(end, end);
   }
 
-  async *#shaped(from: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  async *#shaped(from: AsyncIterable<Buffer>, gate: Gate): AsyncGenerator<Buffer> {
     let left = this.#shape.cutAfterBytes?.() ?? Number.POSITIVE_INFINITY;
     for await (const data of from) {
       for (let at = 0; at < data.length; ) {
         const { pieceBytes = data.length, delayMs = 0 } = this.#shape;
         const piece = data.subarray(at, at + Math.min(pieceBytes, left));
         if (delayMs > 0) await delay(delayMs);
-        await this.#open;
+        await gate.opened;
         yield piece;
         at += piece.length;
         left -= piece.length;

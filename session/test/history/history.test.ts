@@ -1,14 +1,13 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
-import { LeafStateSchema } from "@serverless-harness/proto/leaf";
 import { expect, onTestFinished, test } from "vitest";
 import { type LeafStore, openLeafStore } from "../../index.ts";
-import { logOf, words } from "../../testing/build.ts";
 import { Child } from "../../testing/child.ts";
 import { redisCluster, redisServer } from "../../testing/redis-vitest.ts";
 import { violationsOf } from "./checker.ts";
-import { type Call, type Final, readCalls } from "./history.ts";
+import { finals } from "./finals.ts";
+import { type Call, readCalls } from "./history.ts";
 import { randomOf, steadyMs } from "./recorder.ts";
 
 const SUBMITTER = new URL("../fixtures/history-submitter.ts", import.meta.url);
@@ -117,21 +116,3 @@ test.each(Object.entries(places))("whatever kills and stops processes on %s, the
   expect(calls.filter(({ answer }) => answer === "stale_epoch").length).toBeGreaterThan(5);
   expect(leaves.filter(({ log }) => log.filter(({ word }) => word === "running").length > 1).length).toBeGreaterThan(5);
 });
-
-async function finals(store: LeafStore): Promise<Final[]> {
-  const { leaves } = await store.list({ limit: 1000 });
-  return Promise.all(
-    leaves.map(async ({ leafId, spec, state, result }) => ({
-      leafId,
-      sessionId: spec?.sessionId ?? "",
-      key: spec?.prompt ?? "",
-      state: LeafStateSchema.value[state]?.localName.toLowerCase() ?? "",
-      result: result?.text,
-      log: (await logOf(store, leafId)).map((event) => ({
-        seq: Number(event.seq),
-        word: words([event])[0] ?? "",
-        ...(event.event.case === "stateChanged" && event.event.value.epoch > 0n ? { epoch: Number(event.event.value.epoch) } : {}),
-      })),
-    })),
-  );
-}

@@ -4,9 +4,15 @@ import type { Call } from "./history.ts";
 
 type Fields = Omit<Partial<Call>, "process" | "op" | "beginMs" | "endMs" | "answer">;
 
-/** Writes down every call of this process on its standard output, before it is made and behind its answer. */
+/** Writes down every call, before it is made and behind its answer. */
 export class Recorder {
+  readonly #print: (line: string) => void;
   #calls = 0;
+
+  /** `print`: default to standard output, before it returns, so that it is there whatever kills the process next. */
+  constructor(print: (line: string) => void = (line) => void writeSync(1, `${line}\n`)) {
+    this.#print = print;
+  }
 
   /** Make a call; `learned`: what its answer says. Resolves with nothing where the store refused, and rejects where it failed otherwise. */
   async record<T>(
@@ -34,9 +40,8 @@ export class Recorder {
     return this.#calls;
   }
 
-  /** Written before this returns, so that it is there whatever kills the process next. */
   write(line: object): void {
-    writeSync(1, `${JSON.stringify(line)}\n`);
+    this.#print(JSON.stringify(line));
   }
 }
 
