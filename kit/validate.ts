@@ -60,6 +60,13 @@ export class Validation {
     this.check(field, Buffer.byteLength(value) <= max, `must be at most ${max} bytes`);
   }
 
+  /** A text's length in characters, both bounds allowed. */
+  characters(field: string, value: string, min: number, max: number): void {
+    const { length } = [...value];
+    const bounds = min === 0 ? `at most ${max}` : `${min} to ${max}`;
+    this.check(field, length >= min && length <= max, `must be ${bounds} characters`);
+  }
+
   /** Throw the error that lists every wrong field, if there is one. */
   done(): void {
     if (this.#violations.length > 0) throw invalidArgument(this.#violations);

@@ -1,6 +1,8 @@
 import { create, fromBinary } from "@bufbuild/protobuf";
 import {
+  type Attempt,
   FailureSchema,
+  type Gate,
   type Leaf,
   LeafResultSchema,
   LeafSchema,
@@ -27,10 +29,20 @@ export type LeafFields<Bytes extends Uint8Array = Uint8Array> = {
   readonly failure: Bytes | null;
   readonly result: Bytes | null;
   readonly spec: Bytes;
+  readonly redrives?: number;
+  readonly restarts?: number;
 };
 
+/** What stores keep beside a leaf's fields, since few leaves have any. */
+export interface LeafDetails {
+  /** Gates that wait for a decision, oldest first. */
+  readonly openGates: Gate[];
+  /** Failed attempts, oldest first. */
+  readonly attempts: Attempt[];
+}
+
 /** The record that they make up. */
-export function toLeaf(fields: LeafFields): Leaf {
+export function toLeaf(fields: LeafFields, details: Partial<LeafDetails> = {}): Leaf {
   const leaf = create(LeafSchema, {
     leafId: fields.leaf_id,
     spec: fromBinary(LeafSpecSchema, fields.spec),
@@ -43,6 +55,9 @@ export function toLeaf(fields: LeafFields): Leaf {
     epoch: BigInt(fields.epoch),
     lastSeq: BigInt(fields.last_seq),
     cancelRequested: fields.cancel_requested !== 0,
+    redrives: fields.redrives ?? 0,
+    restarts: fields.restarts ?? 0,
+    ...details,
   });
   if (fields.worker !== null) leaf.worker = fromBinary(WorkerSchema, fields.worker);
   if (fields.usage !== null) leaf.usage = fromBinary(UsageSchema, fields.usage);

@@ -26,3 +26,52 @@ export function leafNotFound(): HarnessError {
 export function storeClosed(): HarnessError {
   return new HarnessError(Code.Unavailable, "store_closed", "the leaf store was closed in this process");
 }
+
+/** The error for a submit whose idempotency key stands for a leaf that is no longer kept. */
+export function leafExpired(): HarnessError {
+  const text = "the leaf of this idempotency key ended and is no longer kept: choose another key to run the spec again";
+  return new HarnessError(Code.FailedPrecondition, "leaf_expired", text);
+}
+
+/** The error for a step that a leaf which is over can't take. */
+export function leafEnded(): HarnessError {
+  return new HarnessError(Code.FailedPrecondition, "leaf_ended", "the leaf is over: nothing waits for this decision any more");
+}
+
+/** The error for a redrive of a leaf that ended in another way than failed. */
+export function leafNotFailed(): HarnessError {
+  return new HarnessError(Code.FailedPrecondition, "leaf_not_failed", "only a leaf that failed can be redriven: submit a new one");
+}
+
+/** The error for a gate that the leaf never opened. */
+export function gateNotFound(): HarnessError {
+  return new HarnessError(Code.FailedPrecondition, "gate_not_found", "the leaf has no gate of this id: read its open gates");
+}
+
+/** The error for a gate's id that came with other arguments before. */
+export function gateReused(): HarnessError {
+  const text = "a gate of this id was opened for a call with other arguments: name this gate otherwise";
+  return new HarnessError(Code.AlreadyExists, "gate_reused", text);
+}
+
+/** The error for a gate that has another decision. */
+export function gateDecided(): HarnessError {
+  return new HarnessError(Code.AlreadyExists, "gate_decided", "this gate was decided otherwise before: the first decision stays");
+}
+
+/** The error for one open gate too many. */
+export function tooManyGates(limit: number): HarnessError {
+  const text = `a leaf has at most ${limit} open gates: decide some of them first`;
+  return new HarnessError(Code.ResourceExhausted, "too_many_gates", text, { metadata: { limit: String(limit) } });
+}
+
+/** The error for a schedule that is not there. */
+export function scheduleNotFound(): HarnessError {
+  return new HarnessError(Code.NotFound, "schedule_not_found", "the tenant has no schedule of this id: check it");
+}
+
+/** The error for a schedule's id that another schedule has. */
+export function scheduleExists(): HarnessError {
+  const text = "the tenant has another schedule of this id: delete that one first, or choose another id";
+  return new HarnessError(Code.AlreadyExists, "schedule_exists", text);
+}

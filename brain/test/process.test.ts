@@ -1,12 +1,12 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { createClient } from "@connectrpc/connect";
 import { generateKeys, TokenMint } from "@serverless-harness/kit/token";
 import { createTransport } from "@serverless-harness/kit/transport";
 import { BrainService } from "@serverless-harness/proto/brain";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "@serverless-harness/proto/health";
 import { FailureReason, type Leaf, LeafState } from "@serverless-harness/proto/leaf";
+import { SqliteLeafStore } from "@serverless-harness/session/sqlite";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
 import { HandsProcess } from "../../pi-fork/test/fixtures/hands.ts";
@@ -160,10 +160,10 @@ describe("a brain that serves the wake API", () => {
 });
 
 describe("a cancel", () => {
-  function cancel(stack: Stack, leaf: Leaf): void {
-    const db = new DatabaseSync(stack.storeUrl.slice("sqlite:".length), { timeout: 5000 });
-    db.prepare("UPDATE harness_leaves SET cancel_requested = 1 WHERE leaf_id = ?").run(leaf.leafId);
-    db.close();
+  async function cancel(stack: Stack, leaf: Leaf): Promise<void> {
+    const store = SqliteLeafStore.open(stack.storeUrl.slice("sqlite:".length));
+    await store.cancel(leaf.leafId, "a human");
+    await store.close();
   }
 
   test("reaches the command that runs", async () => {
@@ -172,7 +172,7 @@ describe("a cancel", () => {
     const leaf = await stack.submit(scripted(bash(gate.command), say("never said")));
     stack.brain({ BRAIN_LEASE_MS: "600" });
     await gate.begun();
-    cancel(stack, leaf);
+    await cancel(stack, leaf);
     expect((await stack.ended(leaf)).state).toBe(LeafState.CANCELLED);
     expect(await gate.log()).toEqual(["begun"]);
     const probe = await stack.submit(scripted(bash(gate.census), say("{{last_tool_result}}")));
@@ -187,7 +187,7 @@ describe("a cancel", () => {
     const first = stack.brain();
     await gate.begun();
     await first.kill("SIGTERM");
-    cancel(stack, leaf);
+    await cancel(stack, leaf);
     const probe = await stack.submit(scripted(bash(gate.census), say("{{last_tool_result}}")), { sessionId: "s" });
     stack.brain();
     expect((await stack.ended(leaf)).state).toBe(LeafState.CANCELLED);
@@ -199,7 +199,7 @@ describe("a cancel", () => {
     const stack = await Stack.open(shared);
     const leaf = await stack.submit(scripted(say("never said")), { sessionId: "s" });
     const next = await stack.submit(scripted(say("next")), { sessionId: "s" });
-    cancel(stack, leaf);
+    await cancel(stack, leaf);
     stack.brain();
     expect((await stack.ended(leaf)).state).toBe(LeafState.CANCELLED);
     expect((await stack.ended(next)).result?.text).toBe("next");

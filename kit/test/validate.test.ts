@@ -20,6 +20,8 @@ describe("validation", () => {
       v.id("exec_id", "");
       v.range("page_size", 1001, 1, 1000);
       v.maxBytes("prompt", "żółć", 7);
+      v.characters("wake_key", "", 1, 128);
+      v.characters("requested_by", "ż".repeat(257), 0, 256);
       v.name("session_id", "fine");
     });
     expect(fields).toEqual(["tenant", "exec_id", "page_size", "prompt"]);

@@ -1,9 +1,10 @@
 import { LeafState, type Worker, WorkerSchema } from "@serverless-harness/proto/leaf";
 import type { Claim } from "../leaf-store.ts";
 import { countReady } from "./backlog.ts";
+import { toBlob } from "./blob.ts";
 import type { Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";
-import { readLeafByNumber, toBlob } from "./records.ts";
+import { readLeafByNumber } from "./records.ts";
 
 /** What became due by time joins those that wait, so that the oldest is found without walking all of them. */
 const PROMOTE = "UPDATE harness_leaves SET due_ms = 0 WHERE due_ms > 0 AND due_ms <= ?";
@@ -11,7 +12,7 @@ const OLDEST = "SELECT n, tenant, session_id, state, worker_lost FROM harness_le
 /** Never behind the clock, so that no epoch comes back with a restored backup, or with a session that was removed and made anew. */
 const NEXT_EPOCH = "UPDATE harness_sessions SET epoch = max(epoch + 1, ?) WHERE tenant = ? AND session_id = ? RETURNING epoch";
 const TAKE = `UPDATE harness_leaves SET state = ${LeafState.RUNNING}, due_ms = ?, updated_ms = ?, not_before_ms = 0, claims = claims + 1,
-  epoch = ?, worker_lost = 0, worker_name = ?, worker = ?, failure = NULL WHERE n = ?`;
+  epoch = ?, waiting = 0, wake_key = NULL, worker_lost = 0, worker_name = ?, worker = ?, failure = NULL WHERE n = ?`;
 
 type Oldest = { n: number; tenant: string; session_id: string; state: LeafState; worker_lost: number };
 

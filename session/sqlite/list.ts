@@ -1,11 +1,10 @@
 import type { SQLInputValue } from "node:sqlite";
 import { Validation } from "@serverless-harness/kit/validate";
 import type { Leaf, LeafState } from "@serverless-harness/proto/leaf";
-import { toLeaf } from "../leaf-record.ts";
 import type { LeafQuery } from "../leaf-store.ts";
 import { numberOfPageToken, pageTokenOf } from "../page-token.ts";
 import type { Connection } from "./connection.ts";
-import { LEAF_COLUMNS, type LeafRow } from "./records.ts";
+import { LEAF_COLUMNS, type LeafRow, leafOf } from "./records.ts";
 
 /** A part of a statement with the values of its parameters. */
 interface Selection {
@@ -23,7 +22,7 @@ export function listLeaves(connection: Connection, query: LeafQuery): { leaves: 
   const rows = connection.all<LeafRow>(sql, ...params);
   const page = rows.slice(0, query.limit);
   const last = rows.length > query.limit ? page.at(-1) : undefined;
-  return { leaves: page.map(toLeaf), ...(last === undefined ? {} : { nextPageToken: pageTokenOf(last.n) }) };
+  return { leaves: page.map((row) => leafOf(connection, row)), ...(last === undefined ? {} : { nextPageToken: pageTokenOf(last.n) }) };
 }
 
 /**

@@ -4,10 +4,18 @@ import { staleEpoch } from "../store-errors.ts";
 import type { Connection } from "./connection.ts";
 import { assertFence } from "./fence.ts";
 
-const OWNED = "SELECT n, state, epoch, tenant, session_id, cancel_requested FROM harness_leaves WHERE leaf_id = ?";
+const OWNED = "SELECT n, state, epoch, tenant, session_id, cancel_requested, worker_name FROM harness_leaves WHERE leaf_id = ?";
 const PROLONG = "UPDATE harness_leaves SET due_ms = ? WHERE n = ?";
 
-type Owned = { n: number; state: LeafState; epoch: number; tenant: string; session_id: string; cancel_requested: number };
+type Owned = {
+  n: number;
+  state: LeafState;
+  epoch: number;
+  tenant: string;
+  session_id: string;
+  cancel_requested: number;
+  worker_name: string | null;
+};
 
 /**
  * The claimed leaf's row, inside the caller's transaction. Throws `stale_epoch` unless the claim still holds it. A lease that ran out

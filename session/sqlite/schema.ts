@@ -1,99 +1,26 @@
 import type { DatabaseSync } from "node:sqlite";
 import { ConfigError } from "@serverless-harness/kit/env";
+import { LAYOUT_1 } from "./layout/layout-1.ts";
+import { LAYOUT_2 } from "./layout/layout-2.ts";
 
-/** Version of the tables below. Another one in the file is refused, never guessed at. */
-const LAYOUT = 1;
+/** Element n makes layout n + 1 of layout n. A layout that was released never changes again: what is new is another element. */
+const STEPS: readonly string[] = [LAYOUT_1, LAYOUT_2];
+
+/** Version of the tables after all of them. */
+const LAYOUT = STEPS.length;
 
 /**
- * The tables, prefixed because Pi's session tables live in the same file. `n` numbers leaves in order of submission.
- *
- * `due_ms` is the queue: from this time on the leaf can be claimed. 0 while it waits, `not_before` after a failed attempt, the lease's
- * end while it runs; absent while an earlier leaf of its session is unfinished, and once it is over itself.
- *
- * What never changes or is large (spec) is kept apart from what is rewritten with every event (the leaf's row).
+ * Make the tables where they are absent, and bring those of an older layout up to this one, in one transaction. Throws a {@link ConfigError} for
+ * a file of a newer layout, or of one that nobody knows: it is never guessed at.
  */
-const TABLES = `
-CREATE TABLE harness_layout (version INTEGER NOT NULL) STRICT;
-
-CREATE TABLE harness_sessions (
-  tenant TEXT NOT NULL,
-  session_id TEXT NOT NULL,
-  epoch INTEGER NOT NULL,
-  created_ms INTEGER NOT NULL,
-  PRIMARY KEY (tenant, session_id)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE harness_leaves (
-  n INTEGER PRIMARY KEY,
-  leaf_id TEXT NOT NULL UNIQUE,
-  tenant TEXT NOT NULL,
-  session_id TEXT NOT NULL,
-  state INTEGER NOT NULL,
-  due_ms INTEGER,
-  created_ms INTEGER NOT NULL,
-  updated_ms INTEGER NOT NULL,
-  not_before_ms INTEGER NOT NULL DEFAULT 0,
-  claims INTEGER NOT NULL DEFAULT 0,
-  failed_attempts INTEGER NOT NULL DEFAULT 0,
-  epoch INTEGER NOT NULL DEFAULT 0,
-  last_seq INTEGER NOT NULL DEFAULT 0,
-  cancel_requested INTEGER NOT NULL DEFAULT 0,
-  worker_lost INTEGER NOT NULL DEFAULT 0,
-  worker_name TEXT,
-  worker BLOB,
-  usage BLOB,
-  failure BLOB,
-  result BLOB
-) STRICT;
-CREATE INDEX harness_leaves_due ON harness_leaves (due_ms) WHERE due_ms IS NOT NULL;
-CREATE INDEX harness_leaves_state ON harness_leaves (state);
-CREATE INDEX harness_leaves_tenant ON harness_leaves (tenant);
-CREATE INDEX harness_leaves_tenant_state ON harness_leaves (tenant, state);
-CREATE INDEX harness_leaves_session ON harness_leaves (tenant, session_id);
-CREATE INDEX harness_leaves_open ON harness_leaves (tenant, session_id) WHERE state < 6;
-
-CREATE TABLE harness_specs (n INTEGER PRIMARY KEY, spec BLOB NOT NULL) STRICT;
-
-CREATE TABLE harness_labels (
-  key TEXT NOT NULL,
-  value TEXT NOT NULL,
-  n INTEGER NOT NULL,
-  PRIMARY KEY (key, value, n)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE harness_idempotency (
-  tenant TEXT NOT NULL,
-  key TEXT NOT NULL,
-  fingerprint BLOB NOT NULL,
-  n INTEGER NOT NULL,
-  PRIMARY KEY (tenant, key)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE harness_events (
-  id INTEGER PRIMARY KEY,
-  n INTEGER NOT NULL,
-  seq INTEGER NOT NULL,
-  state INTEGER NOT NULL,
-  key TEXT,
-  event BLOB NOT NULL
-) STRICT;
-CREATE UNIQUE INDEX harness_events_seq ON harness_events (n, seq);
-CREATE UNIQUE INDEX harness_events_key ON harness_events (n, key) WHERE key IS NOT NULL;
-
-INSERT INTO harness_layout (version) VALUES (${LAYOUT});
-`;
-
-/** Make the tables where they are absent. Throws a {@link ConfigError} for a file of another layout. */
 export function applySchema(db: DatabaseSync, path: string): void {
-  if (!hasLayout(db)) createTables(db);
-  checkLayout(db, path);
-}
-
-function createTables(db: DatabaseSync): void {
+  if (layoutOf(db) === LAYOUT) return;
   db.exec("BEGIN IMMEDIATE");
   try {
     // Another process may have been first.
-    if (!hasLayout(db)) db.exec(TABLES);
+    const found = layoutOf(db);
+    if (found === undefined || found > LAYOUT || (found < 1 && hasLayout(db))) throw refusal(found, path);
+    for (const step of STEPS.slice(found)) db.exec(step);
     db.exec("COMMIT");
   } catch (error) {
     if (db.isTransaction) db.exec("ROLLBACK");
@@ -101,15 +28,20 @@ function createTables(db: DatabaseSync): void {
   }
 }
 
+/** The file's layout: 0 where it has none yet, `undefined` where it does not say. */
+function layoutOf(db: DatabaseSync): number | undefined {
+  if (!hasLayout(db)) return 0;
+  const version = db.prepare("SELECT max(version) AS version FROM harness_layout").get()?.["version"];
+  return typeof version === "number" ? version : undefined;
+}
+
 function hasLayout(db: DatabaseSync): boolean {
   return db.prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'harness_layout'").get() !== undefined;
 }
 
-function checkLayout(db: DatabaseSync, path: string): void {
-  const version = db.prepare("SELECT max(version) AS version FROM harness_layout").get()?.["version"];
-  if (version === LAYOUT) return;
-  const found = typeof version === "number" ? `layout ${version}` : "an unknown layout";
-  const advice =
-    typeof version === "number" && version > LAYOUT ? "run the newer version that made it" : "move it away to start with an empty store";
-  throw new ConfigError(`the leaf store ${path} has ${found}, this version knows layout ${LAYOUT}: ${advice}, or name another file`);
+function refusal(version: number | undefined, path: string): ConfigError {
+  const found = version === undefined ? "an unknown layout" : `layout ${version}`;
+  const newer = version !== undefined && version > LAYOUT;
+  const advice = newer ? "run the newer version that made it" : "move it away to start with an empty store";
+  return new ConfigError(`the leaf store ${path} has ${found}, this version knows layout ${LAYOUT}: ${advice}, or name another file`);
 }

@@ -1,20 +1,28 @@
-import type { Failure, Leaf, LeafEvent, Worker } from "@serverless-harness/proto/leaf";
+import type { Failure, Gate, Leaf, LeafEvent, Worker } from "@serverless-harness/proto/leaf";
+import { assertSameDecision } from "../gate-rules.ts";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
 import { storeClosed } from "../store-errors.ts";
+import type { NewDecision, NewGate, Wait, WaitingLeaves } from "../waiting.ts";
 import { readBacklog } from "./backlog.ts";
+import { cancelLeaf } from "./cancel.ts";
 import { Changes } from "./changes.ts";
 import { claimLeaf, hasReadyLeaf } from "./claim.ts";
 import { Connection } from "./connection.ts";
 import { openDatabase } from "./database.ts";
+import { decideGate } from "./decide.ts";
 import { appendEvents, readEvents } from "./events.ts";
 import { followLeaf } from "./follow.ts";
+import { openGate } from "./gates.ts";
 import { listLeaves } from "./list.ts";
 import { finishLeaf, releaseLeaf, releaseLeavesOf, retryLeaf } from "./outcome.ts";
 import { prolongLease, requireOwner } from "./ownership.ts";
 import { readLeaf } from "./records.ts";
+import { redriveLeaf } from "./redrive.ts";
 import { SignalFile } from "./signal-file.ts";
 import { sessionExists, submitLeaf } from "./submit.ts";
 import { waitForReadyLeaf } from "./wait-for-work.ts";
+import { suspendLeaf } from "./waits.ts";
+import { wakeLeaf } from "./wake.ts";
 
 /** How {@link SqliteLeafStore.open} opens. */
 export interface SqliteLeafStoreOptions {
@@ -25,7 +33,7 @@ export interface SqliteLeafStoreOptions {
 }
 
 /** The leaf store in one SQLite file, for any number of processes of one machine. */
-export class SqliteLeafStore implements LeafStore {
+export class SqliteLeafStore implements LeafStore, WaitingLeaves {
   readonly #connection: Connection;
   readonly #signal: SignalFile;
   readonly #changes: Changes;
@@ -96,6 +104,32 @@ export class SqliteLeafStore implements LeafStore {
 
   async releaseWorker(workerName: string, note: string): Promise<number> {
     return this.#change((nowMs) => releaseLeavesOf(this.#connection, nowMs, workerName, note));
+  }
+
+  async suspend(claim: Claim, wait: Wait, note: string, events: readonly NewEvent[]): Promise<void> {
+    this.#change((nowMs) => suspendLeaf(this.#connection, nowMs, claim, wait, note, events));
+  }
+
+  async wake(leafId: string, wakeKey: string): Promise<boolean> {
+    return this.#change((nowMs) => wakeLeaf(this.#connection, nowMs, leafId, wakeKey));
+  }
+
+  async openGate(claim: Claim, gate: NewGate): Promise<Gate> {
+    return this.#change((nowMs) => openGate(this.#connection, nowMs, claim, gate));
+  }
+
+  async decide(leafId: string, gateId: string, decision: NewDecision): Promise<Gate> {
+    const gate = this.#change((nowMs) => decideGate(this.#connection, nowMs, leafId, gateId, decision));
+    if (gate.decision !== undefined) assertSameDecision(gate.decision, decision);
+    return gate;
+  }
+
+  async cancel(leafId: string, requestedBy: string): Promise<Leaf> {
+    return this.#change((nowMs) => cancelLeaf(this.#connection, nowMs, leafId, requestedBy));
+  }
+
+  async redrive(leafId: string, fromStart: boolean): Promise<Leaf> {
+    return this.#change((nowMs) => redriveLeaf(this.#connection, nowMs, leafId, fromStart));
   }
 
   async events(leafId: string, afterSeq: bigint, limit: number): Promise<LeafEvent[]> {

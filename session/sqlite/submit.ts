@@ -7,12 +7,15 @@ import type { Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";
 import { findByKey, rememberKey } from "./idempotency.ts";
 import { readLeafByNumber } from "./records.ts";
+import { headOf } from "./session-order.ts";
 
 const SESSION = "SELECT 1 FROM harness_sessions WHERE tenant = ? AND session_id = ?";
-const INSERT_SESSION = "INSERT INTO harness_sessions (tenant, session_id, epoch, created_ms) VALUES (?, ?, 0, ?) ON CONFLICT DO NOTHING";
-const HAS_OPEN_LEAF = "SELECT 1 FROM harness_leaves WHERE tenant = ? AND session_id = ? AND state < 6 LIMIT 1";
-const INSERT_LEAF = `INSERT INTO harness_leaves (leaf_id, tenant, session_id, state, due_ms, created_ms, updated_ms)
-  VALUES (?, ?, ?, ${LeafState.QUEUED}, ?, ?, ?) RETURNING n`;
+const INSERT_SESSION = `INSERT INTO harness_sessions (tenant, session_id, epoch, created_ms) VALUES (?, ?, (SELECT first_epoch FROM harness_queue), ?)
+  ON CONFLICT DO NOTHING`;
+/** A number that was given once is never given again, though the leaf may be removed. */
+const NEXT_NUMBER = "max((SELECT coalesce(max(n), 0) FROM harness_leaves), (SELECT last_removed FROM harness_queue)) + 1";
+const INSERT_LEAF = `INSERT INTO harness_leaves (n, leaf_id, tenant, session_id, state, due_ms, created_ms, updated_ms, priority)
+  VALUES (${NEXT_NUMBER}, ?, ?, ?, ${LeafState.QUEUED}, ?, ?, ?, ?) RETURNING n`;
 const INSERT_SPEC = "INSERT INTO harness_specs (n, spec) VALUES (?, ?)";
 const INSERT_LABEL = "INSERT INTO harness_labels (key, value, n) VALUES (?, ?, ?)";
 
@@ -48,8 +51,8 @@ function withSession(connection: Connection, nowMs: number, spec: LeafSpec): Lea
 function insertLeaf(connection: Connection, nowMs: number, spec: LeafSpec): number {
   const { tenant, sessionId } = spec;
   // Behind an unfinished leaf of its session it has no due time until that one is over.
-  const due = connection.one(HAS_OPEN_LEAF, tenant, sessionId) === undefined ? 0 : null;
-  const row = connection.one<{ n: number }>(INSERT_LEAF, newId("leaf", nowMs), tenant, sessionId, due, nowMs, nowMs);
+  const due = headOf(connection, tenant, sessionId) === undefined ? 0 : null;
+  const row = connection.one<{ n: number }>(INSERT_LEAF, newId("leaf", nowMs), tenant, sessionId, due, nowMs, nowMs, spec.priority);
   if (row === undefined) throw new Error("SQLite inserted no row and no error");
   connection.run(INSERT_SPEC, row.n, toBinary(LeafSpecSchema, spec));
   for (const [key, value] of Object.entries(spec.labels)) connection.run(INSERT_LABEL, key, value, row.n);

@@ -2,9 +2,11 @@ import { rejects, strictEqual } from "node:assert/strict";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import {
+  DecisionKind,
   type Failure,
   FailureReason,
   FailureSchema,
+  GateSchema,
   type Leaf,
   type LeafEvent,
   LeafKind,
@@ -19,6 +21,7 @@ import {
   WorkerSchema,
 } from "@serverless-harness/proto/leaf";
 import type { Claim, LeafStore, NewEvent, Outcome } from "../leaf-store.ts";
+import type { NewDecision, NewGate } from "../waiting.ts";
 
 /** A lease that outlives every case. */
 export const LONG_LEASE_MS = 600_000;
@@ -49,6 +52,19 @@ export function failureOf(message: string): Failure {
 
 export function done(text: string): Outcome {
   return { state: LeafState.DONE, result: create(LeafResultSchema, { text }) };
+}
+
+export function failed(message: string): Outcome {
+  return { state: LeafState.FAILED, failure: failureOf(message) };
+}
+
+export function gateOf(gateId: string, fields: Partial<NewGate> = {}): NewGate {
+  const gate = create(GateSchema, { gateId, tool: "bash", summary: "may it?", proposedAction: "rm -r build", argumentsHash: "h1" });
+  return { ...gate, ...fields };
+}
+
+export function approval(fields: Partial<NewDecision> = {}): NewDecision {
+  return { kind: DecisionKind.APPROVE, feedback: "go on", decidedBy: "ann", ...fields };
 }
 
 /** Submit a leaf and return its record. */
@@ -87,6 +103,13 @@ export async function recordOf(store: LeafStore, leafId: string): Promise<Leaf> 
 /** The whole log of a leaf. */
 export async function logOf(store: LeafStore, leafId: string): Promise<LeafEvent[]> {
   return store.events(leafId, 0n, 100_000);
+}
+
+/** The last event of a leaf's log, which has to be a change of state: the state, when it ends by time, and the note. */
+export async function lastChange(store: LeafStore, leafId: string): Promise<[state: LeafState, notBeforeMs: number, note: string]> {
+  const event = (await logOf(store, leafId)).at(-1)?.event;
+  if (event?.case !== "stateChanged") throw new Error(`the last event is ${event?.case}`);
+  return [event.value.state, Number(event.value.notBeforeMs), event.value.note];
 }
 
 /** Events as short words: the state's name, the text, or the kind. */

@@ -1,13 +1,20 @@
+import { attemptCases } from "./attempt-cases.ts";
 import { backlogCases } from "./backlog-cases.ts";
+import { cancelCases } from "./cancel-cases.ts";
 import { claimCases } from "./claim-cases.ts";
 import { closeCases } from "./close-cases.ts";
+import { decideCases } from "./decide-cases.ts";
 import { eventCases } from "./event-cases.ts";
 import { followCases } from "./follow-cases.ts";
+import { gateCases } from "./gate-cases.ts";
 import { listCases } from "./list-cases.ts";
 import { outcomeCases } from "./outcome-cases.ts";
 import { ownershipCases } from "./ownership-cases.ts";
+import { redriveCases } from "./redrive-cases.ts";
 import { submitCases } from "./submit-cases.ts";
-import type { Case, ConformanceCase, LeafStoreFixture } from "./types.ts";
+import { suspendCases } from "./suspend-cases.ts";
+import type { Case, ConformanceCase, Feature, FullStore, LeafStoreFixture } from "./types.ts";
+import { wakeCases } from "./wake-cases.ts";
 
 export {
   assertGapFree,
@@ -24,7 +31,7 @@ export {
   words,
   workerOf,
 } from "./build.ts";
-export type { ConformanceCase, LeafStoreFixture } from "./types.ts";
+export type { ConformanceCase, Feature, LeafStoreFixture } from "./types.ts";
 
 const GROUPS: Readonly<Record<string, readonly Case[]>> = {
   submit: submitCases,
@@ -38,18 +45,35 @@ const GROUPS: Readonly<Record<string, readonly Case[]>> = {
   close: closeCases,
 };
 
+const FEATURE_GROUPS: Readonly<Record<Feature, Readonly<Record<string, readonly Case[]>>>> = {
+  waits: {
+    suspend: suspendCases,
+    wake: wakeCases,
+    gates: gateCases,
+    decide: decideCases,
+    cancel: cancelCases,
+    attempts: attemptCases,
+    redrive: redriveCases,
+  },
+  retention: {},
+  tenants: {},
+  schedules: {},
+};
+
 /**
  * What every driver of the leaf store must do, for any test runner. `open` gives each case a fresh, empty store, which the case disposes
- * of. Cases run in real time; one that never ends is a failure, so register them with a time limit.
+ * of. Cases run in real time; one that never ends is a failure, so register them with a time limit. `features`: what the driver has of what not
+ * every driver has yet.
  */
-export function leafStoreConformance(open: () => Promise<LeafStoreFixture>): readonly ConformanceCase[] {
-  return Object.entries(GROUPS).flatMap(([group, cases]) =>
+export function leafStoreConformance(open: () => Promise<LeafStoreFixture>, features: readonly Feature[]): readonly ConformanceCase[] {
+  const groups = Object.assign({}, GROUPS, ...features.map((feature) => FEATURE_GROUPS[feature])) as typeof GROUPS;
+  return Object.entries(groups).flatMap(([group, cases]) =>
     cases.map(([name, check]) => ({
       group,
       name,
       async run() {
         await using fixture = await open();
-        await check(fixture);
+        await check(fixture as LeafStoreFixture<FullStore>);
       },
     })),
   );

@@ -1,0 +1,55 @@
+import { create } from "@bufbuild/protobuf";
+import { Validation } from "@serverless-harness/kit/validate";
+import { type Decision, DecisionKind, DecisionSchema, type Gate } from "@serverless-harness/proto/leaf";
+import { gateDecided } from "./store-errors.ts";
+import type { NewDecision, NewGate } from "./waiting.ts";
+
+/** Open gates of one leaf. */
+export const MAX_OPEN_GATES = 32;
+
+const KINDS: readonly DecisionKind[] = [DecisionKind.APPROVE, DecisionKind.REJECT, DecisionKind.ABORT];
+
+/** Throw INVALID_ARGUMENT that names every field of a gate that is out of its limits. */
+export function checkGate(gate: NewGate): void {
+  const validation = new Validation();
+  validation.characters("gate.gate_id", gate.gateId, 1, 128);
+  validation.characters("gate.tool", gate.tool, 1, 128);
+  validation.maxBytes("gate.summary", gate.summary, 4096);
+  validation.maxBytes("gate.proposed_action", gate.proposedAction, 65_536);
+  validation.characters("gate.arguments_hash", gate.argumentsHash, 0, 256);
+  validation.range("gate.deadline_ms", gate.deadlineMs, 0, Number.MAX_SAFE_INTEGER);
+  const kinds = [DecisionKind.UNSPECIFIED, ...KINDS];
+  validation.check("gate.on_deadline", kinds.includes(gate.onDeadline), "must be approve, reject, abort or unset");
+  validation.done();
+}
+
+/** Throw INVALID_ARGUMENT that names every field of a decision that is out of its limits. */
+export function checkDecision(decision: NewDecision): void {
+  const validation = new Validation();
+  validation.check("decision.kind", KINDS.includes(decision.kind), "must be approve, reject or abort");
+  validation.maxBytes("decision.feedback", decision.feedback, 65_536);
+  validation.characters("decision.decided_by", decision.decidedBy, 0, 256);
+  validation.done();
+}
+
+/** A gate's deadline is over at `nowMs`. */
+export function isOverdue({ deadlineMs }: Pick<Gate, "deadlineMs">, nowMs: number): boolean {
+  return deadlineMs > 0n && deadlineMs <= BigInt(Math.floor(nowMs));
+}
+
+/** What is decided where nobody did in time. */
+export function defaultDecision(gate: Pick<Gate, "onDeadline">, nowMs: number): Decision {
+  const kind = gate.onDeadline === DecisionKind.UNSPECIFIED ? DecisionKind.REJECT : gate.onDeadline;
+  return decisionOf({ kind, feedback: "", decidedBy: "deadline" }, nowMs);
+}
+
+/** A decision that is made at `nowMs`. */
+export function decisionOf({ kind, feedback, decidedBy }: NewDecision, nowMs: number): Decision {
+  return create(DecisionSchema, { kind, feedback, decidedBy, decidedAtMs: BigInt(Math.floor(nowMs)) });
+}
+
+/** Throw ALREADY_EXISTS `gate_decided` where `decision` says something else than the one that stands. */
+export function assertSameDecision(standing: NewDecision, decision: NewDecision): void {
+  const same = standing.kind === decision.kind && standing.feedback === decision.feedback && standing.decidedBy === decision.decidedBy;
+  if (!same) throw gateDecided();
+}

@@ -1,0 +1,32 @@
+import type { Gate, LeafState } from "@serverless-harness/proto/leaf";
+import { assertSameDecision, checkDecision, decisionOf, defaultDecision, isOverdue } from "../gate-rules.ts";
+import { isTerminal } from "../leaf-state.ts";
+import { gateNotFound, leafEnded, leafNotFound } from "../store-errors.ts";
+import type { NewDecision } from "../waiting.ts";
+import type { Connection } from "./connection.ts";
+import { findGate, writeDecision } from "./gates.ts";
+import type { Place } from "./session-order.ts";
+import { endWait } from "./waits.ts";
+
+const FIND = "SELECT n, tenant, session_id, state, epoch, waiting FROM harness_leaves WHERE leaf_id = ?";
+
+type Asker = Place & { state: LeafState; epoch: number; waiting: number };
+
+/**
+ * Answer a gate, inside the caller's transaction. Returns the gate with the decision that stands, which is the gate's own where the deadline is
+ * over: whether that is what was to be decided, the caller checks behind the commit, by {@link assertSameDecision}.
+ */
+export function decideGate(connection: Connection, nowMs: number, leafId: string, gateId: string, decision: NewDecision): Gate {
+  checkDecision(decision);
+  const leaf = connection.one<Asker>(FIND, leafId);
+  if (leaf === undefined) throw leafNotFound();
+  if (isTerminal(leaf.state)) throw leafEnded();
+  const found = findGate(connection, leaf.n, gateId);
+  if (found === undefined) throw gateNotFound();
+  const { gate, waitedEpoch } = found;
+  if (gate.decision !== undefined) return gate;
+  const made = isOverdue(gate, nowMs) ? defaultDecision(gate, nowMs) : decisionOf(decision, nowMs);
+  const decided = writeDecision(connection, nowMs, leaf.n, gate, made);
+  if (leaf.waiting !== 0 && waitedEpoch === leaf.epoch) endWait(connection, nowMs, leaf, "decided");
+  return decided;
+}
