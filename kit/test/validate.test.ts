@@ -24,7 +24,7 @@ describe("validation", () => {
       v.characters("requested_by", "ż".repeat(257), 0, 256);
       v.name("session_id", "fine");
     });
-    expect(fields).toEqual(["tenant", "exec_id", "page_size", "prompt"]);
+    expect(fields).toEqual(["tenant", "exec_id", "page_size", "prompt", "wake_key", "requested_by"]);
   });
 
   it.each(["", ".", "..", ".a", "-a", "a/b", "a b", "a\0", "a\n", "ż", "x".repeat(129)])("refuses the name %j", (name) => {
