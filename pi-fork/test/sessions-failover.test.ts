@@ -60,5 +60,6 @@ test("a commit that was lost under a claim that the replica has is gone, and the
   await write(session, "lost");
   await pair.failOver();
   await write(session, "next");
+  await session.close(BACKGROUND_CONTEXT);
   expect(await notes(await sessions.open(fence))).toEqual(["kept", "next"]);
 });

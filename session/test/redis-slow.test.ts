@@ -1,9 +1,28 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type LeafStore, openLeafStore } from "../index.ts";
-import { claim, claimWhenReady, delta, done, follow, LONG_LEASE_MS, logOf, refused, submit, words } from "../testing/build.ts";
+import {
+  claim,
+  claimWhenReady,
+  delta,
+  done,
+  failureOf,
+  follow,
+  LONG_LEASE_MS,
+  logOf,
+  NEVER,
+  refused,
+  submit,
+  words,
+} from "../testing/build.ts";
 import { leafStoreConformance } from "../testing/index.ts";
 import { Link, type LinkShape } from "../testing/link.ts";
 import { redisServer } from "../testing/redis-vitest.ts";
+import { violationsOf } from "./history/checker.ts";
+import { finals } from "./history/finals.ts";
+import { type Call, readCalls } from "./history/history.ts";
+import { Recorder, randomOf } from "./history/recorder.ts";
+import { Submitter } from "./history/submitter.ts";
+import { Worker } from "./history/worker.ts";
 import { redisFixture } from "./redis-fixture.ts";
 
 const server = redisServer();
@@ -26,6 +45,56 @@ describe("a leaf store over a line that passes on 48 bytes at a time", () => {
   for (const { group, name, run } of leafStoreConformance(async () => redisFixture((await linked({ pieceBytes: 48 })).over))) {
     test(`${group}: ${name}`, run);
   }
+});
+
+/** Every script goes to the server whole, once. On a line that is cut after fewer bytes than they have it would never arrive. */
+async function sendScripts(url: string): Promise<void> {
+  const store = await open(url);
+  await submit(store, {}, "k");
+  const first = await claim(store);
+  await store.heartbeat(first, 1);
+  await store.append(first, [delta("x")]);
+  await store.retry(first, failureOf("x"), 0, []);
+  const second = await claimWhenReady(store);
+  await store.release(second, "");
+  const third = await claimWhenReady(store);
+  await store.finish(third, done(""), []);
+  await follow(store, third.leaf.leafId);
+  await store.backlog();
+  await store.waitForWork(1, NEVER);
+}
+
+test("over a line that is cut behind any byte of a request or of an answer, the whole history of a crowd keeps every promise", async () => {
+  const { direct, over, link } = await linked();
+  const seed = Math.floor(Math.random() * 2 ** 31);
+  const random = randomOf(seed);
+  const lines = new Map<string, string[]>();
+  const stores = await Promise.all(Array.from({ length: 5 }, () => open(over)));
+  const recorderOf = (name: string): Recorder => {
+    const own: string[] = [];
+    lines.set(name, own);
+    return new Recorder((line) => own.push(line));
+  };
+  await sendScripts(server().freshUrl());
+  link.reshape({ cutAfterBytes: () => 1 + Math.floor(random() * 15_000) });
+  link.cut();
+  let submitted = false;
+  const [first, second, ...others] = stores;
+  if (first === undefined || second === undefined) throw new Error("no stores");
+  const working = others.map((store, i) =>
+    new Worker(store, recorderOf(`worker${i}`), `worker${i}`, randomOf(seed + i)).run(() => submitted),
+  );
+  await Promise.all([
+    new Submitter(first, recorderOf("submitter0"), randomOf(seed + 10)).run(0, 49),
+    new Submitter(second, recorderOf("submitter1"), randomOf(seed + 11)).run(50, 99),
+  ]);
+  submitted = true;
+  await Promise.all(working);
+  const calls: Call[] = [...lines].flatMap(([name, own]) => readCalls(name, own));
+  const leaves = await finals(await open(direct));
+  expect(violationsOf({ calls, leaves }), `seed ${seed}`).toEqual([]);
+  expect(leaves).toHaveLength(100);
+  expect(link.joined).toBeGreaterThan(30);
 });
 
 test("the owner of a leaf whose line stood still over its lease's end is refused, and its late calls change nothing", async () => {
