@@ -10,6 +10,7 @@ const FALLBACK_MS = 1000;
 const NO_WATCH_MS = 25;
 
 const NEWEST = "SELECT coalesce(max(id), 0) AS id FROM harness_events";
+const CHANGES = "SELECT changes FROM harness_queue";
 const SINCE = "SELECT id, n, state FROM harness_events WHERE id > ? ORDER BY id";
 
 /** What a subscriber waits for: events of one leaf, by its number, or leaves that may have become ready. */
@@ -27,6 +28,7 @@ export class Changes {
   #watcher: FSWatcher | undefined;
   #timer: NodeJS.Timeout | undefined;
   #lastId = 0;
+  #changes = 0;
 
   /** Every subscriber is woken each `fallbackMs` as well: a writer may be killed between its commit and its signal. */
   constructor(connection: Connection, signal: SignalFile, fallbackMs: number = FALLBACK_MS) {
@@ -71,6 +73,7 @@ export class Changes {
 
   #start(): void {
     this.#lastId = this.#connection.one<{ id: number }>(NEWEST)?.id ?? 0;
+    this.#changes = this.#readChanges();
     this.#watcher = this.#signal.watch(
       () => this.#read(),
       () => this.#watchLost(),
@@ -105,10 +108,18 @@ export class Changes {
         // A claim makes nothing ready; every other change of state may.
         if (row.state !== LeafState.UNSPECIFIED && row.state !== LeafState.RUNNING) this.#wake("work");
       }
+      const changes = this.#readChanges();
+      if (changes !== this.#changes) this.#wakeAll();
+      this.#changes = changes;
     } catch {
       // Whoever reads the database next meets the error where it can be told.
       this.#wakeAll();
     }
+  }
+
+  /** How many changes there were that no event tells of. */
+  #readChanges(): number {
+    return this.#connection.one<{ changes: number }>(CHANGES)?.changes ?? 0;
   }
 
   #wake(topic: Topic): void {

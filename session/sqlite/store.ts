@@ -2,6 +2,7 @@ import type { Failure, Gate, Leaf, LeafEvent, Worker } from "@serverless-harness
 import { assertSameDecision } from "../gate-rules.ts";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
 import { storeClosed } from "../store-errors.ts";
+import type { TenantSettings, Tenants } from "../tenants.ts";
 import type { NewDecision, NewGate, Wait, WaitingLeaves } from "../waiting.ts";
 import { readBacklog } from "./backlog.ts";
 import { cancelLeaf } from "./cancel.ts";
@@ -20,6 +21,7 @@ import { readLeaf } from "./records.ts";
 import { redriveLeaf } from "./redrive.ts";
 import { SignalFile } from "./signal-file.ts";
 import { sessionExists, submitLeaf } from "./submit.ts";
+import { readTenant, writeTenant } from "./tenants.ts";
 import { waitForReadyLeaf } from "./wait-for-work.ts";
 import { suspendLeaf } from "./waits.ts";
 import { wakeLeaf } from "./wake.ts";
@@ -33,7 +35,7 @@ export interface SqliteLeafStoreOptions {
 }
 
 /** The leaf store in one SQLite file, for any number of processes of one machine. */
-export class SqliteLeafStore implements LeafStore, WaitingLeaves {
+export class SqliteLeafStore implements LeafStore, WaitingLeaves, Tenants {
   readonly #connection: Connection;
   readonly #signal: SignalFile;
   readonly #changes: Changes;
@@ -130,6 +132,14 @@ export class SqliteLeafStore implements LeafStore, WaitingLeaves {
 
   async redrive(leafId: string, fromStart: boolean): Promise<Leaf> {
     return this.#change((nowMs) => redriveLeaf(this.#connection, nowMs, leafId, fromStart));
+  }
+
+  async setTenant(tenant: string, settings: TenantSettings): Promise<void> {
+    this.#change(() => writeTenant(this.#connection, tenant, settings));
+  }
+
+  async tenant(tenant: string): Promise<TenantSettings> {
+    return readTenant(this.#opened(), tenant);
   }
 
   async events(leafId: string, afterSeq: bigint, limit: number): Promise<LeafEvent[]> {

@@ -10,9 +10,11 @@ import { gateCases } from "./gate-cases.ts";
 import { listCases } from "./list-cases.ts";
 import { outcomeCases } from "./outcome-cases.ts";
 import { ownershipCases } from "./ownership-cases.ts";
+import { priorityCases } from "./priority-cases.ts";
 import { redriveCases } from "./redrive-cases.ts";
 import { submitCases } from "./submit-cases.ts";
 import { suspendCases } from "./suspend-cases.ts";
+import { tenantCases } from "./tenant-cases.ts";
 import type { Case, ConformanceCase, Feature, FullStore, LeafStoreFixture } from "./types.ts";
 import { wakeCases } from "./wake-cases.ts";
 
@@ -56,7 +58,7 @@ const FEATURE_GROUPS: Readonly<Record<Feature, Readonly<Record<string, readonly 
     redrive: redriveCases,
   },
   retention: {},
-  tenants: {},
+  tenants: { tenants: tenantCases, priority: priorityCases },
   schedules: {},
 };
 
@@ -65,7 +67,7 @@ const FEATURE_GROUPS: Readonly<Record<Feature, Readonly<Record<string, readonly 
  * of. Cases run in real time; one that never ends is a failure, so register them with a time limit. `features`: what the driver has of what not
  * every driver has yet.
  */
-export function leafStoreConformance(open: () => Promise<LeafStoreFixture>, features: readonly Feature[]): readonly ConformanceCase[] {
+export function leafStoreConformance(open: () => Promise<LeafStoreFixture>, features: readonly Feature[] = []): readonly ConformanceCase[] {
   const groups = Object.assign({}, GROUPS, ...features.map((feature) => FEATURE_GROUPS[feature])) as typeof GROUPS;
   return Object.entries(groups).flatMap(([group, cases]) =>
     cases.map(([name, check]) => ({
