@@ -2,23 +2,30 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import { LeafStateSchema } from "@serverless-harness/proto/leaf";
 import type { Claim, LeafStore } from "../../leaf-store.ts";
 import { delta, done, failureOf, LONG_LEASE_MS, logOf, submit, words, workerOf } from "../../testing/build.ts";
+import type { WaitingLeaves } from "../../waiting.ts";
 import type { Action, Answer, Leaf, Write } from "./model.ts";
+
+const WAKE = "wake-key";
 
 /** Between two steps; so each lease can be made to end before the one step that it has to. */
 const STEP_MS = 1000;
 
+/** A store that has the steps of waiting leaves as well, or has not. */
+export type Store = LeafStore & Partial<Pick<WaitingLeaves, "suspend" | "wake">>;
+
 /** A real store that takes the machine's steps, by a clock that moves on with each. */
 export class RealStore {
-  readonly #store: LeafStore;
+  readonly #store: Store;
   readonly #clock: { nowMs: number };
   readonly #sessions: readonly string[];
   readonly #leafIds: string[] = [];
   readonly #claims = new Map<number, Claim>();
   readonly #epochs = new Map<string, bigint>();
-  readonly #logs: string[][] = [];
+  /** Leaves that were suspended once to wait for their wake. */
+  readonly #waited = new Set<string>();
 
   /** `walk`: makes the names of its sessions its own. */
-  constructor(store: LeafStore, clock: { nowMs: number }, sessions: readonly number[], walk: number) {
+  constructor(store: Store, clock: { nowMs: number }, sessions: readonly number[], walk: number) {
     this.#store = store;
     this.#clock = clock;
     this.#sessions = sessions.map((session) => `walk-${walk}-${session}`);
@@ -31,7 +38,6 @@ export class RealStore {
     switch (action.kind) {
       case "submit":
         this.#leafIds.push((await submit(this.#store, { sessionId: this.#sessions[action.leaf] ?? "" })).leafId);
-        this.#logs.push(["queued"]);
         return "ok";
       case "expire":
       case "comeDue":
@@ -40,14 +46,13 @@ export class RealStore {
         return this.#claim(action.worker, ms);
       case "releaseWorker":
         return this.#store.releaseWorker(nameOf(action.worker), "died");
-      case "heartbeat":
-      case "append":
-      case "finish":
-      case "retry":
-      case "release":
-        return this.#write(action.kind, this.#claimOf(action.worker, action.leaf), ms);
+      case "wake":
+        return (await this.#store.wake?.(this.#leafIds[action.leaf] ?? "", WAKE)) ?? "nothing";
+      case "crash":
+      case "failover":
+        throw new Error(`a store does no ${action.kind}`);
       default:
-        throw new Error(`the store has no ${action.kind}`);
+        return this.#write(action.kind, this.#claimOf(action.worker, action.leaf), ms);
     }
   }
 
@@ -75,13 +80,14 @@ export class RealStore {
     return { leaf, epoch: Number(epoch), takeover: claim.takeover };
   }
 
-  async #write(kind: Exclude<Write, "suspend">, claim: Claim, ms: number): Promise<Answer> {
+  async #write(kind: Write, claim: Claim, ms: number): Promise<Answer> {
     const writes = {
       heartbeat: () => this.#store.heartbeat(claim, ms),
       append: () => this.#store.append(claim, [delta("text")]),
       finish: () => this.#store.finish(claim, done("x"), []),
       retry: () => this.#store.retry(claim, failureOf("x"), this.#clock.nowMs + ms, []),
       release: () => this.#store.release(claim, "drained"),
+      suspend: () => this.#suspend(claim),
     };
     try {
       await writes[kind]();
@@ -90,6 +96,13 @@ export class RealStore {
       if (error instanceof HarnessError && error.reason === "stale_epoch") return "stale";
       throw error;
     }
+  }
+
+  /** It waits for its wake the first time, and for nothing after that. */
+  async #suspend(claim: Claim): Promise<void> {
+    const { leafId } = claim.leaf;
+    await this.#store.suspend?.(claim, this.#waited.has(leafId) ? {} : { wakeKey: WAKE }, "waits", []);
+    this.#waited.add(leafId);
   }
 
   #claimOf(worker: number, leaf: number): Claim {
