@@ -1,6 +1,10 @@
 import type { Session } from "@earendil-works/pi-agent-core";
 import type { Fence } from "@serverless-harness/session";
+import type { Expiry } from "./archive/expiry.ts";
 import type { LeafEvents } from "./leaf-events.ts";
+
+/** Which session. */
+export type SessionName = Pick<Fence, "tenant" | "sessionId">;
 
 /** Pi's sessions, each opened for one owner. */
 export interface PiSessions {
@@ -13,6 +17,18 @@ export interface PiSessions {
    * not run under this fence any more.
    */
   open(fence: Fence, events?: LeafEvents): Promise<Session>;
+  /**
+   * A session's log as Pi's own backend of files of lines reads it, a line with its end at a time. It is read in pages; on Redis, a session that
+   * is written to meanwhile is told at the end with UNAVAILABLE `session_changed`. NOT_FOUND `session_not_found`.
+   */
+  exportSession(name: SessionName): AsyncIterable<string>;
+  /**
+   * Make a session of such lines (without their ends): it is there with the last, or not at all. INVALID_ARGUMENT `archive_malformed` with line
+   * and field; ALREADY_EXISTS `session_exists`.
+   */
+  importSession(name: SessionName, lines: AsyncIterable<string>): Promise<void>;
+  /** Remove sessions that nobody uses, archiving them before where asked; one that gets a leaf or a commit meanwhile stays. Returns their keys. */
+  expireSessions(expiry: Expiry): Promise<string[]>;
   /** Close every session that is open, then the database. Idempotent. */
   close(): Promise<void>;
 }

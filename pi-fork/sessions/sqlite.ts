@@ -6,9 +6,13 @@ import { SQLITE_STORAGE_VERSION, SqliteSessionRepo } from "@earendil-works/pi-se
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { type Fence, sessionKey } from "@serverless-harness/session";
 import { assertFence, type Connection, SignalFile } from "@serverless-harness/session/sqlite";
+import type { Expiry } from "./archive/expiry.ts";
 import { Connections } from "./connections.ts";
 import type { LeafEvents } from "./leaf-events.ts";
-import type { PiSessions } from "./sessions.ts";
+import type { PiSessions, SessionName } from "./sessions.ts";
+import { expireSessions } from "./sqlite/expire.ts";
+import { exportLines } from "./sqlite/export.ts";
+import { importLines } from "./sqlite/import.ts";
 
 const HAS_TABLE = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'sessions'";
 const HAS_SESSION = "SELECT 1 FROM sessions WHERE id = ?";
@@ -61,6 +65,20 @@ export class SqlitePiSessions implements PiSessions {
       this.#open.delete(owner);
       throw error;
     }
+  }
+
+  async *exportSession({ tenant, sessionId }: SessionName): AsyncGenerator<string> {
+    const id = sessionKey({ tenant, sessionId });
+    if (this.#exists(id) && (yield* exportLines(this.#path, id))) return;
+    throw new HarnessError(Code.NotFound, "session_not_found", `there is no session ${id}`);
+  }
+
+  importSession({ tenant, sessionId }: SessionName, lines: AsyncIterable<string>): Promise<void> {
+    return importLines(this.#connection, this.#path, sessionKey({ tenant, sessionId }), lines);
+  }
+
+  expireSessions(expiry: Expiry): Promise<string[]> {
+    return expireSessions(this.#connection, this.#path, expiry);
   }
 
   close(): Promise<void> {

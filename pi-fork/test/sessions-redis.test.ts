@@ -62,8 +62,8 @@ test("reading back to the last compaction costs the same, however long the sessi
   const read = (tip: number) => cost(database, () => storage.scanBranch({ start: `e${tip}`, stopAtType: "compaction" }));
   await fill(storage, 1, 530, 500);
   const short = await read(530);
-  await fill(storage, 531, 20_030, 500);
-  const long = await read(20_030);
+  await fill(storage, 531, 100_030, 500);
+  const long = await read(100_030);
   expect(short.commands).toBeGreaterThan(60);
   expect(long.commands).toBe(short.commands);
   expect(Math.abs(long.bytes - short.bytes)).toBeLessThan(2000);

@@ -14,6 +14,7 @@ import type { Fence } from "@serverless-harness/session";
 import { type Argument, callId, type Database, encode, list, type Reply, sessionName, text } from "@serverless-harness/session/redis";
 import type { LeafEvents } from "../leaf-events.ts";
 import { encodeEntry } from "./codec.ts";
+import { begin } from "./import.ts";
 import { OpenSession } from "./open-session.ts";
 import { nameOfId, SessionKeys, sessionNames } from "./session-keys.ts";
 import { RedisStorage } from "./storage.ts";
@@ -97,7 +98,8 @@ export class RedisSessionRepo implements SessionRepo {
     return this.#reserve(options.id ?? uuidv7(createdAt), async (id, keys) => {
       if (active === undefined && (await this.find(source.id)) === undefined) throw new Error(`there is no session ${source.id}`);
       const { entries, scalarValues, nextSeq } = await snapshot;
-      await deleteAll(keys, "");
+      const token = callId();
+      await begin(keys, token);
       const parts = [
         ...[...entries.values()]
           .sort((a, b) => a.seq - b.seq)
@@ -113,8 +115,9 @@ export class RedisSessionRepo implements SessionRepo {
           JSON.stringify(value),
         ]),
       ];
-      for (let i = 0; i < parts.length; i += RESTORE_BATCH) await keys.write("restore", ...parts.slice(i, i + RESTORE_BATCH).flat());
-      return this.#create(keys, id, createdAt, source.id, nextSeq);
+      for (let i = 0; i < parts.length; i += RESTORE_BATCH)
+        await keys.write("restore", token, callId(), ...parts.slice(i, i + RESTORE_BATCH).flat());
+      return this.#create(keys, id, createdAt, source.id, nextSeq, token);
     });
   }
 
@@ -140,8 +143,22 @@ export class RedisSessionRepo implements SessionRepo {
     }
   }
 
-  async #create(keys: SessionKeys, id: string, createdAt: number, parent: string | undefined, nextSeq: number): Promise<Session> {
-    const created = metadataOf(await keys.write("create", id, createdAt, parent ?? "", nextSeq, callId()));
+  async #create(
+    keys: SessionKeys,
+    id: string,
+    createdAt: number,
+    parent: string | undefined,
+    nextSeq: number,
+    token = callId(),
+  ): Promise<Session> {
+    const create = (): Promise<Reply> => keys.write("create", id, createdAt, parent ?? "", nextSeq, token);
+    const created = metadataOf(
+      await create().catch(async (error: unknown) => {
+        if (!(error instanceof Error) || !error.message.startsWith("LEFTOVERS")) throw error;
+        await deleteAll(keys, "");
+        return create();
+      }),
+    );
     if (created === undefined) throw new Error(`session ${id} was made and is not there`);
     return this.#attach(keys, created);
   }

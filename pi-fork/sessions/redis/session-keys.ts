@@ -27,10 +27,13 @@ const COMMIT = loadScript(DIRECTORY, "commit", `${LOG}\nlocal NAME = ARGV[3]\n${
 
 /** Scripts; each file says what its arguments are, behind the session's name. */
 const SCRIPTS = {
+  begin: script("begin"),
   branch: script("branch"),
   create: script("create"),
   delete: script("delete"),
+  expire: script("expire"),
   get: script("get"),
+  idle: script("idle"),
   list: script("list"),
   open: script("open"),
   position: script("position"),
@@ -99,6 +102,14 @@ export class SessionKeys {
 export function nameOfId(id: string): string {
   const slash = id.indexOf("/");
   return slash < 0 ? encode(id) : sessionName(id.slice(0, slash), id.slice(slash + 1));
+}
+
+/**
+ * A page of a partition's sessions that were not written to since a time in milliseconds, from place `skip` on, the longest idle first.
+ * Those with a leaf that is not over are empty.
+ */
+export async function idleNames(database: Database, partition: number, sinceMs: number, skip: number): Promise<string[]> {
+  return list(await runScript(database.client, SCRIPTS.idle, [database.names.base(partition)], ["", sinceMs, skip])).map(String);
 }
 
 /** Names of a partition's sessions. */

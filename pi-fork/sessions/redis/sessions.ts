@@ -3,8 +3,9 @@ import { BACKGROUND_CONTEXT, type Session } from "@earendil-works/pi-agent-core"
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { type Fence, type RedisAddress, sessionKey } from "@serverless-harness/session";
 import type { Database } from "@serverless-harness/session/redis";
+import type { Expiry } from "../archive/expiry.ts";
 import type { LeafEvents } from "../leaf-events.ts";
-import type { PiSessions } from "../sessions.ts";
+import type { PiSessions, SessionName } from "../sessions.ts";
 import type { RedisSessionRepo } from "./repo.ts";
 
 /** Pi's sessions in the Redis leaf store, each in the partition of its leaves. */
@@ -43,9 +44,29 @@ export class RedisPiSessions implements PiSessions {
     }
   }
 
+  async *exportSession({ tenant, sessionId }: SessionName): AsyncGenerator<string> {
+    const { exportSession } = await import("./archives.ts");
+    yield* exportSession(await this.#opened(), sessionKey({ tenant, sessionId }));
+  }
+
+  async importSession({ tenant, sessionId }: SessionName, lines: AsyncIterable<string>): Promise<void> {
+    const { importSession } = await import("./archives.ts");
+    await importSession(await this.#opened(), sessionKey({ tenant, sessionId }), lines);
+  }
+
+  async expireSessions(expiry: Expiry): Promise<string[]> {
+    const { expireSessions } = await import("./archives.ts");
+    return expireSessions(await this.#opened(), expiry);
+  }
+
   close(): Promise<void> {
     this.#closing ??= this.#closeAll();
     return this.#closing;
+  }
+
+  async #opened(): Promise<Database> {
+    if (this.#closing !== undefined) throw closed();
+    return this.#connect();
   }
 
   async #connect(): Promise<Database> {

@@ -129,6 +129,24 @@ export class RedisStorage implements Storage {
     return found.sort((a, b) => a.seq - b.seq);
   }
 
+  /** Addresses of the session's lists. */
+  async listNames(): Promise<{ namespace: string; key: string }[]> {
+    return list(await this.#keys.command("smembers", "lists")).map((name) => {
+      const [namespace = "", key = ""] = text(name).split(":").map(decodeURIComponent);
+      return { namespace, key };
+    });
+  }
+
+  /** Addresses of the session's values in the order of their numbers. */
+  async valueIndex(): Promise<{ seq: number; namespace: string; key: string }[]> {
+    const index: { seq: number; namespace: string; key: string }[] = [];
+    for (const space of list(await this.#keys.read("spaces"))) {
+      const namespace = decodeURIComponent(text(space));
+      for await (const [key, stored] of this.#valuesOf(text(space), "")) index.push({ seq: Number.parseInt(stored, 10), namespace, key });
+    }
+    return index.sort((a, b) => a.seq - b.seq);
+  }
+
   /** The sequence number that the next commit gets: it changes with every one. */
   async nextSeq(): Promise<string> {
     return text(list(await this.#keys.read("stats"))[1]);
@@ -152,12 +170,18 @@ export class RedisStorage implements Storage {
   async #scanSpace<T>(space: string, prefix: string): Promise<StoredValue<T>[]> {
     const found: StoredValue<T>[] = [];
     const namespace = decodeURIComponent(space);
+    for await (const [name, stored] of this.#valuesOf(space, prefix)) found.push(storedValue(value<T>(namespace, name), stored));
+    return found;
+  }
+
+  /** Names and contents of a space's values, a page at a time. */
+  async *#valuesOf(space: string, prefix: string): AsyncGenerator<[name: string, stored: string]> {
     // Names are ordered by their bytes, and 0xff is in no text.
     const highest = prefix === "" ? "+" : Buffer.concat([Buffer.from(`(${prefix}`), Buffer.of(0xff)]);
     for (let lowest = `[${prefix}`; ; ) {
       const flat = list(await this.#keys.read("values", space, lowest, highest)).map(text);
-      for (let i = 0; i + 1 < flat.length; i += 2) found.push(storedValue(value<T>(namespace, flat[i] ?? ""), flat[i + 1] ?? ""));
-      if (flat.length < PAGE * 2) return found;
+      for (let i = 0; i + 1 < flat.length; i += 2) yield [flat[i] ?? "", flat[i + 1] ?? ""];
+      if (flat.length < PAGE * 2) return;
       lowest = `(${flat.at(-2)}`;
     }
   }

@@ -46,7 +46,9 @@ while at <= #ARGV do
   seq = seq + 1
   at = at + 1 + FIELDS[kind]
 end
-redis.call('HSET', meta, 'next', int(seq), 'call', ARGV[5], 'first', int(first), 'updated', ARGV[6])
+redis.call('HSET', meta, 'next', int(seq), 'call', ARGV[5], 'first', int(first))
+-- By the time of their last commit, so that those that nobody uses are found.
+redis.call('ZADD', base .. ':pi-sessions', ARGV[6], NAME)
 if events > 0 then
   local last = append(ARGV[8], tonumber(row[4]), 9)
   if last > tonumber(row[4]) then

@@ -119,3 +119,15 @@ local function write(kind, seq, a, b, c)
     redis.call('UNLINK', pi .. 'list:' .. a .. ':' .. b)
   end
 end
+
+-- Remove everything of the session, 500 lists at a time; tells whether there is more.
+local function wipe()
+  redis.call('ZREM', base .. ':pi-sessions', NAME)
+  redis.call('UNLINK', meta, heads, bodies, order, pi .. 'usage', pi .. 'usage-ids', pi .. 'usage-sums')
+  for _, space in ipairs(redis.call('SMEMBERS', pi .. 'spaces')) do
+    redis.call('UNLINK', pi .. 'names:' .. space, pi .. 'values:' .. space)
+  end
+  redis.call('UNLINK', pi .. 'spaces')
+  for _, name in ipairs(redis.call('SPOP', pi .. 'lists', PAGE)) do redis.call('UNLINK', pi .. 'list:' .. name) end
+  return redis.call('EXISTS', pi .. 'lists') == 1
+end
