@@ -35,6 +35,8 @@ export class Announcer implements LeafEvents {
   #holdTimer: NodeJS.Timeout | undefined;
   /** The step that is under way: an append of its own, or a commit's. */
   #writing: Promise<void> | undefined;
+  /** What is ready waits for no commit. */
+  #urgent = false;
   #over = false;
 
   constructor(options: AnnouncerOptions) {
@@ -50,6 +52,8 @@ export class Announcer implements LeafEvents {
       this.#closeText();
       if (event.kind === "tool_ended") this.#outputs.delete(event.invocationId);
       this.#ready.push(toLeafEvent(event));
+      // What it announces goes on without a commit, and may outlive this process.
+      if (event.kind === "tool_started") this.#urgent = true;
       this.#hold();
     }
   }
@@ -59,6 +63,7 @@ export class Announcer implements LeafEvents {
     if (performance.now() - this.#textSince >= TEXT_RIDES_AFTER_MS) this.#closeText();
     if (this.#ready.length === 0) return undefined;
     const events = this.#ready.splice(0, limit);
+    this.#urgent = false;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#writing = promise;
     const end = (): void => {
@@ -73,6 +78,7 @@ export class Announcer implements LeafEvents {
         // Some have no key that would keep a second writing of them from being seen.
         if (unsure) this.#fail(error);
         else this.#ready.unshift(...events);
+        this.#urgent ||= events.some(({ event }) => event.case === "toolStarted");
         end();
       },
     };
@@ -124,6 +130,13 @@ export class Announcer implements LeafEvents {
   /** See to it that what is ready is written. */
   #hold(): void {
     if (this.#ready.length === 0 || this.#over) return;
+    if (this.#urgent && this.#writing === undefined) {
+      // What is told in the same breath goes with it.
+      queueMicrotask(() => {
+        if (this.#urgent && this.#writing === undefined) void this.#write();
+      });
+      return;
+    }
     this.#holdTimer ??= setTimeout(() => {
       this.#holdTimer = undefined;
       if (this.#writing === undefined) void this.#write();
@@ -133,6 +146,7 @@ export class Announcer implements LeafEvents {
   /** Write what is ready in a step of its own. */
   #write(): Promise<void> {
     const events = this.#over ? [] : this.#ready.splice(0);
+    this.#urgent = false;
     if (events.length === 0) return Promise.resolve();
     this.#writing = this.#options
       .append(events)

@@ -171,6 +171,16 @@ describe("an announcer whose session commits", () => {
     expect((await draining).map(({ key }) => key)).toEqual(["answer:1", "answer:2"]);
   });
 
+  test("waits for no commit with the start of a tool, which goes on whatever becomes of this process", async () => {
+    const { announcer, appends } = recorder();
+    announcer.tell(answer("1"));
+    announcer.tell({ kind: "tool_started", invocationId: "i", tool: "bash", args: {}, resumed: false });
+    await Promise.resolve();
+    expect(announcer.take(10)).toBeUndefined();
+    await announcer.flush();
+    expect(appends).toEqual([["answer", "toolStarted"]]);
+  });
+
   test("keeps the beginning of an answer until there is more of it", () => {
     const { announcer } = recorder();
     announcer.tell(text("a"));
