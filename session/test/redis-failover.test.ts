@@ -51,7 +51,7 @@ test("a session that was lost with all of its claims, and is made anew, gives ou
   expect(words(await logOf(store, leafId))).toEqual(["queued", "running", "done"]);
 });
 
-test("an end that was lost with the primary is no secret: the leaf runs again under a claim that is older, and whoever ended it can end it again", async () => {
+test("an end that was lost with the primary leaves the leaf running, and its owner can end it again", async () => {
   const { pair, store } = await place();
   const { leafId } = await submit(store, { sessionId: "s" });
   const held = await claim(store);
@@ -94,4 +94,20 @@ test("a follower goes on at the replica without a word twice, where nothing was 
   await store.append(held, [delta("b")]);
   await store.finish(held, done("hi"), []);
   expect(words(await following)).toEqual(["queued", "running", "a", "b", "done"]);
+});
+
+test("events that were lost under a claim that the replica has are gone, and the next ones take their numbers", async () => {
+  const { pair, store } = await place();
+  const { leafId } = await submit(store);
+  const held = await claim(store);
+  await store.append(held, [delta("kept")]);
+  await pair.stopReplication();
+  await store.append(held, [delta("lost")]);
+  expect(words(await store.events(leafId, 3n, 10))).toEqual(["lost"]);
+  await pair.failOver();
+  await store.append(held, [delta("next")]);
+  await store.finish(held, done("hi"), []);
+  expect(words(await logOf(store, leafId))).toEqual(["queued", "running", "kept", "next", "done"]);
+  // Whoever had seen the lost one goes on behind it.
+  expect(words(await follow(store, leafId, 4n))).toEqual(["done"]);
 });

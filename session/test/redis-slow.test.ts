@@ -16,6 +16,7 @@ import {
 } from "../testing/build.ts";
 import { leafStoreConformance } from "../testing/index.ts";
 import { Link, type LinkShape } from "../testing/link.ts";
+import { RedisServer } from "../testing/redis-server.ts";
 import { redisServer } from "../testing/redis-vitest.ts";
 import { violationsOf } from "./history/checker.ts";
 import { finals } from "./history/finals.ts";
@@ -126,4 +127,28 @@ test("a connection that went dead without a sign is replaced: calls end, followe
   await store.finish(held, done("hi"), []);
   expect(words(await following)).toEqual(["queued", "running", "a", "b", "c", "done"]);
   expect(words(await logOf(other, leafId))).toEqual(["queued", "running", "a", "b", "c", "done"]);
+});
+
+test("a Redis that stands still is told as one that can't be reached, and does what it was asked at most once when it goes on", async () => {
+  await using own = await RedisServer.start();
+  const store = await open(own.url());
+  const { leafId } = await submit(store);
+  const held = await claim(store);
+  const { pid } = own;
+  if (pid === undefined) throw new Error("it does not run");
+  process.kill(pid, "SIGSTOP");
+  try {
+    await Promise.all([
+      refused(store.append(held, [delta("a")]), "store_unreachable"),
+      refused(store.heartbeat(held, LONG_LEASE_MS), "store_unreachable"),
+      refused(submit(store, {}, "key"), "store_unreachable"),
+      refused(store.backlog(), "store_unreachable"),
+    ]);
+  } finally {
+    process.kill(pid, "SIGCONT");
+  }
+  await store.finish(held, done("hi"), []);
+  expect(words(await logOf(store, leafId)).filter((word) => word === "a").length).toBeLessThanOrEqual(1);
+  await submit(store, {}, "key");
+  expect((await store.list({ limit: 10 })).leaves).toHaveLength(2);
 });
