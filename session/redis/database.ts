@@ -3,7 +3,7 @@ import { Cluster } from "ioredis";
 import type { RedisAddress } from "../store-url.ts";
 import { adviceOf, type Client, connectRedis } from "./connect.ts";
 import { Names } from "./names.ts";
-import { type IndexScript, type PartitionScript, programs, type StoreScripts } from "./programs.ts";
+import { type IndexScript, type PartitionScript, programs, type ScheduleScript, type StoreScripts } from "./programs.ts";
 import { type Argument, closeClient, list, type Reply, runScript, text } from "./scripts.ts";
 
 /** Version of the keys. Another one is refused, never guessed at. */
@@ -59,6 +59,11 @@ export class Database {
   /** Run one of the scripts of the index of tenants. */
   runIndex(name: IndexScript, ...args: readonly Argument[]): Promise<Reply> {
     return runScript(this.client, this.#scripts.index[name], [this.names.index], [this.time, this.names.prefix, ...args]);
+  }
+
+  /** Run one of the scripts of schedules. */
+  runSchedules(name: ScheduleScript, ...args: readonly Argument[]): Promise<Reply> {
+    return runScript(this.client, this.#scripts.schedules[name], [this.names.schedules], [this.time, this.names.prefix, ...args]);
   }
 
   /**

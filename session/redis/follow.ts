@@ -10,7 +10,7 @@ const BATCH = 100;
 
 /**
  * Events of a leaf behind `afterSeq`, then live. Ends behind the terminal one, when `signal` aborts, and when `isClosed` says that the
- * store is. Throws NOT_FOUND `leaf_not_found` for an unknown leaf.
+ * store is, and where the leaf is removed. Throws NOT_FOUND `leaf_not_found` for an unknown leaf.
  */
 export async function* followLeaf(
   database: Database,
@@ -24,10 +24,15 @@ export async function* followLeaf(
   if (over()) return;
   const subscription = await signals.subscribe(database.names.leafChannel(leafId));
   try {
-    let seq = afterSeq;
+    let [seq, seen] = [afterSeq, false];
     while (!over()) {
       const { state, events } = await readPage(database, leafId, seq, BATCH);
-      if (state === undefined) throw leafNotFound();
+      if (state === undefined) {
+        // It was there before, and is kept no longer.
+        if (seen) return;
+        throw leafNotFound();
+      }
+      seen = true;
       for (const event of events) {
         yield event;
         if (over()) return;

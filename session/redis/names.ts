@@ -57,6 +57,11 @@ export class Names {
     return `{${this.prefix}:index}`;
   }
 
+  /** What every key of a schedule begins with: a hash tag of its own. */
+  get schedules(): string {
+    return `{${this.prefix}:schedules}`;
+  }
+
   /** Channel that is told when something may have become ready. */
   get workChannel(): string {
     return `${this.prefix}:work`;

@@ -40,9 +40,7 @@ export async function retryLeaf(
   notBeforeMs: number,
   events: readonly NewEvent[],
 ): Promise<void> {
-  const due = Math.max(0, Math.ceil(notBeforeMs));
-  const event = stateEvent({ state: LeafState.RETRYING, notBeforeMs: BigInt(due), failure });
-  await end(database, "retry", claim, [toBinary(FailureSchema, failure), due, event], events);
+  await end(database, "retry", claim, [toBinary(FailureSchema, failure), Math.max(0, Math.ceil(notBeforeMs))], events);
 }
 
 /** Hand a leaf back, ready at once. */
@@ -67,28 +65,29 @@ export async function releaseLeavesOf(database: Database, workerName: string, no
 }
 
 /** The last batch of events goes with the end itself; those before it need steps of their own. */
-async function end(
+export async function end(
   database: Database,
-  script: "finish" | "retry",
+  script: "finish" | "retry" | "suspend",
   claim: Claim,
   fields: readonly Argument[],
   events: readonly NewEvent[],
-): Promise<void> {
+): Promise<readonly Reply[]> {
   const batches = eventBatches(events);
   const last = batches.pop() ?? [0];
   for (const batch of batches) await runOwned(database, "append", claim, ...batch);
-  await runOwned(database, script, claim, ...fields, ...last);
+  return runOwned(database, script, claim, ...fields, ...last);
 }
 
 /** Run a script that proves first that the claim still holds its leaf. */
-async function runOwned(
+export async function runOwned(
   database: Database,
-  script: "heartbeat" | "append" | "finish" | "retry" | "release",
+  script: "heartbeat" | "append" | "finish" | "retry" | "release" | "suspend" | "openGate",
   claim: Claim,
   ...args: readonly Argument[]
 ): Promise<readonly Reply[]> {
   const { leaf, fence } = claim;
-  const call = script === "heartbeat" ? "" : callId();
+  // A heartbeat, or a gate that is opened, is the same the second time.
+  const call = script === "heartbeat" || script === "openGate" ? "" : callId();
   const session = sessionName(fence.tenant, fence.sessionId);
   try {
     return await database.change(script, partitionOf(database, claim), leaf.leafId, session, fence.epoch, call, ...args);

@@ -6,6 +6,9 @@ const DIRECTORY = new URL("scripts/", import.meta.url);
 const PARTITION = {
   append: "append",
   backlog: "backlog",
+  bury: "bury",
+  cancel: "cancel",
+  decide: "decide",
   events: "events",
   finish: "finish",
   forget: "forget",
@@ -13,22 +16,43 @@ const PARTITION = {
   heartbeat: "heartbeat",
   inspect: "inspect",
   list: "list",
+  openGate: "open-gate",
+  redrive: "redrive",
+  removeSession: "remove-session",
   release: "release",
   releaseWorker: "release-worker",
   retry: "retry",
   submit: "submit",
+  suspend: "suspend",
+  sweep: "sweep",
+  tombstone: "tombstone",
+  wake: "wake",
 } as const;
 
 /** Scripts of the index of tenants, and those that go from there to a partition. */
-const INDEX = { look: "look", pick: "pick", tell: "tell" } as const;
+const INDEX = { getTenant: "get-tenant", look: "look", pick: "pick", setTenant: "set-tenant", tell: "tell" } as const;
+
+/** Scripts of schedules. */
+const SCHEDULES = {
+  create: "schedule-create",
+  delete: "schedule-delete",
+  due: "schedule-due",
+  fire: "schedule-fire",
+  get: "schedule-get",
+  list: "schedule-list",
+  pause: "schedule-pause",
+} as const;
 
 export type PartitionScript = keyof typeof PARTITION | "claimFrom";
 export type IndexScript = keyof typeof INDEX | "claim";
+
+export type ScheduleScript = keyof typeof SCHEDULES;
 
 /** The scripts of a store. */
 export interface StoreScripts {
   readonly partition: Readonly<Record<PartitionScript, Script>>;
   readonly index: Readonly<Record<IndexScript, Script>>;
+  readonly schedules: Readonly<Record<ScheduleScript, Script>>;
 }
 
 /** Scripts of idempotency keys, which stand outside of partitions. */
@@ -36,7 +60,7 @@ export const RESERVE = loadScript(DIRECTORY, "reserve");
 export const UNRESERVE = loadScript(DIRECTORY, "unreserve");
 
 /** What a script of a partition needs to append events to a leaf's log. */
-export const LOG = ["clock", "names", "log"].reduce((above, name) => loadScript(DIRECTORY, name, above).lua, "");
+export const LOG = chain(["clock", "names", "log"]);
 
 const loaded = new Map<boolean, StoreScripts>();
 
@@ -52,15 +76,21 @@ export function programs(together: boolean): StoreScripts {
 
 function load(together: boolean): StoreScripts {
   const header = `local TOGETHER = ${together}\n`;
-  const lib = ["clock", "names", "log", "index", "queue", "lib"].reduce((above, name) => loadScript(DIRECTORY, name, above).lua, header);
-  const take = loadScript(DIRECTORY, "take", lib).lua;
-  const each = <Name extends string>(files: Readonly<Record<Name, string>>): Record<Name, Script> =>
-    Object.fromEntries(Object.entries<string>(files).map(([name, file]) => [name, loadScript(DIRECTORY, file, lib)])) as Record<
-      Name,
-      Script
-    >;
+  const lib = chain(["clock", "names", "log", "index", "queue", "proto", "lib"], header);
+  const take = chain(["take"], lib);
   return {
-    partition: { ...each(PARTITION), claimFrom: loadScript(DIRECTORY, "claim-from", take) },
-    index: { ...each(INDEX), claim: loadScript(DIRECTORY, "claim", take) },
+    partition: { ...each(PARTITION, lib), claimFrom: loadScript(DIRECTORY, "claim-from", take) },
+    index: { ...each(INDEX, lib), claim: loadScript(DIRECTORY, "claim", take) },
+    schedules: each(SCHEDULES, chain(["clock", "names", "schedules"], header)),
   };
+}
+
+/** Programs, one behind the other. */
+function chain(names: readonly string[], header = ""): string {
+  return names.reduce((above, name) => loadScript(DIRECTORY, name, above).lua, header);
+}
+
+function each<Name extends string>(files: Readonly<Record<Name, string>>, lib: string): Record<Name, Script> {
+  const scripts = Object.entries<string>(files).map(([name, file]) => [name, loadScript(DIRECTORY, file, lib)]);
+  return Object.fromEntries(scripts) as Record<Name, Script>;
 }

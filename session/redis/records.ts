@@ -1,4 +1,5 @@
-import type { Leaf, LeafState } from "@serverless-harness/proto/leaf";
+import { fromBinary } from "@bufbuild/protobuf";
+import { GateSchema, type Leaf, LeafSchema, type LeafState } from "@serverless-harness/proto/leaf";
 import { toLeaf } from "../leaf-record.ts";
 import { list, type Reply } from "./scripts.ts";
 
@@ -21,6 +22,7 @@ const FIELDS = [
   "redrives",
   "restarts",
   "spec",
+  "open",
 ] as const;
 
 type Field = (typeof FIELDS)[number];
@@ -35,7 +37,9 @@ export function leafOf(leafId: string, reply: Reply | undefined): Leaf | undefin
   const number = (name: Field): number => Number(bytes(name)?.toString() ?? 0);
   const spec = bytes("spec");
   if (spec === null) return undefined;
-  return toLeaf({
+  const attempts = bytes("attempts");
+  const open = values[FIELDS.indexOf("open")];
+  const fields = {
     leaf_id: leafId,
     state: number("state") as LeafState,
     created_ms: number("created"),
@@ -51,5 +55,11 @@ export function leafOf(leafId: string, reply: Reply | undefined): Leaf | undefin
     failure: bytes("failure"),
     result: bytes("result"),
     spec,
+    redrives: number("redrives"),
+    restarts: number("restarts"),
+  };
+  return toLeaf(fields, {
+    attempts: attempts === null ? [] : fromBinary(LeafSchema, attempts).attempts,
+    openGates: Array.isArray(open) ? open.flatMap((gate) => (Buffer.isBuffer(gate) ? [fromBinary(GateSchema, gate)] : [])) : [],
   });
 }

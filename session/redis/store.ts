@@ -1,19 +1,29 @@
-import type { Failure, Leaf, LeafEvent, Worker } from "@serverless-harness/proto/leaf";
+import type { Failure, Gate, Leaf, LeafEvent, LeafSpec, Schedule, Tombstone, Worker } from "@serverless-harness/proto/leaf";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
+import type { Retained, Retention } from "../retention.ts";
+import type { Fire, Schedules } from "../schedules.ts";
 import { storeClosed } from "../store-errors.ts";
 import type { RedisAddress } from "../store-url.ts";
+import type { TenantSettings, Tenants } from "../tenants.ts";
+import type { NewDecision, NewGate, Wait, WaitingLeaves } from "../waiting.ts";
 import { readBacklog } from "./backlog.ts";
+import { cancelLeaf, redriveLeaf } from "./cancel.ts";
 import { claimLeaf } from "./claim.ts";
 import { Database } from "./database.ts";
 import { readEvents } from "./events.ts";
 import { followLeaf } from "./follow.ts";
+import { decideGate, openGate } from "./gates.ts";
 import { listLeaves } from "./list.ts";
 import { sessionName } from "./names.ts";
 import { appendEvents, finishLeaf, prolongLease, releaseLeaf, releaseLeavesOf, retryLeaf } from "./outcome.ts";
 import { repairIndex } from "./repair.ts";
+import { readTombstone, removeSession, sweepLeaves } from "./retention.ts";
+import { createSchedule, deleteSchedule, dueSchedules, fireSchedule, listSchedules, pauseSchedule, readSchedule } from "./schedules.ts";
 import { runCommand } from "./scripts.ts";
 import { Signals } from "./signals.ts";
 import { readLeaf, submitLeaf } from "./submit.ts";
+import { suspendLeaf, wakeLeaf } from "./suspend.ts";
+import { readTenant, setTenant } from "./tenants.ts";
 import { waitForReadyLeaf } from "./wait-for-work.ts";
 
 /** How {@link RedisLeafStore.open} opens. */
@@ -25,7 +35,7 @@ export interface RedisLeafStoreOptions {
 }
 
 /** The leaf store in Redis, for any number of processes of any number of machines. */
-export class RedisLeafStore implements LeafStore {
+export class RedisLeafStore implements LeafStore, WaitingLeaves, Retained, Tenants, Schedules {
   readonly #database: Database;
   readonly #signals: Signals;
   #closed = false;
@@ -92,6 +102,82 @@ export class RedisLeafStore implements LeafStore {
 
   async releaseWorker(workerName: string, note: string): Promise<number> {
     return releaseLeavesOf(this.#opened(), workerName, note);
+  }
+
+  async suspend(claim: Claim, wait: Wait, note: string, events: readonly NewEvent[]): Promise<void> {
+    await suspendLeaf(this.#opened(), claim, wait, note, events);
+  }
+
+  async wake(leafId: string, wakeKey: string): Promise<boolean> {
+    return wakeLeaf(this.#opened(), leafId, wakeKey);
+  }
+
+  async openGate(claim: Claim, gate: NewGate): Promise<Gate> {
+    return openGate(this.#opened(), claim, gate);
+  }
+
+  async decide(leafId: string, gateId: string, decision: NewDecision): Promise<Gate> {
+    return decideGate(this.#opened(), leafId, gateId, decision);
+  }
+
+  async cancel(leafId: string, requestedBy: string): Promise<Leaf> {
+    return cancelLeaf(this.#opened(), leafId, requestedBy);
+  }
+
+  async redrive(leafId: string, fromStart: boolean): Promise<Leaf> {
+    return redriveLeaf(this.#opened(), leafId, fromStart);
+  }
+
+  async sweep(retention: Retention, limit: number): Promise<number> {
+    return sweepLeaves(this.#opened(), retention, limit);
+  }
+
+  async tombstone(leafId: string): Promise<Tombstone | undefined> {
+    return readTombstone(this.#opened(), leafId);
+  }
+
+  async removeSession(tenant: string, sessionId: string): Promise<boolean> {
+    return removeSession(this.#opened(), tenant, sessionId);
+  }
+
+  async setTenant(tenant: string, settings: TenantSettings): Promise<void> {
+    await setTenant(this.#opened(), tenant, settings);
+  }
+
+  async tenant(tenant: string): Promise<TenantSettings> {
+    return readTenant(this.#opened(), tenant);
+  }
+
+  async createSchedule(schedule: Schedule): Promise<{ schedule: Schedule; created: boolean }> {
+    return createSchedule(this.#opened(), schedule);
+  }
+
+  async schedule(tenant: string, scheduleId: string): Promise<Schedule | undefined> {
+    return readSchedule(this.#opened(), tenant, scheduleId);
+  }
+
+  async listSchedules(
+    tenant: string | undefined,
+    limit: number,
+    pageToken?: string,
+  ): Promise<{ schedules: Schedule[]; nextPageToken?: string }> {
+    return listSchedules(this.#opened(), tenant, limit, pageToken);
+  }
+
+  async pauseSchedule(tenant: string, scheduleId: string, paused: boolean, nextFireMs: number): Promise<Schedule> {
+    return pauseSchedule(this.#opened(), tenant, scheduleId, paused, nextFireMs);
+  }
+
+  async deleteSchedule(tenant: string, scheduleId: string): Promise<boolean> {
+    return deleteSchedule(this.#opened(), tenant, scheduleId);
+  }
+
+  async dueSchedules(limit: number): Promise<{ due: Schedule[]; nextDueMs?: number }> {
+    return dueSchedules(this.#opened(), limit);
+  }
+
+  async fire(fire: Omit<Fire, "spec"> & { readonly spec: LeafSpec | undefined }): Promise<{ leaf?: Leaf } | undefined> {
+    return fireSchedule(this.#opened(), fire);
   }
 
   async events(leafId: string, afterSeq: bigint, limit: number): Promise<LeafEvent[]> {

@@ -3,7 +3,7 @@ import { newId } from "@serverless-harness/kit/ids";
 import { type Leaf, LeafSchema, type LeafSpec, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
 import { fingerprint, keyReused } from "../fingerprint.ts";
 import type { NewLeaf } from "../leaf-store.ts";
-import { sessionNotFound } from "../store-errors.ts";
+import { leafExpired, sessionNotFound } from "../store-errors.ts";
 import { callId } from "./calls.ts";
 import type { Database } from "./database.ts";
 import { stateEvent } from "./events.ts";
@@ -11,6 +11,7 @@ import { indexesOf } from "./indexes.ts";
 import { encode, idempotencyName, sessionName } from "./names.ts";
 import { RESERVE, UNRESERVE } from "./programs.ts";
 import { leafOf } from "./records.ts";
+import { readTombstone } from "./retention.ts";
 import { bytes, list, runScript, text } from "./scripts.ts";
 
 /** A reservation that nobody wrote a leaf for may be replaced after this time. */
@@ -51,6 +52,7 @@ export async function submitLeaf(database: Database, { spec, idempotencyKey }: N
     const written = await attempt(database, plan, call);
     if (typeof written === "object") return written;
     if (written === "TOO_LATE") continue;
+    if (written === "EXPIRED") throw leafExpired();
     await runScript(database.client, UNRESERVE, [database.names.idempotency(name)], [plan.leafId]);
     if (written === "SESSION_NOT_FOUND") throw sessionNotFound();
   }
@@ -62,7 +64,7 @@ async function attempt(database: Database, plan: Plan, call: string): Promise<{ 
     return (await write(database, plan, call)) ?? "KEY_TAKEN";
   } catch (error) {
     const word = error instanceof Error ? (error.message.split(" ")[0] ?? "") : "";
-    if (["TOO_LATE", "SESSION_NOT_FOUND", "REFUSED"].includes(word)) return word;
+    if (["TOO_LATE", "SESSION_NOT_FOUND", "REFUSED", "EXPIRED"].includes(word)) return word;
     throw error;
   }
 }
@@ -93,9 +95,14 @@ async function reserve(database: Database, spec: LeafSpec, name: string): Promis
       return { leafId, spec: filled, name, writeBefore: at + WRITE_WITHIN_MS };
     }
     // The key stands for another leaf, unless that one was never written and whoever wanted to is gone.
-    if (young || replaced !== "" || (await readLeaf(database, leafId)) !== undefined) throw keyReused();
+    if (young || replaced !== "" || (await isOrWas(database, leafId))) throw keyReused();
     replaced = leafId;
   }
+}
+
+/** A leaf was written under this id. */
+async function isOrWas(database: Database, leafId: string): Promise<boolean> {
+  return (await readLeaf(database, leafId)) !== undefined || (await readTombstone(database, leafId)) !== undefined;
 }
 
 /** Write a leaf, or find it. `undefined` where the idempotency key that was to be taken with it is taken. */

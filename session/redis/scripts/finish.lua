@@ -8,10 +8,11 @@ event(leaf.id, seq, ARGV[10])
 letGo(leaf)
 local fields = { 'state', ARGV[7], 'updated', ms, 'seq', int(seq), 'calls', ARGV[6] }
 if ARGV[8] ~= '' then table.insert(fields, 'result') table.insert(fields, ARGV[8]) end
-if ARGV[9] ~= '' then table.insert(fields, 'failure') table.insert(fields, ARGV[9]) end
+if ARGV[9] ~= '' then
+  for _, each in ipairs({ 'failure', ARGV[9], 'attempts', attempts(leaf, ARGV[9]) }) do table.insert(fields, each) end
+end
 redis.call('HSET', leaf.key, unpack(fields))
-redis.call('DEL', key('keys', leaf.id))
-move(leaf.id, leaf.order, RUNNING, ARGV[7])
+over(leaf.id, leaf.order, RUNNING, ARGV[7])
 announce(leaf.id, seq)
 follow(leaf.session)
 return { close() }

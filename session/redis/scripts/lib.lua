@@ -2,9 +2,25 @@
 
 -- What a client needs to show a leaf, in this order.
 local FIELDS = { 'state', 'created', 'updated', 'not_before', 'claims', 'failed', 'epoch', 'seq', 'cancel', 'worker', 'usage', 'failure',
-  'result', 'attempts', 'redrives', 'restarts', 'spec' }
+  'result', 'attempts', 'redrives', 'restarts', 'spec', 'open' }
 
-local function record(id) return redis.call('HMGET', key('leaf', id), unpack(FIELDS)) end
+local function isOver(state) return tonumber(state) >= 6 end
+
+-- A gate's fields in its leaf's hash of gates.
+local function gateField(kind, name) return kind .. ':' .. name end
+
+-- A leaf's record. In the place of the names of its open gates stand the gates.
+local function record(id)
+  local row = redis.call('HMGET', key('leaf', id), unpack(FIELDS))
+  if row[#FIELDS] and isOver(row[1]) then
+    row[#FIELDS] = false
+  elseif row[#FIELDS] then
+    local names = {}
+    for name in string.gmatch(row[#FIELDS], '[^\n]+') do table.insert(names, gateField('gate', name)) end
+    row[#FIELDS] = redis.call('HMGET', key('gates', id), unpack(names))
+  end
+  return row
+end
 
 local function move(id, order, from, to)
   if from == to then return end
@@ -22,7 +38,7 @@ local function owned()
   local id, session, epoch, call = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
   local leaf = key('leaf', id)
   local row = redis.call('HMGET', leaf, 'state', 'epoch', 'session', 'order', 'seq', 'worker_name', 'calls', 'streamed', 'cancel', 'priority',
-    'claim')
+    'claim', 'attempts')
   if row[3] ~= session then return nil end
   local calls = row[7] or ''
   local repeated = call ~= '' and string.find(calls, call, 1, true) ~= nil
@@ -30,7 +46,7 @@ local function owned()
     return nil
   end
   return { id = id, key = leaf, session = session, order = row[4], seq = tonumber(row[5]), worker = row[6], streamed = row[8],
-    cancel = row[9], priority = row[10], claim = row[11], repeated = repeated, calls = string.sub(call .. calls, 1, 64) }
+    cancel = row[9], priority = row[10], claim = row[11], attempts = row[12] or '', repeated = repeated, calls = string.sub(call .. calls, 1, 64) }
 end
 
 local STALE = { err = 'STALE_EPOCH' }
@@ -49,15 +65,95 @@ local function letGo(leaf)
   redis.call('HDEL', leaf.key, 'worker', 'worker_name', 'claim', 'streamed')
 end
 
--- The next leaf of a session can run.
-local function follow(session)
-  local next = redis.call('ZPOPMIN', key('queue', session))[1]
-  if not next then
+-- What is known of a leaf that nobody holds, as far as its place in the queue depends on it.
+local function known(id)
+  local row = redis.call('HMGET', key('leaf', id), 'session', 'order', 'priority', 'state', 'not_before', 'waiting', 'seq', 'wake', 'waits',
+    'cancel', 'calls')
+  if not row[4] then return nil end
+  return { id = id, key = key('leaf', id), session = row[1], order = row[2], priority = row[3], state = row[4], notBefore = tonumber(row[5] or 0),
+    waiting = row[6] == '1', seq = tonumber(row[7]), wake = row[8], waits = row[9] or '', cancel = row[10] == '1', calls = row[11] or '' }
+end
+
+-- A leaf that is its session's first gets its place: ready, at a time, or none while it waits for what no time brings.
+local function settle(leaf)
+  if leaf.notBefore > now then
+    redis.call('ZADD', base .. ':later', int(leaf.notBefore), leaf.id)
+    soon(leaf.notBefore)
+  elseif leaf.notBefore > 0 or not leaf.waiting then
+    ready(leaf)
+  end
+end
+
+-- A leaf loses its place, since an older one of its session comes before it, or since it is over.
+local function displace(leaf)
+  local id = int(tonumber(leaf.order)) .. '-0'
+  if leaf.state == QUEUED and redis.call('XDEL', key('work', tenantOf(leaf.session)), id) == 1 then
+    gone(tenantOf(leaf.session))
+  elseif not unready(leaf) then
+    redis.call('ZREM', base .. ':later', leaf.id)
+  end
+end
+
+-- Nothing runs on the session any more: its first unfinished leaf gets its place. `leaf`: the one that was let go of and is not over.
+local function follow(session, leaf)
+  local queue = key('queue', session)
+  local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
+  if leaf and (not first[1] or tonumber(leaf.order) < tonumber(first[2])) then return settle(leaf) end
+  if leaf then redis.call('ZADD', queue, leaf.order, leaf.id) end
+  if not first[1] then
     redis.call('HDEL', key('session', session), 'head')
     return
   end
-  redis.call('HSET', key('session', session), 'head', next)
-  local row = redis.call('HMGET', key('leaf', next), 'order', 'priority')
-  ready({ id = next, session = session, order = row[1], priority = row[2] })
+  redis.call('ZREM', queue, first[1])
+  redis.call('HSET', key('session', session), 'head', first[1])
+  settle(known(first[1]))
 end
+
+-- A leaf's wait ends otherwise than by time: it is ready, unless others of its session are before it.
+local function endWait(leaf, note)
+  local seq = leaf.seq + 1
+  event(leaf.id, seq, stateChanged(SUSPENDED, 0, note))
+  redis.call('HSET', leaf.key, 'state', SUSPENDED, 'updated', ms, 'seq', int(seq))
+  redis.call('HDEL', leaf.key, 'not_before', 'failure', 'waiting', 'wake', 'waits')
+  move(leaf.id, leaf.order, leaf.state, SUSPENDED)
+  if redis.call('HGET', key('session', leaf.session), 'head') == leaf.id then
+    displace(leaf)
+    ready(leaf)
+  end
+  announce(leaf.id, seq)
+end
+
+-- A leaf is over: what only an unfinished one needs goes. The keys of its events stay with one that failed, which may be queued again.
+local function over(id, order, from, to)
+  redis.call('DEL', key('gates', id), key('wakes', id), to == '7' and key('gates', id) or key('keys', id))
+  redis.call('ZADD', base .. ':ended', ms, id)
+  move(id, order, from, to)
+end
+
+-- An attempt of the leaf's worker failed: what the leaf's attempts are then, each a Leaf message with one attempt.
+local function attempts(leaf, failure)
+  return leaf.attempts .. bytes(17, number(1, ms) .. bytes(2, leaf.worker or '') .. bytes(3, failure))
+end
+
+-- Write a gate's decision, a Decision message without its time. Returns the gate.
+local function writeDecision(id, seq, name, gateId, decision)
+  local gates, leaf = key('gates', id), key('leaf', id)
+  local made = decision .. number(4, ms)
+  local gate = redis.call('HGET', gates, gateField('gate', name)) .. bytes(9, made)
+  redis.call('HSET', gates, gateField('gate', name), gate, gateField('decided', name), '1')
+  local open = {}
+  for each in string.gmatch(redis.call('HGET', leaf, 'open') or '', '[^\n]+') do
+    if each ~= name then table.insert(open, each) end
+  end
+  if open[1] then redis.call('HSET', leaf, 'open', table.concat(open, '\n')) else redis.call('HDEL', leaf, 'open') end
+  event(id, seq, bytes(14, bytes(1, gateId) .. bytes(2, made)))
+  redis.call('HSET', leaf, 'seq', int(seq))
+  announce(id, seq)
+  return gate
+end
+
+-- What is decided where nobody did in time: kind, and who decided.
+local function defaultDecision(kind) return number(1, kind) .. bytes(3, 'deadline') end
+
+local function overdue(deadline) return tonumber(deadline) > 0 and tonumber(deadline) <= now end
 

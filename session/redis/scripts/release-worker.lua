@@ -22,9 +22,10 @@ for _, each in ipairs(held) do
     local seq = tonumber(row[5]) + 1
     event(leaf.id, seq, ARGV[4])
     redis.call('HSET', leaf.key, 'state', SUSPENDED, 'updated', ms, 'seq', int(seq), 'lost', 1)
-    ready(leaf)
     move(leaf.id, leaf.order, RUNNING, SUSPENDED)
     announce(leaf.id, seq)
+    leaf.notBefore = 0
+    follow(leaf.session, leaf)
     count = count + 1
   else
     redis.call('HDEL', heldBy(ARGV[3]), each.call)

@@ -6,7 +6,8 @@ local seq = leaf.seq + 1
 event(leaf.id, seq, ARGV[7])
 letGo(leaf)
 redis.call('HSET', leaf.key, 'state', SUSPENDED, 'updated', ms, 'seq', int(seq), 'calls', leaf.calls)
-ready(leaf)
 move(leaf.id, leaf.order, RUNNING, SUSPENDED)
 announce(leaf.id, seq)
+leaf.notBefore = 0
+follow(leaf.session, leaf)
 return { close() }

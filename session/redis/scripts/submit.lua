@@ -1,6 +1,7 @@
 -- Write a leaf, its first event and its place in the queue. ARGV: 3 leaf id, 4 session key, 5 '1' where the session must exist, 6 the
 -- latest time in ms or empty, 7 call, 8 spec, 9 first event, 10 number of partitions, 11 priority, 12 idempotency key's name or empty, 13 the
--- fingerprint where the key is to be taken here as well, 14 labels and more index names.
+-- fingerprint where the key is to be taken here as well, 14 names of the indexes: of all
+-- leaves, of its tenant's, of its session's, then of its labels.
 -- Returns what the index must be told, '1' where this call wrote it, and the record, or, where this call wrote it, only its time in ms. An empty
 -- list where the key is taken.
 local id, session, call = ARGV[3], ARGV[4], ARGV[7]
@@ -11,6 +12,7 @@ local reservation = channels .. ':idempotency:' .. ARGV[12]
 if ARGV[13] ~= '' and redis.call('EXISTS', reservation) == 1 then return {} end
 if ARGV[6] ~= '' then
   if redis.call('EXISTS', key('refused', id)) == 1 then return { err = 'REFUSED' } end
+  if redis.call('EXISTS', key('tomb', id)) == 1 then return { err = 'EXPIRED' } end
   if now > tonumber(ARGV[6]) then return { err = 'TOO_LATE' } end
 end
 local sessionRow = key('session', session)
@@ -36,6 +38,7 @@ numbers().order, numbers().dirty = order, true
 local fields = { 'spec', ARGV[8], 'session', session, 'order', int(order), 'state', QUEUED, 'created', ms, 'updated', ms, 'seq', '1', 'calls', call }
 if ARGV[11] ~= '0' then table.insert(fields, 'priority') table.insert(fields, ARGV[11]) end
 if ARGV[12] ~= '' then table.insert(fields, 'key') table.insert(fields, ARGV[12]) end
+if #ARGV > 16 then table.insert(fields, 'labels') table.insert(fields, table.concat(ARGV, '\n', 17)) end
 redis.call('HSET', leaf, unpack(fields))
 event(id, 1, ARGV[9])
 redis.call('ZADD', key('state', QUEUED), int(order), id)

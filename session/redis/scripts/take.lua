@@ -42,7 +42,7 @@ local function take(tenant)
   local epoch = int(math.max(last + 1, now))
   redis.call('HSET', session, 'epoch', epoch)
   local seq = tonumber(was[6]) + 1
-  if was[7] then redis.call('HDEL', leaf, 'lost', 'not_before', 'failure') end
+  if was[7] then redis.call('HDEL', leaf, 'lost', 'not_before', 'failure', 'waiting', 'wake', 'waits') end
   redis.call('HSET', leaf, 'state', RUNNING, 'updated', ms, 'epoch', epoch, 'seq', int(seq), 'claims', int(tonumber(was[7] or 0) + 1),
     'worker_name', ARGV[4], 'worker', ARGV[5], 'claim', ARGV[7], streamed and 'streamed' or 'claim', streamed and '1' or ARGV[7])
   local ends = now + tonumber(ARGV[3])

@@ -1,0 +1,71 @@
+import { create } from "@bufbuild/protobuf";
+import { Validation } from "@serverless-harness/kit/validate";
+import { type LeafState, type Tombstone, TombstoneSchema } from "@serverless-harness/proto/leaf";
+import type { Retention } from "../retention.ts";
+import type { Database } from "./database.ts";
+import { sessionName } from "./names.ts";
+import { UNRESERVE } from "./programs.ts";
+import { list, runScript, text } from "./scripts.ts";
+
+/** Leaves, and tombstones, that one script removes at the most. */
+const PER_SCRIPT = 50;
+
+/** What one sweep removed. */
+interface Swept {
+  leaves: number;
+  tombstones: number;
+}
+
+/**
+ * Remove leaves that are over for long, and old tombstones, at most `limit` of each: from one partition after the other, beginning anywhere, so that
+ * none is left out for long.
+ */
+export async function sweepLeaves(database: Database, { leafMs, tombstoneMs }: Retention, limit: number): Promise<number> {
+  const validation = new Validation();
+  validation.range("limit", limit, 1, 1000);
+  validation.range("leaf_ms", leafMs, 0, Number.MAX_SAFE_INTEGER);
+  validation.range("tombstone_ms", tombstoneMs, 0, Number.MAX_SAFE_INTEGER);
+  validation.done();
+  const { partitions } = database.names;
+  const first = Math.floor(Math.random() * partitions);
+  const total: Swept = { leaves: 0, tombstones: 0 };
+  for (let i = 0; i < partitions; i++) {
+    const partition = (first + i) % partitions;
+    for (;;) {
+      const most = [limit - total.leaves, limit - total.tombstones].map((left) => Math.min(left, PER_SCRIPT)) as [number, number];
+      if (Math.max(...most) <= 0) return limit;
+      const swept = await sweepSome(database, partition, [Math.ceil(leafMs), Math.ceil(tombstoneMs), ...most]);
+      total.leaves += swept.leaves;
+      total.tombstones += swept.tombstones;
+      if ((most[0] === 0 || swept.leaves < most[0]) && (most[1] === 0 || swept.tombstones < most[1])) break;
+    }
+  }
+  return Math.max(total.leaves, total.tombstones);
+}
+
+/** A tombstone goes last: whoever is killed before leaves it to the next sweep. */
+async function sweepSome(database: Database, partition: number, args: readonly number[]): Promise<Swept> {
+  const [leaves, tombstones, keys] = list(await database.run("sweep", partition, ...args));
+  const pairs = list(keys).map(text);
+  const buried = pairs.filter((_, i) => i % 2 === 0);
+  await Promise.all(
+    buried.map((leafId, i) => runScript(database.client, UNRESERVE, [database.names.idempotency(pairs[i * 2 + 1] ?? "")], [leafId])),
+  );
+  if (buried.length > 0) await database.run("bury", partition, ...buried);
+  return { leaves: Number(text(leaves)), tombstones: Number(text(tombstones)) };
+}
+
+/** What is left of a leaf that was removed. */
+export async function readTombstone(database: Database, leafId: string): Promise<Tombstone | undefined> {
+  const partition = database.names.partitionOfLeaf(leafId);
+  if (partition === undefined) return undefined;
+  const [state, expiredMs] = list(await database.run("tombstone", partition, leafId)).map(text);
+  if (state === undefined || expiredMs === undefined) return undefined;
+  return create(TombstoneSchema, { leafId, state: Number(state) as LeafState, expiredAtMs: BigInt(expiredMs) });
+}
+
+/** Forget a session that has no leaf. */
+export async function removeSession(database: Database, tenant: string, sessionId: string): Promise<boolean> {
+  const session = sessionName(tenant, sessionId);
+  return text(await database.run("removeSession", database.names.partitionOf(session), session)) === "1";
+}

@@ -1,0 +1,31 @@
+-- Remove leaves that are over for long, and tombstones. ARGV: 3 ms that a leaf is kept from its end, 4 ms that a tombstone is from then on,
+-- 5 leaves and 6 tombstones at the most. Returns how many leaves; and the tombstones whose idempotency keys have to be given back first, leaf
+-- and key's name of each. On one node that has happened, and their number is returned.
+local leaves = redis.call('ZRANGEBYSCORE', base .. ':ended', '-inf', int(now - tonumber(ARGV[3])), 'LIMIT', 0, ARGV[5])
+for _, id in ipairs(leaves) do
+  local row = redis.call('HMGET', key('leaf', id), 'session', 'state', 'key', 'labels')
+  for name in string.gmatch((row[4] or '') .. '\nleaves', '[^\n]+') do redis.call('ZREM', base .. ':' .. name, id) end
+  redis.call('ZREM', key('tenant', tenantOf(row[1])), id)
+  redis.call('ZREM', key('of', row[1]), id)
+  redis.call('ZREM', key('state', row[2]), id)
+  redis.call('ZREM', base .. ':ended', id)
+  redis.call('UNLINK', key('leaf', id), key('events', id), key('keys', id), key('gates', id), key('wakes', id))
+  redis.call('SET', key('tomb', id), table.concat({ row[2], ms, row[3] or '' }, ' '))
+  redis.call('ZADD', base .. ':tombs', ms, id)
+  announce(id, 0)
+end
+local old = redis.call('ZRANGEBYSCORE', base .. ':tombs', '-inf', int(now - tonumber(ARGV[4])), 'LIMIT', 0, ARGV[6])
+local keys = {}
+for _, id in ipairs(old) do
+  local name = string.match(redis.call('GET', key('tomb', id)) or '', '^%d+ %d+ (.*)$') or ''
+  local reservation = channels .. ':idempotency:' .. name
+  if TOGETHER or name == '' then
+    if name ~= '' and redis.call('HGET', reservation, 'leaf') == id then redis.call('DEL', reservation) end
+    redis.call('DEL', key('tomb', id))
+    redis.call('ZREM', base .. ':tombs', id)
+  else
+    table.insert(keys, id)
+    table.insert(keys, name)
+  end
+end
+return { int(#leaves), int(#old), keys }
