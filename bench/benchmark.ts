@@ -19,5 +19,6 @@ export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   files: async () => (await import("./files.ts")).files,
   terminal: async () => (await import("./terminal.ts")).terminal,
   session: async () => (await import("./session.ts")).session,
+  dispatch: async () => (await import("./dispatch.ts")).dispatch,
   coldstart: async () => (await import("./coldstart.ts")).coldstart,
 };
