@@ -62,7 +62,8 @@ export function round(value: number): number {
 }
 
 function unitOf(metric: string): string {
-  const unit = /_(mb_s|per_s|ms|mb|entries|bytes)$/.exec(metric)?.[1];
+  // Bytes per something are named by that.
+  const unit = /^(bytes)_per_/.exec(metric)?.[1] ?? /_(mb_s|per_s|ms|mb|entries|bytes)$/.exec(metric)?.[1];
   if (unit === undefined) throw new RangeError(`${metric} does not end in its unit`);
   return unit;
 }

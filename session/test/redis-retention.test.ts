@@ -1,0 +1,229 @@
+import { create } from "@bufbuild/protobuf";
+import { LeafState, ScheduleSchema } from "@serverless-harness/proto/leaf";
+import { Redis } from "ioredis";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { RedisLeafStore, type RedisLeafStoreOptions } from "../redis/store.ts";
+import { claim, done, failed, follow, nothingReady, recordOf, refused, specOf, submit, workerOf } from "../testing/build.ts";
+import { redisCluster, redisServer } from "../testing/redis-vitest.ts";
+import { addressOf } from "./redis-fixture.ts";
+
+const server = redisServer();
+const cluster = redisCluster();
+
+const places: Readonly<Record<string, () => string>> = {
+  "one partition": () => server().freshUrl("partitions=1"),
+  "16 partitions": () => server().freshUrl("partitions=16"),
+  "a cluster": () => cluster().freshUrl(),
+};
+
+async function open(url: string, options: RedisLeafStoreOptions = {}): Promise<RedisLeafStore> {
+  const store = await RedisLeafStore.open(addressOf(url), options);
+  onTestFinished(() => store.close());
+  return store;
+}
+
+/** Submit a leaf and run it to its end. */
+async function ended(store: RedisLeafStore, fields: Parameters<typeof specOf>[0] = {}, key = ""): Promise<string> {
+  const { leafId } = await submit(store, fields, key);
+  await store.finish(await claim(store), done(""), []);
+  return leafId;
+}
+
+describe.each(Object.entries(places))("on %s", (_, url) => {
+  test("what is over is removed when its time is, and leaves a tombstone for a time", async () => {
+    let now = 1_000_000;
+    const store = await open(url(), { now: () => now });
+    const fields = { sessionId: "s", labels: { a: "b" } };
+    const old = await ended(store, fields, "key");
+    const waiting = await submit(store, { sessionId: "t" });
+    await store.suspend(await claim(store), { wakeKey: "k" }, "", []);
+    now += 1000;
+    const young = await ended(store, { sessionId: "u" });
+    now += 500;
+    const keep = { leafMs: 1500, tombstoneMs: 3000 };
+    expect(await store.sweep(keep, 10)).toBe(1);
+    expect(await store.sweep(keep, 10)).toBe(0);
+    expect([await store.get(old), await store.events(old, 0n, 10)]).toEqual([undefined, []]);
+    expect(await store.tombstone(old)).toMatchObject({ leafId: old, state: LeafState.DONE, expiredAtMs: BigInt(now) });
+    expect((await store.list({ limit: 10 })).leaves.map(({ leafId }) => leafId)).toEqual([young, waiting.leafId]);
+    for (const query of [{ labels: { a: "b" } }, { tenant: "acme", sessionId: "s" }]) {
+      expect((await store.list({ ...query, limit: 10 })).leaves).toEqual([]);
+    }
+    await refused(submit(store, fields, "key"), "leaf_expired");
+    await refused(submit(store, { ...fields, prompt: "other" }, "key"), "idempotency_key_reused");
+    now += 3000;
+    expect(await store.sweep({ ...keep, leafMs: 1_000_000 }, 10)).toBe(1);
+    expect(await store.tombstone(old)).toBeUndefined();
+    expect((await store.submit({ spec: specOf(fields), idempotencyKey: "key" })).created).toBe(true);
+  });
+
+  test("many leaves are removed in steps of a bounded size, by several processes at once", async () => {
+    const address = url();
+    const [store, other] = [await open(address), await open(address)];
+    for (let i = 0; i < 130; i++) await ended(store, { sessionId: `s${i % 5}` });
+    const sweep = async (handle: RedisLeafStore): Promise<number> => {
+      for (let total = 0; ; ) {
+        const swept = await handle.sweep({ leafMs: 0, tombstoneMs: 600_000 }, 20);
+        total += swept;
+        if (swept < 20) return total;
+      }
+    };
+    const totals = await Promise.all([sweep(store), sweep(other)]);
+    expect(totals.reduce((sum, each) => sum + each)).toBe(130);
+    expect((await store.list({ limit: 10 })).leaves).toEqual([]);
+  });
+
+  test("a leaf that is queued again is not removed, and followers of one that is removed end", async () => {
+    const store = await open(url());
+    const { leafId } = await submit(store);
+    await store.finish(await claim(store), failed("x"), []);
+    await store.redrive(leafId, false);
+    expect(await store.sweep({ leafMs: 0, tombstoneMs: 0 }, 10)).toBe(0);
+    await store.finish(await claim(store), failed("x"), []);
+    const iterator = store.follow(leafId, 0n, new AbortController().signal)[Symbol.asyncIterator]();
+    await iterator.next();
+    await store.sweep({ leafMs: 0, tombstoneMs: 600_000 }, 10);
+    while (!(await iterator.next()).done);
+    await refused(follow(store, leafId), "leaf_not_found");
+    await refused(store.redrive(leafId, false), "leaf_not_found");
+  });
+
+  test("a session without leaves is forgotten, and no epoch of it comes back", async () => {
+    const now = 5;
+    const store = await open(url(), { now: () => now });
+    expect(await store.removeSession("acme", "s")).toBe(false);
+    const { leafId } = await submit(store, { sessionId: "s" });
+    for (let i = 0; i < 10; i++) await store.release(await claim(store), "");
+    const last = await claim(store);
+    await store.finish(last, done(""), []);
+    expect(await store.removeSession("acme", "s")).toBe(false);
+    await store.sweep({ leafMs: 0, tombstoneMs: 0 }, 10);
+    expect([await store.get(leafId), await store.removeSession("acme", "s"), await store.sessionExists("acme", "s")]).toEqual([
+      undefined,
+      true,
+      false,
+    ]);
+    await submit(store, { sessionId: "s" });
+    const next = await claim(store);
+    expect(next.fence.epoch).toBeGreaterThan(last.fence.epoch);
+    await refused(store.append(last, []), "stale_epoch");
+  });
+
+  test("tenants take turns by their weights, and one at its cap holds up nobody", async () => {
+    const store = await open(url());
+    await store.setTenant("b", { weight: 2, maxRunning: 0 });
+    await store.setTenant("c", { weight: 1, maxRunning: 1 });
+    expect([await store.tenant("b"), await store.tenant("d")]).toEqual([
+      { weight: 2, maxRunning: 0 },
+      { weight: 1, maxRunning: 0 },
+    ]);
+    for (const tenant of ["a", "b", "c"]) for (let i = 0; i < 6; i++) await submit(store, { tenant });
+    const order: string[] = [];
+    const held = [];
+    for (let i = 0; i < 8; i++) {
+      held.push(await claim(store));
+      order.push(held.at(-1)?.fence.tenant ?? "");
+    }
+    expect(order.join("")).toBe("abcbabba");
+    const capped = held.find(({ fence }) => fence.tenant === "c");
+    if (capped === undefined) throw new Error("c had no turn");
+    for (let i = 0; i < 5; i++) await claim(store);
+    await nothingReady(store);
+    await store.finish(capped, done(""), []);
+    expect((await claim(store)).fence.tenant).toBe("c");
+    await refused(store.setTenant("a", { weight: 0, maxRunning: 0 }), "invalid_argument");
+  });
+
+  test("any number of claims at once stay below a tenant's cap", async () => {
+    const address = url();
+    const stores = [await open(address), await open(address)];
+    const [store] = stores;
+    await store?.setTenant("acme", { weight: 1, maxRunning: 3 });
+    for (let i = 0; i < 20; i++) await submit(stores[0] as RedisLeafStore);
+    const claims = await Promise.all(Array.from({ length: 20 }, (_, i) => stores[i % 2]?.claim(workerOf(`w${i}`), 60_000)));
+    expect(claims.filter((each) => each !== undefined)).toHaveLength(3);
+  });
+
+  test("of its tenant's leaves the one of the highest priority comes first, then the oldest", async () => {
+    const store = await open(url());
+    const submitted = [];
+    for (const priority of [0, -5, 7, 0, 7, -100, 100]) submitted.push((await submit(store, { priority })).leafId);
+    const claimed = [];
+    for (const _ of submitted) claimed.push(submitted.indexOf((await claim(store)).leaf.leafId));
+    expect(claimed).toEqual([6, 2, 4, 0, 3, 1, 5]);
+  });
+
+  test("a schedule's fire is made once, whoever makes it and crashes where", async () => {
+    let now = 1_000_000;
+    const address = url();
+    const [store, other] = [await open(address, { now: () => now }), await open(address, { now: () => now })];
+    const spec = specOf({ sessionId: "s" });
+    const made = create(ScheduleSchema, {
+      tenant: "acme",
+      scheduleId: "nightly",
+      cron: "* * * * *",
+      timeZone: "UTC",
+      spec,
+      nextFireMs: 1_000_100n,
+    });
+    expect((await store.createSchedule(made)).created).toBe(true);
+    expect((await other.createSchedule(made)).created).toBe(false);
+    await refused(store.createSchedule(create(ScheduleSchema, { ...made, cron: "0 * * * *" })), "schedule_exists");
+    expect(await store.dueSchedules(10)).toEqual({ due: [], nextDueMs: 1_000_100 });
+    now = 1_000_200;
+    const [schedule] = (await store.dueSchedules(10)).due;
+    if (schedule === undefined) throw new Error("nothing is due");
+    // As one that was killed behind its second step: the leaf is there, the schedule does not know.
+    const { leaf } = await store.submit({ spec, idempotencyKey: "schedule:nightly:1000100" });
+    const fires = await Promise.all([store, other, store, other].map((each) => each.fire({ schedule, spec, nextFireMs: 1_000_300 })));
+    expect(fires.filter((fire) => fire !== undefined)).toMatchObject([{ leaf: { leafId: leaf.leafId } }]);
+    expect((await store.list({ limit: 10 })).leaves).toHaveLength(1);
+    expect(await store.schedule("acme", "nightly")).toMatchObject({
+      fires: 1n,
+      lastFireMs: 1_000_100n,
+      lastLeafId: leaf.leafId,
+      nextFireMs: 1_000_300n,
+      createdAtMs: 1_000_000n,
+    });
+    expect(await store.fire({ schedule, spec: undefined, nextFireMs: 1_000_400 })).toBeUndefined();
+    const paused = await store.pauseSchedule("acme", "nightly", true, 1_000_300);
+    expect(await store.fire({ schedule: paused, spec, nextFireMs: 1_000_400 })).toBeUndefined();
+    const resumed = await store.pauseSchedule("acme", "nightly", false, 1_000_300);
+    expect(await store.fire({ schedule: resumed, spec: undefined, nextFireMs: 0 })).toEqual({});
+    expect(await store.dueSchedules(10)).toEqual({ due: [] });
+    await refused(store.pauseSchedule("acme", "nobody", true, 0), "schedule_not_found");
+    expect([await store.deleteSchedule("acme", "nightly"), await store.deleteSchedule("acme", "nightly")]).toEqual([true, false]);
+  });
+
+  test("schedules are listed by tenant and id, page by page", async () => {
+    const store = await open(url());
+    const names = ["a/1", "a/2", "a-b/1", "a.b/0", "b/1"].map((each) => each.split("/"));
+    for (const [tenant = "", scheduleId = ""] of names) await store.createSchedule(create(ScheduleSchema, { tenant, scheduleId }));
+    const found = [];
+    for (let pageToken: string | undefined; ; ) {
+      const page = await store.listSchedules(undefined, 2, pageToken);
+      found.push(...page.schedules.map(({ tenant, scheduleId }) => [tenant, scheduleId]));
+      pageToken = page.nextPageToken;
+      if (pageToken === undefined) break;
+    }
+    expect(found).toEqual(names);
+    expect((await store.listSchedules("a", 10)).schedules.map(({ scheduleId }) => scheduleId)).toEqual(["1", "2"]);
+    await refused(store.listSchedules(undefined, 2, "nonsense"), "invalid_argument");
+  });
+});
+
+test("a fire that was begun before its schedule was paused is finished", async () => {
+  const url = server().freshUrl();
+  const store = await open(url, { now: () => 1_000_200 });
+  const spec = specOf();
+  await store.createSchedule(create(ScheduleSchema, { tenant: "acme", scheduleId: "s", spec, nextFireMs: 1_000_100n }));
+  const [schedule] = (await store.dueSchedules(1)).due;
+  if (schedule === undefined) throw new Error("nothing is due");
+  const redis = new Redis(server().port, "127.0.0.1");
+  onTestFinished(() => redis.disconnect());
+  // As its process had left it when it was killed behind the first step.
+  await redis.hset(`{${addressOf(url).prefix}:schedules}:at:acme s`, "begun", "1000100", "paused", "1");
+  const fired = await store.fire({ schedule, spec, nextFireMs: 1_000_300 });
+  expect((await recordOf(store, fired?.leaf?.leafId ?? "")).state).toBe(LeafState.QUEUED);
+  expect(await store.schedule("acme", "s")).toMatchObject({ paused: true, fires: 1n, nextFireMs: 1_000_300n });
+});
