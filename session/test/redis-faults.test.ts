@@ -281,6 +281,7 @@ test("what a finished leaf leaves behind is its record, its log and its places i
   const left = (await redis.keys("*")).map((key) => key.replace(/leaf_\w+/, "ID"));
   expect([...new Set(left)].sort()).toEqual([
     "harness:layout",
+    "{harness:0}:ended",
     "{harness:0}:events:ID",
     "{harness:0}:leaf:ID",
     "{harness:0}:leaves",
