@@ -11,7 +11,7 @@ export interface Retention {
 /** What is removed, and what is left of it. */
 export interface Retained {
   /**
-   * Remove what is over for longer than it is to be kept, at most `limit` (1 to 1000) leaves and as many tombstones. Returns how many; call
+   * Remove what is over for longer than it is to be kept, at most `limit` (1 to 1000) leaves and as many tombstones. Returns how many, of that of which there were more; call
    * it again while that is `limit`. Any number of processes may at once. Followers of a removed leaf end.
    */
   sweep(retention: Retention, limit: number): Promise<number>;

@@ -12,7 +12,7 @@ const FIND = "SELECT n, state FROM harness_leaves WHERE leaf_id = ?";
 
 /**
  * Events of a leaf behind `afterSeq`, then live. Ends behind the terminal one, when `signal` aborts, and when `isClosed` says that the
- * store is. Throws NOT_FOUND `leaf_not_found` for an unknown leaf.
+ * store is, or the leaf was removed. Throws NOT_FOUND `leaf_not_found` for an unknown leaf.
  */
 export async function* followLeaf(
   connection: Connection,
@@ -22,19 +22,19 @@ export async function* followLeaf(
   signal: AbortSignal,
   isClosed: () => boolean,
 ): AsyncGenerator<LeafEvent> {
-  const find = (): { n: number; state: LeafState } => {
-    const leaf = connection.one<{ n: number; state: LeafState }>(FIND, leafId);
-    if (leaf === undefined) throw leafNotFound();
-    return leaf;
-  };
+  const find = () => connection.one<{ n: number; state: LeafState }>(FIND, leafId);
   const over = (): boolean => signal.aborted || isClosed();
   if (over()) return;
-  const subscription = changes.subscribe(find().n);
+  const found = find();
+  if (found === undefined) throw leafNotFound();
+  const subscription = changes.subscribe(found.n);
   try {
     let seq = afterSeq;
     while (!over()) {
       // The state before the events: a leaf that was over then can have no event that is not read below.
-      const ended = isTerminal(find().state);
+      const leaf = find();
+      if (leaf === undefined) return;
+      const ended = isTerminal(leaf.state);
       const events = readEvents(connection, leafId, seq, BATCH);
       for (const event of events) {
         yield event;

@@ -1,6 +1,8 @@
-import type { Failure, Gate, Leaf, LeafEvent, Worker } from "@serverless-harness/proto/leaf";
+import type { Failure, Gate, Leaf, LeafEvent, Tombstone, Worker } from "@serverless-harness/proto/leaf";
 import { assertSameDecision } from "../gate-rules.ts";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
+import type { Retained, Retention } from "../retention.ts";
+import { checkSweep } from "../retention-rules.ts";
 import { storeClosed } from "../store-errors.ts";
 import type { TenantSettings, Tenants } from "../tenants.ts";
 import type { NewDecision, NewGate, Wait, WaitingLeaves } from "../waiting.ts";
@@ -19,8 +21,10 @@ import { finishLeaf, releaseLeaf, releaseLeavesOf, retryLeaf } from "./outcome.t
 import { prolongLease, requireOwner } from "./ownership.ts";
 import { readLeaf } from "./records.ts";
 import { redriveLeaf } from "./redrive.ts";
+import { removeSession, sessionExists } from "./sessions.ts";
 import { SignalFile } from "./signal-file.ts";
-import { sessionExists, submitLeaf } from "./submit.ts";
+import { submitLeaf } from "./submit.ts";
+import { readTombstone, SWEEP_STEP, sweepLeaves, sweepTombstones } from "./sweep.ts";
 import { readTenant, writeTenant } from "./tenants.ts";
 import { waitForReadyLeaf } from "./wait-for-work.ts";
 import { suspendLeaf } from "./waits.ts";
@@ -35,7 +39,7 @@ export interface SqliteLeafStoreOptions {
 }
 
 /** The leaf store in one SQLite file, for any number of processes of one machine. */
-export class SqliteLeafStore implements LeafStore, WaitingLeaves, Tenants {
+export class SqliteLeafStore implements LeafStore, WaitingLeaves, Retained, Tenants {
   readonly #connection: Connection;
   readonly #signal: SignalFile;
   readonly #changes: Changes;
@@ -132,6 +136,27 @@ export class SqliteLeafStore implements LeafStore, WaitingLeaves, Tenants {
 
   async redrive(leafId: string, fromStart: boolean): Promise<Leaf> {
     return this.#change((nowMs) => redriveLeaf(this.#connection, nowMs, leafId, fromStart));
+  }
+
+  async sweep(retention: Retention, limit: number): Promise<number> {
+    checkSweep(retention, limit);
+    const tombstones = this.#change((nowMs) => sweepTombstones(this.#connection, nowMs, retention, limit));
+    let leaves = 0;
+    for (let step = SWEEP_STEP; step === SWEEP_STEP && leaves < limit; leaves += step) {
+      const most = Math.min(SWEEP_STEP, limit - leaves);
+      step = this.#change((nowMs) => sweepLeaves(this.#connection, nowMs, retention, most));
+      // Whoever waits for the process or for the write lock gets its turn.
+      await new Promise(setImmediate);
+    }
+    return Math.max(tombstones, leaves);
+  }
+
+  async tombstone(leafId: string): Promise<Tombstone | undefined> {
+    return readTombstone(this.#opened(), leafId);
+  }
+
+  async removeSession(tenant: string, sessionId: string): Promise<boolean> {
+    return this.#change(() => removeSession(this.#connection, tenant, sessionId));
   }
 
   async setTenant(tenant: string, settings: TenantSettings): Promise<void> {

@@ -8,8 +8,8 @@ import { appendEvents } from "./events.ts";
 import { findByKey, rememberKey } from "./idempotency.ts";
 import { readLeafByNumber } from "./records.ts";
 import { headOf } from "./session-order.ts";
+import { sessionExists } from "./sessions.ts";
 
-const SESSION = "SELECT 1 FROM harness_sessions WHERE tenant = ? AND session_id = ?";
 const INSERT_SESSION = `INSERT INTO harness_sessions (tenant, session_id, epoch, created_ms) VALUES (?, ?, (SELECT first_epoch FROM harness_queue), ?)
   ON CONFLICT DO NOTHING`;
 /** A number that was given once is never given again, though the leaf may be removed. */
@@ -18,11 +18,6 @@ const INSERT_LEAF = `INSERT INTO harness_leaves (n, leaf_id, tenant, session_id,
   VALUES (${NEXT_NUMBER}, ?, ?, ?, ${LeafState.QUEUED}, ?, ?, ?, ?) RETURNING n`;
 const INSERT_SPEC = "INSERT INTO harness_specs (n, spec) VALUES (?, ?)";
 const INSERT_LABEL = "INSERT INTO harness_labels (key, value, n) VALUES (?, ?, ?)";
-
-/** A leaf was ever submitted on this session. */
-export function sessionExists(connection: Connection, tenant: string, sessionId: string): boolean {
-  return connection.one(SESSION, tenant, sessionId) !== undefined;
-}
 
 /** Write a leaf, its first event and its place in the queue, inside the caller's transaction. */
 export function submitLeaf(connection: Connection, nowMs: number, { spec, idempotencyKey }: NewLeaf): { leaf: Leaf; created: boolean } {

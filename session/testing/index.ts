@@ -12,8 +12,10 @@ import { outcomeCases } from "./outcome-cases.ts";
 import { ownershipCases } from "./ownership-cases.ts";
 import { priorityCases } from "./priority-cases.ts";
 import { redriveCases } from "./redrive-cases.ts";
+import { sessionCases } from "./session-cases.ts";
 import { submitCases } from "./submit-cases.ts";
 import { suspendCases } from "./suspend-cases.ts";
+import { sweepCases } from "./sweep-cases.ts";
 import { tenantCases } from "./tenant-cases.ts";
 import type { Case, ConformanceCase, Feature, FullStore, LeafStoreFixture } from "./types.ts";
 import { wakeCases } from "./wake-cases.ts";
@@ -57,7 +59,7 @@ const FEATURE_GROUPS: Readonly<Record<Feature, Readonly<Record<string, readonly 
     attempts: attemptCases,
     redrive: redriveCases,
   },
-  retention: {},
+  retention: { sweep: sweepCases, sessions: sessionCases },
   tenants: { tenants: tenantCases, priority: priorityCases },
   schedules: {},
 };

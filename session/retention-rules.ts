@@ -1,0 +1,11 @@
+import { Validation } from "@serverless-harness/kit/validate";
+import type { Retention } from "./retention.ts";
+
+/** Throw INVALID_ARGUMENT that names what is out of range. */
+export function checkSweep({ leafMs, tombstoneMs }: Retention, limit: number): void {
+  const validation = new Validation();
+  validation.range("leaf_ms", leafMs, 0, Number.MAX_SAFE_INTEGER);
+  validation.range("tombstone_ms", tombstoneMs, 0, Number.MAX_SAFE_INTEGER);
+  validation.range("limit", limit, 1, 1000);
+  validation.done();
+}
