@@ -1,8 +1,9 @@
-import type { Failure, Gate, Leaf, LeafEvent, Tombstone, Worker } from "@serverless-harness/proto/leaf";
+import type { Failure, Gate, Leaf, LeafEvent, Schedule, Tombstone, Worker } from "@serverless-harness/proto/leaf";
 import { assertSameDecision } from "../gate-rules.ts";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
 import type { Retained, Retention } from "../retention.ts";
 import { checkSweep } from "../retention-rules.ts";
+import type { Fire, Schedules } from "../schedules.ts";
 import { storeClosed } from "../store-errors.ts";
 import type { TenantSettings, Tenants } from "../tenants.ts";
 import type { NewDecision, NewGate, Wait, WaitingLeaves } from "../waiting.ts";
@@ -21,6 +22,7 @@ import { finishLeaf, releaseLeaf, releaseLeavesOf, retryLeaf } from "./outcome.t
 import { prolongLease, requireOwner } from "./ownership.ts";
 import { readLeaf } from "./records.ts";
 import { redriveLeaf } from "./redrive.ts";
+import { createSchedule, deleteSchedule, dueSchedules, fireSchedule, listSchedules, pauseSchedule, readSchedule } from "./schedules.ts";
 import { removeSession, sessionExists } from "./sessions.ts";
 import { SignalFile } from "./signal-file.ts";
 import { submitLeaf } from "./submit.ts";
@@ -39,7 +41,7 @@ export interface SqliteLeafStoreOptions {
 }
 
 /** The leaf store in one SQLite file, for any number of processes of one machine. */
-export class SqliteLeafStore implements LeafStore, WaitingLeaves, Retained, Tenants {
+export class SqliteLeafStore implements LeafStore, WaitingLeaves, Retained, Tenants, Schedules {
   readonly #connection: Connection;
   readonly #signal: SignalFile;
   readonly #changes: Changes;
@@ -136,6 +138,38 @@ export class SqliteLeafStore implements LeafStore, WaitingLeaves, Retained, Tena
 
   async redrive(leafId: string, fromStart: boolean): Promise<Leaf> {
     return this.#change((nowMs) => redriveLeaf(this.#connection, nowMs, leafId, fromStart));
+  }
+
+  async createSchedule(schedule: Schedule): Promise<{ schedule: Schedule; created: boolean }> {
+    return this.#change((nowMs) => createSchedule(this.#connection, nowMs, schedule));
+  }
+
+  async schedule(tenant: string, scheduleId: string): Promise<Schedule | undefined> {
+    return readSchedule(this.#opened(), tenant, scheduleId);
+  }
+
+  async listSchedules(
+    tenant: string | undefined,
+    limit: number,
+    pageToken?: string,
+  ): Promise<{ schedules: Schedule[]; nextPageToken?: string }> {
+    return listSchedules(this.#opened(), tenant, limit, pageToken);
+  }
+
+  async pauseSchedule(tenant: string, scheduleId: string, paused: boolean, nextFireMs: number): Promise<Schedule> {
+    return this.#change(() => pauseSchedule(this.#connection, tenant, scheduleId, paused, nextFireMs));
+  }
+
+  async deleteSchedule(tenant: string, scheduleId: string): Promise<boolean> {
+    return this.#change(() => deleteSchedule(this.#connection, tenant, scheduleId));
+  }
+
+  async dueSchedules(limit: number): Promise<{ due: Schedule[]; nextDueMs?: number }> {
+    return dueSchedules(this.#opened(), this.#now(), limit);
+  }
+
+  async fire(fire: Omit<Fire, "spec"> & { readonly spec: Fire["spec"] | undefined }): Promise<{ leaf?: Leaf } | undefined> {
+    return this.#change((nowMs) => fireSchedule(this.#connection, nowMs, fire));
   }
 
   async sweep(retention: Retention, limit: number): Promise<number> {

@@ -12,6 +12,7 @@ import { outcomeCases } from "./outcome-cases.ts";
 import { ownershipCases } from "./ownership-cases.ts";
 import { priorityCases } from "./priority-cases.ts";
 import { redriveCases } from "./redrive-cases.ts";
+import { scheduleCases } from "./schedule-cases.ts";
 import { sessionCases } from "./session-cases.ts";
 import { submitCases } from "./submit-cases.ts";
 import { suspendCases } from "./suspend-cases.ts";
@@ -61,7 +62,7 @@ const FEATURE_GROUPS: Readonly<Record<Feature, Readonly<Record<string, readonly 
   },
   retention: { sweep: sweepCases, sessions: sessionCases },
   tenants: { tenants: tenantCases, priority: priorityCases },
-  schedules: {},
+  schedules: { schedules: scheduleCases },
 };
 
 /**
