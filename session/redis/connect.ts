@@ -1,6 +1,7 @@
 import { ConfigError } from "@serverless-harness/kit/env";
 import { Cluster, Redis, type RedisOptions } from "ioredis";
 import type { RedisAddress } from "../store-url.ts";
+import { COMMANDS } from "./commands.ts";
 import { replyCode } from "./redis-error.ts";
 import { tlsAdvice, tlsOptions } from "./tls.ts";
 
@@ -19,7 +20,6 @@ const COMMAND_TIMEOUT_MS = 10_000;
 const SILENCE_MS = 4000;
 /** Tries of a command over a connection that breaks: about 3 s with the pauses between them. */
 const RETRIES = 12;
-const COMMANDS = ["eval", "evalsha", "hset", "zadd", "xadd", "xreadgroup", "xack", "xdel", "publish", "subscribe"];
 
 /**
  * Connect to the Redis that holds a store, and make sure that it can. A cluster is recognised by itself. Throws a {@link ConfigError} that

@@ -1,7 +1,9 @@
+import { readdir, readFile } from "node:fs/promises";
 import { ConfigError } from "@serverless-harness/kit/env";
 import { Redis } from "ioredis";
 import { expect, onTestFinished, test } from "vitest";
 import { openLeafStore } from "../index.ts";
+import { COMMANDS } from "../redis/commands.ts";
 import { submit } from "../testing/build.ts";
 import { freePort, RedisServer } from "../testing/redis-server.ts";
 import { redisCluster, redisServer } from "../testing/redis-vitest.ts";
@@ -69,8 +71,20 @@ test("a replica is refused", async () => {
 });
 
 test("a Redis without a command that is needed is refused", async () => {
-  const lacking = await started("--rename-command", "EVALSHA", "");
-  expect(await failure(lacking.url())).toContain("lacks commands: evalsha");
+  const lacking = await started("--rename-command", "EVALSHA", "", "--rename-command", "RPUSH", "");
+  expect(await failure(lacking.url())).toContain("lacks commands: evalsha, rpush");
+});
+
+test("every command that a script calls is looked for when a store is opened", async () => {
+  const called = new Set<string>();
+  for (const scripts of ["../redis/scripts/", "../../pi-fork/sessions/redis/scripts/"].map((path) => new URL(path, import.meta.url))) {
+    for (const name of await readdir(scripts)) {
+      const lua = await readFile(new URL(name, scripts), "utf8");
+      for (const [, command = ""] of lua.matchAll(/redis\.p?call\('(\w+)'/g)) called.add(command.toLowerCase());
+    }
+  }
+  expect(called.size).toBeGreaterThan(20);
+  expect([...called].filter((command) => !COMMANDS.includes(command))).toEqual([]);
 });
 
 test("a store of another layout is refused", async () => {
