@@ -3,9 +3,9 @@
  * opened, and not in the middle of a leaf.
  */
 export const COMMANDS: readonly string[] = [
-  ...["del", "eval", "evalsha", "exists", "pexpire", "publish", "set", "subscribe", "time", "unlink"],
+  ...["del", "eval", "evalsha", "exists", "get", "pexpire", "publish", "set", "subscribe", "time", "unlink"],
   ...["hdel", "hexists", "hget", "hgetall", "hincrby", "hmget", "hrandfield", "hscan", "hset", "hsetnx"],
   ...["lrange", "rpush", "sadd", "sismember", "smembers", "spop", "srem"],
   ...["xack", "xadd", "xdel", "xgroup", "xrange", "xreadgroup"],
-  ...["zadd", "zcount", "zmscore", "zpopmin", "zrange", "zrangebyscore", "zrem", "zremrangebyscore", "zscore"],
+  ...["zadd", "zcount", "zmscore", "zpopmin", "zrange", "zrangebyscore", "zrem", "zremrangebyrank", "zremrangebyscore", "zscore"],
 ];
