@@ -26,10 +26,7 @@ const SCOPES: Readonly<Record<string, { readonly sessions: readonly number[]; re
 };
 
 const cases = Object.entries(drivers).flatMap(([driver, open]) =>
-  Object.entries(SCOPES)
-    // Until it has waiting leaves.
-    .filter(([, { scope }]) => driver === "SQLite" || !scope.suspend)
-    .map(([name, { sessions, scope }]) => ({ driver, open, name, sessions, scope })),
+  Object.entries(SCOPES).map(([name, { sessions, scope }]) => ({ driver, open, name, sessions, scope })),
 );
 
 test.each(cases)("$driver takes every step of the machine as it does, with $name", async ({ open, sessions, scope }) => {
