@@ -5,11 +5,25 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import { LeafStateSchema } from "@serverless-harness/proto/leaf";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import type { Claim, LeafStore } from "../leaf-store.ts";
+import type { Claim } from "../leaf-store.ts";
 import { RedisLeafStore } from "../redis/store.ts";
 import { SqliteLeafStore } from "../sqlite/store.ts";
-import { assertGapFree, delta, done, failureOf, logOf, recordOf, submit, words, workerOf } from "../testing/build.ts";
+import {
+  approval,
+  assertGapFree,
+  delta,
+  done,
+  failed,
+  failureOf,
+  gateOf,
+  logOf,
+  recordOf,
+  submit,
+  words,
+  workerOf,
+} from "../testing/build.ts";
 import { redisServer } from "../testing/redis-vitest.ts";
+import type { Feature, FullStore } from "../testing/types.ts";
 import { addressOf } from "./redis-fixture.ts";
 import { type ReferenceClaim, type ReferenceLeaf, ReferenceQueue } from "./reference-queue.ts";
 
@@ -22,14 +36,14 @@ interface Run {
 }
 
 /** One step on store and reference, which has to come out the same on both. */
-type Step = (run: Run, store: LeafStore) => Promise<void>;
+type Step = (run: Run, store: FullStore) => Promise<void>;
 
 const WORKERS = ["a", "b", "c"];
 
 /** Take a step with one of the claims that there ever were: refused, unless the reference says that it still holds its leaf. */
 function withClaim(
   pick: number,
-  real: (store: LeafStore, claim: Claim, run: Run) => Promise<unknown>,
+  real: (store: FullStore, claim: Claim, run: Run) => Promise<unknown>,
   reference: (leaf: ReferenceLeaf, run: Run) => void,
 ): Step {
   return async (run, store) => {
@@ -50,22 +64,149 @@ const leaseMs = fc.integer({ min: 1, max: 300 });
 const worker = fc.constantFrom(...WORKERS);
 const key = fc.constantFrom("k1", "k2", "k3");
 
-const steps: fc.Arbitrary<readonly [string, Step]> = fc.oneof(
-  { weight: 5, arbitrary: fc.tuple(fc.constant("submit"), fc.constantFrom("s", "t", "u").map(submitStep)) },
-  { weight: 6, arbitrary: fc.tuple(fc.constant("claim"), fc.tuple(worker, leaseMs).map(claimStep)) },
-  { weight: 3, arbitrary: fc.tuple(fc.constant("advance"), fc.integer({ min: 1, max: 250 }).map(advanceStep)) },
-  { weight: 2, arbitrary: fc.tuple(fc.constant("heartbeat"), fc.tuple(pick, leaseMs).map(heartbeatStep)) },
-  { weight: 3, arbitrary: fc.tuple(fc.constant("append"), fc.tuple(pick, key).map(appendStep)) },
-  { weight: 3, arbitrary: fc.tuple(fc.constant("finish"), pick.map(finishStep)) },
-  { weight: 2, arbitrary: fc.tuple(fc.constant("retry"), fc.tuple(pick, fc.integer({ min: -50, max: 300 })).map(retryStep)) },
-  { weight: 2, arbitrary: fc.tuple(fc.constant("release"), pick.map(releaseStep)) },
-  { weight: 1, arbitrary: fc.tuple(fc.constant("release worker"), worker.map(releaseWorkerStep)) },
-);
+const key2 = fc.constantFrom("w1", "w2");
+const gate = fc.constantFrom("g1", "g2");
+const within = fc.integer({ min: -50, max: 300 });
+const spec = fc.tuple(fc.constantFrom("a", "b", "c"), fc.constantFrom("s", "t"), fc.constantFrom(0, 0, 1, -1));
+const wait = fc.record({
+  gates: fc.uniqueArray(gate),
+  key: fc.option(key2, { nil: undefined }),
+  ms: fc.option(within, { nil: undefined }),
+});
 
-function submitStep(sessionId: string): Step {
+type Weighted = fc.WeightedArbitrary<readonly [string, Step]>;
+
+function named(weight: number, name: string, step: fc.Arbitrary<Step>): Weighted {
+  return { weight, arbitrary: fc.tuple(fc.constant(name), step) };
+}
+
+const queueSteps: readonly Weighted[] = [
+  named(5, "submit", spec.map(submitStep)),
+  named(7, "claim", fc.tuple(worker, leaseMs).map(claimStep)),
+  named(3, "advance", fc.integer({ min: 1, max: 250 }).map(advanceStep)),
+  named(2, "heartbeat", fc.tuple(pick, leaseMs).map(heartbeatStep)),
+  named(3, "append", fc.tuple(pick, key).map(appendStep)),
+  named(2, "finish", pick.map(finishStep)),
+  named(2, "retry", fc.tuple(pick, within).map(retryStep)),
+  named(2, "release", pick.map(releaseStep)),
+  named(1, "release worker", worker.map(releaseWorkerStep)),
+];
+
+/** Steps that not every driver has yet. */
+const featureSteps: Readonly<Record<Feature, readonly Weighted[]>> = {
+  waits: [
+    named(4, "suspend", fc.tuple(pick, wait).map(suspendStep)),
+    named(3, "wake", fc.tuple(pick, key2).map(wakeStep)),
+    named(4, "open gate", fc.tuple(pick, gate, fc.option(within, { nil: undefined })).map(openGateStep)),
+    named(3, "decide", fc.tuple(pick, gate).map(decideStep)),
+    named(2, "cancel", pick.map(cancelStep)),
+    named(2, "fail", pick.map(failStep)),
+    named(3, "redrive", fc.tuple(pick, fc.boolean()).map(redriveStep)),
+  ],
+  retention: [named(1, "sweep", fc.constantFrom(0, 100, 1000).map(sweepStep))],
+  tenants: [
+    named(1, "set tenant", fc.tuple(fc.constantFrom("a", "b", "c"), fc.constantFrom(1, 2, 3), fc.constantFrom(0, 0, 1, 2)).map(tenantStep)),
+  ],
+  schedules: [],
+};
+
+function submitStep([tenant, sessionId, priority]: [string, string, number]): Step {
   return async ({ reference, leafIds }, store) => {
-    leafIds.push((await submit(store, { sessionId })).leafId);
-    reference.submit(sessionId);
+    leafIds.push((await submit(store, { tenant, sessionId, priority })).leafId);
+    reference.submit(tenant, sessionId, priority);
+  };
+}
+
+/** Take a step on one of the leaves that there ever were. */
+function withLeaf(pick: number, check: (run: Run, store: FullStore, leafId: string, leaf: ReferenceLeaf) => Promise<void>): Step {
+  return async (run, store) => {
+    const number = pick % Math.max(1, run.leafIds.length);
+    const [leafId, leaf] = [run.leafIds[number], run.reference.leaves[number]];
+    if (leafId !== undefined && leaf !== undefined) await check(run, store, leafId, leaf);
+  };
+}
+
+/** The reason of a refusal, or `ok`. */
+async function reasonOf(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => "ok",
+    (error: unknown) => (error instanceof HarnessError ? error.reason : error),
+  );
+}
+
+function suspendStep([which, { gates, key, ms }]: [number, { gates: string[]; key: string | undefined; ms: number | undefined }]): Step {
+  return async (run, store) => {
+    const leaf =
+      run.claims.length === 0 ? undefined : run.reference.held((run.claims[which % run.claims.length] as Run["claims"][number])[0]);
+    const opened = gates.filter((each) => leaf?.gates.has(each));
+    const notBeforeMs = ms === undefined ? undefined : run.reference.nowMs + ms;
+    const step = withClaim(
+      which,
+      (acting, claim) =>
+        acting.suspend(
+          claim,
+          { gateIds: opened, ...(key === undefined ? {} : { wakeKey: key }), ...(notBeforeMs === undefined ? {} : { notBeforeMs }) },
+          "",
+          [],
+        ),
+      (suspended, { reference }) => reference.suspend(suspended, { gates: opened, key, notBeforeMs }),
+    );
+    await step(run, store);
+  };
+}
+
+function wakeStep([which, name]: [number, string]): Step {
+  return withLeaf(which, async ({ reference }, store, leafId, leaf) => {
+    expect(await store.wake(leafId, name)).toBe(reference.wake(leaf, name));
+  });
+}
+
+function openGateStep([which, gateId, ms]: [number, string, number | undefined]): Step {
+  return withClaim(
+    which,
+    (store, claim, { reference }) =>
+      store.openGate(claim, gateOf(gateId, { deadlineMs: ms === undefined ? 0n : BigInt(reference.nowMs + ms) })),
+    (leaf, { reference }) => reference.openGate(leaf, gateId, ms === undefined ? 0 : reference.nowMs + ms),
+  );
+}
+
+function decideStep([which, gateId]: [number, string]): Step {
+  return withLeaf(which, async ({ reference }, store, leafId, leaf) => {
+    expect(await reasonOf(store.decide(leafId, gateId, approval()))).toBe(reference.decide(leaf, gateId));
+  });
+}
+
+function cancelStep(which: number): Step {
+  return withLeaf(which, async ({ reference }, store, leafId, leaf) => {
+    expect(await reasonOf(store.cancel(leafId, "ann"))).toBe(leaf.gone ? "leaf_not_found" : "ok");
+    reference.cancel(leaf);
+  });
+}
+
+function failStep(which: number): Step {
+  return withClaim(
+    which,
+    (store, claim) => store.finish(claim, failed("x"), []),
+    (leaf, { reference }) => reference.end(leaf, "failed"),
+  );
+}
+
+function redriveStep([which, fromStart]: [number, boolean]): Step {
+  return withLeaf(which, async ({ reference }, store, leafId, leaf) => {
+    expect(await reasonOf(store.redrive(leafId, fromStart))).toBe(reference.redrive(leaf));
+  });
+}
+
+function sweepStep(leafMs: number): Step {
+  return async ({ reference }, store) => {
+    expect(await store.sweep({ leafMs, tombstoneMs: 1_000_000 }, 1000)).toBe(reference.sweep(leafMs));
+  };
+}
+
+function tenantStep([tenant, weight, maxRunning]: [string, number, number]): Step {
+  return async ({ reference }, store) => {
+    await store.setTenant(tenant, { weight, maxRunning });
+    reference.tenants.set(tenant, { weight, maxRunning });
   };
 }
 
@@ -135,9 +276,14 @@ function releaseWorkerStep(name: string): Step {
   };
 }
 
-async function assertSame({ reference, leafIds }: Run, store: LeafStore): Promise<void> {
+async function assertSame({ reference, leafIds }: Run, store: FullStore): Promise<void> {
   expect(await store.backlog()).toEqual(reference.backlog());
   for (const [number, expected] of reference.leaves.entries()) {
+    if (expected.gone) {
+      expect(await store.get(leafIds[number] ?? "")).toBe(undefined);
+      expect((await store.tombstone(leafIds[number] ?? ""))?.leafId).toBe(leafIds[number]);
+      continue;
+    }
     const leaf = await recordOf(store, leafIds[number] ?? "");
     const log = await logOf(store, leaf.leafId);
     assertGapFree(log);
@@ -147,6 +293,10 @@ async function assertSame({ reference, leafIds }: Run, store: LeafStore): Promis
       epoch: Number(leaf.epoch),
       claims: leaf.claims,
       failedAttempts: leaf.failedAttempts,
+      attempts: leaf.attempts.length,
+      redrives: leaf.redrives,
+      cancel: leaf.cancelRequested,
+      openGates: leaf.openGates.map((each) => each.gateId),
       log: words(log),
     }).toEqual({
       state: expected.state,
@@ -154,6 +304,10 @@ async function assertSame({ reference, leafIds }: Run, store: LeafStore): Promis
       epoch: expected.epoch,
       claims: expected.claims,
       failedAttempts: expected.failedAttempts,
+      attempts: expected.attempts,
+      redrives: expected.redrives,
+      cancel: expected.cancel,
+      openGates: [...expected.gates].flatMap(([gateId, { decided }]) => (decided ? [] : [gateId])),
       log: expected.log,
     });
   }
@@ -161,7 +315,7 @@ async function assertSame({ reference, leafIds }: Run, store: LeafStore): Promis
 
 /** A store whose handles read the time from `now`. */
 interface Clocked extends AsyncDisposable {
-  open(now: () => number): Promise<LeafStore>;
+  open(now: () => number): Promise<FullStore>;
 }
 
 async function clockedSqlite(): Promise<Clocked> {
@@ -180,28 +334,35 @@ async function clockedRedis(): Promise<Clocked> {
   return { open: (now) => RedisLeafStore.open(address, { now }), [Symbol.asyncDispose]: async () => undefined };
 }
 
-const drivers = { SQLite: clockedSqlite, Redis: clockedRedis };
+const drivers: Readonly<Record<string, readonly [() => Promise<Clocked>, readonly Feature[]]>> = {
+  SQLite: [clockedSqlite, ["waits", "retention", "tenants"]],
+  Redis: [clockedRedis, ["waits", "tenants"]],
+};
 
-test.each(Object.entries(drivers))("any sequence of steps, on two handles on %s, ends as the reference queue says", async (_, place) => {
-  const sequence = fc.array(fc.tuple(fc.nat({ max: 1 }), steps), { minLength: 1, maxLength: 60, size: "max" });
-  await fc.assert(
-    fc.asyncProperty(sequence, async (taken) => {
-      await using clocked = await place();
-      const reference = new ReferenceQueue();
-      const [first, second] = [await clocked.open(() => reference.nowMs), await clocked.open(() => reference.nowMs)];
-      const run: Run = { reference, leafIds: [], claims: [] };
-      try {
-        for (const [index, [, step]] of taken) {
-          const [acting, other] = index === 0 ? [first, second] : [second, first];
-          await step(run, acting);
-          expect(await other.backlog()).toEqual(reference.backlog());
+test.each(Object.entries(drivers))(
+  "any sequence of steps, on two handles on %s, ends as the reference queue says",
+  async (_, [place, features]) => {
+    const steps = fc.oneof(...queueSteps, ...features.flatMap((feature) => featureSteps[feature]));
+    const sequence = fc.array(fc.tuple(fc.nat({ max: 1 }), steps), { minLength: 1, maxLength: 90, size: "max" });
+    await fc.assert(
+      fc.asyncProperty(sequence, async (taken) => {
+        await using clocked = await place();
+        const reference = new ReferenceQueue();
+        const [first, second] = [await clocked.open(() => reference.nowMs), await clocked.open(() => reference.nowMs)];
+        const run: Run = { reference, leafIds: [], claims: [] };
+        try {
+          for (const [index, [, step]] of taken) {
+            const [acting, other] = index === 0 ? [first, second] : [second, first];
+            await step(run, acting);
+            expect(await other.backlog()).toEqual(reference.backlog());
+          }
+          await assertSame(run, first);
+        } finally {
+          await first.close();
+          await second.close();
         }
-        await assertSame(run, first);
-      } finally {
-        await first.close();
-        await second.close();
-      }
-    }),
-    { numRuns: 120 },
-  );
-});
+      }),
+      { numRuns: 120 },
+    );
+  },
+);
