@@ -1,4 +1,8 @@
 import type { Failure, Leaf, LeafEvent, LeafResult, LeafSpec, LeafState, Worker } from "@serverless-harness/proto/leaf";
+import type { Retained } from "./retention.ts";
+import type { Schedules } from "./schedules.ts";
+import type { Tenants } from "./tenants.ts";
+import type { WaitingLeaves } from "./waiting.ts";
 
 /**
  * A session's owner: every durable write carries it, and the store refuses an older epoch than the session's newest one,
@@ -72,7 +76,7 @@ export interface Backlog {
  * Methods that take a {@link Claim} throw a HarnessError with reason `stale_epoch` (FAILED_PRECONDITION) and change nothing where
  * the session has a newer owner or the claim was ended.
  */
-export interface LeafStore {
+export interface LeafStore extends WaitingLeaves, Retained, Tenants, Schedules {
   /**
    * Write a leaf's record, its first event and its place in the queue. A known idempotency key with the same spec returns the
    * first leaf, with `created` false; with another spec it throws ALREADY_EXISTS `idempotency_key_reused`. NOT_FOUND
@@ -87,7 +91,8 @@ export interface LeafStore {
   sessionExists(tenant: string, sessionId: string): Promise<boolean>;
 
   /**
-   * Take the oldest leaf that is ready, for `leaseMs`; its session gets a new epoch, and the event of the new state is appended. The epoch
+   * Take the leaf that is next, for `leaseMs`: tenants take turns by their weights and under their caps; of a tenant's leaves, the one of highest
+   * priority is next, then the oldest; its session gets a new epoch, and the event of the new state is appended. The epoch
    * is the last one + 1 or the store's clock in milliseconds, whichever is more, so that none ever comes back: not with a failover that lost
    * the last claims, a restored backup, or a session that was removed and made anew. At most one leaf at a time runs on a session, in order
    * of submission. `undefined` where nothing is ready.

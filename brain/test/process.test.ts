@@ -6,7 +6,6 @@ import { createTransport } from "@serverless-harness/kit/transport";
 import { BrainService } from "@serverless-harness/proto/brain";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "@serverless-harness/proto/health";
 import { FailureReason, type Leaf, LeafState } from "@serverless-harness/proto/leaf";
-import { SqliteLeafStore } from "@serverless-harness/session/sqlite";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
 import { HandsProcess } from "../../pi-fork/test/fixtures/hands.ts";
@@ -161,9 +160,7 @@ describe("a brain that serves the wake API", () => {
 
 describe("a cancel", () => {
   async function cancel(stack: Stack, leaf: Leaf): Promise<void> {
-    const store = SqliteLeafStore.open(stack.storeUrl.slice("sqlite:".length));
-    await store.cancel(leaf.leafId, "a human");
-    await store.close();
+    await stack.store.cancel(leaf.leafId, "a human");
   }
 
   test("reaches the command that runs", async () => {

@@ -1,12 +1,12 @@
 import type { Failure, Gate, Leaf, LeafEvent, Schedule, Tombstone, Worker } from "@serverless-harness/proto/leaf";
 import { assertSameDecision } from "../gate-rules.ts";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
-import type { Retained, Retention } from "../retention.ts";
+import type { Retention } from "../retention.ts";
 import { checkSweep } from "../retention-rules.ts";
-import type { Fire, Schedules } from "../schedules.ts";
+import type { Fire } from "../schedules.ts";
 import { storeClosed } from "../store-errors.ts";
-import type { TenantSettings, Tenants } from "../tenants.ts";
-import type { NewDecision, NewGate, Wait, WaitingLeaves } from "../waiting.ts";
+import type { TenantSettings } from "../tenants.ts";
+import type { NewDecision, NewGate, Wait } from "../waiting.ts";
 import { readBacklog } from "./backlog.ts";
 import { cancelLeaf } from "./cancel.ts";
 import { Changes } from "./changes.ts";
@@ -41,7 +41,7 @@ export interface SqliteLeafStoreOptions {
 }
 
 /** The leaf store in one SQLite file, for any number of processes of one machine. */
-export class SqliteLeafStore implements LeafStore, WaitingLeaves, Retained, Tenants, Schedules {
+export class SqliteLeafStore implements LeafStore {
   readonly #connection: Connection;
   readonly #signal: SignalFile;
   readonly #changes: Changes;

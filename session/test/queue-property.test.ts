@@ -5,7 +5,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import { LeafStateSchema } from "@serverless-harness/proto/leaf";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import type { Claim } from "../leaf-store.ts";
+import type { Claim, LeafStore } from "../leaf-store.ts";
 import { RedisLeafStore } from "../redis/store.ts";
 import { SqliteLeafStore } from "../sqlite/store.ts";
 import {
@@ -23,7 +23,7 @@ import {
   workerOf,
 } from "../testing/build.ts";
 import { redisServer } from "../testing/redis-vitest.ts";
-import type { Feature, FullStore } from "../testing/types.ts";
+import type { Feature } from "../testing/types.ts";
 import { addressOf } from "./redis-fixture.ts";
 import { type ReferenceClaim, type ReferenceLeaf, ReferenceQueue } from "./reference-queue.ts";
 
@@ -36,14 +36,14 @@ interface Run {
 }
 
 /** One step on store and reference, which has to come out the same on both. */
-type Step = (run: Run, store: FullStore) => Promise<void>;
+type Step = (run: Run, store: LeafStore) => Promise<void>;
 
 const WORKERS = ["a", "b", "c"];
 
 /** Take a step with one of the claims that there ever were: refused, unless the reference says that it still holds its leaf. */
 function withClaim(
   pick: number,
-  real: (store: FullStore, claim: Claim, run: Run) => Promise<unknown>,
+  real: (store: LeafStore, claim: Claim, run: Run) => Promise<unknown>,
   reference: (leaf: ReferenceLeaf, run: Run) => void,
 ): Step {
   return async (run, store) => {
@@ -118,7 +118,7 @@ function submitStep([tenant, sessionId, priority]: [string, string, number]): St
 }
 
 /** Take a step on one of the leaves that there ever were. */
-function withLeaf(pick: number, check: (run: Run, store: FullStore, leafId: string, leaf: ReferenceLeaf) => Promise<void>): Step {
+function withLeaf(pick: number, check: (run: Run, store: LeafStore, leafId: string, leaf: ReferenceLeaf) => Promise<void>): Step {
   return async (run, store) => {
     const number = pick % Math.max(1, run.leafIds.length);
     const [leafId, leaf] = [run.leafIds[number], run.reference.leaves[number]];
@@ -276,7 +276,7 @@ function releaseWorkerStep(name: string): Step {
   };
 }
 
-async function assertSame({ reference, leafIds }: Run, store: FullStore): Promise<void> {
+async function assertSame({ reference, leafIds }: Run, store: LeafStore): Promise<void> {
   expect(await store.backlog()).toEqual(reference.backlog());
   for (const [number, expected] of reference.leaves.entries()) {
     if (expected.gone) {
@@ -315,7 +315,7 @@ async function assertSame({ reference, leafIds }: Run, store: FullStore): Promis
 
 /** A store whose handles read the time from `now`. */
 interface Clocked extends AsyncDisposable {
-  open(now: () => number): Promise<FullStore>;
+  open(now: () => number): Promise<LeafStore>;
 }
 
 async function clockedSqlite(): Promise<Clocked> {
@@ -336,7 +336,7 @@ async function clockedRedis(): Promise<Clocked> {
 
 const drivers: Readonly<Record<string, readonly [() => Promise<Clocked>, readonly Feature[]]>> = {
   SQLite: [clockedSqlite, ["waits", "retention", "tenants"]],
-  Redis: [clockedRedis, ["waits", "tenants"]],
+  Redis: [clockedRedis, ["waits", "retention", "tenants"]],
 };
 
 test.each(Object.entries(drivers))(

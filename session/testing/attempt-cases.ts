@@ -1,8 +1,9 @@
 import { deepStrictEqual, ok } from "node:assert/strict";
+import type { LeafStore } from "../leaf-store.ts";
 import { claim, done, failed, failureOf, LONG_LEASE_MS, recordOf, submit } from "./build.ts";
-import type { Case, FullStore } from "./types.ts";
+import type { Case } from "./types.ts";
 
-async function causes(store: FullStore, leafId: string): Promise<(string | undefined)[][]> {
+async function causes(store: LeafStore, leafId: string): Promise<(string | undefined)[][]> {
   return (await recordOf(store, leafId)).attempts.map(({ worker, failure }) => [worker, failure?.message]);
 }
 

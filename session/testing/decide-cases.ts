@@ -1,6 +1,7 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { equals } from "@bufbuild/protobuf";
 import { DecisionKind, GateSchema, LeafState } from "@serverless-harness/proto/leaf";
+import type { LeafStore } from "../leaf-store.ts";
 import type { NewGate } from "../waiting.ts";
 import {
   approval,
@@ -19,10 +20,10 @@ import {
   submit,
   words,
 } from "./build.ts";
-import type { Case, FullStore } from "./types.ts";
+import type { Case } from "./types.ts";
 
 /** A leaf that awaits the decision on gate `g`. */
-async function awaiting(store: FullStore, fields: Partial<NewGate> = {}): Promise<string> {
+async function awaiting(store: LeafStore, fields: Partial<NewGate> = {}): Promise<string> {
   const { leafId } = await submit(store);
   const held = await claim(store);
   await store.openGate(held, gateOf("g", fields));

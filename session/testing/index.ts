@@ -18,7 +18,7 @@ import { submitCases } from "./submit-cases.ts";
 import { suspendCases } from "./suspend-cases.ts";
 import { sweepCases } from "./sweep-cases.ts";
 import { tenantCases } from "./tenant-cases.ts";
-import type { Case, ConformanceCase, Feature, FullStore, LeafStoreFixture } from "./types.ts";
+import type { Case, ConformanceCase, Feature, LeafStoreFixture } from "./types.ts";
 import { wakeCases } from "./wake-cases.ts";
 
 export {
@@ -78,7 +78,7 @@ export function leafStoreConformance(open: () => Promise<LeafStoreFixture>, feat
       name,
       async run() {
         await using fixture = await open();
-        await check(fixture as LeafStoreFixture<FullStore>);
+        await check(fixture);
       },
     })),
   );

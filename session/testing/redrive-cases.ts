@@ -1,5 +1,6 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { LeafState } from "@serverless-harness/proto/leaf";
+import type { LeafStore } from "../leaf-store.ts";
 import {
   claim,
   claimWhenReady,
@@ -18,10 +19,10 @@ import {
   submit,
   words,
 } from "./build.ts";
-import type { Case, FullStore } from "./types.ts";
+import type { Case } from "./types.ts";
 
 /** A leaf of session `s` that failed. */
-async function failedLeaf(store: FullStore, sessionId = "s"): Promise<string> {
+async function failedLeaf(store: LeafStore, sessionId = "s"): Promise<string> {
   const { leafId } = await submit(store, { sessionId });
   await store.finish(await claim(store), failed("no luck"), [delta("so far", "k1")]);
   return leafId;

@@ -1,8 +1,9 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { create, equals, type MessageInitShape } from "@bufbuild/protobuf";
 import { LeafState, MissedFires, type Schedule, ScheduleSchema } from "@serverless-harness/proto/leaf";
+import type { LeafStore } from "../leaf-store.ts";
 import { LONG_LEASE_MS, NEVER, recordOf, refused, specOf } from "./build.ts";
-import type { Case, FullStore } from "./types.ts";
+import type { Case } from "./types.ts";
 
 const FIRST_MS = 1_000_000;
 
@@ -12,15 +13,15 @@ function scheduleOf(scheduleId: string, fields: MessageInitShape<typeof Schedule
   return create(ScheduleSchema, { ...base, ...fields });
 }
 
-async function made(store: FullStore, scheduleId: string, fields: MessageInitShape<typeof ScheduleSchema> = {}): Promise<Schedule> {
+async function made(store: LeafStore, scheduleId: string, fields: MessageInitShape<typeof ScheduleSchema> = {}): Promise<Schedule> {
   return (await store.createSchedule(scheduleOf(scheduleId, fields))).schedule;
 }
 
-async function listed(store: FullStore, tenant: string | undefined, limit: number): Promise<string[][]> {
+async function listed(store: LeafStore, tenant: string | undefined, limit: number): Promise<string[][]> {
   const pages: string[][] = [];
   let token: string | undefined = "";
   while (token !== undefined) {
-    const page: Awaited<ReturnType<FullStore["listSchedules"]>> = await store.listSchedules(tenant, limit, token);
+    const page: Awaited<ReturnType<LeafStore["listSchedules"]>> = await store.listSchedules(tenant, limit, token);
     pages.push(page.schedules.map((schedule) => `${schedule.tenant}.${schedule.scheduleId}`));
     token = page.nextPageToken;
   }

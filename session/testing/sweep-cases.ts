@@ -1,5 +1,6 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { LeafState } from "@serverless-harness/proto/leaf";
+import type { LeafStore } from "../leaf-store.ts";
 import {
   assertGapFree,
   claim,
@@ -17,14 +18,14 @@ import {
   submit,
   words,
 } from "./build.ts";
-import type { Case, FullStore } from "./types.ts";
+import type { Case } from "./types.ts";
 
 /** What is over goes at once, its tombstone stays. */
 const AT_ONCE = { leafMs: 0, tombstoneMs: LONG_LEASE_MS };
 /** What is over stays. */
 const LATER = { leafMs: LONG_LEASE_MS, tombstoneMs: LONG_LEASE_MS };
 
-async function ended(store: FullStore, key = "", sessionId = ""): Promise<string> {
+async function ended(store: LeafStore, key = "", sessionId = ""): Promise<string> {
   const { leafId } = await submit(store, { sessionId, labels: { team: "a" } }, key);
   await store.finish(await claim(store), done("x"), [delta("bye", "k")]);
   return leafId;

@@ -1,20 +1,13 @@
 import type { LeafStore } from "../leaf-store.ts";
-import type { Retained } from "../retention.ts";
-import type { Schedules } from "../schedules.ts";
-import type { Tenants } from "../tenants.ts";
-import type { WaitingLeaves } from "../waiting.ts";
-
-/** A store with all that there is. */
-export type FullStore = LeafStore & WaitingLeaves & Retained & Tenants & Schedules;
 
 /** What a driver may lack for now; a case that needs more than the driver has is left out. */
 export type Feature = "waits" | "retention" | "tenants" | "schedules";
 
 /** A fresh, empty store that one case owns. */
-export interface LeafStoreFixture<Store extends LeafStore = LeafStore> extends AsyncDisposable {
-  readonly store: Store;
+export interface LeafStoreFixture extends AsyncDisposable {
+  readonly store: LeafStore;
   /** Another handle on the same store, as another process would have it; the fixture closes it. */
-  connect(): Promise<Store>;
+  connect(): Promise<LeafStore>;
 }
 
 /** A case of a suite that can be registered with any test runner. */
@@ -25,4 +18,4 @@ export interface ConformanceCase {
 }
 
 /** A case's name, a sentence of behaviour, and its check, which throws where the store does not behave so. */
-export type Case = readonly [name: string, check: (fixture: LeafStoreFixture<FullStore>) => Promise<void>];
+export type Case = readonly [name: string, check: (fixture: LeafStoreFixture) => Promise<void>];
