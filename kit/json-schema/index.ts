@@ -1,0 +1,48 @@
+import Schema from "typebox/schema";
+import type { Violation } from "../errors.ts";
+import { referenceProblems } from "./references.ts";
+import { formProblems } from "./well-formed.ts";
+
+/** A JSON Schema of an object, as parsed JSON. */
+export type ObjectSchema = Readonly<Record<string, unknown>>;
+
+/** Says what is wrong with a value: one line for each of the first problems, none where it matches. */
+export type SchemaCheck = (value: unknown) => string[];
+
+/** What keeps a schema from being used for an object, with paths below `path`; empty where nothing does. */
+export function schemaProblems(schema: ObjectSchema, path: string): Violation[] {
+  const problems = formProblems(schema, path);
+  if (schema["type"] !== "object") problems.push({ field: `${path}.type`, description: 'must be "object": the result is an object' });
+  if (problems.length > 0) return problems;
+  problems.push(...referenceProblems(schema, path));
+  if (problems.length > 0) return problems;
+  try {
+    Schema.Compile(schema).Check({});
+    return [];
+  } catch {
+    return [{ field: path, description: "can't be compiled: write it as JSON Schema 2020-12" }];
+  }
+}
+
+/** Compile a schema that {@link schemaProblems} has nothing against. */
+export function compileSchema(schema: ObjectSchema): SchemaCheck {
+  const validator = Schema.Compile(schema);
+  return (value) => {
+    const [ok, errors] = validator.Errors(value);
+    if (ok) return [];
+    // That a property is "false" says the same as that it is one too many, in worse words.
+    const lines = new Set(errors.filter(({ keyword }) => keyword !== "boolean").map(problemLine));
+    return lines.size > 0 ? [...lines] : ["the result: does not match the schema"];
+  };
+}
+
+type SchemaError = ReturnType<ReturnType<typeof Schema.Compile>["Errors"]>[1][number];
+
+function problemLine({ keyword, instancePath, message, params }: SchemaError): string {
+  const field = instancePath === "" ? "the result" : instancePath.slice(1).replaceAll("/", ".");
+  if (keyword === "enum" && "allowedValues" in params) return `${field}: must be one of ${JSON.stringify(params.allowedValues)}`;
+  if (keyword === "const" && "allowedValue" in params) return `${field}: must be ${JSON.stringify(params.allowedValue)}`;
+  if (keyword === "additionalProperties" && "additionalProperties" in params)
+    return `${field}: must not have ${(params.additionalProperties as string[]).join(", ")}`;
+  return `${field}: ${message}`;
+}
