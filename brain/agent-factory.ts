@@ -1,11 +1,30 @@
-import type { AgentEvent, LeafEvents, ModelRegistry, PiSessions } from "@serverless-harness/pi-fork";
+import type { CreateOptions } from "@serverless-harness/hands/client";
+import type {
+  AgentEvent,
+  AgentLimits,
+  ThinkingLevel as AgentThinking,
+  LeafEvents,
+  ModelRegistry,
+  PiSessions,
+} from "@serverless-harness/pi-fork";
+import { type LeafSpec, ThinkingLevel } from "@serverless-harness/proto/leaf";
 import { type Claim, sessionKey } from "@serverless-harness/session";
 import type { BrainConfig } from "./config.ts";
 import { deadlineOf } from "./failures.ts";
 import { Hands } from "./hands.ts";
 import type { OpenAgent } from "./leaf-run.ts";
+import { readSolution } from "./solution.ts";
+import { resultWish } from "./task.ts";
 
 const DEFAULT_MAX_MODEL_CALLS = 200;
+
+const THINKING: Readonly<Record<ThinkingLevel, AgentThinking>> = {
+  [ThinkingLevel.UNSPECIFIED]: "off",
+  [ThinkingLevel.OFF]: "off",
+  [ThinkingLevel.LOW]: "low",
+  [ThinkingLevel.MEDIUM]: "medium",
+  [ThinkingLevel.HIGH]: "high",
+};
 
 type PiFork = typeof import("@serverless-harness/pi-fork");
 
@@ -40,8 +59,10 @@ export class AgentFactory {
     const client = this.#hands.connect(name, fence.epoch);
     const workspace = client.workspace(name, fence.epoch);
     // Asked for before the rest is loaded, which takes longer.
-    const workspacePath = workspace.create().then(({ path }) => path);
+    const created = workspace.create(sourceOf(leaf.spec));
+    const workspacePath = created.then(({ path }) => path);
     workspacePath.catch(() => undefined);
+    const result = resultWish(leaf.spec);
     try {
       const { registry, sessions, openAgent } = await this.warmUp();
       const agent = await openAgent({
@@ -55,9 +76,12 @@ export class AgentFactory {
         model: leaf.spec?.model || this.#config.model,
         systemPrompt: leaf.spec?.systemPrompt ?? "",
         limits: limitsOf(claim),
+        thinking: THINKING[leaf.spec?.thinking ?? ThinkingLevel.UNSPECIFIED] ?? "off",
+        ...(result === undefined ? {} : { result }),
         on,
       });
-      return { agent, close: () => agent.close().finally(() => client.close()) };
+      const { baseCommit } = await created;
+      return { agent, solution: () => readSolution(workspace, baseCommit), close: () => agent.close().finally(() => client.close()) };
     } catch (error) {
       client.close();
       throw error;
@@ -76,8 +100,19 @@ export class AgentFactory {
   }
 }
 
-function limitsOf({ leaf }: Claim): { maxModelCalls: number; deadlineMs?: number } {
-  const maxModelCalls = leaf.spec?.limits?.maxModelCalls || DEFAULT_MAX_MODEL_CALLS;
+function limitsOf({ leaf }: Claim): AgentLimits {
+  const { maxModelCalls = 0, maxTokens = 0n, maxCostMicroUsd = 0n } = leaf.spec?.limits ?? {};
   const deadlineMs = deadlineOf(leaf);
-  return { maxModelCalls, ...(deadlineMs === undefined ? {} : { deadlineMs }) };
+  return {
+    maxModelCalls: maxModelCalls || DEFAULT_MAX_MODEL_CALLS,
+    ...(maxTokens > 0n ? { maxTokens: Number(maxTokens) } : {}),
+    ...(maxCostMicroUsd > 0n ? { maxCostMicroUsd: Number(maxCostMicroUsd) } : {}),
+    ...(deadlineMs === undefined ? {} : { deadlineMs }),
+  };
+}
+
+/** What a session's workspace is made from where it does not exist yet. */
+function sourceOf(spec: LeafSpec | undefined): CreateOptions {
+  const { repository } = spec ?? {};
+  return repository === undefined ? {} : { source: { kind: "git", url: repository.url, ref: repository.ref } };
 }

@@ -12,6 +12,12 @@ const DEFAULT_MAX_DELAY_MS = 60_000;
 /** Errors that no later attempt will mend without an operator. */
 const NOT_CONFIGURED = new Set(["unknown_provider", "unknown_model", "missing_api_key"]);
 
+/**
+ * What hands says of a repository that a workspace can't be made from. One that can't be fetched may be there later; nobody can tell
+ * it from one that does not exist.
+ */
+const BAD_SOURCE = new Set(["unknown_ref", "source_unavailable", "invalid_argument"]);
+
 /** The failure as a leaf's record holds it. */
 export function toFailure(failure: AgentFailure): Failure {
   const { reason, retryable, message, retryAfterMs } = failure;
@@ -24,6 +30,12 @@ export function failureOf(error: unknown): AgentFailure {
     return { reason: FailureReason.INTERNAL, retryable: true, message: "a defect of the harness; the brain's log has the cause" };
   }
   const { message, reason, code } = error;
+  if (BAD_SOURCE.has(reason))
+    return {
+      reason: FailureReason.BAD_INPUTS,
+      retryable: reason === "source_unavailable",
+      message: `the workspace can't be made: ${message}`,
+    };
   if (NOT_CONFIGURED.has(reason)) return { reason: FailureReason.MODEL_UNAVAILABLE, retryable: false, message };
   if (reason === "sandbox_unavailable" || code === Code.Unavailable)
     return { reason: FailureReason.SANDBOX_UNAVAILABLE, retryable: true, message };

@@ -1,15 +1,19 @@
-import { create } from "@bufbuild/protobuf";
 import type { Logger } from "@serverless-harness/kit/log";
 import type { Agent, AgentEvent, AgentFailure, LeafEvents, RunOutcome } from "@serverless-harness/pi-fork";
-import { FailureReason, LeafResultSchema, LeafState } from "@serverless-harness/proto/leaf";
+import { FailureReason, LeafKind, LeafState } from "@serverless-harness/proto/leaf";
 import type { Claim, LeafStore, Outcome } from "@serverless-harness/session";
 import { Announcer } from "./announcer.ts";
 import { deadlineOf, failureOf, isStale, nextAttemptAt, toFailure } from "./failures.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import { toResult } from "./result.ts";
+import type { Solution } from "./solution.ts";
+import { promptOf } from "./task.ts";
 
 /** An agent and what it stands on. */
 export interface OpenAgent {
   readonly agent: Agent;
+  /** What was changed in the workspace since it was made from its repository, or why that can't be delivered. */
+  solution(): Promise<Solution | AgentFailure>;
   /** Close the agent, its session and its way to the sandbox, where everything goes on. */
   close(): Promise<void>;
 }
@@ -29,6 +33,11 @@ export type LeafRunEnd = "finished" | "released";
 
 /** Why a leaf is let go of before its time. */
 type LetGo = "drain" | "lost" | "broken";
+
+type Completed = Extract<RunOutcome, { kind: "completed" }> & Partial<Solution>;
+
+/** How an agent's run ended, with what was changed where that was asked for. */
+type WorkOutcome = Completed | Exclude<RunOutcome, { kind: "completed" }>;
 
 const STATE_NAMES: Readonly<Record<number, string>> = Object.fromEntries(Object.entries(LeafState).map(([name, state]) => [state, name]));
 
@@ -91,7 +100,7 @@ export class LeafRun {
     return open(claim, (event) => this.#announcer.tell(event), this.#announcer);
   }
 
-  async #work(opening: Promise<OpenAgent>): Promise<RunOutcome> {
+  async #work(opening: Promise<OpenAgent>): Promise<WorkOutcome> {
     const { claim, log } = this.#options;
     try {
       const open = await Promise.race([opening, this.#letGo.promise]);
@@ -99,7 +108,8 @@ export class LeafRun {
       this.#open = open;
       if (this.#letGoAs !== undefined) return { kind: "suspended" };
       if (this.#cancelled) open.agent.cancel();
-      return await open.agent.run(claim.leaf.leafId, claim.leaf.spec?.prompt ?? "");
+      const outcome = await open.agent.run(claim.leaf.leafId, promptOf(claim.leaf.spec));
+      return await this.#withSolution(outcome, open);
     } catch (error) {
       if (isStale(error)) return { kind: "superseded" };
       const failure = this.#failureOf(error);
@@ -110,6 +120,13 @@ export class LeafRun {
     }
   }
 
+  /** A solve is over when its patch was read: nobody else works in the workspace meanwhile. */
+  async #withSolution(outcome: RunOutcome, open: OpenAgent): Promise<WorkOutcome> {
+    if (outcome.kind !== "completed" || this.#options.claim.leaf.spec?.kind !== LeafKind.SOLVE) return outcome;
+    const solution = await open.solution();
+    return "patch" in solution ? { ...outcome, ...solution } : { kind: "failed", failure: solution };
+  }
+
   #failureOf(error: unknown): AgentFailure {
     const deadlineMs = deadlineOf(this.#options.claim.leaf);
     if (deadlineMs === undefined || Date.now() < deadlineMs) return failureOf(error);
@@ -117,10 +134,10 @@ export class LeafRun {
     return { reason: FailureReason.DEADLINE_EXCEEDED, retryable: false, message };
   }
 
-  async #settle(outcome: RunOutcome): Promise<LeafRunEnd> {
+  async #settle(outcome: WorkOutcome): Promise<LeafRunEnd> {
     switch (outcome.kind) {
       case "completed":
-        return this.#finish({ state: LeafState.DONE, result: create(LeafResultSchema, { text: outcome.text }) });
+        return this.#finish({ state: LeafState.DONE, result: toResult(outcome) });
       case "cancelled":
         return this.#finish({ state: LeafState.CANCELLED });
       case "failed":

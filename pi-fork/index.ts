@@ -1,8 +1,9 @@
 /** The agent: Pi, assembled over our session, sandbox and models. Nothing else of the house knows Pi. */
-export type { Agent, AgentLimits } from "./agent/agent.ts";
+export type { Agent } from "./agent/agent.ts";
+export type { AgentLimits } from "./agent/budget.ts";
 export type { AgentEvent } from "./agent/events.ts";
 export type { AgentFailure } from "./agent/failure.ts";
-export { type AgentOptions, openAgent } from "./agent/open.ts";
+export { type AgentOptions, openAgent, type ThinkingLevel } from "./agent/open.ts";
 export type { RunOutcome } from "./agent/outcome.ts";
 export type { AgentUsage } from "./agent/usage.ts";
 export { ModelRegistry } from "./models/registry.ts";
@@ -11,3 +12,4 @@ export { readArchive, writeArchive } from "./sessions/archive/file.ts";
 export type { LeafEvents, Ride } from "./sessions/leaf-events.ts";
 export { openPiSessions } from "./sessions/open.ts";
 export type { PiSessions, SessionName } from "./sessions/sessions.ts";
+export type { ResultWish, Submission } from "./tools/submit.ts";

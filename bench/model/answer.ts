@@ -28,14 +28,27 @@ export interface Answer {
 
 /** The answer to a transcript: it depends on nothing else. `toolNames`: the tools that the request offers. */
 export function answerTo(transcript: Transcript, toolNames: readonly string[]): Answer {
-  const at = newestPrompt(transcript);
-  const prompt = writtenText(transcript.messages[at]);
-  const steps = readScript(prompt);
-  if (steps === undefined) return { ...plain("persona", ""), ...fromPersona(transcript, at, prompt, toolNames) };
+  const found = scriptInForce(transcript);
+  if (found === undefined) {
+    const newest = newestPrompt(transcript);
+    return { ...plain("persona", ""), ...fromPersona(transcript, newest, writtenText(transcript.messages[newest]), toolNames) };
+  }
+  const { at, steps } = found;
   const index = transcript.messages.slice(at + 1).filter((message) => message.role === "assistant").length;
   const step = steps[index];
   if (step === undefined) return plain("script over", `The script is over: all of its ${steps.length} steps were answered.`);
   return fromStep(`script ${index}`, step, transcript, at);
+}
+
+/** The newest script, and the message that holds it, unless the user wrote more behind it than it answers. */
+function scriptInForce(transcript: Transcript): { at: number; steps: readonly Step[] } | undefined {
+  let at = newestPrompt(transcript);
+  for (let prompts = 1; at >= 0; prompts++) {
+    const script = readScript(writtenText(transcript.messages[at]));
+    if (script !== undefined) return script.prompts >= prompts ? { at, steps: script.steps } : undefined;
+    at = newestPrompt(transcript, at);
+  }
+  return undefined;
 }
 
 function plain(step: string, text: string): Answer {

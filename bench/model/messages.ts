@@ -25,7 +25,12 @@ export async function createMessage(
   });
   checkKey(incoming.headers);
   const request = readRequest(await readBody(incoming));
-  Object.assign(record, { model: request.model, messages: request.transcript.messages.length, stream: request.stream });
+  Object.assign(record, {
+    model: request.model,
+    messages: request.transcript.messages.length,
+    stream: request.stream,
+    thinking: request.thinkingTokens,
+  });
   const answer = answerTo(request.transcript, request.toolNames);
   record.step = answer.step;
   try {

@@ -7,6 +7,8 @@ export interface RequestRecord {
   /** Messages in its transcript. */
   messages: number;
   stream: boolean;
+  /** Tokens that the model may think; 0: none. */
+  thinking: number;
   /** HTTP status of the answer; 0 while there is none. */
   status: number;
   /** What answered: `script 0` (the step, from 0), `script over`, `persona`; empty where it was refused. */
@@ -24,7 +26,16 @@ export class RequestLog {
 
   /** Note a request that has just arrived. */
   add(): RequestRecord {
-    const record: RequestRecord = { at_ms: Date.now(), model: "", messages: 0, stream: false, status: 0, step: "", outcome: "open" };
+    const record: RequestRecord = {
+      at_ms: Date.now(),
+      model: "",
+      messages: 0,
+      stream: false,
+      thinking: 0,
+      status: 0,
+      step: "",
+      outcome: "open",
+    };
     this.#records.push(record);
     if (this.#records.length > LIMIT) this.#records.shift();
     return record;

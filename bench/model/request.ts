@@ -9,6 +9,8 @@ export interface MessagesRequest {
   readonly model: string;
   readonly stream: boolean;
   readonly transcript: Transcript;
+  /** Tokens that it may think; 0: none. */
+  readonly thinkingTokens: number;
   readonly toolNames: readonly string[];
   /** A rough count. */
   readonly inputTokens: number;
@@ -33,9 +35,15 @@ export function readRequest(source: string): MessagesRequest {
     model: text("model", body["model"]),
     stream: body["stream"] === true,
     transcript: readTranscript(body["messages"]),
+    thinkingTokens: thinkingTokens(body["thinking"]),
     toolNames: list("tools", body["tools"] ?? []).map((tool, index) => text(`tools.${index}.name`, object(`tools.${index}`, tool)["name"])),
     inputTokens: countTokens(source.length),
   };
+}
+
+function thinkingTokens(value: unknown): number {
+  const thinking = object("thinking", value ?? { type: "disabled" });
+  return thinking["type"] === "enabled" ? integer("thinking.budget_tokens", thinking["budget_tokens"], 1, 1e9) : 0;
 }
 
 function parse(source: string): unknown {

@@ -67,18 +67,28 @@ const STEP_KEYS = [
 const STOP_REASONS = ["end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn", "refusal"];
 const USAGE_KEYS = ["input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"];
 
-/** The steps of the script in a prompt; `undefined` where there is none. Throws a 400 that says what is wrong with it. */
-export function readScript(prompt: string): readonly Step[] | undefined {
+/** What a prompt makes the model do. */
+export interface Script {
+  readonly steps: readonly Step[];
+  /** Messages of the user that it answers, its own included. */
+  readonly prompts: number;
+}
+
+/** The script in a prompt; `undefined` where there is none. Throws a 400 that says what is wrong with it. */
+export function readScript(prompt: string): Script | undefined {
   const start = new RegExp(`${FENCE}script\\s`).exec(prompt);
   if (start === null) return undefined;
   const from = start.index + start[0].length;
   const end = prompt.indexOf(FENCE, from);
   if (end < 0) throw wrong("script", `its closing ${FENCE} is missing`);
   const script = object("script", parseJson(prompt.slice(from, end)));
-  onlyKeys("script", script, ["steps"]);
+  onlyKeys("script", script, ["steps", "prompts"]);
   const steps = list("script.steps", script["steps"]);
   if (steps.length === 0) throw wrong("script.steps", "needs at least one step");
-  return steps.map((step, index) => readStep(`script.steps.${index}`, object(`script.steps.${index}`, step)));
+  return {
+    steps: steps.map((step, index) => readStep(`script.steps.${index}`, object(`script.steps.${index}`, step))),
+    prompts: script["prompts"] === undefined ? 1 : integer("script.prompts", script["prompts"], 1, 1000),
+  };
 }
 
 function parseJson(source: string): unknown {

@@ -33,9 +33,11 @@ export function readTranscript(value: unknown): Transcript {
   return { messages, hash: createHash("sha256").update(JSON.stringify(messages)).digest("hex") };
 }
 
-/** Index of the newest message in which a user wrote text (and not only tools answered); -1 where there is none. */
-export function newestPrompt({ messages }: Transcript): number {
-  return messages.findLastIndex((message) => message.role === "user" && message.blocks.some((block) => block.type === "text"));
+/** Index of the newest message in front of `end` in which a user wrote text (and not only tools answered); -1 where there is none. */
+export function newestPrompt({ messages }: Transcript, end: number = messages.length): number {
+  return messages
+    .slice(0, end)
+    .findLastIndex((message) => message.role === "user" && message.blocks.some((block) => block.type === "text"));
 }
 
 /** The text that was written in a message, without tool results. */

@@ -53,6 +53,16 @@ describe("a script", () => {
     expect(answers.map(textOf)).toEqual(["new"]);
   });
 
+  test("answers the user's next messages as well where it says so, and no more of them", async () => {
+    const { client } = model();
+    const prompt = `\`\`\`script\n${JSON.stringify({ prompts: 2, steps: [{ text: "one" }, { text: "two" }, { text: "three" }] })}\n\`\`\``;
+    const first = await converse(client, prompt);
+    const second = await converse(client, "And now?", first.transcript);
+    expect([...first.answers, ...second.answers].map(textOf)).toEqual(["one", "two"]);
+    const third = await converse(client, "And now?", second.transcript);
+    expect(third.answers.map(textOf)).not.toEqual(["three"]);
+  });
+
   test("repeats a long tool result bounded, and a placeholder that a tool printed as it is", async () => {
     const { client } = model();
     const prompt = script({ tools: [{ name: "bash", id: "t1" }] }, { text: "{{last_tool_result}}" });

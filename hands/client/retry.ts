@@ -21,6 +21,9 @@ const LONGEST_WAIT_MS = 1000;
 /** How a connection that is refused, or breaks under a call, shows itself. */
 const UNREACHABLE: ReadonlySet<Code> = new Set([Code.Unavailable, Code.Aborted, Code.Canceled, Code.Unknown]);
 
+/** UNAVAILABLE is also what was waited for long enough, and a repository that hands can't reach: neither is hands' own connection. */
+const OF_OTHERS: ReadonlySet<string> = new Set(["sandbox_unavailable", "source_unavailable"]);
+
 /** Retry idempotent calls with back-off for `patienceMs`, then throw UNAVAILABLE `sandbox_unavailable`. Throws HarnessErrors only. */
 export function createRetry(options: RetryOptions): Retry {
   return async (call) => {
@@ -45,7 +48,7 @@ export function createRetry(options: RetryOptions): Retry {
  * again. What hands answers itself names a reason, or says that its own log knows more; the rest is the transport's.
  */
 export function isConnectionError(error: HarnessError): boolean {
-  if (error.code === Code.Unavailable) return error.reason !== "sandbox_unavailable";
+  if (error.code === Code.Unavailable) return !OF_OTHERS.has(error.reason);
   if (error.reason !== codeName(error.code)) return false;
   if (error.message.startsWith("protocol error:")) return true;
   if (error.code === Code.Internal) return !error.message.startsWith("internal error;");

@@ -11,20 +11,15 @@ import {
 import type { HarnessError } from "@serverless-harness/kit/errors";
 import { FailureReason } from "@serverless-harness/proto/leaf";
 import { atTime } from "./at-time.ts";
+import { type AgentLimits, exceeded, exhausted } from "./budget.ts";
+import type { ExpectedResult } from "./expected-result.ts";
 import { type AgentFailure, isStaleEpoch, modelFailure, sandboxFailure } from "./failure.ts";
 import { entriesBehind, lastAnswer } from "./history.ts";
+import { contextTokensAt } from "./interrupted.ts";
 import type { Narrator } from "./narrator.ts";
 import { readOpenOperation } from "./open-operation.ts";
 import { type RunOutcome, settledOutcome, type Verdict } from "./outcome.ts";
 import { afterFailedRequest } from "./retry.ts";
-
-/** Bounds of one operation, over all the agents that work on it. */
-export interface AgentLimits {
-  /** Answers of the model. */
-  readonly maxModelCalls: number;
-  /** Milliseconds since the Unix epoch. Absent: unbounded. */
-  readonly deadlineMs?: number;
-}
 
 /** What an agent is made of. */
 export interface AgentParts {
@@ -33,6 +28,8 @@ export interface AgentParts {
   readonly session: Session;
   readonly narrator: Narrator;
   readonly limits: AgentLimits;
+  /** The structured result that the operation owes; the narrator feeds it. */
+  readonly expected: ExpectedResult | undefined;
   /** End an exec of an agent that is gone. */
   readonly endExec: (execId: string) => Promise<void>;
 }
@@ -44,14 +41,29 @@ export class Agent {
   #operationId: string | undefined;
   /** Why the operation is being ended before its time. */
   #verdict: Verdict | undefined;
+  /** It is being ended, for the verdict or because it is done. */
+  #ended = false;
   #lost: HarnessError | undefined;
 
   constructor(parts: AgentParts) {
     this.#parts = parts;
-    parts.harness.hooks.on("before_request", ({ model, attempt, step }) => {
-      if (this.#overBudget()) this.#stop(this.#budgetVerdict());
-      else if (step === "assistant") parts.narrator.request(`${model.provider}/${model.id}`, attempt);
+    const { harness, narrator, limits, expected } = parts;
+    harness.hooks.on("before_request", ({ model, attempt, step }) => {
+      const failure = exhausted(narrator.usage, limits);
+      // Calls that came together with the one that handed the result in would have the model asked again.
+      if (expected?.value !== undefined) this.#end();
+      else if (failure !== undefined) this.#stop({ kind: "failed", failure });
+      else if (step === "assistant") narrator.request(`${model.provider}/${model.id}`, attempt);
       return undefined;
+    });
+    harness.hooks.on("before_tool", () => {
+      this.#stopWhereExceeded();
+      return undefined;
+    });
+    harness.hooks.on("before_run_end", () => {
+      if (this.#stopWhereExceeded()) return undefined;
+      const followUp = expected?.followUp();
+      return followUp === undefined ? undefined : { followUp };
     });
   }
 
@@ -114,7 +126,8 @@ export class Agent {
     const { lane, session, narrator } = this.#parts;
     this.#operationId = operationId;
     const open = await readOpenOperation(session, operationId);
-    narrator.resume(await entriesBehind(lane, open.fromTipId), open.pending);
+    narrator.resume(await entriesBehind(lane, open.fromTipId), await contextTokensAt(lane, open.fromTipId), open.pending);
+    this.#stopWhereExceeded();
     if (this.#verdict === undefined) return;
     await this.#endExecs(open.pending);
     await this.#requestAbort();
@@ -167,14 +180,17 @@ export class Agent {
   }
 
   async #retell(record: OperationResultRecord): Promise<RunOutcome> {
-    this.#parts.narrator.resume(await this.#entriesOf(record), new Set());
+    const { lane, narrator } = this.#parts;
+    narrator.resume(await this.#entriesOf(record), await contextTokensAt(lane, record.fromTipId), new Set());
     return this.#settled(record);
   }
 
   async #settled(record: OperationResultRecord): Promise<RunOutcome> {
     const answer = lastAnswer(await this.#entriesOf(record));
-    const verdict = this.#verdict ?? (this.#overBudget() ? this.#budgetVerdict() : undefined);
-    return settledOutcome(record, answer, verdict);
+    const { expected, limits, narrator } = this.#parts;
+    const spent = (expected?.value === undefined ? exhausted : exceeded)(narrator.usage, limits);
+    const verdict = this.#verdict ?? (spent === undefined ? undefined : ({ kind: "failed", failure: spent } as const));
+    return settledOutcome(record, answer, verdict, expected);
   }
 
   #entriesOf(record: OperationResultRecord) {
@@ -184,27 +200,29 @@ export class Agent {
   #stop(verdict: Verdict): void {
     if (this.#verdict !== undefined) return;
     this.#verdict = verdict;
+    this.#end();
+  }
+
+  #stopWhereExceeded(): boolean {
+    const failure = exceeded(this.#parts.narrator.usage, this.#parts.limits);
+    if (failure !== undefined) this.#stop({ kind: "failed", failure });
+    return failure !== undefined;
+  }
+
+  #end(): void {
+    this.#ended = true;
     this.#poke.abort();
     void this.#requestAbort().catch(() => undefined);
   }
 
   /** Where the operation is to be ended, have Pi note it in the log. Before anything is awaited, nothing new can begin. */
   async #requestAbort(): Promise<void> {
-    if (this.#verdict === undefined || this.#operationId === undefined) return;
+    if (!this.#ended || this.#operationId === undefined) return;
     await this.#parts.lane.requestAbort(this.#operationId, CONTEXT);
   }
 
   async #endExecs(ids: Iterable<string>): Promise<void> {
     await Promise.all([...ids].map((id) => this.#parts.endExec(id)));
-  }
-
-  #overBudget(): boolean {
-    return this.#parts.narrator.usage.modelCalls >= this.#parts.limits.maxModelCalls;
-  }
-
-  #budgetVerdict(): Verdict {
-    const message = `the limit of ${this.#parts.limits.maxModelCalls} model calls was reached before the agent was done`;
-    return { kind: "failed", failure: { reason: FailureReason.BUDGET_EXCEEDED, retryable: false, message } };
   }
 
   #deadlineVerdict(): Verdict {

@@ -1,6 +1,6 @@
 import type { AgentLane, Entry } from "@earendil-works/pi-agent-core";
 import { BACKGROUND_CONTEXT } from "@earendil-works/pi-agent-core";
-import type { AssistantMessage, ToolResultMessage } from "@earendil-works/pi-ai";
+import type { AssistantMessage, ToolResultMessage, Usage } from "@earendil-works/pi-ai";
 import { textOf } from "../tools/tool.ts";
 import type { AgentEvent } from "./events.ts";
 import { type AgentUsage, addUsage, NO_USAGE } from "./usage.ts";
@@ -37,10 +37,12 @@ export function lastAnswer(entries: readonly Entry[]): AssistantMessage | undefi
   return entries.map(answerOf).findLast((answer) => answer !== undefined);
 }
 
-/** What the entries record as used. */
-export function usageOf(entries: readonly Entry[]): AgentUsage {
+/** What the entries record as used, and what `estimate` says of the answers that record nothing. It is asked about each entry, in order. */
+export function usageOf(entries: readonly Entry[], estimate: (entry: Entry) => Usage | undefined): AgentUsage {
   let usage = NO_USAGE;
   for (const entry of entries) {
+    const estimated = estimate(entry);
+    if (estimated !== undefined) usage = addUsage(usage, estimated);
     const answer = answerOf(entry);
     if (answer !== undefined) usage = addUsage(usage, answer.usage, isCut(answer) ? 0 : 1);
     const spent = toolResultOf(entry)?.usage ?? (entry.type === "compaction" ? entry.usage : undefined);

@@ -2,7 +2,9 @@ import type { AgentHarness, Entry } from "@earendil-works/pi-agent-core";
 import type { Usage } from "@earendil-works/pi-ai";
 import { type ToolCall, type ToolObserver, textOf } from "../tools/tool.ts";
 import type { AgentEvent } from "./events.ts";
+import type { ExpectedResult } from "./expected-result.ts";
 import { answerEvent, answerOf, discardedEvent, eventsOf, hasPieces, isCut, toolEndedEvent, toolResultOf, usageOf } from "./history.ts";
+import type { InterruptedAnswers } from "./interrupted.ts";
 import { type AgentUsage, addUsage, NO_USAGE } from "./usage.ts";
 
 /** Tells what an agent does, in events of our own, and counts what it uses. */
@@ -21,9 +23,14 @@ export class Narrator implements ToolObserver {
   #interrupted = false;
 
   #silent = false;
+  readonly #interruptedAnswers: InterruptedAnswers;
+  readonly #expected: ExpectedResult | undefined;
 
-  constructor(tell: (event: AgentEvent) => void) {
+  /** `expected` takes note of the operation's entries. */
+  constructor(tell: (event: AgentEvent) => void, interruptedAnswers: InterruptedAnswers, expected?: ExpectedResult) {
     this.#tell = tell;
+    this.#interruptedAnswers = interruptedAnswers;
+    this.#expected = expected;
   }
 
   /** Tell and count nothing of what happens in `work`: it belongs to somebody else. */
@@ -51,10 +58,15 @@ export class Narrator implements ToolObserver {
     return this.#interrupted;
   }
 
-  /** Take an operation up where its log stands. `pending` are the tool calls that had begun and not ended. */
-  resume(entries: readonly Entry[], pending: ReadonlySet<string>): void {
+  /**
+   * Take an operation up where its log stands. `contextTokens`: what the conversation in front of it came to. `pending`: the tool calls that
+   * had begun and not ended.
+   */
+  resume(entries: readonly Entry[], contextTokens: number, pending: ReadonlySet<string>): void {
     this.#resumed = pending;
-    this.#usage = usageOf(entries);
+    this.#interruptedAnswers.begin(contextTokens);
+    this.#usage = usageOf(entries, (entry) => this.#interruptedAnswers.add(entry));
+    for (const entry of entries) this.#expected?.note(entry);
     for (const event of eventsOf(entries)) {
       if (event.kind === "tool_started") this.#started.add(event.invocationId);
       if (event.kind === "tool_ended") this.#ended.add(event.invocationId);
@@ -109,6 +121,9 @@ export class Narrator implements ToolObserver {
 
   #entry(entry: Entry, recovery: boolean): void {
     if (this.#silent) return;
+    this.#expected?.note(entry);
+    const estimated = this.#interruptedAnswers.add(entry);
+    if (estimated !== undefined) this.#spent(estimated);
     const answer = answerOf(entry);
     if (answer !== undefined && isCut(answer)) {
       this.#interrupted = recovery;

@@ -1,4 +1,5 @@
 import { AgentHarness, type AgentLane, BACKGROUND_CONTEXT as CONTEXT, type Session } from "@earendil-works/pi-agent-core";
+import { calculateCost, clampThinkingLevel } from "@earendil-works/pi-ai";
 import type { WorkspaceClient } from "@serverless-harness/hands/client";
 import type { Fence } from "@serverless-harness/session";
 import { HandsExecutionEnv } from "../env/hands-env.ts";
@@ -6,12 +7,19 @@ import type { ModelRegistry, ResolvedModel } from "../models/registry.ts";
 import type { LeafEvents } from "../sessions/leaf-events.ts";
 import type { PiSessions } from "../sessions/sessions.ts";
 import { createTools } from "../tools/index.ts";
+import type { ResultWish } from "../tools/submit.ts";
 import type { ToolContext } from "../tools/tool.ts";
-import { Agent, type AgentLimits } from "./agent.ts";
+import { Agent } from "./agent.ts";
+import type { AgentLimits } from "./budget.ts";
 import type { AgentEvent } from "./events.ts";
+import { ExpectedResult } from "./expected-result.ts";
+import { InterruptedAnswers, type Price } from "./interrupted.ts";
 import { Narrator } from "./narrator.ts";
 import { PI_RETRY } from "./retry.ts";
 import { systemPrompt } from "./system-prompt.ts";
+
+/** How much a model thinks before it answers. */
+export type ThinkingLevel = "off" | "low" | "medium" | "high";
 
 /** What an agent works with. */
 export interface AgentOptions {
@@ -31,6 +39,10 @@ export interface AgentOptions {
   /** Put before the agent's own instructions. */
   readonly systemPrompt: string;
   readonly limits: AgentLimits;
+  /** The structured result that the run has to bring. Absent: its last words are its result. */
+  readonly result?: ResultWish;
+  /** How much the model thinks, as far as it can. Default: not at all. */
+  readonly thinking?: ThinkingLevel;
   /** Told what the agent does, in order. Must not throw. */
   readonly on: (event: AgentEvent) => void;
 }
@@ -54,11 +66,17 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
 }
 
 async function assemble(options: AgentOptions, resolved: ResolvedModel, session: Session, workspacePath: string): Promise<Agent> {
-  const { workspace, registry, limits } = options;
-  const narrator = new Narrator(options.on);
+  const { workspace, limits, result } = options;
+  const expected = result === undefined ? undefined : new ExpectedResult(result.tool);
+  const instructions = systemPrompt(options.systemPrompt, workspacePath, result?.tool);
   let agent: Agent | undefined;
   const env = new HandsExecutionEnv({ workspace, cwd: workspacePath, onLost: (error) => agent?.lose(error) });
-  const tools = createTools(narrator);
+  const narrator: Narrator = new Narrator(
+    options.on,
+    new InterruptedAnswers(() => instructions + wordsOf(tools), priceOf(resolved)),
+    expected,
+  );
+  const tools = createTools(narrator, result);
   const { harness } = await AgentHarness.create<ToolContext>(
     {
       session,
@@ -66,7 +84,7 @@ async function assemble(options: AgentOptions, resolved: ResolvedModel, session:
       model: resolved.model,
       tools,
       toolContext: { env },
-      systemPrompt: systemPrompt(options.systemPrompt, workspacePath),
+      systemPrompt: instructions,
       retry: PI_RETRY,
     },
     CONTEXT,
@@ -76,20 +94,36 @@ async function assemble(options: AgentOptions, resolved: ResolvedModel, session:
     lane,
     resolved,
     tools.map((tool) => tool.name),
-    registry,
+    options,
   );
   narrator.attach(harness);
-  agent = new Agent({ harness, lane, session, narrator, limits, endExec: options.endExec });
+  agent = new Agent({ harness, lane, session, narrator, limits, expected, endExec: options.endExec });
   return agent;
 }
 
-/** A lane remembers the model and the tools that it was made with; an open operation goes on with its own model. */
-async function configure(lane: AgentLane, { model }: ResolvedModel, tools: string[], registry: ModelRegistry): Promise<void> {
+/** A lane remembers the model, the thinking and the tools that it was made with; an open operation goes on with its own model. */
+async function configure(lane: AgentLane, { model }: ResolvedModel, tools: string[], options: AgentOptions): Promise<void> {
+  const { registry, thinking = "off" } = options;
   const { configuredModel, current } = await lane.inspectExecution(CONTEXT);
   if (current?.capturedModel !== undefined) await registry.load(current.capturedModel.provider);
   if (configuredModel.provider !== model.provider || configuredModel.modelId !== model.id) {
     await lane.setModel({ provider: model.provider, modelId: model.id }, CONTEXT);
   }
+  const level = clampThinkingLevel(model, thinking);
+  if ((await lane.getThinkingLevel(CONTEXT)) !== level) await lane.setThinkingLevel(level, CONTEXT);
   const active = await lane.getActiveTools(CONTEXT);
   if (active.join() !== tools.join()) await lane.setActiveTools(tools, CONTEXT);
+}
+
+/** What the model reads about its tools. */
+function wordsOf(tools: ReturnType<typeof createTools>): string {
+  return JSON.stringify(tools.map(({ name, description, parameters }) => ({ name, description, parameters })));
+}
+
+/** By pi-ai's price list; nothing for a model that it does not know. */
+function priceOf({ models }: ResolvedModel): Price {
+  return (provider, modelId, usage) => {
+    const model = models.getModel(provider, modelId);
+    return model === undefined ? usage.cost : calculateCost(model, usage);
+  };
 }

@@ -1,14 +1,21 @@
 import type { OperationResultRecord } from "@earendil-works/pi-agent-core";
 import type { AssistantMessage } from "@earendil-works/pi-ai";
 import { FailureReason } from "@serverless-harness/proto/leaf";
+import type { Submission } from "../tools/submit.ts";
 import { textOf } from "../tools/tool.ts";
+import type { ExpectedResult } from "./expected-result.ts";
 import { type AgentFailure, modelFailure } from "./failure.ts";
 import { isCut } from "./history.ts";
 
 /** How a run of an agent ended. What it used was told in events, the last one before this. */
 export type RunOutcome =
   /** The operation is over: it has an answer. */
-  | { readonly kind: "completed"; readonly text: string }
+  | {
+      readonly kind: "completed";
+      readonly text: string;
+      /** The structured result, where one was asked for. */
+      readonly value?: Submission["value"];
+    }
   /** Nothing more can come of it. */
   | { readonly kind: "failed"; readonly failure: AgentFailure }
   /** The operation is open and waits: run it again, not before the time that is given (milliseconds since the Unix epoch). */
@@ -25,15 +32,22 @@ export type Verdict = Extract<RunOutcome, { kind: "cancelled" | "failed" }>;
 
 /**
  * How an operation that Pi has settled ended. `answer` is its newest one. `verdict` is why it was ended, as far as this agent knows: one that
- * takes over what another had ended finds the reason in the log.
+ * takes over what another had ended finds the reason in the log. `expected` is the structured result that it owes.
  */
 export function settledOutcome(
   record: OperationResultRecord,
   answer: AssistantMessage | undefined,
   verdict: Verdict | undefined,
+  expected: ExpectedResult | undefined,
 ): RunOutcome {
-  if (record.status === "completed") return { kind: "completed", text: answer === undefined ? "" : textOf(answer.content) };
+  const text = answer === undefined ? "" : textOf(answer.content);
+  const value = expected?.value;
+  if (record.status === "completed" && value === undefined) {
+    return expected === undefined ? { kind: "completed", text } : { kind: "failed", failure: expected.missing() };
+  }
   if (record.status === "aborted" && verdict !== undefined) return verdict;
+  // An operation that goes on behind its result is ended for it.
+  if (value !== undefined && record.status !== "failed") return { kind: "completed", text, value };
   if (answer !== undefined && isCut(answer)) return { kind: "failed", failure: modelFailure(answer) };
   const message = record.error?.message ?? "the run was ended before it had an answer";
   return { kind: "failed", failure: { reason: FailureReason.INTERNAL, retryable: false, message } };

@@ -3,11 +3,12 @@ import { createSandboxEditTool } from "./edit.ts";
 import { createFindTool } from "./find.ts";
 import { createGrepTool } from "./grep.ts";
 import { createLsTool } from "./ls.ts";
+import { createSubmitTool, type ResultWish } from "./submit.ts";
 import { createTerminalTool } from "./terminal.ts";
 import { replayable, type ToolContext, type ToolObserver } from "./tool.ts";
 
-/** Every tool of the agent: read, bash, edit, write, grep, find, ls, terminal. */
-export function createTools(observer: ToolObserver): Array<AgentHarnessTool<ToolContext>> {
+/** Every tool of the agent: read, bash, edit, write, grep, find, ls, terminal, and where a result is wished for, the one that takes it. */
+export function createTools(observer: ToolObserver, wish?: ResultWish): Array<AgentHarnessTool<ToolContext>> {
   return [
     replayable(createReadTool<ToolContext>(), observer),
     replayable(createBashTool<ToolContext>(), observer),
@@ -17,5 +18,6 @@ export function createTools(observer: ToolObserver): Array<AgentHarnessTool<Tool
     replayable(createFindTool(), observer),
     replayable(createLsTool(), observer),
     replayable(createTerminalTool(), observer),
+    ...(wish === undefined ? [] : [replayable(createSubmitTool(wish), observer)]),
   ];
 }

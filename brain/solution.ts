@@ -1,0 +1,45 @@
+import type { WorkspaceClient } from "@serverless-harness/hands/client";
+import type { AgentFailure } from "@serverless-harness/pi-fork";
+import { FailureReason } from "@serverless-harness/proto/leaf";
+
+/** Longest patch in bytes: with the rest of its leaf it has to fit into the 4 MiB that gRPC clients take by default. */
+export const MAX_PATCH_BYTES = 1024 * 1024;
+
+/** What a solve brought. */
+export interface Solution {
+  readonly patch: string;
+  /** The commit that the patch is against. */
+  readonly baseCommit: string;
+}
+
+/**
+ * What was changed in a workspace since it was made from its repository, at `baseCommit`. What can't be delivered is returned as a failure.
+ * Throws what hands throws.
+ */
+export async function readSolution(workspace: WorkspaceClient, baseCommit: string): Promise<Solution | AgentFailure> {
+  if (baseCommit === "") return NO_BASE;
+  const { patch, summary } = await workspace.diff({ maxBytes: MAX_PATCH_BYTES });
+  if (summary.truncated) return tooLarge(Number(summary.bytes), summary.files);
+  try {
+    return { patch: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(patch), baseCommit };
+  } catch {
+    return undeliverable("the patch holds text that is no UTF-8: have the agent commit it elsewhere, or leave such files alone");
+  }
+}
+
+/** A session's first leaf decides what its workspace is made from. */
+const NO_BASE: AgentFailure = {
+  reason: FailureReason.BAD_INPUTS,
+  retryable: false,
+  message: "the session's workspace was not made from a repository: use a new session, or one whose first leaf named the repository",
+};
+
+function tooLarge(bytes: number, files: number): AgentFailure {
+  return undeliverable(
+    `the patch has ${bytes} bytes in ${files} files, the limit is ${MAX_PATCH_BYTES}: ask for a smaller change, and have what is built ignored by git`,
+  );
+}
+
+function undeliverable(message: string): AgentFailure {
+  return { reason: FailureReason.INVALID_RESULT, retryable: false, message };
+}

@@ -1,0 +1,60 @@
+import type { Entry } from "@earendil-works/pi-agent-core";
+import { isObject } from "@serverless-harness/kit/json-schema/well-formed";
+import { FailureReason } from "@serverless-harness/proto/leaf";
+import type { Submission } from "../tools/submit.ts";
+import { textOf } from "../tools/tool.ts";
+import type { AgentFailure } from "./failure.ts";
+import { toolResultOf } from "./history.ts";
+
+/** The structured result that an operation owes, as far as its log has come. All of it follows from the log, so that it outlives the agent. */
+export class ExpectedResult {
+  readonly #tool: string;
+  #submission: Submission | undefined;
+  #refused = false;
+  #reminded = false;
+
+  /** `tool`: the one that hands it in. */
+  constructor(tool: string) {
+    this.#tool = tool;
+  }
+
+  /** What was handed in first. */
+  get value(): Submission["value"] | undefined {
+    return this.#submission?.value;
+  }
+
+  /** Take note of the operation's next entry. */
+  note(entry: Entry): void {
+    const result = toolResultOf(entry);
+    if (result?.toolName === this.#tool) {
+      if (result.isError) this.#refused = true;
+      else this.#submission ??= submissionIn(result.details);
+    }
+    if (entry.type !== "message" || entry.message.role !== "user") return;
+    const { content } = entry.message;
+    if ((typeof content === "string" ? content : textOf(content)) === this.#reminder) this.#reminded = true;
+  }
+
+  /** What to tell an agent that is about to end without the result: once. */
+  followUp(): string | undefined {
+    return this.#submission !== undefined || this.#reminded ? undefined : this.#reminder;
+  }
+
+  /** Why there is none. */
+  missing(): AgentFailure {
+    if (this.#refused) {
+      const message = `the agent called ${this.#tool} only in ways that do not match the schema, or not as a whole: see the tool calls in the leaf's events`;
+      return { reason: FailureReason.INVALID_RESULT, retryable: false, message };
+    }
+    const message = `the agent ended without calling ${this.#tool}, after a reminder as well: say in the prompt what to hand in`;
+    return { reason: FailureReason.NO_RESULT, retryable: false, message };
+  }
+
+  get #reminder(): string {
+    return `The task has no result yet. Call the tool ${this.#tool} now, with the result as its arguments; an answer in words does not count.`;
+  }
+}
+
+function submissionIn(details: unknown): Submission | undefined {
+  return isObject(details) && isObject(details["value"]) ? { value: details["value"] } : undefined;
+}

@@ -1,0 +1,84 @@
+import { type AgentLane, BACKGROUND_CONTEXT, type Entry, estimateTokens } from "@earendil-works/pi-agent-core";
+import type { AssistantMessage, Usage } from "@earendil-works/pi-ai";
+import { answerOf, isCut } from "./history.ts";
+
+/** How Pi words an answer whose agent ended under it. */
+const INTERRUPTED = "Assistant request was interrupted.";
+const CHARS_PER_TOKEN = 4;
+/** Entries in front of an operation that are searched for an answer. */
+const SEARCHED = 50;
+
+/** What tokens of a model cost. */
+export type Price = (provider: string, modelId: string, usage: Usage) => Usage["cost"];
+
+/**
+ * Estimates what answers used whose agent ended under them: the provider bills them, and tells nobody. The input is what the last whole answer
+ * reported, and what came behind it at four characters to a token; the output is what was streamed. It follows from the log.
+ */
+export class InterruptedAnswers {
+  readonly #instructions: () => string;
+  readonly #price: Price;
+  /** Tokens that the last whole answer reported; `undefined`: the instructions', which are only counted where they are needed. */
+  #reported: number | undefined;
+  /** Tokens of what came behind it. */
+  #behind = 0;
+
+  /** `instructions`: all that goes with each request besides the conversation, as text. */
+  constructor(instructions: () => string, price: Price) {
+    this.#instructions = instructions;
+    this.#price = price;
+  }
+
+  /** The operation goes on from a conversation of so many tokens, instructions included; 0: not known. */
+  begin(contextTokens: number): void {
+    this.#start(contextTokens > 0 ? contextTokens : undefined, 0);
+  }
+
+  /** Take the operation's next entry. Returns what it is charged with, where it is an answer that was interrupted. */
+  add(entry: Entry): Usage | undefined {
+    if (entry.type === "compaction") this.#start(undefined, tokensIn(entry.summary) + sum(entry.retainedTail.map(estimateTokens)));
+    if (entry.type !== "message") return undefined;
+    const answer = answerOf(entry);
+    if (answer !== undefined && isInterrupted(answer)) return this.#charge(answer);
+    const reported = answer === undefined || isCut(answer) ? 0 : answer.usage.totalTokens;
+    if (reported > 0) this.#start(reported, 0);
+    else if (answer === undefined || !isCut(answer)) this.#behind += estimateTokens(entry.message);
+    return undefined;
+  }
+
+  #start(reported: number | undefined, behind: number): void {
+    this.#reported = reported;
+    this.#behind = behind;
+  }
+
+  #charge(answer: AssistantMessage): Usage {
+    const input = (this.#reported ?? tokensIn(this.#instructions())) + this.#behind;
+    const output = estimateTokens(answer);
+    const cost = { input: 0, output: 0, cacheRead: 0, cacheWrite: 0, total: 0 };
+    const usage = { input, output, cacheRead: 0, cacheWrite: 0, totalTokens: input + output, cost };
+    return { ...usage, cost: this.#price(answer.provider, answer.model, usage) };
+  }
+}
+
+/** Tokens of the conversation at an entry of a lane, as the newest whole answer reported it; 0 where there is none nearby. */
+export async function contextTokensAt(lane: AgentLane, entryId: string | null): Promise<number> {
+  if (entryId === null) return 0;
+  const newestFirst = await lane.findEntries(
+    { start: entryId, type: "message", limit: SEARCHED, order: "newestFirst" },
+    BACKGROUND_CONTEXT,
+  );
+  const answer = newestFirst.map(answerOf).find((found) => found !== undefined && !isCut(found));
+  return answer?.usage.totalTokens ?? 0;
+}
+
+function isInterrupted(answer: AssistantMessage): boolean {
+  return isCut(answer) && answer.usage.totalTokens === 0 && answer.errorMessage?.startsWith(INTERRUPTED) === true;
+}
+
+function tokensIn(text: string): number {
+  return Math.ceil(text.length / CHARS_PER_TOKEN);
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0);
+}
