@@ -1,4 +1,5 @@
 import { create, type JsonObject, type JsonValue } from "@bufbuild/protobuf";
+import { isDeeper } from "@serverless-harness/kit/json-limits";
 import type { AgentEvent, AgentUsage } from "@serverless-harness/pi-fork";
 import {
   AnswerDiscardedSchema,
@@ -75,8 +76,9 @@ function toArguments(args: unknown): JsonObject {
   return typeof cut === "object" && cut !== null && !Array.isArray(cut) ? cut : {};
 }
 
-/** A copy as plain JSON, in which no text is long. */
+/** A copy as plain JSON, in which no text is long, or a note where it is too deep to be read again. */
 function withShortTexts(value: unknown): JsonValue {
+  if (isDeeper(value)) return { note: "too deep to be shown" };
   const text = JSON.stringify(value, (_key, part: unknown) => (typeof part === "string" ? head(part, MAX_ARGUMENT_BYTES) : part));
   return text === undefined ? null : (JSON.parse(text) as JsonValue);
 }

@@ -1,6 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { Validation } from "@serverless-harness/kit/validate";
-import { LeafKind, LeafKindSchema, type LeafSpec, LeafSpecSchema, type Limits, type RetryPolicy } from "@serverless-harness/proto/leaf";
+import { LeafKind, type LeafSpec, LeafSpecSchema, type Limits, type RetryPolicy } from "@serverless-harness/proto/leaf";
+
+import { checkWork } from "./work.ts";
 
 /** Tenant of a leaf that names none. */
 export const DEFAULT_TENANT = "default";
@@ -24,12 +26,12 @@ export interface Envelope {
  * Check a leaf against the rules of `leaf.proto`. Returns the spec with tenant and kind filled in; INVALID_ARGUMENT lists every
  * wrong field.
  */
-export function validateEnvelope(spec: LeafSpec | undefined, idempotencyKey: string): Envelope {
+export async function validateEnvelope(spec: LeafSpec | undefined, idempotencyKey: string): Promise<Envelope> {
   const v = new Validation();
   v.check("idempotency_key", characters(idempotencyKey) <= MAX_IDEMPOTENCY_KEY, `must be at most ${MAX_IDEMPOTENCY_KEY} characters`);
   text(v, "idempotency_key", idempotencyKey);
   if (spec === undefined) v.fail("spec", "must be set: it says what the leaf shall do");
-  else checkSpec(v, spec);
+  else await checkSpec(v, spec);
   v.done();
   return { spec: withDefaults(spec ?? create(LeafSpecSchema)), idempotencyKey };
 }
@@ -46,12 +48,11 @@ export function checkLabels(v: Validation, field: string, labels: Readonly<Recor
   }
 }
 
-function checkSpec(v: Validation, spec: LeafSpec): void {
+async function checkSpec(v: Validation, spec: LeafSpec): Promise<void> {
   if (spec.tenant !== "") v.name("spec.tenant", spec.tenant);
   if (spec.sessionId !== "") v.name("spec.session_id", spec.sessionId);
   v.check("spec.session_must_exist", !(spec.sessionMustExist && spec.sessionId === ""), "needs spec.session_id");
-  const served = spec.kind === LeafKind.UNSPECIFIED || spec.kind === LeafKind.TURN;
-  v.check("spec.kind", served, `${LeafKindSchema.value[spec.kind]?.name ?? spec.kind} is not served: leave it out or use LEAF_KIND_TURN`);
+  await checkWork(v, spec);
   v.check("spec.prompt", spec.prompt.trim() !== "", "must be text that is not blank");
   v.maxBytes("spec.prompt", spec.prompt, MAX_PROMPT_BYTES);
   text(v, "spec.prompt", spec.prompt);
@@ -67,6 +68,8 @@ function checkSpec(v: Validation, spec: LeafSpec): void {
 function checkLimits(v: Validation, limits: Limits): void {
   v.check("spec.limits.max_model_calls", limits.maxModelCalls >= 0, "must be 0 (the default) or more");
   milliseconds(v, "spec.limits.deadline_ms", limits.deadlineMs);
+  v.range("spec.limits.max_tokens", limits.maxTokens, 0, Number.MAX_SAFE_INTEGER);
+  v.range("spec.limits.max_cost_micro_usd", limits.maxCostMicroUsd, 0, Number.MAX_SAFE_INTEGER);
 }
 
 function checkRetry(v: Validation, retry: RetryPolicy): void {
@@ -90,5 +93,5 @@ function characters(value: string): number {
 }
 
 function withDefaults(spec: LeafSpec): LeafSpec {
-  return { ...spec, tenant: spec.tenant || DEFAULT_TENANT, kind: LeafKind.TURN };
+  return { ...spec, tenant: spec.tenant || DEFAULT_TENANT, kind: spec.kind || LeafKind.TURN };
 }

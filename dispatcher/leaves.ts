@@ -20,7 +20,7 @@ export class Leaves {
 
   /** Validate, write and wake. The leaf is durable when it returns; `created` is false where the idempotency key was known. */
   async submit(spec: LeafSpec | undefined, idempotencyKey: string): Promise<{ leaf: Leaf; created: boolean }> {
-    const submitted = await this.#store.submit(validateEnvelope(spec, idempotencyKey));
+    const submitted = await this.#store.submit(await validateEnvelope(spec, idempotencyKey));
     if (submitted.created) this.#waker.wake("submit");
     return submitted;
   }

@@ -154,21 +154,24 @@ describe("a task", () => {
 });
 
 describe("a brain that is killed", () => {
-  test.each(["answer", "toolStarted", "toolEnded"] as const)("where the log tells of %s leaves the result to the next one", async (told) => {
-    const stack = await Stack.open(shared);
-    const leaf = await stack.submit(scripted(submit({ count: 5 }), NEVER), { kind, outputSchema });
-    const first = stack.brain();
-    await stack.when(leaf, ({ event }) => event.case === told);
-    await first.kill("SIGKILL");
-    await stack.store.releaseWorker(first.name, "killed");
-    stack.brain();
-    const ended = await stack.ended(leaf);
-    expect(ended).toMatchObject({ state: LeafState.DONE, failedAttempts: 0, usage: { modelCalls: 1 } });
-    expect(ended.result?.value).toEqual({ count: 5 });
-    const results = (await stack.eventsOf(leaf, "stateChanged")).filter(({ state }) => state === LeafState.DONE);
-    expect(results).toHaveLength(1);
-    expect((await stack.eventsOf(leaf, "toolEnded")).map(({ tool, isError }) => [tool, isError])).toEqual([["submit_result", false]]);
-  });
+  test.each(["answer", "toolStarted", "toolEnded"] as const)(
+    "where the log tells of %s leaves the result to the next one",
+    async (told) => {
+      const stack = await Stack.open(shared);
+      const leaf = await stack.submit(scripted(submit({ count: 5 }), NEVER), { kind, outputSchema });
+      const first = stack.brain();
+      await stack.when(leaf, ({ event }) => event.case === told);
+      await first.kill("SIGKILL");
+      await stack.store.releaseWorker(first.name, "killed");
+      stack.brain();
+      const ended = await stack.ended(leaf);
+      expect(ended).toMatchObject({ state: LeafState.DONE, failedAttempts: 0, usage: { modelCalls: 1 } });
+      expect(ended.result?.value).toEqual({ count: 5 });
+      const results = (await stack.eventsOf(leaf, "stateChanged")).filter(({ state }) => state === LeafState.DONE);
+      expect(results).toHaveLength(1);
+      expect((await stack.eventsOf(leaf, "toolEnded")).map(({ tool, isError }) => [tool, isError])).toEqual([["submit_result", false]]);
+    },
+  );
 
   test("between the call that handed the result in and one beside it loses neither", async () => {
     const stack = await Stack.open(shared);

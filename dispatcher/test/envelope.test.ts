@@ -1,12 +1,17 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import { LeafKind, type LeafSpecSchema, type ListRequestSchema } from "@serverless-harness/proto/leaf";
+import { LeafKind, type LeafSpecSchema, type ListRequestSchema, ThinkingLevel } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
 import { allEvents, openDoor, refusal } from "./support.ts";
 
 type Spec = MessageInitShape<typeof LeafSpecSchema>;
 
 const MIB = 1024 * 1024;
+/** A schema with so many others in each other. */
+function deepSchema(depth: number): JsonObject {
+  return depth === 0 ? { type: "object" } : { type: "object", properties: { a: deepSchema(depth - 1) } };
+}
+
 const BAD_SPECS: ReadonlyArray<readonly [what: string, spec: Spec, fields: readonly string[]]> = [
   ["a blank prompt", { prompt: " \n\t " }, ["spec.prompt"]],
   ["no prompt", {}, ["spec.prompt"]],
@@ -17,8 +22,44 @@ const BAD_SPECS: ReadonlyArray<readonly [what: string, spec: Spec, fields: reado
   ["a session that starts with a dash", { prompt: "p", sessionId: "-a" }, ["spec.session_id"]],
   ["a session that climbs", { prompt: "p", sessionId: "../x" }, ["spec.session_id"]],
   ["a session that must exist and has no name", { prompt: "p", sessionMustExist: true }, ["spec.session_must_exist"]],
-  ["a task", { prompt: "p", kind: LeafKind.TASK }, ["spec.kind"]],
-  ["a solve", { prompt: "p", kind: LeafKind.SOLVE }, ["spec.kind"]],
+  ["a solve of nothing", { prompt: "p", kind: LeafKind.SOLVE }, ["spec.repository"]],
+  ["a solve of a repository without a url", { prompt: "p", kind: LeafKind.SOLVE, repository: { ref: "main" } }, ["spec.repository.url"]],
+  ["a repository that is a word", { prompt: "p", repository: { url: "project" } }, ["spec.repository.url"]],
+  ["a repository on an http address", { prompt: "p", repository: { url: "http://example.org/a" } }, ["spec.repository.url"]],
+  ["a repository with a space", { prompt: "p", repository: { url: "https://example.org/a b" } }, ["spec.repository.url"]],
+  ["a repository with a token in it", { prompt: "p", repository: { url: "https://x:token@example.org/a" } }, ["spec.repository.url"]],
+  ["a repository with a user in it", { prompt: "p", repository: { url: "https://token@example.org/a" } }, ["spec.repository.url"]],
+  ["a ref that is an option", { prompt: "p", repository: { url: "https://example.org/a", ref: "--x" } }, ["spec.repository.ref"]],
+  ["a schema for a turn", { prompt: "p", outputSchema: { type: "object" } }, ["spec.output_schema"]],
+  ["an input for a turn", { prompt: "p", input: { a: 1 } }, ["spec.input"]],
+  ["a schema of an array", { prompt: "p", kind: LeafKind.TASK, outputSchema: { type: "array" } }, ["spec.output_schema.type"]],
+  ["an empty schema", { prompt: "p", kind: LeafKind.TASK, outputSchema: {} }, ["spec.output_schema.type"]],
+  [
+    "a schema with a type and a pattern that there are not",
+    {
+      prompt: "p",
+      kind: LeafKind.TASK,
+      outputSchema: { type: "object", properties: { a: { type: "text" }, b: { type: "string", pattern: "(" } } },
+    },
+    ["spec.output_schema.properties.a.type", "spec.output_schema.properties.b.pattern"],
+  ],
+  [
+    "a schema that refers to another place",
+    { prompt: "p", kind: LeafKind.TASK, outputSchema: { type: "object", properties: { a: { $ref: "https://example.org/a" } } } },
+    ["spec.output_schema.properties.a.$ref"],
+  ],
+  ["a schema that is too deep", { prompt: "p", kind: LeafKind.TASK, outputSchema: deepSchema(12) }, ["spec.output_schema"]],
+  ["an input that is too deep", { prompt: "p", kind: LeafKind.TASK, input: deepSchema(12) }, ["spec.input"]],
+  [
+    "a schema over 64 KiB",
+    { prompt: "p", kind: LeafKind.TASK, outputSchema: { type: "object", description: "x".repeat(64 * 1024) } },
+    ["spec.output_schema"],
+  ],
+  ["an input over 1 MiB", { prompt: "p", kind: LeafKind.TASK, input: { a: "x".repeat(MIB) } }, ["spec.input"]],
+  ["a thinking level of the future", { prompt: "p", thinking: 77 as ThinkingLevel }, ["spec.thinking"]],
+  ["negative tokens", { prompt: "p", limits: { maxTokens: -1n } }, ["spec.limits.max_tokens"]],
+  ["a negative cost", { prompt: "p", limits: { maxCostMicroUsd: -1n } }, ["spec.limits.max_cost_micro_usd"]],
+  ["a cost that no number holds", { prompt: "p", limits: { maxCostMicroUsd: 2n ** 60n } }, ["spec.limits.max_cost_micro_usd"]],
   ["a kind of the future", { prompt: "p", kind: 77 as LeafKind }, ["spec.kind"]],
   ["a model without a provider", { prompt: "p", model: "sonnet" }, ["spec.model"]],
   ["a model without a name", { prompt: "p", model: "anthropic/" }, ["spec.model"]],
@@ -39,11 +80,18 @@ const BAD_SPECS: ReadonlyArray<readonly [what: string, spec: Spec, fields: reado
   ["a label value of 257 characters", { prompt: "p", labels: { team: "v".repeat(257) } }, ["spec.labels[team]"]],
   [
     "everything wrong at once",
-    { tenant: ".", sessionId: "a b", kind: LeafKind.TASK, model: "m", limits: { maxModelCalls: -1, deadlineMs: -1n }, labels: { "?": "" } },
+    {
+      tenant: ".",
+      sessionId: "a b",
+      kind: LeafKind.SOLVE,
+      model: "m",
+      limits: { maxModelCalls: -1, deadlineMs: -1n },
+      labels: { "?": "" },
+    },
     [
       "spec.tenant",
       "spec.session_id",
-      "spec.kind",
+      "spec.repository",
       "spec.prompt",
       "spec.model",
       "spec.labels[?]",
@@ -98,6 +146,20 @@ describe("a leaf that can just be taken", () => {
     ["a prompt of 1 MiB", { prompt: "x".repeat(MIB) }],
     ["names of 128 characters", { prompt: "p", tenant: "a".repeat(128), sessionId: "_".repeat(128) }],
     ["a model with slashes", { prompt: "p", model: "openrouter/meta/llama-4" }],
+    ["a task with the verdict for its result", { prompt: "p", kind: LeafKind.TASK, input: { list: [1, null, "a"] } }],
+    [
+      "a task with a schema at the greatest depth",
+      { prompt: "p", kind: LeafKind.TASK, outputSchema: deepSchema(11), input: deepSchema(11) },
+    ],
+    [
+      "a task with a schema that refers to itself below a property",
+      { prompt: "p", kind: LeafKind.TASK, outputSchema: { type: "object", properties: { next: { $ref: "#" } } } },
+    ],
+    ["a solve of a branch", { prompt: "p", kind: LeafKind.SOLVE, repository: { url: "https://example.org/a.git", ref: "main" } }],
+    ["a solve over ssh", { prompt: "p", kind: LeafKind.SOLVE, repository: { url: "git@example.org:a/b.git" } }],
+    ["a turn on a repository in the sandbox", { prompt: "p", repository: { url: "/srv/repositories/a" } }],
+    ["much thinking", { prompt: "p", thinking: ThinkingLevel.HIGH }],
+    ["limits on tokens and cost", { prompt: "p", limits: { maxTokens: 1n, maxCostMicroUsd: 10_000_000_000n } }],
     ["limits and waits of 0", { prompt: "p", limits: {}, retry: {} }],
     ["20 attempts and long waits", { prompt: "p", retry: { maxAttempts: 20, maxDelayMs: 31_536_000_000n } }],
     ["instructions of 64 KiB", { prompt: "p", systemPrompt: "x".repeat(64 * 1024) }],
@@ -110,7 +172,7 @@ describe("a leaf that can just be taken", () => {
     const { leaves } = await openDoor();
     const { leaf, created } = await leaves.submit({ spec, idempotencyKey: "k".repeat(256) });
     expect(created).toBe(true);
-    expect(leaf?.spec).toMatchObject({ prompt: spec.prompt, tenant: spec.tenant ?? "default", kind: LeafKind.TURN });
+    expect(leaf?.spec).toMatchObject({ prompt: spec.prompt, tenant: spec.tenant ?? "default", kind: spec.kind ?? LeafKind.TURN });
     expect(leaf?.spec?.sessionId).not.toBe("");
   });
 });

@@ -1,5 +1,6 @@
 import Schema from "typebox/schema";
 import type { Violation } from "../errors.ts";
+import { isDeeper, MAX_JSON_DEPTH } from "../json-limits.ts";
 import { referenceProblems } from "./references.ts";
 import { formProblems } from "./well-formed.ts";
 
@@ -11,6 +12,7 @@ export type SchemaCheck = (value: unknown) => string[];
 
 /** What keeps a schema from being used for an object, with paths below `path`; empty where nothing does. */
 export function schemaProblems(schema: ObjectSchema, path: string): Violation[] {
+  if (isDeeper(schema)) return [{ field: path, description: `must not have more than ${MAX_JSON_DEPTH} objects and lists in each other` }];
   const problems = formProblems(schema, path);
   if (schema["type"] !== "object") problems.push({ field: `${path}.type`, description: 'must be "object": the result is an object' });
   if (problems.length > 0) return problems;

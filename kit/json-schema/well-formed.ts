@@ -1,83 +1,72 @@
 import type { Violation } from "../errors.ts";
 
-/** How deep schemas may lie in each other. */
-export const MAX_SCHEMA_DEPTH = 32;
-
 const TYPES = ["object", "array", "string", "number", "integer", "boolean", "null"];
 
 type Report = (path: string, description: string) => void;
-type Check = (value: unknown, path: string, walk: Walk) => void;
-
-/** One look at a schema: where problems go, and how deep it is. */
-interface Walk {
-  readonly report: Report;
-  readonly depth: number;
-}
+type Check = (value: unknown, path: string, report: Report) => void;
 
 /** What each keyword has to look like. A keyword that is not here says nothing about form, or nothing at all. */
 const KEYWORDS: Readonly<Record<string, Check>> = {
-  type: (value, path, { report }) => {
+  type: (value, path, report) => {
     const types = Array.isArray(value) ? value : [value];
     const known = types.length > 0 && types.every((type) => TYPES.includes(type as string));
     if (!known) report(path, `must be ${TYPES.join(", ")}, or a list of them`);
   },
-  required: (value, path, { report }) => {
+  required: (value, path, report) => {
     if (!isListOf(value, "string")) report(path, "must be a list of property names");
   },
-  enum: (value, path, { report }) => {
+  enum: (value, path, report) => {
     if (!Array.isArray(value) || value.length === 0) report(path, "must be a list of at least one value");
   },
-  pattern: (value, path, { report }) => checkPattern(value, path, report),
-  $ref: (value, path, { report }) => {
+  pattern: (value, path, report) => checkPattern(value, path, report),
+  $ref: (value, path, report) => {
     if (typeof value !== "string") report(path, "must be a text");
   },
   ...named(["properties", "$defs", "definitions", "dependentSchemas"], schemaMap),
-  ...named(["patternProperties"], (value, path, walk) => {
-    for (const pattern of isObject(value) ? Object.keys(value) : []) checkPattern(pattern, `${path}.${pattern}`, walk.report);
-    schemaMap(value, path, walk);
+  ...named(["patternProperties"], (value, path, report) => {
+    for (const pattern of isObject(value) ? Object.keys(value) : []) checkPattern(pattern, `${path}.${pattern}`, report);
+    schemaMap(value, path, report);
   }),
-  ...named(["allOf", "anyOf", "oneOf", "prefixItems"], (value, path, walk) => {
-    if (!Array.isArray(value) || value.length === 0) walk.report(path, "must be a list of at least one schema");
-    else for (const [index, part] of value.entries()) checkSchema(part, `${path}[${index}]`, walk);
+  ...named(["allOf", "anyOf", "oneOf", "prefixItems"], (value, path, report) => {
+    if (!Array.isArray(value) || value.length === 0) report(path, "must be a list of at least one schema");
+    else for (const [index, part] of value.entries()) checkSchema(part, `${path}[${index}]`, report);
   }),
-  ...named(["items"], (value, path, walk) => {
-    if (!Array.isArray(value)) checkSchema(value, path, walk);
-    else for (const [index, part] of value.entries()) checkSchema(part, `${path}[${index}]`, walk);
+  ...named(["items"], (value, path, report) => {
+    if (!Array.isArray(value)) checkSchema(value, path, report);
+    else for (const [index, part] of value.entries()) checkSchema(part, `${path}[${index}]`, report);
   }),
   ...named(
     ["additionalProperties", "additionalItems", "unevaluatedProperties", "unevaluatedItems", "contains", "propertyNames"],
     checkSchema,
   ),
   ...named(["not", "if", "then", "else"], checkSchema),
-  ...named(["minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"], (value, path, { report }) => {
+  ...named(["minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"], (value, path, report) => {
     if (!Number.isInteger(value) || Number(value) < 0) report(path, "must be a whole number, 0 or more");
   }),
-  ...named(["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"], (value, path, { report }) => {
+  ...named(["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"], (value, path, report) => {
     if (typeof value !== "number") report(path, "must be a number");
   }),
-  multipleOf: (value, path, { report }) => {
+  multipleOf: (value, path, report) => {
     if (typeof value !== "number" || value <= 0) report(path, "must be a number over 0");
   },
 };
 
-/** What is wrong with the form of a JSON Schema, with paths below `path`. */
+/** What is wrong with the form of a JSON Schema that is not too deep, with paths below `path`. */
 export function formProblems(schema: unknown, path: string): Violation[] {
   const problems: Violation[] = [];
-  checkSchema(schema, path, { report: (field, description) => problems.push({ field, description }), depth: -1 });
+  checkSchema(schema, path, (field, description) => problems.push({ field, description }));
   return problems;
 }
 
-function checkSchema(schema: unknown, path: string, walk: Walk): void {
+function checkSchema(schema: unknown, path: string, report: Report): void {
   if (typeof schema === "boolean") return;
-  const depth = walk.depth + 1;
-  if (depth > MAX_SCHEMA_DEPTH) walk.report(path, `is too deep: schemas may lie ${MAX_SCHEMA_DEPTH} deep in each other`);
-  else if (!isObject(schema)) walk.report(path, "must be a schema: an object, true or false");
-  else for (const [keyword, value] of Object.entries(schema)) ownCheck(keyword)?.(value, `${path}.${keyword}`, { ...walk, depth });
+  if (!isObject(schema)) report(path, "must be a schema: an object, true or false");
+  else for (const [keyword, value] of Object.entries(schema)) ownCheck(keyword)?.(value, `${path}.${keyword}`, report);
 }
 
-function schemaMap(value: unknown, path: string, walk: Walk): void {
-  if (!isObject(value)) walk.report(path, "must be an object of schemas");
-  else for (const [name, part] of Object.entries(value)) checkSchema(part, `${path}.${name}`, walk);
+function schemaMap(value: unknown, path: string, report: Report): void {
+  if (!isObject(value)) report(path, "must be an object of schemas");
+  else for (const [name, part] of Object.entries(value)) checkSchema(part, `${path}.${name}`, report);
 }
 
 function checkPattern(value: unknown, path: string, report: Report): void {

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { isDeeper, isUnicode } from "../json-limits.ts";
 import { compileSchema, type ObjectSchema, schemaProblems } from "../json-schema/index.ts";
 
 const text = { type: "string" };
@@ -34,7 +35,7 @@ describe("a schema that can't be used", () => {
       { type: "object", properties: { a: { $ref: "#/$defs/x" } }, $defs: { x: { $ref: "#/$defs/x" } } },
       ["s.$defs.x.$ref"],
     ],
-    ["is too deep", nested(33), [`s${".properties.a".repeat(33)}`]],
+    ["is too deep", nested(12), ["s"]],
     ["is wrong in two places", { type: "object", required: 1, properties: { a: { type: "x" } } }, ["s.required", "s.properties.a.type"]],
   ])("%s", (_what, schema, fields) => {
     expect(schemaProblems(schema, "s").map(({ field }) => field)).toEqual(fields);
@@ -43,13 +44,18 @@ describe("a schema that can't be used", () => {
 
 test.each<readonly [string, ObjectSchema]>([
   ["an object of anything", { type: "object" }],
-  ["a schema at the greatest depth", nested(32)],
+  ["a schema at the greatest depth", nested(11)],
   ["one that refers to itself below a property", { type: "object", properties: { next: { $ref: "#" } } }],
   ["one with definitions", { type: "object", properties: { a: { $ref: "#/$defs/x~1y" } }, $defs: { "x/y": text } }],
   ["one with words that no validator knows", { type: "object", "x-note": 5, properties: { constructor: text } }],
 ])("%s can be used", (_what, schema) => {
   expect(schemaProblems(schema, "s")).toEqual([]);
   expect(compileSchema(schema)({})).toEqual([]);
+});
+
+test("JSON is looked through for what is too deep, and for what is no Unicode", () => {
+  expect([isDeeper([[{}]], 3), isDeeper([[{}]], 2), isDeeper("text", 0)]).toEqual([false, true, false]);
+  expect([isUnicode({ a: ["𝄞"] }), isUnicode({ a: ["\ud834"] }), isUnicode({ "\ud834": 1 })]).toEqual([true, false, false]);
 });
 
 describe("a value that does not match", () => {

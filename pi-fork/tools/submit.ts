@@ -1,4 +1,5 @@
 import type { AgentHarnessTool } from "@earendil-works/pi-agent-core";
+import { isDeeper, isUnicode, MAX_JSON_DEPTH } from "@serverless-harness/kit/json-limits";
 import { compileSchema, type ObjectSchema } from "@serverless-harness/kit/json-schema";
 import { type TSchema, Type } from "typebox";
 import { type ToolContext, textResult } from "./tool.ts";
@@ -10,6 +11,9 @@ export interface ResultWish {
   /** What it has to match: a schema of an object that can be compiled. */
   readonly schema: ObjectSchema;
 }
+
+/** Largest result, as JSON: with the rest of its leaf it has to fit into the 4 MiB that gRPC clients take by default. */
+const MAX_RESULT_BYTES = 1024 * 1024;
 
 /** What the log keeps of a result that was handed in. */
 export interface Submission {
@@ -29,7 +33,7 @@ export function createSubmitTool({ tool, schema }: ResultWish): AgentHarnessTool
     parameters: Type.Unsafe(schema),
     // In front of Pi's own look at the arguments, which would make a text of a null and a number of a text.
     prepareArguments(args) {
-      const problems = check(args);
+      const problems = [...unreadable(args), ...check(args)];
       if (problems.length > 0) throw new Error(refusal(tool, problems));
       return args;
     },
@@ -46,6 +50,16 @@ function description(schema: ObjectSchema): string {
     "behind it. An answer in words is no result.";
   const lossy = Object.keys(schema).some((keyword) => !PASSED_ON.has(keyword));
   return lossy ? `${text} The arguments have to match this JSON Schema: ${JSON.stringify(schema)}` : text;
+}
+
+/** Why a result could not be kept, whatever its schema says. */
+function unreadable(args: unknown): string[] {
+  if (isDeeper(args)) return [`the result: must not have more than ${MAX_JSON_DEPTH} objects and lists in each other`];
+  const problems = [];
+  if (Buffer.byteLength(JSON.stringify(args)) > MAX_RESULT_BYTES)
+    problems.push(`the result: must be at most ${MAX_RESULT_BYTES} bytes as JSON`);
+  if (!isUnicode(args)) problems.push("the result: must be valid Unicode");
+  return problems;
 }
 
 function refusal(tool: string, problems: readonly string[]): string {
