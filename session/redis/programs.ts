@@ -1,4 +1,5 @@
-import { loadScript, type Script } from "./scripts.ts";
+import { linked } from "./link.ts";
+import { loadScript, type Script, scriptOf } from "./scripts.ts";
 
 const DIRECTORY = new URL("scripts/", import.meta.url);
 
@@ -79,8 +80,8 @@ function load(together: boolean): StoreScripts {
   const lib = chain(["clock", "names", "log", "index", "queue", "proto", "lib"], header);
   const take = chain(["take"], lib);
   return {
-    partition: { ...each(PARTITION, lib), claimFrom: loadScript(DIRECTORY, "claim-from", take) },
-    index: { ...each(INDEX, lib), claim: loadScript(DIRECTORY, "claim", take) },
+    partition: { ...each(PARTITION, lib), ...each({ claimFrom: "claim-from" }, take) },
+    index: { ...each(INDEX, lib), ...each({ claim: "claim" }, take) },
     schedules: each(SCHEDULES, chain(["clock", "names", "schedules"], header)),
   };
 }
@@ -91,6 +92,6 @@ function chain(names: readonly string[], header = ""): string {
 }
 
 function each<Name extends string>(files: Readonly<Record<Name, string>>, lib: string): Record<Name, Script> {
-  const scripts = Object.entries<string>(files).map(([name, file]) => [name, loadScript(DIRECTORY, file, lib)]);
+  const scripts = Object.entries<string>(files).map(([name, file]) => [name, scriptOf(linked(lib, loadScript(DIRECTORY, file).lua))]);
   return Object.fromEntries(scripts) as Record<Name, Script>;
 }

@@ -19,7 +19,11 @@ export interface Script {
 
 /** Load `<name>.lua` of a directory; `lib`: a program to put before it. */
 export function loadScript(directory: URL, name: string, lib = ""): Script {
-  const lua = lib + readFileSync(new URL(`${name}.lua`, directory), "utf8");
+  return scriptOf(lib + readFileSync(new URL(`${name}.lua`, directory), "utf8"));
+}
+
+/** A program as it is run. */
+export function scriptOf(lua: string): Script {
   return { lua, sha: createHash("sha1").update(lua).digest("hex") };
 }
 
