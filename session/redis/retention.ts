@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
-import { Validation } from "@serverless-harness/kit/validate";
 import { type LeafState, type Tombstone, TombstoneSchema } from "@serverless-harness/proto/leaf";
 import type { Retention } from "../retention.ts";
+import { checkSweep } from "../retention-rules.ts";
 import type { Database } from "./database.ts";
 import { sessionName } from "./names.ts";
 import { UNRESERVE } from "./programs.ts";
@@ -20,12 +20,9 @@ interface Swept {
  * Remove leaves that are over for long, and old tombstones, at most `limit` of each: from one partition after the other, beginning anywhere, so that
  * none is left out for long.
  */
-export async function sweepLeaves(database: Database, { leafMs, tombstoneMs }: Retention, limit: number): Promise<number> {
-  const validation = new Validation();
-  validation.range("limit", limit, 1, 1000);
-  validation.range("leaf_ms", leafMs, 0, Number.MAX_SAFE_INTEGER);
-  validation.range("tombstone_ms", tombstoneMs, 0, Number.MAX_SAFE_INTEGER);
-  validation.done();
+export async function sweepLeaves(database: Database, retention: Retention, limit: number): Promise<number> {
+  checkSweep(retention, limit);
+  const { leafMs, tombstoneMs } = retention;
   const { partitions } = database.names;
   const first = Math.floor(Math.random() * partitions);
   const total: Swept = { leaves: 0, tombstones: 0 };

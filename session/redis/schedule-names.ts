@@ -1,4 +1,4 @@
-import { invalidArgument } from "@serverless-harness/kit/errors";
+import { pairOfPageToken } from "../page-token.ts";
 import { encode } from "./names.ts";
 
 /** A schedule's name in keys: names are in the order of tenants and ids, since a space stands before all that either holds. */
@@ -11,12 +11,5 @@ export function scheduleRange(tenant: string | undefined, pageToken: string | un
   const first = tenant === undefined ? "-" : `[${encode(tenant)} `;
   // The exclamation mark is what comes behind the space.
   const highest = tenant === undefined ? "+" : `(${encode(tenant)}!`;
-  return [pageToken ? `(${nameOfPageToken(pageToken)}` : first, highest];
-}
-
-/** The name that a page's token holds. Throws INVALID_ARGUMENT where it is not one of ours. */
-function nameOfPageToken(token: string): string {
-  const name = /^at ([^ ]+ [^ ]+)$/.exec(Buffer.from(token, "base64url").toString())?.[1];
-  if (name !== undefined && Buffer.from(`at ${name}`).toString("base64url") === token) return name;
-  throw invalidArgument([{ field: "page_token", description: "must be empty or the next_page_token of an earlier answer" }]);
+  return [pageToken ? `(${scheduleName(...pairOfPageToken(pageToken))}` : first, highest];
 }

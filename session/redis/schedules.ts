@@ -1,8 +1,9 @@
-import { create, equals, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { Validation } from "@serverless-harness/kit/validate";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Leaf, type Schedule, ScheduleSchema } from "@serverless-harness/proto/leaf";
+import { pageTokenOfPair } from "../page-token.ts";
+import { assertSameSchedule, checkFireTime, checkPageSize, checkSchedule, keyOfFire } from "../schedule-rules.ts";
 import type { Fire } from "../schedules.ts";
-import { scheduleExists, scheduleNotFound } from "../store-errors.ts";
+import { scheduleNotFound } from "../store-errors.ts";
 import { callId } from "./calls.ts";
 import type { Database } from "./database.ts";
 import { scheduleName, scheduleRange } from "./schedule-names.ts";
@@ -11,16 +12,13 @@ import { submitLeaf } from "./submit.ts";
 
 /** Write a schedule, or find it. */
 export async function createSchedule(database: Database, schedule: Schedule): Promise<{ schedule: Schedule; created: boolean }> {
-  const validation = new Validation();
-  validation.name("schedule.tenant", schedule.tenant);
-  validation.name("schedule.schedule_id", schedule.scheduleId);
-  validation.range("schedule.next_fire_ms", schedule.nextFireMs, 0, Number.MAX_SAFE_INTEGER);
-  validation.done();
+  checkSchedule(schedule);
   const made = asMade(schedule);
   const args = [toBinary(ScheduleSchema, made), schedule.nextFireMs, schedule.paused ? "1" : "0"];
   const [created, found] = list(await database.runSchedules("create", scheduleName(schedule.tenant, schedule.scheduleId), ...args));
   const standing = scheduleOf(found);
-  if (standing === undefined || !equals(ScheduleSchema, asMade(standing), made)) throw scheduleExists();
+  if (standing === undefined) throw new Error(`the leaf store's Redis wrote schedule ${schedule.scheduleId} and does not show it`);
+  assertSameSchedule(standing, schedule);
   return { schedule: standing, created: text(created) === "1" };
 }
 
@@ -31,16 +29,16 @@ export async function readSchedule(database: Database, tenant: string, scheduleI
 
 /** Schedules by tenant and id. */
 export async function listSchedules(database: Database, tenant: string | undefined, limit: number, pageToken?: string) {
-  const validation = new Validation();
-  validation.range("page_size", limit, 1, 1000);
-  validation.done();
+  checkPageSize(limit);
   const [lowest, highest] = scheduleRange(tenant, pageToken);
   // One more than asked for tells whether there is another page.
   const found = list(await database.runSchedules("list", lowest, highest, limit + 1));
   const schedules = found.flatMap((each, i) => (i % 2 === 1 ? [scheduleOf(each)] : [])).filter((each) => each !== undefined);
-  const last = text(found[(limit - 1) * 2]);
-  const more = schedules.length > limit;
-  return { schedules: schedules.slice(0, limit), ...(more ? { nextPageToken: Buffer.from(`at ${last}`).toString("base64url") } : {}) };
+  const last = schedules.length > limit ? schedules[limit - 1] : undefined;
+  return {
+    schedules: schedules.slice(0, limit),
+    ...(last === undefined ? {} : { nextPageToken: pageTokenOfPair(last.tenant, last.scheduleId) }),
+  };
 }
 
 /** Stop a schedule's fires, or let them go on. */
@@ -51,6 +49,7 @@ export async function pauseSchedule(
   paused: boolean,
   nextFireMs: number,
 ): Promise<Schedule> {
+  checkFireTime(nextFireMs);
   const found = scheduleOf(await database.runSchedules("pause", scheduleName(tenant, scheduleId), paused ? "1" : "0", nextFireMs));
   if (found === undefined) throw scheduleNotFound();
   return found;
@@ -63,9 +62,7 @@ export async function deleteSchedule(database: Database, tenant: string, schedul
 
 /** Schedules whose next fire is due. */
 export async function dueSchedules(database: Database, limit: number): Promise<{ due: Schedule[]; nextDueMs?: number }> {
-  const validation = new Validation();
-  validation.range("limit", limit, 1, 1000);
-  validation.done();
+  checkPageSize(limit);
   const [found, next] = list(await database.runSchedules("due", limit));
   const due = list(found)
     .map(scheduleOf)
@@ -81,10 +78,11 @@ export async function fireSchedule(
   database: Database,
   { schedule, spec, nextFireMs }: Omit<Fire, "spec"> & { readonly spec: Fire["spec"] | undefined },
 ): Promise<{ leaf?: Leaf } | undefined> {
+  checkFireTime(nextFireMs);
   const { tenant, scheduleId, nextFireMs: fireMs } = schedule;
   const [name, call] = [scheduleName(tenant, scheduleId), callId()];
   if (text(await database.runSchedules("fire", name, fireMs, "", "", call)) !== "1") return undefined;
-  const idempotencyKey = `schedule:${scheduleId}:${fireMs}`;
+  const idempotencyKey = keyOfFire(scheduleId, fireMs);
   const leaf = spec === undefined ? undefined : (await submitLeaf(database, { spec, idempotencyKey })).leaf;
   const made = text(await database.runSchedules("fire", name, fireMs, nextFireMs, leaf?.leafId ?? "", call)) === "1";
   if (!made) return undefined;

@@ -198,7 +198,8 @@ describe.each(Object.entries(places))("on %s", (_, url) => {
   test("schedules are listed by tenant and id, page by page", async () => {
     const store = await open(url());
     const names = ["a/1", "a/2", "a-b/1", "a.b/0", "b/1"].map((each) => each.split("/"));
-    for (const [tenant = "", scheduleId = ""] of names) await store.createSchedule(create(ScheduleSchema, { tenant, scheduleId }));
+    for (const [tenant = "", scheduleId = ""] of names)
+      await store.createSchedule(create(ScheduleSchema, { tenant, scheduleId, cron: "* * * * *", spec: specOf({ tenant }) }));
     const found = [];
     for (let pageToken: string | undefined; ; ) {
       const page = await store.listSchedules(undefined, 2, pageToken);
@@ -216,7 +217,7 @@ test("a fire that was begun before its schedule was paused is finished", async (
   const url = server().freshUrl();
   const store = await open(url, { now: () => 1_000_200 });
   const spec = specOf();
-  await store.createSchedule(create(ScheduleSchema, { tenant: "acme", scheduleId: "s", spec, nextFireMs: 1_000_100n }));
+  await store.createSchedule(create(ScheduleSchema, { tenant: "acme", scheduleId: "s", cron: "* * * * *", spec, nextFireMs: 1_000_100n }));
   const [schedule] = (await store.dueSchedules(1)).due;
   if (schedule === undefined) throw new Error("nothing is due");
   const redis = new Redis(server().port, "127.0.0.1");

@@ -4,7 +4,7 @@ local at = key('at', ARGV[3])
 local row = redis.call('HMGET', at, 'next', 'paused', 'call', 'begun')
 if row[3] == ARGV[7] then return '1' end
 -- A fire that was begun is finished, though the schedule be paused meanwhile: its leaf may be there.
-if row[1] ~= ARGV[4] or row[2] == '1' and row[4] ~= ARGV[4] then return '0' end
+if row[1] ~= ARGV[4] or ARGV[4] == '0' or row[2] == '1' and row[4] ~= ARGV[4] then return '0' end
 if ARGV[5] == '' then
   redis.call('HSET', at, 'begun', ARGV[4])
   return '1'
