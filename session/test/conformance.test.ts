@@ -2,7 +2,7 @@ import { describe, test } from "vitest";
 import { leafStoreConformance } from "../testing/index.ts";
 import { sqliteFixture } from "./fixture.ts";
 
-const cases = leafStoreConformance(sqliteFixture, ["waits", "retention", "tenants", "schedules"]);
+const cases = leafStoreConformance(sqliteFixture);
 
 for (const group of new Set(cases.map((each) => each.group))) {
   describe(`a leaf store on SQLite: ${group}`, () => {

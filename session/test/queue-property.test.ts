@@ -23,7 +23,6 @@ import {
   workerOf,
 } from "../testing/build.ts";
 import { redisServer } from "../testing/redis-vitest.ts";
-import type { Feature } from "../testing/types.ts";
 import { addressOf } from "./redis-fixture.ts";
 import { type ReferenceClaim, type ReferenceLeaf, ReferenceQueue } from "./reference-queue.ts";
 
@@ -92,23 +91,17 @@ const queueSteps: readonly Weighted[] = [
   named(1, "release worker", worker.map(releaseWorkerStep)),
 ];
 
-/** Steps that not every driver has yet. */
-const featureSteps: Readonly<Record<Feature, readonly Weighted[]>> = {
-  waits: [
-    named(4, "suspend", fc.tuple(pick, wait).map(suspendStep)),
-    named(3, "wake", fc.tuple(pick, key2).map(wakeStep)),
-    named(4, "open gate", fc.tuple(pick, gate, fc.option(within, { nil: undefined })).map(openGateStep)),
-    named(3, "decide", fc.tuple(pick, gate).map(decideStep)),
-    named(2, "cancel", pick.map(cancelStep)),
-    named(2, "fail", pick.map(failStep)),
-    named(3, "redrive", fc.tuple(pick, fc.boolean()).map(redriveStep)),
-  ],
-  retention: [named(1, "sweep", fc.constantFrom(0, 100, 1000).map(sweepStep))],
-  tenants: [
-    named(1, "set tenant", fc.tuple(fc.constantFrom("a", "b", "c"), fc.constantFrom(1, 2, 3), fc.constantFrom(0, 0, 1, 2)).map(tenantStep)),
-  ],
-  schedules: [],
-};
+const moreSteps: readonly Weighted[] = [
+  named(4, "suspend", fc.tuple(pick, wait).map(suspendStep)),
+  named(3, "wake", fc.tuple(pick, key2).map(wakeStep)),
+  named(4, "open gate", fc.tuple(pick, gate, fc.option(within, { nil: undefined })).map(openGateStep)),
+  named(3, "decide", fc.tuple(pick, gate).map(decideStep)),
+  named(2, "cancel", pick.map(cancelStep)),
+  named(2, "fail", pick.map(failStep)),
+  named(3, "redrive", fc.tuple(pick, fc.boolean()).map(redriveStep)),
+  named(1, "sweep", fc.constantFrom(0, 100, 1000).map(sweepStep)),
+  named(1, "set tenant", fc.tuple(fc.constantFrom("a", "b", "c"), fc.constantFrom(1, 2, 3), fc.constantFrom(0, 0, 1, 2)).map(tenantStep)),
+];
 
 function submitStep([tenant, sessionId, priority]: [string, string, number]): Step {
   return async ({ reference, leafIds }, store) => {
@@ -334,35 +327,29 @@ async function clockedRedis(): Promise<Clocked> {
   return { open: (now) => RedisLeafStore.open(address, { now }), [Symbol.asyncDispose]: async () => undefined };
 }
 
-const drivers: Readonly<Record<string, readonly [() => Promise<Clocked>, readonly Feature[]]>> = {
-  SQLite: [clockedSqlite, ["waits", "retention", "tenants"]],
-  Redis: [clockedRedis, ["waits", "retention", "tenants"]],
-};
+const drivers = { SQLite: clockedSqlite, Redis: clockedRedis };
 
-test.each(Object.entries(drivers))(
-  "any sequence of steps, on two handles on %s, ends as the reference queue says",
-  async (_, [place, features]) => {
-    const steps = fc.oneof(...queueSteps, ...features.flatMap((feature) => featureSteps[feature]));
-    const sequence = fc.array(fc.tuple(fc.nat({ max: 1 }), steps), { minLength: 1, maxLength: 90, size: "max" });
-    await fc.assert(
-      fc.asyncProperty(sequence, async (taken) => {
-        await using clocked = await place();
-        const reference = new ReferenceQueue();
-        const [first, second] = [await clocked.open(() => reference.nowMs), await clocked.open(() => reference.nowMs)];
-        const run: Run = { reference, leafIds: [], claims: [] };
-        try {
-          for (const [index, [, step]] of taken) {
-            const [acting, other] = index === 0 ? [first, second] : [second, first];
-            await step(run, acting);
-            expect(await other.backlog()).toEqual(reference.backlog());
-          }
-          await assertSame(run, first);
-        } finally {
-          await first.close();
-          await second.close();
+test.each(Object.entries(drivers))("any sequence of steps, on two handles on %s, ends as the reference queue says", async (_, place) => {
+  const steps = fc.oneof(...queueSteps, ...moreSteps);
+  const sequence = fc.array(fc.tuple(fc.nat({ max: 1 }), steps), { minLength: 1, maxLength: 90, size: "max" });
+  await fc.assert(
+    fc.asyncProperty(sequence, async (taken) => {
+      await using clocked = await place();
+      const reference = new ReferenceQueue();
+      const [first, second] = [await clocked.open(() => reference.nowMs), await clocked.open(() => reference.nowMs)];
+      const run: Run = { reference, leafIds: [], claims: [] };
+      try {
+        for (const [index, [, step]] of taken) {
+          const [acting, other] = index === 0 ? [first, second] : [second, first];
+          await step(run, acting);
+          expect(await other.backlog()).toEqual(reference.backlog());
         }
-      }),
-      { numRuns: 120 },
-    );
-  },
-);
+        await assertSame(run, first);
+      } finally {
+        await first.close();
+        await second.close();
+      }
+    }),
+    { numRuns: 120 },
+  );
+});

@@ -18,7 +18,7 @@ import { submitCases } from "./submit-cases.ts";
 import { suspendCases } from "./suspend-cases.ts";
 import { sweepCases } from "./sweep-cases.ts";
 import { tenantCases } from "./tenant-cases.ts";
-import type { Case, ConformanceCase, Feature, LeafStoreFixture } from "./types.ts";
+import type { Case, ConformanceCase, LeafStoreFixture } from "./types.ts";
 import { wakeCases } from "./wake-cases.ts";
 
 export {
@@ -36,7 +36,7 @@ export {
   words,
   workerOf,
 } from "./build.ts";
-export type { ConformanceCase, Feature, LeafStoreFixture } from "./types.ts";
+export type { ConformanceCase, LeafStoreFixture } from "./types.ts";
 
 const GROUPS: Readonly<Record<string, readonly Case[]>> = {
   submit: submitCases,
@@ -48,31 +48,26 @@ const GROUPS: Readonly<Record<string, readonly Case[]>> = {
   list: listCases,
   backlog: backlogCases,
   close: closeCases,
-};
-
-const FEATURE_GROUPS: Readonly<Record<Feature, Readonly<Record<string, readonly Case[]>>>> = {
-  waits: {
-    suspend: suspendCases,
-    wake: wakeCases,
-    gates: gateCases,
-    decide: decideCases,
-    cancel: cancelCases,
-    attempts: attemptCases,
-    redrive: redriveCases,
-  },
-  retention: { sweep: sweepCases, sessions: sessionCases },
-  tenants: { tenants: tenantCases, priority: priorityCases },
-  schedules: { schedules: scheduleCases },
+  suspend: suspendCases,
+  wake: wakeCases,
+  gates: gateCases,
+  decide: decideCases,
+  cancel: cancelCases,
+  attempts: attemptCases,
+  redrive: redriveCases,
+  sweep: sweepCases,
+  sessions: sessionCases,
+  tenants: tenantCases,
+  priority: priorityCases,
+  schedules: scheduleCases,
 };
 
 /**
  * What every driver of the leaf store must do, for any test runner. `open` gives each case a fresh, empty store, which the case disposes
- * of. Cases run in real time; one that never ends is a failure, so register them with a time limit. `features`: what the driver has of what not
- * every driver has yet.
+ * of. Cases run in real time; one that never ends is a failure, so register them with a time limit.
  */
-export function leafStoreConformance(open: () => Promise<LeafStoreFixture>, features: readonly Feature[] = []): readonly ConformanceCase[] {
-  const groups = Object.assign({}, GROUPS, ...features.map((feature) => FEATURE_GROUPS[feature])) as typeof GROUPS;
-  return Object.entries(groups).flatMap(([group, cases]) =>
+export function leafStoreConformance(open: () => Promise<LeafStoreFixture>): readonly ConformanceCase[] {
+  return Object.entries(GROUPS).flatMap(([group, cases]) =>
     cases.map(([name, check]) => ({
       group,
       name,

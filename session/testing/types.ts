@@ -1,8 +1,5 @@
 import type { LeafStore } from "../leaf-store.ts";
 
-/** What a driver may lack for now; a case that needs more than the driver has is left out. */
-export type Feature = "waits" | "retention" | "tenants" | "schedules";
-
 /** A fresh, empty store that one case owns. */
 export interface LeafStoreFixture extends AsyncDisposable {
   readonly store: LeafStore;
