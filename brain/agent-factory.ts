@@ -7,13 +7,13 @@ import type {
   ModelRegistry,
   PiSessions,
 } from "@serverless-harness/pi-fork";
-import { type LeafSpec, ThinkingLevel } from "@serverless-harness/proto/leaf";
+import { LeafKind, type LeafSpec, ThinkingLevel } from "@serverless-harness/proto/leaf";
 import { type Claim, sessionKey } from "@serverless-harness/session";
 import type { BrainConfig } from "./config.ts";
 import { deadlineOf } from "./failures.ts";
 import { Hands } from "./hands.ts";
 import type { OpenAgent } from "./leaf-run.ts";
-import { readSolution } from "./solution.ts";
+import { readSolution, requireRepository } from "./solution.ts";
 import { resultWish } from "./task.ts";
 
 const DEFAULT_MAX_MODEL_CALLS = 200;
@@ -60,7 +60,10 @@ export class AgentFactory {
     const workspace = client.workspace(name, fence.epoch);
     // Asked for before the rest is loaded, which takes longer.
     const created = workspace.create(sourceOf(leaf.spec));
-    const workspacePath = created.then(({ path }) => path);
+    const workspacePath = created.then(({ path, baseCommit }) => {
+      if (leaf.spec?.kind === LeafKind.SOLVE) requireRepository(baseCommit);
+      return path;
+    });
     workspacePath.catch(() => undefined);
     const result = resultWish(leaf.spec);
     try {

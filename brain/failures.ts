@@ -16,7 +16,7 @@ const NOT_CONFIGURED = new Set(["unknown_provider", "unknown_model", "missing_ap
  * What hands says of a repository that a workspace can't be made from. One that can't be fetched may be there later; nobody can tell
  * it from one that does not exist.
  */
-const BAD_SOURCE = new Set(["unknown_ref", "source_unavailable", "invalid_argument"]);
+const BAD_SOURCE = new Set(["no_repository", "unknown_ref", "source_unavailable", "invalid_argument"]);
 
 /** The failure as a leaf's record holds it. */
 export function toFailure(failure: AgentFailure): Failure {
@@ -34,7 +34,7 @@ export function failureOf(error: unknown): AgentFailure {
     return {
       reason: FailureReason.BAD_INPUTS,
       retryable: reason === "source_unavailable",
-      message: `the workspace can't be made: ${message}`,
+      message: `the workspace can't be used: ${message}`,
     };
   if (NOT_CONFIGURED.has(reason)) return { reason: FailureReason.MODEL_UNAVAILABLE, retryable: false, message };
   if (reason === "sandbox_unavailable" || code === Code.Unavailable)

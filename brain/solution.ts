@@ -1,9 +1,18 @@
+import { Code } from "@connectrpc/connect";
 import type { WorkspaceClient } from "@serverless-harness/hands/client";
+import { HarnessError } from "@serverless-harness/kit/errors";
 import type { AgentFailure } from "@serverless-harness/pi-fork";
 import { FailureReason } from "@serverless-harness/proto/leaf";
 
 /** Longest patch in bytes: with the rest of its leaf it has to fit into the 4 MiB that gRPC clients take by default. */
 export const MAX_PATCH_BYTES = 1024 * 1024;
+
+/** A session's first leaf decides what its workspace is made from: throws FAILED_PRECONDITION `no_repository` where that was none. */
+export function requireRepository(baseCommit: string): void {
+  if (baseCommit !== "") return;
+  const message = "it was not made from a repository: use a new session, or one whose first leaf named the repository";
+  throw new HarnessError(Code.FailedPrecondition, "no_repository", message);
+}
 
 /** What a solve brought. */
 export interface Solution {
@@ -17,7 +26,6 @@ export interface Solution {
  * Throws what hands throws.
  */
 export async function readSolution(workspace: WorkspaceClient, baseCommit: string): Promise<Solution | AgentFailure> {
-  if (baseCommit === "") return NO_BASE;
   const { patch, summary } = await workspace.diff({ maxBytes: MAX_PATCH_BYTES });
   if (summary.truncated) return tooLarge(Number(summary.bytes), summary.files);
   try {
@@ -26,13 +34,6 @@ export async function readSolution(workspace: WorkspaceClient, baseCommit: strin
     return undeliverable("the patch holds text that is no UTF-8: have the agent commit it elsewhere, or leave such files alone");
   }
 }
-
-/** A session's first leaf decides what its workspace is made from. */
-const NO_BASE: AgentFailure = {
-  reason: FailureReason.BAD_INPUTS,
-  retryable: false,
-  message: "the session's workspace was not made from a repository: use a new session, or one whose first leaf named the repository",
-};
 
 function tooLarge(bytes: number, files: number): AgentFailure {
   return undeliverable(
