@@ -1,8 +1,8 @@
-import { LeafState } from "@serverless-harness/proto/leaf";
+import { LeafKind, LeafState } from "@serverless-harness/proto/leaf";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
-import { bash, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
+import { bash, calls, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
 const shared = machines();
@@ -38,6 +38,28 @@ describe("a brain whose store is a Redis", () => {
     await gate.open();
     expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE, claims: 2, failedAttempts: 0, usage: { modelCalls: 2 } });
     expect(await gate.log()).toEqual(["begun", "done"]);
+  });
+
+  test("hands in the result of a task once, when it is killed between that call and one beside it", async () => {
+    const stack = await openStack();
+    const gate = await Gate.make();
+    const outputSchema = { type: "object", properties: { count: { type: "integer" } }, required: ["count"] };
+    const step = calls({ name: "submit_result", input: { count: 7 } }, { name: "bash", input: { command: gate.command } });
+    const leaf = await stack.submit(scripted(calls({ name: "submit_result", input: {} }), step), { kind: LeafKind.TASK, outputSchema });
+    const first = stack.brain();
+    await stack.when(leaf, ({ event }) => event.case === "toolEnded" && event.value.tool === "submit_result" && !event.value.isError);
+    await gate.begun();
+    await first.kill("SIGKILL");
+    await stack.store.releaseWorker(first.name, "killed");
+    stack.brain();
+    await stack.when(leaf, ({ event }) => event.case === "toolStarted" && event.value.resumed);
+    await gate.open();
+    const ended = await stack.ended(leaf);
+    expect(ended).toMatchObject({ state: LeafState.DONE, claims: 2, usage: { modelCalls: 2 } });
+    expect(ended.result?.value).toEqual({ count: 7 });
+    expect(await gate.log()).toEqual(["begun", "done"]);
+    const results = await stack.eventsOf(leaf, "toolEnded");
+    expect(results.filter(({ tool }) => tool === "submit_result").map(({ isError }) => isError)).toEqual([true, false]);
   });
 
   test("goes on when the Redis is killed and started again in the middle of a command", async () => {

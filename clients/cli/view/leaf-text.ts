@@ -41,13 +41,23 @@ export function leafText(leaf: Leaf, color: Colors): string {
         .join(" "),
     ],
     ["prompt", printable(spec?.prompt ?? "").trim()],
-    ["result", leaf.result === undefined ? undefined : printable(leaf.result.text)],
+    ["input", spec?.input === undefined ? undefined : valueText(spec.input)],
+    ["repository", spec?.repository === undefined ? undefined : printable(`${spec.repository.url} ${spec.repository.ref}`).trim()],
+    ["result", leaf.result === undefined ? undefined : printable(leaf.result.text).trimEnd()],
+    ["value", leaf.result?.value === undefined ? undefined : valueText(leaf.result.value)],
+    ["base commit", leaf.result?.baseCommit],
+    ["patch", leaf.result === undefined ? undefined : printable(leaf.result.patch).trimEnd()],
   ];
   const shown = fields.filter((field): field is [string, string] => field[1] !== undefined && field[1] !== "");
   const width = Math.max(...shown.map(([name]) => name.length));
   return shown
     .map(([name, value]) => `${color.dim(name.padEnd(width))}  ${value.replaceAll("\n", `\n${" ".repeat(width + 2)}`)}`)
     .join("\n");
+}
+
+/** JSON for a human. */
+function valueText(value: JsonValue): string {
+  return printable(JSON.stringify(value, null, 2));
 }
 
 /** A state's name in its colour. */

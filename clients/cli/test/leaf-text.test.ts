@@ -1,0 +1,46 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { LeafKind, LeafSchema, LeafState } from "@serverless-harness/proto/leaf";
+import { createColors } from "picocolors";
+import { expect, test } from "vitest";
+import { leafText } from "../view/leaf-text.ts";
+
+const PATCH = "diff --git a/a.txt b/a.txt\n--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-two\n+three\n";
+
+function shown(leaf: MessageInitShape<typeof LeafSchema>): string[] {
+  const text = leafText(create(LeafSchema, { leafId: "leaf_1", state: LeafState.DONE, ...leaf }), createColors(false));
+  return text.split("\n").map((line) => line.trimEnd());
+}
+
+test("a task's input and the value that it brought are shown as JSON", () => {
+  const lines = shown({
+    spec: { kind: LeafKind.TASK, prompt: "p", input: { id: "i1" } },
+    result: { value: { item_id: "i1", verdict: "CLEAR", reason: "tame \u001b[31m words" } },
+  });
+  expect(lines.find((line) => line.startsWith("input"))).toBe("input    {");
+  expect(lines.slice(lines.indexOf("value    {"))).toEqual([
+    "value    {",
+    '           "item_id": "i1",',
+    '           "verdict": "CLEAR",',
+    '           "reason": "tame \\u001b[31m words"',
+    "         }",
+  ]);
+});
+
+test("a solve's repository, answer, base and patch are shown", () => {
+  const lines = shown({
+    spec: { kind: LeafKind.SOLVE, prompt: "p", repository: { url: "https://example.org/a", ref: "main" } },
+    result: { text: "I changed a.txt.", patch: PATCH, baseCommit: "0a1b" },
+  });
+  const text = lines.join("\n");
+  for (const line of ["repository   https://example.org/a main", "result       I changed a.txt.", "base commit  0a1b"])
+    expect(text).toContain(line);
+  expect(lines.slice(-6).map((line) => line.trim())).toEqual([
+    "patch        diff --git a/a.txt b/a.txt",
+    ...PATCH.trimEnd().split("\n").slice(1),
+  ]);
+});
+
+test("a turn shows no line that has nothing to tell", () => {
+  const names = shown({ spec: { prompt: "p" }, result: { text: "done" } }).map((line) => line.split(" ", 1)[0]);
+  for (const name of ["value", "patch", "base", "repository", "input"]) expect(names).not.toContain(name);
+});
