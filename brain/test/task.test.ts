@@ -207,3 +207,16 @@ describe("a brain that is killed", () => {
     expect((await stack.get(leaf)).usage?.modelCalls).toBe(3);
   });
 });
+
+test("a schema with a pattern that takes for ever costs the other leaves of its brain a second, and not the brain", async () => {
+  const { stack } = house;
+  const slow = { type: "object", properties: { a: { type: "string", pattern: "^(a+)+$" } }, required: ["a"] };
+  const script = scripted(submit({ a: `${"a".repeat(60)}!` }), submit({ a: "aa" }));
+  const leaf = await stack.submit(script, { kind, outputSchema: slow });
+  const beside = await stack.submit(scripted(bash("true"), say("done")));
+  const ended = await stack.ended(leaf);
+  expect(ended).toMatchObject({ state: LeafState.DONE, claims: 1 });
+  expect(ended.result?.value).toEqual({ a: "aa" });
+  expect((await stack.eventsOf(leaf, "toolEnded"))[0]?.text).toContain("can't be matched against it in time");
+  expect(await stack.ended(beside)).toMatchObject({ state: LeafState.DONE, claims: 1 });
+});

@@ -1,6 +1,7 @@
 import Schema from "typebox/schema";
 import type { Violation } from "../errors.ts";
 import { isDeeper, MAX_JSON_DEPTH } from "../json-limits.ts";
+import { inTime } from "./in-time.ts";
 import { referenceProblems } from "./references.ts";
 import { formProblems } from "./well-formed.ts";
 
@@ -29,8 +30,11 @@ export function schemaProblems(schema: ObjectSchema, path: string): Violation[] 
 /** Compile a schema that {@link schemaProblems} has nothing against. */
 export function compileSchema(schema: ObjectSchema): SchemaCheck {
   const validator = Schema.Compile(schema);
+  const hasPatterns = /"pattern(Properties)?":/.test(JSON.stringify(schema));
   return (value) => {
-    const [ok, errors] = validator.Errors(value);
+    const looked = hasPatterns ? inTime(() => validator.Errors(value)) : { value: validator.Errors(value) };
+    if (looked === undefined) return ["the result: a pattern of the schema can't be matched against it in time"];
+    const [ok, errors] = looked.value;
     if (ok) return [];
     // That a property is "false" says the same as that it is one too many, in worse words.
     const lines = new Set(errors.filter(({ keyword }) => keyword !== "boolean").map(problemLine));

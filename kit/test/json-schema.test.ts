@@ -76,6 +76,15 @@ describe("a value that does not match", () => {
     expect(compileSchema(schema)(value)).toEqual(problems);
   });
 
+  test.each([
+    ["pattern", { properties: { a: { type: "string", pattern: "^(a+)+$" } } }, { a: `${"a".repeat(60)}!` }],
+    ["patternProperties", { patternProperties: { "^(a+)+$": { type: "string" } } }, { [`${"a".repeat(60)}!`]: "x" }],
+  ])("holds nobody up, whatever its %s makes of it", (_what, keywords, value) => {
+    const check = compileSchema({ type: "object", ...keywords });
+    expect(check(value)).toEqual(["the result: a pattern of the schema can't be matched against it in time"]);
+    expect(check({ a: "aaa" })).toEqual([]);
+  });
+
   test("in very many places is told in the first few", () => {
     const problems = compileSchema(schema)({ verdict: "CLEAR", n: 1, list: Array.from({ length: 50 }, (_, i) => i) });
     expect(problems.length).toBeGreaterThan(1);
