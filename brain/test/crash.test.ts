@@ -27,6 +27,7 @@ describe("a brain that is killed in the middle of a command", () => {
     const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")));
     const first = stack.brain();
     await gate.begun();
+    await stack.when(leaf, ({ event }) => event.case === "toolStarted");
     await first.kill("SIGKILL");
     await stack.store.releaseWorker(first.name, "killed");
     const second = stack.brain();
@@ -61,6 +62,7 @@ describe("a brain that is killed in the middle of a command", () => {
     const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")));
     const first = stack.brain();
     await gate.begun();
+    await stack.when(leaf, ({ event }) => event.case === "toolStarted");
     await first.kill("SIGKILL");
     await gate.open();
     await until(async () => (await gate.log()).includes("done"));

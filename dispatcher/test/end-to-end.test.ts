@@ -3,10 +3,11 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { LeafState } from "@serverless-harness/proto/leaf";
 import { expect, onTestFinished, test } from "vitest";
 import { askHttp1 } from "./http-client.ts";
 import { runDispatcher } from "./process.ts";
-import { AUTHORIZED, newStore } from "./support.ts";
+import { AUTHORIZED, allEvents, newStore } from "./support.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -29,7 +30,8 @@ async function service(path: string, env: Record<string, string>, ready: string)
   throw new Error(`${path} ended before it was up: ${said}`);
 }
 
-test("a turn on real parts runs its command in the sandbox, and the next turn, in a new brain, remembers it", async () => {
+/** A dispatcher with everything behind it. */
+async function system() {
   const opened = await newStore();
   const sandbox = { HANDS_WORKSPACES: join(opened.directory, "workspaces"), HANDS_STATE: join(opened.directory, "state") };
   for (const directory of Object.values(sandbox)) await mkdir(directory);
@@ -37,13 +39,17 @@ test("a turn on real parts runs its command in the sandbox, and the next turn, i
   const { url }: { url: string } = JSON.parse(await service("bench/model/main.ts", {}, '"url"'));
   await service("hands/main.ts", { ...sandbox, HANDS_LISTEN: hands, HANDS_SANDBOX: "process" }, "hands is up");
   const brain = [process.execPath, fileURLToPath(new URL("brain/main.ts", ROOT))];
-  const { origin, line, health } = await runDispatcher(opened, {
+  return await runDispatcher(opened, {
     DISPATCHER_BRAIN_COMMAND: JSON.stringify(brain),
     HANDS_URL: hands,
     ANTHROPIC_BASE_URL: url,
     ANTHROPIC_AUTH_TOKEN: "any",
     BRAIN_GRACE_MS: "0",
   });
+}
+
+test("a turn on real parts runs its command in the sandbox, and the next turn, in a new brain, remembers it", async () => {
+  const { origin, line, health } = await system();
   const turn = (body: object) => askHttp1(origin, "/turn", { method: "POST", headers: AUTHORIZED, body: JSON.stringify(body) });
 
   const first = await turn({ prompt: "Run: echo pine; echo apple" });
@@ -54,4 +60,30 @@ test("a turn on real parts runs its command in the sandbox, and the next turn, i
   const third = await turn({ prompt: "What was the secret word?", sessionId: first.body["sessionId"] });
   expect(third).toMatchObject({ status: 200, body: { response: expect.stringMatching("pineapple") } });
   expect(await health()).toMatchObject({ brainsCrashed: 0 });
+});
+
+test("a task on real parts goes in with its schema and comes back with its value", async () => {
+  const { origin, leaves } = await system();
+  const call = async (method: string, body: object) => {
+    const answer = await askHttp1(origin, `/harness.leaf.v1.LeafService/${method}`, {
+      method: "POST",
+      headers: { ...AUTHORIZED, "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    expect(answer.status).toBe(200);
+    return answer.body as { leaf: { leafId: string; spec: object; result?: object } };
+  };
+  const value = { count: 3, list: [1.5, null, { deep: true }] };
+  const steps = [{ tools: [{ name: "submit_result", input: value }] }];
+  const spec = {
+    kind: "LEAF_KIND_TASK",
+    prompt: `\`\`\`script\n${JSON.stringify({ steps })}\n\`\`\``,
+    outputSchema: { type: "object", properties: { count: { type: "integer", minimum: 3 }, list: { type: "array" } }, required: ["count"] },
+    input: { items: [1, null, "a"] },
+  };
+  const { leaf } = await call("Submit", { spec });
+  const events = await allEvents(leaves.watch({ leafId: leaf.leafId }));
+  expect(events.at(-1)?.event).toMatchObject({ case: "stateChanged", value: { state: LeafState.DONE } });
+  const done = await call("Get", { leafId: leaf.leafId });
+  expect(done.leaf).toMatchObject({ spec, result: { value } });
 });
