@@ -1,18 +1,11 @@
 import type { CreateOptions } from "@serverless-harness/hands/client";
-import type {
-  AgentEvent,
-  AgentLimits,
-  ThinkingLevel as AgentThinking,
-  LeafEvents,
-  ModelRegistry,
-  PiSessions,
-} from "@serverless-harness/pi-fork";
+import type { AgentLimits, ThinkingLevel as AgentThinking, ModelRegistry, PiSessions } from "@serverless-harness/pi-fork";
 import { LeafKind, type LeafSpec, ThinkingLevel } from "@serverless-harness/proto/leaf";
 import { type Claim, sessionKey } from "@serverless-harness/session";
 import type { BrainConfig } from "./config.ts";
 import { deadlineOf } from "./failures.ts";
 import { Hands } from "./hands.ts";
-import type { OpenAgent } from "./leaf-run.ts";
+import type { AgentSeams, OpenAgent } from "./leaf-run.ts";
 import { readSolution, requireRepository } from "./solution.ts";
 import { resultWish } from "./task.ts";
 
@@ -53,8 +46,9 @@ export class AgentFactory {
   }
 
   /** An agent for a claimed leaf, ready to run. */
-  async open(claim: Claim, on: (event: AgentEvent) => void, leafEvents: LeafEvents): Promise<OpenAgent> {
+  async open(claim: Claim, { on, events, ask }: AgentSeams): Promise<OpenAgent> {
     const { leaf, fence } = claim;
+    const { wakeUrl, sleepAfterMs } = this.#config;
     const name = sessionKey(fence);
     const client = this.#hands.connect(name, fence.epoch);
     const workspace = client.workspace(name, fence.epoch);
@@ -71,7 +65,7 @@ export class AgentFactory {
       const agent = await openAgent({
         sessions,
         fence,
-        leafEvents,
+        leafEvents: events,
         workspace,
         workspacePath,
         endExec: (execId) => this.#hands.endExec(name, fence.epoch, execId),
@@ -81,10 +75,19 @@ export class AgentFactory {
         limits: limitsOf(claim),
         thinking: THINKING[leaf.spec?.thinking ?? ThinkingLevel.UNSPECIFIED] ?? "off",
         ...(result === undefined ? {} : { result }),
+        // Where nobody could wake it, a leaf keeps its brain.
+        sleepAfterMs: wakeUrl === undefined ? undefined : sleepAfterMs,
+        gatePolicy: leaf.spec?.gates,
+        ask,
         on,
       });
       const { baseCommit } = await created;
-      return { agent, solution: () => readSolution(workspace, baseCommit), close: () => agent.close().finally(() => client.close()) };
+      return {
+        agent,
+        solution: () => readSolution(workspace, baseCommit),
+        notifyEnd: (execId, body) => workspace.notifyEnd(execId, wakeUrl ?? "", body),
+        close: () => agent.close().finally(() => client.close()),
+      };
     } catch (error) {
       client.close();
       throw error;

@@ -27,6 +27,8 @@ export const VARIABLES = [
   "BRAIN_CONCURRENCY",
   "BRAIN_LEASE_MS",
   "BRAIN_LISTEN",
+  "BRAIN_SLEEP_AFTER_MS",
+  "BRAIN_WAKE_URL",
   "LEAF_MODEL",
   "LOG_LEVEL",
 ] as const;
@@ -46,6 +48,10 @@ export interface BrainConfig {
   readonly leaseMs: number;
   /** Serve the wake API here instead of looking for work by itself. */
   readonly listen: Address | undefined;
+  /** A leaf whose commands have run for so many milliseconds lets go of its brain. */
+  readonly sleepAfterMs: number;
+  /** Where hands tells that a command has ended. Absent: a leaf keeps its brain while its commands run. */
+  readonly wakeUrl: string | undefined;
   /** For leaves that name none, as `provider/model`. */
   readonly model: string;
   /** What the model providers read their keys and addresses from. */
@@ -74,6 +80,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     concurrency: env.integer("BRAIN_CONCURRENCY", 50, 1, 1000),
     leaseMs: env.integer("BRAIN_LEASE_MS", 10_000, 500, 3_600_000),
     listen: readListen(env),
+    sleepAfterMs: env.integer("BRAIN_SLEEP_AFTER_MS", 10_000, 0, 3_600_000),
+    wakeUrl: readWakeUrl(env),
     model: env.string("LEAF_MODEL", "anthropic/claude-sonnet-4-5"),
     modelEnvironment: environment,
     logLevel: env.choice("LOG_LEVEL", "info", ["trace", "debug", "info", "warn", "error", "fatal", "silent"]),
@@ -86,6 +94,13 @@ function readListen(env: EnvReader): Address | undefined {
   const address = parseAddress(text);
   if (address === undefined) env.problem(`BRAIN_LISTEN is ${JSON.stringify(text)}: it must be unix:/path or http://host:port`);
   return address;
+}
+
+function readWakeUrl(env: EnvReader): string | undefined {
+  const text = env.optional("BRAIN_WAKE_URL");
+  if (text === undefined || (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol))) return text;
+  env.problem(`BRAIN_WAKE_URL is ${JSON.stringify(text)}: it must begin with http: or https:, as http://dispatcher:7433/wake`);
+  return undefined;
 }
 
 function readCredential(env: EnvReader): HandsCredential {

@@ -1,11 +1,13 @@
 import type { Logger } from "@serverless-harness/kit/log";
-import type { Agent, AgentEvent, AgentFailure, LeafEvents, RunOutcome } from "@serverless-harness/pi-fork";
-import { FailureReason, LeafKind, LeafState } from "@serverless-harness/proto/leaf";
+import type { Agent, AgentEvent, AgentFailure, LeafEvents, Question, RunOutcome } from "@serverless-harness/pi-fork";
+import { type Decision, FailureReason, LeafKind, LeafState } from "@serverless-harness/proto/leaf";
 import type { Claim, LeafStore, Outcome } from "@serverless-harness/session";
 import { Announcer } from "./announcer.ts";
 import { deadlineOf, failureOf, isStale, nextAttemptAt, toFailure } from "./failures.ts";
+import { askAtGates } from "./gates.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { toResult } from "./result.ts";
+import { type Rest, suspendAtRest } from "./sleep.ts";
 import type { Solution } from "./solution.ts";
 import { promptOf } from "./task.ts";
 
@@ -14,8 +16,20 @@ export interface OpenAgent {
   readonly agent: Agent;
   /** What was changed in the workspace since it was made from its repository, or why that can't be delivered. */
   solution(): Promise<Solution | AgentFailure>;
+  /** Have hands post a text when one of its commands has ended. */
+  notifyEnd(execId: string, body: string): Promise<void>;
   /** Close the agent, its session and its way to the sandbox, where everything goes on. */
   close(): Promise<void>;
+}
+
+/** How an agent reaches its leaf. */
+export interface AgentSeams {
+  /** Told what the agent does. */
+  readonly on: (event: AgentEvent) => void;
+  /** To be written with its commits. */
+  readonly events: LeafEvents;
+  /** Asks a human. */
+  readonly ask: (question: Question) => Promise<Decision | undefined>;
 }
 
 /** What a leaf is run with. */
@@ -23,8 +37,7 @@ export interface LeafRunOptions {
   readonly store: LeafStore;
   readonly claim: Claim;
   readonly leaseMs: number;
-  /** `on` is told what the agent does; `events` are to be written with its commits. */
-  readonly open: (claim: Claim, on: (event: AgentEvent) => void, events: LeafEvents) => Promise<OpenAgent>;
+  readonly open: (claim: Claim, seams: AgentSeams) => Promise<OpenAgent>;
   readonly log: Logger;
 }
 
@@ -96,8 +109,8 @@ export class LeafRun {
   }
 
   async #openAgent(): Promise<OpenAgent> {
-    const { claim, open } = this.#options;
-    return open(claim, (event) => this.#announcer.tell(event), this.#announcer);
+    const { store, claim, open } = this.#options;
+    return open(claim, { on: (event) => this.#announcer.tell(event), events: this.#announcer, ask: askAtGates(store, claim) });
   }
 
   async #work(opening: Promise<OpenAgent>): Promise<WorkOutcome> {
@@ -144,6 +157,10 @@ export class LeafRun {
         return this.#finish({ state: LeafState.FAILED, failure: toFailure(outcome.failure) });
       case "retry":
         return this.#retry(outcome.failure, outcome.notBeforeMs ?? 0);
+      case "aborted":
+        return this.#finish({ state: LeafState.ABORTED });
+      case "waiting":
+        return this.#sleep(outcome);
       case "suspended":
         return this.#handBack();
       case "superseded":
@@ -168,6 +185,16 @@ export class LeafRun {
     }
     await store.retry(claim, toFailure(failure), nextMs, await this.#announcer.drain());
     log.info({ reason: failure.reason, why: failure.message, waitMs: nextMs - Date.now() }, "leaf waits for its next attempt");
+    return "released";
+  }
+
+  /** Nothing of the leaf happens here until a human has answered or a command has ended: no brain is needed for that. */
+  async #sleep(rest: Rest): Promise<LeafRunEnd> {
+    const { store, claim, log } = this.#options;
+    const notifyEnd: OpenAgent["notifyEnd"] = (execId, body) =>
+      this.#open?.notifyEnd(execId, body) ?? Promise.reject(new Error("no agent"));
+    await suspendAtRest(store, claim, rest, notifyEnd, await this.#announcer.drain());
+    log.info({ gates: rest.gateIds.length, commands: rest.execIds.length }, "leaf sleeps");
     return "released";
   }
 

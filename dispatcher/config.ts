@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { type Address, formatAddress, isLoopback, parseAddress } from "@serverless-harness/kit/address";
 import { EnvReader } from "@serverless-harness/kit/env";
 import { readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
+import type { Retention } from "@serverless-harness/session";
 
 /** The dispatcher's settings. */
 export interface Config {
@@ -16,6 +17,8 @@ export interface Config {
   /** The bearer token that clients must send; absent only on a Unix socket, where the file's mode guards. */
   readonly token: string | undefined;
   readonly waker: "local" | "none";
+  /** How long leaves and then their tombstones are kept. */
+  readonly retention: Retention;
   /** File that brains' output is appended to; absent: the dispatcher's own stdout. */
   readonly brainLog: string | undefined;
   /** Program and arguments that start a brain. */
@@ -45,11 +48,20 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     metricsListen: reader.probesAddress("DISPATCHER_METRICS_LISTEN"),
     token: readToken(reader, listen),
     waker: reader.choice("DISPATCHER_WAKER", "local", ["local", "none"]),
+    retention: {
+      leafMs: hours(reader, "DISPATCHER_KEEP_LEAVES_HOURS", 7 * 24),
+      tombstoneMs: hours(reader, "DISPATCHER_KEEP_TOMBSTONES_HOURS", 30 * 24),
+    },
     brainLog: reader.optional("DISPATCHER_BRAIN_LOG"),
     brainCommand: readBrainCommand(reader),
     brainEnvironment: env,
     logLevel: reader.choice("LOG_LEVEL", "info", LOG_LEVELS),
   });
+}
+
+/** A time of up to ten years. */
+function hours(reader: EnvReader, name: string, fallback: number): number {
+  return reader.integer(name, fallback, 1, 87_600) * 3_600_000;
 }
 
 function readListen(reader: EnvReader): Address {

@@ -1,4 +1,4 @@
-import { formatAddress } from "@serverless-harness/kit/address";
+import { type Address, formatAddress } from "@serverless-harness/kit/address";
 import { HealthState } from "@serverless-harness/kit/health";
 import { createLogger, type Logger } from "@serverless-harness/kit/log";
 import type { Service } from "@serverless-harness/kit/main";
@@ -11,11 +11,14 @@ import { type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { Authenticator } from "./auth.ts";
 import { type Config, readConfig } from "./config.ts";
 import { Drain } from "./drain.ts";
+import { Housekeeping } from "./housekeeping.ts";
 import { routes } from "./routes.ts";
 import { type BrainLog, openBrainLog } from "./waker/brain-log.ts";
 import { LocalWaker } from "./waker/local.ts";
 import { noWaker } from "./waker/none.ts";
 import type { Waker } from "./waker/waker.ts";
+
+type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Settings, then what it stands on, then its routes, then the door opens. Throws a ConfigError where a setting can't be used. */
 export async function startDispatcher(): Promise<Service> {
@@ -23,8 +26,10 @@ export async function startDispatcher(): Promise<Service> {
   const log = createLogger("dispatcher", config.logLevel);
   const brainLog = openBrainLog(config.brainLog);
   const store = await openLeafStore(config.leafStore);
-  const waker = createWaker(config, store, brainLog, log);
+  const brainEnvironment = { ...config.brainEnvironment };
+  const waker = createWaker(config, brainEnvironment, store, brainLog, log);
   const auth = new Authenticator(config.token);
+  const housekeeping = new Housekeeping(store, config.retention, log);
   const drain = new Drain();
   const health = new HealthState([LeafService.typeName]);
   const metrics = openMetrics(store);
@@ -39,14 +44,16 @@ export async function startDispatcher(): Promise<Service> {
   });
   const unfollow = config.tls === undefined ? undefined : followTlsFiles(config.tls, server, log);
   const probesServer = await serveProbes(config.metricsListen, { health, metrics, log });
+  brainEnvironment["BRAIN_WAKE_URL"] ??= wakeUrlAt(server.address);
   waker.start();
+  housekeeping.start();
   log.info({ address: formatAddress(server.address), waker: config.waker }, "dispatcher listens");
   return {
     stop: async (signal) => {
       log.info({ signal }, "dispatcher stops");
       drain.begin();
       health.stopServing();
-      await waker.stop();
+      await Promise.all([waker.stop(), housekeeping.stop()]);
       drain.end();
       unfollow?.();
       await Promise.all([server.close(), probesServer?.close()]);
@@ -71,8 +78,15 @@ function openMetrics(store: LeafStore): Metrics {
   return metrics;
 }
 
-function createWaker(config: Config, store: LeafStore, brainLog: BrainLog, log: Logger): Waker {
+/** Where hands on this machine reaches us; elsewhere BRAIN_WAKE_URL has to say it. A socket takes no calls of hands. */
+function wakeUrlAt(address: Address): string | undefined {
+  if (address.kind === "unix") return undefined;
+  const everywhere = address.host === "0.0.0.0" || address.host === "::";
+  return `${formatAddress(everywhere ? { ...address, host: "127.0.0.1" } : address)}/wake`;
+}
+
+function createWaker(config: Config, env: Environment, store: LeafStore, brainLog: BrainLog, log: Logger): Waker {
   if (config.waker === "none") return noWaker;
-  const brain = { command: config.brainCommand, env: config.brainEnvironment };
+  const brain = { command: config.brainCommand, env };
   return new LocalWaker({ store, log, brain, brainLog });
 }

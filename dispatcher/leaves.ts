@@ -1,7 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import type { Leaf, LeafEvent, LeafSpec } from "@serverless-harness/proto/leaf";
-import { isTerminal, type LeafStore } from "@serverless-harness/session";
+import type { Gate, Leaf, LeafEvent, LeafSpec, Tombstone } from "@serverless-harness/proto/leaf";
+import { isTerminal, type LeafStore, type NewDecision } from "@serverless-harness/session";
 import { type Drain, shuttingDown } from "./drain.ts";
 import { validateEnvelope } from "./envelope.ts";
 import type { Waker } from "./waker/waker.ts";
@@ -25,11 +25,46 @@ export class Leaves {
     return submitted;
   }
 
-  /** A leaf's record. NOT_FOUND where the id is unknown. */
+  /** A leaf's record. NOT_FOUND where the id is unknown, or its record is gone. */
   async get(leafId: string): Promise<Leaf> {
     const leaf = await this.#store.get(leafId);
     if (leaf !== undefined) return leaf;
-    throw new HarnessError(Code.NotFound, "leaf_not_found", "no leaf has this id: check it, or find the leaf with List");
+    throw notFound();
+  }
+
+  /** A leaf's record, or the tombstone of one that was kept for as long as leaves are. NOT_FOUND where the id is unknown. */
+  async find(leafId: string): Promise<{ leaf: Leaf } | { tombstone: Tombstone }> {
+    const leaf = await this.#store.get(leafId);
+    if (leaf !== undefined) return { leaf };
+    const tombstone = await this.#store.tombstone(leafId);
+    if (tombstone !== undefined) return { tombstone };
+    throw notFound();
+  }
+
+  /** Ask for a leaf's end, and have somebody there who ends what it left running. */
+  async cancel(leafId: string, requestedBy: string): Promise<Leaf> {
+    const leaf = await this.#store.cancel(leafId, requestedBy);
+    if (!isTerminal(leaf.state)) this.#waker.wake("cancel");
+    return leaf;
+  }
+
+  /** Answer a gate, and wake a brain for the leaf that waited for it. */
+  async decide(leafId: string, gateId: string, decision: NewDecision): Promise<Gate> {
+    const gate = await this.#store.decide(leafId, gateId, decision);
+    this.#waker.wake("decision");
+    return gate;
+  }
+
+  /** What a leaf sleeps for has happened. A hint: nothing happens where nothing waits for that key. */
+  async wake(leafId: string, wakeKey: string): Promise<void> {
+    if (await this.#store.wake(leafId, wakeKey)) this.#waker.wake("wake");
+  }
+
+  /** Queue a failed leaf again. */
+  async redrive(leafId: string, fromStart: boolean): Promise<Leaf> {
+    const leaf = await this.#store.redrive(leafId, fromStart);
+    this.#waker.wake("redrive");
+    return leaf;
   }
 
   /**
@@ -45,4 +80,8 @@ export class Leaves {
     }
     if (!ended && this.#drain.ended.aborted && !call.aborted) throw shuttingDown();
   }
+}
+
+function notFound(): HarnessError {
+  return new HarnessError(Code.NotFound, "leaf_not_found", "no leaf has this id: check it, or find the leaf with List");
 }

@@ -5,8 +5,11 @@ import { LeafService } from "@serverless-harness/proto/leaf";
 import type { Dependencies } from "./dependencies.ts";
 import { httpRoutes } from "./http/routes.ts";
 import { Leaves } from "./leaves.ts";
+import { cancel } from "./rpc/cancel.ts";
+import { decide } from "./rpc/decide.ts";
 import { get } from "./rpc/get.ts";
 import { list } from "./rpc/list.ts";
+import { redrive } from "./rpc/redrive.ts";
 import { run } from "./rpc/run.ts";
 import { submit } from "./rpc/submit.ts";
 import { watch } from "./rpc/watch.ts";
@@ -27,6 +30,9 @@ export function routes(deps: Dependencies): Routes {
       get: get(leaves),
       list: list(store),
       watch: watch(leaves),
+      cancel: cancel(leaves),
+      decide: decide(leaves),
+      redrive: redrive(leaves),
     });
     serveReflection(router);
   };

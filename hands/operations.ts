@@ -11,6 +11,7 @@ const EXEC: OperationsOf<ServiceImpl<typeof ExecService>> = {
   run: "exec",
   attach: "exec",
   signal: "exec",
+  notifyEnd: "exec",
   get: "exec",
   list: "exec",
 };

@@ -41,6 +41,11 @@ export const EXAMPLES = {
     { line: "leaf list --session SESSION_ID --limit 5 --json", does: "one session's, for a script" },
     { line: "leaf list --label batch=7", does: "only those with this label" },
   ],
+  cancel: [{ line: "leaf cancel LEAF_ID", does: "end it, with everything that it runs" }],
+  approve: [{ line: "leaf approve LEAF_ID", does: "let it do what it asks for" }],
+  reject: [{ line: 'leaf reject LEAF_ID --feedback "use the staging database"', does: "don't let it, and tell it why" }],
+  abort: [{ line: "leaf abort LEAF_ID", does: "end it at its question" }],
+  redrive: [{ line: "leaf redrive LEAF_ID", does: "queue a failed leaf again" }],
   ps: [{ line: "leaf ps", does: "every process of the stack, brains and commands included" }],
   logs: [
     { line: "leaf logs", does: "the last lines of every log" },

@@ -1,9 +1,12 @@
 import { Command, CommanderError } from "commander";
+import { addCancel } from "./commands/cancel.ts";
+import { addDecisions } from "./commands/decide.ts";
 import { addDown } from "./commands/down.ts";
 import { addGet } from "./commands/get.ts";
 import { addList } from "./commands/list.ts";
 import { addLogs } from "./commands/logs.ts";
 import { addPs } from "./commands/ps.ts";
+import { addRedrive } from "./commands/redrive.ts";
 import { addStatus } from "./commands/status.ts";
 import { addSubmit } from "./commands/submit.ts";
 import { addTurn } from "./commands/turn.ts";
@@ -22,7 +25,22 @@ const program = new Command("leaf")
   .configureOutput({ writeErr: () => undefined })
   .addHelpText("after", `\n${help()}`);
 
-for (const add of [addUp, addDown, addStatus, addTurn, addSubmit, addWatch, addGet, addList, addPs, addLogs]) add(program);
+for (const add of [
+  addUp,
+  addDown,
+  addStatus,
+  addTurn,
+  addSubmit,
+  addWatch,
+  addGet,
+  addList,
+  addCancel,
+  addDecisions,
+  addRedrive,
+  addPs,
+  addLogs,
+])
+  add(program);
 
 // A reader that has seen enough, as `head`, is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? ExitCode.ok : ExitCode.defect));

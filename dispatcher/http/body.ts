@@ -31,6 +31,18 @@ export async function readBody(request: PlainRequest, maxBytes: number): Promise
   }
 }
 
+/** A body's JSON object. INVALID_ARGUMENT `invalid_json` where it is none; `example` is shown then. */
+export function parseObject(body: Buffer, example: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+  } catch {
+    value = undefined;
+  }
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return { ...value };
+  throw new HarnessError(Code.InvalidArgument, "invalid_json", `the body must be a JSON object in UTF-8, as ${example}`);
+}
+
 /** Read what is left of a body and throw it away, within bounds. */
 export function discard(request: PlainRequest): void {
   if (request.readableEnded || request.destroyed) return;

@@ -4,6 +4,7 @@ import type { Leaves } from "../leaves.ts";
 import { health } from "./health.ts";
 import { createRouter, type Handler } from "./router.ts";
 import { turn } from "./turn.ts";
+import { wake } from "./wake.ts";
 
 /** The paths of the plain HTTP API. */
 export function httpRoutes(deps: Dependencies, leaves: Leaves): NonNullable<ServeOptions["fallback"]> {
@@ -15,5 +16,8 @@ export function httpRoutes(deps: Dependencies, leaves: Leaves): NonNullable<Serv
       drain.requireOpen();
       return handler(call);
     };
-  return createRouter({ "/turn": { POST: guarded(turn(leaves, log)) }, "/health": { GET: health(deps) } }, log);
+  return createRouter(
+    { "/turn": { POST: guarded(turn(leaves, log)) }, "/wake": { POST: wake(leaves) }, "/health": { GET: health(deps) } },
+    log,
+  );
 }

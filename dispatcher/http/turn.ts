@@ -5,7 +5,7 @@ import type { Logger } from "@serverless-harness/kit/log";
 import { type LeafSpec, LeafSpecSchema, type StateChanged } from "@serverless-harness/proto/leaf";
 import { isTerminal } from "@serverless-harness/session";
 import type { Leaves } from "../leaves.ts";
-import { readBody } from "./body.ts";
+import { parseObject, readBody } from "./body.ts";
 import { outcomeReply } from "./outcome.ts";
 import { errorReply, type Made } from "./reply.ts";
 import type { Handler } from "./router.ts";
@@ -32,7 +32,7 @@ export function turn(leaves: Leaves, log: Logger): Handler {
 
 /** Read the body's JSON into a leaf. */
 function turnSpec(body: Buffer): LeafSpec {
-  const { prompt, sessionId } = parseObject(body);
+  const { prompt, sessionId } = parseObject(body, '{"prompt": "..."}');
   if (typeof prompt !== "string" || prompt.trim() === "") {
     throw new HarnessError(Code.InvalidArgument, "prompt_required", 'send a prompt that is not blank: {"prompt": "..."}');
   }
@@ -40,17 +40,6 @@ function turnSpec(body: Buffer): LeafSpec {
     throw invalidArgument([{ field: "spec.session_id", description: "must be a string: the sessionId of an earlier answer" }]);
   }
   return create(LeafSpecSchema, { prompt, sessionId: sessionId ?? "", sessionMustExist: Boolean(sessionId) });
-}
-
-function parseObject(body: Buffer): Record<string, unknown> {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
-  } catch {
-    value = undefined;
-  }
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return { ...value };
-  throw new HarnessError(Code.InvalidArgument, "invalid_json", 'the body must be a JSON object in UTF-8, as {"prompt": "..."}');
 }
 
 /** Wait for the leaf's end. CANCELLED where the client went away before. */

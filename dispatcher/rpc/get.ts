@@ -3,7 +3,7 @@ import type { LeafService } from "@serverless-harness/proto/leaf";
 import type { Leaves } from "../leaves.ts";
 import { requireLeafId } from "../query.ts";
 
-/** Get returns a leaf. */
+/** Get returns a leaf, or what is left of it. */
 export function get(leaves: Leaves): ServiceImpl<typeof LeafService>["get"] {
-  return async (request) => ({ leaf: await leaves.get(requireLeafId(request)) });
+  return (request) => leaves.find(requireLeafId(request));
 }

@@ -64,6 +64,11 @@ export class HandsWorkspace extends WorkspaceFiles implements WorkspaceClient {
   cancelExec: WorkspaceClient["cancelExec"] = (execId) => this.#signal(execId, "", true);
   signalExec: WorkspaceClient["signalExec"] = (execId, name) => this.#signal(execId, name, false);
 
+  notifyEnd: WorkspaceClient["notifyEnd"] = async (execId, url, body) => {
+    const { name: workspace, epoch, client, retry } = this.#options;
+    await retry(() => client.notifyEnd({ execId, workspace, epoch, url, body }));
+  };
+
   watch: WorkspaceClient["watch"] = (path, options = {}) => {
     const { name: workspace, transport } = this.#options;
     return watchFiles({ ...this.#options, client: createClient(FileService, transport), workspace }, path, options);

@@ -70,6 +70,8 @@ export interface WorkspaceClient extends FilesClient, WatchesClient, TerminalsCl
   cancelExec(execId: string): Promise<void>;
   /** Signal an exec that nobody here follows. NOT_FOUND `unknown_exec`. */
   signalExec(execId: string, name: NodeJS.Signals): Promise<void>;
+  /** Have hands POST `body` (JSON) to `url` when an exec has ended, as far as it can. NOT_FOUND `unknown_exec`. */
+  notifyEnd(execId: string, url: string, body: string): Promise<void>;
 }
 
 /** The files of one workspace. Changes happen once per `changeId`. */

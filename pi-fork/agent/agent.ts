@@ -19,6 +19,7 @@ import { contextTokensAt } from "./interrupted.ts";
 import type { Narrator } from "./narrator.ts";
 import { readOpenOperation } from "./open-operation.ts";
 import { type RunOutcome, settledOutcome, type Verdict } from "./outcome.ts";
+import { type Rest, RestWatch } from "./rest.ts";
 import { afterFailedRequest } from "./retry.ts";
 
 /** What an agent is made of. */
@@ -30,6 +31,8 @@ export interface AgentParts {
   readonly limits: AgentLimits;
   /** The structured result that the operation owes; the narrator feeds it. */
   readonly expected: ExpectedResult | undefined;
+  /** Commands that run for longer are not waited for here, in milliseconds. Absent: they are. */
+  readonly sleepAfterMs?: number | undefined;
   /** End an exec of an agent that is gone. */
   readonly endExec: (execId: string) => Promise<void>;
 }
@@ -44,10 +47,17 @@ export class Agent {
   /** It is being ended, for the verdict or because it is done. */
   #ended = false;
   #lost: HarnessError | undefined;
+  readonly #restWatch: RestWatch;
+  #rest: Rest | undefined;
 
   constructor(parts: AgentParts) {
     this.#parts = parts;
-    const { harness, narrator, limits, expected } = parts;
+    const { harness, narrator, limits, expected, sleepAfterMs } = parts;
+    this.#restWatch = new RestWatch(
+      () => narrator.running,
+      sleepAfterMs,
+      (rest) => this.#fallAsleep(rest),
+    );
     harness.hooks.on("before_request", ({ model, attempt, step }) => {
       const failure = exhausted(narrator.usage, limits);
       // Calls that came together with the one that handed the result in would have the model asked again.
@@ -90,6 +100,16 @@ export class Agent {
     this.#stop({ kind: "cancelled" });
   }
 
+  /** End the operation because a human said so at a gate: {@link run} returns `aborted`. */
+  abort(): void {
+    this.#stop({ kind: "aborted" });
+  }
+
+  /** Tool calls begin, end and are held: once all that is left is waiting, the agent closes and {@link run} returns `waiting`. */
+  get rest(): RestWatch {
+    return this.#restWatch;
+  }
+
   /** End the operation that {@link run} handed back, since nobody will run it again. */
   async abandon(): Promise<void> {
     if (this.#operationId !== undefined) await this.#endOperation(this.#operationId);
@@ -97,6 +117,7 @@ export class Agent {
 
   /** Let go of the operation, which stays open: {@link run} returns `suspended`, and what runs in the sandbox goes on. Idempotent. */
   async close(): Promise<void> {
+    this.#restWatch.stop();
     this.#poke.abort();
     await this.#parts.harness.close(CONTEXT);
   }
@@ -104,6 +125,12 @@ export class Agent {
   /** The sandbox can't be used any more: let go, so that nothing is made of the calls that failed for it. */
   lose(error: HarnessError): void {
     this.#lost ??= error;
+    void this.close().catch(() => undefined);
+  }
+
+  #fallAsleep(rest: Rest): void {
+    if (this.#verdict !== undefined) return;
+    this.#rest = rest;
     void this.close().catch(() => undefined);
   }
 
@@ -237,7 +264,7 @@ export class Agent {
       const failure = sandboxFailure(this.#lost);
       return failure.retryable ? { kind: "retry", failure } : { kind: "failed", failure };
     }
-    if (error instanceof HarnessClosed || error instanceof Closed) return { kind: "suspended" };
-    return undefined;
+    if (!(error instanceof HarnessClosed || error instanceof Closed)) return undefined;
+    return this.#rest === undefined ? { kind: "suspended" } : { kind: "waiting", ...this.#rest };
   }
 }

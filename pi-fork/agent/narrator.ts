@@ -53,6 +53,11 @@ export class Narrator implements ToolObserver {
     return this.#requests;
   }
 
+  /** Tool calls that began in this agent and have not ended. */
+  get running(): readonly ToolCall[] {
+    return [...this.#running.values()].flat();
+  }
+
   /** The newest answer was cut by the end of another agent, not by the model. */
   get interrupted(): boolean {
     return this.#interrupted;

@@ -1,11 +1,13 @@
 import { AgentHarness, type AgentLane, BACKGROUND_CONTEXT as CONTEXT, type Session } from "@earendil-works/pi-agent-core";
 import { calculateCost, clampThinkingLevel } from "@earendil-works/pi-ai";
 import type { WorkspaceClient } from "@serverless-harness/hands/client";
+import type { GatePolicy } from "@serverless-harness/proto/leaf";
 import type { Fence } from "@serverless-harness/session";
 import { HandsExecutionEnv } from "../env/hands-env.ts";
 import type { ModelRegistry, ResolvedModel } from "../models/registry.ts";
 import type { LeafEvents } from "../sessions/leaf-events.ts";
 import type { PiSessions } from "../sessions/sessions.ts";
+import { type GateKeeper, Gates } from "../tools/gates.ts";
 import { createTools } from "../tools/index.ts";
 import type { ResultWish } from "../tools/submit.ts";
 import type { ToolContext } from "../tools/tool.ts";
@@ -43,6 +45,12 @@ export interface AgentOptions {
   readonly result?: ResultWish;
   /** How much the model thinks, as far as it can. Default: not at all. */
   readonly thinking?: ThinkingLevel;
+  /** A command that has run for so many milliseconds is not waited for: the agent closes, and goes on when it is run again. Default: it is. */
+  readonly sleepAfterMs?: number | undefined;
+  /** Which calls a human has to approve. */
+  readonly gatePolicy?: GatePolicy | undefined;
+  /** Ask a human at a gate: the decision, or `undefined` while there is none. Default: there is nobody to ask, and what is asked fails. */
+  readonly ask?: GateKeeper["ask"];
   /** Told what the agent does, in order. Must not throw. */
   readonly on: (event: AgentEvent) => void;
 }
@@ -72,11 +80,19 @@ async function assemble(options: AgentOptions, resolved: ResolvedModel, session:
   let agent: Agent | undefined;
   const env = new HandsExecutionEnv({ workspace, cwd: workspacePath, onLost: (error) => agent?.lose(error) });
   const narrator: Narrator = new Narrator(
-    options.on,
+    (event) => {
+      options.on(event);
+      if (event.kind === "tool_started") agent?.rest.changed();
+    },
     new InterruptedAnswers(() => instructions + wordsOf(tools), priceOf(resolved)),
     expected,
   );
-  const tools = createTools(narrator, result);
+  const keeper: GateKeeper = {
+    ask: options.ask ?? (() => Promise.reject(new Error("there is nobody to ask for approval"))),
+    waits: (gateId) => agent?.rest.held(gateId),
+    aborted: () => agent?.abort(),
+  };
+  const tools = createTools(narrator, new Gates(keeper, options.gatePolicy), result);
   const { harness } = await AgentHarness.create<ToolContext>(
     {
       session,
@@ -97,7 +113,9 @@ async function assemble(options: AgentOptions, resolved: ResolvedModel, session:
     options,
   );
   narrator.attach(harness);
-  agent = new Agent({ harness, lane, session, narrator, limits, expected, endExec: options.endExec });
+  harness.events.on("tool_end", () => agent?.rest.changed());
+  const { sleepAfterMs, endExec } = options;
+  agent = new Agent({ harness, lane, session, narrator, limits, expected, sleepAfterMs, endExec });
   return agent;
 }
 

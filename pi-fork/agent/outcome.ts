@@ -6,6 +6,7 @@ import { textOf } from "../tools/tool.ts";
 import type { ExpectedResult } from "./expected-result.ts";
 import { type AgentFailure, modelFailure } from "./failure.ts";
 import { isCut } from "./history.ts";
+import type { Rest } from "./rest.ts";
 
 /** How a run of an agent ended. What it used was told in events, the last one before this. */
 export type RunOutcome =
@@ -22,13 +23,17 @@ export type RunOutcome =
   | { readonly kind: "retry"; readonly failure: AgentFailure; readonly notBeforeMs?: number }
   /** It was cancelled, by {@link Agent.cancel}. */
   | { readonly kind: "cancelled" }
+  /** It was ended by a human's answer at a gate. */
+  | { readonly kind: "aborted" }
+  /** The operation is open, and all that it does at present is to wait for people and commands. The agent is closed. */
+  | ({ readonly kind: "waiting" } & Rest)
   /** The agent was closed; the operation is open, and what runs in the sandbox goes on. */
   | { readonly kind: "suspended" }
   /** The session or the workspace has a newer owner: nothing more may be written anywhere. */
   | { readonly kind: "superseded" };
 
 /** Why an operation is ended before its time. */
-export type Verdict = Extract<RunOutcome, { kind: "cancelled" | "failed" }>;
+export type Verdict = Extract<RunOutcome, { kind: "cancelled" | "failed" | "aborted" }>;
 
 /**
  * How an operation that Pi has settled ended. `answer` is its newest one. `verdict` is why it was ended, as far as this agent knows: one that

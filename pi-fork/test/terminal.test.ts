@@ -7,6 +7,7 @@ import { keyBytes } from "../tools/terminal-keys.ts";
 import { textOf } from "../tools/tool.ts";
 import { HandsProcess } from "./fixtures/hands.ts";
 import { calls, ModelProcess, say, scripted } from "./fixtures/model.ts";
+import { NO_GATES } from "./fixtures/no-gates.ts";
 import { TestSession, told } from "./fixtures/session.ts";
 import { abortable, openWorkspace, type TestWorkspace } from "./fixtures/workspace.ts";
 
@@ -16,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => hands.stop());
 
-const tools = createTools({ started: () => undefined, output: () => undefined }) as unknown as Array<
+const tools = createTools({ started: () => undefined, output: () => undefined }, NO_GATES) as unknown as Array<
   AgentHarnessTool<{ env: ExecutionEnv }>
 >;
 const tool = tools.find(({ name }) => name === "terminal");

@@ -15,6 +15,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 import { createTools } from "../tools/index.ts";
 import { textOf } from "../tools/tool.ts";
 import { HandsProcess } from "./fixtures/hands.ts";
+import { NO_GATES } from "./fixtures/no-gates.ts";
 import { openWorkspace } from "./fixtures/workspace.ts";
 
 let hands: HandsProcess;
@@ -55,7 +56,7 @@ async function call(tools: AnyTool[], env: ExecutionEnv, name: string, args: unk
 }
 
 const observer = { started: () => undefined, output: () => undefined };
-const ours = () => createTools(observer) as unknown as AnyTool[];
+const ours = () => createTools(observer, NO_GATES) as unknown as AnyTool[];
 
 /** Without the unchanged lines in diffs: Pi shows four around a change, the sandbox three. */
 function withoutContext(results: unknown[]): unknown {

@@ -1,23 +1,31 @@
 import { type AgentHarnessTool, createBashTool, createReadTool, createWriteTool } from "@earendil-works/pi-agent-core";
 import { createSandboxEditTool } from "./edit.ts";
 import { createFindTool } from "./find.ts";
+import { gated } from "./gated.ts";
+import type { Gates } from "./gates.ts";
 import { createGrepTool } from "./grep.ts";
 import { createLsTool } from "./ls.ts";
+import { createRequestApprovalTool } from "./request-approval.ts";
 import { createSubmitTool, type ResultWish } from "./submit.ts";
 import { createTerminalTool } from "./terminal.ts";
 import { replayable, type ToolContext, type ToolObserver } from "./tool.ts";
 
-/** Every tool of the agent: read, bash, edit, write, grep, find, ls, terminal, and where a result is wished for, the one that takes it. */
-export function createTools(observer: ToolObserver, wish?: ResultWish): Array<AgentHarnessTool<ToolContext>> {
+/**
+ * Every tool of the agent: read, bash, edit, write, grep, find, ls, terminal; where the policy says so request_approval, and where a result is
+ * wished for, the one that takes it.
+ */
+export function createTools(observer: ToolObserver, gates: Gates, wish?: ResultWish): Array<AgentHarnessTool<ToolContext>> {
+  const tool: typeof replayable = (each, observed) => replayable(gated(each, gates), observed);
   return [
-    replayable(createReadTool<ToolContext>(), observer),
-    replayable(createBashTool<ToolContext>(), observer),
-    replayable(createSandboxEditTool(), observer),
-    replayable(createWriteTool<ToolContext>(), observer),
-    replayable(createGrepTool(), observer),
-    replayable(createFindTool(), observer),
-    replayable(createLsTool(), observer),
-    replayable(createTerminalTool(), observer),
-    ...(wish === undefined ? [] : [replayable(createSubmitTool(wish), observer)]),
+    tool(createReadTool<ToolContext>(), observer),
+    tool(createBashTool<ToolContext>(), observer),
+    tool(createSandboxEditTool(), observer),
+    tool(createWriteTool<ToolContext>(), observer),
+    tool(createGrepTool(), observer),
+    tool(createFindTool(), observer),
+    tool(createLsTool(), observer),
+    tool(createTerminalTool(), observer),
+    ...(gates.offered ? [replayable(createRequestApprovalTool(gates), observer)] : []),
+    ...(wish === undefined ? [] : [tool(createSubmitTool(wish), observer)]),
   ];
 }

@@ -1,11 +1,11 @@
 import type { Failure, Gate, Leaf, LeafEvent, LeafSpec, Schedule, Tombstone, Worker } from "@serverless-harness/proto/leaf";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
-import type { Retained, Retention } from "../retention.ts";
-import type { Fire, Schedules } from "../schedules.ts";
+import type { Retention } from "../retention.ts";
+import type { Fire } from "../schedules.ts";
 import { storeClosed } from "../store-errors.ts";
 import type { RedisAddress } from "../store-url.ts";
-import type { TenantSettings, Tenants } from "../tenants.ts";
-import type { NewDecision, NewGate, Wait, WaitingLeaves } from "../waiting.ts";
+import type { TenantSettings } from "../tenants.ts";
+import type { NewDecision, NewGate, Wait } from "../waiting.ts";
 import { readBacklog } from "./backlog.ts";
 import { cancelLeaf, redriveLeaf } from "./cancel.ts";
 import { claimLeaf } from "./claim.ts";
@@ -35,7 +35,7 @@ export interface RedisLeafStoreOptions {
 }
 
 /** The leaf store in Redis, for any number of processes of any number of machines. */
-export class RedisLeafStore implements LeafStore, WaitingLeaves, Retained, Tenants, Schedules {
+export class RedisLeafStore implements LeafStore {
   readonly #database: Database;
   readonly #signals: Signals;
   #closed = false;

@@ -1,12 +1,16 @@
+import { toJson } from "@bufbuild/protobuf";
+import { TombstoneSchema } from "@serverless-harness/proto/leaf";
 import type { Context } from "../context.ts";
 import { withDispatcher } from "../dispatcher.ts";
 import { ExitCode } from "../exit-codes.ts";
-import { emptyLeaf, leafJson, leafText } from "../view/leaf-text.ts";
+import { showLeaf } from "../view/leaf-text.ts";
+import { tombstoneText } from "../view/tombstone-text.ts";
 
 /** Does `leaf get`. */
 export async function runGet(context: Context, [leafId = ""]: readonly string[]): Promise<ExitCode> {
-  const leaf = emptyLeaf((await withDispatcher(context, (leaves) => leaves.get({ leafId }))).leaf);
-  if (context.out.json) context.out.document({ leaf: leafJson(leaf) });
-  else context.out.line(leafText(leaf, context.out.color));
+  const { leaf, tombstone } = await withDispatcher(context, (leaves) => leaves.get({ leafId }));
+  if (tombstone === undefined) return showLeaf(context.out, leaf);
+  if (context.out.json) context.out.document({ tombstone: toJson(TombstoneSchema, tombstone) });
+  else context.out.line(tombstoneText(tombstone));
   return ExitCode.ok;
 }

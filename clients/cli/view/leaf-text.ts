@@ -1,5 +1,6 @@
 import { create, type JsonValue, toJson } from "@bufbuild/protobuf";
-import { FailureReason, type Leaf, LeafSchema, LeafState } from "@serverless-harness/proto/leaf";
+import { type Attempt, FailureReason, type Gate, type Leaf, LeafSchema, LeafState } from "@serverless-harness/proto/leaf";
+import { ExitCode } from "../exit-codes.ts";
 import type { Output } from "../output.ts";
 import { ago, counted, duration, printable } from "./format.ts";
 import { nameOf, stateName } from "./names.ts";
@@ -16,6 +17,14 @@ export function emptyLeaf(leaf: Leaf | undefined): Leaf {
   return leaf ?? create(LeafSchema);
 }
 
+/** Show a leaf's record, as a command's whole answer. */
+export function showLeaf(out: Output, found: Leaf | undefined): ExitCode {
+  const leaf = emptyLeaf(found);
+  if (out.json) out.document({ leaf: leafJson(leaf) });
+  else out.line(leafText(leaf, out.color));
+  return ExitCode.ok;
+}
+
 /** A leaf's record for a human: a line for each thing that there is to tell, then the result. */
 export function leafText(leaf: Leaf, color: Colors): string {
   const { spec, usage, failure } = leaf;
@@ -28,7 +37,10 @@ export function leafText(leaf: Leaf, color: Colors): string {
     ["not before", leaf.notBeforeMs > 0n ? new Date(Number(leaf.notBeforeMs)).toISOString() : undefined],
     ["brain", leaf.worker === undefined ? undefined : `${leaf.worker.name} (pid ${leaf.worker.pid})`],
     ["claims", String(leaf.claims)],
-    ["attempts failed", leaf.failedAttempts > 0 ? String(leaf.failedAttempts) : undefined],
+    ["attempts failed", leaf.attempts.map((attempt) => attemptText(attempt)).join("\n")],
+    ["redriven", leaf.redrives > 0 ? counted(leaf.redrives, "time") : undefined],
+    ["cancel", leaf.cancelRequested && !isOver(leaf.state) ? "asked for" : undefined],
+    ["asks", leaf.openGates.map((gate) => gateText(gate)).join("\n")],
     ["failure", failure === undefined ? undefined : color.red(`${nameOf(FailureReason, failure.reason)}: ${printable(failure.message)}`)],
     [
       "used",
@@ -58,6 +70,16 @@ export function leafText(leaf: Leaf, color: Colors): string {
 /** JSON for a human. */
 function valueText(value: JsonValue): string {
   return printable(JSON.stringify(value, null, 2));
+}
+
+function attemptText({ endedAtMs, failure }: Attempt): string {
+  const reason = failure === undefined ? "unknown" : `${nameOf(FailureReason, failure.reason)}: ${printable(failure.message)}`;
+  return `${new Date(Number(endedAtMs)).toISOString()} ${reason}`;
+}
+
+function gateText({ gateId, tool, summary, proposedAction, deadlineMs }: Gate): string {
+  const until = deadlineMs > 0n ? ` (until ${new Date(Number(deadlineMs)).toISOString()})` : "";
+  return printable([`${summary}${until}`, proposedAction, `gate ${gateId}, of the tool ${tool}`].filter((line) => line !== "").join("\n"));
 }
 
 /** A state's name in its colour. */

@@ -48,6 +48,12 @@ export class TurnView implements EventView {
       case "toolEnded":
         this.#result(event.value);
         break;
+      case "gateOpened":
+        this.#endLine();
+        this.#out.warn(
+          `asks: ${firstLine(event.value.gate?.summary ?? "", 200)}; answer with: leaf approve|reject|abort ${this.#leaf.leafId}`,
+        );
+        break;
       case "stateChanged":
         this.#state(event.value);
         break;

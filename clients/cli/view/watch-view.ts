@@ -1,4 +1,4 @@
-import { FailureReason, type Leaf, type LeafEvent, type StateChanged } from "@serverless-harness/proto/leaf";
+import { type Decision, DecisionKind, FailureReason, type Leaf, type LeafEvent, type StateChanged } from "@serverless-harness/proto/leaf";
 import type { Output } from "../output.ts";
 import type { EventView } from "./event-view.ts";
 import { counted, firstLine, printable } from "./format.ts";
@@ -58,6 +58,15 @@ function describe({ event }: LeafEvent, color: Output["color"]): string[] {
           `used ${counted(event.value.modelCalls, "model call")}, ${event.value.inputTokens} + ${event.value.outputTokens} tokens so far`,
         ),
       ];
+    case "gateOpened":
+      return [
+        color.yellow(`asks: ${firstLine(event.value.gate?.summary ?? "", 200)}`),
+        ...nonEmpty(event.value.gate?.proposedAction ?? ""),
+      ];
+    case "gateDecided":
+      return [decisionText(event.value.decision), ...nonEmpty(event.value.decision?.feedback ?? "")];
+    case "cancelRequested":
+      return [color.yellow(`cancel asked for${event.value.requestedBy === "" ? "" : ` by ${printable(event.value.requestedBy)}`}`)];
     default:
       return [];
   }
@@ -68,6 +77,11 @@ function describeState({ state, worker, failure, note, epoch }: StateChanged, co
   const why = failure === undefined ? "" : `: ${nameOf(FailureReason, failure.reason)}: ${firstLine(failure.message, 200)}`;
   const aside = note === "" ? "" : ` (${printable(note)})`;
   return [`${paintState(state, stateName(state), color)}${by}${why}${aside}`];
+}
+
+function decisionText(decision: Decision | undefined): string {
+  const by = decision?.decidedBy ? ` by ${printable(decision.decidedBy)}` : "";
+  return `decided: ${nameOf(DecisionKind, decision?.kind ?? DecisionKind.UNSPECIFIED)}${by}`;
 }
 
 function nonEmpty(text: string): string[] {

@@ -5,6 +5,7 @@ import { channel } from "./channel.ts";
 import type { ExecDeps } from "./deps.ts";
 import { get } from "./get.ts";
 import { list } from "./list.ts";
+import { notifyEnd } from "./notify-end.ts";
 import { run } from "./run.ts";
 import { signal } from "./signal.ts";
 
@@ -17,6 +18,7 @@ export function execService(deps: ExecDeps): ServiceImpl<typeof ExecService> {
     run: run(deps),
     attach: attach(deps),
     signal: signal(deps),
+    notifyEnd: notifyEnd(deps),
     get: get(deps),
     list: list(deps),
   };

@@ -4,6 +4,7 @@ import {
   type AttachRequest,
   type Capture,
   type ExecSpec,
+  type NotifyEndRequest,
   Retain,
   type RunRequest,
   type SignalRequest,
@@ -15,6 +16,8 @@ const MAX_ENVIRONMENT_BYTES = 256 * 1024;
 const MAX_PATH_BYTES = 4096;
 const MAX_CAPTURE_BYTES = 16 * 1024 * 1024;
 const MAX_GRACE_MS = 600_000;
+const MAX_URL_BYTES = 2048;
+const MAX_NOTICE_BYTES = 4096;
 /** Longest that a timer of Node can wait. */
 const MAX_MS = 2_147_483_647;
 const NUL = "must not hold a NUL character";
@@ -63,6 +66,20 @@ export function validateNamed(request: Named): void {
   const validation = new Validation();
   checkNamed(validation, "", request);
   validation.done();
+}
+
+/** Check who wants to hear of an exec's end. Returns the address. */
+export function validateNotice(request: NotifyEndRequest): URL {
+  const validation = new Validation();
+  checkNamed(validation, "", request);
+  validation.epoch("epoch", request.epoch);
+  validation.maxBytes("url", request.url, MAX_URL_BYTES);
+  validation.maxBytes("body", request.body, MAX_NOTICE_BYTES);
+  const url = URL.canParse(request.url) ? new URL(request.url) : undefined;
+  const known = url?.protocol === "http:" || url?.protocol === "https:";
+  validation.check("url", known, "must be an address that begins with http: or https:");
+  validation.done();
+  return url ?? new URL("http://nowhere.invalid");
 }
 
 function checkSpec(validation: Validation, spec: ExecSpec): void {

@@ -226,7 +226,7 @@ export type ToolGate = Message<"harness.leaf.v1.ToolGate"> & {
   tool: string;
 
   /**
-   * Regular expression (RE2's syntax) that the arguments, as JSON, have to match somewhere. Default: any arguments.
+   * Regular expression of JavaScript (with the flag u) that the arguments, as JSON, have to match somewhere; at most 1024 characters. Default: any arguments.
    *
    * @generated from field: string arguments = 2;
    */

@@ -8,7 +8,9 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { LeafEvent } from "./event_pb.ts";
 import { file_harness_leaf_v1_event } from "./event_pb.ts";
-import type { Leaf, LeafSpec, LeafState } from "./leaf_pb.ts";
+import type { DecisionKind, Gate } from "./gate_pb.ts";
+import { file_harness_leaf_v1_gate } from "./gate_pb.ts";
+import type { Leaf, LeafSpec, LeafState, Tombstone } from "./leaf_pb.ts";
 import { file_harness_leaf_v1_leaf } from "./leaf_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -16,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file harness/leaf/v1/service.proto.
  */
 export const file_harness_leaf_v1_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch1oYXJuZXNzL2xlYWYvdjEvc2VydmljZS5wcm90bxIPaGFybmVzcy5sZWFmLnYxIlEKDVN1Ym1pdFJlcXVlc3QSJwoEc3BlYxgBIAEoCzIZLmhhcm5lc3MubGVhZi52MS5MZWFmU3BlYxIXCg9pZGVtcG90ZW5jeV9rZXkYAiABKAkiRgoOU3VibWl0UmVzcG9uc2USIwoEbGVhZhgBIAEoCzIVLmhhcm5lc3MubGVhZi52MS5MZWFmEg8KB2NyZWF0ZWQYAiABKAgiTgoKUnVuUmVxdWVzdBInCgRzcGVjGAEgASgLMhkuaGFybmVzcy5sZWFmLnYxLkxlYWZTcGVjEhcKD2lkZW1wb3RlbmN5X2tleRgCIAEoCSJdCgtSdW5SZXNwb25zZRIjCgRsZWFmGAEgASgLMhUuaGFybmVzcy5sZWFmLnYxLkxlYWYSKQoFZXZlbnQYAiABKAsyGi5oYXJuZXNzLmxlYWYudjEuTGVhZkV2ZW50Ih0KCkdldFJlcXVlc3QSDwoHbGVhZl9pZBgBIAEoCSIyCgtHZXRSZXNwb25zZRIjCgRsZWFmGAEgASgLMhUuaGFybmVzcy5sZWFmLnYxLkxlYWYi7QEKC0xpc3RSZXF1ZXN0Eg4KBnRlbmFudBgBIAEoCRISCgpzZXNzaW9uX2lkGAIgASgJEioKBnN0YXRlcxgDIAMoDjIaLmhhcm5lc3MubGVhZi52MS5MZWFmU3RhdGUSOAoGbGFiZWxzGAQgAygLMiguaGFybmVzcy5sZWFmLnYxLkxpc3RSZXF1ZXN0LkxhYmVsc0VudHJ5EhEKCXBhZ2Vfc2l6ZRgFIAEoBRISCgpwYWdlX3Rva2VuGAYgASgJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiTgoMTGlzdFJlc3BvbnNlEiUKBmxlYXZlcxgBIAMoCzIVLmhhcm5lc3MubGVhZi52MS5MZWFmEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIyCgxXYXRjaFJlcXVlc3QSDwoHbGVhZl9pZBgBIAEoCRIRCglhZnRlcl9zZXEYAiABKAMiOgoNV2F0Y2hSZXNwb25zZRIpCgVldmVudBgBIAEoCzIaLmhhcm5lc3MubGVhZi52MS5MZWFmRXZlbnQy7QIKC0xlYWZTZXJ2aWNlEkkKBlN1Ym1pdBIeLmhhcm5lc3MubGVhZi52MS5TdWJtaXRSZXF1ZXN0Gh8uaGFybmVzcy5sZWFmLnYxLlN1Ym1pdFJlc3BvbnNlEkIKA1J1bhIbLmhhcm5lc3MubGVhZi52MS5SdW5SZXF1ZXN0GhwuaGFybmVzcy5sZWFmLnYxLlJ1blJlc3BvbnNlMAESQAoDR2V0EhsuaGFybmVzcy5sZWFmLnYxLkdldFJlcXVlc3QaHC5oYXJuZXNzLmxlYWYudjEuR2V0UmVzcG9uc2USQwoETGlzdBIcLmhhcm5lc3MubGVhZi52MS5MaXN0UmVxdWVzdBodLmhhcm5lc3MubGVhZi52MS5MaXN0UmVzcG9uc2USSAoFV2F0Y2gSHS5oYXJuZXNzLmxlYWYudjEuV2F0Y2hSZXF1ZXN0Gh4uaGFybmVzcy5sZWFmLnYxLldhdGNoUmVzcG9uc2UwAWIGcHJvdG8z", [file_harness_leaf_v1_event, file_harness_leaf_v1_leaf]);
+  fileDesc("Ch1oYXJuZXNzL2xlYWYvdjEvc2VydmljZS5wcm90bxIPaGFybmVzcy5sZWFmLnYxIlEKDVN1Ym1pdFJlcXVlc3QSJwoEc3BlYxgBIAEoCzIZLmhhcm5lc3MubGVhZi52MS5MZWFmU3BlYxIXCg9pZGVtcG90ZW5jeV9rZXkYAiABKAkiRgoOU3VibWl0UmVzcG9uc2USIwoEbGVhZhgBIAEoCzIVLmhhcm5lc3MubGVhZi52MS5MZWFmEg8KB2NyZWF0ZWQYAiABKAgiTgoKUnVuUmVxdWVzdBInCgRzcGVjGAEgASgLMhkuaGFybmVzcy5sZWFmLnYxLkxlYWZTcGVjEhcKD2lkZW1wb3RlbmN5X2tleRgCIAEoCSJdCgtSdW5SZXNwb25zZRIjCgRsZWFmGAEgASgLMhUuaGFybmVzcy5sZWFmLnYxLkxlYWYSKQoFZXZlbnQYAiABKAsyGi5oYXJuZXNzLmxlYWYudjEuTGVhZkV2ZW50Ih0KCkdldFJlcXVlc3QSDwoHbGVhZl9pZBgBIAEoCSJhCgtHZXRSZXNwb25zZRIjCgRsZWFmGAEgASgLMhUuaGFybmVzcy5sZWFmLnYxLkxlYWYSLQoJdG9tYnN0b25lGAIgASgLMhouaGFybmVzcy5sZWFmLnYxLlRvbWJzdG9uZSLtAQoLTGlzdFJlcXVlc3QSDgoGdGVuYW50GAEgASgJEhIKCnNlc3Npb25faWQYAiABKAkSKgoGc3RhdGVzGAMgAygOMhouaGFybmVzcy5sZWFmLnYxLkxlYWZTdGF0ZRI4CgZsYWJlbHMYBCADKAsyKC5oYXJuZXNzLmxlYWYudjEuTGlzdFJlcXVlc3QuTGFiZWxzRW50cnkSEQoJcGFnZV9zaXplGAUgASgFEhIKCnBhZ2VfdG9rZW4YBiABKAkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJOCgxMaXN0UmVzcG9uc2USJQoGbGVhdmVzGAEgAygLMhUuaGFybmVzcy5sZWFmLnYxLkxlYWYSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjIKDFdhdGNoUmVxdWVzdBIPCgdsZWFmX2lkGAEgASgJEhEKCWFmdGVyX3NlcRgCIAEoAyI6Cg1XYXRjaFJlc3BvbnNlEikKBWV2ZW50GAEgASgLMhouaGFybmVzcy5sZWFmLnYxLkxlYWZFdmVudCI2Cg1DYW5jZWxSZXF1ZXN0Eg8KB2xlYWZfaWQYASABKAkSFAoMcmVxdWVzdGVkX2J5GAIgASgJIjUKDkNhbmNlbFJlc3BvbnNlEiMKBGxlYWYYASABKAsyFS5oYXJuZXNzLmxlYWYudjEuTGVhZiKEAQoNRGVjaWRlUmVxdWVzdBIPCgdsZWFmX2lkGAEgASgJEg8KB2dhdGVfaWQYAiABKAkSKwoEa2luZBgDIAEoDjIdLmhhcm5lc3MubGVhZi52MS5EZWNpc2lvbktpbmQSEAoIZmVlZGJhY2sYBCABKAkSEgoKZGVjaWRlZF9ieRgFIAEoCSI1Cg5EZWNpZGVSZXNwb25zZRIjCgRnYXRlGAEgASgLMhUuaGFybmVzcy5sZWFmLnYxLkdhdGUiNQoOUmVkcml2ZVJlcXVlc3QSDwoHbGVhZl9pZBgBIAEoCRISCgpmcm9tX3N0YXJ0GAIgASgIIjYKD1JlZHJpdmVSZXNwb25zZRIjCgRsZWFmGAEgASgLMhUuaGFybmVzcy5sZWFmLnYxLkxlYWYy0QQKC0xlYWZTZXJ2aWNlEkkKBlN1Ym1pdBIeLmhhcm5lc3MubGVhZi52MS5TdWJtaXRSZXF1ZXN0Gh8uaGFybmVzcy5sZWFmLnYxLlN1Ym1pdFJlc3BvbnNlEkIKA1J1bhIbLmhhcm5lc3MubGVhZi52MS5SdW5SZXF1ZXN0GhwuaGFybmVzcy5sZWFmLnYxLlJ1blJlc3BvbnNlMAESQAoDR2V0EhsuaGFybmVzcy5sZWFmLnYxLkdldFJlcXVlc3QaHC5oYXJuZXNzLmxlYWYudjEuR2V0UmVzcG9uc2USQwoETGlzdBIcLmhhcm5lc3MubGVhZi52MS5MaXN0UmVxdWVzdBodLmhhcm5lc3MubGVhZi52MS5MaXN0UmVzcG9uc2USSAoFV2F0Y2gSHS5oYXJuZXNzLmxlYWYudjEuV2F0Y2hSZXF1ZXN0Gh4uaGFybmVzcy5sZWFmLnYxLldhdGNoUmVzcG9uc2UwARJJCgZDYW5jZWwSHi5oYXJuZXNzLmxlYWYudjEuQ2FuY2VsUmVxdWVzdBofLmhhcm5lc3MubGVhZi52MS5DYW5jZWxSZXNwb25zZRJJCgZEZWNpZGUSHi5oYXJuZXNzLmxlYWYudjEuRGVjaWRlUmVxdWVzdBofLmhhcm5lc3MubGVhZi52MS5EZWNpZGVSZXNwb25zZRJMCgdSZWRyaXZlEh8uaGFybmVzcy5sZWFmLnYxLlJlZHJpdmVSZXF1ZXN0GiAuaGFybmVzcy5sZWFmLnYxLlJlZHJpdmVSZXNwb25zZWIGcHJvdG8z", [file_harness_leaf_v1_event, file_harness_leaf_v1_gate, file_harness_leaf_v1_leaf]);
 
 /**
  * SubmitRequest is a new leaf.
@@ -152,17 +154,24 @@ export const GetRequestSchema: GenMessage<GetRequest> = /*@__PURE__*/
   messageDesc(file_harness_leaf_v1_service, 4);
 
 /**
- * GetResponse is the leaf.
+ * GetResponse is the leaf, or what is left of it.
  *
  * @generated from message harness.leaf.v1.GetResponse
  */
 export type GetResponse = Message<"harness.leaf.v1.GetResponse"> & {
   /**
-   * Its record.
+   * Its record; absent where only the tombstone is left.
    *
    * @generated from field: harness.leaf.v1.Leaf leaf = 1;
    */
   leaf?: Leaf | undefined;
+
+  /**
+   * The tombstone of a leaf that was kept for as long as leaves are.
+   *
+   * @generated from field: harness.leaf.v1.Tombstone tombstone = 2;
+   */
+  tombstone?: Tombstone | undefined;
 };
 
 /**
@@ -306,8 +315,175 @@ export const WatchResponseSchema: GenMessage<WatchResponse> = /*@__PURE__*/
   messageDesc(file_harness_leaf_v1_service, 9);
 
 /**
- * LeafService takes leaves from orchestrators, over gRPC, gRPC-web, Connect or plain HTTP with JSON. Decisions on gates, cancel,
- * redrive and schedules will join it.
+ * CancelRequest names a leaf.
+ *
+ * @generated from message harness.leaf.v1.CancelRequest
+ */
+export type CancelRequest = Message<"harness.leaf.v1.CancelRequest"> & {
+  /**
+   * The leaf.
+   *
+   * @generated from field: string leaf_id = 1;
+   */
+  leafId: string;
+
+  /**
+   * Who asks, for the leaf's log: at most 256 characters. Default empty.
+   *
+   * @generated from field: string requested_by = 2;
+   */
+  requestedBy: string;
+};
+
+/**
+ * Describes the message harness.leaf.v1.CancelRequest.
+ * Use `create(CancelRequestSchema)` to create a new message.
+ */
+export const CancelRequestSchema: GenMessage<CancelRequest> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_service, 10);
+
+/**
+ * CancelResponse is the leaf.
+ *
+ * @generated from message harness.leaf.v1.CancelResponse
+ */
+export type CancelResponse = Message<"harness.leaf.v1.CancelResponse"> & {
+  /**
+   * Its record, as it is now.
+   *
+   * @generated from field: harness.leaf.v1.Leaf leaf = 1;
+   */
+  leaf?: Leaf | undefined;
+};
+
+/**
+ * Describes the message harness.leaf.v1.CancelResponse.
+ * Use `create(CancelResponseSchema)` to create a new message.
+ */
+export const CancelResponseSchema: GenMessage<CancelResponse> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_service, 11);
+
+/**
+ * DecideRequest is a decision on a gate.
+ *
+ * @generated from message harness.leaf.v1.DecideRequest
+ */
+export type DecideRequest = Message<"harness.leaf.v1.DecideRequest"> & {
+  /**
+   * The leaf.
+   *
+   * @generated from field: string leaf_id = 1;
+   */
+  leafId: string;
+
+  /**
+   * The gate, out of the leaf's `open_gates`.
+   *
+   * @generated from field: string gate_id = 2;
+   */
+  gateId: string;
+
+  /**
+   * What is decided. Must be set.
+   *
+   * @generated from field: harness.leaf.v1.DecisionKind kind = 3;
+   */
+  kind: DecisionKind;
+
+  /**
+   * What the model is told with it: at most 64 KiB. Default empty.
+   *
+   * @generated from field: string feedback = 4;
+   */
+  feedback: string;
+
+  /**
+   * Who decides: at most 256 characters. Default empty.
+   *
+   * @generated from field: string decided_by = 5;
+   */
+  decidedBy: string;
+};
+
+/**
+ * Describes the message harness.leaf.v1.DecideRequest.
+ * Use `create(DecideRequestSchema)` to create a new message.
+ */
+export const DecideRequestSchema: GenMessage<DecideRequest> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_service, 12);
+
+/**
+ * DecideResponse is the gate.
+ *
+ * @generated from message harness.leaf.v1.DecideResponse
+ */
+export type DecideResponse = Message<"harness.leaf.v1.DecideResponse"> & {
+  /**
+   * With its decision.
+   *
+   * @generated from field: harness.leaf.v1.Gate gate = 1;
+   */
+  gate?: Gate | undefined;
+};
+
+/**
+ * Describes the message harness.leaf.v1.DecideResponse.
+ * Use `create(DecideResponseSchema)` to create a new message.
+ */
+export const DecideResponseSchema: GenMessage<DecideResponse> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_service, 13);
+
+/**
+ * RedriveRequest names a failed leaf.
+ *
+ * @generated from message harness.leaf.v1.RedriveRequest
+ */
+export type RedriveRequest = Message<"harness.leaf.v1.RedriveRequest"> & {
+  /**
+   * The leaf.
+   *
+   * @generated from field: string leaf_id = 1;
+   */
+  leafId: string;
+
+  /**
+   * From the start, instead of from where it stopped (the default).
+   *
+   * @generated from field: bool from_start = 2;
+   */
+  fromStart: boolean;
+};
+
+/**
+ * Describes the message harness.leaf.v1.RedriveRequest.
+ * Use `create(RedriveRequestSchema)` to create a new message.
+ */
+export const RedriveRequestSchema: GenMessage<RedriveRequest> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_service, 14);
+
+/**
+ * RedriveResponse is the leaf.
+ *
+ * @generated from message harness.leaf.v1.RedriveResponse
+ */
+export type RedriveResponse = Message<"harness.leaf.v1.RedriveResponse"> & {
+  /**
+   * Its record, as it is now.
+   *
+   * @generated from field: harness.leaf.v1.Leaf leaf = 1;
+   */
+  leaf?: Leaf | undefined;
+};
+
+/**
+ * Describes the message harness.leaf.v1.RedriveResponse.
+ * Use `create(RedriveResponseSchema)` to create a new message.
+ */
+export const RedriveResponseSchema: GenMessage<RedriveResponse> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_service, 15);
+
+/**
+ * LeafService takes leaves from orchestrators, over gRPC, gRPC-web, Connect or plain HTTP with JSON. Schedules will join it.
  *
  * Every RPC needs `Authorization: Bearer <token>`: UNAUTHENTICATED without. INVALID_ARGUMENT lists every bad field
  * (google.rpc.BadRequest in the error details); a request over 4 MiB is RESOURCE_EXHAUSTED.
@@ -338,7 +514,7 @@ export const LeafService: GenService<{
     output: typeof RunResponseSchema;
   },
   /**
-   * Get returns a leaf. NOT_FOUND where the id is unknown.
+   * Get returns a leaf, or its tombstone where its time to be kept is over. NOT_FOUND where the id is unknown.
    *
    * @generated from rpc harness.leaf.v1.LeafService.Get
    */
@@ -367,6 +543,41 @@ export const LeafService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchRequestSchema;
     output: typeof WatchResponseSchema;
+  },
+  /**
+   * Cancel asks for a leaf's end. One that was never claimed is CANCELLED when the call returns; one that runs or waits ends within seconds,
+   * with everything that it runs in its sandbox: follow it with Watch. Idempotent; a leaf that is over stays as it is. NOT_FOUND where
+   * the id is unknown.
+   *
+   * @generated from rpc harness.leaf.v1.LeafService.Cancel
+   */
+  cancel: {
+    methodKind: "unary";
+    input: typeof CancelRequestSchema;
+    output: typeof CancelResponseSchema;
+  },
+  /**
+   * Decide answers a gate. The first decision wins: the same again changes nothing, another one is ALREADY_EXISTS with reason
+   * `gate_decided`. NOT_FOUND where the leaf is unknown; FAILED_PRECONDITION with reason `gate_not_found` where it has no such gate,
+   * `leaf_ended` where it is over.
+   *
+   * @generated from rpc harness.leaf.v1.LeafService.Decide
+   */
+  decide: {
+    methodKind: "unary";
+    input: typeof DecideRequestSchema;
+    output: typeof DecideResponseSchema;
+  },
+  /**
+   * Redrive queues a FAILED leaf again, with all its attempts ahead of it. One that is under way already stays as it is. NOT_FOUND where the
+   * id is unknown; FAILED_PRECONDITION with reason `leaf_not_failed` where it is over in another way.
+   *
+   * @generated from rpc harness.leaf.v1.LeafService.Redrive
+   */
+  redrive: {
+    methodKind: "unary";
+    input: typeof RedriveRequestSchema;
+    output: typeof RedriveResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_harness_leaf_v1_service, 0);

@@ -1,0 +1,100 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
+import { type Leaf, LeafState } from "@serverless-harness/proto/leaf";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
+import { bash, calls, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
+import { machines, Stack } from "./fixtures/stack.ts";
+
+const shared = machines();
+
+/** Takes what hands posts to the stack's store, as a dispatcher does. `lossy`: loses it. */
+async function wakeDoor(stack: Stack, lossy = false): Promise<{ url: string; posted: string[] }> {
+  const posted: string[] = [];
+  const server = createServer(async (request, response) => {
+    const body = await text(request);
+    posted.push(body);
+    const { leafId, wakeKey } = JSON.parse(body) as { leafId: string; wakeKey: string };
+    if (!lossy) await stack.store.wake(leafId, wakeKey);
+    response.end();
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => void server.close());
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/wake`, posted };
+}
+
+function asleep(stack: Stack, leaf: Leaf): Promise<Leaf> {
+  return stack.when(leaf, ({ event }) => event.case === "stateChanged" && event.value.note === "waits for a command");
+}
+
+describe("a leaf whose command runs for long", () => {
+  test("lets go of its brain, is woken when the command ends, and has all of its output", async () => {
+    const stack = await Stack.open(shared);
+    const { url, posted } = await wakeDoor(stack);
+    const gate = await Gate.make();
+    const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")));
+    const first = stack.brain({ BRAIN_WAKE_URL: url, BRAIN_SLEEP_AFTER_MS: "100" });
+    await gate.begun();
+    expect(await asleep(stack, leaf)).toMatchObject({ state: LeafState.SUSPENDED, failedAttempts: 0 });
+    expect((await first.exited).code).toBe(0);
+    // No brain lives, and the command goes on.
+    expect(await stack.store.backlog()).toMatchObject({ ready: 0, running: 0 });
+    await gate.open();
+    await stack.when(leaf, ({ event }) => event.case === "stateChanged" && event.value.note === "woken");
+    expect(posted.length).toBe(1);
+    stack.brain({ BRAIN_WAKE_URL: url });
+    expect((await stack.ended(leaf)).result?.text).toBe("begun\ndone\n");
+    expect(await gate.log()).toEqual(["begun", "done"]);
+  });
+
+  test("is due by itself within half a minute where the call that would wake it is lost", async () => {
+    const stack = await Stack.open(shared);
+    const { url, posted } = await wakeDoor(stack, true);
+    const leaf = await stack.submit(scripted(bash("sleep 0.5; echo over"), say("{{last_tool_result}}")));
+    stack.brain({ BRAIN_WAKE_URL: url, BRAIN_SLEEP_AFTER_MS: "0" });
+    const { updatedAtMs, notBeforeMs } = await asleep(stack, leaf);
+    expect(Number(notBeforeMs - updatedAtMs)).toBeGreaterThan(25_000);
+    expect(Number(notBeforeMs - updatedAtMs)).toBeLessThanOrEqual(30_000);
+    expect((await stack.store.backlog()).nextDueMs).toBe(Number(notBeforeMs));
+    expect(posted.length).toBeLessThanOrEqual(1);
+  });
+
+  test("sleeps only once every call of the answer does", async () => {
+    const stack = await Stack.open(shared);
+    const { url } = await wakeDoor(stack);
+    const gate = await Gate.make();
+    const both = calls({ name: "bash", input: { command: gate.command } }, { name: "ls", input: { path: "." } });
+    const leaf = await stack.submit(scripted(both, say("over")));
+    stack.brain({ BRAIN_WAKE_URL: url, BRAIN_SLEEP_AFTER_MS: "50", BRAIN_GRACE_MS: "10000" });
+    await gate.begun();
+    await asleep(stack, leaf);
+    expect((await stack.eventsOf(leaf, "toolEnded")).map(({ tool }) => tool)).toEqual(["ls"]);
+    await gate.open();
+    expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE });
+  });
+
+  test("that is cancelled in its sleep has its command ended", async () => {
+    const stack = await Stack.open(shared);
+    const { url } = await wakeDoor(stack);
+    const gate = await Gate.make();
+    const leaf = await stack.submit(scripted(bash(gate.command), say("never said")));
+    const first = stack.brain({ BRAIN_WAKE_URL: url, BRAIN_SLEEP_AFTER_MS: "50" });
+    await gate.begun();
+    await asleep(stack, leaf);
+    await first.exited;
+    await stack.store.cancel(leaf.leafId, "anna");
+    stack.brain({ BRAIN_WAKE_URL: url });
+    expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.CANCELLED });
+    expect(await gate.log()).toEqual(["begun"]);
+  });
+
+  test("keeps its brain where nobody could wake it", async () => {
+    const stack = await Stack.open(shared);
+    const leaf = await stack.submit(scripted(bash("sleep 0.3; echo over"), say("{{last_tool_result}}")));
+    stack.brain({ BRAIN_SLEEP_AFTER_MS: "0" });
+    expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE, claims: 1 });
+  });
+});

@@ -1,0 +1,14 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { ExecService } from "@serverless-harness/proto/hands";
+import { EndNotices } from "../../exec/end-notices.ts";
+import type { ExecDeps } from "./deps.ts";
+import { validateNotice } from "./validate.ts";
+
+export function notifyEnd(deps: ExecDeps): ServiceImpl<typeof ExecService>["notifyEnd"] {
+  const notices = new EndNotices(deps.log);
+  return async (request) => {
+    const url = validateNotice(request);
+    notices.add(await deps.execs.attach(request.workspace, request.execId, request.epoch), url, request.body);
+    return {};
+  };
+}

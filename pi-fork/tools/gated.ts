@@ -1,0 +1,28 @@
+import type { AgentHarnessTool } from "@earendil-works/pi-agent-core";
+import { DecisionKind } from "@serverless-harness/proto/leaf";
+import type { TSchema } from "typebox";
+import type { Gates } from "./gates.ts";
+import type { ToolContext } from "./tool.ts";
+
+/** A tool whose calls wait for a human where the leaf's policy says so. A call that is rejected does nothing, and its model is told why. */
+export function gated<TParameters extends TSchema, TDetails>(
+  tool: AgentHarnessTool<ToolContext, TParameters, TDetails>,
+  gates: Gates,
+): AgentHarnessTool<ToolContext, TParameters, TDetails> {
+  return {
+    ...tool,
+    async execute(toolCallId, params, onUpdate, toolContext, invocation, context) {
+      if (gates.needsApproval(tool.name, params)) {
+        const shown = { summary: `The agent wants to use the tool ${tool.name}.`, proposedAction: JSON.stringify(params, undefined, 2) };
+        const { kind, feedback } = await gates.decision(invocation.invocationId, tool.name, params, shown, context);
+        if (kind !== DecisionKind.APPROVE) throw new Error(rejection(feedback));
+      }
+      return tool.execute(toolCallId, params, onUpdate, toolContext, invocation, context);
+    },
+  };
+}
+
+function rejection(feedback: string): string {
+  const why = feedback === "" ? "No reason was given." : feedback;
+  return `A human did not approve this call, and it was not made. ${why}`;
+}

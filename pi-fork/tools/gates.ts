@@ -1,0 +1,93 @@
+import { createHash } from "node:crypto";
+import type { Context } from "@earendil-works/pi-agent-core";
+import type { Decision, GatePolicy } from "@serverless-harness/proto/leaf";
+import { DecisionKind } from "@serverless-harness/proto/leaf";
+
+/** What a human is asked. */
+export interface Question {
+  /** The tool call that waits: a decision releases this call only. */
+  readonly gateId: string;
+  readonly tool: string;
+  readonly summary: string;
+  readonly proposedAction: string;
+  /** Of the arguments that are shown. */
+  readonly argumentsHash: string;
+}
+
+/** Where questions are kept, and what their answers mean beyond the call that asked. */
+export interface GateKeeper {
+  /** Ask, or look again: the decision, or `undefined` while there is none. */
+  ask(question: Question): Promise<Decision | undefined>;
+  /** A call waits for its gate from now on. */
+  waits(gateId: string): void;
+  /** The leaf is to be ended at this gate. */
+  aborted(): void;
+}
+
+const MAX_SUMMARY = 1000;
+const MAX_ACTION = 60_000;
+
+/** Asks humans for tool calls, and holds the calls until they answered. */
+export class Gates {
+  readonly #keeper: GateKeeper;
+  readonly #rules: ReadonlyArray<{ readonly tool: string; readonly pattern: RegExp | undefined }>;
+
+  /** The agent may ask by itself. */
+  readonly offered: boolean;
+
+  /** Patterns of the policy have to be regular expressions: who submits a leaf is told. */
+  constructor(keeper: GateKeeper, policy: GatePolicy | undefined) {
+    this.#keeper = keeper;
+    this.offered = policy?.requestApproval === true;
+    this.#rules = (policy?.tools ?? []).map(({ tool, arguments: pattern }) => ({
+      tool,
+      pattern: pattern === "" ? undefined : new RegExp(pattern, "u"),
+    }));
+  }
+
+  /** This call needs a human's approval by the leaf's policy. */
+  needsApproval(tool: string, args: unknown): boolean {
+    const json = JSON.stringify(args) ?? "";
+    return this.#rules.some((rule) => (rule.tool === "*" || rule.tool === tool) && (rule.pattern?.test(json) ?? true));
+  }
+
+  /**
+   * The decision on a call. While there is none, this stays open until the agent lets go: then it rejects, as every tool does whose agent is
+   * closed, and the call asks again in the next agent under the same id.
+   */
+  async decision(
+    gateId: string,
+    tool: string,
+    args: unknown,
+    shown: { readonly summary: string; readonly proposedAction: string },
+    context: Context,
+  ): Promise<Decision> {
+    const decision = await this.#keeper.ask({
+      gateId,
+      tool,
+      summary: cut(shown.summary, MAX_SUMMARY),
+      proposedAction: cut(shown.proposedAction, MAX_ACTION),
+      argumentsHash: createHash("sha256").update(JSON.stringify(args)).digest("hex"),
+    });
+    if (decision === undefined) return this.#hold(gateId, context);
+    if (decision.kind === DecisionKind.ABORT) {
+      this.#keeper.aborted();
+      return this.#hold(gateId, context);
+    }
+    return decision;
+  }
+
+  #hold(gateId: string, context: Context): Promise<never> {
+    const { promise, reject } = Promise.withResolvers<never>();
+    const { abortSignal } = context;
+    const letGo = (): void => reject(abortSignal?.reason ?? new Error("aborted"));
+    if (abortSignal?.aborted) letGo();
+    else abortSignal?.addEventListener("abort", letGo, { once: true });
+    this.#keeper.waits(gateId);
+    return promise;
+  }
+}
+
+function cut(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length)}...`;
+}
