@@ -6,6 +6,9 @@ import { ROOT } from "../run.ts";
 
 const LEAF = join(ROOT, "clients", "cli", "bin", "leaf.mjs");
 
+/** Brains that let go of a long command sooner than by default: the demo has less patience than they. */
+const DEMO_ENVIRONMENT = { BRAIN_SLEEP_AFTER_MS: "2000", ...process.env };
+
 /** What `leaf up --json` tells. */
 export interface StackInfo {
   readonly dir: string;
@@ -43,10 +46,15 @@ export class DemoStack {
 
   #leaf(command: string, ...options: readonly string[]): Promise<string> {
     return new Promise((resolve, reject) => {
-      execFile(process.execPath, [LEAF, command, "--dir", this.dir, ...options], { cwd: ROOT }, (error, stdout, stderr) => {
-        if (error === null) resolve(stdout);
-        else reject(new Error(messageIn(stderr) || error.message));
-      });
+      execFile(
+        process.execPath,
+        [LEAF, command, "--dir", this.dir, ...options],
+        { cwd: ROOT, env: DEMO_ENVIRONMENT },
+        (error, stdout, stderr) => {
+          if (error === null) resolve(stdout);
+          else reject(new Error(messageIn(stderr) || error.message));
+        },
+      );
     });
   }
 }

@@ -1,9 +1,12 @@
+import { approved } from "./chapters/approved.ts";
+import { asleep } from "./chapters/asleep.ts";
 import { atRest } from "./chapters/at-rest.ts";
 import { coldStart } from "./chapters/cold-start.ts";
 import { economics } from "./chapters/economics.ts";
 import { fanOut } from "./chapters/fan-out.ts";
 import { gone } from "./chapters/gone.ts";
 import { killed } from "./chapters/killed.ts";
+import { killedOften } from "./chapters/killed-often.ts";
 import { reattached } from "./chapters/reattached.ts";
 import { resumed } from "./chapters/resumed.ts";
 import { sandboxed, sightCommand } from "./chapters/sandboxed.ts";
@@ -16,7 +19,7 @@ const SECRET = "pineapple";
 const SLEEP = ["sleep", "1.0731"] as const;
 
 /** Claims that {@link tellStory} makes. */
-export const CLAIMS = 10;
+export const CLAIMS = 13;
 
 /** Tell the story of the system, a claim after the other, each looked at from outside. */
 export async function tellStory(world: World, claims: Claims): Promise<void> {
@@ -37,6 +40,9 @@ export async function tellStory(world: World, claims: Claims): Promise<void> {
   );
 
   await claims.check("a brain killed with SIGKILL in the middle of a 3 s command repeats nothing and loses nothing", () => killed(world));
+  await claims.check("a leaf whose brains are killed at 5 random moments has one result", () => killedOften(world));
+  await claims.check("a command that a human approved while no brain lived", () => approved(world));
+  await claims.check("a 20 s command during which no brain lives", () => asleep(world));
   await claims.check("output re-attached after a cut channel: every byte once, and the command ran once", () => reattached(world));
   await claims.check("a terminal shared by two watchers: the same bytes for both, and both type", () => sharedTerminal(world));
   await claims.check("five async leaves fan out and end", () => fanOut(world));

@@ -1,12 +1,13 @@
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Leaf, type LeafEvent, LeafState } from "@serverless-harness/proto/leaf";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type Leaf, type LeafEvent, type LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
 import { connect, type Dispatcher } from "../../clients/cli/dispatcher.ts";
 import { type StackPaths, stackPaths } from "../../clients/cli/stack/paths.ts";
 import { type StackProcess, stackProcesses } from "../../clients/cli/stack/processes.ts";
 import type { StackInfo } from "./stack.ts";
 
-/** No chapter takes longer. */
+/** No chapter that does not say so takes longer. */
 const PATIENCE_MS = 25_000;
 const POLL_MS = 10;
 const TERMINAL: ReadonlySet<LeafState> = new Set([LeafState.DONE, LeafState.FAILED, LeafState.CANCELLED, LeafState.ABORTED]);
@@ -23,6 +24,16 @@ export interface Turn {
   readonly submittedAtMs: number;
   readonly endedAtMs: number;
   readonly events: readonly SeenEvent[];
+}
+
+/** How a turn is run. */
+export interface TurnOptions {
+  /** What the leaf is beyond its prompt. */
+  readonly spec?: Omit<MessageInitShape<typeof LeafSpecSchema>, "$typeName" | "prompt">;
+  /** Default 25000. */
+  readonly patienceMs?: number;
+  /** Sees each event as it comes. */
+  readonly onEvent?: (event: LeafEvent) => void;
 }
 
 /** What the demo looks at: the public API, the model's own record of requests, and the operating system's processes. */
@@ -48,12 +59,12 @@ export class World {
     return stackProcesses(this.paths).filter((process) => part === undefined || process.part === part);
   }
 
-  /** Run a turn to its end. `onEvent` sees each event as it comes. */
-  async turn(prompt: string, sessionId = "", onEvent: (event: LeafEvent) => void = () => undefined): Promise<Turn> {
+  /** Run a turn to its end. */
+  async turn(prompt: string, { spec = {}, patienceMs = PATIENCE_MS, onEvent = () => undefined }: TurnOptions = {}): Promise<Turn> {
     const submittedAtMs = Date.now();
     const events: SeenEvent[] = [];
     let leaf: Leaf | undefined;
-    for await (const message of this.leaves.run({ spec: { prompt, sessionId } }, { timeoutMs: PATIENCE_MS })) {
+    for await (const message of this.leaves.run({ spec: { ...spec, prompt } }, { timeoutMs: patienceMs })) {
       leaf ??= message.leaf;
       if (message.event === undefined) continue;
       events.push({ atMs: Date.now(), event: message.event });

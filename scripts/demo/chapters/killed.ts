@@ -10,13 +10,15 @@ const COMMAND = `echo run >> runs; for i in $(seq ${TICKS}); do echo tick $i; sl
 export async function killed(world: World): Promise<Finding> {
   let brain = 0;
   let killedAtMs: number | undefined;
-  const turn = await world.turn(`Run: ${COMMAND}`, "", ({ event }) => {
-    if (event.case === "stateChanged" && event.value.worker !== undefined) brain = Number(event.value.worker.pid);
-    // Output tells that the command is on its way.
-    if (killedAtMs === undefined && event.case === "toolOutput" && event.value.text.includes("tick 2")) {
-      process.kill(brain, "SIGKILL");
-      killedAtMs = Date.now();
-    }
+  const turn = await world.turn(`Run: ${COMMAND}`, {
+    onEvent: ({ event }) => {
+      if (event.case === "stateChanged" && event.value.worker !== undefined) brain = Number(event.value.worker.pid);
+      // Output tells that the command is on its way.
+      if (killedAtMs === undefined && event.case === "toolOutput" && event.value.text.includes("tick 2")) {
+        process.kill(brain, "SIGKILL");
+        killedAtMs = Date.now();
+      }
+    },
   });
   if (killedAtMs === undefined) throw new Error("no output of the command came before its end, so no brain was killed");
   return judge(turn, killedAtMs);

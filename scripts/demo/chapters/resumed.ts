@@ -3,7 +3,7 @@ import { result, type Turn, type World, workers } from "../world.ts";
 
 /** The next turn on the session runs in another process, and knows what the first one was told. */
 export async function resumed(world: World, first: Turn, secret: string): Promise<Finding> {
-  const turn = await world.turn("What was the secret word?", first.leaf.spec?.sessionId);
+  const turn = await world.turn("What was the secret word?", { spec: { sessionId: first.leaf.spec?.sessionId ?? "" } });
   const [before] = workers(first);
   const [after] = workers(turn);
   const answer = result(turn).trim();
