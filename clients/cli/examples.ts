@@ -29,6 +29,7 @@ export const EXAMPLES = {
   submit: [
     { line: 'leaf submit "Run: sleep 1"', does: "queue a leaf, print its id and don't wait" },
     { line: 'leaf submit --label batch=7 --key nightly-7 "Run: date"', does: "safe to repeat: the same key makes no second leaf" },
+    { line: 'leaf submit --ask bash "Run: date"', does: "no command without your approval" },
   ],
   watch: [
     { line: "leaf watch LEAF_ID", does: "its events so far, then live, to its end" },

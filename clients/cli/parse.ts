@@ -20,6 +20,12 @@ export function labels(text: string, sofar: Readonly<Record<string, string>> = {
   return { ...sofar, [text.slice(0, at)]: text.slice(at + 1) };
 }
 
+/** Reads an option that may be repeated, each time a tool's name; `*` is every tool. */
+export function tools(text: string, sofar: readonly string[] = []): string[] {
+  if (!/^(\*|[\w-]{1,64})$/.test(text)) throw new InvalidArgumentError("It must be a tool's name, as bash, or * for every tool.");
+  return [...sofar, text];
+}
+
 /** States as the CLI writes them. */
 export const STATE_NAMES = [
   "queued",

@@ -1,5 +1,5 @@
-import { createFileRegistry, type DescFile, fromBinary } from "@bufbuild/protobuf";
-import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import { create, createFileRegistry, type DescFile, fromBinary } from "@bufbuild/protobuf";
+import { type FileDescriptorProto, FileDescriptorProtoSchema, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { createClient } from "@connectrpc/connect";
 import { Health } from "@serverless-harness/proto/health";
 import { LeafService } from "@serverless-harness/proto/leaf";
@@ -40,6 +40,20 @@ function filesOf(answer: ServerReflectionResponse["messageResponse"] | undefined
   return answer.value.fileDescriptorProto.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes));
 }
 
+/** Each file behind what it imports, as a registry wants them. */
+function importsFirst(files: readonly FileDescriptorProto[]): FileDescriptorProto[] {
+  const ordered = new Set<FileDescriptorProto>();
+  const take = (name: string): void => {
+    const file = files.find((each) => each.name === name);
+    if (file === undefined) throw new Error(`${name} is imported, and was not sent`);
+    if (ordered.has(file)) return;
+    file.dependency.forEach(take);
+    ordered.add(file);
+  };
+  for (const { name } of files) take(name);
+  return [...ordered];
+}
+
 describe("reflection", () => {
   it("lists every service that is served, its own included", async () => {
     const [answer] = await (await start())({ case: "listServices", value: "" });
@@ -49,10 +63,7 @@ describe("reflection", () => {
 
   it("gives a service's file with all that it imports, from which a client can build the schema", async () => {
     const [answer] = await (await start())({ case: "fileContainingSymbol", value: LeafService.typeName });
-    const files = filesOf(answer);
-    const [own, ...imported] = files;
-    if (own === undefined) throw new Error("no file");
-    const registry = createFileRegistry(own, (name) => imported.find((file) => file.name === name));
+    const registry = createFileRegistry(create(FileDescriptorSetSchema, { file: importsFirst(filesOf(answer)) }));
     expect(registry.getService(LeafService.typeName)?.methods.map(({ name }) => name)).toEqual(LeafService.methods.map(({ name }) => name));
   });
 

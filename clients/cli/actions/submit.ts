@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { LeafSpecSchema } from "@serverless-harness/proto/leaf";
+import { GatePolicySchema, LeafSpecSchema } from "@serverless-harness/proto/leaf";
 import type { SubmitOptions } from "../commands/submit.ts";
 import type { Context } from "../context.ts";
 import { ExitCode } from "../exit-codes.ts";
@@ -11,6 +11,7 @@ import { leafJson } from "../view/leaf-text.ts";
 export async function runSubmit(context: Context, [argument = ""]: readonly string[], options: SubmitOptions): Promise<ExitCode> {
   const prompt = await readPrompt(argument);
   const spec = create(LeafSpecSchema, { prompt, model: options.model ?? "", labels: options.label ?? {} });
+  if (options.ask !== undefined) spec.gates = create(GatePolicySchema, { tools: options.ask.map((tool) => ({ tool })) });
   if (options.session !== undefined) Object.assign(spec, { sessionId: options.session, sessionMustExist: true });
   const { leaf, created } = await submitLeaf(context, spec, options.key);
   if (context.out.json) context.out.document({ leaf: leafJson(leaf), created });

@@ -1,7 +1,7 @@
 import type { Command } from "commander";
 import { addCommand } from "../command.ts";
 import type { CommonOptions } from "../context.ts";
-import { labels } from "../parse.ts";
+import { labels, tools } from "../parse.ts";
 
 /** Options of `leaf submit`. */
 export interface SubmitOptions extends CommonOptions {
@@ -9,6 +9,7 @@ export interface SubmitOptions extends CommonOptions {
   readonly model?: string;
   readonly label?: Record<string, string>;
   readonly key?: string;
+  readonly ask?: string[];
 }
 
 /** `leaf submit`: queue a leaf and don't wait. */
@@ -22,6 +23,7 @@ export function addSubmit(program: Command): void {
         .option("--session <id>", "go on with this session; default: a new one")
         .option("--model <provider/model>", "for this leaf only; default: the stack's")
         .option("--label <key=value>", "a label for `leaf list`; may be repeated", labels)
+        .option("--ask <tool>", "each call of this tool waits for `leaf approve`; may be repeated", tools)
         .option("--key <key>", "idempotency key: the same key makes no second leaf"),
     run: async (...given) => (await import("../actions/submit.ts")).runSubmit(...given),
   });

@@ -159,7 +159,7 @@ describe("the examples of the help", () => {
   // Those of `up` and `down` run where a stack begins and ends, `logs -f` above.
   const examples = Object.entries(EXAMPLES)
     .filter(([name]) => name !== "up" && name !== "down")
-    .flatMap(([, list]): readonly Example[] => list)
+    .flatMap(([name, list]) => list.map((example: Example) => ({ name, ...example })))
     .filter(({ line }) => !line.endsWith(" -f"));
 
   let example: LeafJson;
@@ -168,8 +168,23 @@ describe("the examples of the help", () => {
     await stack.leaf.run(["watch", example.leaf.leafId]);
   });
 
-  test.each(examples)("$line", async ({ line }) => {
-    const typed = line.replace("LEAF_ID", example.leaf.leafId).replace("SESSION_ID", example.leaf.spec.sessionId);
+  /** A leaf that the command has something to do with. */
+  async function leafFor(name: string): Promise<string> {
+    if (name === "redrive") {
+      const { leaf } = await stack.leaf.json<LeafJson>("submit", "--model", "nobody/nothing", "Run: true");
+      expect(await stack.leaf.run(["watch", leaf.leafId])).toMatchObject({ code: 1 });
+      return leaf.leafId;
+    }
+    if (name !== "approve" && name !== "reject" && name !== "abort") return example.leaf.leafId;
+    const { leaf } = await stack.leaf.json<LeafJson>("submit", "--ask", "bash", "Run: true");
+    for (;;) {
+      const { leaf: now } = await stack.leaf.json<{ leaf: { state: string; openGates?: unknown[] } }>("get", leaf.leafId);
+      if (now.state === "LEAF_STATE_AWAITING_APPROVAL" && now.openGates?.length === 1) return leaf.leafId;
+    }
+  }
+
+  test.each(examples)("$line", async ({ name, line }) => {
+    const typed = line.replace("LEAF_ID", await leafFor(name)).replace("SESSION_ID", example.leaf.spec.sessionId);
     const { code, stderr } = await runProgram("bash", shellLine(typed), { env: { LEAF_DIR: stack.leaf.dir } });
     expect({ code, stderr: code === 0 ? "" : stderr }).toEqual({ code: 0, stderr: "" });
   });
