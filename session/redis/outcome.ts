@@ -89,8 +89,9 @@ export async function runOwned(
   // A heartbeat, or a gate that is opened, is the same the second time.
   const call = script === "heartbeat" || script === "openGate" ? "" : callId();
   const session = sessionName(fence.tenant, fence.sessionId);
+  const owner = `${fence.epoch} ${leaf.worker?.name ?? ""}`;
   try {
-    return await database.change(script, partitionOf(database, claim), leaf.leafId, session, fence.epoch, call, ...args);
+    return await database.change(script, partitionOf(database, claim), leaf.leafId, session, owner, call, ...args);
   } catch (error) {
     if (error instanceof Error && error.message.startsWith("STALE_EPOCH")) throw staleEpoch(fence);
     throw error;

@@ -6,7 +6,10 @@ import { list, text } from "./scripts.ts";
  * the index behind; on one node it never is.
  */
 export async function repairIndex(database: Database): Promise<void> {
-  await Promise.all(database.names.all().map((partition) => comparePartition(database, partition)));
+  const [first = 0, ...others] = database.names.all();
+  // A Redis that was started anew learns the scripts from the first, not from each.
+  await comparePartition(database, first);
+  await Promise.all(others.map((partition) => comparePartition(database, partition)));
 }
 
 /** Bring the index in line with what became ready in a partition by time alone. */

@@ -1,5 +1,6 @@
 import { expect, onTestFinished, test } from "vitest";
-import { type Claim, type LeafStore, openLeafStore } from "../index.ts";
+import { type Claim, type LeafStore, openLeafStore, parseStoreUrl } from "../index.ts";
+import { RedisLeafStore } from "../redis/index.ts";
 import { claim, claimWhenReady, delta, done, follow, logOf, refused, specOf, submit, words } from "../testing/build.ts";
 import { RedisPair } from "../testing/redis-pair.ts";
 
@@ -35,6 +36,22 @@ test("the owner of a claim that was lost with the primary is refused, before and
   await refusedEverything(store, lost);
   await store.finish(held, done("hi"), []);
   expect(words(await logOf(store, leafId))).toEqual(["queued", "running", "done"]);
+});
+
+test("an owner whose epoch comes back, since the new primary's clock lags, is refused where another worker has it", async () => {
+  const { pair } = await place();
+  const address = parseStoreUrl(pair.url());
+  if (address.kind !== "redis") throw new Error(`${pair.url()} is no Redis address`);
+  const store = await RedisLeafStore.open(address.redis, { now: () => 1_000_000 });
+  onTestFinished(() => store.close());
+  await submit(store, { sessionId: "s" });
+  await pair.stopReplication();
+  const lost = await claim(store, 1000, "a");
+  await pair.failOver();
+  const held = await claim(store, 1000, "b");
+  expect(held.fence.epoch).toBe(lost.fence.epoch);
+  await refusedEverything(store, lost);
+  await store.finish(held, done("hi"), []);
 });
 
 test("a session that was lost with all of its claims, and is made anew, gives out none of its epochs again", async () => {

@@ -32,19 +32,20 @@ end
 -- is sent again does not know its partition yet.
 local function heldBy(worker) return TOGETHER and ix .. ':worker:' .. worker or key('worker', worker) end
 
--- The claimed leaf, where the claim that ARGV[3] to ARGV[6] (leaf, session, epoch, call) name still holds it; else nothing. `repeated` is
--- set where this very call was made before and its answer was lost; `calls` is what the leaf has to remember from now on.
+-- The claimed leaf, where the claim that ARGV[3] to ARGV[6] name still holds it; else nothing. They are leaf, session, epoch with a space and the
+-- worker's name or nothing, call. The name tells two owners apart to whom servers whose clocks differ gave the same epoch. `repeated` is set
+-- where this very call was made before and its answer was lost; `calls` is what the leaf has to remember from now on.
 local function owned()
-  local id, session, epoch, call = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+  local id, session, call = ARGV[3], ARGV[4], ARGV[6]
+  local epoch, worker = string.match(ARGV[5], '^(%d+) (.*)$')
   local leaf = key('leaf', id)
   local row = redis.call('HMGET', leaf, 'state', 'epoch', 'session', 'order', 'seq', 'worker_name', 'calls', 'streamed', 'cancel', 'priority',
     'claim', 'attempts')
   if row[3] ~= session then return nil end
   local calls = row[7] or ''
   local repeated = call ~= '' and string.find(calls, call, 1, true) ~= nil
-  if not repeated and (redis.call('HGET', key('session', session), 'epoch') ~= epoch or row[1] ~= RUNNING or row[2] ~= epoch) then
-    return nil
-  end
+  if not repeated and (redis.call('HGET', key('session', session), 'epoch') ~= epoch or row[1] ~= RUNNING or row[2] ~= epoch
+    or worker ~= '' and worker ~= row[6]) then return nil end
   return { id = id, key = leaf, session = session, order = row[4], seq = tonumber(row[5]), worker = row[6], streamed = row[8],
     cancel = row[9], priority = row[10], claim = row[11], attempts = row[12] or '', repeated = repeated, calls = string.sub(call .. calls, 1, 64) }
 end
