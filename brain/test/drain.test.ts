@@ -1,0 +1,22 @@
+import { LeafState } from "@serverless-harness/proto/leaf";
+import { expect, test } from "vitest";
+import { say, scripted } from "../../pi-fork/test/fixtures/model.ts";
+import { machines, Stack } from "./fixtures/stack.ts";
+
+const shared = machines();
+const LEAVES = 100;
+
+test("a brain that is told to stop hands back each of 100 leaves at once: none waits for its lease, none has burnt an attempt", async () => {
+  const stack = await Stack.open(shared);
+  const brain = stack.brain({ BRAIN_CONCURRENCY: String(LEAVES), BRAIN_LEASE_MS: "600000" });
+  const leaves = await Promise.all(Array.from({ length: LEAVES }, () => stack.submit(scripted(say("late", { delay_ms: 600_000 })))));
+  await Promise.all(leaves.map((leaf) => stack.when(leaf, ({ event }) => event.case === "modelCallStarted")));
+  expect(await stack.store.backlog()).toMatchObject({ ready: 0, running: LEAVES });
+  const askedAt = performance.now();
+  expect(await brain.kill("SIGTERM")).toMatchObject({ code: 0 });
+  console.log(`${LEAVES} leaves were handed back in ${Math.round(performance.now() - askedAt)} ms`);
+  expect(await stack.store.backlog()).toMatchObject({ ready: LEAVES, running: 0 });
+  const handedBack = await Promise.all(leaves.map((leaf) => stack.get(leaf)));
+  for (const { state, failedAttempts } of handedBack)
+    expect({ state, failedAttempts }).toEqual({ state: LeafState.SUSPENDED, failedAttempts: 0 });
+});
