@@ -6,6 +6,6 @@ export const COMMANDS: readonly string[] = [
   ...["del", "eval", "evalsha", "exists", "get", "pexpire", "publish", "set", "subscribe", "time", "unlink"],
   ...["hdel", "hexists", "hget", "hgetall", "hincrby", "hmget", "hrandfield", "hscan", "hset", "hsetnx"],
   ...["lrange", "rpush", "sadd", "sismember", "smembers", "spop", "srem"],
-  ...["xack", "xadd", "xdel", "xgroup", "xrange", "xreadgroup"],
+  ...["xadd", "xdel", "xrange"],
   ...["zadd", "zcount", "zmscore", "zpopmin", "zrange", "zrangebyscore", "zrem", "zremrangebyrank", "zremrangebyscore", "zscore"],
 ];

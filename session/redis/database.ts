@@ -7,7 +7,7 @@ import { type IndexScript, type PartitionScript, programs, type ScheduleScript, 
 import { type Argument, closeClient, list, type Reply, runScript, text } from "./scripts.ts";
 
 /** Version of the keys. Another one is refused, never guessed at. */
-const LAYOUT = "2";
+const LAYOUT = "3";
 
 /** What a claim that was under way on a cluster came to. */
 export interface ClaimEnd {

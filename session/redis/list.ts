@@ -44,11 +44,11 @@ export async function listLeaves(database: Database, query: LeafQuery): Promise<
 
 /** Read on until the walk has a leaf to offer, or is at its end. */
 async function fill(database: Database, query: LeafQuery, walk: Walk): Promise<void> {
-  const { walk: index, checks } = indexesFor(query);
+  const { walk: index, checks, states } = indexesFor(query);
   // The index of a session begins with its tenant; without one, every record is asked.
   const bySession = query.sessionId !== undefined && query.tenant === undefined ? encode(query.sessionId) : "";
   while (walk.found.length === 0 && walk.below !== undefined) {
-    const args = [walk.below, Math.min(query.limit + 1, 500), index, bySession, ...checks];
+    const args = [walk.below, Math.min(query.limit + 1, 500), index, bySession, states.join(""), ...checks];
     const [below, flat] = list(await database.run("list", walk.partition, ...args));
     const found = list(flat);
     for (let i = 0; i + 1 < found.length; i += 2) walk.found.push({ order: Number(text(found[i])), leafId: text(found[i + 1]) });

@@ -102,8 +102,10 @@ test("a Redis that is killed under load and starts again from its file has all t
     if (finished.has(leafId)) expect((await store.get(leafId))?.result?.text).toBe(leafId);
   }
   const redis = control(server);
-  for (let p = 0; p < 16; p++)
-    expect(await redis.exists(`{harness:${p}}:tenants`, `{harness:${p}}:leases`, `{harness:${p}}:later`)).toBe(0);
+  for (let p = 0; p < 16; p++) {
+    expect(await redis.exists(`{harness:${p}}:unfinished`, `{harness:${p}}:leases`, `{harness:${p}}:later`)).toBe(0);
+    expect((await redis.hkeys(`{harness:${p}}:meta`)).filter((field) => field.startsWith("t:"))).toEqual([]);
+  }
 });
 
 test("connections that are cut lose nothing and double nothing", async () => {
@@ -288,7 +290,6 @@ test("what a finished leaf leaves behind is its record, its log and its places i
     "{harness:0}:meta",
     "{harness:0}:of:acme/s",
     "{harness:0}:session:acme/s",
-    "{harness:0}:state:6",
     "{harness:0}:tenant:acme",
     "{harness:index}:due",
     "{harness:index}:passes",

@@ -92,7 +92,7 @@ test("a store of another layout is refused", async () => {
   const redis = new Redis(own.port);
   onTestFinished(() => redis.disconnect());
   await redis.hset("s1:layout", "version", "1", "partitions", "16");
-  expect(await failure(own.url("prefix=s1"))).toMatch(/holds layout 1 under the prefix s1, this version knows layout 2/);
+  expect(await failure(own.url("prefix=s1"))).toMatch(/holds layout 1 under the prefix s1, this version knows layout 3/);
 });
 
 test("a database's number and a cluster don't go together", async () => {

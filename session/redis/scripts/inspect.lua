@@ -4,8 +4,8 @@ promote()
 numbers().told = '?'
 local cursor = ARGV[3]
 if cursor ~= '' then
-  local page = redis.call('HSCAN', base .. ':tenants', cursor, 'COUNT', 300)
+  local page = redis.call('HSCAN', base .. ':meta', cursor, 'MATCH', 't:*', 'COUNT', 300)
   cursor = page[1]
-  for i = 1, #page[2], 2 do rowOf(page[2][i]) end
+  for i = 1, #page[2], 2 do rowOf(string.sub(page[2][i], 3)) end
 end
 return { close(ARGV[3] ~= ''), cursor }

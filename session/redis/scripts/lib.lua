@@ -9,9 +9,8 @@ local function isOver(state) return tonumber(state) >= 6 end
 -- A gate's fields in its leaf's hash of gates.
 local function gateField(kind, name) return kind .. ':' .. name end
 
--- A leaf's record. In the place of the names of its open gates stand the gates.
-local function record(id)
-  local row = redis.call('HMGET', key('leaf', id), unpack(FIELDS))
+-- A leaf's record, of the values of FIELDS: in the place of the names of its open gates stand the gates.
+local function shown(id, row)
   if row[#FIELDS] and isOver(row[1]) then
     row[#FIELDS] = false
   elseif row[#FIELDS] then
@@ -22,10 +21,15 @@ local function record(id)
   return row
 end
 
+local function record(id) return shown(id, redis.call('HMGET', key('leaf', id), unpack(FIELDS))) end
+
+-- States that few leaves are in have a listing each. Queued and running leaves are looked for among the unfinished ones, done ones among all.
+local LISTED = { [SUSPENDED] = true, [AWAITING_APPROVAL] = true, [RETRYING] = true, ['7'] = true, ['8'] = true }
+
 local function move(id, order, from, to)
   if from == to then return end
-  redis.call('ZREM', key('state', from), id)
-  redis.call('ZADD', key('state', to), order, id)
+  if LISTED[from] then redis.call('ZREM', key('state', from), id) end
+  if LISTED[to] then redis.call('ZADD', key('state', to), order, id) end
 end
 
 -- Which leaves a worker holds: claims by their calls, with partition, takeover and leaf. On one node they are in one place, since a claim that
@@ -39,15 +43,15 @@ local function owned()
   local id, session, call = ARGV[3], ARGV[4], ARGV[6]
   local epoch, worker = string.match(ARGV[5], '^(%d+) (.*)$')
   local leaf = key('leaf', id)
-  local row = redis.call('HMGET', leaf, 'state', 'epoch', 'session', 'order', 'seq', 'worker_name', 'calls', 'streamed', 'cancel', 'priority',
-    'claim', 'attempts')
+  local row = redis.call('HMGET', leaf, 'state', 'epoch', 'session', 'order', 'seq', 'worker_name', 'calls', 'cancel', 'priority', 'claim',
+    'attempts')
   if row[3] ~= session then return nil end
   local calls = row[7] or ''
   local repeated = call ~= '' and string.find(calls, call, 1, true) ~= nil
   if not repeated and (redis.call('HGET', key('session', session), 'epoch') ~= epoch or row[1] ~= RUNNING or row[2] ~= epoch
     or worker ~= '' and worker ~= row[6]) then return nil end
-  return { id = id, key = leaf, session = session, order = row[4], seq = tonumber(row[5]), worker = row[6], streamed = row[8],
-    cancel = row[9], priority = row[10], claim = row[11], attempts = row[12] or '', repeated = repeated, calls = string.sub(call .. calls, 1, 64) }
+  return { id = id, key = leaf, session = session, order = row[4], seq = tonumber(row[5]), worker = row[6],
+    cancel = row[8], priority = row[9], claim = row[10], attempts = row[11] or '', repeated = repeated, calls = string.sub(call .. calls, 1, 64) }
 end
 
 local STALE = { err = 'STALE_EPOCH' }
@@ -61,9 +65,8 @@ local function letGo(leaf)
     -- Its lease is over, and it was ready again.
     unready(leaf)
   end
-  acknowledge(leaf)
   redis.call('HDEL', heldBy(leaf.worker), leaf.claim)
-  redis.call('HDEL', leaf.key, 'worker', 'worker_name', 'claim', 'streamed')
+  redis.call('HDEL', leaf.key, 'worker', 'worker_name', 'claim')
 end
 
 -- What is known of a leaf that nobody holds, as far as its place in the queue depends on it.
@@ -128,6 +131,7 @@ end
 local function over(id, order, from, to)
   redis.call('DEL', key('gates', id), key('wakes', id), to == '7' and key('gates', id) or key('keys', id))
   redis.call('ZADD', base .. ':ended', ms, id)
+  redis.call('ZREM', base .. ':unfinished', id)
   move(id, order, from, to)
 end
 

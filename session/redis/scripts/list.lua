@@ -1,23 +1,17 @@
 -- Leaves, newest first, with an order below ARGV[3] (empty: all), at most ARGV[4], looking at no more than 500. ARGV[5] names the index to
--- walk, ARGV[6] the encoded end of the session's name or is empty; each further argument is a list of indexes, separated by line breaks, of
--- which one must hold the leaf.
+-- walk, ARGV[6] the encoded end of the session's name or is empty, ARGV[7] the states of which the leaf must be in one or is empty; each further
+-- argument is an index that must hold the leaf.
 -- Returns the order to go on below, empty at the end, and order and id of each leaf found.
 local below = ARGV[3] == '' and '+inf' or '(' .. ARGV[3]
 local seen = redis.call('ZRANGE', base .. ':' .. ARGV[5], below, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, 500, 'WITHSCORES')
-local groups = {}
-for i = 7, #ARGV do
-  groups[i - 6] = {}
-  for name in string.gmatch(ARGV[i], '[^\n]+') do table.insert(groups[i - 6], base .. ':' .. name) end
-end
 local function matches(id)
-  if ARGV[6] ~= '' then
-    local session = redis.call('HGET', key('leaf', id), 'session')
-    if not session or string.match(session, '/(.*)$') ~= ARGV[6] then return false end
+  if ARGV[6] .. ARGV[7] ~= '' then
+    local row = redis.call('HMGET', key('leaf', id), 'session', 'state')
+    if not row[1] or ARGV[6] ~= '' and string.match(row[1], '/(.*)$') ~= ARGV[6] then return false end
+    if ARGV[7] ~= '' and not string.find(ARGV[7], row[2], 1, true) then return false end
   end
-  for _, names in ipairs(groups) do
-    local found = false
-    for _, name in ipairs(names) do found = found or redis.call('ZSCORE', name, id) ~= false end
-    if not found then return false end
+  for i = 8, #ARGV do
+    if not redis.call('ZSCORE', base .. ':' .. ARGV[i], id) then return false end
   end
   return true
 end

@@ -1,10 +1,9 @@
 -- A partition's queue, behind clock, names, log and index. What ready leaves and running ones there are, by tenant; what changes of it is
 -- written, and the index told, by `close`, with which every script that changes something ends.
---   meta      hash    order: last one given · ready: number of ready leaves · due: next time in ms · version: of the news · floor: of epochs
---   tenants   hash    of each tenant with ready or running leaves: running, last order taken from its stream, version of the last news, best
---                     ready leaf. On a cluster a tenant stays until the index was told that it has none (forget.lua)
---   work:T    stream  leaves of priority 0 that are ready and were never claimed, and those on their first claim (pending in group `brains`);
---                     an entry's id is the leaf's order
+--   meta      hash    order: last one given · ready: number of ready leaves · due: next time in ms · version: of the news · floor: of epochs ·
+--                     t:T, of each tenant with ready or running leaves: running, version of the last news, best ready leaf. On a cluster a
+--                     tenant stays until the index was told that it has none (forget.lua)
+--   work:T    stream  leaves of priority 0 that are ready and were never claimed; an entry's id is the leaf's order
 --   again:T   zset    every other ready leaf: score is less its priority, member order and id, so that the first one is the best
 --   leases    zset    running leaves by the end of their lease, later: waiting ones by the time that ends their wait, in ms
 local QUEUED, RUNNING, SUSPENDED, AWAITING_APPROVAL, RETRYING = '1', '2', '3', '4', '5'
@@ -14,12 +13,18 @@ local partition = string.match(base, ':(%d+)}$')
 -- What this script has read of the partition, and changed.
 local part, rows
 
+local META = { 'order', 'ready', 'due', 'version', 'floor' }
+
+-- The partition's numbers, and with them, in one step, whatever further fields of `meta` are named.
+local function readMeta(field)
+  local row = redis.call('HMGET', base .. ':meta', field or 'order', unpack(META))
+  part = { order = tonumber(row[2] or 0), ready = tonumber(row[3] or 0), due = row[4] or '', version = tonumber(row[5] or 0), floor = row[6] }
+  part.given, part.was, part.told, part.news = part.order, part.ready, part.due, part.version
+  return row[1]
+end
+
 local function numbers()
-  if not part then
-    local row = redis.call('HMGET', base .. ':meta', 'order', 'ready', 'due', 'version', 'floor')
-    part = { order = tonumber(row[1] or 0), ready = tonumber(row[2] or 0), due = row[3] or '', version = tonumber(row[4] or 0), floor = row[5] }
-    part.was, part.told = part.ready, part.due
-  end
+  if not part then readMeta() end
   return part
 end
 
@@ -27,9 +32,10 @@ local function rowOf(tenant)
   rows = rows or {}
   local row = rows[tenant]
   if not row then
-    row = { text = redis.call('HGET', base .. ':tenants', tenant), acks = {} }
-    local running, taken, version, best = string.match(row.text or '0 0 0 ', '^(%d+) (%d+) (%d+) (.*)$')
-    row.running, row.taken, row.version, row.best = tonumber(running), taken, tonumber(version), best
+    local field, text = 't:' .. tenant, nil
+    if part then text = redis.call('HGET', base .. ':meta', field) else text = readMeta(field) end
+    local running, version, best = string.match(text or '0 0 ', '^(%d+) (%d+) (.*)$')
+    row = { text = text, running = tonumber(running), version = tonumber(version), best = best }
     row.wasRunning, row.wasBest = row.running, best
     rows[tenant] = row
   end
@@ -40,9 +46,11 @@ local function tenantOf(session) return string.match(session, '^[^/]*') end
 
 local function pad(order) return string.format('%016.0f', tonumber(order)) end
 
--- The first ready leaf of a tenant, `score:order`, or empty. `first`: what stands first in `again`, member and score.
-local function bestOf(tenant, row, first)
-  local entry = redis.call('XRANGE', key('work', tenant), '(' .. row.taken .. '-0', '+', 'COUNT', 1)[1]
+-- The first leaves of a tenant's stream.
+local function oldest(tenant, count) return redis.call('XRANGE', key('work', tenant), '-', '+', 'COUNT', count) end
+
+-- The first ready leaf of a tenant, `score:order`, or empty. `first`: what stands first in `again`, member and score; `entry`: in its stream.
+local function bestOf(first, entry)
   local order = entry and string.match(entry[1], '^%d+')
   if first[1] and (not order or tonumber(first[2]) < 0 or tonumber(first[2]) == 0 and string.sub(first[1], 1, 16) < pad(order)) then
     return int(tonumber(first[2])) .. ':' .. string.sub(first[1], 1, 16)
@@ -69,18 +77,14 @@ end
 local function enqueue(leaf)
   if tonumber(leaf.priority or 0) ~= 0 then return ready(leaf) end
   local tenant = tenantOf(leaf.session)
-  local work, id = key('work', tenant), int(leaf.order) .. '-0'
-  if not redis.call('XADD', work, 'NOMKSTREAM', id, 'leaf', leaf.id) then
-    redis.call('XGROUP', 'CREATE', work, 'brains', '0', 'MKSTREAM')
-    redis.call('XADD', work, id, 'leaf', leaf.id)
-  end
+  redis.call('XADD', key('work', tenant), int(leaf.order) .. '-0', 'leaf', leaf.id)
   offer(rowOf(tenant), 0, leaf.order)
 end
 
 local function gone(tenant)
   local row = rowOf(tenant)
   numbers().ready = numbers().ready - 1
-  row.best = bestOf(tenant, row, redis.call('ZRANGE', key('again', tenant), 0, 0, 'WITHSCORES'))
+  row.best = bestOf(redis.call('ZRANGE', key('again', tenant), 0, 0, 'WITHSCORES'), oldest(tenant, 1)[1])
 end
 
 -- A leaf that may stand in `again` is ready no more. Tells whether it stood there.
@@ -97,27 +101,16 @@ local function soon(time)
   if known == '' or time < tonumber(known) then numbers().due = int(time) end
 end
 
--- Done with the leaf's place in the stream. It is acknowledged and deleted by `close`, unless the stream as a whole goes then.
-local function acknowledge(leaf)
-  if leaf.streamed == '1' then table.insert(rowOf(tenantOf(leaf.session)).acks, int(tonumber(leaf.order)) .. '-0') end
-end
-
 -- Some 100 of the leases that ended and of the waits that time ended: the leaves are ready.
 local function promote()
   if numbers().due == '' or tonumber(numbers().due) > now then return end
   local leases, later = base .. ':leases', base .. ':later'
   for _, times in ipairs({ leases, later }) do
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', times, '-inf', ms, 'LIMIT', 0, 100)) do
-      local leaf = key('leaf', id)
-      local row = redis.call('HMGET', leaf, 'session', 'order', 'priority', 'streamed')
+      local row = redis.call('HMGET', key('leaf', id), 'session', 'order', 'priority')
       redis.call('ZREM', times, id)
-      local found = { id = id, session = row[1], order = row[2], priority = row[3], streamed = row[4] }
-      if times == leases then
-        rowOf(tenantOf(row[1])).running = rowOf(tenantOf(row[1])).running - 1
-        if row[4] then redis.call('HDEL', leaf, 'streamed') end
-        acknowledge(found)
-      end
-      ready(found)
+      if times == leases then rowOf(tenantOf(row[1])).running = rowOf(tenantOf(row[1])).running - 1 end
+      ready({ id = id, session = row[1], order = row[2], priority = row[3] })
     end
   end
   local due = ''
@@ -131,16 +124,14 @@ end
 -- Write what changed, and tell the index of it. Returns what is to be told to an index elsewhere: nothing, or version, next time ('-' where
 -- that did not change), and tenant, best leaf and running leaves of each tenant that changed. `all`: of each that was looked at.
 local function close(all)
-  local news = {}
+  local news, meta = {}, {}
+  local function set(field, value)
+    meta[#meta + 1], meta[#meta + 2] = field, value
+  end
   for tenant, row in pairs(rows or {}) do
     local idle = row.running == 0 and row.best == ''
-    if idle then
-      redis.call('DEL', key('work', tenant))
-      row.taken = '0'
-    elseif row.acks[1] then
-      redis.call('XACK', key('work', tenant), 'brains', unpack(row.acks))
-      redis.call('XDEL', key('work', tenant), unpack(row.acks))
-    end
+    -- What is left of a stream is that its leaves are gone.
+    if idle and row.wasBest .. row.wasRunning ~= '0' then redis.call('DEL', key('work', tenant)) end
     local changed = all or row.running ~= row.wasRunning or row.best ~= row.wasBest
     if changed and TOGETHER then
       tell(partition, tenant, row.best, row.running)
@@ -148,11 +139,11 @@ local function close(all)
       row.version = numbers().version + 1
       for _, each in ipairs({ tenant, row.best, int(row.running) }) do table.insert(news, each) end
     end
-    local text = table.concat({ int(row.running), row.taken, int(row.version), row.best }, ' ')
+    local text = int(row.running) .. ' ' .. int(row.version) .. ' ' .. row.best
     if idle and TOGETHER then
-      redis.call('HDEL', base .. ':tenants', tenant)
+      if row.text then redis.call('HDEL', base .. ':meta', 't:' .. tenant) end
     elseif text ~= row.text then
-      redis.call('HSET', base .. ':tenants', tenant, text)
+      set('t:' .. tenant, text)
     end
   end
   local moved = part and (part.due ~= part.told or all)
@@ -163,9 +154,13 @@ local function close(all)
   elseif moved then
     tellDue(partition, part.due)
   end
-  if part and (part.dirty or part.ready ~= part.was or moved or news[1]) then
-    redis.call('HSET', base .. ':meta', 'order', int(part.order), 'ready', int(part.ready), 'due', part.due, 'version', int(part.version))
+  if part then
+    if part.order ~= part.given then set('order', int(part.order)) end
+    if part.ready ~= part.was then set('ready', int(part.ready)) end
+    if part.due ~= part.told then set('due', part.due) end
+    if part.version ~= part.news then set('version', int(part.version)) end
   end
+  if meta[1] then redis.call('HSET', base .. ':meta', unpack(meta)) end
   part, rows = nil, nil
   return news
 end

@@ -9,6 +9,7 @@ if ARGV[4] == '1' then redis.call('HINCRBY', leaf.key, 'restarts', 1) end
 redis.call('HSET', leaf.key, 'state', QUEUED, 'updated', ms, 'seq', int(seq))
 redis.call('HDEL', leaf.key, 'failure', 'attempts', 'failed', 'cancel', 'not_before', 'open')
 redis.call('ZREM', base .. ':ended', leaf.id)
+redis.call('ZADD', base .. ':unfinished', leaf.order, leaf.id)
 move(leaf.id, leaf.order, '7', QUEUED)
 local session = key('session', leaf.session)
 local head = redis.call('HGET', session, 'head')

@@ -15,11 +15,11 @@ for _, each in ipairs(held) do
     enter(each.place)
   end
   local leaf = { id = each.id, key = key('leaf', each.id), worker = ARGV[3], claim = each.call }
-  local row = redis.call('HMGET', leaf.key, 'order', 'streamed', 'session', 'priority', 'seq', 'claim', 'state')
-  if row[6] == each.call and row[7] == RUNNING then
-    leaf.order, leaf.streamed, leaf.session, leaf.priority = row[1], row[2], row[3], row[4]
+  local row = redis.call('HMGET', leaf.key, 'order', 'session', 'priority', 'seq', 'claim', 'state')
+  if row[5] == each.call and row[6] == RUNNING then
+    leaf.order, leaf.session, leaf.priority = row[1], row[2], row[3]
     letGo(leaf)
-    local seq = tonumber(row[5]) + 1
+    local seq = tonumber(row[4]) + 1
     event(leaf.id, seq, ARGV[4])
     redis.call('HSET', leaf.key, 'state', SUSPENDED, 'updated', ms, 'seq', int(seq), 'lost', 1)
     move(leaf.id, leaf.order, RUNNING, SUSPENDED)

@@ -30,10 +30,11 @@ end
 if ARGV[13] ~= '' then redis.call('HSET', reservation, 'leaf', id, 'session', string.match(session, '/(.*)$'), 'fingerprint', ARGV[13], 'at', ms) end
 
 -- Orders are microseconds, made unique over all partitions by their remainder and within one by going up.
+rowOf(tenantOf(session))
 local partitions = tonumber(ARGV[10])
 local order = math.floor(us / partitions) * partitions + tonumber(partition)
 if order <= numbers().order then order = numbers().order + partitions end
-numbers().order, numbers().dirty = order, true
+numbers().order = order
 
 local fields = { 'spec', ARGV[8], 'session', session, 'order', int(order), 'state', QUEUED, 'created', ms, 'updated', ms, 'seq', '1', 'calls', call }
 if ARGV[11] ~= '0' then table.insert(fields, 'priority') table.insert(fields, ARGV[11]) end
@@ -41,7 +42,7 @@ if ARGV[12] ~= '' then table.insert(fields, 'key') table.insert(fields, ARGV[12]
 if #ARGV > 16 then table.insert(fields, 'labels') table.insert(fields, table.concat(ARGV, '\n', 17)) end
 redis.call('HSET', leaf, unpack(fields))
 event(id, 1, ARGV[9])
-redis.call('ZADD', key('state', QUEUED), int(order), id)
+redis.call('ZADD', base .. ':unfinished', int(order), id)
 for i = 14, #ARGV do redis.call('ZADD', base .. ':' .. ARGV[i], int(order), id) end
 if row[2] then
   redis.call('ZADD', key('queue', session), int(order), id)

@@ -1,58 +1,60 @@
 -- Take the best ready leaf of a tenant in this partition. ARGV: 3 lease in ms, 4 worker's name, 5 worker, 6 event of the new state, 7 call, from
 -- 8 on as the script says that this is a part of.
 
--- A claim as its worker sees it: leaf id, session, epoch, takeover, record.
-local function claimed(id, session, epoch, takeover) return { id, session, epoch, takeover, record(id) } end
-
--- This very call took a leaf before, and its answer was lost. If the leaf has another owner by now, it is a call like any other.
+-- This very call took a leaf before, and its answer was lost: the claim as its worker sees it, which is leaf id, session, epoch, takeover, record.
+-- If the leaf has another owner by now, it is a call like any other.
 local function claimedBefore()
   local place, takeover, id = string.match(redis.call('HGET', heldBy(ARGV[4]), ARGV[7]) or '', '^(%d+) (%d) (.*)$')
   if not id then return nil end
   if TOGETHER then enter(place) end
   local row = redis.call('HMGET', key('leaf', id), 'state', 'claim', 'session', 'epoch')
-  if row[1] == RUNNING and row[2] == ARGV[7] then return claimed(id, row[3], row[4], takeover) end
+  if row[1] == RUNNING and row[2] == ARGV[7] then return { id, row[3], row[4], takeover, record(id) } end
 end
 
 local function take(tenant)
-  local row, again = rowOf(tenant), key('again', tenant)
-  if row.best == '' then return nil end
+  local queue, again = rowOf(tenant), key('again', tenant)
+  if queue.best == '' then return nil end
   local first = redis.call('ZRANGE', again, 0, 1, 'WITHSCORES')
-  local id, streamed
-  if first[1] and row.best == int(tonumber(first[2])) .. ':' .. string.sub(first[1], 1, 16) then
+  local id, entry
+  if first[1] and queue.best == int(tonumber(first[2])) .. ':' .. string.sub(first[1], 1, 16) then
     redis.call('ZREM', again, first[1])
     id = string.sub(first[1], 18)
-    first = { first[3], first[4] }
+    first, entry = { first[3], first[4] }, oldest(tenant, 1)[1]
   else
-    local entry = redis.call('XREADGROUP', 'GROUP', 'brains', 'brains', 'COUNT', 1, 'STREAMS', key('work', tenant), '>')[1][2][1]
-    row.taken = string.match(entry[1], '^%d+')
-    id, streamed = entry[2][2], true
+    local entries = oldest(tenant, 2)
+    redis.call('XDEL', key('work', tenant), entries[1][1])
+    id, entry = entries[1][2][2], entries[2]
   end
-  row.best = bestOf(tenant, row, first)
-  row.running = row.running + 1
+  queue.best = bestOf(first, entry)
+  queue.running = queue.running + 1
   numbers().ready = numbers().ready - 1
 
   local leaf = key('leaf', id)
-  local was = redis.call('HMGET', leaf, 'state', 'lost', 'session', 'order', 'worker_name', 'seq', 'claims', 'claim')
-  local expired = was[1] == RUNNING
-  if expired then redis.call('HDEL', heldBy(was[5]), was[8]) end
+  local was = redis.call('HMGET', leaf, 'lost', 'session', 'order', 'worker_name', 'claim', unpack(FIELDS))
+  local name, order = was[2], was[3]
+  local row = { unpack(was, 6) }
+  local state, claims = row[1], row[5]
+  local expired = state == RUNNING
+  if expired then redis.call('HDEL', heldBy(was[4]), was[5]) end
   -- An epoch that was given out never comes back, whatever was lost with a failover or made anew: the clock stands above all of them.
-  local session = key('session', was[3])
+  local session = key('session', name)
   local last = tonumber(redis.call('HGET', session, 'epoch') or 0)
   if last == 0 then last = tonumber(numbers().floor or 0) end
   local epoch = int(math.max(last + 1, now))
   redis.call('HSET', session, 'epoch', epoch)
-  local seq = tonumber(was[6]) + 1
-  if was[7] then redis.call('HDEL', leaf, 'lost', 'not_before', 'failure', 'waiting', 'wake', 'waits') end
-  redis.call('HSET', leaf, 'state', RUNNING, 'updated', ms, 'epoch', epoch, 'seq', int(seq), 'claims', int(tonumber(was[7] or 0) + 1),
-    'worker_name', ARGV[4], 'worker', ARGV[5], 'claim', ARGV[7], streamed and 'streamed' or 'claim', streamed and '1' or ARGV[7])
+  local seq = tonumber(row[8]) + 1
+  if claims then redis.call('HDEL', leaf, 'lost', 'not_before', 'failure', 'waiting', 'wake', 'waits') end
+  row[1], row[3], row[4], row[5], row[7], row[8], row[10], row[12] = RUNNING, ms, false, int(tonumber(claims or 0) + 1), epoch, int(seq), ARGV[5], false
+  redis.call('HSET', leaf, 'state', RUNNING, 'updated', ms, 'epoch', epoch, 'seq', row[8], 'claims', row[5], 'worker_name', ARGV[4], 'worker', ARGV[5],
+    'claim', ARGV[7])
   local ends = now + tonumber(ARGV[3])
   redis.call('ZADD', base .. ':leases', int(ends), id)
   soon(ends)
-  local takeover = (expired or was[2]) and '1' or '0'
+  local takeover = (expired or was[1]) and '1' or '0'
   redis.call('HSET', heldBy(ARGV[4]), ARGV[7], partition .. ' ' .. takeover .. ' ' .. id)
-  move(id, was[4], was[1], RUNNING)
+  move(id, order, state, RUNNING)
   event(id, seq, ARGV[6], epoch, expired and 'lease expired' or '')
   announce(id, seq)
-  return claimed(id, was[3], epoch, takeover)
+  return { id, name, epoch, takeover, shown(id, row) }
 end
 
