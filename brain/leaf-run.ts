@@ -1,5 +1,5 @@
 import type { Logger } from "@serverless-harness/kit/log";
-import type { Agent, AgentEvent, AgentFailure, LeafEvents, Question, RunOutcome } from "@serverless-harness/pi-fork";
+import type { Agent, AgentEvent, AgentFailure, LeafEvents, Question, Rest, RunOutcome } from "@serverless-harness/pi-fork";
 import { type Decision, FailureReason, LeafKind, LeafState } from "@serverless-harness/proto/leaf";
 import type { Claim, LeafStore, Outcome } from "@serverless-harness/session";
 import { Announcer } from "./announcer.ts";
@@ -7,7 +7,7 @@ import { deadlineOf, failureOf, isStale, nextAttemptAt, toFailure } from "./fail
 import { askAtGates } from "./gates.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { toResult } from "./result.ts";
-import { type Rest, suspendAtRest } from "./sleep.ts";
+import { suspendAtRest } from "./sleep.ts";
 import type { Solution } from "./solution.ts";
 import { promptOf } from "./task.ts";
 

@@ -1,11 +1,6 @@
 import { randomBytes } from "node:crypto";
+import type { Rest } from "@serverless-harness/pi-fork";
 import type { Claim, LeafStore, NewEvent } from "@serverless-harness/session";
-
-/** What a leaf waits for while it needs no brain. */
-export interface Rest {
-  readonly gateIds: readonly string[];
-  readonly execIds: readonly string[];
-}
 
 /** A call that a command has ended may get lost, so the leaf looks for itself after this time. */
 const LOOK_AGAIN_MS = 30_000;

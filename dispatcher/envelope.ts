@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { Validation } from "@serverless-harness/kit/validate";
 import { LeafKind, type LeafSpec, LeafSpecSchema, type Limits, type RetryPolicy } from "@serverless-harness/proto/leaf";
-
+import { checkGatePolicy } from "./gate-policy.ts";
 import { checkWork } from "./work.ts";
 
 /** Tenant of a leaf that names none. */
@@ -63,6 +63,7 @@ async function checkSpec(v: Validation, spec: LeafSpec): Promise<void> {
   if (spec.limits !== undefined) checkLimits(v, spec.limits);
   v.range("spec.priority", spec.priority, -100, 100);
   if (spec.retry !== undefined) checkRetry(v, spec.retry);
+  if (spec.gates !== undefined) checkGatePolicy(v, "spec.gates", spec.gates);
 }
 
 function checkLimits(v: Validation, limits: Limits): void {

@@ -1,7 +1,7 @@
 import Schema from "typebox/schema";
 import type { Violation } from "../errors.ts";
+import { inTime } from "../in-time.ts";
 import { isDeeper, MAX_JSON_DEPTH } from "../json-limits.ts";
-import { inTime } from "./in-time.ts";
 import { referenceProblems } from "./references.ts";
 import { formProblems } from "./well-formed.ts";
 
