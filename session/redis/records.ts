@@ -14,7 +14,7 @@ const FIELDS = [
   "epoch",
   "seq",
   "cancel",
-  "worker",
+  "held",
   "usage",
   "failure",
   "result",
@@ -50,7 +50,7 @@ export function leafOf(leafId: string, reply: Reply | undefined): Leaf | undefin
     epoch: number("epoch"),
     last_seq: number("seq"),
     cancel_requested: number("cancel"),
-    worker: bytes("worker"),
+    worker: workerOf(bytes("held")),
     usage: bytes("usage"),
     failure: bytes("failure"),
     result: bytes("result"),
@@ -62,4 +62,12 @@ export function leafOf(leafId: string, reply: Reply | undefined): Leaf | undefin
     attempts: attempts === null ? [] : fromBinary(LeafSchema, attempts).attempts,
     openGates: Array.isArray(open) ? open.flatMap((gate) => (Buffer.isBuffer(gate) ? [fromBinary(GateSchema, gate)] : [])) : [],
   });
+}
+
+/** The worker that holds a leaf, of what `lib.lua` says of its holder. */
+function workerOf(held: Uint8Array | null): Uint8Array | null {
+  if (held === null || held.length === 0) return null;
+  const colon = held.indexOf(":".charCodeAt(0), 16);
+  const name = Number(Buffer.from(held.subarray(16, colon)).toString());
+  return held.subarray(colon + 1 + name);
 }

@@ -31,25 +31,42 @@ local function join(tenant)
   redis.call('PUBLISH', channels .. ':work', '')
 end
 
+-- What is known of a tenant, with what it has in a partition: best and running there, running in all, cap, whether it is in `ready`, weight,
+-- version. A claim reads it before it picks and needs it again when it is done.
+local seen
+local function readRow(tenant, partition)
+  return seen or redis.call('HMGET', ix .. ':tenant:' .. tenant, 'b' .. partition, 'r' .. partition, 'running', 'max', 'on', 'weight', 'v' .. partition)
+end
+
 -- A tenant's best leaf in a partition, `score:order` or empty, and how many of its leaves run there. `version` on a cluster only, where news
 -- may overtake each other; `forced` overwrites whatever was known.
 local function tell(partition, tenant, best, running, version, forced)
   local row, bests = ix .. ':tenant:' .. tenant, ix .. ':best:' .. tenant
-  local b, r, v = 'b' .. partition, 'r' .. partition, 'v' .. partition
-  local was = redis.call('HMGET', row, b, r, 'running', 'max', 'on', 'weight', v)
+  local was = readRow(tenant, partition)
+  seen = nil
   if version and not forced and tonumber(was[7] or 0) >= version then return end
-  if (was[1] or '') ~= best then
+  local changed, some = (was[1] or '') ~= best, best ~= ''
+  if changed then
     if was[1] and was[1] ~= '' then redis.call('ZREM', bests, string.match(was[1], ':(.*)$') .. ':' .. partition) end
-    if best ~= '' then
+    if some then
       local score, order = string.match(best, '^(.*):(.*)$')
       redis.call('ZADD', bests, score, order .. ':' .. partition)
     end
   end
   local total = tonumber(was[3] or 0) + running - tonumber(was[2] or 0)
-  local some = best ~= '' or redis.call('EXISTS', bests) == 1
+  if not some and (changed or tonumber(was[4] or 0) > 0) then
+    some = redis.call('EXISTS', bests) == 1
+  elseif not some then
+    -- A tenant without a cap is in `ready` whenever it has a best leaf anywhere.
+    some = was[5] == '1'
+  end
   local on = some and not capped(tenant, was[4], total)
   if some or total > 0 then
-    redis.call('HSET', row, b, best, r, running, 'running', int(total), 'on', on and '1' or '0', version and v or b, version or best)
+    local fields = { 'r' .. partition, running, 'running', int(total) }
+    if changed then table.insert(fields, 'b' .. partition) table.insert(fields, best) end
+    if on ~= (was[5] == '1') then table.insert(fields, 'on') table.insert(fields, on and '1' or '0') end
+    if version then table.insert(fields, 'v' .. partition) table.insert(fields, version) end
+    redis.call('HSET', row, unpack(fields))
   elseif was[4] or was[6] then
     -- What is left are its settings: fields of other partitions say that nothing is there.
     redis.call('DEL', row)
@@ -87,8 +104,10 @@ local function pick(call)
     redis.call('HSET', row, 'on', '0')
     return pick(call)
   end
-  local settings = redis.call('HMGET', row, 'weight', 'max', 'running')
-  local pass = int(value + math.floor(1000000 / tonumber(settings[1] or 1)))
+  local partition = string.match(best, ':(%d+)$')
+  local known = readRow(tenant, partition)
+  if TOGETHER then seen = known end
+  local pass = int(value + math.floor(1000000 / tonumber(known[6] or 1)))
   redis.call('ZADD', passes, int(value), '', pass, tenant)
   redis.call('ZADD', fair, pass, tenant)
   -- A pass that the clock has overtaken says no more than the clock does. Some go with every sixteenth claim or so, more than came with the others.
@@ -101,11 +120,11 @@ local function pick(call)
     redis.call('ZREMRANGEBYSCORE', held, '-inf', ms)
     redis.call('ZADD', held, int(tonumber(ms) + HOLD_MS), call)
     redis.call('PEXPIRE', held, HOLD_MS * 2)
-    if capped(tenant, settings[2], tonumber(settings[3] or 0)) then
+    if capped(tenant, known[4], tonumber(known[3] or 0)) then
       redis.call('ZREM', fair, tenant)
       redis.call('HSET', row, 'on', '0')
     end
   end
-  return tenant, string.match(best, ':(%d+)$')
+  return tenant, partition
 end
 

@@ -1,7 +1,7 @@
 -- What the scripts of leaves share, behind the queue.
 
 -- What a client needs to show a leaf, in this order.
-local FIELDS = { 'state', 'created', 'updated', 'not_before', 'claims', 'failed', 'epoch', 'seq', 'cancel', 'worker', 'usage', 'failure',
+local FIELDS = { 'state', 'created', 'updated', 'not_before', 'claims', 'failed', 'epoch', 'seq', 'cancel', 'held', 'usage', 'failure',
   'result', 'attempts', 'redrives', 'restarts', 'spec', 'open' }
 
 local function isOver(state) return tonumber(state) >= 6 end
@@ -36,6 +36,16 @@ end
 -- is sent again does not know its partition yet.
 local function heldBy(worker) return TOGETHER and ix .. ':worker:' .. worker or key('worker', worker) end
 
+-- A leaf's field `held`: the call that claimed it, 16 characters, the length of its worker's name, a colon, that name, and the worker; empty while
+-- nobody holds it.
+local function holding(call, name, worker) return call .. #name .. ':' .. name .. worker end
+
+-- The call and the worker's name of that.
+local function holder(held)
+  local length, at = string.match(held or '', '^(%d+):()', 17)
+  if length then return string.sub(held, 1, 16), string.sub(held, at, at + length - 1) end
+end
+
 -- The claimed leaf, where the claim that ARGV[3] to ARGV[6] name still holds it; else nothing. They are leaf, session, epoch with a space and the
 -- worker's name or nothing, call. The name tells two owners apart to whom servers whose clocks differ gave the same epoch. `repeated` is set
 -- where this very call was made before and its answer was lost; `calls` is what the leaf has to remember from now on.
@@ -43,20 +53,19 @@ local function owned()
   local id, session, call = ARGV[3], ARGV[4], ARGV[6]
   local epoch, worker = string.match(ARGV[5], '^(%d+) (.*)$')
   local leaf = key('leaf', id)
-  local row = redis.call('HMGET', leaf, 'state', 'epoch', 'session', 'order', 'seq', 'worker_name', 'calls', 'cancel', 'priority', 'claim',
-    'attempts')
+  local row = redis.call('HMGET', leaf, 'state', 'epoch', 'session', 'order', 'seq', 'held', 'calls', 'cancel', 'priority', 'attempts')
   if row[3] ~= session then return nil end
-  local calls = row[7] or ''
+  local calls, claim, name = row[7] or '', holder(row[6])
   local repeated = call ~= '' and string.find(calls, call, 1, true) ~= nil
   if not repeated and (redis.call('HGET', key('session', session), 'epoch') ~= epoch or row[1] ~= RUNNING or row[2] ~= epoch
-    or worker ~= '' and worker ~= row[6]) then return nil end
-  return { id = id, key = leaf, session = session, order = row[4], seq = tonumber(row[5]), worker = row[6],
-    cancel = row[8], priority = row[9], claim = row[10], attempts = row[11] or '', repeated = repeated, calls = string.sub(call .. calls, 1, 64) }
+    or worker ~= '' and worker ~= name) then return nil end
+  return { id = id, key = leaf, session = session, order = row[4], seq = tonumber(row[5]), worker = name,
+    cancel = row[8], priority = row[9], claim = claim, attempts = row[10] or '', repeated = repeated, calls = string.sub(call .. calls, 1, 64) }
 end
 
 local STALE = { err = 'STALE_EPOCH' }
 
--- Take a leaf from its worker.
+-- Take a leaf from its worker. Who calls this sets `held` with the other fields that change.
 local function letGo(leaf)
   if redis.call('ZREM', base .. ':leases', leaf.id) == 1 then
     local row = rowOf(tenantOf(leaf.session))
@@ -66,7 +75,6 @@ local function letGo(leaf)
     unready(leaf)
   end
   redis.call('HDEL', heldBy(leaf.worker), leaf.claim)
-  redis.call('HDEL', leaf.key, 'worker', 'worker_name', 'claim')
 end
 
 -- What is known of a leaf that nobody holds, as far as its place in the queue depends on it.

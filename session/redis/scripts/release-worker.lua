@@ -15,13 +15,13 @@ for _, each in ipairs(held) do
     enter(each.place)
   end
   local leaf = { id = each.id, key = key('leaf', each.id), worker = ARGV[3], claim = each.call }
-  local row = redis.call('HMGET', leaf.key, 'order', 'session', 'priority', 'seq', 'claim', 'state')
-  if row[5] == each.call and row[6] == RUNNING then
+  local row = redis.call('HMGET', leaf.key, 'order', 'session', 'priority', 'seq', 'held', 'state')
+  if holder(row[5]) == each.call and row[6] == RUNNING then
     leaf.order, leaf.session, leaf.priority = row[1], row[2], row[3]
     letGo(leaf)
     local seq = tonumber(row[4]) + 1
     event(leaf.id, seq, ARGV[4])
-    redis.call('HSET', leaf.key, 'state', SUSPENDED, 'updated', ms, 'seq', int(seq), 'lost', 1)
+    redis.call('HSET', leaf.key, 'state', SUSPENDED, 'held', '', 'updated', ms, 'seq', int(seq), 'lost', 1)
     move(leaf.id, leaf.order, RUNNING, SUSPENDED)
     announce(leaf.id, seq)
     leaf.notBefore = 0

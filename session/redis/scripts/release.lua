@@ -5,7 +5,7 @@ if leaf.repeated then return { {} } end
 local seq = leaf.seq + 1
 event(leaf.id, seq, ARGV[7])
 letGo(leaf)
-redis.call('HSET', leaf.key, 'state', SUSPENDED, 'updated', ms, 'seq', int(seq), 'calls', leaf.calls)
+redis.call('HSET', leaf.key, 'state', SUSPENDED, 'held', '', 'updated', ms, 'seq', int(seq), 'calls', leaf.calls)
 move(leaf.id, leaf.order, RUNNING, SUSPENDED)
 announce(leaf.id, seq)
 leaf.notBefore = 0

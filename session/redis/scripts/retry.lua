@@ -8,7 +8,7 @@ local seq = append(leaf.id, leaf.seq, 9) + 1
 event(leaf.id, seq, stateChanged(RETRYING, notBefore, '', ARGV[7]))
 letGo(leaf)
 redis.call('HINCRBY', leaf.key, 'failed', 1)
-redis.call('HSET', leaf.key, 'state', RETRYING, 'updated', ms, 'seq', int(seq), 'not_before', int(notBefore), 'failure', ARGV[7], 'calls', leaf.calls,
+redis.call('HSET', leaf.key, 'state', RETRYING, 'held', '', 'updated', ms, 'seq', int(seq), 'not_before', int(notBefore), 'failure', ARGV[7], 'calls', leaf.calls,
   'attempts', attempts(leaf, ARGV[7]))
 move(leaf.id, leaf.order, RUNNING, RETRYING)
 announce(leaf.id, seq)

@@ -7,8 +7,8 @@ local function claimedBefore()
   local place, takeover, id = string.match(redis.call('HGET', heldBy(ARGV[4]), ARGV[7]) or '', '^(%d+) (%d) (.*)$')
   if not id then return nil end
   if TOGETHER then enter(place) end
-  local row = redis.call('HMGET', key('leaf', id), 'state', 'claim', 'session', 'epoch')
-  if row[1] == RUNNING and row[2] == ARGV[7] then return { id, row[3], row[4], takeover, record(id) } end
+  local row = redis.call('HMGET', key('leaf', id), 'state', 'held', 'session', 'epoch')
+  if row[1] == RUNNING and holder(row[2]) == ARGV[7] then return { id, row[3], row[4], takeover, record(id) } end
 end
 
 local function take(tenant)
@@ -30,12 +30,15 @@ local function take(tenant)
   numbers().ready = numbers().ready - 1
 
   local leaf = key('leaf', id)
-  local was = redis.call('HMGET', leaf, 'lost', 'session', 'order', 'worker_name', 'claim', unpack(FIELDS))
+  local was = redis.call('HMGET', leaf, 'lost', 'session', 'order', unpack(FIELDS))
   local name, order = was[2], was[3]
-  local row = { unpack(was, 6) }
+  local row = { unpack(was, 4) }
   local state, claims = row[1], row[5]
   local expired = state == RUNNING
-  if expired then redis.call('HDEL', heldBy(was[4]), was[5]) end
+  if expired then
+    local call, worker = holder(row[10])
+    redis.call('HDEL', heldBy(worker), call)
+  end
   -- An epoch that was given out never comes back, whatever was lost with a failover or made anew: the clock stands above all of them.
   local session = key('session', name)
   local last = tonumber(redis.call('HGET', session, 'epoch') or 0)
@@ -44,9 +47,9 @@ local function take(tenant)
   redis.call('HSET', session, 'epoch', epoch)
   local seq = tonumber(row[8]) + 1
   if claims then redis.call('HDEL', leaf, 'lost', 'not_before', 'failure', 'waiting', 'wake', 'waits') end
-  row[1], row[3], row[4], row[5], row[7], row[8], row[10], row[12] = RUNNING, ms, false, int(tonumber(claims or 0) + 1), epoch, int(seq), ARGV[5], false
-  redis.call('HSET', leaf, 'state', RUNNING, 'updated', ms, 'epoch', epoch, 'seq', row[8], 'claims', row[5], 'worker_name', ARGV[4], 'worker', ARGV[5],
-    'claim', ARGV[7])
+  row[1], row[3], row[4], row[5], row[7], row[8], row[12] = RUNNING, ms, false, int(tonumber(claims or 0) + 1), epoch, int(seq), false
+  row[10] = holding(ARGV[7], ARGV[4], ARGV[5])
+  redis.call('HSET', leaf, 'state', RUNNING, 'updated', ms, 'epoch', epoch, 'seq', row[8], 'claims', row[5], 'held', row[10])
   local ends = now + tonumber(ARGV[3])
   redis.call('ZADD', base .. ':leases', int(ends), id)
   soon(ends)
