@@ -1,8 +1,8 @@
 -- A partition's queue, behind clock, names, log and index. What ready leaves and running ones there are, by tenant; what changes of it is
 -- written, and the index told, by `close`, with which every script that changes something ends.
 --   meta      hash    order: last one given · ready: number of ready leaves · due: next time in ms · version: of the news · floor: of epochs ·
---                     t:T, of each tenant with ready or running leaves: running, version of the last news, best ready leaf. On a cluster a
---                     tenant stays until the index was told that it has none (forget.lua)
+--                     t:T, of each tenant with ready or running leaves: running, leaves in `again`, version of the last news, best ready leaf.
+--                     On a cluster a tenant stays until the index was told that it has none (forget.lua)
 --   work:T    stream  leaves of priority 0 that are ready and were never claimed; an entry's id is the leaf's order
 --   again:T   zset    every other ready leaf: score is less its priority, member order and id, so that the first one is the best
 --   leases    zset    running leaves by the end of their lease, later: waiting ones by the time that ends their wait, in ms
@@ -34,8 +34,8 @@ local function rowOf(tenant)
   if not row then
     local field, text = 't:' .. tenant, nil
     if part then text = redis.call('HGET', base .. ':meta', field) else text = readMeta(field) end
-    local running, version, best = string.match(text or '0 0 ', '^(%d+) (%d+) (.*)$')
-    row = { text = text, running = tonumber(running), version = tonumber(version), best = best }
+    local running, waiting, version, best = string.match(text or '0 0 0 ', '^(%d+) (%d+) (%d+) (.*)$')
+    row = { text = text, running = tonumber(running), again = tonumber(waiting), version = tonumber(version), best = best }
     row.wasRunning, row.wasBest = row.running, best
     rows[tenant] = row
   end
@@ -48,6 +48,11 @@ local function pad(order) return string.format('%016.0f', tonumber(order)) end
 
 -- The first leaves of a tenant's stream.
 local function oldest(tenant, count) return redis.call('XRANGE', key('work', tenant), '-', '+', 'COUNT', count) end
+
+-- The first leaves of a tenant in `again`, each with its score. Most tenants have none there.
+local function firstAgain(tenant, count)
+  return rowOf(tenant).again == 0 and {} or redis.call('ZRANGE', key('again', tenant), 0, count - 1, 'WITHSCORES')
+end
 
 -- The first ready leaf of a tenant, `score:order`, or empty. `first`: what stands first in `again`, member and score; `entry`: in its stream.
 local function bestOf(first, entry)
@@ -68,9 +73,9 @@ end
 -- A leaf is ready that was claimed before, waited for others of its session, or has a priority.
 local function ready(leaf)
   local tenant = tenantOf(leaf.session)
-  local score = 0 - tonumber(leaf.priority or 0)
-  redis.call('ZADD', key('again', tenant), score, pad(leaf.order) .. ':' .. leaf.id)
-  offer(rowOf(tenant), score, leaf.order)
+  local row, score = rowOf(tenant), 0 - tonumber(leaf.priority or 0)
+  row.again = row.again + redis.call('ZADD', key('again', tenant), score, pad(leaf.order) .. ':' .. leaf.id)
+  offer(row, score, leaf.order)
 end
 
 -- A leaf is ready that was never claimed.
@@ -84,13 +89,14 @@ end
 local function gone(tenant)
   local row = rowOf(tenant)
   numbers().ready = numbers().ready - 1
-  row.best = bestOf(redis.call('ZRANGE', key('again', tenant), 0, 0, 'WITHSCORES'), oldest(tenant, 1)[1])
+  row.best = bestOf(firstAgain(tenant, 1), oldest(tenant, 1)[1])
 end
 
 -- A leaf that may stand in `again` is ready no more. Tells whether it stood there.
 local function unready(leaf)
   local tenant = tenantOf(leaf.session)
   if redis.call('ZREM', key('again', tenant), pad(leaf.order) .. ':' .. leaf.id) == 0 then return false end
+  rowOf(tenant).again = rowOf(tenant).again - 1
   gone(tenant)
   return true
 end
@@ -139,7 +145,7 @@ local function close(all)
       row.version = numbers().version + 1
       for _, each in ipairs({ tenant, row.best, int(row.running) }) do table.insert(news, each) end
     end
-    local text = int(row.running) .. ' ' .. int(row.version) .. ' ' .. row.best
+    local text = int(row.running) .. ' ' .. int(row.again) .. ' ' .. int(row.version) .. ' ' .. row.best
     if idle and TOGETHER then
       if row.text then redis.call('HDEL', base .. ':meta', 't:' .. tenant) end
     elseif text ~= row.text then

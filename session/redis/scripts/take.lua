@@ -12,12 +12,13 @@ local function claimedBefore()
 end
 
 local function take(tenant)
-  local queue, again = rowOf(tenant), key('again', tenant)
+  local queue = rowOf(tenant)
   if queue.best == '' then return nil end
-  local first = redis.call('ZRANGE', again, 0, 1, 'WITHSCORES')
+  local first = firstAgain(tenant, 2)
   local id, entry
   if first[1] and queue.best == int(tonumber(first[2])) .. ':' .. string.sub(first[1], 1, 16) then
-    redis.call('ZREM', again, first[1])
+    redis.call('ZREM', key('again', tenant), first[1])
+    queue.again = queue.again - 1
     id = string.sub(first[1], 18)
     first, entry = { first[3], first[4] }, oldest(tenant, 1)[1]
   else
