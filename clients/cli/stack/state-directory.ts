@@ -6,6 +6,9 @@ import { ExitCode } from "../exit-codes.ts";
 import { LAYOUT, type StackPaths } from "./paths.ts";
 import { ensurePrivateDirectory } from "./private-directory.ts";
 
+/** What is there before the version is: the lock, and the version's draft. */
+const OURS = /^(?:lock|version\.\d+\.new$)/;
+
 /** Make whatever a state directory lacks: its version, token, keys and folders. The caller holds the lock. */
 export function prepareStateDirectory(paths: StackPaths): void {
   checkLayout(paths);
@@ -22,11 +25,12 @@ export function prepareStateDirectory(paths: StackPaths): void {
 
 /** Refuse a directory that another version made, or that is none of ours. A directory that is missing or empty is fine. */
 export function checkLayout(paths: StackPaths): void {
+  // What lies there is looked at first: another `leaf up` may be making the directory, which writes the version before all the rest.
+  const others = existsSync(paths.dir) ? readdirSync(paths.dir).filter((name) => !OURS.test(name)) : [];
   const found = readLayout(paths);
   if (found === LAYOUT) return;
   const way = "move it away, or choose another with --dir";
   if (found === undefined) {
-    const others = existsSync(paths.dir) ? readdirSync(paths.dir).filter((name) => !name.startsWith("lock")) : [];
     if (others.length === 0) return;
     throw new CliError(ExitCode.refused, "foreign_directory", `${paths.dir} is not a state directory of leaf: ${way}`);
   }
