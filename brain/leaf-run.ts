@@ -1,6 +1,6 @@
 import type { Logger } from "@serverless-harness/kit/log";
-import type { Agent, AgentEvent, AgentFailure, LeafEvents, Question, Rest, RunOutcome } from "@serverless-harness/pi-fork";
-import { type Decision, FailureReason, LeafKind, LeafState } from "@serverless-harness/proto/leaf";
+import type { Agent, AgentEvent, AgentFailure, GateKeeper, LeafEvents, Rest, RunOutcome } from "@serverless-harness/pi-fork";
+import { FailureReason, LeafKind, LeafState } from "@serverless-harness/proto/leaf";
 import type { Claim, LeafStore, Outcome } from "@serverless-harness/session";
 import { Announcer } from "./announcer.ts";
 import { deadlineOf, failureOf, isStale, nextAttemptAt, toFailure } from "./failures.ts";
@@ -29,7 +29,7 @@ export interface AgentSeams {
   /** To be written with its commits. */
   readonly events: LeafEvents;
   /** Asks a human. */
-  readonly ask: (question: Question) => Promise<Decision | undefined>;
+  readonly ask: GateKeeper["ask"];
 }
 
 /** What a leaf is run with. */

@@ -13,5 +13,5 @@ export { readArchive, writeArchive } from "./sessions/archive/file.ts";
 export type { LeafEvents, Ride } from "./sessions/leaf-events.ts";
 export { openPiSessions } from "./sessions/open.ts";
 export type { PiSessions, SessionName } from "./sessions/sessions.ts";
-export type { Question } from "./tools/gates.ts";
+export type { GateKeeper } from "./tools/gates.ts";
 export type { ResultWish, Submission } from "./tools/submit.ts";

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { Validation } from "@serverless-harness/kit/validate";
-import { type Decision, DecisionKind, DecisionSchema, type Gate } from "@serverless-harness/proto/leaf";
+import { type Decision, DecisionKind, DecisionSchema, type Gate, GateSchema } from "@serverless-harness/proto/leaf";
 import { gateDecided } from "./store-errors.ts";
 import type { NewDecision, NewGate } from "./waiting.ts";
 
@@ -37,10 +37,19 @@ export function isOverdue({ deadlineMs }: Pick<Gate, "deadlineMs">, nowMs: numbe
   return deadlineMs > 0n && deadlineMs <= BigInt(Math.floor(nowMs));
 }
 
+/** A gate as it was asked for, without what the store adds; whatever else the caller's message holds is left out. */
+export function asAsked({ gateId, tool, summary, proposedAction, argumentsHash, deadlineMs, onDeadline }: NewGate): Gate {
+  return create(GateSchema, { gateId, tool, summary, proposedAction, argumentsHash, deadlineMs, onDeadline });
+}
+
 /** What is decided where nobody did in time. */
+export function kindAtDeadline({ onDeadline }: Pick<Gate, "onDeadline">): DecisionKind {
+  return onDeadline === DecisionKind.UNSPECIFIED ? DecisionKind.REJECT : onDeadline;
+}
+
+/** The decision that the deadline makes. */
 export function defaultDecision(gate: Pick<Gate, "onDeadline">, nowMs: number): Decision {
-  const kind = gate.onDeadline === DecisionKind.UNSPECIFIED ? DecisionKind.REJECT : gate.onDeadline;
-  return decisionOf({ kind, feedback: "", decidedBy: "deadline" }, nowMs);
+  return decisionOf({ kind: kindAtDeadline(gate), feedback: "", decidedBy: "deadline" }, nowMs);
 }
 
 /** A decision that is made at `nowMs`. */

@@ -4,8 +4,8 @@ import type { Leaf, LeafSpec, Schedule } from "@serverless-harness/proto/leaf";
 export interface Fire {
   /** The schedule as it was read; its `nextFireMs` is the fire's time and names it. */
   readonly schedule: Schedule;
-  /** What it submits. */
-  readonly spec: LeafSpec;
+  /** What it submits; `undefined`: it is left out. */
+  readonly spec: LeafSpec | undefined;
   /** The time of the fire behind it, by the schedule's expression. 0: none is left. */
   readonly nextFireMs: number;
 }
@@ -31,5 +31,5 @@ export interface Schedules {
    * Make a fire, or leave it out (`spec` undefined), and set the schedule to the next one. Each happens once, whoever crashes where: `undefined`
    * where this one was made already, or the schedule was paused, deleted or set to another time.
    */
-  fire(fire: Omit<Fire, "spec"> & { readonly spec: LeafSpec | undefined }): Promise<{ leaf?: Leaf } | undefined>;
+  fire(fire: Fire): Promise<{ leaf?: Leaf } | undefined>;
 }

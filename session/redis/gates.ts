@@ -1,6 +1,6 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { DecisionKind, DecisionSchema, type Gate, GateSchema } from "@serverless-harness/proto/leaf";
-import { assertSameDecision, checkDecision, checkGate, MAX_OPEN_GATES } from "../gate-rules.ts";
+import { DecisionSchema, type Gate, GateSchema } from "@serverless-harness/proto/leaf";
+import { asAsked, assertSameDecision, checkDecision, checkGate, kindAtDeadline, MAX_OPEN_GATES } from "../gate-rules.ts";
 import type { Claim } from "../leaf-store.ts";
 import { gateNotFound, gateReused, leafEnded, leafNotFound, tooManyGates } from "../store-errors.ts";
 import type { NewDecision, NewGate } from "../waiting.ts";
@@ -12,11 +12,9 @@ import { bytes, text } from "./scripts.ts";
 /** Open a gate, or find it. One whose deadline is over is decided by that. */
 export async function openGate(database: Database, claim: Claim, gate: NewGate): Promise<Gate> {
   checkGate(gate);
-  const { gateId, tool, summary, proposedAction, argumentsHash, deadlineMs, onDeadline } = gate;
-  const fields = { gateId, tool, summary, proposedAction, argumentsHash, deadlineMs, onDeadline };
-  const kind = onDeadline === DecisionKind.UNSPECIFIED ? DecisionKind.REJECT : onDeadline;
-  const message = toBinary(GateSchema, create(GateSchema, fields));
-  const args = [encode(gateId), gateId, message, argumentsHash, deadlineMs, kind, MAX_OPEN_GATES];
+  const { gateId, argumentsHash, deadlineMs } = gate;
+  const message = toBinary(GateSchema, asAsked(gate));
+  const args = [encode(gateId), gateId, message, argumentsHash, deadlineMs, kindAtDeadline(gate), MAX_OPEN_GATES];
   const [word, found] = await runOwned(database, "openGate", claim, ...args);
   if (text(word) === "REUSED") throw gateReused();
   if (text(word) === "TOO_MANY") throw tooManyGates(MAX_OPEN_GATES);

@@ -43,12 +43,6 @@ export async function retryLeaf(
   await end(database, "retry", claim, [toBinary(FailureSchema, failure), Math.max(0, Math.ceil(notBeforeMs))], events);
 }
 
-/** Hand a leaf back, ready at once. */
-export async function releaseLeaf(database: Database, claim: Claim, note: string): Promise<void> {
-  const event = stateEvent({ state: LeafState.SUSPENDED, note });
-  await runOwned(database, "release", claim, event);
-}
-
 /** Hand back every leaf that a dead worker holds; returns their number. */
 export async function releaseLeavesOf(database: Database, workerName: string, note: string): Promise<number> {
   const event = stateEvent({ state: LeafState.SUSPENDED, note });
@@ -81,7 +75,7 @@ export async function end(
 /** Run a script that proves first that the claim still holds its leaf. */
 export async function runOwned(
   database: Database,
-  script: "heartbeat" | "append" | "finish" | "retry" | "release" | "suspend" | "openGate",
+  script: "heartbeat" | "append" | "finish" | "retry" | "suspend" | "openGate",
   claim: Claim,
   ...args: readonly Argument[]
 ): Promise<readonly Reply[]> {

@@ -20,7 +20,6 @@ const PARTITION = {
   openGate: "open-gate",
   redrive: "redrive",
   removeSession: "remove-session",
-  release: "release",
   releaseWorker: "release-worker",
   retry: "retry",
   submit: "submit",

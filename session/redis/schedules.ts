@@ -74,10 +74,7 @@ export async function dueSchedules(database: Database, limit: number): Promise<{
  * Make a fire: it is begun, its leaf is written under a key of its own, and the schedule goes to the next one. Each step can be repeated, so whoever
  * comes behind one that was killed between two of them finishes the fire, and no leaf is made twice.
  */
-export async function fireSchedule(
-  database: Database,
-  { schedule, spec, nextFireMs }: Omit<Fire, "spec"> & { readonly spec: Fire["spec"] | undefined },
-): Promise<{ leaf?: Leaf } | undefined> {
+export async function fireSchedule(database: Database, { schedule, spec, nextFireMs }: Fire): Promise<{ leaf?: Leaf } | undefined> {
   checkFireTime(nextFireMs);
   const { tenant, scheduleId, nextFireMs: fireMs } = schedule;
   const [name, call] = [scheduleName(tenant, scheduleId), callId()];

@@ -1,4 +1,4 @@
-import type { Failure, Gate, Leaf, LeafEvent, LeafSpec, Schedule, Tombstone, Worker } from "@serverless-harness/proto/leaf";
+import type { Failure, Gate, Leaf, LeafEvent, Schedule, Tombstone, Worker } from "@serverless-harness/proto/leaf";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
 import type { Retention } from "../retention.ts";
 import type { Fire } from "../schedules.ts";
@@ -15,7 +15,7 @@ import { followLeaf } from "./follow.ts";
 import { decideGate, openGate } from "./gates.ts";
 import { listLeaves } from "./list.ts";
 import { sessionName } from "./names.ts";
-import { appendEvents, finishLeaf, prolongLease, releaseLeaf, releaseLeavesOf, retryLeaf } from "./outcome.ts";
+import { appendEvents, finishLeaf, prolongLease, releaseLeavesOf, retryLeaf } from "./outcome.ts";
 import { repairIndex } from "./repair.ts";
 import { readTombstone, removeSession, sweepLeaves } from "./retention.ts";
 import { createSchedule, deleteSchedule, dueSchedules, fireSchedule, listSchedules, pauseSchedule, readSchedule } from "./schedules.ts";
@@ -97,7 +97,7 @@ export class RedisLeafStore implements LeafStore {
   }
 
   async release(claim: Claim, note: string): Promise<void> {
-    await releaseLeaf(this.#opened(), claim, note);
+    await suspendLeaf(this.#opened(), claim, {}, note, []);
   }
 
   async releaseWorker(workerName: string, note: string): Promise<number> {
@@ -176,7 +176,7 @@ export class RedisLeafStore implements LeafStore {
     return dueSchedules(this.#opened(), limit);
   }
 
-  async fire(fire: Omit<Fire, "spec"> & { readonly spec: LeafSpec | undefined }): Promise<{ leaf?: Leaf } | undefined> {
+  async fire(fire: Fire): Promise<{ leaf?: Leaf } | undefined> {
     return fireSchedule(this.#opened(), fire);
   }
 

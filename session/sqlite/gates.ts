@@ -1,6 +1,6 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Decision, type Gate, GateDecidedSchema, GateOpenedSchema, GateSchema } from "@serverless-harness/proto/leaf";
-import { checkGate, defaultDecision, isOverdue, MAX_OPEN_GATES } from "../gate-rules.ts";
+import { asAsked, checkGate, defaultDecision, isOverdue, MAX_OPEN_GATES } from "../gate-rules.ts";
 import type { Claim } from "../leaf-store.ts";
 import { gateReused, tooManyGates } from "../store-errors.ts";
 import type { NewGate } from "../waiting.ts";
@@ -53,12 +53,10 @@ export function writeDecision(connection: Connection, nowMs: number, n: number, 
 }
 
 function insertGate(connection: Connection, nowMs: number, n: number, gate: NewGate): Gate {
-  const { gateId, tool, summary, proposedAction, argumentsHash, deadlineMs, onDeadline } = gate;
-  const fields = { gateId, tool, summary, proposedAction, argumentsHash, deadlineMs, onDeadline };
-  const opened = create(GateSchema, { ...fields, openedAtMs: BigInt(Math.floor(nowMs)) });
+  const opened = { ...asAsked(gate), openedAtMs: BigInt(Math.floor(nowMs)) };
   const open = connection.one<{ open_gates: number }>(COUNT, 1, n)?.open_gates ?? 0;
   if (open > MAX_OPEN_GATES) throw tooManyGates(MAX_OPEN_GATES);
-  connection.run(INSERT, n, gateId, toBinary(GateSchema, opened));
+  connection.run(INSERT, n, gate.gateId, toBinary(GateSchema, opened));
   const value = create(GateOpenedSchema, { gate: opened });
   appendEvents(connection, n, nowMs, [{ event: { case: "gateOpened", value } }]);
   return opened;

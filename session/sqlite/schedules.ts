@@ -77,11 +77,7 @@ export function dueSchedules(connection: Connection, nowMs: number, limit: numbe
 export function fireSchedule(
   connection: Connection,
   nowMs: number,
-  {
-    schedule: { tenant, scheduleId, nextFireMs },
-    spec,
-    nextFireMs: next,
-  }: Omit<Fire, "spec"> & { readonly spec: Fire["spec"] | undefined },
+  { schedule: { tenant, scheduleId, nextFireMs }, spec, nextFireMs: next }: Fire,
 ): { leaf?: Leaf } | undefined {
   checkFireTime(next);
   const standing = readSchedule(connection, tenant, scheduleId);

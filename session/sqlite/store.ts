@@ -168,7 +168,7 @@ export class SqliteLeafStore implements LeafStore {
     return dueSchedules(this.#opened(), this.#now(), limit);
   }
 
-  async fire(fire: Omit<Fire, "spec"> & { readonly spec: Fire["spec"] | undefined }): Promise<{ leaf?: Leaf } | undefined> {
+  async fire(fire: Fire): Promise<{ leaf?: Leaf } | undefined> {
     return this.#change((nowMs) => fireSchedule(this.#connection, nowMs, fire));
   }
 
