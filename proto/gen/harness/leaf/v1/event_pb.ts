@@ -9,13 +9,15 @@ import type { Decision, Gate } from "./gate_pb.ts";
 import { file_harness_leaf_v1_gate } from "./gate_pb.ts";
 import type { Failure, LeafResult, LeafState, Usage, Worker } from "./leaf_pb.ts";
 import { file_harness_leaf_v1_leaf } from "./leaf_pb.ts";
+import type { LeafMessage } from "./message_pb.ts";
+import { file_harness_leaf_v1_message } from "./message_pb.ts";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file harness/leaf/v1/event.proto.
  */
 export const file_harness_leaf_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChtoYXJuZXNzL2xlYWYvdjEvZXZlbnQucHJvdG8SD2hhcm5lc3MubGVhZi52MSLEBQoJTGVhZkV2ZW50Eg8KB2xlYWZfaWQYASABKAkSCwoDc2VxGAIgASgDEg8KB3RpbWVfbXMYAyABKAMSNgoNc3RhdGVfY2hhbmdlZBgEIAEoCzIdLmhhcm5lc3MubGVhZi52MS5TdGF0ZUNoYW5nZWRIABI/ChJtb2RlbF9jYWxsX3N0YXJ0ZWQYBSABKAsyIS5oYXJuZXNzLmxlYWYudjEuTW9kZWxDYWxsU3RhcnRlZEgAEjAKCnRleHRfZGVsdGEYBiABKAsyGi5oYXJuZXNzLmxlYWYudjEuVGV4dERlbHRhSAASPAoQYW5zd2VyX2Rpc2NhcmRlZBgHIAEoCzIgLmhhcm5lc3MubGVhZi52MS5BbnN3ZXJEaXNjYXJkZWRIABIpCgZhbnN3ZXIYCCABKAsyFy5oYXJuZXNzLmxlYWYudjEuQW5zd2VySAASNAoMdG9vbF9zdGFydGVkGAkgASgLMhwuaGFybmVzcy5sZWFmLnYxLlRvb2xTdGFydGVkSAASMgoLdG9vbF9vdXRwdXQYCiABKAsyGy5oYXJuZXNzLmxlYWYudjEuVG9vbE91dHB1dEgAEjAKCnRvb2xfZW5kZWQYCyABKAsyGi5oYXJuZXNzLmxlYWYudjEuVG9vbEVuZGVkSAASJwoFdXNhZ2UYDCABKAsyFi5oYXJuZXNzLmxlYWYudjEuVXNhZ2VIABIyCgtnYXRlX29wZW5lZBgNIAEoCzIbLmhhcm5lc3MubGVhZi52MS5HYXRlT3BlbmVkSAASNAoMZ2F0ZV9kZWNpZGVkGA4gASgLMhwuaGFybmVzcy5sZWFmLnYxLkdhdGVEZWNpZGVkSAASPAoQY2FuY2VsX3JlcXVlc3RlZBgPIAEoCzIgLmhhcm5lc3MubGVhZi52MS5DYW5jZWxSZXF1ZXN0ZWRIAEIHCgVldmVudCLuAQoMU3RhdGVDaGFuZ2VkEikKBXN0YXRlGAEgASgOMhouaGFybmVzcy5sZWFmLnYxLkxlYWZTdGF0ZRInCgZ3b3JrZXIYAiABKAsyFy5oYXJuZXNzLmxlYWYudjEuV29ya2VyEg0KBWVwb2NoGAMgASgDEhUKDW5vdF9iZWZvcmVfbXMYBCABKAMSKwoGcmVzdWx0GAUgASgLMhsuaGFybmVzcy5sZWFmLnYxLkxlYWZSZXN1bHQSKQoHZmFpbHVyZRgGIAEoCzIYLmhhcm5lc3MubGVhZi52MS5GYWlsdXJlEgwKBG5vdGUYByABKAkiMgoQTW9kZWxDYWxsU3RhcnRlZBINCgVtb2RlbBgBIAEoCRIPCgdhdHRlbXB0GAIgASgFIisKCVRleHREZWx0YRIMCgR0ZXh0GAEgASgJEhAKCHRoaW5raW5nGAIgASgIIiEKD0Fuc3dlckRpc2NhcmRlZBIOCgZyZWFzb24YASABKAkiPAoGQW5zd2VyEhAKCGVudHJ5X2lkGAEgASgJEgwKBHRleHQYAiABKAkSEgoKdG9vbF9jYWxscxgDIAEoBSJvCgtUb29sU3RhcnRlZBIVCg1pbnZvY2F0aW9uX2lkGAEgASgJEgwKBHRvb2wYAiABKAkSKgoJYXJndW1lbnRzGAMgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIPCgdyZXN1bWVkGAQgASgIIjEKClRvb2xPdXRwdXQSFQoNaW52b2NhdGlvbl9pZBgBIAEoCRIMCgR0ZXh0GAIgASgJIlAKCVRvb2xFbmRlZBIVCg1pbnZvY2F0aW9uX2lkGAEgASgJEgwKBHRvb2wYAiABKAkSDAoEdGV4dBgDIAEoCRIQCghpc19lcnJvchgEIAEoCCIxCgpHYXRlT3BlbmVkEiMKBGdhdGUYASABKAsyFS5oYXJuZXNzLmxlYWYudjEuR2F0ZSJLCgtHYXRlRGVjaWRlZBIPCgdnYXRlX2lkGAEgASgJEisKCGRlY2lzaW9uGAIgASgLMhkuaGFybmVzcy5sZWFmLnYxLkRlY2lzaW9uIicKD0NhbmNlbFJlcXVlc3RlZBIUCgxyZXF1ZXN0ZWRfYnkYASABKAliBnByb3RvMw", [file_google_protobuf_struct, file_harness_leaf_v1_gate, file_harness_leaf_v1_leaf]);
+  fileDesc("ChtoYXJuZXNzL2xlYWYvdjEvZXZlbnQucHJvdG8SD2hhcm5lc3MubGVhZi52MSLvBwoJTGVhZkV2ZW50Eg8KB2xlYWZfaWQYASABKAkSCwoDc2VxGAIgASgDEg8KB3RpbWVfbXMYAyABKAMSNgoNc3RhdGVfY2hhbmdlZBgEIAEoCzIdLmhhcm5lc3MubGVhZi52MS5TdGF0ZUNoYW5nZWRIABI/ChJtb2RlbF9jYWxsX3N0YXJ0ZWQYBSABKAsyIS5oYXJuZXNzLmxlYWYudjEuTW9kZWxDYWxsU3RhcnRlZEgAEjAKCnRleHRfZGVsdGEYBiABKAsyGi5oYXJuZXNzLmxlYWYudjEuVGV4dERlbHRhSAASPAoQYW5zd2VyX2Rpc2NhcmRlZBgHIAEoCzIgLmhhcm5lc3MubGVhZi52MS5BbnN3ZXJEaXNjYXJkZWRIABIpCgZhbnN3ZXIYCCABKAsyFy5oYXJuZXNzLmxlYWYudjEuQW5zd2VySAASNAoMdG9vbF9zdGFydGVkGAkgASgLMhwuaGFybmVzcy5sZWFmLnYxLlRvb2xTdGFydGVkSAASMgoLdG9vbF9vdXRwdXQYCiABKAsyGy5oYXJuZXNzLmxlYWYudjEuVG9vbE91dHB1dEgAEjAKCnRvb2xfZW5kZWQYCyABKAsyGi5oYXJuZXNzLmxlYWYudjEuVG9vbEVuZGVkSAASJwoFdXNhZ2UYDCABKAsyFi5oYXJuZXNzLmxlYWYudjEuVXNhZ2VIABIyCgtnYXRlX29wZW5lZBgNIAEoCzIbLmhhcm5lc3MubGVhZi52MS5HYXRlT3BlbmVkSAASNAoMZ2F0ZV9kZWNpZGVkGA4gASgLMhwuaGFybmVzcy5sZWFmLnYxLkdhdGVEZWNpZGVkSAASPAoQY2FuY2VsX3JlcXVlc3RlZBgPIAEoCzIgLmhhcm5lc3MubGVhZi52MS5DYW5jZWxSZXF1ZXN0ZWRIABI8ChBtZXNzYWdlX3JlY2VpdmVkGBAgASgLMiAuaGFybmVzcy5sZWFmLnYxLk1lc3NhZ2VSZWNlaXZlZEgAEj4KEW1lc3NhZ2VfZGVsaXZlcmVkGBEgASgLMiEuaGFybmVzcy5sZWFmLnYxLk1lc3NhZ2VEZWxpdmVyZWRIABIvCgljb21wYWN0ZWQYEiABKAsyGi5oYXJuZXNzLmxlYWYudjEuQ29tcGFjdGVkSAASOAoOc25hcHNob3RfdGFrZW4YEyABKAsyHi5oYXJuZXNzLmxlYWYudjEuU25hcHNob3RUYWtlbkgAEkAKEndvcmtzcGFjZV9yZXN0b3JlZBgUIAEoCzIiLmhhcm5lc3MubGVhZi52MS5Xb3Jrc3BhY2VSZXN0b3JlZEgAQgcKBWV2ZW50Iu4BCgxTdGF0ZUNoYW5nZWQSKQoFc3RhdGUYASABKA4yGi5oYXJuZXNzLmxlYWYudjEuTGVhZlN0YXRlEicKBndvcmtlchgCIAEoCzIXLmhhcm5lc3MubGVhZi52MS5Xb3JrZXISDQoFZXBvY2gYAyABKAMSFQoNbm90X2JlZm9yZV9tcxgEIAEoAxIrCgZyZXN1bHQYBSABKAsyGy5oYXJuZXNzLmxlYWYudjEuTGVhZlJlc3VsdBIpCgdmYWlsdXJlGAYgASgLMhguaGFybmVzcy5sZWFmLnYxLkZhaWx1cmUSDAoEbm90ZRgHIAEoCSIyChBNb2RlbENhbGxTdGFydGVkEg0KBW1vZGVsGAEgASgJEg8KB2F0dGVtcHQYAiABKAUiKwoJVGV4dERlbHRhEgwKBHRleHQYASABKAkSEAoIdGhpbmtpbmcYAiABKAgiIQoPQW5zd2VyRGlzY2FyZGVkEg4KBnJlYXNvbhgBIAEoCSI8CgZBbnN3ZXISEAoIZW50cnlfaWQYASABKAkSDAoEdGV4dBgCIAEoCRISCgp0b29sX2NhbGxzGAMgASgFIm8KC1Rvb2xTdGFydGVkEhUKDWludm9jYXRpb25faWQYASABKAkSDAoEdG9vbBgCIAEoCRIqCglhcmd1bWVudHMYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Eg8KB3Jlc3VtZWQYBCABKAgiMQoKVG9vbE91dHB1dBIVCg1pbnZvY2F0aW9uX2lkGAEgASgJEgwKBHRleHQYAiABKAkiUAoJVG9vbEVuZGVkEhUKDWludm9jYXRpb25faWQYASABKAkSDAoEdG9vbBgCIAEoCRIMCgR0ZXh0GAMgASgJEhAKCGlzX2Vycm9yGAQgASgIIjEKCkdhdGVPcGVuZWQSIwoEZ2F0ZRgBIAEoCzIVLmhhcm5lc3MubGVhZi52MS5HYXRlIksKC0dhdGVEZWNpZGVkEg8KB2dhdGVfaWQYASABKAkSKwoIZGVjaXNpb24YAiABKAsyGS5oYXJuZXNzLmxlYWYudjEuRGVjaXNpb24iJwoPQ2FuY2VsUmVxdWVzdGVkEhQKDHJlcXVlc3RlZF9ieRgBIAEoCSJACg9NZXNzYWdlUmVjZWl2ZWQSLQoHbWVzc2FnZRgBIAEoCzIcLmhhcm5lc3MubGVhZi52MS5MZWFmTWVzc2FnZSImChBNZXNzYWdlRGVsaXZlcmVkEhIKCm1lc3NhZ2VfaWQYASABKAkiRAoJQ29tcGFjdGVkEhAKCGVudHJ5X2lkGAEgASgJEhUKDXRva2Vuc19iZWZvcmUYAiABKAMSDgoGcmVhc29uGAMgASgJIiQKDVNuYXBzaG90VGFrZW4SEwoLc25hcHNob3RfaWQYASABKAkiOAoRV29ya3NwYWNlUmVzdG9yZWQSEwoLc25hcHNob3RfaWQYASABKAkSDgoGYmVoaW5kGAIgASgIYgZwcm90bzM", [file_google_protobuf_struct, file_harness_leaf_v1_gate, file_harness_leaf_v1_leaf, file_harness_leaf_v1_message]);
 
 /**
  * LeafEvent is one entry of a leaf's event log.
@@ -145,6 +147,46 @@ export type LeafEvent = Message<"harness.leaf.v1.LeafEvent"> & {
      */
     value: CancelRequested;
     case: "cancelRequested";
+  } | {
+    /**
+     * A message to the leaf was taken in.
+     *
+     * @generated from field: harness.leaf.v1.MessageReceived message_received = 16;
+     */
+    value: MessageReceived;
+    case: "messageReceived";
+  } | {
+    /**
+     * The agent has it in its conversation, or lined up for it.
+     *
+     * @generated from field: harness.leaf.v1.MessageDelivered message_delivered = 17;
+     */
+    value: MessageDelivered;
+    case: "messageDelivered";
+  } | {
+    /**
+     * The conversation was summed up, to fit into the model's window.
+     *
+     * @generated from field: harness.leaf.v1.Compacted compacted = 18;
+     */
+    value: Compacted;
+    case: "compacted";
+  } | {
+    /**
+     * The workspace was stored, so that another sandbox can go on with it.
+     *
+     * @generated from field: harness.leaf.v1.SnapshotTaken snapshot_taken = 19;
+     */
+    value: SnapshotTaken;
+    case: "snapshotTaken";
+  } | {
+    /**
+     * The workspace was not there any more, and was made again.
+     *
+     * @generated from field: harness.leaf.v1.WorkspaceRestored workspace_restored = 20;
+     */
+    value: WorkspaceRestored;
+    case: "workspaceRestored";
   } | { case: undefined; value?: undefined };
 };
 
@@ -511,4 +553,130 @@ export type CancelRequested = Message<"harness.leaf.v1.CancelRequested"> & {
  */
 export const CancelRequestedSchema: GenMessage<CancelRequested> = /*@__PURE__*/
   messageDesc(file_harness_leaf_v1_event, 11);
+
+/**
+ * MessageReceived is a message that the agent will read.
+ *
+ * @generated from message harness.leaf.v1.MessageReceived
+ */
+export type MessageReceived = Message<"harness.leaf.v1.MessageReceived"> & {
+  /**
+   * The message.
+   *
+   * @generated from field: harness.leaf.v1.LeafMessage message = 1;
+   */
+  message?: LeafMessage | undefined;
+};
+
+/**
+ * Describes the message harness.leaf.v1.MessageReceived.
+ * Use `create(MessageReceivedSchema)` to create a new message.
+ */
+export const MessageReceivedSchema: GenMessage<MessageReceived> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_event, 12);
+
+/**
+ * MessageDelivered is a message that is in the session's log.
+ *
+ * @generated from message harness.leaf.v1.MessageDelivered
+ */
+export type MessageDelivered = Message<"harness.leaf.v1.MessageDelivered"> & {
+  /**
+   * The message.
+   *
+   * @generated from field: string message_id = 1;
+   */
+  messageId: string;
+};
+
+/**
+ * Describes the message harness.leaf.v1.MessageDelivered.
+ * Use `create(MessageDeliveredSchema)` to create a new message.
+ */
+export const MessageDeliveredSchema: GenMessage<MessageDelivered> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_event, 13);
+
+/**
+ * Compacted is a conversation that was summed up.
+ *
+ * @generated from message harness.leaf.v1.Compacted
+ */
+export type Compacted = Message<"harness.leaf.v1.Compacted"> & {
+  /**
+   * Id of the summary's entry in the session's log.
+   *
+   * @generated from field: string entry_id = 1;
+   */
+  entryId: string;
+
+  /**
+   * Tokens of the conversation before, as far as they are known.
+   *
+   * @generated from field: int64 tokens_before = 2;
+   */
+  tokensBefore: bigint;
+
+  /**
+   * Why: `threshold` (it had grown long) or `overflow` (the model refused it for its length).
+   *
+   * @generated from field: string reason = 3;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message harness.leaf.v1.Compacted.
+ * Use `create(CompactedSchema)` to create a new message.
+ */
+export const CompactedSchema: GenMessage<Compacted> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_event, 14);
+
+/**
+ * SnapshotTaken is a snapshot of the workspace.
+ *
+ * @generated from message harness.leaf.v1.SnapshotTaken
+ */
+export type SnapshotTaken = Message<"harness.leaf.v1.SnapshotTaken"> & {
+  /**
+   * Its id, for WorkspaceService.Restore.
+   *
+   * @generated from field: string snapshot_id = 1;
+   */
+  snapshotId: string;
+};
+
+/**
+ * Describes the message harness.leaf.v1.SnapshotTaken.
+ * Use `create(SnapshotTakenSchema)` to create a new message.
+ */
+export const SnapshotTakenSchema: GenMessage<SnapshotTaken> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_event, 15);
+
+/**
+ * WorkspaceRestored is a workspace that was made again in a sandbox that did not have it.
+ *
+ * @generated from message harness.leaf.v1.WorkspaceRestored
+ */
+export type WorkspaceRestored = Message<"harness.leaf.v1.WorkspaceRestored"> & {
+  /**
+   * What it was restored from; empty where there was no snapshot, and it is as it was at the session's begin.
+   *
+   * @generated from field: string snapshot_id = 1;
+   */
+  snapshotId: string;
+
+  /**
+   * The conversation has tool calls whose changes are not in it. The agent is told.
+   *
+   * @generated from field: bool behind = 2;
+   */
+  behind: boolean;
+};
+
+/**
+ * Describes the message harness.leaf.v1.WorkspaceRestored.
+ * Use `create(WorkspaceRestoredSchema)` to create a new message.
+ */
+export const WorkspaceRestoredSchema: GenMessage<WorkspaceRestored> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_event, 16);
 

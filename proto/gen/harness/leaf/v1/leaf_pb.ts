@@ -7,13 +7,15 @@ import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
 import type { DecisionKind, Gate } from "./gate_pb.ts";
 import { file_harness_leaf_v1_gate } from "./gate_pb.ts";
+import type { Image, LeafMessage } from "./message_pb.ts";
+import { file_harness_leaf_v1_message } from "./message_pb.ts";
 import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file harness/leaf/v1/leaf.proto.
  */
 export const file_harness_leaf_v1_leaf: GenFile = /*@__PURE__*/
-  fileDesc("ChpoYXJuZXNzL2xlYWYvdjEvbGVhZi5wcm90bxIPaGFybmVzcy5sZWFmLnYxIt4ECghMZWFmU3BlYxIOCgZ0ZW5hbnQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRIaChJzZXNzaW9uX211c3RfZXhpc3QYAyABKAgSJwoEa2luZBgEIAEoDjIZLmhhcm5lc3MubGVhZi52MS5MZWFmS2luZBIOCgZwcm9tcHQYBSABKAkSDQoFbW9kZWwYBiABKAkSJwoGbGltaXRzGAcgASgLMhcuaGFybmVzcy5sZWFmLnYxLkxpbWl0cxI1CgZsYWJlbHMYCCADKAsyJS5oYXJuZXNzLmxlYWYudjEuTGVhZlNwZWMuTGFiZWxzRW50cnkSKwoFcmV0cnkYCSABKAsyHC5oYXJuZXNzLmxlYWYudjEuUmV0cnlQb2xpY3kSFQoNc3lzdGVtX3Byb21wdBgKIAEoCRIQCghwcmlvcml0eRgLIAEoBRIuCg1vdXRwdXRfc2NoZW1hGAwgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBImCgVpbnB1dBgNIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLwoKcmVwb3NpdG9yeRgOIAEoCzIbLmhhcm5lc3MubGVhZi52MS5SZXBvc2l0b3J5EioKBWdhdGVzGA8gASgLMhsuaGFybmVzcy5sZWFmLnYxLkdhdGVQb2xpY3kSMAoIdGhpbmtpbmcYECABKA4yHi5oYXJuZXNzLmxlYWYudjEuVGhpbmtpbmdMZXZlbBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIiYKClJlcG9zaXRvcnkSCwoDdXJsGAEgASgJEgsKA3JlZhgCIAEoCSKZAQoKR2F0ZVBvbGljeRIYChByZXF1ZXN0X2FwcHJvdmFsGAEgASgIEigKBXRvb2xzGAIgAygLMhkuaGFybmVzcy5sZWFmLnYxLlRvb2xHYXRlEhMKC2RlYWRsaW5lX21zGAMgASgDEjIKC29uX2RlYWRsaW5lGAQgASgOMh0uaGFybmVzcy5sZWFmLnYxLkRlY2lzaW9uS2luZCIrCghUb29sR2F0ZRIMCgR0b29sGAEgASgJEhEKCWFyZ3VtZW50cxgCIAEoCSJmCgZMaW1pdHMSFwoPbWF4X21vZGVsX2NhbGxzGAEgASgFEhMKC2RlYWRsaW5lX21zGAIgASgDEhIKCm1heF90b2tlbnMYAyABKAMSGgoSbWF4X2Nvc3RfbWljcm9fdXNkGAQgASgDIlAKC1JldHJ5UG9saWN5EhQKDG1heF9hdHRlbXB0cxgBIAEoBRIVCg1iYXNlX2RlbGF5X21zGAIgASgDEhQKDG1heF9kZWxheV9tcxgDIAEoAyK3BAoETGVhZhIPCgdsZWFmX2lkGAEgASgJEicKBHNwZWMYAiABKAsyGS5oYXJuZXNzLmxlYWYudjEuTGVhZlNwZWMSKQoFc3RhdGUYAyABKA4yGi5oYXJuZXNzLmxlYWYudjEuTGVhZlN0YXRlEhUKDWNyZWF0ZWRfYXRfbXMYBCABKAMSFQoNdXBkYXRlZF9hdF9tcxgFIAEoAxIOCgZjbGFpbXMYBiABKAUSFwoPZmFpbGVkX2F0dGVtcHRzGAcgASgFEhUKDW5vdF9iZWZvcmVfbXMYCCABKAMSDQoFZXBvY2gYCSABKAMSEAoIbGFzdF9zZXEYCiABKAMSKwoGcmVzdWx0GAsgASgLMhsuaGFybmVzcy5sZWFmLnYxLkxlYWZSZXN1bHQSKQoHZmFpbHVyZRgMIAEoCzIYLmhhcm5lc3MubGVhZi52MS5GYWlsdXJlEiUKBXVzYWdlGA0gASgLMhYuaGFybmVzcy5sZWFmLnYxLlVzYWdlEhgKEGNhbmNlbF9yZXF1ZXN0ZWQYDiABKAgSJwoGd29ya2VyGA8gASgLMhcuaGFybmVzcy5sZWFmLnYxLldvcmtlchIpCgpvcGVuX2dhdGVzGBAgAygLMhUuaGFybmVzcy5sZWFmLnYxLkdhdGUSKgoIYXR0ZW1wdHMYESADKAsyGC5oYXJuZXNzLmxlYWYudjEuQXR0ZW1wdBIQCghyZWRyaXZlcxgSIAEoBRIQCghyZXN0YXJ0cxgTIAEoBSJZCgdBdHRlbXB0EhMKC2VuZGVkX2F0X21zGAEgASgDEg4KBndvcmtlchgCIAEoCRIpCgdmYWlsdXJlGAMgASgLMhguaGFybmVzcy5sZWFmLnYxLkZhaWx1cmUiXgoJVG9tYnN0b25lEg8KB2xlYWZfaWQYASABKAkSKQoFc3RhdGUYAiABKA4yGi5oYXJuZXNzLmxlYWYudjEuTGVhZlN0YXRlEhUKDWV4cGlyZWRfYXRfbXMYAyABKAMiZgoKTGVhZlJlc3VsdBIMCgR0ZXh0GAEgASgJEiYKBXZhbHVlGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBINCgVwYXRjaBgDIAEoCRITCgtiYXNlX2NvbW1pdBgEIAEoCSJ1CgdGYWlsdXJlEi4KBnJlYXNvbhgBIAEoDjIeLmhhcm5lc3MubGVhZi52MS5GYWlsdXJlUmVhc29uEhEKCXJldHJ5YWJsZRgCIAEoCBIPCgdtZXNzYWdlGAMgASgJEhYKDnJldHJ5X2FmdGVyX21zGAQgASgDIpgBCgVVc2FnZRITCgttb2RlbF9jYWxscxgBIAEoBRIUCgxpbnB1dF90b2tlbnMYAiABKAMSFQoNb3V0cHV0X3Rva2VucxgDIAEoAxIZChFjYWNoZV9yZWFkX3Rva2VucxgEIAEoAxIaChJjYWNoZV93cml0ZV90b2tlbnMYBSABKAMSFgoOY29zdF9taWNyb191c2QYBiABKAMiUQoGV29ya2VyEgwKBG5hbWUYASABKAkSCwoDcGlkGAIgASgDEhUKDXBpZF9uYW1lc3BhY2UYAyABKAkSFQoNc3RhcnRlZF9hdF9tcxgEIAEoAyqTAQoNVGhpbmtpbmdMZXZlbBIeChpUSElOS0lOR19MRVZFTF9VTlNQRUNJRklFRBAAEhYKElRISU5LSU5HX0xFVkVMX09GRhABEhYKElRISU5LSU5HX0xFVkVMX0xPVxACEhkKFVRISU5LSU5HX0xFVkVMX01FRElVTRADEhcKE1RISU5LSU5HX0xFVkVMX0hJR0gQBCpiCghMZWFmS2luZBIZChVMRUFGX0tJTkRfVU5TUEVDSUZJRUQQABISCg5MRUFGX0tJTkRfVFVSThABEhIKDkxFQUZfS0lORF9UQVNLEAISEwoPTEVBRl9LSU5EX1NPTFZFEAMqiQIKCUxlYWZTdGF0ZRIaChZMRUFGX1NUQVRFX1VOU1BFQ0lGSUVEEAASFQoRTEVBRl9TVEFURV9RVUVVRUQQARIWChJMRUFGX1NUQVRFX1JVTk5JTkcQAhIYChRMRUFGX1NUQVRFX1NVU1BFTkRFRBADEiAKHExFQUZfU1RBVEVfQVdBSVRJTkdfQVBQUk9WQUwQBBIXChNMRUFGX1NUQVRFX1JFVFJZSU5HEAUSEwoPTEVBRl9TVEFURV9ET05FEAYSFQoRTEVBRl9TVEFURV9GQUlMRUQQBxIYChRMRUFGX1NUQVRFX0NBTkNFTExFRBAIEhYKEkxFQUZfU1RBVEVfQUJPUlRFRBAJKocDCg1GYWlsdXJlUmVhc29uEh4KGkZBSUxVUkVfUkVBU09OX1VOU1BFQ0lGSUVEEAASHQoZRkFJTFVSRV9SRUFTT05fQkFEX0lOUFVUUxABEhwKGEZBSUxVUkVfUkVBU09OX05PX1JFU1VMVBACEiEKHUZBSUxVUkVfUkVBU09OX0lOVkFMSURfUkVTVUxUEAMSJAogRkFJTFVSRV9SRUFTT05fTU9ERUxfVU5BVkFJTEFCTEUQBBIgChxGQUlMVVJFX1JFQVNPTl9NT0RFTF9SRUZVU0VEEAUSJgoiRkFJTFVSRV9SRUFTT05fU0FOREJPWF9VTkFWQUlMQUJMRRAGEiIKHkZBSUxVUkVfUkVBU09OX0JVREdFVF9FWENFRURFRBAHEiQKIEZBSUxVUkVfUkVBU09OX0RFQURMSU5FX0VYQ0VFREVEEAgSHwobRkFJTFVSRV9SRUFTT05fU0FOREJPWF9MT1NUEAkSGwoXRkFJTFVSRV9SRUFTT05fSU5URVJOQUwQCmIGcHJvdG8z", [file_google_protobuf_struct, file_harness_leaf_v1_gate]);
+  fileDesc("ChpoYXJuZXNzL2xlYWYvdjEvbGVhZi5wcm90bxIPaGFybmVzcy5sZWFmLnYxIqsFCghMZWFmU3BlYxIOCgZ0ZW5hbnQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRIaChJzZXNzaW9uX211c3RfZXhpc3QYAyABKAgSJwoEa2luZBgEIAEoDjIZLmhhcm5lc3MubGVhZi52MS5MZWFmS2luZBIOCgZwcm9tcHQYBSABKAkSDQoFbW9kZWwYBiABKAkSJwoGbGltaXRzGAcgASgLMhcuaGFybmVzcy5sZWFmLnYxLkxpbWl0cxI1CgZsYWJlbHMYCCADKAsyJS5oYXJuZXNzLmxlYWYudjEuTGVhZlNwZWMuTGFiZWxzRW50cnkSKwoFcmV0cnkYCSABKAsyHC5oYXJuZXNzLmxlYWYudjEuUmV0cnlQb2xpY3kSFQoNc3lzdGVtX3Byb21wdBgKIAEoCRIQCghwcmlvcml0eRgLIAEoBRIuCg1vdXRwdXRfc2NoZW1hGAwgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBImCgVpbnB1dBgNIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLwoKcmVwb3NpdG9yeRgOIAEoCzIbLmhhcm5lc3MubGVhZi52MS5SZXBvc2l0b3J5EioKBWdhdGVzGA8gASgLMhsuaGFybmVzcy5sZWFmLnYxLkdhdGVQb2xpY3kSMAoIdGhpbmtpbmcYECABKA4yHi5oYXJuZXNzLmxlYWYudjEuVGhpbmtpbmdMZXZlbBImCgZpbWFnZXMYESADKAsyFi5oYXJuZXNzLmxlYWYudjEuSW1hZ2USIwoEZm9yaxgSIAEoCzIVLmhhcm5lc3MubGVhZi52MS5Gb3JrGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiLAoERm9yaxISCgpzZXNzaW9uX2lkGAEgASgJEhAKCGVudHJ5X2lkGAIgASgJIiYKClJlcG9zaXRvcnkSCwoDdXJsGAEgASgJEgsKA3JlZhgCIAEoCSKZAQoKR2F0ZVBvbGljeRIYChByZXF1ZXN0X2FwcHJvdmFsGAEgASgIEigKBXRvb2xzGAIgAygLMhkuaGFybmVzcy5sZWFmLnYxLlRvb2xHYXRlEhMKC2RlYWRsaW5lX21zGAMgASgDEjIKC29uX2RlYWRsaW5lGAQgASgOMh0uaGFybmVzcy5sZWFmLnYxLkRlY2lzaW9uS2luZCIrCghUb29sR2F0ZRIMCgR0b29sGAEgASgJEhEKCWFyZ3VtZW50cxgCIAEoCSJmCgZMaW1pdHMSFwoPbWF4X21vZGVsX2NhbGxzGAEgASgFEhMKC2RlYWRsaW5lX21zGAIgASgDEhIKCm1heF90b2tlbnMYAyABKAMSGgoSbWF4X2Nvc3RfbWljcm9fdXNkGAQgASgDIlAKC1JldHJ5UG9saWN5EhQKDG1heF9hdHRlbXB0cxgBIAEoBRIVCg1iYXNlX2RlbGF5X21zGAIgASgDEhQKDG1heF9kZWxheV9tcxgDIAEoAyLnBAoETGVhZhIPCgdsZWFmX2lkGAEgASgJEicKBHNwZWMYAiABKAsyGS5oYXJuZXNzLmxlYWYudjEuTGVhZlNwZWMSKQoFc3RhdGUYAyABKA4yGi5oYXJuZXNzLmxlYWYudjEuTGVhZlN0YXRlEhUKDWNyZWF0ZWRfYXRfbXMYBCABKAMSFQoNdXBkYXRlZF9hdF9tcxgFIAEoAxIOCgZjbGFpbXMYBiABKAUSFwoPZmFpbGVkX2F0dGVtcHRzGAcgASgFEhUKDW5vdF9iZWZvcmVfbXMYCCABKAMSDQoFZXBvY2gYCSABKAMSEAoIbGFzdF9zZXEYCiABKAMSKwoGcmVzdWx0GAsgASgLMhsuaGFybmVzcy5sZWFmLnYxLkxlYWZSZXN1bHQSKQoHZmFpbHVyZRgMIAEoCzIYLmhhcm5lc3MubGVhZi52MS5GYWlsdXJlEiUKBXVzYWdlGA0gASgLMhYuaGFybmVzcy5sZWFmLnYxLlVzYWdlEhgKEGNhbmNlbF9yZXF1ZXN0ZWQYDiABKAgSJwoGd29ya2VyGA8gASgLMhcuaGFybmVzcy5sZWFmLnYxLldvcmtlchIpCgpvcGVuX2dhdGVzGBAgAygLMhUuaGFybmVzcy5sZWFmLnYxLkdhdGUSKgoIYXR0ZW1wdHMYESADKAsyGC5oYXJuZXNzLmxlYWYudjEuQXR0ZW1wdBIQCghyZWRyaXZlcxgSIAEoBRIQCghyZXN0YXJ0cxgTIAEoBRIuCghtZXNzYWdlcxgUIAMoCzIcLmhhcm5lc3MubGVhZi52MS5MZWFmTWVzc2FnZSJZCgdBdHRlbXB0EhMKC2VuZGVkX2F0X21zGAEgASgDEg4KBndvcmtlchgCIAEoCRIpCgdmYWlsdXJlGAMgASgLMhguaGFybmVzcy5sZWFmLnYxLkZhaWx1cmUiXgoJVG9tYnN0b25lEg8KB2xlYWZfaWQYASABKAkSKQoFc3RhdGUYAiABKA4yGi5oYXJuZXNzLmxlYWYudjEuTGVhZlN0YXRlEhUKDWV4cGlyZWRfYXRfbXMYAyABKAMiZgoKTGVhZlJlc3VsdBIMCgR0ZXh0GAEgASgJEiYKBXZhbHVlGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBINCgVwYXRjaBgDIAEoCRITCgtiYXNlX2NvbW1pdBgEIAEoCSJ1CgdGYWlsdXJlEi4KBnJlYXNvbhgBIAEoDjIeLmhhcm5lc3MubGVhZi52MS5GYWlsdXJlUmVhc29uEhEKCXJldHJ5YWJsZRgCIAEoCBIPCgdtZXNzYWdlGAMgASgJEhYKDnJldHJ5X2FmdGVyX21zGAQgASgDIpgBCgVVc2FnZRITCgttb2RlbF9jYWxscxgBIAEoBRIUCgxpbnB1dF90b2tlbnMYAiABKAMSFQoNb3V0cHV0X3Rva2VucxgDIAEoAxIZChFjYWNoZV9yZWFkX3Rva2VucxgEIAEoAxIaChJjYWNoZV93cml0ZV90b2tlbnMYBSABKAMSFgoOY29zdF9taWNyb191c2QYBiABKAMiUQoGV29ya2VyEgwKBG5hbWUYASABKAkSCwoDcGlkGAIgASgDEhUKDXBpZF9uYW1lc3BhY2UYAyABKAkSFQoNc3RhcnRlZF9hdF9tcxgEIAEoAyqTAQoNVGhpbmtpbmdMZXZlbBIeChpUSElOS0lOR19MRVZFTF9VTlNQRUNJRklFRBAAEhYKElRISU5LSU5HX0xFVkVMX09GRhABEhYKElRISU5LSU5HX0xFVkVMX0xPVxACEhkKFVRISU5LSU5HX0xFVkVMX01FRElVTRADEhcKE1RISU5LSU5HX0xFVkVMX0hJR0gQBCpiCghMZWFmS2luZBIZChVMRUFGX0tJTkRfVU5TUEVDSUZJRUQQABISCg5MRUFGX0tJTkRfVFVSThABEhIKDkxFQUZfS0lORF9UQVNLEAISEwoPTEVBRl9LSU5EX1NPTFZFEAMqiQIKCUxlYWZTdGF0ZRIaChZMRUFGX1NUQVRFX1VOU1BFQ0lGSUVEEAASFQoRTEVBRl9TVEFURV9RVUVVRUQQARIWChJMRUFGX1NUQVRFX1JVTk5JTkcQAhIYChRMRUFGX1NUQVRFX1NVU1BFTkRFRBADEiAKHExFQUZfU1RBVEVfQVdBSVRJTkdfQVBQUk9WQUwQBBIXChNMRUFGX1NUQVRFX1JFVFJZSU5HEAUSEwoPTEVBRl9TVEFURV9ET05FEAYSFQoRTEVBRl9TVEFURV9GQUlMRUQQBxIYChRMRUFGX1NUQVRFX0NBTkNFTExFRBAIEhYKEkxFQUZfU1RBVEVfQUJPUlRFRBAJKocDCg1GYWlsdXJlUmVhc29uEh4KGkZBSUxVUkVfUkVBU09OX1VOU1BFQ0lGSUVEEAASHQoZRkFJTFVSRV9SRUFTT05fQkFEX0lOUFVUUxABEhwKGEZBSUxVUkVfUkVBU09OX05PX1JFU1VMVBACEiEKHUZBSUxVUkVfUkVBU09OX0lOVkFMSURfUkVTVUxUEAMSJAogRkFJTFVSRV9SRUFTT05fTU9ERUxfVU5BVkFJTEFCTEUQBBIgChxGQUlMVVJFX1JFQVNPTl9NT0RFTF9SRUZVU0VEEAUSJgoiRkFJTFVSRV9SRUFTT05fU0FOREJPWF9VTkFWQUlMQUJMRRAGEiIKHkZBSUxVUkVfUkVBU09OX0JVREdFVF9FWENFRURFRBAHEiQKIEZBSUxVUkVfUkVBU09OX0RFQURMSU5FX0VYQ0VFREVEEAgSHwobRkFJTFVSRV9SRUFTT05fU0FOREJPWF9MT1NUEAkSGwoXRkFJTFVSRV9SRUFTT05fSU5URVJOQUwQCmIGcHJvdG8z", [file_google_protobuf_struct, file_harness_leaf_v1_gate, file_harness_leaf_v1_message]);
 
 /**
  * LeafSpec says what a leaf shall do. It is fixed at submission.
@@ -133,6 +135,20 @@ export type LeafSpec = Message<"harness.leaf.v1.LeafSpec"> & {
    * @generated from field: harness.leaf.v1.ThinkingLevel thinking = 16;
    */
   thinking: ThinkingLevel;
+
+  /**
+   * Pictures that go with the prompt: at most 8, together at most 2 MiB. Default: none.
+   *
+   * @generated from field: repeated harness.leaf.v1.Image images = 17;
+   */
+  images: Image[];
+
+  /**
+   * Where a new session's conversation begins: with another one's. Only where `session_id` names no session yet. Default: with nothing.
+   *
+   * @generated from field: harness.leaf.v1.Fork fork = 18;
+   */
+  fork?: Fork | undefined;
 };
 
 /**
@@ -141,6 +157,35 @@ export type LeafSpec = Message<"harness.leaf.v1.LeafSpec"> & {
  */
 export const LeafSpecSchema: GenMessage<LeafSpec> = /*@__PURE__*/
   messageDesc(file_harness_leaf_v1_leaf, 0);
+
+/**
+ * Fork is a point in a session of the same tenant. The conversation up to it is copied; the session itself is left alone.
+ *
+ * @generated from message harness.leaf.v1.Fork
+ */
+export type Fork = Message<"harness.leaf.v1.Fork"> & {
+  /**
+   * The session. NOT_FOUND with reason `session_not_found` where there is none.
+   *
+   * @generated from field: string session_id = 1;
+   */
+  sessionId: string;
+
+  /**
+   * The last entry that is copied, as `Answer.entry_id` tells it. Default: the newest one. An entry that the session does not have fails the leaf
+   * with BAD_INPUTS.
+   *
+   * @generated from field: string entry_id = 2;
+   */
+  entryId: string;
+};
+
+/**
+ * Describes the message harness.leaf.v1.Fork.
+ * Use `create(ForkSchema)` to create a new message.
+ */
+export const ForkSchema: GenMessage<Fork> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_leaf, 1);
 
 /**
  * Repository is a git repository at a ref.
@@ -168,7 +213,7 @@ export type Repository = Message<"harness.leaf.v1.Repository"> & {
  * Use `create(RepositorySchema)` to create a new message.
  */
 export const RepositorySchema: GenMessage<Repository> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 1);
+  messageDesc(file_harness_leaf_v1_leaf, 2);
 
 /**
  * GatePolicy says which tool calls wait for a human.
@@ -210,7 +255,7 @@ export type GatePolicy = Message<"harness.leaf.v1.GatePolicy"> & {
  * Use `create(GatePolicySchema)` to create a new message.
  */
 export const GatePolicySchema: GenMessage<GatePolicy> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 2);
+  messageDesc(file_harness_leaf_v1_leaf, 3);
 
 /**
  * ToolGate names tool calls.
@@ -238,7 +283,7 @@ export type ToolGate = Message<"harness.leaf.v1.ToolGate"> & {
  * Use `create(ToolGateSchema)` to create a new message.
  */
 export const ToolGateSchema: GenMessage<ToolGate> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 3);
+  messageDesc(file_harness_leaf_v1_leaf, 4);
 
 /**
  * Limits bound a leaf.
@@ -280,7 +325,7 @@ export type Limits = Message<"harness.leaf.v1.Limits"> & {
  * Use `create(LimitsSchema)` to create a new message.
  */
 export const LimitsSchema: GenMessage<Limits> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 4);
+  messageDesc(file_harness_leaf_v1_leaf, 5);
 
 /**
  * RetryPolicy says how often and how patiently a failed attempt is repeated.
@@ -315,7 +360,7 @@ export type RetryPolicy = Message<"harness.leaf.v1.RetryPolicy"> & {
  * Use `create(RetryPolicySchema)` to create a new message.
  */
 export const RetryPolicySchema: GenMessage<RetryPolicy> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 5);
+  messageDesc(file_harness_leaf_v1_leaf, 6);
 
 /**
  * Leaf is a leaf's record.
@@ -455,6 +500,13 @@ export type Leaf = Message<"harness.leaf.v1.Leaf"> & {
    * @generated from field: int32 restarts = 19;
    */
   restarts: number;
+
+  /**
+   * Messages that the agent has not read, oldest first. What is still here when the leaf is over was never read.
+   *
+   * @generated from field: repeated harness.leaf.v1.LeafMessage messages = 20;
+   */
+  messages: LeafMessage[];
 };
 
 /**
@@ -462,7 +514,7 @@ export type Leaf = Message<"harness.leaf.v1.Leaf"> & {
  * Use `create(LeafSchema)` to create a new message.
  */
 export const LeafSchema: GenMessage<Leaf> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 6);
+  messageDesc(file_harness_leaf_v1_leaf, 7);
 
 /**
  * Attempt is one attempt that failed.
@@ -497,7 +549,7 @@ export type Attempt = Message<"harness.leaf.v1.Attempt"> & {
  * Use `create(AttemptSchema)` to create a new message.
  */
 export const AttemptSchema: GenMessage<Attempt> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 7);
+  messageDesc(file_harness_leaf_v1_leaf, 8);
 
 /**
  * Tombstone is what is left of a leaf whose time to be kept is over.
@@ -532,7 +584,7 @@ export type Tombstone = Message<"harness.leaf.v1.Tombstone"> & {
  * Use `create(TombstoneSchema)` to create a new message.
  */
 export const TombstoneSchema: GenMessage<Tombstone> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 8);
+  messageDesc(file_harness_leaf_v1_leaf, 9);
 
 /**
  * LeafResult is what a leaf brought.
@@ -574,7 +626,7 @@ export type LeafResult = Message<"harness.leaf.v1.LeafResult"> & {
  * Use `create(LeafResultSchema)` to create a new message.
  */
 export const LeafResultSchema: GenMessage<LeafResult> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 9);
+  messageDesc(file_harness_leaf_v1_leaf, 10);
 
 /**
  * Failure is why a leaf failed.
@@ -616,7 +668,7 @@ export type Failure = Message<"harness.leaf.v1.Failure"> & {
  * Use `create(FailureSchema)` to create a new message.
  */
 export const FailureSchema: GenMessage<Failure> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 10);
+  messageDesc(file_harness_leaf_v1_leaf, 11);
 
 /**
  * Usage is what was used.
@@ -672,7 +724,7 @@ export type Usage = Message<"harness.leaf.v1.Usage"> & {
  * Use `create(UsageSchema)` to create a new message.
  */
 export const UsageSchema: GenMessage<Usage> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 11);
+  messageDesc(file_harness_leaf_v1_leaf, 12);
 
 /**
  * Worker is the brain process that runs a leaf.
@@ -714,7 +766,7 @@ export type Worker = Message<"harness.leaf.v1.Worker"> & {
  * Use `create(WorkerSchema)` to create a new message.
  */
 export const WorkerSchema: GenMessage<Worker> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 12);
+  messageDesc(file_harness_leaf_v1_leaf, 13);
 
 /**
  * ThinkingLevel is how much a model thinks.

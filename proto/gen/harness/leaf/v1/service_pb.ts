@@ -12,13 +12,15 @@ import type { DecisionKind, Gate } from "./gate_pb.ts";
 import { file_harness_leaf_v1_gate } from "./gate_pb.ts";
 import type { Leaf, LeafSpec, LeafState, Tombstone } from "./leaf_pb.ts";
 import { file_harness_leaf_v1_leaf } from "./leaf_pb.ts";
+import type { LeafMessage, MessageMode } from "./message_pb.ts";
+import { file_harness_leaf_v1_message } from "./message_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file harness/leaf/v1/service.proto.
  */
 export const file_harness_leaf_v1_service: GenFile = /*@__PURE__*/
-  fileDesc("Ch1oYXJuZXNzL2xlYWYvdjEvc2VydmljZS5wcm90bxIPaGFybmVzcy5sZWFmLnYxIlEKDVN1Ym1pdFJlcXVlc3QSJwoEc3BlYxgBIAEoCzIZLmhhcm5lc3MubGVhZi52MS5MZWFmU3BlYxIXCg9pZGVtcG90ZW5jeV9rZXkYAiABKAkiRgoOU3VibWl0UmVzcG9uc2USIwoEbGVhZhgBIAEoCzIVLmhhcm5lc3MubGVhZi52MS5MZWFmEg8KB2NyZWF0ZWQYAiABKAgiTgoKUnVuUmVxdWVzdBInCgRzcGVjGAEgASgLMhkuaGFybmVzcy5sZWFmLnYxLkxlYWZTcGVjEhcKD2lkZW1wb3RlbmN5X2tleRgCIAEoCSJdCgtSdW5SZXNwb25zZRIjCgRsZWFmGAEgASgLMhUuaGFybmVzcy5sZWFmLnYxLkxlYWYSKQoFZXZlbnQYAiABKAsyGi5oYXJuZXNzLmxlYWYudjEuTGVhZkV2ZW50Ih0KCkdldFJlcXVlc3QSDwoHbGVhZl9pZBgBIAEoCSJhCgtHZXRSZXNwb25zZRIjCgRsZWFmGAEgASgLMhUuaGFybmVzcy5sZWFmLnYxLkxlYWYSLQoJdG9tYnN0b25lGAIgASgLMhouaGFybmVzcy5sZWFmLnYxLlRvbWJzdG9uZSLtAQoLTGlzdFJlcXVlc3QSDgoGdGVuYW50GAEgASgJEhIKCnNlc3Npb25faWQYAiABKAkSKgoGc3RhdGVzGAMgAygOMhouaGFybmVzcy5sZWFmLnYxLkxlYWZTdGF0ZRI4CgZsYWJlbHMYBCADKAsyKC5oYXJuZXNzLmxlYWYudjEuTGlzdFJlcXVlc3QuTGFiZWxzRW50cnkSEQoJcGFnZV9zaXplGAUgASgFEhIKCnBhZ2VfdG9rZW4YBiABKAkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJOCgxMaXN0UmVzcG9uc2USJQoGbGVhdmVzGAEgAygLMhUuaGFybmVzcy5sZWFmLnYxLkxlYWYSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjIKDFdhdGNoUmVxdWVzdBIPCgdsZWFmX2lkGAEgASgJEhEKCWFmdGVyX3NlcRgCIAEoAyI6Cg1XYXRjaFJlc3BvbnNlEikKBWV2ZW50GAEgASgLMhouaGFybmVzcy5sZWFmLnYxLkxlYWZFdmVudCI2Cg1DYW5jZWxSZXF1ZXN0Eg8KB2xlYWZfaWQYASABKAkSFAoMcmVxdWVzdGVkX2J5GAIgASgJIjUKDkNhbmNlbFJlc3BvbnNlEiMKBGxlYWYYASABKAsyFS5oYXJuZXNzLmxlYWYudjEuTGVhZiKEAQoNRGVjaWRlUmVxdWVzdBIPCgdsZWFmX2lkGAEgASgJEg8KB2dhdGVfaWQYAiABKAkSKwoEa2luZBgDIAEoDjIdLmhhcm5lc3MubGVhZi52MS5EZWNpc2lvbktpbmQSEAoIZmVlZGJhY2sYBCABKAkSEgoKZGVjaWRlZF9ieRgFIAEoCSI1Cg5EZWNpZGVSZXNwb25zZRIjCgRnYXRlGAEgASgLMhUuaGFybmVzcy5sZWFmLnYxLkdhdGUiNQoOUmVkcml2ZVJlcXVlc3QSDwoHbGVhZl9pZBgBIAEoCRISCgpmcm9tX3N0YXJ0GAIgASgIIjYKD1JlZHJpdmVSZXNwb25zZRIjCgRsZWFmGAEgASgLMhUuaGFybmVzcy5sZWFmLnYxLkxlYWYy0QQKC0xlYWZTZXJ2aWNlEkkKBlN1Ym1pdBIeLmhhcm5lc3MubGVhZi52MS5TdWJtaXRSZXF1ZXN0Gh8uaGFybmVzcy5sZWFmLnYxLlN1Ym1pdFJlc3BvbnNlEkIKA1J1bhIbLmhhcm5lc3MubGVhZi52MS5SdW5SZXF1ZXN0GhwuaGFybmVzcy5sZWFmLnYxLlJ1blJlc3BvbnNlMAESQAoDR2V0EhsuaGFybmVzcy5sZWFmLnYxLkdldFJlcXVlc3QaHC5oYXJuZXNzLmxlYWYudjEuR2V0UmVzcG9uc2USQwoETGlzdBIcLmhhcm5lc3MubGVhZi52MS5MaXN0UmVxdWVzdBodLmhhcm5lc3MubGVhZi52MS5MaXN0UmVzcG9uc2USSAoFV2F0Y2gSHS5oYXJuZXNzLmxlYWYudjEuV2F0Y2hSZXF1ZXN0Gh4uaGFybmVzcy5sZWFmLnYxLldhdGNoUmVzcG9uc2UwARJJCgZDYW5jZWwSHi5oYXJuZXNzLmxlYWYudjEuQ2FuY2VsUmVxdWVzdBofLmhhcm5lc3MubGVhZi52MS5DYW5jZWxSZXNwb25zZRJJCgZEZWNpZGUSHi5oYXJuZXNzLmxlYWYudjEuRGVjaWRlUmVxdWVzdBofLmhhcm5lc3MubGVhZi52MS5EZWNpZGVSZXNwb25zZRJMCgdSZWRyaXZlEh8uaGFybmVzcy5sZWFmLnYxLlJlZHJpdmVSZXF1ZXN0GiAuaGFybmVzcy5sZWFmLnYxLlJlZHJpdmVSZXNwb25zZWIGcHJvdG8z", [file_harness_leaf_v1_event, file_harness_leaf_v1_gate, file_harness_leaf_v1_leaf]);
+  fileDesc("Ch1oYXJuZXNzL2xlYWYvdjEvc2VydmljZS5wcm90bxIPaGFybmVzcy5sZWFmLnYxIlEKDVN1Ym1pdFJlcXVlc3QSJwoEc3BlYxgBIAEoCzIZLmhhcm5lc3MubGVhZi52MS5MZWFmU3BlYxIXCg9pZGVtcG90ZW5jeV9rZXkYAiABKAkiRgoOU3VibWl0UmVzcG9uc2USIwoEbGVhZhgBIAEoCzIVLmhhcm5lc3MubGVhZi52MS5MZWFmEg8KB2NyZWF0ZWQYAiABKAgiTgoKUnVuUmVxdWVzdBInCgRzcGVjGAEgASgLMhkuaGFybmVzcy5sZWFmLnYxLkxlYWZTcGVjEhcKD2lkZW1wb3RlbmN5X2tleRgCIAEoCSJdCgtSdW5SZXNwb25zZRIjCgRsZWFmGAEgASgLMhUuaGFybmVzcy5sZWFmLnYxLkxlYWYSKQoFZXZlbnQYAiABKAsyGi5oYXJuZXNzLmxlYWYudjEuTGVhZkV2ZW50Ih0KCkdldFJlcXVlc3QSDwoHbGVhZl9pZBgBIAEoCSJhCgtHZXRSZXNwb25zZRIjCgRsZWFmGAEgASgLMhUuaGFybmVzcy5sZWFmLnYxLkxlYWYSLQoJdG9tYnN0b25lGAIgASgLMhouaGFybmVzcy5sZWFmLnYxLlRvbWJzdG9uZSLtAQoLTGlzdFJlcXVlc3QSDgoGdGVuYW50GAEgASgJEhIKCnNlc3Npb25faWQYAiABKAkSKgoGc3RhdGVzGAMgAygOMhouaGFybmVzcy5sZWFmLnYxLkxlYWZTdGF0ZRI4CgZsYWJlbHMYBCADKAsyKC5oYXJuZXNzLmxlYWYudjEuTGlzdFJlcXVlc3QuTGFiZWxzRW50cnkSEQoJcGFnZV9zaXplGAUgASgFEhIKCnBhZ2VfdG9rZW4YBiABKAkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJOCgxMaXN0UmVzcG9uc2USJQoGbGVhdmVzGAEgAygLMhUuaGFybmVzcy5sZWFmLnYxLkxlYWYSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIjIKDFdhdGNoUmVxdWVzdBIPCgdsZWFmX2lkGAEgASgJEhEKCWFmdGVyX3NlcRgCIAEoAyI6Cg1XYXRjaFJlc3BvbnNlEikKBWV2ZW50GAEgASgLMhouaGFybmVzcy5sZWFmLnYxLkxlYWZFdmVudCI2Cg1DYW5jZWxSZXF1ZXN0Eg8KB2xlYWZfaWQYASABKAkSFAoMcmVxdWVzdGVkX2J5GAIgASgJIjUKDkNhbmNlbFJlc3BvbnNlEiMKBGxlYWYYASABKAsyFS5oYXJuZXNzLmxlYWYudjEuTGVhZiKEAQoNRGVjaWRlUmVxdWVzdBIPCgdsZWFmX2lkGAEgASgJEg8KB2dhdGVfaWQYAiABKAkSKwoEa2luZBgDIAEoDjIdLmhhcm5lc3MubGVhZi52MS5EZWNpc2lvbktpbmQSEAoIZmVlZGJhY2sYBCABKAkSEgoKZGVjaWRlZF9ieRgFIAEoCSI1Cg5EZWNpZGVSZXNwb25zZRIjCgRnYXRlGAEgASgLMhUuaGFybmVzcy5sZWFmLnYxLkdhdGUiNQoOUmVkcml2ZVJlcXVlc3QSDwoHbGVhZl9pZBgBIAEoCRISCgpmcm9tX3N0YXJ0GAIgASgIIjYKD1JlZHJpdmVSZXNwb25zZRIjCgRsZWFmGAEgASgLMhUuaGFybmVzcy5sZWFmLnYxLkxlYWYifQoLU2VuZFJlcXVlc3QSDwoHbGVhZl9pZBgBIAEoCRIMCgR0ZXh0GAIgASgJEioKBG1vZGUYAyABKA4yHC5oYXJuZXNzLmxlYWYudjEuTWVzc2FnZU1vZGUSEgoKbWVzc2FnZV9pZBgEIAEoCRIPCgdzZW50X2J5GAUgASgJIj0KDFNlbmRSZXNwb25zZRItCgdtZXNzYWdlGAEgASgLMhwuaGFybmVzcy5sZWFmLnYxLkxlYWZNZXNzYWdlMpYFCgtMZWFmU2VydmljZRJJCgZTdWJtaXQSHi5oYXJuZXNzLmxlYWYudjEuU3VibWl0UmVxdWVzdBofLmhhcm5lc3MubGVhZi52MS5TdWJtaXRSZXNwb25zZRJCCgNSdW4SGy5oYXJuZXNzLmxlYWYudjEuUnVuUmVxdWVzdBocLmhhcm5lc3MubGVhZi52MS5SdW5SZXNwb25zZTABEkAKA0dldBIbLmhhcm5lc3MubGVhZi52MS5HZXRSZXF1ZXN0GhwuaGFybmVzcy5sZWFmLnYxLkdldFJlc3BvbnNlEkMKBExpc3QSHC5oYXJuZXNzLmxlYWYudjEuTGlzdFJlcXVlc3QaHS5oYXJuZXNzLmxlYWYudjEuTGlzdFJlc3BvbnNlEkgKBVdhdGNoEh0uaGFybmVzcy5sZWFmLnYxLldhdGNoUmVxdWVzdBoeLmhhcm5lc3MubGVhZi52MS5XYXRjaFJlc3BvbnNlMAESSQoGQ2FuY2VsEh4uaGFybmVzcy5sZWFmLnYxLkNhbmNlbFJlcXVlc3QaHy5oYXJuZXNzLmxlYWYudjEuQ2FuY2VsUmVzcG9uc2USSQoGRGVjaWRlEh4uaGFybmVzcy5sZWFmLnYxLkRlY2lkZVJlcXVlc3QaHy5oYXJuZXNzLmxlYWYudjEuRGVjaWRlUmVzcG9uc2USTAoHUmVkcml2ZRIfLmhhcm5lc3MubGVhZi52MS5SZWRyaXZlUmVxdWVzdBogLmhhcm5lc3MubGVhZi52MS5SZWRyaXZlUmVzcG9uc2USQwoEU2VuZBIcLmhhcm5lc3MubGVhZi52MS5TZW5kUmVxdWVzdBodLmhhcm5lc3MubGVhZi52MS5TZW5kUmVzcG9uc2ViBnByb3RvMw", [file_harness_leaf_v1_event, file_harness_leaf_v1_gate, file_harness_leaf_v1_leaf, file_harness_leaf_v1_message]);
 
 /**
  * SubmitRequest is a new leaf.
@@ -483,6 +485,76 @@ export const RedriveResponseSchema: GenMessage<RedriveResponse> = /*@__PURE__*/
   messageDesc(file_harness_leaf_v1_service, 15);
 
 /**
+ * SendRequest is a message.
+ *
+ * @generated from message harness.leaf.v1.SendRequest
+ */
+export type SendRequest = Message<"harness.leaf.v1.SendRequest"> & {
+  /**
+   * The leaf.
+   *
+   * @generated from field: string leaf_id = 1;
+   */
+  leafId: string;
+
+  /**
+   * What is said: 1 byte to 64 KiB of text that is not blank.
+   *
+   * @generated from field: string text = 2;
+   */
+  text: string;
+
+  /**
+   * When the agent reads it. Default: steer.
+   *
+   * @generated from field: harness.leaf.v1.MessageMode mode = 3;
+   */
+  mode: MessageMode;
+
+  /**
+   * Makes a repeated Send safe: 1 to 128 characters of A-Z a-z 0-9 . _ - not starting with a dot or a dash. Empty (default): every call says it anew.
+   *
+   * @generated from field: string message_id = 4;
+   */
+  messageId: string;
+
+  /**
+   * Who says it: at most 256 characters. Default empty.
+   *
+   * @generated from field: string sent_by = 5;
+   */
+  sentBy: string;
+};
+
+/**
+ * Describes the message harness.leaf.v1.SendRequest.
+ * Use `create(SendRequestSchema)` to create a new message.
+ */
+export const SendRequestSchema: GenMessage<SendRequest> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_service, 16);
+
+/**
+ * SendResponse is the message.
+ *
+ * @generated from message harness.leaf.v1.SendResponse
+ */
+export type SendResponse = Message<"harness.leaf.v1.SendResponse"> & {
+  /**
+   * As it was taken in.
+   *
+   * @generated from field: harness.leaf.v1.LeafMessage message = 1;
+   */
+  message?: LeafMessage | undefined;
+};
+
+/**
+ * Describes the message harness.leaf.v1.SendResponse.
+ * Use `create(SendResponseSchema)` to create a new message.
+ */
+export const SendResponseSchema: GenMessage<SendResponse> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_service, 17);
+
+/**
  * LeafService takes leaves from orchestrators, over gRPC, gRPC-web, Connect or plain HTTP with JSON. Schedules will join it.
  *
  * Every RPC needs `Authorization: Bearer <token>`: UNAUTHENTICATED without. INVALID_ARGUMENT lists every bad field
@@ -578,6 +650,20 @@ export const LeafService: GenService<{
     methodKind: "unary";
     input: typeof RedriveRequestSchema;
     output: typeof RedriveResponseSchema;
+  },
+  /**
+   * Send says something to a leaf that is not over: the agent reads it before its next request to the model, or when it would be done
+   * otherwise. It is durable when the call returns. A message that comes as the leaf ends may not be read; the leaf's `messages` have it then.
+   * A known message id with the same content changes nothing, with another ALREADY_EXISTS with reason `message_id_reused`. NOT_FOUND where the
+   * leaf is unknown; FAILED_PRECONDITION with reason `leaf_ended` where it is over; RESOURCE_EXHAUSTED with reason `too_many_messages`
+   * where 32 wait already.
+   *
+   * @generated from rpc harness.leaf.v1.LeafService.Send
+   */
+  send: {
+    methodKind: "unary";
+    input: typeof SendRequestSchema;
+    output: typeof SendResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_harness_leaf_v1_service, 0);
