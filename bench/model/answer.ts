@@ -2,18 +2,22 @@ import { persona } from "./persona.ts";
 import {
   DEFAULT_CHUNK_CHARS,
   readScript,
+  type Script,
   type ScriptCut,
   type ScriptFail,
   type ScriptTool,
   type ScriptUsage,
   type Step,
 } from "./script.ts";
-import { lastToolResult, newestPrompt, quote, readableText, type Transcript, writtenText } from "./transcript.ts";
+import { summaryIn } from "./summary.ts";
+import { lastToolResult, newestPrompt, pictures, quote, readableText, type Transcript, writtenText } from "./transcript.ts";
 
 /** What the model says, and how. */
 export interface Answer {
-  /** Where it comes from, for `GET /requests`: `script 0`, `script over` or `persona`. */
+  /** Where it comes from, for `GET /requests`: `script 0`, `script over`, `summary` or `persona`. */
   readonly step: string;
+  /** Largest request in tokens. */
+  readonly window: number;
   readonly text: string;
   readonly thinking: string;
   readonly tools: readonly ScriptTool[];
@@ -28,24 +32,30 @@ export interface Answer {
 
 /** The answer to a transcript: it depends on nothing else. `toolNames`: the tools that the request offers. */
 export function answerTo(transcript: Transcript, toolNames: readonly string[]): Answer {
+  const newest = newestPrompt(transcript);
+  const summary = summaryIn(writtenText(transcript.messages[newest]));
+  if (summary !== undefined) {
+    const step = fromStep("summary", { ...summary.step, text: summary.text }, transcript, newest);
+    return { ...step, window: summary.window };
+  }
   const found = scriptInForce(transcript);
   if (found === undefined) {
-    const newest = newestPrompt(transcript);
     return { ...plain("persona", ""), ...fromPersona(transcript, newest, writtenText(transcript.messages[newest]), toolNames) };
   }
-  const { at, steps } = found;
-  const index = transcript.messages.slice(at + 1).filter((message) => message.role === "assistant").length;
+  const { at, script } = found;
+  const { steps, done, window } = script;
+  const index = done + transcript.messages.slice(at + 1).filter((message) => message.role === "assistant").length;
   const step = steps[index];
   if (step === undefined) return plain("script over", `The script is over: all of its ${steps.length} steps were answered.`);
-  return fromStep(`script ${index}`, step, transcript, at);
+  return { ...fromStep(`script ${index}`, step, transcript, at), window };
 }
 
 /** The newest script, and the message that holds it, unless the user wrote more behind it than it answers. */
-function scriptInForce(transcript: Transcript): { at: number; steps: readonly Step[] } | undefined {
+function scriptInForce(transcript: Transcript): { at: number; script: Script } | undefined {
   let at = newestPrompt(transcript);
   for (let prompts = 1; at >= 0; prompts++) {
     const script = readScript(writtenText(transcript.messages[at]));
-    if (script !== undefined) return script.prompts >= prompts ? { at, steps: script.steps } : undefined;
+    if (script !== undefined) return script.prompts >= prompts ? { at, script } : undefined;
     at = newestPrompt(transcript, at);
   }
   return undefined;
@@ -62,6 +72,7 @@ function plain(step: string, text: string): Answer {
     chunkDelayMs: 0,
     stopReason: "end_turn",
     usage: {},
+    window: Number.POSITIVE_INFINITY,
   };
 }
 
@@ -76,20 +87,24 @@ function fromPersona(transcript: Transcript, at: number, prompt: string, toolNam
   return { text: reply.text, tools: [{ name: "bash", input: { command: reply.command } }], stopReason: "tool_use" };
 }
 
-function fromStep(name: string, step: Step, transcript: Transcript, at: number): Answer {
+function fromStep(name: string, step: Step, transcript: Transcript, at: number): Omit<Answer, "window"> {
   const { tools, thinking = "", stopReason = tools.length > 0 ? "tool_use" : "end_turn" } = step;
   const values: Readonly<Record<string, () => string>> = {
     recall: () => recall(step.recall, transcript, at) ?? "(nothing found)",
     last_tool_result: () => quote(lastToolResult(transcript)?.text ?? "(no tool result yet)"),
+    images: () =>
+      pictures(transcript)
+        .map(({ mediaType, bytes }) => `${mediaType} ${bytes}`)
+        .join(", ") || "(no images)",
   };
   // One pass, so that what a tool printed is never taken for a placeholder.
-  const text = (step.text ?? "").replace(/\{\{(recall|last_tool_result)\}\}/g, (_match, key: string) => values[key]?.() ?? "");
+  const text = (step.text ?? "").replace(/\{\{(recall|last_tool_result|images)\}\}/g, (_match, key: string) => values[key]?.() ?? "");
   return { ...step, step: name, text, thinking, stopReason };
 }
 
-/** The newest match in any message but the one that carries the script. */
-function recall(pattern: RegExp | undefined, { messages }: Transcript, at: number): string | undefined {
+/** The newest match in any message but the one that carries the script, and then in the instructions. */
+function recall(pattern: RegExp | undefined, { messages, system }: Transcript, at: number): string | undefined {
   if (pattern === undefined) return undefined;
-  const found = messages.toSpliced(at, 1).toReversed();
-  return found.map((message) => pattern.exec(readableText(message))?.[1]).find((group) => group !== undefined);
+  const found = [...messages.toSpliced(at, 1).toReversed().map(readableText), system];
+  return found.map((text) => pattern.exec(text)?.[1]).find((group) => group !== undefined);
 }

@@ -33,6 +33,8 @@ export async function createMessage(
   });
   const answer = answerTo(request.transcript, request.toolNames);
   record.step = answer.step;
+  if (request.inputTokens > answer.window)
+    throw new ApiError(400, `prompt is too long: ${request.inputTokens} tokens > ${answer.window} maximum`);
   try {
     if (answer.delayMs > 0) await sleep(answer.delayMs, undefined, { signal: gone.signal });
     if (failures.take(`fail ${request.transcript.hash}`, answer.fail?.times ?? 0)) throw scriptedFailure(answer);
@@ -53,7 +55,10 @@ export async function createMessage(
 
 function scriptedFailure({ fail }: Answer): ApiError {
   const status = fail?.status ?? 500;
-  return new ApiError(status, `failure ${status}, as the script asks for`, { type: fail?.type, retryAfter: fail?.retryAfter });
+  return new ApiError(status, fail?.message ?? `failure ${status}, as the script asks for`, {
+    type: fail?.type,
+    retryAfter: fail?.retryAfter,
+  });
 }
 
 function sendWhole(response: ServerResponse, message: ApiMessage, cut: boolean): boolean {

@@ -11,7 +11,7 @@ export interface RequestRecord {
   thinking: number;
   /** HTTP status of the answer; 0 while there is none. */
   status: number;
-  /** What answered: `script 0` (the step, from 0), `script over`, `persona`; empty where it was refused. */
+  /** What answered: `script 0` (the step, from 0), `script over`, `summary`, `persona`; empty where it was refused. */
   step: string;
   /** `open`, `complete`, `cut` (by the script) or `client_gone`. */
   outcome: "open" | "complete" | "cut" | "client_gone";

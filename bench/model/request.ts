@@ -34,7 +34,7 @@ export function readRequest(source: string): MessagesRequest {
   return {
     model: text("model", body["model"]),
     stream: body["stream"] === true,
-    transcript: readTranscript(body["messages"]),
+    transcript: readTranscript(body["messages"], body["system"]),
     thinkingTokens: thinkingTokens(body["thinking"]),
     toolNames: list("tools", body["tools"] ?? []).map((tool, index) => text(`tools.${index}.name`, object(`tools.${index}`, tool)["name"])),
     inputTokens: countTokens(source.length),

@@ -13,6 +13,8 @@ export interface ScriptTool {
 export interface ScriptFail {
   readonly status: number;
   readonly type?: string;
+  /** Default: says that it is scripted. */
+  readonly message?: string;
   /** Seconds. */
   readonly retryAfter?: number;
   readonly times: number;
@@ -72,22 +74,34 @@ export interface Script {
   readonly steps: readonly Step[];
   /** Messages of the user that it answers, its own included. */
   readonly prompts: number;
+  /** Steps that were answered by messages which the transcript does not hold any more. */
+  readonly done: number;
+  /** Largest request in tokens, by the rough count; a larger one is refused. */
+  readonly window: number;
+  /** How a request for a summary is answered, but for the text. */
+  readonly summary: Step;
 }
+
+const SCRIPT_KEYS = ["steps", "prompts", "done", "window", "summary"];
+const START = new RegExp(`${FENCE}script\\s`);
 
 /** The script in a prompt; `undefined` where there is none. Throws a 400 that says what is wrong with it. */
 export function readScript(prompt: string): Script | undefined {
-  const start = new RegExp(`${FENCE}script\\s`).exec(prompt);
+  const start = START.exec(prompt);
   if (start === null) return undefined;
   const from = start.index + start[0].length;
   const end = prompt.indexOf(FENCE, from);
   if (end < 0) throw wrong("script", `its closing ${FENCE} is missing`);
   const script = object("script", parseJson(prompt.slice(from, end)));
-  onlyKeys("script", script, ["steps", "prompts"]);
+  onlyKeys("script", script, SCRIPT_KEYS);
   const steps = list("script.steps", script["steps"]);
   if (steps.length === 0) throw wrong("script.steps", "needs at least one step");
   return {
     steps: steps.map((step, index) => readStep(`script.steps.${index}`, object(`script.steps.${index}`, step))),
-    prompts: script["prompts"] === undefined ? 1 : integer("script.prompts", script["prompts"], 1, 1000),
+    prompts: integer("script.prompts", script["prompts"] ?? 1, 1, 1000),
+    done: integer("script.done", script["done"] ?? 0, 0, 1_000_000),
+    window: integer("script.window", script["window"] ?? 1e9, 1, 1e9),
+    summary: readStep("script.summary", { text: "-", ...object("script.summary", script["summary"] ?? {}) }),
   };
 }
 
@@ -140,11 +154,12 @@ function readTool(name: string, value: unknown): ScriptTool {
 
 function readFail(name: string, value: unknown): ScriptFail {
   const fail = object(name, value);
-  onlyKeys(name, fail, ["status", "retry_after", "times", "type"]);
+  onlyKeys(name, fail, ["status", "retry_after", "times", "type", "message"]);
   return {
     status: integer(`${name}.status`, fail["status"], 400, 599),
     times: readTimes(name, fail),
     ...optional("type", fail["type"] === undefined ? undefined : text(`${name}.type`, fail["type"])),
+    ...optional("message", fail["message"] === undefined ? undefined : text(`${name}.message`, fail["message"])),
     ...optional(
       "retryAfter",
       fail["retry_after"] === undefined ? undefined : number(`${name}.retry_after`, fail["retry_after"], 0, HOUR_MS / 1000),

@@ -1,11 +1,24 @@
 import { createHash } from "node:crypto";
 import { type JsonObject, list, object, text, wrong } from "./checks.ts";
 
-/** A piece of a message. Pieces that carry nothing a script could use (images) are `other`. */
+/** A picture, as an answer tells of it. */
+export interface Picture {
+  readonly mediaType: string;
+  readonly bytes: number;
+}
+
+/** A piece of a message. Pieces that carry nothing a script could use are `other`. */
 export type Block =
   | { readonly type: "text"; readonly text: string }
   | { readonly type: "tool_use"; readonly id: string }
-  | { readonly type: "tool_result"; readonly toolUseId: string; readonly text: string; readonly isError: boolean }
+  | { readonly type: "image"; readonly picture: Picture }
+  | {
+      readonly type: "tool_result";
+      readonly toolUseId: string;
+      readonly text: string;
+      readonly isError: boolean;
+      readonly pictures: readonly Picture[];
+    }
   | { readonly type: "other" };
 
 /** One message of the transcript that a request carries. */
@@ -17,20 +30,30 @@ export interface Message {
 /** The conversation so far: all that an answer may depend on. */
 export interface Transcript {
   readonly messages: readonly Message[];
-  /** Hash over the whole of it, hexadecimal: the same for a request that is repeated. */
+  /** The instructions in front of it. */
+  readonly system: string;
+  /** Hash over the messages, hexadecimal: the same for a request that is repeated. */
   readonly hash: string;
 }
+
+/** How the bytes of each kind of picture begin. */
+const MAGIC: Readonly<Record<string, RegExp>> = {
+  "image/png": /^\x89PNG\r\n\x1a\n/,
+  "image/jpeg": /^\xff\xd8\xff/,
+  "image/gif": /^GIF8[79]a/,
+  "image/webp": /^RIFF[\s\S]{4}WEBP/,
+};
 
 /** Characters of a tool result that an answer repeats. */
 const QUOTE_CHARS = 4000;
 
 /** Read the `messages` of a request. Throws a 400 where the API would: an unknown role, a tool call without its result. */
-export function readTranscript(value: unknown): Transcript {
+export function readTranscript(value: unknown, system: unknown = ""): Transcript {
   const items = list("messages", value);
   if (items.length === 0) throw wrong("messages", "at least one message is required");
   const messages = items.map((item, index) => readMessage(`messages.${index}`, item));
   checkToolResults(messages);
-  return { messages, hash: createHash("sha256").update(JSON.stringify(messages)).digest("hex") };
+  return { messages, system: instructions(system), hash: createHash("sha256").update(JSON.stringify(messages)).digest("hex") };
 }
 
 /** Index of the newest message in front of `end` in which a user wrote text (and not only tools answered); -1 where there is none. */
@@ -48,6 +71,13 @@ export function writtenText(message: Message | undefined): string {
 /** Everything readable in a message, tool results included. */
 export function readableText(message: Message): string {
   return message.blocks.flatMap((block) => (block.type === "text" || block.type === "tool_result" ? [block.text] : [])).join("\n");
+}
+
+/** Every picture, in order, those in tool results included. */
+export function pictures({ messages }: Transcript): Picture[] {
+  return messages
+    .flatMap((message) => message.blocks)
+    .flatMap((block) => (block.type === "image" ? [block.picture] : block.type === "tool_result" ? block.pictures : []));
 }
 
 /** A tool result as an answer repeats it: its start, where it is long. */
@@ -82,7 +112,10 @@ function readBlock(name: string, value: unknown): Block {
         toolUseId: text(`${name}.tool_use_id`, block["tool_use_id"]),
         text: resultText(block),
         isError: block["is_error"] === true,
+        pictures: resultPictures(`${name}.content`, block["content"]),
       };
+    case "image":
+      return { type: "image", picture: readPicture(name, block) };
     default:
       return { type: "other" };
   }
@@ -94,6 +127,28 @@ function resultText(block: JsonObject): string {
   if (typeof content === "string") return content;
   if (!Array.isArray(content)) return "";
   return content.flatMap((part) => (typeof part?.text === "string" ? [part.text] : [])).join("\n");
+}
+
+function resultPictures(name: string, content: unknown): Picture[] {
+  if (!Array.isArray(content)) return [];
+  return content.flatMap((part, index) => (part?.type === "image" ? [readPicture(`${name}.${index}`, object(name, part))] : []));
+}
+
+/** Throws a 400 where the API would: another kind of file, or bytes that are not of that kind. */
+function readPicture(name: string, block: JsonObject): Picture {
+  const source = object(`${name}.source`, block["source"]);
+  if (source["type"] !== "base64") throw wrong(`${name}.source.type`, "must be base64");
+  const mediaType = text(`${name}.source.media_type`, source["media_type"]);
+  const magic = MAGIC[mediaType];
+  if (magic === undefined) throw wrong(`${name}.source.media_type`, `must be one of ${Object.keys(MAGIC).join(", ")}`);
+  const data = Buffer.from(text(`${name}.source.data`, source["data"]), "base64");
+  if (!magic.test(data.toString("latin1", 0, 12))) throw wrong(`${name}.source.data`, `is no ${mediaType}`);
+  return { mediaType, bytes: data.length };
+}
+
+/** A text, or a list of blocks. */
+function instructions(system: unknown): string {
+  return typeof system === "string" ? system : resultText({ content: system });
 }
 
 /** The API refuses a transcript in which a tool call stays unanswered; a stand-in that did not would hide such a defect. */

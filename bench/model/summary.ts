@@ -1,0 +1,41 @@
+import { readScript, type Step } from "./script.ts";
+
+/** How a summary is to be answered. */
+export interface Summary {
+  readonly text: string;
+  readonly step: Step;
+  readonly window: number;
+}
+
+const REQUEST = /^<conversation>\n([\s\S]*)\n<\/conversation>\n/;
+const EARLIER = /<previous-summary>\n([\s\S]*)\n<\/previous-summary>/;
+const SCRIPT = /```script\s([\s\S]*?)```/g;
+const UNSCRIPTED = '```script {"steps": [{"text": "-"}]}```';
+/** What Pi writes in front of a turn of the assistant's; a text and the calls behind it are one. */
+const TURN = /^\[Assistant\]: |(?<!^\[Assistant\]: .*\n\n)^\[Assistant tool calls\]: /gm;
+
+/**
+ * What a request asks for whose prompt is Pi's for a summary of a conversation; `undefined` where it is another prompt. The summary carries
+ * the script that is in force, with the number of its steps that were answered: so the script goes on behind it.
+ */
+export function summaryIn(prompt: string): Summary | undefined {
+  const conversation = REQUEST.exec(prompt)?.[1];
+  if (conversation === undefined) return undefined;
+  const inside = [...conversation.matchAll(SCRIPT)].at(-1);
+  const found = inside ?? [...(EARLIER.exec(prompt)?.[1] ?? "").matchAll(SCRIPT)].at(-1);
+  const behind = inside === undefined ? conversation : conversation.slice(inside.index + inside[0].length);
+  const turns = behind.match(TURN)?.length ?? 0;
+  const script = readScript(found?.[0] ?? UNSCRIPTED);
+  if (script === undefined) return undefined;
+  const { summary: step, window } = script;
+  if (found === undefined) return { text: unscripted(conversation), step, window };
+  const source = JSON.parse(found[1] ?? "") as Record<string, unknown>;
+  const carried = JSON.stringify({ ...source, done: script.done + turns }, null, 1);
+  return { text: `Summed up, with ${turns} answers in it.\n\n\`\`\`script\n${carried}\n\`\`\``, step, window };
+}
+
+/** What the user said, for a stand-in that is asked about it. */
+function unscripted(conversation: string): string {
+  const said = conversation.match(/^\[User\]: .*$/gm) ?? [];
+  return `Summed up.\n${said.join("\n")}`;
+}
