@@ -73,6 +73,7 @@ export class AgentFactory {
         model: leaf.spec?.model || this.#config.model,
         systemPrompt: leaf.spec?.systemPrompt ?? "",
         limits: limitsOf(claim),
+        images: leaf.spec?.images,
         thinking: THINKING[leaf.spec?.thinking ?? ThinkingLevel.UNSPECIFIED] ?? "off",
         ...(result === undefined ? {} : { result }),
         // Where nobody could wake it, a leaf keeps its brain.

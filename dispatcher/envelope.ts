@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { Validation } from "@serverless-harness/kit/validate";
 import { LeafKind, type LeafSpec, LeafSpecSchema, type Limits, type RetryPolicy } from "@serverless-harness/proto/leaf";
 import { checkGatePolicy } from "./gate-policy.ts";
+import { checkImages } from "./images.ts";
 import { checkWork } from "./work.ts";
 
 /** Tenant of a leaf that names none. */
@@ -56,6 +57,7 @@ async function checkSpec(v: Validation, spec: LeafSpec): Promise<void> {
   v.check("spec.prompt", spec.prompt.trim() !== "", "must be text that is not blank");
   v.maxBytes("spec.prompt", spec.prompt, MAX_PROMPT_BYTES);
   text(v, "spec.prompt", spec.prompt);
+  checkImages(v, "spec.images", spec.images);
   v.check("spec.model", spec.model === "" || MODEL.test(spec.model), "must look like provider/model, or be empty for the default");
   v.maxBytes("spec.system_prompt", spec.systemPrompt, MAX_SYSTEM_PROMPT_BYTES);
   text(v, "spec.system_prompt", spec.systemPrompt);

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { IMAGE_TYPES, imageType } from "@serverless-harness/kit/image-type";
 import { type JsonObject, list, object, text, wrong } from "./checks.ts";
 
 /** A picture, as an answer tells of it. */
@@ -35,14 +36,6 @@ export interface Transcript {
   /** Hash over the messages, hexadecimal: the same for a request that is repeated. */
   readonly hash: string;
 }
-
-/** How the bytes of each kind of picture begin. */
-const MAGIC: Readonly<Record<string, RegExp>> = {
-  "image/png": /^\x89PNG\r\n\x1a\n/,
-  "image/jpeg": /^\xff\xd8\xff/,
-  "image/gif": /^GIF8[79]a/,
-  "image/webp": /^RIFF[\s\S]{4}WEBP/,
-};
 
 /** Characters of a tool result that an answer repeats. */
 const QUOTE_CHARS = 4000;
@@ -139,10 +132,9 @@ function readPicture(name: string, block: JsonObject): Picture {
   const source = object(`${name}.source`, block["source"]);
   if (source["type"] !== "base64") throw wrong(`${name}.source.type`, "must be base64");
   const mediaType = text(`${name}.source.media_type`, source["media_type"]);
-  const magic = MAGIC[mediaType];
-  if (magic === undefined) throw wrong(`${name}.source.media_type`, `must be one of ${Object.keys(MAGIC).join(", ")}`);
+  if (!IMAGE_TYPES.includes(mediaType)) throw wrong(`${name}.source.media_type`, `must be one of ${IMAGE_TYPES.join(", ")}`);
   const data = Buffer.from(text(`${name}.source.data`, source["data"]), "base64");
-  if (!magic.test(data.toString("latin1", 0, 12))) throw wrong(`${name}.source.data`, `is no ${mediaType}`);
+  if (imageType(data) !== mediaType) throw wrong(`${name}.source.data`, `is no ${mediaType}`);
   return { mediaType, bytes: data.length };
 }
 

@@ -7,6 +7,11 @@ import { allEvents, openDoor, refusal } from "./support.ts";
 type Spec = MessageInitShape<typeof LeafSpecSchema>;
 
 const MIB = 1024 * 1024;
+/** A picture of so many bytes, as far as its beginning tells. */
+const png = (bytes = 8) => ({
+  mediaType: "image/png",
+  data: Buffer.concat([Buffer.from("89504e470d0a1a0a", "hex"), Buffer.alloc(bytes - 8)]),
+});
 /** A schema with so many others in each other. */
 function deepSchema(depth: number): JsonObject {
   return depth === 0 ? { type: "object" } : { type: "object", properties: { a: deepSchema(depth - 1) } };
@@ -33,6 +38,15 @@ const BAD_SPECS: ReadonlyArray<readonly [what: string, spec: Spec, fields: reado
   ["a gate that decides without a deadline", { prompt: "p", gates: { onDeadline: 1 } }, ["spec.gates.on_deadline"]],
   ["a gate with an unknown decision", { prompt: "p", gates: { deadlineMs: 1n, onDeadline: 9 as never } }, ["spec.gates.on_deadline"]],
   ["a gate with a deadline before it was asked", { prompt: "p", gates: { deadlineMs: -1n } }, ["spec.gates.deadline_ms"]],
+  ["nine pictures", { prompt: "p", images: Array.from({ length: 9 }, () => png()) }, ["spec.images"]],
+  ["pictures over 2 MiB together", { prompt: "p", images: [png(MIB), png(MIB), png()] }, ["spec.images"]],
+  [
+    "a picture of a kind that models don't take",
+    { prompt: "p", images: [{ ...png(), mediaType: "image/tiff" }] },
+    ["spec.images[0].media_type"],
+  ],
+  ["a picture that is another kind's", { prompt: "p", images: [png(), { ...png(), mediaType: "image/jpeg" }] }, ["spec.images[1].data"]],
+  ["a picture without bytes", { prompt: "p", images: [{ mediaType: "image/png" }] }, ["spec.images[0].data"]],
   ["a solve of nothing", { prompt: "p", kind: LeafKind.SOLVE }, ["spec.repository"]],
   ["a solve of a repository without a url", { prompt: "p", kind: LeafKind.SOLVE, repository: { ref: "main" } }, ["spec.repository.url"]],
   ["a repository that is a word", { prompt: "p", repository: { url: "project" } }, ["spec.repository.url"]],

@@ -8,6 +8,7 @@ import {
   type OperationResultRecord,
   type Session,
 } from "@earendil-works/pi-agent-core";
+import type { ImageContent } from "@earendil-works/pi-ai";
 import type { HarnessError } from "@serverless-harness/kit/errors";
 import { FailureReason } from "@serverless-harness/proto/leaf";
 import { atTime } from "./at-time.ts";
@@ -33,6 +34,8 @@ export interface AgentParts {
   readonly expected: ExpectedResult | undefined;
   /** Commands that run for longer are not waited for here, in milliseconds. Absent: they are. */
   readonly sleepAfterMs?: number | undefined;
+  /** Go with the prompt. */
+  readonly images: ImageContent[];
   /** End an exec of an agent that is gone. */
   readonly endExec: (execId: string) => Promise<void>;
 }
@@ -135,7 +138,7 @@ export class Agent {
   }
 
   async #admit(operationId: string, prompt: string): Promise<RunOutcome | undefined> {
-    const { lane, narrator } = this.#parts;
+    const { lane, narrator, images } = this.#parts;
     const { current } = await lane.inspectExecution(CONTEXT);
     if (current?.id === operationId) return this.#takeUp(operationId);
     if (current !== null) await narrator.silently(() => this.#endOperation(current.id));
@@ -143,7 +146,7 @@ export class Agent {
     if (record !== undefined) return this.#retell(record);
     if (this.#verdict !== undefined) return this.#verdict;
     this.#operationId = operationId;
-    const accepted = await lane.accept({ kind: "prompt", operationId, prompt }, CONTEXT);
+    const accepted = await lane.accept({ kind: "prompt", operationId, prompt, images }, CONTEXT);
     if (!accepted.ok) throw accepted.error;
     await this.#requestAbort();
     return undefined;

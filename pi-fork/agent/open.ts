@@ -1,5 +1,5 @@
 import { AgentHarness, type AgentLane, BACKGROUND_CONTEXT as CONTEXT, type Session } from "@earendil-works/pi-agent-core";
-import { calculateCost, clampThinkingLevel } from "@earendil-works/pi-ai";
+import { calculateCost, clampThinkingLevel, type ImageContent } from "@earendil-works/pi-ai";
 import type { WorkspaceClient } from "@serverless-harness/hands/client";
 import type { GatePolicy } from "@serverless-harness/proto/leaf";
 import type { Fence } from "@serverless-harness/session";
@@ -15,6 +15,7 @@ import { Agent } from "./agent.ts";
 import type { AgentLimits } from "./budget.ts";
 import type { AgentEvent } from "./events.ts";
 import { ExpectedResult } from "./expected-result.ts";
+import { imagesFor, type Picture } from "./images.ts";
 import { InterruptedAnswers, type Price } from "./interrupted.ts";
 import { Narrator } from "./narrator.ts";
 import { PI_RETRY } from "./retry.ts";
@@ -47,6 +48,8 @@ export interface AgentOptions {
   readonly thinking?: ThinkingLevel;
   /** A command that has run for so many milliseconds is not waited for: the agent closes, and goes on when it is run again. Default: it is. */
   readonly sleepAfterMs?: number | undefined;
+  /** Go with the prompt. INVALID_ARGUMENT `images_not_supported` where the model takes none. Default: none. */
+  readonly images?: readonly Picture[] | undefined;
   /** Which calls a human has to approve. */
   readonly gatePolicy?: GatePolicy | undefined;
   /** Ask a human at a gate: the decision, or `undefined` while there is none. Default: there is nobody to ask, and what is asked fails. */
@@ -64,16 +67,23 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
   // It is waited for last, and nobody may have come so far when it fails.
   options.workspacePath.catch(() => undefined);
   const resolved = await options.registry.resolve(options.model);
+  const images = imagesFor(resolved.model, options.images ?? []);
   const session = await options.sessions.open(options.fence, options.leafEvents);
   try {
-    return await assemble(options, resolved, session, await options.workspacePath);
+    return await assemble(options, resolved, session, await options.workspacePath, images);
   } catch (error) {
     await session.close(CONTEXT).catch(() => undefined);
     throw error;
   }
 }
 
-async function assemble(options: AgentOptions, resolved: ResolvedModel, session: Session, workspacePath: string): Promise<Agent> {
+async function assemble(
+  options: AgentOptions,
+  resolved: ResolvedModel,
+  session: Session,
+  workspacePath: string,
+  images: ImageContent[],
+): Promise<Agent> {
   const { workspace, limits, result } = options;
   const expected = result === undefined ? undefined : new ExpectedResult(result.tool);
   const instructions = systemPrompt(options.systemPrompt, workspacePath, result?.tool);
@@ -115,7 +125,7 @@ async function assemble(options: AgentOptions, resolved: ResolvedModel, session:
   narrator.attach(harness);
   harness.events.on("tool_end", () => agent?.rest.changed());
   const { sleepAfterMs, endExec } = options;
-  agent = new Agent({ harness, lane, session, narrator, limits, expected, sleepAfterMs, endExec });
+  agent = new Agent({ harness, lane, session, narrator, limits, expected, sleepAfterMs, endExec, images });
   return agent;
 }
 

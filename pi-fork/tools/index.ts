@@ -5,6 +5,7 @@ import { gated } from "./gated.ts";
 import type { Gates } from "./gates.ts";
 import { createGrepTool } from "./grep.ts";
 import { createLsTool } from "./ls.ts";
+import { showPicture } from "./pictures.ts";
 import { createRequestApprovalTool } from "./request-approval.ts";
 import { createSubmitTool, type ResultWish } from "./submit.ts";
 import { createTerminalTool } from "./terminal.ts";
@@ -17,7 +18,7 @@ import { replayable, type ToolContext, type ToolObserver } from "./tool.ts";
 export function createTools(observer: ToolObserver, gates: Gates, wish?: ResultWish): Array<AgentHarnessTool<ToolContext>> {
   const tool: typeof replayable = (each, observed) => replayable(gated(each, gates), observed);
   return [
-    tool(createReadTool<ToolContext>(), observer),
+    tool(createReadTool<ToolContext>({ imageProcessor: showPicture }), observer),
     tool(createBashTool<ToolContext>(), observer),
     tool(createSandboxEditTool(), observer),
     tool(createWriteTool<ToolContext>(), observer),

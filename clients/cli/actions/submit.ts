@@ -3,6 +3,7 @@ import { GatePolicySchema, LeafSpecSchema } from "@serverless-harness/proto/leaf
 import type { SubmitOptions } from "../commands/submit.ts";
 import type { Context } from "../context.ts";
 import { ExitCode } from "../exit-codes.ts";
+import { readImages } from "../images.ts";
 import { readPrompt } from "../parse.ts";
 import { submitLeaf } from "../submit-leaf.ts";
 import { leafJson } from "../view/leaf-text.ts";
@@ -10,7 +11,8 @@ import { leafJson } from "../view/leaf-text.ts";
 /** Does `leaf submit`. */
 export async function runSubmit(context: Context, [argument = ""]: readonly string[], options: SubmitOptions): Promise<ExitCode> {
   const prompt = await readPrompt(argument);
-  const spec = create(LeafSpecSchema, { prompt, model: options.model ?? "", labels: options.label ?? {} });
+  const images = await readImages(options.image);
+  const spec = create(LeafSpecSchema, { prompt, images, model: options.model ?? "", labels: options.label ?? {} });
   if (options.ask !== undefined) spec.gates = create(GatePolicySchema, { tools: options.ask.map((tool) => ({ tool })) });
   if (options.session !== undefined) Object.assign(spec, { sessionId: options.session, sessionMustExist: true });
   const { leaf, created } = await submitLeaf(context, spec, options.key);

@@ -4,6 +4,7 @@ import type { TurnOptions } from "../commands/turn.ts";
 import type { Context } from "../context.ts";
 import type { ExitCode } from "../exit-codes.ts";
 import { followToEnd } from "../follow-to-end.ts";
+import { readImages } from "../images.ts";
 import { readPrompt } from "../parse.ts";
 import { submitLeaf } from "../submit-leaf.ts";
 import { TurnView } from "../view/turn-view.ts";
@@ -11,7 +12,8 @@ import { TurnView } from "../view/turn-view.ts";
 /** Does `leaf turn`. */
 export async function runTurn(context: Context, [argument = ""]: readonly string[], options: TurnOptions): Promise<ExitCode> {
   const prompt = await readPrompt(argument);
-  const spec = create(LeafSpecSchema, { prompt, model: options.model ?? "" });
+  const images = await readImages(options.image);
+  const spec = create(LeafSpecSchema, { prompt, images, model: options.model ?? "" });
   if (options.session !== undefined) Object.assign(spec, { sessionId: options.session, sessionMustExist: true });
   const { leaf } = await submitLeaf(context, spec);
   return await followToEnd(context, leaf, 0n, options.timeout, new TurnView(context.out, leaf));

@@ -1,12 +1,14 @@
 import type { Command } from "commander";
 import { addCommand } from "../command.ts";
 import type { CommonOptions } from "../context.ts";
+import { files } from "../images.ts";
 import { labels, tools } from "../parse.ts";
 
 /** Options of `leaf submit`. */
 export interface SubmitOptions extends CommonOptions {
   readonly session?: string;
   readonly model?: string;
+  readonly image?: string[];
   readonly label?: Record<string, string>;
   readonly key?: string;
   readonly ask?: string[];
@@ -21,6 +23,7 @@ export function addSubmit(program: Command): void {
     options: (command) =>
       command
         .option("--session <id>", "go on with this session; default: a new one")
+        .option("--image <file>", "a picture that goes with the prompt; may be repeated", files)
         .option("--model <provider/model>", "for this leaf only; default: the stack's")
         .option("--label <key=value>", "a label for `leaf list`; may be repeated", labels)
         .option("--ask <tool>", "each call of this tool waits for `leaf approve`; may be repeated", tools)

@@ -1,12 +1,14 @@
 import type { Command } from "commander";
 import { addCommand } from "../command.ts";
 import type { CommonOptions } from "../context.ts";
+import { files } from "../images.ts";
 import { wholeNumber } from "../parse.ts";
 
 /** Options of `leaf turn`. */
 export interface TurnOptions extends CommonOptions {
   readonly session?: string;
   readonly model?: string;
+  readonly image?: string[];
   readonly timeout: number;
 }
 
@@ -21,6 +23,7 @@ export function addTurn(program: Command): void {
     options: (command) =>
       command
         .option("--session <id>", "go on with this session; default: a new one")
+        .option("--image <file>", "a picture that goes with the prompt; may be repeated", files)
         .option("--model <provider/model>", "for this turn only; default: the stack's")
         .option("--timeout <seconds>", "stop waiting after this long; 0: never", wholeNumber(0, 1_000_000), 0),
     run: async (...given) => (await import("../actions/turn.ts")).runTurn(...given),

@@ -1,4 +1,7 @@
-import { describe, expect, test } from "vitest";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { jsonLines, type LeafJson, runProgram, sharedStack, shellLine } from "./leaf.ts";
 
 const stack = sharedStack();
@@ -27,6 +30,28 @@ describe("leaf turn", () => {
     expect(json.stdout).not.toContain("\u001b");
     const refused = await stack.leaf.run(["list"], { env: { FORCE_COLOR: "1", NO_COLOR: "1" } });
     expect(refused.stdout).not.toContain("\u001b");
+  });
+
+  test("sends pictures with the prompt, and refuses other files before it asks anybody", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "leaf-images-"));
+    onTestFinished(() => rm(directory, { recursive: true, force: true }));
+    const [picture, words] = [join(directory, "picture"), join(directory, "words.png")];
+    await writeFile(picture, Buffer.from("89504e470d0a1a0a0000000d49484452", "hex"));
+    await writeFile(words, "not a picture");
+    const prompt = '```script\n{"steps": [{"text": "{{images}}"}]}\n```';
+    const seen = await stack.leaf.run(["turn", "--image", picture, "--image", picture, prompt]);
+    expect(seen).toMatchObject({ code: 0, stdout: "image/png 16, image/png 16\n" });
+    for (const [file, why] of [
+      [words, "is no picture that a model takes"],
+      [`${picture}s`, "there is no file"],
+    ] as const) {
+      const refused = await stack.leaf.run(["submit", "--image", file, "hello"]);
+      expect(refused).toMatchObject({ code: 2, stdout: "" });
+      expect(refused.stderr).toContain(why);
+    }
+    const leaf = await stack.leaf.json<LeafJson>("submit", "--image", picture, "hello");
+    expect(leaf.leaf.spec).toMatchObject({ images: [{ mediaType: "image/png" }] });
+    expect((await stack.leaf.run(["list", "--json"])).stdout).not.toContain("mediaType");
   });
 
   test("takes the prompt from standard input for -", async () => {

@@ -1,0 +1,34 @@
+import { readFile, stat } from "node:fs/promises";
+import { create } from "@bufbuild/protobuf";
+import { IMAGE_TYPES, imageType } from "@serverless-harness/kit/image-type";
+import { type Image, ImageSchema } from "@serverless-harness/proto/leaf";
+import { CliError } from "./errors.ts";
+import { ExitCode } from "./exit-codes.ts";
+
+/** Largest file that is read at all, in bytes; a leaf's pictures may have no more together. */
+const MAX_BYTES = 2 * 1024 * 1024;
+
+/** Reads an option that may be repeated, each time a file. */
+export function files(name: string, sofar: readonly string[] = []): string[] {
+  return [...sofar, name];
+}
+
+/** The pictures in files, with the types that their bytes say. */
+export async function readImages(names: readonly string[] = []): Promise<Image[]> {
+  return Promise.all(names.map(readImage));
+}
+
+async function readImage(name: string): Promise<Image> {
+  const info = await stat(name).catch(() => undefined);
+  if (info?.isFile() !== true) throw unusable(`there is no file ${name}`);
+  if (info.size > MAX_BYTES) throw unusable(`${name} has ${info.size} bytes: pictures may have ${MAX_BYTES} together, make it smaller`);
+  const data = await readFile(name).catch(() => undefined);
+  if (data === undefined) throw unusable(`${name} can't be read`);
+  const mediaType = imageType(data);
+  if (mediaType === undefined) throw unusable(`${name} is no picture that a model takes: use ${IMAGE_TYPES.join(", ")}`);
+  return create(ImageSchema, { mediaType, data });
+}
+
+function unusable(message: string): CliError {
+  return new CliError(ExitCode.usage, "image_unusable", message);
+}
