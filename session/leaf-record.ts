@@ -4,6 +4,7 @@ import {
   FailureSchema,
   type Gate,
   type Leaf,
+  type LeafMessage,
   LeafResultSchema,
   LeafSchema,
   LeafSpecSchema,
@@ -39,6 +40,8 @@ export interface LeafDetails {
   readonly openGates: Gate[];
   /** Failed attempts, oldest first. */
   readonly attempts: Attempt[];
+  /** Messages that wait to be delivered, oldest first. */
+  readonly messages: LeafMessage[];
 }
 
 /** The record that they make up. */

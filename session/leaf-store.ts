@@ -1,4 +1,5 @@
 import type { Failure, Leaf, LeafEvent, LeafResult, LeafSpec, LeafState, Worker } from "@serverless-harness/proto/leaf";
+import type { Messages, Wishes } from "./messages.ts";
 import type { Retained } from "./retention.ts";
 import type { Schedules } from "./schedules.ts";
 import type { Tenants } from "./tenants.ts";
@@ -76,11 +77,12 @@ export interface Backlog {
  * Methods that take a {@link Claim} throw a HarnessError with reason `stale_epoch` (FAILED_PRECONDITION) and change nothing where
  * the session has a newer owner or the claim was ended.
  */
-export interface LeafStore extends WaitingLeaves, Retained, Tenants, Schedules {
+export interface LeafStore extends WaitingLeaves, Messages, Retained, Tenants, Schedules {
   /**
    * Write a leaf's record, its first event and its place in the queue. A known idempotency key with the same spec returns the
    * first leaf, with `created` false; with another spec it throws ALREADY_EXISTS `idempotency_key_reused`. NOT_FOUND
-   * `session_not_found` where the spec says that the session must exist and it does not.
+   * `session_not_found` where the spec says that the session must exist and it does not, FAILED_PRECONDITION `session_exists` where it forks
+   * another one and its own exists. That the other one exists is the caller's to look at.
    */
   submit(leaf: NewLeaf): Promise<{ leaf: Leaf; created: boolean }>;
   /** A leaf's record, or `undefined`. */
@@ -98,8 +100,8 @@ export interface LeafStore extends WaitingLeaves, Retained, Tenants, Schedules {
    * of submission. `undefined` where nothing is ready.
    */
   claim(worker: Worker, leaseMs: number): Promise<Claim | undefined>;
-  /** Prolong the lease; tells whether a cancel was asked for. */
-  heartbeat(claim: Claim, leaseMs: number): Promise<{ cancelRequested: boolean }>;
+  /** Prolong the lease; tells what people want of the leaf. */
+  heartbeat(claim: Claim, leaseMs: number): Promise<Wishes>;
   /** Append events in order; an event of kind `usage` also becomes the record's usage. */
   append(claim: Claim, events: readonly NewEvent[]): Promise<void>;
   /** End the leaf: `events`, then the terminal one. */

@@ -35,7 +35,7 @@ export function leafExpired(): HarnessError {
 
 /** The error for a step that a leaf which is over can't take. */
 export function leafEnded(): HarnessError {
-  return new HarnessError(Code.FailedPrecondition, "leaf_ended", "the leaf is over: nothing waits for this decision any more");
+  return new HarnessError(Code.FailedPrecondition, "leaf_ended", "the leaf is over: it takes neither decisions nor messages any more");
 }
 
 /** The error for a redrive of a leaf that ended in another way than failed. */
@@ -63,6 +63,24 @@ export function gateDecided(): HarnessError {
 export function tooManyGates(limit: number): HarnessError {
   const text = `a leaf has at most ${limit} open gates: decide some of them first`;
   return new HarnessError(Code.ResourceExhausted, "too_many_gates", text, { metadata: { limit: String(limit) } });
+}
+
+/** The error for a message's id that came with other words before. */
+export function messageIdReused(): HarnessError {
+  const text = "this message id was used for another message to the leaf: send the same again, or choose another id";
+  return new HarnessError(Code.AlreadyExists, "message_id_reused", text);
+}
+
+/** The error for one waiting message too many. */
+export function tooManyMessages(limit: number): HarnessError {
+  const text = `at most ${limit} messages wait in a leaf: send this one when the agent has read some of them`;
+  return new HarnessError(Code.ResourceExhausted, "too_many_messages", text, { metadata: { limit: String(limit) } });
+}
+
+/** The error for a fork onto a session that is there already. */
+export function sessionExistsAlready(): HarnessError {
+  const text = "a fork begins a new session, and this one exists: choose another session_id, or leave it empty";
+  return new HarnessError(Code.FailedPrecondition, "session_exists", text);
 }
 
 /** The error for a schedule that is not there. */

@@ -48,7 +48,7 @@ describe("Cancel", () => {
     const { leaf } = await store.submit(newLeaf());
     const claim = await claimed(store);
     await leaves.cancel({ leafId: leaf.leafId });
-    expect(await store.heartbeat(claim, 1000)).toEqual({ cancelRequested: true });
+    expect(await store.heartbeat(claim, 1000)).toMatchObject({ cancelRequested: true });
     expect(wakes).toEqual(["cancel"]);
   });
 

@@ -1,8 +1,15 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { type LeafEvent, LeafEventSchema, type LeafState, StateChangedSchema, UsageSchema } from "@serverless-harness/proto/leaf";
+import {
+  type LeafEvent,
+  LeafEventSchema,
+  type LeafMessage,
+  type LeafState,
+  StateChangedSchema,
+  UsageSchema,
+} from "@serverless-harness/proto/leaf";
 import type { NewEvent } from "../leaf-store.ts";
 import type { Database } from "./database.ts";
-import { type Argument, bytes, list, text } from "./scripts.ts";
+import { type Argument, bytes, list, type Reply, text } from "./scripts.ts";
 
 /** Events that one script appends or reads at the most. */
 export const EVENTS_PER_SCRIPT = 500;
@@ -57,18 +64,33 @@ export async function readEvents(database: Database, leafId: string, afterSeq: b
   return found;
 }
 
-/** An event of the log: time, epoch and note, each with a colon behind it, then the message. */
+/** An event of the log, with its leaf and its place there. */
 function eventOf(leafId: string, seq: bigint, stored: Buffer): LeafEvent {
+  const event = storedEvent(stored);
+  event.leafId = leafId;
+  event.seq = seq;
+  return event;
+}
+
+/** An event as the log holds it: time, epoch and note, each with a colon behind it, then the message. */
+function storedEvent(stored: Buffer): LeafEvent {
   const ends: number[] = [];
   for (let i = 0; i < 3; i++) ends.push(stored.indexOf(":", (ends.at(-1) ?? -1) + 1));
   const [time = 0, epoch = 0, note = 0] = ends;
   const event = fromBinary(LeafEventSchema, stored.subarray(note + 1));
-  event.leafId = leafId;
-  event.seq = seq;
   event.timeMs = BigInt(stored.toString("latin1", 0, time));
   if (event.event.case === "stateChanged" && epoch > time + 1) {
     event.event.value.epoch = BigInt(stored.toString("latin1", time + 1, epoch));
     event.event.value.note = stored.toString("utf8", epoch + 1, note);
   }
   return event;
+}
+
+/** The messages that a list of events of a leaf's log tells of. */
+export function messagesOf(events: Reply | undefined): LeafMessage[] {
+  if (!Array.isArray(events)) return [];
+  return events.flatMap((stored: Reply) => {
+    const event = Buffer.isBuffer(stored) ? storedEvent(stored).event : undefined;
+    return event?.case === "messageReceived" && event.value.message !== undefined ? [event.value.message] : [];
+  });
 }

@@ -67,6 +67,11 @@ export class Names {
     return `${this.prefix}:work`;
   }
 
+  /** Channel that is told when somebody wants something of a leaf. */
+  wishChannel(leafId: string): string {
+    return `${this.prefix}:wish:${leafId}`;
+  }
+
   /** Channel that is told of a leaf's events. */
   leafChannel(leafId: string): string {
     return `${this.prefix}:leaf:${leafId}`;

@@ -1,17 +1,21 @@
 import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { type Failure, FailureSchema, LeafResultSchema, LeafState } from "@serverless-harness/proto/leaf";
 import type { Claim, NewEvent, Outcome } from "../leaf-store.ts";
+import type { Wishes } from "../messages.ts";
 import { staleEpoch } from "../store-errors.ts";
 import { callId } from "./calls.ts";
 import type { Database } from "./database.ts";
-import { eventBatches, stateEvent } from "./events.ts";
+import { eventBatches, messagesOf, stateEvent } from "./events.ts";
 import { sessionName } from "./names.ts";
 import { type Argument, type Reply, text } from "./scripts.ts";
 
+/** Scripts that do nothing more when they are sent a second time. */
+const REPEATABLE: ReadonlySet<string> = new Set(["heartbeat", "openGate", "delivered"]);
+
 /** Prolong the lease to `leaseMs` from now. */
-export async function prolongLease(database: Database, claim: Claim, leaseMs: number): Promise<{ cancelRequested: boolean }> {
-  const [cancel] = await runOwned(database, "heartbeat", claim, leaseMs);
-  return { cancelRequested: text(cancel) === "1" };
+export async function prolongLease(database: Database, claim: Claim, leaseMs: number): Promise<Wishes> {
+  const [cancel, unread] = await runOwned(database, "heartbeat", claim, leaseMs);
+  return { cancelRequested: text(cancel) === "1", messages: messagesOf(unread) };
 }
 
 /** Append events; up to 500 as one step, more in steps of 500. */
@@ -75,13 +79,12 @@ export async function end(
 /** Run a script that proves first that the claim still holds its leaf. */
 export async function runOwned(
   database: Database,
-  script: "heartbeat" | "append" | "finish" | "retry" | "suspend" | "openGate",
+  script: "heartbeat" | "append" | "finish" | "retry" | "suspend" | "openGate" | "delivered",
   claim: Claim,
   ...args: readonly Argument[]
 ): Promise<readonly Reply[]> {
   const { leaf, fence } = claim;
-  // A heartbeat, or a gate that is opened, is the same the second time.
-  const call = script === "heartbeat" || script === "openGate" ? "" : callId();
+  const call = REPEATABLE.has(script) ? "" : callId();
   const session = sessionName(fence.tenant, fence.sessionId);
   const owner = `${fence.epoch} ${leaf.worker?.name ?? ""}`;
   try {

@@ -1,6 +1,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { GateSchema, type Leaf, LeafSchema, type LeafState } from "@serverless-harness/proto/leaf";
 import { toLeaf } from "../leaf-record.ts";
+import { messagesOf } from "./events.ts";
 import { list, type Reply } from "./scripts.ts";
 
 /** What a script shows of a leaf, in this order: `lib.lua` has the same list. */
@@ -22,6 +23,7 @@ const FIELDS = [
   "redrives",
   "restarts",
   "spec",
+  "unread",
   "open",
 ] as const;
 
@@ -60,6 +62,7 @@ export function leafOf(leafId: string, reply: Reply | undefined): Leaf | undefin
   };
   return toLeaf(fields, {
     attempts: attempts === null ? [] : fromBinary(LeafSchema, attempts).attempts,
+    messages: messagesOf(values[FIELDS.indexOf("unread")]),
     openGates: Array.isArray(open) ? open.flatMap((gate) => (Buffer.isBuffer(gate) ? [fromBinary(GateSchema, gate)] : [])) : [],
   });
 }

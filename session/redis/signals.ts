@@ -4,6 +4,8 @@ import { type Client, listenerOf } from "./connect.ts";
 /** Default of how often every subscriber looks for itself, whatever was heard. */
 const FALLBACK_MS = 1000;
 
+const NOBODY: ReadonlySet<Subscription> = new Set();
+
 /**
  * Tells subscribers of this process about changes that any process made. One connection serves all of them, and it exists from the first
  * subscriber on. It only wakes: what there is to see, each subscriber reads from its own position.
@@ -12,6 +14,7 @@ export class Signals {
   readonly #client: Client;
   readonly #fallbackMs: number;
   readonly #channels = new Map<string, Set<Subscription>>();
+  readonly #patient = new Set<Subscription>();
   readonly #closed = Promise.withResolvers<void>();
   #listener: Client | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -21,10 +24,14 @@ export class Signals {
     this.#fallbackMs = fallbackMs;
   }
 
-  /** Hear of `channel` until the subscription is closed. Changes before this resolves may go unheard. Never rejects. */
-  async subscribe(channel: string): Promise<Subscription> {
+  /**
+   * Hear of `channel` until the subscription is closed. Changes before this resolves may go unheard. Never rejects. One that is `patient` is not
+   * woken by time alone: whoever has it looks for itself by other means.
+   */
+  async subscribe(channel: string, patient = false): Promise<Subscription> {
     const subscription: Subscription = new Subscription(() => this.#unsubscribe(channel, subscription));
-    this.#timer ??= setInterval(() => this.#wakeAll(), this.#fallbackMs);
+    if (patient) this.#patient.add(subscription);
+    this.#timer ??= setInterval(() => this.#wakeAll(this.#patient), this.#fallbackMs);
     const others = this.#channels.get(channel);
     if (others !== undefined) others.add(subscription);
     else this.#channels.set(channel, new Set([subscription]));
@@ -54,6 +61,7 @@ export class Signals {
   }
 
   #unsubscribe(channel: string, subscription: Subscription): void {
+    this.#patient.delete(subscription);
     const others = this.#channels.get(channel);
     if (others?.delete(subscription) !== true || others.size > 0) return;
     this.#channels.delete(channel);
@@ -64,11 +72,11 @@ export class Signals {
     this.#listener?.unsubscribe(channel).catch(() => undefined);
   }
 
-  #wake(channel: string): void {
-    for (const subscription of this.#channels.get(channel) ?? []) subscription.wake();
+  #wake(channel: string, except: ReadonlySet<Subscription> = NOBODY): void {
+    for (const subscription of this.#channels.get(channel) ?? []) if (!except.has(subscription)) subscription.wake();
   }
 
-  #wakeAll(): void {
-    for (const channel of this.#channels.keys()) this.#wake(channel);
+  #wakeAll(except: ReadonlySet<Subscription> = NOBODY): void {
+    for (const channel of this.#channels.keys()) this.#wake(channel, except);
   }
 }

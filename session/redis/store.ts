@@ -1,5 +1,6 @@
-import type { Failure, Gate, Leaf, LeafEvent, Schedule, Tombstone, Worker } from "@serverless-harness/proto/leaf";
+import type { Failure, Gate, Leaf, LeafEvent, LeafMessage, Schedule, Tombstone, Worker } from "@serverless-harness/proto/leaf";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
+import type { NewMessage, Wishes } from "../messages.ts";
 import type { Retention } from "../retention.ts";
 import type { Fire } from "../schedules.ts";
 import { storeClosed } from "../store-errors.ts";
@@ -14,6 +15,7 @@ import { readEvents } from "./events.ts";
 import { followLeaf } from "./follow.ts";
 import { decideGate, openGate } from "./gates.ts";
 import { listLeaves } from "./list.ts";
+import { listenTo, markDelivered, sendMessage } from "./messages.ts";
 import { sessionName } from "./names.ts";
 import { appendEvents, finishLeaf, prolongLease, releaseLeavesOf, retryLeaf } from "./outcome.ts";
 import { repairIndex } from "./repair.ts";
@@ -80,7 +82,7 @@ export class RedisLeafStore implements LeafStore {
     return claimLeaf(this.#opened(), worker, leaseMs);
   }
 
-  async heartbeat(claim: Claim, leaseMs: number): Promise<{ cancelRequested: boolean }> {
+  async heartbeat(claim: Claim, leaseMs: number): Promise<Wishes> {
     return prolongLease(this.#opened(), claim, leaseMs);
   }
 
@@ -118,6 +120,18 @@ export class RedisLeafStore implements LeafStore {
 
   async decide(leafId: string, gateId: string, decision: NewDecision): Promise<Gate> {
     return decideGate(this.#opened(), leafId, gateId, decision);
+  }
+
+  async send(leafId: string, message: NewMessage): Promise<LeafMessage> {
+    return sendMessage(this.#opened(), leafId, message);
+  }
+
+  async delivered(claim: Claim, messageIds: readonly string[]): Promise<void> {
+    await markDelivered(this.#opened(), claim, messageIds);
+  }
+
+  listen(leafId: string, signal: AbortSignal, onWish: () => void): void {
+    void listenTo(this.#opened(), this.#signals, leafId, signal, onWish, () => this.#closed);
   }
 
   async cancel(leafId: string, requestedBy: string): Promise<Leaf> {

@@ -3,7 +3,7 @@ import { newId } from "@serverless-harness/kit/ids";
 import { type Leaf, LeafSchema, type LeafSpec, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
 import { fingerprint, keyReused } from "../fingerprint.ts";
 import type { NewLeaf } from "../leaf-store.ts";
-import { leafExpired, sessionNotFound } from "../store-errors.ts";
+import { leafExpired, sessionExistsAlready, sessionNotFound } from "../store-errors.ts";
 import { callId } from "./calls.ts";
 import type { Database } from "./database.ts";
 import { stateEvent } from "./events.ts";
@@ -45,7 +45,7 @@ export async function submitLeaf(database: Database, { spec, idempotencyKey }: N
     const plan = { ...freshPlan(database, spec), name, ...(name === "" ? {} : { take: fingerprint(spec) }) };
     const written = await attempt(database, plan, call);
     if (typeof written === "object") return written;
-    if (written === "SESSION_NOT_FOUND") throw sessionNotFound();
+    refuse(written);
   }
   for (;;) {
     const plan = await reserve(database, spec, name);
@@ -54,8 +54,14 @@ export async function submitLeaf(database: Database, { spec, idempotencyKey }: N
     if (written === "TOO_LATE") continue;
     if (written === "EXPIRED") throw leafExpired();
     await runScript(database.client, UNRESERVE, [database.names.idempotency(name)], [plan.leafId]);
-    if (written === "SESSION_NOT_FOUND") throw sessionNotFound();
+    refuse(written);
   }
+}
+
+/** Throw what a word means that says that the spec and its session don't go together. */
+function refuse(word: string): void {
+  if (word === "SESSION_NOT_FOUND") throw sessionNotFound();
+  if (word === "SESSION_EXISTS") throw sessionExistsAlready();
 }
 
 /** Write a leaf, or the word that says why not. */
@@ -64,7 +70,7 @@ async function attempt(database: Database, plan: Plan, call: string): Promise<{ 
     return (await write(database, plan, call)) ?? "KEY_TAKEN";
   } catch (error) {
     const word = error instanceof Error ? (error.message.split(" ")[0] ?? "") : "";
-    if (["TOO_LATE", "SESSION_NOT_FOUND", "REFUSED", "EXPIRED"].includes(word)) return word;
+    if (["TOO_LATE", "SESSION_NOT_FOUND", "SESSION_EXISTS", "REFUSED", "EXPIRED"].includes(word)) return word;
     throw error;
   }
 }
@@ -110,7 +116,8 @@ async function write(database: Database, plan: Plan, call: string): Promise<{ le
   const { leafId, spec, name = "", take = "", writeBefore = "" } = plan;
   const { names } = database;
   const session = sessionName(spec.tenant, spec.sessionId);
-  const args = [leafId, session, spec.sessionMustExist ? "1" : "", writeBefore, call, toBinary(LeafSpecSchema, spec), QUEUED];
+  const wanted = spec.fork === undefined ? (spec.sessionMustExist ? "1" : "") : "new";
+  const args = [leafId, session, wanted, writeBefore, call, toBinary(LeafSpecSchema, spec), QUEUED];
   const more = [names.partitions, spec.priority, name, take, ...indexesOf(spec)];
   const [created, found] = await database.change("submit", names.partitionOf(session), ...args, ...more);
   if (created === undefined) return undefined;

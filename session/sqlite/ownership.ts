@@ -1,10 +1,12 @@
 import { LeafState } from "@serverless-harness/proto/leaf";
 import type { Claim, Fence } from "../leaf-store.ts";
+import type { Wishes } from "../messages.ts";
 import { staleEpoch } from "../store-errors.ts";
 import type { Connection } from "./connection.ts";
 import { assertFence } from "./fence.ts";
+import { unreadOf } from "./unread.ts";
 
-const OWNED = "SELECT n, state, epoch, tenant, session_id, cancel_requested, worker_name FROM harness_leaves WHERE leaf_id = ?";
+const OWNED = "SELECT n, state, epoch, tenant, session_id, cancel_requested, unread, worker_name FROM harness_leaves WHERE leaf_id = ?";
 const PROLONG = "UPDATE harness_leaves SET due_ms = ? WHERE n = ?";
 
 type Owned = {
@@ -14,6 +16,7 @@ type Owned = {
   tenant: string;
   session_id: string;
   cancel_requested: number;
+  unread: string | null;
   worker_name: string | null;
 };
 
@@ -38,8 +41,8 @@ export function requireOwner(
 }
 
 /** Prolong the lease to `leaseMs` from now, inside the caller's transaction. */
-export function prolongLease(connection: Connection, nowMs: number, claim: Claim, leaseMs: number): { cancelRequested: boolean } {
+export function prolongLease(connection: Connection, nowMs: number, claim: Claim, leaseMs: number): Wishes {
   const row = requireOwner(connection, claim);
   connection.run(PROLONG, nowMs + leaseMs, row.n);
-  return { cancelRequested: row.cancel_requested !== 0 };
+  return { cancelRequested: row.cancel_requested !== 0, messages: unreadOf(connection, row.n, row.unread) };
 }

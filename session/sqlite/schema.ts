@@ -2,9 +2,10 @@ import type { DatabaseSync } from "node:sqlite";
 import { ConfigError } from "@serverless-harness/kit/env";
 import { LAYOUT_1 } from "./layout/layout-1.ts";
 import { LAYOUT_2 } from "./layout/layout-2.ts";
+import { LAYOUT_3 } from "./layout/layout-3.ts";
 
 /** Element n makes layout n + 1 of layout n. A layout that was released never changes again: what is new is another element. */
-const STEPS: readonly string[] = [LAYOUT_1, LAYOUT_2];
+const STEPS: readonly string[] = [LAYOUT_1, LAYOUT_2, LAYOUT_3];
 
 /** Version of the tables after all of them. */
 const LAYOUT = STEPS.length;

@@ -1,6 +1,8 @@
-import type { Failure, Gate, Leaf, LeafEvent, Schedule, Tombstone, Worker } from "@serverless-harness/proto/leaf";
+import type { Failure, Gate, Leaf, LeafEvent, LeafMessage, Schedule, Tombstone, Worker } from "@serverless-harness/proto/leaf";
 import { assertSameDecision } from "../gate-rules.ts";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
+import { assertSameMessage } from "../message-rules.ts";
+import type { NewMessage, Wishes } from "../messages.ts";
 import type { Retention } from "../retention.ts";
 import { checkSweep } from "../retention-rules.ts";
 import type { Fire } from "../schedules.ts";
@@ -18,6 +20,8 @@ import { appendEvents, readEvents } from "./events.ts";
 import { followLeaf } from "./follow.ts";
 import { openGate } from "./gates.ts";
 import { listLeaves } from "./list.ts";
+import { listenTo } from "./listen.ts";
+import { markDelivered, sendMessage } from "./messages.ts";
 import { finishLeaf, releaseLeaf, releaseLeavesOf, retryLeaf } from "./outcome.ts";
 import { prolongLease, requireOwner } from "./ownership.ts";
 import { readLeaf } from "./records.ts";
@@ -89,7 +93,7 @@ export class SqliteLeafStore implements LeafStore {
     return this.#change((nowMs) => claimLeaf(this.#connection, nowMs, worker, leaseMs));
   }
 
-  async heartbeat(claim: Claim, leaseMs: number): Promise<{ cancelRequested: boolean }> {
+  async heartbeat(claim: Claim, leaseMs: number): Promise<Wishes> {
     // It makes nothing ready and appends nothing, so nobody is told.
     return this.#opened().transaction(() => prolongLease(this.#connection, this.#now(), claim, leaseMs));
   }
@@ -130,6 +134,20 @@ export class SqliteLeafStore implements LeafStore {
     const gate = this.#change((nowMs) => decideGate(this.#connection, nowMs, leafId, gateId, decision));
     if (gate.decision !== undefined) assertSameDecision(gate.decision, decision);
     return gate;
+  }
+
+  async send(leafId: string, message: NewMessage): Promise<LeafMessage> {
+    const sent = this.#change((nowMs) => sendMessage(this.#connection, nowMs, leafId, message));
+    assertSameMessage(sent, message);
+    return sent;
+  }
+
+  async delivered(claim: Claim, messageIds: readonly string[]): Promise<void> {
+    this.#change((nowMs) => markDelivered(this.#connection, nowMs, claim, messageIds));
+  }
+
+  listen(leafId: string, signal: AbortSignal, onWish: () => void): void {
+    void listenTo(this.#opened(), this.#changes, leafId, signal, onWish, () => this.#closed);
   }
 
   async cancel(leafId: string, requestedBy: string): Promise<Leaf> {

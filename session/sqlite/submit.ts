@@ -2,7 +2,7 @@ import { clone, toBinary } from "@bufbuild/protobuf";
 import { newId } from "@serverless-harness/kit/ids";
 import { type Leaf, type LeafSpec, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
 import type { NewLeaf } from "../leaf-store.ts";
-import { sessionNotFound } from "../store-errors.ts";
+import { sessionExistsAlready, sessionNotFound } from "../store-errors.ts";
 import type { Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";
 import { findByKey, rememberKey } from "./idempotency.ts";
@@ -37,6 +37,7 @@ function withSession(connection: Connection, nowMs: number, spec: LeafSpec): Lea
   if (spec.sessionMustExist && !sessionExists(connection, spec.tenant, spec.sessionId)) {
     throw sessionNotFound();
   }
+  if (spec.fork !== undefined && sessionExists(connection, spec.tenant, spec.sessionId)) throw sessionExistsAlready();
   const filled = clone(LeafSpecSchema, spec);
   if (filled.sessionId === "") filled.sessionId = newId("session", nowMs);
   connection.run(INSERT_SESSION, filled.tenant, filled.sessionId, nowMs);

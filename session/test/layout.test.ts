@@ -7,7 +7,7 @@ import { expect, test } from "vitest";
 import { fingerprint } from "../fingerprint.ts";
 import { LAYOUT_1 } from "../sqlite/layout/layout-1.ts";
 import { SqliteLeafStore } from "../sqlite/store.ts";
-import { claim, done, logOf, nothingReady, recordOf, specOf, submit, words } from "../testing/build.ts";
+import { claim, done, logOf, messageOf, nothingReady, recordOf, specOf, submit, words } from "../testing/build.ts";
 import { Child } from "../testing/child.ts";
 
 const OPENER = new URL("fixtures/opener.ts", import.meta.url);
@@ -55,9 +55,12 @@ test("a file of layout 1 is brought up to this one where it is opened, with all 
   await nothingReady(store);
   await store.cancel("retrying", "");
   expect((await claim(store)).leaf.leafId).toBe("retrying");
+  await store.send("retrying", messageOf("m"));
   await store.wake("failed", "k");
   await store.finish(await claim(store), done(""), []);
   expect((await claim(store)).leaf.leafId).toBe("behind");
+  expect((await recordOf(store, "retrying")).messages).toMatchObject([{ messageId: "m", text: "about m" }]);
+  expect((await recordOf(store, "lost")).messages).toEqual([]);
   expect(words(await logOf(store, "lost"))).toEqual(["queued", "running", "done"]);
   expect(await store.sweep({ leafMs: 0, tombstoneMs: 0 }, 10)).toBe(2);
   expect((await recordOf(store, "behind")).state).toBe(LeafState.RUNNING);
@@ -70,7 +73,7 @@ test("processes that open a file of layout 1 at the same time all get it, and it
   await Promise.all(children.map((child) => child.ended));
   expect(children.map((child) => child.lines)).toEqual(children.map(() => ["open"]));
   const db = new DatabaseSync(path);
-  expect(db.prepare("SELECT version FROM harness_layout").all()).toEqual([{ version: 2 }]);
+  expect(db.prepare("SELECT version FROM harness_layout").all()).toEqual([{ version: 3 }]);
   expect(db.prepare("PRAGMA integrity_check").all()).toEqual([{ integrity_check: "ok" }]);
   db.close();
 });

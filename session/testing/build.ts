@@ -15,12 +15,14 @@ import {
   LeafSpecSchema,
   LeafState,
   LeafStateSchema,
+  MessageMode,
   TextDeltaSchema,
   UsageSchema,
   type Worker,
   WorkerSchema,
 } from "@serverless-harness/proto/leaf";
 import type { Claim, LeafStore, NewEvent, Outcome } from "../leaf-store.ts";
+import type { NewMessage } from "../messages.ts";
 import type { NewDecision, NewGate } from "../waiting.ts";
 
 /** A lease that outlives every case. */
@@ -61,6 +63,10 @@ export function failed(message: string): Outcome {
 export function gateOf(gateId: string, fields: Partial<NewGate> = {}): NewGate {
   const gate = create(GateSchema, { gateId, tool: "bash", summary: "may it?", proposedAction: "rm -r build", argumentsHash: "h1" });
   return { ...gate, ...fields };
+}
+
+export function messageOf(messageId: string, fields: Partial<NewMessage> = {}): NewMessage {
+  return { messageId, mode: MessageMode.STEER, text: `about ${messageId}`, sentBy: "ann", ...fields };
 }
 
 export function approval(fields: Partial<NewDecision> = {}): NewDecision {

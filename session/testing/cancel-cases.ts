@@ -59,7 +59,7 @@ export const cancelCases: readonly Case[] = [
       const held = await claim(store);
       const leaf = await (await connect()).cancel(leafId, "ann");
       deepStrictEqual([leaf.state, leaf.cancelRequested, leaf.worker?.name], [LeafState.RUNNING, true, "worker-1"]);
-      deepStrictEqual({ ...(await store.heartbeat(held, LONG_LEASE_MS)) }, { cancelRequested: true });
+      deepStrictEqual({ ...(await store.heartbeat(held, LONG_LEASE_MS)) }, { cancelRequested: true, messages: [] });
       await nothingReady(store);
       await store.finish(held, { state: LeafState.CANCELLED }, []);
       deepStrictEqual(words(await logOf(store, leafId)), ["queued", "running", "cancelRequested", "cancelled"]);

@@ -8,6 +8,7 @@ import { eventCases } from "./event-cases.ts";
 import { followCases } from "./follow-cases.ts";
 import { gateCases } from "./gate-cases.ts";
 import { listCases } from "./list-cases.ts";
+import { messageCases } from "./message-cases.ts";
 import { outcomeCases } from "./outcome-cases.ts";
 import { ownershipCases } from "./ownership-cases.ts";
 import { priorityCases } from "./priority-cases.ts";
@@ -52,6 +53,7 @@ const GROUPS: Readonly<Record<string, readonly Case[]>> = {
   wake: wakeCases,
   gates: gateCases,
   decide: decideCases,
+  messages: messageCases,
   cancel: cancelCases,
   attempts: attemptCases,
   redrive: redriveCases,

@@ -26,6 +26,7 @@ const METHODS: Readonly<Record<string, (store: LeafStore, held: Claim) => Promis
   finish: (store, held) => store.finish(held, done("stale"), [delta("stale")]),
   retry: (store, held) => store.retry(held, failureOf("stale"), 0, [delta("stale")]),
   release: (store, held) => store.release(held, "stale"),
+  delivered: (store, held) => store.delivered(held, ["m"]),
 };
 
 /** How a claim can have ended. */
@@ -98,7 +99,7 @@ export const ownershipCases: readonly Case[] = [
       await submit(store);
       const held = await claim(store, 1);
       await (await connect()).waitForWork(LONG_LEASE_MS, new AbortController().signal);
-      deepStrictEqual({ ...(await store.heartbeat(held, LONG_LEASE_MS)) }, { cancelRequested: false });
+      deepStrictEqual({ ...(await store.heartbeat(held, LONG_LEASE_MS)) }, { cancelRequested: false, messages: [] });
       await nothingReady(store);
       deepStrictEqual([(await store.backlog()).ready, (await store.backlog()).running], [0, 1]);
     },

@@ -109,6 +109,22 @@ export const submitCases: readonly Case[] = [
     },
   ],
   [
+    "a fork begins a new session: onto one that exists it is refused, and its idempotency key stays free",
+    async ({ store }) => {
+      await submit(store, { sessionId: "s" });
+      const fork = { sessionId: "old", entryId: "e" };
+      const spec = specOf({ sessionId: "s", fork });
+      await refused(store.submit({ spec, idempotencyKey: "key" }), "session_exists");
+      await refused(store.submit({ spec, idempotencyKey: "" }), "session_exists");
+      const other = specOf({ sessionId: "t", fork });
+      const { leaf, created } = await store.submit({ spec: other, idempotencyKey: "key" });
+      deepStrictEqual([leaf.spec?.sessionId, leaf.spec?.fork?.entryId, created], ["t", "e", true]);
+      strictEqual((await store.submit({ spec: other, idempotencyKey: "key" })).created, false);
+      await refused(store.submit({ spec: other, idempotencyKey: "other key" }), "session_exists");
+      ok((await submit(store, { fork })).spec?.sessionId);
+    },
+  ],
+  [
     "a session exists from its first leaf on, in its own tenant only",
     async ({ store, connect }) => {
       strictEqual(await store.sessionExists("acme", "s"), false);

@@ -20,5 +20,6 @@ elseif leaf.waiting or leaf.state == RETRYING then
   endWait(leaf, 'cancel requested')
 else
   announce(leaf.id, leaf.seq)
+  wish(leaf.id)
 end
 return { close(), record(leaf.id) }

@@ -1,4 +1,5 @@
--- Set the end of a claim's lease. ARGV: 3 to 6 the claim, 7 lease in ms. Returns what the index must be told, and '1' where a cancel was asked for.
+-- Set the end of a claim's lease. ARGV: 3 to 6 the claim, 7 lease in ms. Returns what the index must be told, '1' where a cancel was asked for,
+-- and the events of the messages that were not delivered.
 local leaf = owned()
 if not leaf then return STALE end
 local ends = now + tonumber(ARGV[7])
@@ -9,4 +10,4 @@ if redis.call('ZADD', base .. ':leases', int(ends), leaf.id) == 1 then
   row.running = row.running + 1
 end
 soon(ends)
-return { close(), leaf.cancel or '0' }
+return { close(), leaf.cancel or '0', unread(leaf.id, redis.call('HGET', leaf.key, 'unread') or '') }

@@ -2,15 +2,23 @@
 
 -- What a client needs to show a leaf, in this order.
 local FIELDS = { 'state', 'created', 'updated', 'not_before', 'claims', 'failed', 'epoch', 'seq', 'cancel', 'held', 'usage', 'failure',
-  'result', 'attempts', 'redrives', 'restarts', 'spec', 'open' }
+  'result', 'attempts', 'redrives', 'restarts', 'spec', 'unread', 'open' }
 
 local function isOver(state) return tonumber(state) >= 6 end
 
 -- A gate's fields in its leaf's hash of gates.
 local function gateField(kind, name) return kind .. ':' .. name end
 
--- A leaf's record, of the values of FIELDS: in the place of the names of its open gates stand the gates.
+-- The events of the messages to a leaf that were not delivered, whose places in the log `places` names.
+local function unread(id, places)
+  local events = {}
+  for seq in string.gmatch(places, '%d+') do table.insert(events, logged(id, seq)) end
+  return events
+end
+
+-- A leaf's record, of the values of FIELDS: in the place of the names of its open gates stand the gates, in that of messages' places their events.
 local function shown(id, row)
+  if row[#FIELDS - 1] then row[#FIELDS - 1] = unread(id, row[#FIELDS - 1]) end
   if row[#FIELDS] and isOver(row[1]) then
     row[#FIELDS] = false
   elseif row[#FIELDS] then

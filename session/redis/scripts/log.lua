@@ -7,6 +7,14 @@ local function event(id, seq, bytes, epoch, note)
   assert(length == seq, 'the log of a leaf has a gap')
 end
 
+-- Event number `seq` of a leaf's log, as `event` wrote it.
+local function logged(id, seq)
+  return redis.call('LRANGE', key('events', id), int(seq - 1), int(seq - 1))[1]
+end
+
+-- Somebody wants something of a leaf: who runs it looks for itself.
+local function wish(id) redis.call('PUBLISH', channels .. ':wish:' .. id, '') end
+
 local function announce(id, seq) redis.call('PUBLISH', channels .. ':leaf:' .. id, int(seq)) end
 
 -- Append the events that begin at ARGV[at]: their number, then key, usage or empty, and bytes of each. Returns the last sequence number.

@@ -1,4 +1,4 @@
--- Write a leaf, its first event and its place in the queue. ARGV: 3 leaf id, 4 session key, 5 '1' where the session must exist, 6 the
+-- Write a leaf, its first event and its place in the queue. ARGV: 3 leaf id, 4 session key, 5 '1' where the session must exist, 'new' where it must not, 6 the
 -- latest time in ms or empty, 7 call, 8 spec, 9 first event, 10 number of partitions, 11 priority, 12 idempotency key's name or empty, 13 the
 -- fingerprint where the key is to be taken here as well, 14 names of the indexes: of all
 -- leaves, of its tenant's, of its session's, then of its labels.
@@ -24,6 +24,9 @@ if not row[1] then
     return { err = 'SESSION_NOT_FOUND' }
   end
   redis.call('HSET', sessionRow, 'epoch', '0', 'created', ms, 'head', id)
+elseif ARGV[5] == 'new' then
+  if ARGV[6] ~= '' then redis.call('SET', key('refused', id), 1, 'EX', 120) end
+  return { err = 'SESSION_EXISTS' }
 elseif not row[2] then
   redis.call('HSET', sessionRow, 'head', id)
 end

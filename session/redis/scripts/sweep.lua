@@ -9,7 +9,7 @@ for _, id in ipairs(leaves) do
   redis.call('ZREM', key('of', row[1]), id)
   if LISTED[row[2]] then redis.call('ZREM', key('state', row[2]), id) end
   redis.call('ZREM', base .. ':ended', id)
-  redis.call('UNLINK', key('leaf', id), key('events', id), key('keys', id), key('gates', id), key('wakes', id))
+  redis.call('UNLINK', key('leaf', id), key('events', id), key('keys', id), key('gates', id), key('wakes', id), key('messages', id))
   redis.call('SET', key('tomb', id), table.concat({ row[2], ms, row[3] or '' }, ' '))
   redis.call('ZADD', base .. ':tombs', ms, id)
   announce(id, 0)

@@ -1,0 +1,56 @@
+import { create } from "@bufbuild/protobuf";
+import { type LeafMessage, type LeafState, MessageDeliveredSchema, MessageReceivedSchema } from "@serverless-harness/proto/leaf";
+import { isTerminal } from "../leaf-state.ts";
+import type { Claim, NewEvent } from "../leaf-store.ts";
+import { asSent, checkMessage, joinSeqs, MAX_UNREAD, messageKey, splitSeqs } from "../message-rules.ts";
+import type { NewMessage } from "../messages.ts";
+import { leafEnded, leafNotFound, tooManyMessages } from "../store-errors.ts";
+import type { Bytes, Connection } from "./connection.ts";
+import { appendEvents } from "./events.ts";
+import { requireOwner } from "./ownership.ts";
+import { messageIn, unreadOf } from "./unread.ts";
+
+const FIND = "SELECT n, state, last_seq, unread, said_ms FROM harness_leaves WHERE leaf_id = ?";
+const KNOWN = "SELECT event FROM harness_events WHERE n = ? AND key = ?";
+const SAID = "UPDATE harness_leaves SET unread = ?, said_ms = ? WHERE n = ?";
+const SET_UNREAD = "UPDATE harness_leaves SET unread = ? WHERE n = ?";
+
+type Listener = { n: number; state: LeafState; last_seq: number; unread: string | null; said_ms: number | null };
+
+/**
+ * Take a message in, inside the caller's transaction, or find the one that its id stands for: whether that says the same, the caller checks
+ * behind the commit.
+ */
+export function sendMessage(connection: Connection, nowMs: number, leafId: string, message: NewMessage): LeafMessage {
+  checkMessage(message);
+  const leaf = connection.one<Listener>(FIND, leafId);
+  if (leaf === undefined) throw leafNotFound();
+  const key = messageKey(message.messageId);
+  const row = connection.one<{ event: Bytes }>(KNOWN, leaf.n, key);
+  const [known] = row === undefined ? [] : messageIn(row.event);
+  if (known !== undefined) return known;
+  if (isTerminal(leaf.state)) throw leafEnded();
+  const unread = splitSeqs(leaf.unread);
+  if (unread.length >= MAX_UNREAD) throw tooManyMessages(MAX_UNREAD);
+  const saidMs = Math.max(Math.floor(nowMs), (leaf.said_ms ?? 0) + 1);
+  const sent = asSent(message, BigInt(saidMs));
+  const value = create(MessageReceivedSchema, { message: sent });
+  appendEvents(connection, leaf.n, nowMs, [{ event: { case: "messageReceived", value }, key }]);
+  connection.run(SAID, joinSeqs([...unread, leaf.last_seq + 1]) ?? null, saidMs, leaf.n);
+  return sent;
+}
+
+/** Take messages out of the claimed leaf's record, inside the caller's transaction. */
+export function markDelivered(connection: Connection, nowMs: number, claim: Claim, messageIds: readonly string[]): void {
+  const { n, unread } = requireOwner(connection, claim);
+  const seqs = splitSeqs(unread);
+  const waiting = unreadOf(connection, n, unread);
+  const isDelivered = (index: number): boolean => messageIds.includes(waiting[index]?.messageId ?? "");
+  const left = seqs.filter((_, index) => !isDelivered(index));
+  if (left.length === seqs.length) return;
+  connection.run(SET_UNREAD, joinSeqs(left) ?? null, n);
+  const events = waiting
+    .filter((_, index) => isDelivered(index))
+    .map(({ messageId }): NewEvent => ({ event: { case: "messageDelivered", value: create(MessageDeliveredSchema, { messageId }) } }));
+  appendEvents(connection, n, nowMs, events);
+}
