@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { Validation } from "@serverless-harness/kit/validate";
 import { LeafKind, type LeafSpec, LeafSpecSchema, type Limits, type RetryPolicy } from "@serverless-harness/proto/leaf";
+import { checkFork } from "./fork.ts";
 import { checkGatePolicy } from "./gate-policy.ts";
 import { checkImages } from "./images.ts";
 import { checkWork } from "./work.ts";
@@ -53,6 +54,7 @@ async function checkSpec(v: Validation, spec: LeafSpec): Promise<void> {
   if (spec.tenant !== "") v.name("spec.tenant", spec.tenant);
   if (spec.sessionId !== "") v.name("spec.session_id", spec.sessionId);
   v.check("spec.session_must_exist", !(spec.sessionMustExist && spec.sessionId === ""), "needs spec.session_id");
+  checkFork(v, spec);
   await checkWork(v, spec);
   v.check("spec.prompt", spec.prompt.trim() !== "", "must be text that is not blank");
   v.maxBytes("spec.prompt", spec.prompt, MAX_PROMPT_BYTES);

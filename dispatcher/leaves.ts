@@ -1,9 +1,10 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import type { Gate, Leaf, LeafEvent, LeafSpec, Tombstone } from "@serverless-harness/proto/leaf";
-import { isTerminal, type LeafStore, type NewDecision } from "@serverless-harness/session";
+import type { Gate, Leaf, LeafEvent, LeafMessage, LeafSpec, Tombstone } from "@serverless-harness/proto/leaf";
+import { isTerminal, type LeafStore, type NewDecision, type NewMessage } from "@serverless-harness/session";
 import { type Drain, shuttingDown } from "./drain.ts";
 import { validateEnvelope } from "./envelope.ts";
+import { requireSource } from "./fork.ts";
 import type { Waker } from "./waker/waker.ts";
 
 /** Everything that a client can do with leaves, whatever protocol it speaks. */
@@ -20,7 +21,9 @@ export class Leaves {
 
   /** Validate, write and wake. The leaf is durable when it returns; `created` is false where the idempotency key was known. */
   async submit(spec: LeafSpec | undefined, idempotencyKey: string): Promise<{ leaf: Leaf; created: boolean }> {
-    const submitted = await this.#store.submit(await validateEnvelope(spec, idempotencyKey));
+    const envelope = await validateEnvelope(spec, idempotencyKey);
+    await requireSource(this.#store, envelope.spec);
+    const submitted = await this.#store.submit(envelope);
     if (submitted.created) this.#waker.wake("submit");
     return submitted;
   }
@@ -53,6 +56,11 @@ export class Leaves {
     const gate = await this.#store.decide(leafId, gateId, decision);
     this.#waker.wake("decision");
     return gate;
+  }
+
+  /** Say something to a leaf. It wakes nobody: who runs the leaf hears of it, who claims it next finds it. */
+  send(leafId: string, message: NewMessage): Promise<LeafMessage> {
+    return this.#store.send(leafId, message);
   }
 
   /** What a leaf sleeps for has happened. A hint: nothing happens where nothing waits for that key. */

@@ -11,6 +11,7 @@ import { get } from "./rpc/get.ts";
 import { list } from "./rpc/list.ts";
 import { redrive } from "./rpc/redrive.ts";
 import { run } from "./rpc/run.ts";
+import { send } from "./rpc/send.ts";
 import { submit } from "./rpc/submit.ts";
 import { watch } from "./rpc/watch.ts";
 
@@ -33,6 +34,7 @@ export function routes(deps: Dependencies): Routes {
       cancel: cancel(leaves),
       decide: decide(leaves),
       redrive: redrive(leaves),
+      send: send(leaves),
     });
     serveReflection(router);
   };

@@ -22,7 +22,12 @@ export async function checkWork(v: Validation, spec: LeafSpec): Promise<void> {
   if (spec.outputSchema !== undefined) await checkOutputSchema(v, spec.kind, spec.outputSchema);
   if (spec.input !== undefined) checkInput(v, spec.kind, spec.input);
   if (spec.repository !== undefined) checkRepository(v, spec.repository);
-  else v.check("spec.repository", spec.kind !== LeafKind.SOLVE, "must be set for LEAF_KIND_SOLVE: it says what is worked on");
+  else
+    v.check(
+      "spec.repository",
+      spec.kind !== LeafKind.SOLVE || spec.fork !== undefined,
+      "must be set for LEAF_KIND_SOLVE: it says what is worked on",
+    );
 }
 
 async function checkOutputSchema(v: Validation, kind: LeafKind, schema: JsonObject): Promise<void> {

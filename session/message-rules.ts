@@ -11,14 +11,21 @@ const MODES: readonly MessageMode[] = [MessageMode.UNSPECIFIED, MessageMode.STEE
 const MAX_TEXT_BYTES = 64 * 1024;
 
 /** Throw INVALID_ARGUMENT that names every field of a message that is out of its limits. */
-export function checkMessage({ messageId, mode, text, sentBy }: NewMessage): void {
+export function requireMessage(message: NewMessage): void {
   const validation = new Validation();
+  checkMessage(validation, message);
+  validation.done();
+}
+
+/** Note every field of a message that is out of its limits. */
+export function checkMessage(validation: Validation, { messageId, mode, text, sentBy }: NewMessage): void {
   validation.name("message_id", messageId);
   validation.check("mode", MODES.includes(mode), "must be steer, follow-up or unset");
   validation.check("text", text.trim() !== "", "must be text that is not blank");
   validation.maxBytes("text", text, MAX_TEXT_BYTES);
+  validation.check("text", text.isWellFormed(), "must be valid Unicode");
   validation.characters("sent_by", sentBy, 0, 256);
-  validation.done();
+  validation.check("sent_by", sentBy.isWellFormed(), "must be valid Unicode");
 }
 
 /** A message as it is kept, but for its time where none is given. */

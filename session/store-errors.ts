@@ -11,9 +11,9 @@ export function staleEpoch(fence: Fence): HarnessError {
   });
 }
 
-/** The error for a spec that says that its session must exist. */
+/** The error for a session that a spec needs and that is not there. */
 export function sessionNotFound(): HarnessError {
-  const text = "no leaf ever ran on this session: check its id, or leave session_must_exist unset to make it";
+  const text = "no leaf ever ran on this session: check its id, or leave session_must_exist or fork unset to begin a new one";
   return new HarnessError(Code.NotFound, "session_not_found", text);
 }
 

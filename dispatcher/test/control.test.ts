@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import { DecisionKind, FailureReason, FailureSchema, GateSchema, LeafState } from "@serverless-harness/proto/leaf";
+import { DecisionKind, FailureReason, FailureSchema, GateSchema, LeafState, MessageMode } from "@serverless-harness/proto/leaf";
 import type { LeafStore } from "@serverless-harness/session";
 import { describe, expect, test } from "vitest";
 import { claimed, finishNext, newLeaf, newStore, openDoor, refusal, workerNamed } from "./support.ts";
@@ -104,6 +104,55 @@ describe("Redrive", () => {
     const leafId = await finishNext(store, "done");
     expect(await refusal(leaves.redrive({ leafId }))).toMatchObject({ code: Code.FailedPrecondition, reason: "leaf_not_failed" });
   });
+});
+
+describe("Send", () => {
+  test("gives the leaf a message, which who runs it is told of; the same again changes nothing", async () => {
+    const { leaves, store, wakes } = await openWatchedDoor();
+    const { leaf } = await store.submit(newLeaf());
+    const claim = await claimed(store);
+    const request = { leafId: leaf.leafId, text: "look at the tests too", messageId: "m-1", sentBy: "anna" };
+    const { message } = await leaves.send(request);
+    expect(message).toMatchObject({ messageId: "m-1", mode: MessageMode.STEER, text: "look at the tests too", sentBy: "anna" });
+    expect((await store.heartbeat(claim, 1000)).messages).toEqual([message]);
+    expect((await leaves.send(request)).message).toEqual(message);
+    expect((await leaves.get({ leafId: leaf.leafId })).leaf?.messages).toEqual([message]);
+    const other = leaves.send({ ...request, text: "or don't" });
+    expect(await refusal(other)).toMatchObject({ code: Code.AlreadyExists, reason: "message_id_reused" });
+    expect(wakes).toEqual([]);
+  });
+
+  test("without an id says it anew, 32 times", async () => {
+    const { leaves, store } = await openDoor();
+    const { leaf } = await store.submit(newLeaf());
+    const ids = new Set<string | undefined>();
+    for (let i = 0; i < 32; i++) ids.add((await leaves.send({ leafId: leaf.leafId, text: "again" })).message?.messageId);
+    expect(ids.size).toBe(32);
+    const more = leaves.send({ leafId: leaf.leafId, text: "again" });
+    expect(await refusal(more)).toMatchObject({ code: Code.ResourceExhausted, reason: "too_many_messages" });
+  });
+
+  test("says which fields are wrong, and which leaf takes nothing", async () => {
+    const { leaves, store } = await openDoor();
+    const wrong = await refusal(leaves.send({ text: " ", messageId: "-m", sentBy: "s".repeat(257), mode: 9 as MessageMode }));
+    expect(wrong.violations.map(({ field }) => field)).toEqual(["leaf_id", "message_id", "mode", "text", "sent_by"]);
+    const nobody = leaves.send({ leafId: "leaf_nobody", text: "hello" });
+    expect(await refusal(nobody)).toMatchObject({ code: Code.NotFound, reason: "leaf_not_found" });
+    await store.submit(newLeaf());
+    const leafId = await finishNext(store, "done");
+    expect(await refusal(leaves.send({ leafId, text: "hello" }))).toMatchObject({ code: Code.FailedPrecondition, reason: "leaf_ended" });
+  });
+});
+
+test("a fork needs a session of the tenant to begin with, and a new one of its own", async () => {
+  const { leaves, store } = await openDoor();
+  await store.submit(newLeaf({ sessionId: "old" }));
+  const fork = (sessionId: string, own = "", tenant = "") =>
+    leaves.submit({ spec: { prompt: "p", tenant, sessionId: own, fork: { sessionId } } });
+  expect(await refusal(fork("nowhere"))).toMatchObject({ code: Code.NotFound, reason: "session_not_found" });
+  expect(await refusal(fork("old", "", "other"))).toMatchObject({ code: Code.NotFound, reason: "session_not_found" });
+  expect(await refusal(fork("old", "old"))).toMatchObject({ code: Code.FailedPrecondition, reason: "session_exists" });
+  expect((await fork("old", "new")).leaf?.spec).toMatchObject({ sessionId: "new", fork: { sessionId: "old", entryId: "" } });
 });
 
 test("Get answers with a tombstone where a leaf was kept for as long as leaves are, and Watch does not find it", async () => {

@@ -27,6 +27,13 @@ const BAD_SPECS: ReadonlyArray<readonly [what: string, spec: Spec, fields: reado
   ["a session that starts with a dash", { prompt: "p", sessionId: "-a" }, ["spec.session_id"]],
   ["a session that climbs", { prompt: "p", sessionId: "../x" }, ["spec.session_id"]],
   ["a session that must exist and has no name", { prompt: "p", sessionMustExist: true }, ["spec.session_must_exist"]],
+  ["a fork of no session", { prompt: "p", fork: {} }, ["spec.fork.session_id"]],
+  ["a fork at an entry with a space", { prompt: "p", fork: { sessionId: "s", entryId: "a b" } }, ["spec.fork.entry_id"]],
+  [
+    "a fork with a repository, onto a session that must exist",
+    { prompt: "p", sessionId: "t", sessionMustExist: true, repository: { url: "/r" }, fork: { sessionId: "s" } },
+    ["spec.session_must_exist", "spec.repository"],
+  ],
   ["a gate without a tool", { prompt: "p", gates: { tools: [{ arguments: "rm" }] } }, ["spec.gates.tools[0].tool"]],
   ["a gate with half a pattern", { prompt: "p", gates: { tools: [{ tool: "bash", arguments: "(" }] } }, ["spec.gates.tools[0].arguments"]],
   [

@@ -1,7 +1,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { type LeafMessage, LeafMessageSchema } from "@serverless-harness/proto/leaf";
 import type { Claim } from "../leaf-store.ts";
-import { asSent, assertSameMessage, checkMessage, MAX_UNREAD } from "../message-rules.ts";
+import { asSent, assertSameMessage, MAX_UNREAD, requireMessage } from "../message-rules.ts";
 import type { NewMessage } from "../messages.ts";
 import { leafEnded, leafNotFound, tooManyMessages } from "../store-errors.ts";
 import type { Database } from "./database.ts";
@@ -12,7 +12,7 @@ import type { Signals } from "./signals.ts";
 
 /** Take a message in, or find the one that its id stands for. */
 export async function sendMessage(database: Database, leafId: string, message: NewMessage): Promise<LeafMessage> {
-  checkMessage(message);
+  requireMessage(message);
   const partition = database.names.partitionOfLeaf(leafId);
   if (partition === undefined) throw leafNotFound();
   const bytes = toBinary(LeafMessageSchema, asSent(message));

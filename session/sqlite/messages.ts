@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { type LeafMessage, type LeafState, MessageDeliveredSchema, MessageReceivedSchema } from "@serverless-harness/proto/leaf";
 import { isTerminal } from "../leaf-state.ts";
 import type { Claim, NewEvent } from "../leaf-store.ts";
-import { asSent, checkMessage, joinSeqs, MAX_UNREAD, messageKey, splitSeqs } from "../message-rules.ts";
+import { asSent, joinSeqs, MAX_UNREAD, messageKey, requireMessage, splitSeqs } from "../message-rules.ts";
 import type { NewMessage } from "../messages.ts";
 import { leafEnded, leafNotFound, tooManyMessages } from "../store-errors.ts";
 import type { Bytes, Connection } from "./connection.ts";
@@ -22,7 +22,7 @@ type Listener = { n: number; state: LeafState; last_seq: number; unread: string 
  * behind the commit.
  */
 export function sendMessage(connection: Connection, nowMs: number, leafId: string, message: NewMessage): LeafMessage {
-  checkMessage(message);
+  requireMessage(message);
   const leaf = connection.one<Listener>(FIND, leafId);
   if (leaf === undefined) throw leafNotFound();
   const key = messageKey(message.messageId);
