@@ -21,4 +21,5 @@ export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   session: async () => (await import("./session.ts")).session,
   dispatch: async () => (await import("./dispatch.ts")).dispatch,
   coldstart: async () => (await import("./coldstart.ts")).coldstart,
+  economics: async () => (await import("./economics.ts")).economics,
 };

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 /** A service's bundle, which is what a stack and an image start. Throws where it was not made. */
-export function bundleOf(service: "brain" | "hands"): string {
+export function bundleOf(service: "brain" | "dispatcher" | "hands"): string {
   const path = join(ROOT, "dist", service, "main.mjs");
   if (!existsSync(path)) throw new Error(`${path} is missing: npm run bundle`);
   return path;

@@ -5,7 +5,7 @@ const LABEL_WIDTH = 210;
 const RIGHT = 90;
 const LINE_HEIGHT = 24;
 const GROUP_GAP = 46;
-const UNITS: Readonly<Record<string, string>> = { ms: "ms", per_s: "/s", mb_s: "MB/s", mb: "MB" };
+const UNITS: Readonly<Record<string, string>> = { ms: "ms", s: "s", per_s: "/s", mb_s: "MB/s", mb: "MB" };
 
 /** Colours that are readable on white; the second set takes over where the reader prefers dark. */
 const STYLE = [

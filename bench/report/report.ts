@@ -6,7 +6,7 @@ export interface Row {
   /** 95 of 100 measurements are at least as good: for a throughput, that is a lower number than p50. */
   readonly p95: number;
   readonly p99: number;
-  /** `ms`, `per_s`, `mb_s`, `mb`, `entries`, `bytes`. */
+  /** `ms`, `s`, `per_s`, `mb_s`, `mb`, `entries`, `bytes`. */
   readonly unit: string;
   /** Number of measurements. */
   readonly n: number;
@@ -62,8 +62,8 @@ export function round(value: number): number {
 }
 
 function unitOf(metric: string): string {
-  // Bytes per something are named by that.
-  const unit = /^(bytes)_per_/.exec(metric)?.[1] ?? /_(mb_s|per_s|ms|mb|entries|bytes)$/.exec(metric)?.[1];
+  // Bytes per something are named by that, and brain-seconds by what they were spent on.
+  const unit = /^(?:(bytes)_per|brain_(s))_/.exec(metric)?.slice(1).find(Boolean) ?? /_(mb_s|per_s|ms|mb|entries|bytes)$/.exec(metric)?.[1];
   if (unit === undefined) throw new RangeError(`${metric} does not end in its unit`);
   return unit;
 }

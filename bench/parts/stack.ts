@@ -1,0 +1,76 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Client, createClient } from "@connectrpc/connect";
+import { parseAddress } from "@serverless-harness/kit/address";
+import { compiledSources } from "@serverless-harness/kit/compiled";
+import { createTransport } from "@serverless-harness/kit/transport";
+import { LeafService } from "@serverless-harness/proto/leaf";
+import { bundleOf, ROOT } from "./bundle.ts";
+import { type ModelProcess, startModelProcess } from "./model.ts";
+import { scratch, startProgram, stopProgram } from "./process.ts";
+import { startSandbox } from "./sandbox.ts";
+
+const TOKEN = "bench-token";
+/** Between two looks for the dispatcher's address, in milliseconds. */
+const POLL_MS = 20;
+
+/** All of it, as `leaf up` starts it: the scripted model, the sandbox, and a dispatcher whose local waker starts the bundled brain. */
+export interface Stack {
+  /** The front door. */
+  readonly leaves: Client<typeof LeafService>;
+  readonly model: ModelProcess;
+  /** Brains are its children. */
+  readonly dispatcherPid: number;
+  readonly storeUrl: string;
+  /** End every process and remove every file. Throws what a process said that did not end cleanly. */
+  close(): Promise<void>;
+}
+
+/** Start a stack of its own. `brain`: settings of its brains. */
+export async function startStack(jail: boolean, brain: Readonly<Record<string, string>> = {}): Promise<Stack> {
+  const files = await scratch();
+  const model = await startModelProcess();
+  const sandbox = await startSandbox(jail);
+  await writeFile(files.path("token"), TOKEN, { mode: 0o600 });
+  const [log, storeUrl] = [files.path("dispatcher.log"), `sqlite:${files.path("leaf.db")}`];
+  const dispatcher = startProgram(bundleOf("dispatcher"), log, {
+    LEAF_STORE: storeUrl,
+    DISPATCHER_LISTEN: "http://127.0.0.1:0",
+    DISPATCHER_TOKEN_FILE: files.path("token"),
+    DISPATCHER_BRAIN_LOG: files.path("brain.log"),
+    HANDS_URL: sandbox.address,
+    ANTHROPIC_BASE_URL: model.url,
+    ANTHROPIC_AUTH_TOKEN: "bench",
+    ...compiledSources(ROOT),
+    ...brain,
+  });
+  const origin = await announcedOrigin(log, () => dispatcher.exitCode === null);
+  const address = origin === undefined ? undefined : parseAddress(origin);
+  if (address === undefined || dispatcher.pid === undefined) {
+    await stopProgram(dispatcher, log);
+    throw new Error("the dispatcher told no address");
+  }
+  const transport = createTransport({ address, token: TOKEN });
+  return {
+    leaves: createClient(LeafService, transport),
+    model,
+    dispatcherPid: dispatcher.pid,
+    storeUrl,
+    close: async () => {
+      transport.close();
+      await stopProgram(dispatcher, log);
+      await sandbox.close();
+      await model.stop();
+      await files.remove();
+    },
+  };
+}
+
+/** Where the dispatcher listens, by its log; `undefined` where it ended before. */
+async function announcedOrigin(log: string, lives: () => boolean): Promise<string | undefined> {
+  for (;;) {
+    const origin = /"address":"([^"]+)"[^\n]*dispatcher listens/.exec(await readFile(log, "utf8"))?.[1];
+    if (origin !== undefined || !lives()) return origin;
+    await sleep(POLL_MS);
+  }
+}
