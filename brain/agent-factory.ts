@@ -1,10 +1,12 @@
 import type { CreateOptions } from "@serverless-harness/hands/client";
+import type { Logger } from "@serverless-harness/kit/log";
 import type { AgentLimits, ThinkingLevel as AgentThinking, ModelRegistry, PiSessions } from "@serverless-harness/pi-fork";
 import { LeafKind, type LeafSpec, ThinkingLevel } from "@serverless-harness/proto/leaf";
 import { type Claim, sessionKey } from "@serverless-harness/session";
 import type { BrainConfig } from "./config.ts";
 import { deadlineOf } from "./failures.ts";
 import { Hands } from "./hands.ts";
+import { Home } from "./home.ts";
 import type { AgentSeams, OpenAgent } from "./leaf-run.ts";
 import { readSolution, requireRepository } from "./solution.ts";
 import { resultWish } from "./task.ts";
@@ -46,15 +48,15 @@ export class AgentFactory {
   }
 
   /** An agent for a claimed leaf, ready to run. */
-  async open(claim: Claim, { on, events, ask }: AgentSeams): Promise<OpenAgent> {
+  async open(claim: Claim, { on, events, ask }: AgentSeams, log: Logger): Promise<OpenAgent> {
     const { leaf, fence } = claim;
-    const { wakeUrl, sleepAfterMs } = this.#config;
+    const { wakeUrl, sleepAfterMs, snapshots } = this.#config;
     const name = sessionKey(fence);
     const client = this.#hands.connect(name, fence.epoch);
     const workspace = client.workspace(name, fence.epoch);
     // Asked for before the rest is loaded, which takes longer.
-    const created = workspace.create(sourceOf(leaf.spec));
-    const workspacePath = created.then(({ path, baseCommit }) => {
+    const home = new Home({ leafId: leaf.leafId, workspace, source: sourceOf(leaf.spec), snapshots, log });
+    const workspacePath = home.made.then(({ path, baseCommit }) => {
       if (leaf.spec?.kind === LeafKind.SOLVE) requireRepository(baseCommit);
       return path;
     });
@@ -68,6 +70,7 @@ export class AgentFactory {
         leafEvents: events,
         workspace,
         workspacePath,
+        home,
         endExec: (execId) => this.#hands.endExec(name, fence.epoch, execId),
         registry,
         model: leaf.spec?.model || this.#config.model,
@@ -82,10 +85,10 @@ export class AgentFactory {
         ask,
         on,
       });
-      const { baseCommit } = await created;
       return {
         agent,
-        solution: () => readSolution(workspace, baseCommit),
+        solution: async () => readSolution(workspace, (await home.made).baseCommit),
+        snapshot: (snapshotId) => home.snapshot(snapshotId),
         notifyEnd: (execId, body) => workspace.notifyEnd(execId, wakeUrl ?? "", body),
         close: () => agent.close().finally(() => client.close()),
       };

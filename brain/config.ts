@@ -29,6 +29,7 @@ export const VARIABLES = [
   "BRAIN_LISTEN",
   "BRAIN_SLEEP_AFTER_MS",
   "BRAIN_WAKE_URL",
+  "BRAIN_SNAPSHOTS",
   "LEAF_MODEL",
   "LOG_LEVEL",
 ] as const;
@@ -52,6 +53,8 @@ export interface BrainConfig {
   readonly sleepAfterMs: number;
   /** Where hands tells that a command has ended. Absent: a leaf keeps its brain while its commands run. */
   readonly wakeUrl: string | undefined;
+  /** Workspaces are stored when a leaf is let go of, and before it ends. */
+  readonly snapshots: boolean;
   /** For leaves that name none, as `provider/model`. */
   readonly model: string;
   /** What the model providers read their keys and addresses from. */
@@ -82,6 +85,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     listen: readListen(env),
     sleepAfterMs: env.integer("BRAIN_SLEEP_AFTER_MS", 10_000, 0, 3_600_000),
     wakeUrl: readWakeUrl(env),
+    snapshots: env.choice("BRAIN_SNAPSHOTS", "on", ["on", "off"]) === "on",
     model: env.string("LEAF_MODEL", "anthropic/claude-sonnet-4-5"),
     modelEnvironment: environment,
     logLevel: env.choice("LOG_LEVEL", "info", ["trace", "debug", "info", "warn", "error", "fatal", "silent"]),

@@ -5,12 +5,14 @@ import {
   AnswerDiscardedSchema,
   AnswerSchema,
   ModelCallStartedSchema,
+  SnapshotTakenSchema,
   TextDeltaSchema,
   ToolEndedSchema,
   ToolOutputSchema,
   ToolStartedSchema,
   type Usage,
   UsageSchema,
+  WorkspaceRestoredSchema,
 } from "@serverless-harness/proto/leaf";
 import type { NewEvent } from "@serverless-harness/session";
 
@@ -54,6 +56,17 @@ export function toLeafEvent(event: AgentEvent): NewEvent {
       const { invocationId, tool, isError } = event;
       const value = create(ToolEndedSchema, { invocationId, tool, text: tail(event.text, MAX_RESULT_BYTES), isError });
       return { event: { case: "toolEnded", value }, key: `tool_end:${invocationId}` };
+    }
+    case "snapshot_taken": {
+      const { snapshotId } = event;
+      return { event: { case: "snapshotTaken", value: create(SnapshotTakenSchema, { snapshotId }) }, key: `snapshot:${snapshotId}` };
+    }
+    case "workspace_restored": {
+      const { snapshotId, behind, made } = event;
+      return {
+        event: { case: "workspaceRestored", value: create(WorkspaceRestoredSchema, { snapshotId, behind }) },
+        key: `restored:${made}`,
+      };
     }
     case "usage":
       return { event: { case: "usage", value: toUsage(event.usage) } };

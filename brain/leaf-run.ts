@@ -8,6 +8,7 @@ import { askAtGates } from "./gates.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { toResult } from "./result.ts";
 import { suspendAtRest } from "./sleep.ts";
+import { takeSnapshot } from "./snapshots.ts";
 import type { Solution } from "./solution.ts";
 import { promptOf } from "./task.ts";
 
@@ -16,6 +17,8 @@ export interface OpenAgent {
   readonly agent: Agent;
   /** What was changed in the workspace since it was made from its repository, or why that can't be delivered. */
   solution(): Promise<Solution | AgentFailure>;
+  /** Store the workspace under an id. */
+  snapshot(snapshotId: string): Promise<void>;
   /** Have hands post a text when one of its commands has ended. */
   notifyEnd(execId: string, body: string): Promise<void>;
   /** Close the agent, its session and its way to the sandbox, where everything goes on. */
@@ -122,7 +125,9 @@ export class LeafRun {
       if (this.#letGoAs !== undefined) return { kind: "suspended" };
       if (this.#cancelled) open.agent.cancel();
       const outcome = await open.agent.run(claim.leaf.leafId, promptOf(claim.leaf.spec));
-      return await this.#withSolution(outcome, open);
+      const solved = await this.#withSolution(outcome, open);
+      await this.#storeWorkspace(solved.kind, open);
+      return solved;
     } catch (error) {
       if (isStale(error)) return { kind: "superseded" };
       const failure = this.#failureOf(error);
@@ -138,6 +143,11 @@ export class LeafRun {
     if (outcome.kind !== "completed" || this.#options.claim.leaf.spec?.kind !== LeafKind.SOLVE) return outcome;
     const solution = await open.solution();
     return "patch" in solution ? { ...outcome, ...solution } : { kind: "failed", failure: solution };
+  }
+
+  async #storeWorkspace(outcome: RunOutcome["kind"], open: OpenAgent): Promise<void> {
+    const snapshotId = await takeSnapshot(open, outcome, this.#letGo.promise, this.#options.log);
+    if (snapshotId !== undefined) this.#announcer.tell({ kind: "snapshot_taken", snapshotId });
   }
 
   #failureOf(error: unknown): AgentFailure {
@@ -226,6 +236,7 @@ export class LeafRun {
   #stop(as: LetGo): void {
     this.#letGoAs ??= as;
     this.#letGo.resolve(as);
-    void this.#open?.agent.close().catch(() => undefined);
+    const agent = this.#open?.agent;
+    void (as === "drain" ? agent?.letGo() : agent?.close())?.catch(() => undefined);
   }
 }

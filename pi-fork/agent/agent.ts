@@ -22,6 +22,8 @@ import { readOpenOperation } from "./open-operation.ts";
 import { type RunOutcome, settledOutcome, type Verdict } from "./outcome.ts";
 import { type Rest, RestWatch } from "./rest.ts";
 import { afterFailedRequest } from "./retry.ts";
+import type { WorkspaceLog } from "./workspace-log.ts";
+import { sandboxLost } from "./workspace-notice.ts";
 
 /** What an agent is made of. */
 export interface AgentParts {
@@ -38,7 +40,12 @@ export interface AgentParts {
   readonly images: ImageContent[];
   /** End an exec of an agent that is gone. */
   readonly endExec: (execId: string) => Promise<void>;
+  /** What the session's log knows of the workspace. Absent: nothing is noted. */
+  readonly workspaceLog?: WorkspaceLog | undefined;
 }
+
+/** So long an agent stays open for the note of a snapshot, in milliseconds. */
+const NOTE_MS = 250;
 
 /** Drives one operation of a session: from its prompt, or from where another agent left it, to its end or to a wait. */
 export class Agent {
@@ -125,6 +132,17 @@ export class Agent {
     await this.#parts.harness.close(CONTEXT);
   }
 
+  /** As {@link close}, once the log notes that a snapshot is taken, where one is due. */
+  async letGo(): Promise<void> {
+    await Promise.race([this.noteSnapshot(), sleep(NOTE_MS, undefined, { ref: false })]);
+    await this.close();
+  }
+
+  /** The id of the snapshot that is to be taken of the workspace now; `undefined` where nothing can have changed, or nothing can be noted. */
+  async noteSnapshot(): Promise<string | undefined> {
+    return this.#parts.workspaceLog?.note().catch(() => undefined);
+  }
+
   /** The sandbox can't be used any more: let go, so that nothing is made of the calls that failed for it. */
   lose(error: HarnessError): void {
     this.#lost ??= error;
@@ -134,7 +152,7 @@ export class Agent {
   #fallAsleep(rest: Rest): void {
     if (this.#verdict !== undefined) return;
     this.#rest = rest;
-    void this.close().catch(() => undefined);
+    void this.letGo().catch(() => undefined);
   }
 
   async #admit(operationId: string, prompt: string): Promise<RunOutcome | undefined> {
@@ -156,7 +174,10 @@ export class Agent {
     const { lane, session, narrator } = this.#parts;
     this.#operationId = operationId;
     const open = await readOpenOperation(session, operationId);
-    narrator.resume(await entriesBehind(lane, open.fromTipId), await contextTokensAt(lane, open.fromTipId), open.pending);
+    const entries = await entriesBehind(lane, open.fromTipId);
+    narrator.resume(entries, await contextTokensAt(lane, open.fromTipId), open.pending);
+    await this.#parts.workspaceLog?.resume(entries);
+    if (this.#parts.workspaceLog?.broke(operationId)) this.#stop({ kind: "failed", failure: sandboxLost() });
     this.#stopWhereExceeded();
     if (this.#verdict === undefined) return;
     await this.#endExecs(open.pending);
@@ -210,14 +231,17 @@ export class Agent {
   }
 
   async #retell(record: OperationResultRecord): Promise<RunOutcome> {
-    const { lane, narrator } = this.#parts;
-    narrator.resume(await this.#entriesOf(record), await contextTokensAt(lane, record.fromTipId), new Set());
+    const { lane, narrator, workspaceLog } = this.#parts;
+    const entries = await this.#entriesOf(record);
+    narrator.resume(entries, await contextTokensAt(lane, record.fromTipId), new Set());
+    await workspaceLog?.resume(entries);
     return this.#settled(record);
   }
 
   async #settled(record: OperationResultRecord): Promise<RunOutcome> {
     const answer = lastAnswer(await this.#entriesOf(record));
-    const { expected, limits, narrator } = this.#parts;
+    const { expected, limits, narrator, workspaceLog } = this.#parts;
+    if (workspaceLog?.broke(record.operationId)) this.#verdict ??= { kind: "failed", failure: sandboxLost() };
     const spent = (expected?.value === undefined ? exhausted : exceeded)(narrator.usage, limits);
     const verdict = this.#verdict ?? (spent === undefined ? undefined : ({ kind: "failed", failure: spent } as const));
     return settledOutcome(record, answer, verdict, expected);

@@ -1,4 +1,5 @@
 import type { AgentUsage } from "./usage.ts";
+import type { Restored } from "./workspace-state.ts";
 
 /**
  * What an agent does, in order. Events that tell of something committed to the session's log carry the id of its entry: after a crash
@@ -23,5 +24,9 @@ export type AgentEvent =
   /** All that a running tool shows now. */
   | { readonly kind: "tool_output"; readonly invocationId: string; readonly text: string }
   | { readonly kind: "tool_ended"; readonly invocationId: string; readonly tool: string; readonly text: string; readonly isError: boolean }
+  /** The workspace was stored under this id. */
+  | { readonly kind: "snapshot_taken"; readonly snapshotId: string }
+  /** The workspace was lost and made again; told again by every agent of the same leaf. */
+  | ({ readonly kind: "workspace_restored" } & Restored)
   /** What the operation used since its beginning. */
   | { readonly kind: "usage"; readonly usage: AgentUsage };

@@ -20,6 +20,8 @@ import { InterruptedAnswers, type Price } from "./interrupted.ts";
 import { Narrator } from "./narrator.ts";
 import { PI_RETRY } from "./retry.ts";
 import { systemPrompt } from "./system-prompt.ts";
+import type { WorkspaceHome, WorkspaceLog } from "./workspace-log.ts";
+import { openWorkspaceLog } from "./workspace-recovery.ts";
 
 /** How much a model thinks before it answers. */
 export type ThinkingLevel = "off" | "low" | "medium" | "high";
@@ -54,6 +56,8 @@ export interface AgentOptions {
   readonly gatePolicy?: GatePolicy | undefined;
   /** Ask a human at a gate: the decision, or `undefined` while there is none. Default: there is nobody to ask, and what is asked fails. */
   readonly ask?: GateKeeper["ask"];
+  /** The workspace as a whole, for snapshots and where it was lost. Default: nothing is noted of it. */
+  readonly home?: WorkspaceHome;
   /** Told what the agent does, in order. Must not throw. */
   readonly on: (event: AgentEvent) => void;
 }
@@ -70,7 +74,10 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
   const images = imagesFor(resolved.model, options.images ?? []);
   const session = await options.sessions.open(options.fence, options.leafEvents);
   try {
-    return await assemble(options, resolved, session, await options.workspacePath, images);
+    const { home } = options;
+    const log = home === undefined ? undefined : await openWorkspaceLog(session, home);
+    if (log?.restored !== undefined) options.on({ kind: "workspace_restored", ...log.restored });
+    return await assemble(options, resolved, session, await options.workspacePath, images, log);
   } catch (error) {
     await session.close(CONTEXT).catch(() => undefined);
     throw error;
@@ -83,6 +90,7 @@ async function assemble(
   session: Session,
   workspacePath: string,
   images: ImageContent[],
+  workspaceLog: WorkspaceLog | undefined,
 ): Promise<Agent> {
   const { workspace, limits, result } = options;
   const expected = result === undefined ? undefined : new ExpectedResult(result.tool);
@@ -102,7 +110,7 @@ async function assemble(
     waits: (gateId) => agent?.rest.held(gateId),
     aborted: () => agent?.abort(),
   };
-  const tools = createTools(narrator, new Gates(keeper, options.gatePolicy), result);
+  const tools = createTools(narrator, new Gates(keeper, options.gatePolicy), result, workspaceLog);
   const { harness } = await AgentHarness.create<ToolContext>(
     {
       session,
@@ -125,7 +133,7 @@ async function assemble(
   narrator.attach(harness);
   harness.events.on("tool_end", () => agent?.rest.changed());
   const { sleepAfterMs, endExec } = options;
-  agent = new Agent({ harness, lane, session, narrator, limits, expected, sleepAfterMs, endExec, images });
+  agent = new Agent({ harness, lane, session, narrator, limits, expected, sleepAfterMs, endExec, images, workspaceLog });
   return agent;
 }
 

@@ -4,6 +4,12 @@ import type { TSchema } from "typebox";
 import type { Gates } from "./gates.ts";
 import type { ToolContext } from "./tool.ts";
 
+/** A call's memo that says where it stands at its gate: in front of it or behind. */
+export const GATE_MEMO = "gate";
+/** The call has not begun to act. */
+export const WAITS_AT_GATE = "waits";
+const PASSED = "passed";
+
 /** A tool whose calls wait for a human where the leaf's policy says so. A call that is rejected does nothing, and its model is told why. */
 export function gated<TParameters extends TSchema, TDetails>(
   tool: AgentHarnessTool<ToolContext, TParameters, TDetails>,
@@ -14,8 +20,12 @@ export function gated<TParameters extends TSchema, TDetails>(
     async execute(toolCallId, params, onUpdate, toolContext, invocation, context) {
       if (gates.needsApproval(tool.name, params)) {
         const shown = { summary: `The agent wants to use the tool ${tool.name}.`, proposedAction: JSON.stringify(params, undefined, 2) };
+        // A call that has passed its gate may have acted: whoever finds its workspace gone has to know.
+        const stands = await invocation.getMemo(GATE_MEMO);
+        if (stands === undefined) await invocation.setMemo(GATE_MEMO, WAITS_AT_GATE);
         const { kind, feedback } = await gates.decision(invocation.invocationId, tool.name, params, shown, context);
         if (kind !== DecisionKind.APPROVE) throw new Error(rejection(feedback));
+        if (stands !== PASSED) await invocation.setMemo(GATE_MEMO, PASSED);
       }
       return tool.execute(toolCallId, params, onUpdate, toolContext, invocation, context);
     },

@@ -1,4 +1,5 @@
 import { type AgentHarnessTool, createBashTool, createReadTool, createWriteTool } from "@earendil-works/pi-agent-core";
+import { changing, type WorkspaceUse } from "./changing.ts";
 import { createSandboxEditTool } from "./edit.ts";
 import { createFindTool } from "./find.ts";
 import { gated } from "./gated.ts";
@@ -13,10 +14,15 @@ import { replayable, type ToolContext, type ToolObserver } from "./tool.ts";
 
 /**
  * Every tool of the agent: read, bash, edit, write, grep, find, ls, terminal; where the policy says so request_approval, and where a result is
- * wished for, the one that takes it.
+ * wished for, the one that takes it. `use` is told of changes to the workspace.
  */
-export function createTools(observer: ToolObserver, gates: Gates, wish?: ResultWish): Array<AgentHarnessTool<ToolContext>> {
-  const tool: typeof replayable = (each, observed) => replayable(gated(each, gates), observed);
+export function createTools(
+  observer: ToolObserver,
+  gates: Gates,
+  wish?: ResultWish,
+  use?: WorkspaceUse,
+): Array<AgentHarnessTool<ToolContext>> {
+  const tool: typeof replayable = (each, observed) => replayable(gated(changing(each, use), gates), observed);
   return [
     tool(createReadTool<ToolContext>({ imageProcessor: showPicture }), observer),
     tool(createBashTool<ToolContext>(), observer),

@@ -1,0 +1,23 @@
+import { FailureReason } from "@serverless-harness/proto/leaf";
+import type { AgentFailure } from "./failure.ts";
+import type { SnapshotNote } from "./workspace-state.ts";
+
+const ALSO_GONE =
+  "What git ignores, background processes and terminals are gone as well. Look at the files before you go on, and do again what is missing.";
+
+/** What the model is told of a workspace whose files are behind the conversation. */
+export function noticeOf(note: SnapshotNote | undefined): string {
+  const begin = "Note of the harness, not of the user: the sandbox with your workspace was lost, and there is a new one.";
+  if (note === undefined) {
+    return `${begin} No snapshot of your files could be restored: they are as they were when this session began. All changes that you made are gone. ${ALSO_GONE}`;
+  }
+  const at = new Date(note.atMs).toISOString();
+  return `${begin} Your files are those of snapshot ${note.id} of ${at}: what tool calls changed after that is gone. ${ALSO_GONE}`;
+}
+
+/** Why an operation ends whose work is gone. */
+export function sandboxLost(): AgentFailure {
+  const message =
+    "the sandbox was lost with what this leaf had done in it, and there is no snapshot of that: redrive the leaf from the start, or have it go on with what is there";
+  return { reason: FailureReason.SANDBOX_LOST, retryable: false, message };
+}

@@ -1,0 +1,90 @@
+import {
+  branchTip,
+  BACKGROUND_CONTEXT as CONTEXT,
+  insertEntry,
+  laneState,
+  pendingEntry,
+  type Session,
+  type SessionMutator,
+  setValue,
+  type Write,
+} from "@earendil-works/pi-agent-core";
+import { callsUnderWay, changesBehind, LANE, type LaneLog, readLaneLog } from "./lane-log.ts";
+import { type WorkspaceHome, WorkspaceLog } from "./workspace-log.ts";
+import { noticeOf } from "./workspace-notice.ts";
+import { type SnapshotNote, untouched, WORKSPACE_STATE, type WorkspaceState } from "./workspace-state.ts";
+
+/**
+ * What a session's log knows of its workspace. Where that is gone and another one was made in its place, the newest snapshot that can be had is
+ * restored first, and the log notes it in one step with what the model is told. A brain that dies in between leaves the old note, and the next
+ * one begins again.
+ */
+export async function openWorkspaceLog(session: Session, home: WorkspaceHome): Promise<WorkspaceLog> {
+  const [stored, identity] = await Promise.all([session.getValue(WORKSPACE_STATE, CONTEXT), home.identity]);
+  const state = stored?.value;
+  if (state?.made === identity) return new WorkspaceLog(session, home, state, true);
+  // A session that began with another one's conversation has the changes of that one in it, and none of its files.
+  if (state === undefined && session.metadata.parentSessionId === undefined) {
+    return new WorkspaceLog(session, home, untouched(identity), false);
+  }
+  const next = await recover(session, home, state ?? untouched(identity), identity);
+  return next === undefined ? new WorkspaceLog(session, home, untouched(identity), false) : new WorkspaceLog(session, home, next, true);
+}
+
+/** The state as the log holds it from now on; `undefined` where nothing was lost. */
+async function recover(
+  session: Session,
+  home: WorkspaceHome,
+  state: WorkspaceState,
+  identity: string,
+): Promise<WorkspaceState | undefined> {
+  const lane = await readLaneLog(session);
+  const lost = await callsUnderWay(session, lane);
+  const note = await restoreNewest(home, state.snapshots);
+  const covered = new Set(note?.done);
+  const changes = (await changesBehind(session, lane, note?.tipId ?? null)).filter(({ id }) => !covered.has(id));
+  const behind = changes.length > 0 || lost.length > 0;
+  if (note === undefined && !behind) return undefined;
+  const broken = note === undefined && (await hasActed(session, lane, lost));
+  const { restored: _restored, broken: _broken, ...rest } = state;
+  const next: WorkspaceState = {
+    ...rest,
+    made: identity,
+    lost,
+    restored: { leafId: home.leafId, made: identity, snapshotId: note?.id ?? "", behind },
+    ...(broken && lane.open !== undefined ? { broken: lane.open.id } : {}),
+  };
+  const notice = behind ? noticeOf(note) : undefined;
+  await session.mutate(async (mutator) => {
+    const told = notice === undefined ? [] : await tellWrites(mutator, lane, session.idGenerator.next(), notice);
+    await mutator.commit([...told, setValue(WORKSPACE_STATE, next)], CONTEXT);
+  }, CONTEXT);
+  return next;
+}
+
+/** The newest snapshot that could be restored. */
+async function restoreNewest(home: WorkspaceHome, notes: readonly SnapshotNote[]): Promise<SnapshotNote | undefined> {
+  for (const note of notes.toReversed()) if (await home.restore(note.id)) return note;
+  return undefined;
+}
+
+/** The open operation has changed the workspace itself. */
+async function hasActed(session: Session, lane: LaneLog, lost: readonly string[]): Promise<boolean> {
+  if (lane.open === undefined) return false;
+  return lost.length > 0 || (await changesBehind(session, lane, lane.open.fromTipId)).length > 0;
+}
+
+/**
+ * A message for the model, as a part of a commit. Between a tool call and its result nothing may stand: there it waits for the next request, as
+ * what Pi's own lane appends does. Elsewhere it comes next, so that a request which is made again has it.
+ */
+async function tellWrites(reader: SessionMutator, { tipId, open }: LaneLog, id: string, text: string): Promise<Write[]> {
+  const message = { role: "user" as const, content: [{ type: "text" as const, text }], timestamp: Date.now() };
+  if (open === undefined || open.state.at === "starting" || open.state.at.startsWith("assistant.")) {
+    return [insertEntry({ id, parentId: tipId, type: "message", message }), setValue(branchTip(LANE), id)];
+  }
+  const lane = (await reader.getValue(laneState(LANE), CONTEXT))?.value;
+  if (lane === undefined) throw new Error("a lane with an open operation has a state");
+  const inbox = [...lane.inbox, { entryId: id, kind: "write" as const }];
+  return [setValue(pendingEntry(id), { type: "message", payload: message }), setValue(laneState(LANE), { ...lane, inbox })];
+}

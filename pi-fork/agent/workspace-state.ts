@@ -1,0 +1,55 @@
+import { value } from "@earendil-works/pi-agent-core";
+
+/** A point of the session's log at which a snapshot of the workspace was asked for. */
+export interface SnapshotNote {
+  readonly id: string;
+  /** The newest entry at that time; `null` where there was none. */
+  readonly tipId: string | null;
+  /** Tool calls that were over by then, though their results were no entries yet. */
+  readonly done: readonly string[];
+  /** Milliseconds since the Unix epoch. */
+  readonly atMs: number;
+}
+
+/** How a workspace that was lost was made again. */
+export interface Restored {
+  /** The leaf that found it missing. */
+  readonly leafId: string;
+  /** Identity of the workspace that there is since. */
+  readonly made: string;
+  /** Empty where no snapshot could be restored. */
+  readonly snapshotId: string;
+  /** The conversation has tool calls whose changes are not in it. */
+  readonly behind: boolean;
+}
+
+/** What a session's log knows of its workspace. Kept as one value beside the conversation: the model does not read it. */
+export interface WorkspaceState {
+  /** Which workspace the session last worked in: one that is made anew under the same name has another identity. */
+  readonly made: string;
+  /** Tool calls that had begun in a workspace that is gone: they are not made again. */
+  readonly lost: readonly string[];
+  /** The operation that can't go on, since what it had done is gone. */
+  readonly broken?: string;
+  readonly restored?: Restored;
+  /** The oldest first. */
+  readonly snapshots: readonly SnapshotNote[];
+  /** Snapshots that were ever asked for. */
+  readonly asked: number;
+}
+
+/** As many snapshots are remembered. */
+const MAX_NOTES = 20;
+
+/** Where it is kept. Pi leaves namespaces alone that are not its own, and archives hold them. */
+export const WORKSPACE_STATE = value<WorkspaceState>("harness.workspace", "main");
+
+/** A session that has not changed its workspace yet. */
+export function untouched(made: string): WorkspaceState {
+  return { made, lost: [], snapshots: [], asked: 0 };
+}
+
+/** With one more snapshot. */
+export function withNote(state: WorkspaceState, note: SnapshotNote): WorkspaceState {
+  return { ...state, asked: state.asked + 1, snapshots: [...state.snapshots, note].slice(-MAX_NOTES) };
+}
