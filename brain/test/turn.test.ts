@@ -44,6 +44,7 @@ describe("a turn", () => {
       "textDelta",
       "answer",
       "usage",
+      "snapshotTaken",
       "stateChanged",
     ]);
     const [started] = await stack.eventsOf(leaf, "toolStarted");
