@@ -48,7 +48,7 @@ export class AgentFactory {
   }
 
   /** An agent for a claimed leaf, ready to run. */
-  async open(claim: Claim, { on, events, ask }: AgentSeams, log: Logger): Promise<OpenAgent> {
+  async open(claim: Claim, { on, events, ask, messages }: AgentSeams, log: Logger): Promise<OpenAgent> {
     const { leaf, fence } = claim;
     const { wakeUrl, sleepAfterMs, snapshots } = this.#config;
     const name = sessionKey(fence);
@@ -83,6 +83,7 @@ export class AgentFactory {
         sleepAfterMs: wakeUrl === undefined ? undefined : sleepAfterMs,
         gatePolicy: leaf.spec?.gates,
         ask,
+        messages,
         on,
       });
       return {

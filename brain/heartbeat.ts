@@ -1,13 +1,16 @@
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
+import type { Wishes } from "@serverless-harness/session";
 
 /** What a {@link Heartbeat} does and whom it tells. */
 export interface HeartbeatOptions {
   readonly leaseMs: number;
   /** Prolong the lease. */
-  readonly beat: () => Promise<{ cancelRequested: boolean }>;
+  readonly beat: () => Promise<Wishes>;
   /** A cancel was asked for. Called once. */
   readonly onCancel: () => void;
+  /** There are messages that were not delivered. */
+  readonly onMessages: (messages: Wishes["messages"]) => void;
   /** The leaf has another owner, or may have one by now. Called once. */
   readonly onLost: () => void;
   readonly log: Logger;
@@ -26,7 +29,7 @@ export class Heartbeat {
 
   constructor(options: HeartbeatOptions) {
     this.#options = options;
-    this.#timer = setInterval(() => void this.#beat(), options.leaseMs / 3);
+    this.#timer = setInterval(() => void this.beat(), options.leaseMs / 3);
   }
 
   /** Beat no more. */
@@ -35,16 +38,18 @@ export class Heartbeat {
     clearInterval(this.#timer);
   }
 
-  async #beat(): Promise<void> {
-    const { beat, onCancel, log, leaseMs } = this.#options;
+  /** Beat now: somebody may want something. Never rejects. */
+  async beat(): Promise<void> {
+    const { beat, onCancel, onMessages, log, leaseMs } = this.#options;
     const startedAt = performance.now();
     try {
-      const { cancelRequested } = await beat();
+      const { cancelRequested, messages } = await beat();
       this.#renewedAt = startedAt;
       if (cancelRequested && !this.#cancelled && !this.#stopped) {
         this.#cancelled = true;
         onCancel();
       }
+      if (messages.length > 0 && !this.#stopped) onMessages(messages);
     } catch (error) {
       if (this.#stopped) return;
       log.warn({ err: error }, "the lease could not be renewed");

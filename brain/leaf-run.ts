@@ -1,11 +1,12 @@
 import type { Logger } from "@serverless-harness/kit/log";
-import type { Agent, AgentEvent, AgentFailure, GateKeeper, LeafEvents, Rest, RunOutcome } from "@serverless-harness/pi-fork";
+import type { Agent, AgentEvent, AgentFailure, GateKeeper, LeafEvents, MessageSource, Rest, RunOutcome } from "@serverless-harness/pi-fork";
 import { FailureReason, LeafKind, LeafState } from "@serverless-harness/proto/leaf";
 import type { Claim, LeafStore, Outcome } from "@serverless-harness/session";
 import { Announcer } from "./announcer.ts";
 import { deadlineOf, failureOf, isStale, nextAttemptAt, toFailure } from "./failures.ts";
 import { askAtGates } from "./gates.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import { Mailbox, messageSource } from "./mailbox.ts";
 import { toResult } from "./result.ts";
 import { suspendAtRest } from "./sleep.ts";
 import { takeSnapshot } from "./snapshots.ts";
@@ -33,6 +34,8 @@ export interface AgentSeams {
   readonly events: LeafEvents;
   /** Asks a human. */
   readonly ask: GateKeeper["ask"];
+  /** What humans say to it. */
+  readonly messages: MessageSource;
 }
 
 /** What a leaf is run with. */
@@ -61,6 +64,7 @@ const STATE_NAMES: Readonly<Record<number, string>> = Object.fromEntries(Object.
 export class LeafRun {
   readonly #options: LeafRunOptions;
   readonly #announcer: Announcer;
+  readonly #mailbox: Mailbox;
   readonly #letGo = Promise.withResolvers<LetGo>();
   #letGoAs: LetGo | undefined;
   #open: OpenAgent | undefined;
@@ -70,6 +74,7 @@ export class LeafRun {
     const { store, claim } = options;
     this.#options = options;
     this.#cancelled = claim.leaf.cancelRequested;
+    this.#mailbox = new Mailbox(claim.leaf.messages, options.log);
     this.#announcer = new Announcer({
       leafId: claim.leaf.leafId,
       append: (events) => store.append(claim, events),
@@ -87,9 +92,12 @@ export class LeafRun {
       leaseMs,
       beat: () => store.heartbeat(claim, leaseMs),
       onCancel: () => this.#cancel(),
+      onMessages: (messages) => this.#mailbox.arrived(messages),
       onLost: () => this.#stop("lost"),
       log,
     });
+    const over = new AbortController();
+    store.listen(claim.leaf.leafId, over.signal, () => void heartbeat.beat());
     const opening = this.#openAgent();
     try {
       return await this.#settle(await this.#work(opening));
@@ -100,6 +108,7 @@ export class LeafRun {
       return "released";
     } finally {
       heartbeat.stop();
+      over.abort();
       const closing = opening.then((open) => open.close()).catch((error: unknown) => log.debug({ err: error }, "closing failed"));
       // An agent that is still being opened, for instance in front of a sandbox that is away, holds nobody up.
       if (this.#open !== undefined) await closing;
@@ -112,8 +121,9 @@ export class LeafRun {
   }
 
   async #openAgent(): Promise<OpenAgent> {
-    const { store, claim, open } = this.#options;
-    return open(claim, { on: (event) => this.#announcer.tell(event), events: this.#announcer, ask: askAtGates(store, claim) });
+    const { store, claim, leaseMs, open } = this.#options;
+    const messages = messageSource(store, claim, leaseMs);
+    return open(claim, { on: (event) => this.#announcer.tell(event), events: this.#announcer, ask: askAtGates(store, claim), messages });
   }
 
   async #work(opening: Promise<OpenAgent>): Promise<WorkOutcome> {
@@ -124,6 +134,7 @@ export class LeafRun {
       this.#open = open;
       if (this.#letGoAs !== undefined) return { kind: "suspended" };
       if (this.#cancelled) open.agent.cancel();
+      this.#mailbox.open(open.agent);
       const outcome = await open.agent.run(claim.leaf.leafId, promptOf(claim.leaf.spec));
       const solved = await this.#withSolution(outcome, open);
       await this.#storeWorkspace(solved.kind, open);

@@ -3,6 +3,7 @@ export type { Agent } from "./agent/agent.ts";
 export type { AgentLimits } from "./agent/budget.ts";
 export type { AgentEvent } from "./agent/events.ts";
 export type { AgentFailure } from "./agent/failure.ts";
+export type { MessageSource } from "./agent/inbox.ts";
 export { type AgentOptions, openAgent, type ThinkingLevel } from "./agent/open.ts";
 export type { RunOutcome } from "./agent/outcome.ts";
 export type { Rest } from "./agent/rest.ts";

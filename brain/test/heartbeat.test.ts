@@ -1,13 +1,16 @@
+import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { createLogger } from "@serverless-harness/kit/log";
+import { LeafMessageSchema } from "@serverless-harness/proto/leaf";
+import type { Wishes } from "@serverless-harness/session";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Heartbeat } from "../heartbeat.ts";
 
 const log = createLogger("test", "silent");
 
 /** A heartbeat that answers each beat with what is next in line, and what it told. */
-function beating(answers: Array<() => Promise<{ cancelRequested: boolean }>>, leaseMs = 30) {
+function beating(answers: Array<() => Promise<Wishes>>, leaseMs = 30) {
   const told: string[] = [];
   let beats = 0;
   const changed = Promise.withResolvers<void>();
@@ -15,18 +18,18 @@ function beating(answers: Array<() => Promise<{ cancelRequested: boolean }>>, le
     told.push(what);
     changed.resolve();
   };
-  const beat = (): Promise<{ cancelRequested: boolean }> => {
+  const beat = (): Promise<Wishes> => {
     const answer = answers[Math.min(beats++, answers.length - 1)];
     if (answer === undefined) throw new Error("no answer");
     return answer();
   };
-  const heartbeat = new Heartbeat({ leaseMs, beat, onCancel: tell("cancel"), onLost: tell("lost"), log });
+  const heartbeat = new Heartbeat({ leaseMs, beat, onCancel: tell("cancel"), onMessages: tell("messages"), onLost: tell("lost"), log });
   onTestFinished(() => heartbeat.stop());
   return { heartbeat, told, first: changed.promise, beats: () => beats };
 }
 
-const fine = async () => ({ cancelRequested: false });
-const cancel = async () => ({ cancelRequested: true });
+const fine = async () => ({ cancelRequested: false, messages: [] });
+const cancel = async () => ({ cancelRequested: true, messages: [] });
 const stale = () => Promise.reject(new HarnessError(Code.FailedPrecondition, "stale_epoch", "another owner"));
 const broken = () => Promise.reject(new Error("the disk is away"));
 
@@ -53,12 +56,20 @@ describe("a heartbeat", () => {
     expect(beats()).toBeGreaterThan(2);
   });
 
+  test("tells of messages whenever there are some, and sooner where it is asked to beat", async () => {
+    const said = async () => ({ cancelRequested: false, messages: [create(LeafMessageSchema, { messageId: "m" })] });
+    const { heartbeat, told } = beating([said], 3_600_000);
+    await heartbeat.beat();
+    await heartbeat.beat();
+    expect(told).toEqual(["messages", "messages"]);
+  });
+
   test("that was stopped tells nothing more", async () => {
-    const gate = Promise.withResolvers<{ cancelRequested: boolean }>();
+    const gate = Promise.withResolvers<Wishes>();
     const { heartbeat, told, beats } = beating([() => gate.promise]);
     while (beats() === 0) await new Promise((resolve) => setImmediate(resolve));
     heartbeat.stop();
-    gate.resolve({ cancelRequested: true });
+    gate.resolve({ cancelRequested: true, messages: [create(LeafMessageSchema)] });
     await gate.promise;
     expect(told).toEqual([]);
   });

@@ -10,12 +10,13 @@ import {
 } from "@earendil-works/pi-agent-core";
 import type { ImageContent } from "@earendil-works/pi-ai";
 import type { HarnessError } from "@serverless-harness/kit/errors";
-import { FailureReason } from "@serverless-harness/proto/leaf";
+import { FailureReason, type LeafMessage } from "@serverless-harness/proto/leaf";
 import { atTime } from "./at-time.ts";
 import { type AgentLimits, exceeded, exhausted } from "./budget.ts";
 import type { ExpectedResult } from "./expected-result.ts";
 import { type AgentFailure, isStaleEpoch, modelFailure, sandboxFailure } from "./failure.ts";
 import { entriesBehind, lastAnswer } from "./history.ts";
+import { Inbox, type MessageSource } from "./inbox.ts";
 import { contextTokensAt } from "./interrupted.ts";
 import type { Narrator } from "./narrator.ts";
 import { readOpenOperation } from "./open-operation.ts";
@@ -42,6 +43,8 @@ export interface AgentParts {
   readonly endExec: (execId: string) => Promise<void>;
   /** What the session's log knows of the workspace. Absent: nothing is noted. */
   readonly workspaceLog?: WorkspaceLog | undefined;
+  /** What humans say to the agent while it works. */
+  readonly messages: MessageSource;
 }
 
 /** So long an agent stays open for the note of a snapshot, in milliseconds. */
@@ -57,18 +60,21 @@ export class Agent {
   /** It is being ended, for the verdict or because it is done. */
   #ended = false;
   #lost: HarnessError | undefined;
+  readonly #inbox: Inbox;
   readonly #restWatch: RestWatch;
   #rest: Rest | undefined;
 
   constructor(parts: AgentParts) {
     this.#parts = parts;
     const { harness, narrator, limits, expected, sleepAfterMs } = parts;
+    this.#inbox = new Inbox(parts.lane, parts.session, parts.messages);
     this.#restWatch = new RestWatch(
       () => narrator.running,
       sleepAfterMs,
       (rest) => this.#fallAsleep(rest),
     );
     harness.hooks.on("before_request", ({ model, attempt, step }) => {
+      this.#inbox.goOn();
       const failure = exhausted(narrator.usage, limits);
       // Calls that came together with the one that handed the result in would have the model asked again.
       if (expected?.value !== undefined) this.#end();
@@ -80,8 +86,10 @@ export class Agent {
       this.#stopWhereExceeded();
       return undefined;
     });
-    harness.hooks.on("before_run_end", () => {
+    harness.hooks.on("before_run_end", async () => {
       if (this.#stopWhereExceeded()) return undefined;
+      // Where the store can't be asked, what it has stays there.
+      if (this.#listens) await this.#inbox.lastCall().catch(() => undefined);
       const followUp = expected?.followUp();
       return followUp === undefined ? undefined : { followUp };
     });
@@ -102,7 +110,13 @@ export class Agent {
       return outcome;
     } finally {
       disarm();
+      await this.#inbox.close();
     }
+  }
+
+  /** Say something to the agent. It is in the log, or was before, when this resolves; what comes when the operation is done is passed over. */
+  async deliver(messages: readonly LeafMessage[]): Promise<void> {
+    if (this.#listens) await this.#inbox.deliver(messages);
   }
 
   /** End the operation: its model call is cut, its command killed, and {@link run} returns `cancelled`. */
@@ -147,6 +161,11 @@ export class Agent {
   lose(error: HarnessError): void {
     this.#lost ??= error;
     void this.close().catch(() => undefined);
+  }
+
+  /** One that is being ended, or has handed its result in, is not to be talked to any more. */
+  get #listens(): boolean {
+    return !this.#ended && this.#parts.expected?.value === undefined;
   }
 
   #fallAsleep(rest: Rest): void {
@@ -194,6 +213,7 @@ export class Agent {
   }
 
   async #drive(operationId: string): Promise<RunOutcome> {
+    await this.#inbox.begin(operationId);
     for (;;) {
       const driven = await this.#parts.lane.drive({ operationId }, CONTEXT);
       if (!driven.ok) throw driven.error;
@@ -239,6 +259,7 @@ export class Agent {
   }
 
   async #settled(record: OperationResultRecord): Promise<RunOutcome> {
+    if (record.status !== "completed") await this.#inbox.clear();
     const answer = lastAnswer(await this.#entriesOf(record));
     const { expected, limits, narrator, workspaceLog } = this.#parts;
     if (workspaceLog?.broke(record.operationId)) this.#verdict ??= { kind: "failed", failure: sandboxLost() };

@@ -16,6 +16,7 @@ import type { AgentLimits } from "./budget.ts";
 import type { AgentEvent } from "./events.ts";
 import { ExpectedResult } from "./expected-result.ts";
 import { imagesFor, type Picture } from "./images.ts";
+import { type MessageSource, SILENCE } from "./inbox.ts";
 import { InterruptedAnswers, type Price } from "./interrupted.ts";
 import { Narrator } from "./narrator.ts";
 import { PI_RETRY } from "./retry.ts";
@@ -58,6 +59,8 @@ export interface AgentOptions {
   readonly ask?: GateKeeper["ask"];
   /** The workspace as a whole, for snapshots and where it was lost. Default: nothing is noted of it. */
   readonly home?: WorkspaceHome;
+  /** What humans say to the agent while it works. Default: nothing. */
+  readonly messages?: MessageSource;
   /** Told what the agent does, in order. Must not throw. */
   readonly on: (event: AgentEvent) => void;
 }
@@ -132,8 +135,8 @@ async function assemble(
   );
   narrator.attach(harness);
   harness.events.on("tool_end", () => agent?.rest.changed());
-  const { sleepAfterMs, endExec } = options;
-  agent = new Agent({ harness, lane, session, narrator, limits, expected, sleepAfterMs, endExec, images, workspaceLog });
+  const { sleepAfterMs, endExec, messages = SILENCE } = options;
+  agent = new Agent({ harness, lane, session, narrator, limits, expected, sleepAfterMs, endExec, images, workspaceLog, messages });
   return agent;
 }
 
