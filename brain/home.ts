@@ -20,7 +20,7 @@ export class Home implements WorkspaceHome {
   readonly leafId: string;
   readonly snapshots: boolean;
   readonly #options: HomeOptions;
-  readonly #made: Promise<Workspace>;
+  #made: Promise<Workspace>;
 
   /** Makes the workspace, or takes it over. */
   constructor(options: HomeOptions) {
@@ -52,6 +52,12 @@ export class Home implements WorkspaceHome {
       log.warn({ snapshotId, reason: error.reason, why: error.message }, "a snapshot can't be restored");
       return false;
     }
+  }
+
+  renew(): Promise<string> {
+    const { workspace, source } = this.#options;
+    this.#made = workspace.create({ ...source, fresh: true });
+    return this.identity;
   }
 
   /** Have the workspace stored. Throws what hands throws. */

@@ -7,6 +7,7 @@ import { deadlineOf, failureOf, isStale, nextAttemptAt, toFailure } from "./fail
 import { askAtGates } from "./gates.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { Mailbox, messageSource } from "./mailbox.ts";
+import { operationsOf } from "./operations.ts";
 import { toResult } from "./result.ts";
 import { suspendAtRest } from "./sleep.ts";
 import { takeSnapshot } from "./snapshots.ts";
@@ -135,7 +136,7 @@ export class LeafRun {
       if (this.#letGoAs !== undefined) return { kind: "suspended" };
       if (this.#cancelled) open.agent.cancel();
       this.#mailbox.open(open.agent);
-      const outcome = await open.agent.run(claim.leaf.leafId, promptOf(claim.leaf.spec));
+      const outcome = await open.agent.run(operationsOf(claim.leaf), promptOf(claim.leaf.spec));
       const solved = await this.#withSolution(outcome, open);
       await this.#storeWorkspace(solved.kind, open);
       return solved;

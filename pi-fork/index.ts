@@ -5,6 +5,7 @@ export type { AgentEvent } from "./agent/events.ts";
 export type { AgentFailure } from "./agent/failure.ts";
 export type { MessageSource } from "./agent/inbox.ts";
 export { type AgentOptions, openAgent, type ThinkingLevel } from "./agent/open.ts";
+export type { OperationLine } from "./agent/operation-line.ts";
 export type { RunOutcome } from "./agent/outcome.ts";
 export type { Rest } from "./agent/rest.ts";
 export type { AgentUsage } from "./agent/usage.ts";

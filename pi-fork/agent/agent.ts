@@ -12,6 +12,7 @@ import type { ImageContent } from "@earendil-works/pi-ai";
 import type { HarnessError } from "@serverless-harness/kit/errors";
 import { FailureReason, type LeafMessage } from "@serverless-harness/proto/leaf";
 import { atTime } from "./at-time.ts";
+import { beginAnew } from "./begin-anew.ts";
 import { type AgentLimits, exceeded, exhausted } from "./budget.ts";
 import type { ExpectedResult } from "./expected-result.ts";
 import { type AgentFailure, isStaleEpoch, modelFailure, sandboxFailure } from "./failure.ts";
@@ -20,6 +21,7 @@ import { Inbox, type MessageSource } from "./inbox.ts";
 import { contextTokensAt } from "./interrupted.ts";
 import type { Narrator } from "./narrator.ts";
 import { readOpenOperation } from "./open-operation.ts";
+import { entriesOf, goOnPrompt, isCurrent, lineOf, type OperationLine, type PastOperations, readPast } from "./operation-line.ts";
 import { type RunOutcome, settledOutcome, type Verdict } from "./outcome.ts";
 import { type Rest, RestWatch } from "./rest.ts";
 import { afterFailedRequest } from "./retry.ts";
@@ -71,7 +73,7 @@ export class Agent {
     this.#restWatch = new RestWatch(
       () => narrator.running,
       sleepAfterMs,
-      (rest) => this.#fallAsleep(rest),
+      (rest) => void this.#fallAsleep(rest).catch(() => undefined),
     );
     harness.hooks.on("before_request", ({ model, attempt, step }) => {
       this.#inbox.goOn();
@@ -97,13 +99,14 @@ export class Agent {
 
   /**
    * Run an operation: a new one begins with `prompt`, an open one goes on, one that is over tells its outcome again. An operation of
-   * another id that somebody left open is ended first. Throws what is a defect, after which the agent can only be closed.
+   * another id that somebody left open is ended first. One that goes on from others has limits of its own, and what those used is told with
+   * what it uses. Throws what is a defect, after which the agent can only be closed.
    */
-  async run(operationId: string, prompt: string): Promise<RunOutcome> {
+  async run(operation: string | OperationLine, prompt: string): Promise<RunOutcome> {
     const disarm = atTime(this.#parts.limits.deadlineMs, () => this.#stop(this.#deadlineVerdict()));
     try {
-      const outcome = await this.#admit(operationId, prompt);
-      return outcome ?? (await this.#drive(operationId));
+      const outcome = await this.#admit(typeof operation === "string" ? lineOf(operation) : operation, prompt);
+      return outcome ?? (await this.#drive());
     } catch (error) {
       const outcome = this.#interruption(error);
       if (outcome === undefined) throw error;
@@ -148,7 +151,7 @@ export class Agent {
 
   /** As {@link close}, once the log notes that a snapshot is taken, where one is due. */
   async letGo(): Promise<void> {
-    await Promise.race([this.noteSnapshot(), sleep(NOTE_MS, undefined, { ref: false })]);
+    await this.#noteInTime();
     await this.close();
   }
 
@@ -168,22 +171,53 @@ export class Agent {
     return !this.#ended && this.#parts.expected?.value === undefined;
   }
 
-  #fallAsleep(rest: Rest): void {
+  async #fallAsleep(rest: Rest): Promise<void> {
+    await this.#noteInTime();
     if (this.#verdict !== undefined) return;
     this.#rest = rest;
-    void this.letGo().catch(() => undefined);
+    await this.close();
   }
 
-  async #admit(operationId: string, prompt: string): Promise<RunOutcome | undefined> {
-    const { lane, narrator, images } = this.#parts;
+  async #noteInTime(): Promise<void> {
+    await Promise.race([this.noteSnapshot(), sleep(NOTE_MS, undefined, { ref: false })]);
+  }
+
+  async #admit(line: OperationLine, prompt: string): Promise<RunOutcome | undefined> {
+    const { lane, narrator } = this.#parts;
+    const past = await this.#inherit(line);
     const { current } = await lane.inspectExecution(CONTEXT);
-    if (current?.id === operationId) return this.#takeUp(operationId);
+    if (current !== null && isCurrent(line, current.id)) return this.#takeUp(current.id);
     if (current !== null) await narrator.silently(() => this.#endOperation(current.id));
-    const record = await lane.getResult(operationId, CONTEXT);
+    const record = await lane.getResult(line.id, CONTEXT);
     if (record !== undefined) return this.#retell(record);
-    if (this.#verdict !== undefined) return this.#verdict;
-    this.#operationId = operationId;
-    const accepted = await lane.accept({ kind: "prompt", operationId, prompt, images }, CONTEXT);
+    return this.#verdict ?? this.#begin(line, past, prompt);
+  }
+
+  /** Count in what the operations used that this one comes after. */
+  async #inherit(line: OperationLine): Promise<PastOperations> {
+    const { lane, narrator } = this.#parts;
+    const past = await readPast(lane, line);
+    for (const record of past.former) narrator.inherit(await entriesOf(lane, record), false);
+    for (const record of past.earlier) narrator.inherit(await entriesOf(lane, record), true);
+    return past;
+  }
+
+  async #begin(line: OperationLine, past: PastOperations, prompt: string): Promise<RunOutcome | undefined> {
+    const { lane, images, narrator, workspaceLog } = this.#parts;
+    const from = past.earlier.at(-1);
+    if (from === undefined) await narrator.silently(() => beginAnew(lane, workspaceLog, line, past));
+    const { lastOperationId } = await lane.inspectExecution(CONTEXT);
+    const goesOn = from !== undefined;
+    this.#operationId = line.id;
+    const accepted = await lane.accept(
+      {
+        kind: "prompt",
+        operationId: line.id,
+        prompt: goesOn ? goOnPrompt(prompt, lastOperationId === from.operationId) : prompt,
+        ...(goesOn ? {} : { images }),
+      },
+      CONTEXT,
+    );
     if (!accepted.ok) throw accepted.error;
     await this.#requestAbort();
     return undefined;
@@ -212,7 +246,9 @@ export class Agent {
     if (!driven.ok) throw driven.error;
   }
 
-  async #drive(operationId: string): Promise<RunOutcome> {
+  async #drive(): Promise<RunOutcome> {
+    const operationId = this.#operationId;
+    if (operationId === undefined) throw new Error("there is no operation to drive");
     await this.#inbox.begin(operationId);
     for (;;) {
       const driven = await this.#parts.lane.drive({ operationId }, CONTEXT);
@@ -252,7 +288,7 @@ export class Agent {
 
   async #retell(record: OperationResultRecord): Promise<RunOutcome> {
     const { lane, narrator, workspaceLog } = this.#parts;
-    const entries = await this.#entriesOf(record);
+    const entries = await entriesOf(lane, record);
     narrator.resume(entries, await contextTokensAt(lane, record.fromTipId), new Set());
     await workspaceLog?.resume(entries);
     return this.#settled(record);
@@ -260,16 +296,12 @@ export class Agent {
 
   async #settled(record: OperationResultRecord): Promise<RunOutcome> {
     if (record.status !== "completed") await this.#inbox.clear();
-    const answer = lastAnswer(await this.#entriesOf(record));
-    const { expected, limits, narrator, workspaceLog } = this.#parts;
+    const { expected, lane, limits, narrator, workspaceLog } = this.#parts;
+    const answer = lastAnswer(await entriesOf(lane, record));
     if (workspaceLog?.broke(record.operationId)) this.#verdict ??= { kind: "failed", failure: sandboxLost() };
     const spent = (expected?.value === undefined ? exhausted : exceeded)(narrator.usage, limits);
     const verdict = this.#verdict ?? (spent === undefined ? undefined : ({ kind: "failed", failure: spent } as const));
     return settledOutcome(record, answer, verdict, expected);
-  }
-
-  #entriesOf(record: OperationResultRecord) {
-    return entriesBehind(this.#parts.lane, record.fromTipId);
   }
 
   #stop(verdict: Verdict): void {

@@ -5,7 +5,7 @@ import type { AgentEvent } from "./events.ts";
 import type { ExpectedResult } from "./expected-result.ts";
 import { answerEvent, answerOf, discardedEvent, eventsOf, hasPieces, isCut, toolEndedEvent, toolResultOf, usageOf } from "./history.ts";
 import type { InterruptedAnswers } from "./interrupted.ts";
-import { type AgentUsage, addUsage, NO_USAGE } from "./usage.ts";
+import { type AgentUsage, addUsage, NO_USAGE, sumOf } from "./usage.ts";
 
 /** Tells what an agent does, in events of our own, and counts what it uses. */
 export class Narrator implements ToolObserver {
@@ -19,6 +19,7 @@ export class Narrator implements ToolObserver {
   #resumed: ReadonlySet<string> = new Set();
   #pieces = false;
   #usage = NO_USAGE;
+  #inherited = NO_USAGE;
   #requests = 0;
   #interrupted = false;
 
@@ -63,6 +64,15 @@ export class Narrator implements ToolObserver {
     return this.#interrupted;
   }
 
+  /** Count in what an operation used that is over; with `counts`, what it handed in counts as well. */
+  inherit(entries: readonly Entry[], counts: boolean): void {
+    this.#interruptedAnswers.begin(0);
+    const used = usageOf(entries, (entry) => this.#interruptedAnswers.add(entry));
+    this.#interruptedAnswers.begin(0);
+    this.#inherited = sumOf(this.#inherited, used);
+    if (counts) for (const entry of entries) this.#expected?.note(entry);
+  }
+
   /**
    * Take an operation up where its log stands. `contextTokens`: what the conversation in front of it came to. `pending`: the tool calls that
    * had begun and not ended.
@@ -80,7 +90,7 @@ export class Narrator implements ToolObserver {
     const newest = entries.at(-1);
     const answer = answerOf(newest);
     if (newest !== undefined && answer !== undefined && isCut(answer) && hasPieces(answer)) this.#tell(discardedEvent(newest.id, answer));
-    if (entries.length > 0) this.#tell({ kind: "usage", usage: this.#usage });
+    if (entries.length > 0) this.#tellUsage();
   }
 
   /** Listen to a harness. */
@@ -158,6 +168,10 @@ export class Narrator implements ToolObserver {
   #spent(recorded: Usage): void {
     if (this.#silent || recorded.totalTokens === 0) return;
     this.#usage = addUsage(this.#usage, recorded);
-    this.#tell({ kind: "usage", usage: this.#usage });
+    this.#tellUsage();
+  }
+
+  #tellUsage(): void {
+    this.#tell({ kind: "usage", usage: sumOf(this.#inherited, this.#usage) });
   }
 }

@@ -33,3 +33,14 @@ export function addUsage(usage: AgentUsage, recorded: Usage, modelCalls = 0): Ag
     costMicroUsd: usage.costMicroUsd + Math.round(recorded.cost.total * 1e6),
   };
 }
+
+export function sumOf(a: AgentUsage, b: AgentUsage): AgentUsage {
+  return {
+    modelCalls: a.modelCalls + b.modelCalls,
+    inputTokens: a.inputTokens + b.inputTokens,
+    outputTokens: a.outputTokens + b.outputTokens,
+    cacheReadTokens: a.cacheReadTokens + b.cacheReadTokens,
+    cacheWriteTokens: a.cacheWriteTokens + b.cacheWriteTokens,
+    costMicroUsd: a.costMicroUsd + b.costMicroUsd,
+  };
+}

@@ -1,7 +1,8 @@
 import { BACKGROUND_CONTEXT as CONTEXT, type Entry, type Session } from "@earendil-works/pi-agent-core";
 import type { WorkspaceUse } from "../tools/changing.ts";
-import { callsOver, callsUnderWay, isChange, readLaneLog } from "./lane-log.ts";
-import { type Restored, WORKSPACE_STATE, type WorkspaceState, withNote } from "./workspace-state.ts";
+import { callsOver, callsUnderWay, changesBehind, isChange, readLaneLog } from "./lane-log.ts";
+import { NOT_TAKEN_BACK } from "./workspace-notice.ts";
+import { changedBy, type Restored, untouched, upTo, WORKSPACE_STATE, type WorkspaceState, withNote } from "./workspace-state.ts";
 
 /** How a session's agent reaches its workspace as a whole. */
 export interface WorkspaceHome {
@@ -13,6 +14,8 @@ export interface WorkspaceHome {
   readonly snapshots: boolean;
   /** Make the workspace's files those of a snapshot; may be repeated. False where the snapshot is not there, or damaged. */
   restore(snapshotId: string): Promise<boolean>;
+  /** Make the workspace anew from what it was made from; resolves with its identity. */
+  renew(): Promise<string>;
 }
 
 /** Notes in a session's log what became of its workspace. */
@@ -20,18 +23,18 @@ export class WorkspaceLog implements WorkspaceUse {
   readonly #session: Session;
   readonly #home: WorkspaceHome;
   #state: WorkspaceState;
-  /** The log holds the state, or is about to. */
+  /** The log says that this leaf changes the workspace, or is about to. */
   #saved: Promise<void> | undefined;
   /** Something may have changed since the last snapshot. */
   #dirty = false;
   #note: Promise<string | undefined> | undefined;
+  #takesBack = false;
 
-  /** `saved`: the log holds this state already. */
-  constructor(session: Session, home: WorkspaceHome, state: WorkspaceState, saved: boolean) {
+  constructor(session: Session, home: WorkspaceHome, state: WorkspaceState) {
     this.#session = session;
     this.#home = home;
     this.#state = state;
-    this.#saved = saved ? Promise.resolve() : undefined;
+    this.#saved = state.changedBy?.leafId === home.leafId ? Promise.resolve() : undefined;
   }
 
   get lost(): ReadonlySet<string> {
@@ -52,8 +55,42 @@ export class WorkspaceLog implements WorkspaceUse {
   used(): Promise<void> {
     this.#dirty = true;
     // Turns without tools leave nothing in the log.
-    this.#saved ??= this.#session.setValue(WORKSPACE_STATE, this.#state, CONTEXT);
+    this.#saved ??= this.#save(changedBy(this.#state, this.#home.leafId));
     return this.#saved;
+  }
+
+  /**
+   * Take the workspace back to where the leaf found it, at an entry of the log: made anew where the leaf was the session's first, else restored.
+   * Returns what to tell the model where neither can be done. Nothing happens where the leaf changed nothing, or where all was done for this operation
+   * already. It is done once {@link tookBack} says so.
+   */
+  async takeBack(operationId: string, fromTipId: string | null): Promise<string | undefined> {
+    const { changedBy: last, firstChangedBy, takenBackFor, asked } = this.#state;
+    const { leafId } = this.#home;
+    if (takenBackFor === operationId || last?.leafId !== leafId) return undefined;
+    this.#takesBack = true;
+    if (fromTipId !== null || firstChangedBy !== leafId) return this.#restoreBefore(last.before, fromTipId);
+    // The ids of snapshots that were taken are not used again.
+    this.#state = { ...untouched(await this.#home.renew()), asked };
+    this.#saved = undefined;
+    return undefined;
+  }
+
+  /** All of {@link takeBack} is done, and said. */
+  async tookBack(operationId: string): Promise<void> {
+    if (this.#takesBack) await this.#save({ ...this.#state, takenBackFor: operationId });
+    this.#takesBack = false;
+  }
+
+  async #restoreBefore(snapshotId: string | undefined, fromTipId: string | null): Promise<string | undefined> {
+    const note = this.#state.snapshots.find(({ id }) => id === snapshotId);
+    if (note === undefined) return NOT_TAKEN_BACK;
+    const changes = await changesBehind(this.#session, { tipId: fromTipId, open: undefined }, note.tipId);
+    // What came before the leaf is worth more than a clean begin.
+    const lacks = changes.some(({ id }) => !note.done.includes(id));
+    if (lacks || !(await this.#home.restore(note.id))) return NOT_TAKEN_BACK;
+    this.#state = upTo(this.#state, note.id);
+    return undefined;
   }
 
   /** Take up what an agent that is gone had done: `entries` are the operation's, oldest first. */
@@ -80,8 +117,12 @@ export class WorkspaceLog implements WorkspaceUse {
     await this.#saved;
     const lane = await readLaneLog(this.#session);
     const id = `${this.#home.leafId}.${this.#state.asked + 1}`;
-    this.#state = withNote(this.#state, { id, tipId: lane.tipId, done: callsOver(lane), atMs: Date.now() });
-    await this.#session.setValue(WORKSPACE_STATE, this.#state, CONTEXT);
+    await this.#save(withNote(this.#state, { id, tipId: lane.tipId, done: callsOver(lane), atMs: Date.now() }));
     return id;
+  }
+
+  #save(state: WorkspaceState): Promise<void> {
+    this.#state = state;
+    return this.#session.setValue(WORKSPACE_STATE, state, CONTEXT);
   }
 }

@@ -15,6 +15,11 @@ export function noticeOf(note: SnapshotNote | undefined): string {
   return `${begin} Your files are those of snapshot ${note.id} of ${at}: what tool calls changed after that is gone. ${ALSO_GONE}`;
 }
 
+/** What the model is told where work begins anew and the workspace does not. */
+export const NOT_TAKEN_BACK =
+  "Note of the harness, not of the user: what comes next was tried before, and is begun anew. Your workspace could not be taken back to where it was before " +
+  "that: it still holds what the earlier attempt did. Look at the files before you go on.";
+
 /** Why an operation ends whose work is gone. */
 export function sandboxLost(): AgentFailure {
   const message =

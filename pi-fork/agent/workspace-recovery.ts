@@ -22,13 +22,13 @@ import { type SnapshotNote, untouched, WORKSPACE_STATE, type WorkspaceState } fr
 export async function openWorkspaceLog(session: Session, home: WorkspaceHome): Promise<WorkspaceLog> {
   const [stored, identity] = await Promise.all([session.getValue(WORKSPACE_STATE, CONTEXT), home.identity]);
   const state = stored?.value;
-  if (state?.made === identity) return new WorkspaceLog(session, home, state, true);
+  if (state?.made === identity) return new WorkspaceLog(session, home, state);
   // A session that began with another one's conversation has the changes of that one in it, and none of its files.
   if (state === undefined && session.metadata.parentSessionId === undefined) {
-    return new WorkspaceLog(session, home, untouched(identity), false);
+    return new WorkspaceLog(session, home, untouched(identity));
   }
   const next = await recover(session, home, state ?? untouched(identity), identity);
-  return next === undefined ? new WorkspaceLog(session, home, untouched(identity), false) : new WorkspaceLog(session, home, next, true);
+  return new WorkspaceLog(session, home, next ?? untouched(identity));
 }
 
 /** The state as the log holds it from now on; `undefined` where nothing was lost. */

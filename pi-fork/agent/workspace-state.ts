@@ -32,6 +32,12 @@ export interface WorkspaceState {
   /** The operation that can't go on, since what it had done is gone. */
   readonly broken?: string;
   readonly restored?: Restored;
+  /** The leaf that changed the workspace last, and the newest snapshot before it did. */
+  readonly changedBy?: { readonly leafId: string; readonly before?: string };
+  /** The leaf that changed it first. */
+  readonly firstChangedBy?: string;
+  /** The operation for which the workspace was taken back to where its leaf had found it. */
+  readonly takenBackFor?: string;
   /** The oldest first. */
   readonly snapshots: readonly SnapshotNote[];
   /** Snapshots that were ever asked for. */
@@ -47,6 +53,22 @@ export const WORKSPACE_STATE = value<WorkspaceState>("harness.workspace", "main"
 /** A session that has not changed its workspace yet. */
 export function untouched(made: string): WorkspaceState {
   return { made, lost: [], snapshots: [], asked: 0 };
+}
+
+/** Before a leaf changes the workspace. */
+export function changedBy(state: WorkspaceState, leafId: string): WorkspaceState {
+  const before = state.snapshots.at(-1)?.id;
+  return {
+    ...state,
+    changedBy: { leafId, ...(before === undefined ? {} : { before }) },
+    firstChangedBy: state.firstChangedBy ?? leafId,
+  };
+}
+
+/** Without the snapshots behind one; without any where none is named. */
+export function upTo(state: WorkspaceState, snapshotId: string | undefined): WorkspaceState {
+  const end = state.snapshots.findIndex(({ id }) => id === snapshotId) + 1;
+  return { ...state, snapshots: state.snapshots.slice(0, end) };
 }
 
 /** With one more snapshot. */
