@@ -22,4 +22,5 @@ export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   dispatch: async () => (await import("./dispatch.ts")).dispatch,
   coldstart: async () => (await import("./coldstart.ts")).coldstart,
   economics: async () => (await import("./economics.ts")).economics,
+  density: async () => (await import("./density.ts")).density,
 };
