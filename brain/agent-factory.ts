@@ -48,7 +48,7 @@ export class AgentFactory {
   }
 
   /** An agent for a claimed leaf, ready to run. */
-  async open(claim: Claim, { on, events, ask, messages }: AgentSeams, log: Logger): Promise<OpenAgent> {
+  async open(claim: Claim, { on, flush, events, ask, messages }: AgentSeams, log: Logger): Promise<OpenAgent> {
     const { leaf, fence } = claim;
     const { wakeUrl, sleepAfterMs, snapshots } = this.#config;
     const name = sessionKey(fence);
@@ -84,6 +84,7 @@ export class AgentFactory {
         gatePolicy: leaf.spec?.gates,
         ask,
         messages,
+        flush,
         on,
       });
       return {

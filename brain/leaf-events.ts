@@ -4,6 +4,7 @@ import type { AgentEvent, AgentUsage } from "@serverless-harness/pi-fork";
 import {
   AnswerDiscardedSchema,
   AnswerSchema,
+  CompactedSchema,
   ModelCallStartedSchema,
   SnapshotTakenSchema,
   TextDeltaSchema,
@@ -41,6 +42,11 @@ export function toLeafEvent(event: AgentEvent): NewEvent {
     case "answer": {
       const { entryId, text, toolCalls } = event;
       return { event: { case: "answer", value: create(AnswerSchema, { entryId, text, toolCalls }) }, key: `answer:${entryId}` };
+    }
+    case "compacted": {
+      const { entryId, tokensBefore, reason } = event;
+      const value = create(CompactedSchema, { entryId, tokensBefore: BigInt(tokensBefore), reason });
+      return { event: { case: "compacted", value }, key: `compacted:${entryId}` };
     }
     case "tool_started": {
       const { invocationId, tool, args, resumed } = event;

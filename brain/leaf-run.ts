@@ -31,6 +31,8 @@ export interface OpenAgent {
 export interface AgentSeams {
   /** Told what the agent does. */
   readonly on: (event: AgentEvent) => void;
+  /** All that it was told is written, or it rejects. */
+  readonly flush: () => Promise<void>;
   /** To be written with its commits. */
   readonly events: LeafEvents;
   /** Asks a human. */
@@ -123,8 +125,13 @@ export class LeafRun {
 
   async #openAgent(): Promise<OpenAgent> {
     const { store, claim, leaseMs, open } = this.#options;
-    const messages = messageSource(store, claim, leaseMs);
-    return open(claim, { on: (event) => this.#announcer.tell(event), events: this.#announcer, ask: askAtGates(store, claim), messages });
+    return open(claim, {
+      on: (event) => this.#announcer.tell(event),
+      flush: () => this.#flush(),
+      events: this.#announcer,
+      ask: askAtGates(store, claim),
+      messages: messageSource(store, claim, leaseMs),
+    });
   }
 
   async #work(opening: Promise<OpenAgent>): Promise<WorkOutcome> {
@@ -238,6 +245,12 @@ export class LeafRun {
       if (isStale(error)) throw error;
       this.#options.log.debug({ err: error }, "the operation stays open");
     });
+  }
+
+  async #flush(): Promise<void> {
+    await this.#announcer.flush();
+    // What could not be written is why it is let go of.
+    if (this.#letGoAs !== undefined) throw new Error("the leaf is let go of");
   }
 
   #cancel(): void {

@@ -28,6 +28,7 @@ export interface Answer {
   readonly usage: ScriptUsage;
   readonly fail?: ScriptFail;
   readonly cut?: ScriptCut;
+  readonly hold?: number;
 }
 
 /** The answer to a transcript: it depends on nothing else. `toolNames`: the tools that the request offers. */
@@ -35,8 +36,8 @@ export function answerTo(transcript: Transcript, toolNames: readonly string[]): 
   const newest = newestPrompt(transcript);
   const summary = summaryIn(writtenText(transcript.messages[newest]));
   if (summary !== undefined) {
-    const step = fromStep("summary", { ...summary.step, text: summary.text }, transcript, newest);
-    return { ...step, window: summary.window };
+    // Placeholders in the script that it carries are for later.
+    return { ...fromStep("summary", summary.step, transcript, newest), text: summary.text, window: summary.window };
   }
   const found = scriptInForce(transcript);
   if (found === undefined) {

@@ -37,6 +37,7 @@ export async function createMessage(
     throw new ApiError(400, `prompt is too long: ${request.inputTokens} tokens > ${answer.window} maximum`);
   try {
     if (answer.delayMs > 0) await sleep(answer.delayMs, undefined, { signal: gone.signal });
+    if (failures.take(`hold ${request.transcript.hash}`, answer.hold ?? 0)) return void (await once(gone.signal, "abort"));
     if (failures.take(`fail ${request.transcript.hash}`, answer.fail?.times ?? 0)) throw scriptedFailure(answer);
     const cut = failures.take(`cut ${request.transcript.hash}`, answer.cut?.times ?? 0) ? answer.cut : undefined;
     const message = toMessage(answer, request.transcript, request.model, request.inputTokens);

@@ -46,6 +46,8 @@ export interface Step {
   readonly usage: ScriptUsage;
   readonly fail?: ScriptFail;
   readonly cut?: ScriptCut;
+  /** Requests with the same transcript that get no answer at all. */
+  readonly hold?: number;
   readonly recall?: RegExp;
 }
 
@@ -64,6 +66,7 @@ const STEP_KEYS = [
   "usage",
   "fail",
   "cut",
+  "hold",
   "recall",
 ];
 const STOP_REASONS = ["end_turn", "max_tokens", "stop_sequence", "tool_use", "pause_turn", "refusal"];
@@ -129,6 +132,10 @@ function readStep(name: string, step: JsonObject): Step {
     ...optional("stopReason", read("stop_reason", readStopReason)),
     ...optional("fail", read("fail", readFail)),
     ...optional("cut", read("cut", readCut)),
+    ...optional(
+      "hold",
+      read("hold", (at, value) => integer(at, value, 1, 1_000_000)),
+    ),
     ...optional("recall", read("recall", readRecall)),
   };
   checkSaysSomething(name, parsed);

@@ -14,17 +14,18 @@ import { FailureReason, type LeafMessage } from "@serverless-harness/proto/leaf"
 import { atTime } from "./at-time.ts";
 import { beginAnew } from "./begin-anew.ts";
 import { type AgentLimits, exceeded, exhausted } from "./budget.ts";
+import type { Summaries } from "./compaction/summaries.ts";
 import type { ExpectedResult } from "./expected-result.ts";
-import { type AgentFailure, isStaleEpoch, modelFailure, sandboxFailure } from "./failure.ts";
-import { entriesBehind, lastAnswer } from "./history.ts";
+import { type AgentFailure, isStaleEpoch, modelFailure, sandboxFailure, summaryFailure } from "./failure.ts";
+import { lastAnswer, newestAnswer } from "./history.ts";
 import { Inbox, type MessageSource } from "./inbox.ts";
-import { contextTokensAt } from "./interrupted.ts";
 import type { Narrator } from "./narrator.ts";
 import { readOpenOperation } from "./open-operation.ts";
 import { entriesOf, goOnPrompt, isCurrent, lineOf, type OperationLine, type PastOperations, readPast } from "./operation-line.ts";
 import { type RunOutcome, settledOutcome, type Verdict } from "./outcome.ts";
 import { type Rest, RestWatch } from "./rest.ts";
 import { afterFailedRequest } from "./retry.ts";
+import type { StoryReader } from "./story.ts";
 import type { WorkspaceLog } from "./workspace-log.ts";
 import { sandboxLost } from "./workspace-notice.ts";
 
@@ -34,6 +35,8 @@ export interface AgentParts {
   readonly lane: AgentLane;
   readonly session: Session;
   readonly narrator: Narrator;
+  readonly story: StoryReader;
+  readonly summaries: Summaries;
   readonly limits: AgentLimits;
   /** The structured result that the operation owes; the narrator feeds it. */
   readonly expected: ExpectedResult | undefined;
@@ -81,7 +84,7 @@ export class Agent {
       // Calls that came together with the one that handed the result in would have the model asked again.
       if (expected?.value !== undefined) this.#end();
       else if (failure !== undefined) this.#stop({ kind: "failed", failure });
-      else if (step === "assistant") narrator.request(`${model.provider}/${model.id}`, attempt);
+      else if (step === "assistant" || step === "compaction") narrator.request(`${model.provider}/${model.id}`, attempt);
       return undefined;
     });
     harness.hooks.on("before_tool", () => {
@@ -224,13 +227,13 @@ export class Agent {
   }
 
   async #takeUp(operationId: string): Promise<undefined> {
-    const { lane, session, narrator } = this.#parts;
+    const { session, narrator, story, workspaceLog } = this.#parts;
     this.#operationId = operationId;
     const open = await readOpenOperation(session, operationId);
-    const entries = await entriesBehind(lane, open.fromTipId);
-    narrator.resume(entries, await contextTokensAt(lane, open.fromTipId), open.pending);
-    await this.#parts.workspaceLog?.resume(entries);
-    if (this.#parts.workspaceLog?.broke(operationId)) this.#stop({ kind: "failed", failure: sandboxLost() });
+    const told = await story.read(operationId, open.fromTipId);
+    narrator.resume(told, open.pending);
+    await workspaceLog?.resume(told);
+    if (workspaceLog?.broke(operationId)) this.#stop({ kind: "failed", failure: sandboxLost() });
     this.#stopWhereExceeded();
     if (this.#verdict === undefined) return;
     await this.#endExecs(open.pending);
@@ -263,6 +266,8 @@ export class Agent {
   async #wait(notBeforeMs: number): Promise<RunOutcome | undefined> {
     const { narrator } = this.#parts;
     const { requests, interrupted } = narrator;
+    // Another agent's last request says nothing about the model as it is now.
+    if (requests === 0) return this.#sleepUntil(notBeforeMs);
     const failure = await this.#lastFailure();
     const step = afterFailedRequest({ failure, notBeforeMs, requests, interrupted });
     if (step.kind === "give_up") this.#stop({ kind: "failed", failure });
@@ -275,33 +280,36 @@ export class Agent {
   }
 
   async #lastFailure(): Promise<AgentFailure> {
+    const { failed } = this.#parts.summaries;
+    if (failed !== undefined) return summaryFailure(failed);
     const newest = await this.#parts.lane.findEntries({ type: "message", limit: 1 }, CONTEXT);
     const answer = lastAnswer(newest);
     if (answer === undefined) throw new Error("Pi waits to ask the model again, but its log has no answer that failed");
     return modelFailure(answer);
   }
 
-  async #sleepUntil(untilMs: number): Promise<void> {
+  async #sleepUntil(untilMs: number): Promise<undefined> {
     const wait = Math.max(0, untilMs - Date.now());
     await sleep(wait, undefined, { signal: this.#poke.signal }).catch(() => undefined);
   }
 
   async #retell(record: OperationResultRecord): Promise<RunOutcome> {
-    const { lane, narrator, workspaceLog } = this.#parts;
-    const entries = await entriesOf(lane, record);
-    narrator.resume(entries, await contextTokensAt(lane, record.fromTipId), new Set());
-    await workspaceLog?.resume(entries);
+    const { narrator, story, workspaceLog } = this.#parts;
+    const told = await story.read(record.operationId, record.fromTipId, record.tipId);
+    narrator.resume(told, new Set());
+    await workspaceLog?.resume(told);
     return this.#settled(record);
   }
 
   async #settled(record: OperationResultRecord): Promise<RunOutcome> {
     if (record.status !== "completed") await this.#inbox.clear();
-    const { expected, lane, limits, narrator, workspaceLog } = this.#parts;
-    const answer = lastAnswer(await entriesOf(lane, record));
+    const { expected, lane, limits, narrator, summaries, workspaceLog } = this.#parts;
+    const { fromTipId, tipId } = record;
+    const answer = tipId === null ? undefined : await newestAnswer(lane, { start: tipId, stopAtId: fromTipId });
     if (workspaceLog?.broke(record.operationId)) this.#verdict ??= { kind: "failed", failure: sandboxLost() };
     const spent = (expected?.value === undefined ? exhausted : exceeded)(narrator.usage, limits);
     const verdict = this.#verdict ?? (spent === undefined ? undefined : ({ kind: "failed", failure: spent } as const));
-    return settledOutcome(record, answer, verdict, expected);
+    return settledOutcome({ record, answer, verdict, expected, failedSummary: summaries.failed });
   }
 
   #stop(verdict: Verdict): void {

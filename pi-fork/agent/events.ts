@@ -12,6 +12,15 @@ export type AgentEvent =
   | { readonly kind: "text"; readonly text: string; readonly thinking: boolean }
   /** The pieces since the last request are void. */
   | { readonly kind: "answer_discarded"; readonly entryId: string; readonly reason: string }
+  /** The conversation was summed up: from here on the model reads the summary, and what came last. */
+  | {
+      readonly kind: "compacted";
+      readonly entryId: string;
+      /** As far as they are known. */
+      readonly tokensBefore: number;
+      /** It had grown long, or the model refused it for its length. */
+      readonly reason: "threshold" | "overflow";
+    }
   | { readonly kind: "answer"; readonly entryId: string; readonly text: string; readonly toolCalls: number }
   | {
       readonly kind: "tool_started";

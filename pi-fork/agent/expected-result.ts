@@ -6,6 +6,12 @@ import { textOf } from "../tools/tool.ts";
 import type { AgentFailure } from "./failure.ts";
 import { toolResultOf } from "./history.ts";
 
+/** What is known of a result that was not handed in yet. */
+export interface ExpectedResultState {
+  readonly refused: boolean;
+  readonly reminded: boolean;
+}
+
 /** The structured result that an operation owes, as far as its log has come. All of it follows from the log, so that it outlives the agent. */
 export class ExpectedResult {
   readonly #tool: string;
@@ -21,6 +27,16 @@ export class ExpectedResult {
   /** What was handed in first. */
   get value(): Submission["value"] | undefined {
     return this.#submission?.value;
+  }
+
+  get state(): ExpectedResultState {
+    return { refused: this.#refused, reminded: this.#reminded };
+  }
+
+  /** What the entries say that are not noted again. */
+  restore({ refused, reminded }: ExpectedResultState): void {
+    this.#refused = refused;
+    this.#reminded = reminded;
   }
 
   /** Take note of the operation's next entry. */

@@ -42,6 +42,12 @@ export function modelFailure(message: AssistantMessage): AgentFailure {
   return { ...unavailable, retryable, message: `${provider} ${refused ? `answered HTTP ${status}` : "broke off"}: ${said(message)}` };
 }
 
+/** Read the failure out of a request for a summary: without it the conversation can't go on. */
+export function summaryFailure(message: AssistantMessage): AgentFailure {
+  const failure = modelFailure(message);
+  return { ...failure, message: `the conversation grew too long, and could not be summed up: ${failure.message}` };
+}
+
 /** Taking the workspace again makes it again, a new token is made for it, and a sandbox comes back: these may pass. */
 const PASSING = new Set(["sandbox_unavailable", "token_expired", "unknown_workspace", "workspace_missing"]);
 

@@ -1,15 +1,52 @@
-import type { AgentLane, Entry } from "@earendil-works/pi-agent-core";
+import type { AgentLane, CompactionEntry, Entry } from "@earendil-works/pi-agent-core";
 import { BACKGROUND_CONTEXT } from "@earendil-works/pi-agent-core";
 import type { AssistantMessage, ToolResultMessage, Usage } from "@earendil-works/pi-ai";
 import { textOf } from "../tools/tool.ts";
 import type { AgentEvent } from "./events.ts";
 import { type AgentUsage, addUsage, NO_USAGE } from "./usage.ts";
 
-/** The entries behind `fromTipId` on a lane, oldest first. */
-export async function entriesBehind(lane: AgentLane, fromTipId: string | null): Promise<Entry[]> {
-  const query = fromTipId === null ? {} : { stopAtId: fromTipId };
-  const newestFirst = await lane.findEntries({ ...query, order: "newestFirst" }, BACKGROUND_CONTEXT);
-  return newestFirst.filter((entry) => entry.id !== fromTipId).reverse();
+/** The entries of a lane behind `fromId`, oldest first, and that one in front of them; up to `tipId`, by default the newest. */
+export async function entriesBehind(
+  lane: AgentLane,
+  fromId: string | null,
+  tipId?: string | null,
+): Promise<{ before?: Entry; entries: Entry[] }> {
+  if (tipId === null || (tipId !== undefined && tipId === fromId)) return { entries: [] };
+  const query = {
+    order: "newestFirst",
+    ...(fromId === null ? {} : { stopAtId: fromId }),
+    ...(tipId === undefined ? {} : { start: tipId }),
+  } as const;
+  const entries = (await lane.findEntries(query, BACKGROUND_CONTEXT)).reverse();
+  const before = entries[0]?.id === fromId ? entries.shift() : undefined;
+  return before === undefined ? { entries } : { before, entries };
+}
+
+/** Messages that are read at once where the newest answer is looked for: it is among the last, and each can be large. */
+const PAGE = 4;
+
+/** Where an answer is looked for: behind `stopAtId`, not behind `start`, in at most `limit` messages. */
+interface AnswerSearch {
+  readonly start?: string;
+  readonly stopAtId?: string | null;
+  readonly limit?: number;
+  /** Default: any, whole or cut. */
+  readonly accept?: (answer: AssistantMessage) => boolean;
+}
+
+/** The newest answer of a lane. It is read back no further than needed. */
+export async function newestAnswer(lane: AgentLane, search: AnswerSearch): Promise<AssistantMessage | undefined> {
+  const { stopAtId, limit = Number.POSITIVE_INFINITY, accept = () => true } = search;
+  const query = { type: "message", order: "newestFirst", limit: PAGE, ...(stopAtId ? { stopAtId } : {}) } as const;
+  let { start } = search;
+  for (let read = 0; read < limit; read += PAGE) {
+    const page = await lane.findEntries(start === undefined ? query : { ...query, start }, BACKGROUND_CONTEXT);
+    const answers = page.filter((entry) => entry.id !== stopAtId).map(answerOf);
+    const found = answers.find((answer) => answer !== undefined && accept(answer));
+    start = page.at(-1)?.parentId ?? undefined;
+    if (found !== undefined || page.length < PAGE || start === undefined) return found;
+  }
+  return undefined;
 }
 
 /** The answer that an entry holds, whole or cut. */
@@ -37,24 +74,38 @@ export function lastAnswer(entries: readonly Entry[]): AssistantMessage | undefi
   return entries.map(answerOf).findLast((answer) => answer !== undefined);
 }
 
-/** What the entries record as used, and what `estimate` says of the answers that record nothing. It is asked about each entry, in order. */
-export function usageOf(entries: readonly Entry[], estimate: (entry: Entry) => Usage | undefined): AgentUsage {
-  let usage = NO_USAGE;
+/**
+ * What the entries record as used, and what `estimate` says of the answers that record nothing. It is asked about each entry, in order. `known`:
+ * what was used in all, but for the number of answers in the entries and what is estimated of them.
+ */
+export function usageOf(entries: readonly Entry[], estimate: (entry: Entry) => Usage | undefined, known?: AgentUsage): AgentUsage {
+  let usage = known ?? NO_USAGE;
   for (const entry of entries) {
     const estimated = estimate(entry);
     if (estimated !== undefined) usage = addUsage(usage, estimated);
-    const answer = answerOf(entry);
-    if (answer !== undefined) usage = addUsage(usage, answer.usage, isCut(answer) ? 0 : 1);
-    const spent = toolResultOf(entry)?.usage ?? (entry.type === "compaction" ? entry.usage : undefined);
-    if (spent !== undefined) usage = addUsage(usage, spent);
+    usage = { ...usage, modelCalls: usage.modelCalls + modelCallsIn(entry) };
+    const recorded = recordedUsage(entry);
+    if (known === undefined && recorded !== undefined) usage = addUsage(usage, recorded);
   }
   return usage;
 }
 
-/** What the entries tell, for whoever was told before a crash and may have missed the last of it. */
-export function eventsOf(entries: readonly Entry[]): AgentEvent[] {
+/** Whole answers of the model that an entry stands for: a summary is one. */
+export function modelCallsIn(entry: Entry): number {
+  const answer = answerOf(entry);
+  if (answer !== undefined) return isCut(answer) ? 0 : 1;
+  return entry.type === "compaction" && !entry.fromHook ? 1 : 0;
+}
+
+function recordedUsage(entry: Entry): Usage | undefined {
+  return answerOf(entry)?.usage ?? toolResultOf(entry)?.usage ?? (entry.type === "compaction" ? entry.usage : undefined);
+}
+
+/** What the entries tell, for whoever was told before a crash and may have missed the last of it. `before`: the entry in front of them. */
+export function eventsOf(entries: readonly Entry[], before?: Entry): AgentEvent[] {
   const args = new Map<string, unknown>();
-  return entries.flatMap((entry): AgentEvent[] => {
+  return entries.flatMap((entry, index): AgentEvent[] => {
+    if (entry.type === "compaction") return [compactedEvent(entry, entries[index - 1] ?? before)];
     const answer = answerOf(entry);
     if (answer !== undefined && !isCut(answer)) {
       for (const part of answer.content) if (part.type === "toolCall") args.set(part.id, part.arguments);
@@ -66,6 +117,12 @@ export function eventsOf(entries: readonly Entry[]): AgentEvent[] {
     const started = { kind: "tool_started", invocationId: entry.id, tool, args: args.get(toolCallId) ?? {}, resumed: false } as const;
     return [started, toolEndedEvent(entry.id, result)];
   });
+}
+
+/** A conversation that the model refused ends with the answer that says so. */
+export function compactedEvent({ id: entryId, tokensBefore }: CompactionEntry, before: Entry | undefined): AgentEvent {
+  const answer = answerOf(before);
+  return { kind: "compacted", entryId, tokensBefore, reason: answer !== undefined && isCut(answer) ? "overflow" : "threshold" };
 }
 
 export function answerEvent(entryId: string, answer: AssistantMessage): AgentEvent {

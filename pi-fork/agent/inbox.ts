@@ -114,7 +114,7 @@ export class Inbox {
   async #read(operationId: string): Promise<Set<string>> {
     const waiting = await Promise.all((await this.#queue()).map(({ entryId }) => this.#session.getValue(pendingEntry(entryId), CONTEXT)));
     const { fromTipId } = await readOpenOperation(this.#session, operationId);
-    const read = await entriesBehind(this.#lane, fromTipId);
+    const { entries: read } = await entriesBehind(this.#lane, fromTipId);
     const messages = [
       ...waiting.flatMap((stored) => (stored?.value.type === "message" ? [stored.value.payload] : [])),
       ...read.flatMap((entry) => (entry.type === "message" ? [entry.message] : [])),

@@ -1,10 +1,10 @@
-import { type AgentLane, BACKGROUND_CONTEXT, type Entry, estimateTokens } from "@earendil-works/pi-agent-core";
+import { type AgentLane, type Entry, estimateTokens } from "@earendil-works/pi-agent-core";
 import type { AssistantMessage, Usage } from "@earendil-works/pi-ai";
-import { answerOf, isCut } from "./history.ts";
+import { answerOf, isCut, newestAnswer } from "./history.ts";
+import { tokensIn } from "./tokens.ts";
 
 /** How Pi words an answer whose agent ended under it. */
 const INTERRUPTED = "Assistant request was interrupted.";
-const CHARS_PER_TOKEN = 4;
 /** Entries in front of an operation that are searched for an answer. */
 const SEARCHED = 50;
 
@@ -63,20 +63,12 @@ export class InterruptedAnswers {
 /** Tokens of the conversation at an entry of a lane, as the newest whole answer reported it; 0 where there is none nearby. */
 export async function contextTokensAt(lane: AgentLane, entryId: string | null): Promise<number> {
   if (entryId === null) return 0;
-  const newestFirst = await lane.findEntries(
-    { start: entryId, type: "message", limit: SEARCHED, order: "newestFirst" },
-    BACKGROUND_CONTEXT,
-  );
-  const answer = newestFirst.map(answerOf).find((found) => found !== undefined && !isCut(found));
+  const answer = await newestAnswer(lane, { start: entryId, limit: SEARCHED, accept: (each) => !isCut(each) });
   return answer?.usage.totalTokens ?? 0;
 }
 
 function isInterrupted(answer: AssistantMessage): boolean {
   return isCut(answer) && answer.usage.totalTokens === 0 && answer.errorMessage?.startsWith(INTERRUPTED) === true;
-}
-
-function tokensIn(text: string): number {
-  return Math.ceil(text.length / CHARS_PER_TOKEN);
 }
 
 function sum(numbers: readonly number[]): number {

@@ -3,9 +3,35 @@ import type { Usage } from "@earendil-works/pi-ai";
 import { type ToolCall, type ToolObserver, textOf } from "../tools/tool.ts";
 import type { AgentEvent } from "./events.ts";
 import type { ExpectedResult } from "./expected-result.ts";
-import { answerEvent, answerOf, discardedEvent, eventsOf, hasPieces, isCut, toolEndedEvent, toolResultOf, usageOf } from "./history.ts";
+import {
+  answerEvent,
+  answerOf,
+  compactedEvent,
+  discardedEvent,
+  eventsOf,
+  hasPieces,
+  isCut,
+  modelCallsIn,
+  toolEndedEvent,
+  toolResultOf,
+  usageOf,
+} from "./history.ts";
 import type { InterruptedAnswers } from "./interrupted.ts";
 import { type AgentUsage, addUsage, NO_USAGE, sumOf } from "./usage.ts";
+
+/** What the log knows of an operation, as far as it is read. */
+export interface Story {
+  /** The entry in front of the others. */
+  readonly before?: Entry;
+  /** The operation has older ones, which are not read. */
+  readonly cut: boolean;
+  /** Oldest first. */
+  readonly entries: readonly Entry[];
+  /** What the conversation in front of them came to. */
+  readonly contextTokens: number;
+  /** What was used in all, where the entries don't tell, but for the number of answers in them. */
+  readonly usage?: AgentUsage;
+}
 
 /** Tells what an agent does, in events of our own, and counts what it uses. */
 export class Narrator implements ToolObserver {
@@ -22,6 +48,8 @@ export class Narrator implements ToolObserver {
   #inherited = NO_USAGE;
   #requests = 0;
   #interrupted = false;
+  /** The entry that was committed last. */
+  #newest: Entry | undefined;
 
   #silent = false;
   readonly #interruptedAnswers: InterruptedAnswers;
@@ -73,21 +101,19 @@ export class Narrator implements ToolObserver {
     if (counts) for (const entry of entries) this.#expected?.note(entry);
   }
 
-  /**
-   * Take an operation up where its log stands. `contextTokens`: what the conversation in front of it came to. `pending`: the tool calls that
-   * had begun and not ended.
-   */
-  resume(entries: readonly Entry[], contextTokens: number, pending: ReadonlySet<string>): void {
+  /** Take an operation up where its log stands. `pending`: the tool calls that had begun and not ended. */
+  resume({ before, entries, contextTokens, usage }: Story, pending: ReadonlySet<string>): void {
     this.#resumed = pending;
     this.#interruptedAnswers.begin(contextTokens);
-    this.#usage = usageOf(entries, (entry) => this.#interruptedAnswers.add(entry));
+    this.#usage = usageOf(entries, (entry) => this.#interruptedAnswers.add(entry), usage);
     for (const entry of entries) this.#expected?.note(entry);
-    for (const event of eventsOf(entries)) {
+    for (const event of eventsOf(entries, before)) {
       if (event.kind === "tool_started") this.#started.add(event.invocationId);
       if (event.kind === "tool_ended") this.#ended.add(event.invocationId);
       this.#tell(event);
     }
     const newest = entries.at(-1);
+    this.#newest = newest ?? before;
     const answer = answerOf(newest);
     if (newest !== undefined && answer !== undefined && isCut(answer) && hasPieces(answer)) this.#tell(discardedEvent(newest.id, answer));
     if (entries.length > 0) this.#tellUsage();
@@ -135,10 +161,17 @@ export class Narrator implements ToolObserver {
   }
 
   #entry(entry: Entry, recovery: boolean): void {
+    const before = this.#newest;
+    this.#newest = entry;
     if (this.#silent) return;
     this.#expected?.note(entry);
     const estimated = this.#interruptedAnswers.add(entry);
     if (estimated !== undefined) this.#spent(estimated);
+    this.#usage = { ...this.#usage, modelCalls: this.#usage.modelCalls + modelCallsIn(entry) };
+    if (entry.type === "compaction") {
+      this.#requests = 0;
+      this.#tell(compactedEvent(entry, before));
+    }
     const answer = answerOf(entry);
     if (answer !== undefined && isCut(answer)) {
       this.#interrupted = recovery;
@@ -147,7 +180,6 @@ export class Narrator implements ToolObserver {
     } else if (answer !== undefined) {
       this.#calls = new Map(answer.content.flatMap((part) => (part.type === "toolCall" ? [[part.id, part.arguments]] : [])));
       this.#requests = 0;
-      this.#usage = { ...this.#usage, modelCalls: this.#usage.modelCalls + 1 };
       this.#tell(answerEvent(entry.id, answer));
     }
     const result = toolResultOf(entry);

@@ -13,6 +13,9 @@ import type { ResultWish } from "../tools/submit.ts";
 import type { ToolContext } from "../tools/tool.ts";
 import { Agent } from "./agent.ts";
 import type { AgentLimits } from "./budget.ts";
+import { Compactor } from "./compaction/compactor.ts";
+import { compactionSettings } from "./compaction/settings.ts";
+import { Summaries } from "./compaction/summaries.ts";
 import type { AgentEvent } from "./events.ts";
 import { ExpectedResult } from "./expected-result.ts";
 import { imagesFor, type Picture } from "./images.ts";
@@ -20,6 +23,7 @@ import { type MessageSource, SILENCE } from "./inbox.ts";
 import { InterruptedAnswers, type Price } from "./interrupted.ts";
 import { Narrator } from "./narrator.ts";
 import { PI_RETRY } from "./retry.ts";
+import { StoryReader } from "./story.ts";
 import { systemPrompt } from "./system-prompt.ts";
 import type { WorkspaceHome, WorkspaceLog } from "./workspace-log.ts";
 import { openWorkspaceLog } from "./workspace-recovery.ts";
@@ -61,6 +65,8 @@ export interface AgentOptions {
   readonly home?: WorkspaceHome;
   /** What humans say to the agent while it works. Default: nothing. */
   readonly messages?: MessageSource;
+  /** Resolves when all that was told is written, and rejects where it can't be: asked before the log is read no further back. */
+  readonly flush?: () => Promise<void>;
   /** Told what the agent does, in order. Must not throw. */
   readonly on: (event: AgentEvent) => void;
 }
@@ -98,6 +104,8 @@ async function assemble(
   const { workspace, limits, result } = options;
   const expected = result === undefined ? undefined : new ExpectedResult(result.tool);
   const instructions = systemPrompt(options.systemPrompt, workspacePath, result?.tool);
+  const summaries = new Summaries();
+  const price = priceOf(resolved);
   let agent: Agent | undefined;
   const env = new HandsExecutionEnv({ workspace, cwd: workspacePath, onLost: (error) => agent?.lose(error) });
   const narrator: Narrator = new Narrator(
@@ -105,7 +113,7 @@ async function assemble(
       options.on(event);
       if (event.kind === "tool_started") agent?.rest.changed();
     },
-    new InterruptedAnswers(() => instructions + wordsOf(tools), priceOf(resolved)),
+    new InterruptedAnswers(() => instructions + wordsOf(tools), price),
     expected,
   );
   const keeper: GateKeeper = {
@@ -117,12 +125,13 @@ async function assemble(
   const { harness } = await AgentHarness.create<ToolContext>(
     {
       session,
-      models: resolved.models,
+      models: summaries.watch(resolved.models),
       model: resolved.model,
       tools,
       toolContext: { env },
       systemPrompt: instructions,
       retry: PI_RETRY,
+      compaction: compactionSettings(resolved.model.contextWindow),
     },
     CONTEXT,
   );
@@ -134,9 +143,16 @@ async function assemble(
     options,
   );
   narrator.attach(harness);
+  harness.events.on("compaction_end", ({ status }) => {
+    if (status === "completed") summaries.done();
+  });
+  const flush = options.flush ?? (async () => undefined);
+  new Compactor({ lane, session, narrator, expected, summaries, flush }).attach(harness);
   harness.events.on("tool_end", () => agent?.rest.changed());
   const { sleepAfterMs, endExec, messages = SILENCE } = options;
-  agent = new Agent({ harness, lane, session, narrator, limits, expected, sleepAfterMs, endExec, images, workspaceLog, messages });
+  const story = new StoryReader({ lane, session, summaries, expected, price });
+  const told = { narrator, story, summaries, expected };
+  agent = new Agent({ harness, lane, session, ...told, limits, sleepAfterMs, endExec, images, workspaceLog, messages });
   return agent;
 }
 

@@ -1,4 +1,5 @@
 import { type AgentLane, BACKGROUND_CONTEXT as CONTEXT, type Entry, type OperationResultRecord } from "@earendil-works/pi-agent-core";
+import { entriesBehind } from "./history.ts";
 
 /** The operations that a leaf was, is and may be: it goes on in another one where a human had it begin again. */
 export interface OperationLine {
@@ -39,10 +40,7 @@ export async function readPast(lane: AgentLane, { earlier, former }: OperationLi
 
 /** An operation's entries, oldest first, wherever the lane is by now. */
 export async function entriesOf(lane: AgentLane, { fromTipId, tipId }: OperationResultRecord): Promise<Entry[]> {
-  if (tipId === null || tipId === fromTipId) return [];
-  const query = fromTipId === null ? {} : { stopAtId: fromTipId };
-  const newestFirst = await lane.findEntries({ ...query, start: tipId, order: "newestFirst" }, CONTEXT);
-  return newestFirst.filter(({ id }) => id !== fromTipId).reverse();
+  return (await entriesBehind(lane, fromTipId, tipId)).entries;
 }
 
 const AGAIN =

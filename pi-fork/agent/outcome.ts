@@ -4,7 +4,7 @@ import { FailureReason } from "@serverless-harness/proto/leaf";
 import type { Submission } from "../tools/submit.ts";
 import { textOf } from "../tools/tool.ts";
 import type { ExpectedResult } from "./expected-result.ts";
-import { type AgentFailure, modelFailure } from "./failure.ts";
+import { type AgentFailure, modelFailure, summaryFailure } from "./failure.ts";
 import { isCut } from "./history.ts";
 import type { Rest } from "./rest.ts";
 
@@ -35,16 +35,21 @@ export type RunOutcome =
 /** Why an operation is ended before its time. */
 export type Verdict = Extract<RunOutcome, { kind: "cancelled" | "failed" | "aborted" }>;
 
-/**
- * How an operation that Pi has settled ended. `answer` is its newest one. `verdict` is why it was ended, as far as this agent knows: one that
- * takes over what another had ended finds the reason in the log. `expected` is the structured result that it owes.
- */
-export function settledOutcome(
-  record: OperationResultRecord,
-  answer: AssistantMessage | undefined,
-  verdict: Verdict | undefined,
-  expected: ExpectedResult | undefined,
-): RunOutcome {
+/** An operation that Pi has settled. */
+export interface Settled {
+  readonly record: OperationResultRecord;
+  /** Its newest one. */
+  readonly answer: AssistantMessage | undefined;
+  /** Why it was ended, as far as this agent knows: one that takes over what another had ended finds the reason in the log. */
+  readonly verdict: Verdict | undefined;
+  /** The structured result that it owes. */
+  readonly expected: ExpectedResult | undefined;
+  /** The newest request for a summary, where it failed in this agent. */
+  readonly failedSummary: AssistantMessage | undefined;
+}
+
+/** How an operation ended. */
+export function settledOutcome({ record, answer, verdict, expected, failedSummary }: Settled): RunOutcome {
   const text = answer === undefined ? "" : textOf(answer.content);
   const value = expected?.value;
   if (record.status === "completed" && value === undefined) {
@@ -53,7 +58,20 @@ export function settledOutcome(
   if (record.status === "aborted" && verdict !== undefined) return verdict;
   // An operation that goes on behind its result is ended for it.
   if (value !== undefined && record.status !== "failed") return { kind: "completed", text, value };
+  if (record.error?.code === "summarization_failed") return { kind: "failed", failure: unsummed(record, answer, failedSummary) };
   if (answer !== undefined && isCut(answer)) return { kind: "failed", failure: modelFailure(answer) };
   const message = record.error?.message ?? "the run was ended before it had an answer";
   return { kind: "failed", failure: { reason: FailureReason.INTERNAL, retryable: false, message } };
+}
+
+/** Why the conversation could not be summed up: in the words of the request that failed, or in Pi's where another agent made it. */
+function unsummed(
+  { error }: OperationResultRecord,
+  answer: AssistantMessage | undefined,
+  failed: AssistantMessage | undefined,
+): AgentFailure {
+  if (failed !== undefined) return summaryFailure(failed);
+  if (answer !== undefined && isCut(answer)) return modelFailure(answer);
+  const message = `the conversation grew too long, and could not be summed up: ${error?.message ?? "no reason given"}`;
+  return { reason: FailureReason.MODEL_UNAVAILABLE, retryable: false, message };
 }

@@ -1,6 +1,7 @@
-import { BACKGROUND_CONTEXT as CONTEXT, type Entry, type Session } from "@earendil-works/pi-agent-core";
+import { BACKGROUND_CONTEXT as CONTEXT, type Session } from "@earendil-works/pi-agent-core";
 import type { WorkspaceUse } from "../tools/changing.ts";
 import { callsOver, callsUnderWay, changesBehind, isChange, readLaneLog } from "./lane-log.ts";
+import type { Story } from "./narrator.ts";
 import { NOT_TAKEN_BACK } from "./workspace-notice.ts";
 import { changedBy, type Restored, untouched, upTo, WORKSPACE_STATE, type WorkspaceState, withNote } from "./workspace-state.ts";
 
@@ -93,13 +94,15 @@ export class WorkspaceLog implements WorkspaceUse {
     return undefined;
   }
 
-  /** Take up what an agent that is gone had done: `entries` are the operation's, oldest first. */
-  async resume(entries: readonly Entry[]): Promise<void> {
+  /** Take up what an agent that is gone had done. */
+  async resume({ before, entries, cut }: Story): Promise<void> {
     const lane = await readLaneLog(this.#session);
     const last = this.#state.snapshots.at(-1);
     const from = entries.findIndex(({ id }) => id === last?.tipId) + 1;
     const covered = new Set(last?.done);
     const changes = entries.slice(from).filter((entry) => isChange(entry) && !covered.has(entry.id));
+    // What came before the part of the story that is read may have changed something as well.
+    this.#dirty ||= cut && from === 0 && before?.id !== last?.tipId;
     this.#dirty ||= changes.length > 0 || callsOver(lane).some((id) => !covered.has(id));
     this.#dirty ||= (await callsUnderWay(this.#session, lane)).length > 0;
   }

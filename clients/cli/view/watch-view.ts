@@ -65,6 +65,8 @@ function describe({ event }: LeafEvent, color: Output["color"]): string[] {
       ];
     case "gateDecided":
       return [decisionText(event.value.decision), ...nonEmpty(event.value.decision?.feedback ?? "")];
+    case "compacted":
+      return [`summed the conversation up: ${event.value.tokensBefore} tokens before, ${event.value.reason}`];
     case "cancelRequested":
       return [color.yellow(`cancel asked for${event.value.requestedBy === "" ? "" : ` by ${printable(event.value.requestedBy)}`}`)];
     default:
