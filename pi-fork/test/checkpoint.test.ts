@@ -1,8 +1,9 @@
+import { connect } from "node:net";
+import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { branchTip, BACKGROUND_CONTEXT as CONTEXT, insertEntry, type NewEntry, setValue } from "@earendil-works/pi-agent-core";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
-import { Redis } from "ioredis";
-import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { Gate } from "./fixtures/gate.ts";
 import { HandsProcess } from "./fixtures/hands.ts";
 import { bash, bulk, FULL, ModelProcess, say, scripted } from "./fixtures/model.ts";
@@ -18,12 +19,16 @@ afterAll(() => Promise.all([hands.stop(), model.stop()]));
 
 /** Bytes that Redis sent to its clients while `work` ran. */
 async function bytesRead(work: () => Promise<unknown>): Promise<number> {
-  const redis = new Redis(server().port);
-  onTestFinished(() => redis.disconnect());
-  const sent = async () => Number(/total_net_output_bytes:(\d+)/.exec(await redis.info("stats"))?.[1]);
-  const before = await sent();
+  const before = await bytesSent();
   await work();
-  return (await sent()) - before;
+  return (await bytesSent()) - before;
+}
+
+/** Bytes that Redis sent so far. */
+async function bytesSent(): Promise<number> {
+  const socket = connect(server().port, "127.0.0.1");
+  socket.end("INFO stats\r\nQUIT\r\n");
+  return Number(/total_net_output_bytes:(\d+)/.exec(await text(socket))?.[1]);
 }
 
 /** Fill a session with 10,000 messages of 1,000 characters, and sum all but the last ten up. */
