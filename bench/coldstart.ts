@@ -1,101 +1,93 @@
-import { create } from "@bufbuild/protobuf";
-import { compiledSources } from "@serverless-harness/kit/compiled";
-import { LeafKind, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
-import { type LeafStore, openLeafStore } from "@serverless-harness/session";
+import { openLeafStore } from "@serverless-harness/session";
 import { BareNode } from "./baseline/bare-node.ts";
 import type { Benchmark } from "./benchmark.ts";
-import { bundleOf, ROOT } from "./parts/bundle.ts";
-import { type ModelProcess, startModelProcess } from "./parts/model.ts";
-import { type Scratch, scratch, startProgram, stopProgram } from "./parts/process.ts";
-import { type Sandbox, startSandbox } from "./parts/sandbox.ts";
+import { makeLongSession } from "./coldstart/long-session.ts";
+import { type Start, type Surroundings, startOnce } from "./coldstart/start.ts";
+import { wakeOnce } from "./coldstart/wake.ts";
+import { Lifetimes } from "./economics/lifetimes.ts";
+import { startModelProcess } from "./parts/model.ts";
+import { scratch } from "./parts/process.ts";
+import { startSandbox } from "./parts/sandbox.ts";
+import { startStack } from "./parts/stack.ts";
 import { Samples } from "./report/samples.ts";
 
-/** What a brain needs around it. */
-interface Surroundings {
-  readonly store: LeafStore;
-  readonly model: ModelProcess;
-  readonly sandbox: Sandbox;
-  readonly files: Scratch;
-}
+const LONG = "long";
+/** More messages than this are no compacted session. */
+const MOST_MESSAGES = 500;
 
-/** A brain's first moments, milliseconds since the Unix epoch. */
-interface Start {
-  /** Before the process was spawned. */
-  readonly spawnedMs: number;
-  /** By the brain's own account. */
-  readonly startedMs: number;
-  /** Its first event on the leaf's log. */
-  readonly eventMs: number;
-  /** Its first request at the model. */
-  readonly requestMs: number;
-}
-
-/** From the start of a brain's process to its first event and its first model request, next to a Node that does nothing. */
+/**
+ * From the start of a brain's process to its first event and its first model request, on a new session and on one of 10,000 entries, next to a
+ * Node that does nothing; then from an approval to the model request behind it.
+ */
 export const coldstart: Benchmark = async ({ quick, jail, progress }) => {
-  const files = await scratch();
-  const model = await startModelProcess();
-  const sandbox = await startSandbox(jail);
-  const store = await openLeafStore(`sqlite:${files.path("leaf.db")}`);
-  const node = new BareNode();
   const samples = new Samples();
   const runs = quick ? 10 : 50;
-  try {
-    // The first start reads everything from the disk; all the others find it in memory.
-    await startOnce({ store, model, sandbox, files });
-    for (let run = 1; run <= runs; run++) {
-      progress(`start ${run} of ${runs}`);
-      const start = await startOnce({ store, model, sandbox, files });
-      samples.add("first_request_ms", [start.requestMs - start.startedMs]);
-      samples.add("first_event_ms", [start.eventMs - start.startedMs]);
-      samples.add("spawn_to_request_ms", [start.requestMs - start.spawnedMs]);
-      samples.add("node_ms", await node.run({ kind: "run", count: 1, argv: [process.execPath, "-e", "0"] }));
+  await surrounded(jail, async (around, storeUrl) => {
+    progress("a session of 10,000 entries");
+    await makeLongSession(around.store, storeUrl, LONG, "10k");
+    const node = new BareNode();
+    try {
+      // The first start reads everything from the disk; all the others find it in memory.
+      for (let run = 0; run <= runs; run++) {
+        progress(`start ${run} of ${runs}`);
+        const [fresh, long] = [await startOnce(around), await startOnce(around, LONG)];
+        const nodeMs = await node.run({ kind: "run", count: 1, argv: [process.execPath, "-e", "0"] });
+        if (run > 0) addStarts(samples, fresh, long, nodeMs);
+      }
+    } finally {
+      await node.close();
     }
+  });
+  samples.add("wake_ms", await wakes(jail, runs, progress));
+  return samples.report("coldstart", {
+    "first_request/node": ["first_request_ms", "node_ms"],
+    "resume_10k/empty": ["resume_10k_ms", "first_request_ms"],
+    "wake/first_request": ["wake_ms", "first_request_ms"],
+  });
+};
+
+function addStarts(samples: Samples, fresh: Start, long: Start, nodeMs: readonly number[]): void {
+  if (long.messages > MOST_MESSAGES) throw new Error(`the long session was not opened at its compaction: ${long.messages} messages`);
+  const [first, resume] = [fresh.requestMs - fresh.startedMs, long.requestMs - long.startedMs];
+  samples.add("first_request_ms", [first]);
+  samples.add("first_event_ms", [fresh.eventMs - fresh.startedMs]);
+  samples.add("spawn_to_request_ms", [fresh.requestMs - fresh.spawnedMs]);
+  samples.add("resume_10k_ms", [resume]);
+  samples.add("resume_10k_more_ms", [resume - first]);
+  samples.add("node_ms", nodeMs);
+}
+
+/** What brains that are started by hand need. */
+async function surrounded(jail: boolean, use: (around: Surroundings, storeUrl: string) => Promise<void>): Promise<void> {
+  const files = await scratch();
+  const storeUrl = `sqlite:${files.path("leaf.db")}`;
+  const store = await openLeafStore(storeUrl);
+  const model = await startModelProcess();
+  const sandbox = await startSandbox(jail);
+  try {
+    await use({ store, model, sandbox, files }, storeUrl);
   } finally {
-    await node.close();
     await store.close();
     await sandbox.close();
     await model.stop();
     await files.remove();
   }
-  return samples.report("coldstart", { "first_request/node": ["first_request_ms", "node_ms"] });
-};
-
-/** Submit a leaf, start a brain for it, and wait until it is done. */
-async function startOnce({ store, model, sandbox, files }: Surroundings): Promise<Start> {
-  const spec = create(LeafSpecSchema, { tenant: "bench", kind: LeafKind.TURN, prompt: "Hello" });
-  const { leaf } = await store.submit({ spec, idempotencyKey: "" });
-  const log = files.path("brain.log");
-  const spawnedMs = Date.now();
-  const brain = startProgram(bundleOf("brain"), log, {
-    LEAF_STORE: `sqlite:${files.path("leaf.db")}`,
-    HANDS_URL: sandbox.address,
-    ANTHROPIC_BASE_URL: model.url,
-    ANTHROPIC_AUTH_TOKEN: "bench",
-    LOG_LEVEL: "warn",
-    ...compiledSources(ROOT),
-  });
-  const early = new AbortController();
-  brain.once("exit", () => early.abort());
-  let seen: Awaited<ReturnType<typeof followToEnd>>;
-  try {
-    seen = await followToEnd(store, leaf.leafId, early.signal);
-  } finally {
-    await stopProgram(brain, log);
-  }
-  const request = (await model.requests()).find((record) => record.at_ms >= spawnedMs);
-  if (request === undefined) throw new Error("the model saw no request");
-  return { spawnedMs, ...seen, requestMs: request.at_ms };
 }
 
-/** Follow the leaf until it is done; anything but a straight way there is an error. */
-async function followToEnd(store: LeafStore, leafId: string, signal: AbortSignal): Promise<Pick<Start, "startedMs" | "eventMs">> {
-  let start: Pick<Start, "startedMs" | "eventMs"> | undefined;
-  for await (const { event, timeMs } of store.follow(leafId, 0n, signal)) {
-    if (event.case !== "stateChanged") continue;
-    const { state, worker, failure } = event.value;
-    if (state === LeafState.RUNNING) start ??= { startedMs: Number(worker?.startedAtMs), eventMs: Number(timeMs) };
-    if (state === LeafState.DONE && start !== undefined) return start;
-    if (failure !== undefined) throw new Error(`the leaf failed: ${failure.message}`);
+/** Brains that a dispatcher starts, one for each half of a leaf. */
+async function wakes(jail: boolean, count: number, progress: (line: string) => void): Promise<number[]> {
+  const stack = await startStack(jail, { BRAIN_GRACE_MS: "0" });
+  const lifetimes = new Lifetimes(stack.dispatcherPid);
+  try {
+    await wakeOnce(stack, lifetimes);
+    const samples: number[] = [];
+    for (let wake = 1; wake <= count; wake++) {
+      progress(`wake ${wake} of ${count}`);
+      samples.push(await wakeOnce(stack, lifetimes));
+    }
+    return samples;
+  } finally {
+    lifetimes.stop();
+    await stack.close();
   }
-  throw new Error("the brain went away before the leaf was done");
 }

@@ -121,7 +121,7 @@ async function inTurn<T>(count: number, make: () => Promise<T>): Promise<T[]> {
 }
 
 /** Pi's repositories hand out sessions only, and what is compared here is the storage below. */
-function storageWithin(session: object): Storage {
+export function storageWithin(session: object): Storage {
   const inner = Object.values(session).find((value): value is object => typeof value === "object" && value !== null && "storage" in value);
   const holder = "storage" in session ? session : inner;
   if (holder === undefined || !("storage" in holder)) throw new Error("Pi's session holds its storage elsewhere now");
