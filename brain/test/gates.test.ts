@@ -120,6 +120,18 @@ describe("a call that the leaf's policy holds", () => {
     expect((await stack.eventsOf(leaf, "gateOpened")).length).toBe(1);
   });
 
+  test("holds no brain, though a call before it was refused without being made", async () => {
+    const stack = await Stack.open(shared);
+    const refused = calls({ name: "nothing_of_that_name", input: {} });
+    const leaf = await stack.submit(scripted(refused, bash("echo danger"), say("over")), { gates: POLICY });
+    const first = stack.brain();
+    const gate = await asked(stack, leaf);
+    expect((await first.exited).code).toBe(0);
+    await decide(stack, leaf, gate, DecisionKind.APPROVE);
+    stack.brain();
+    expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE });
+  });
+
   test("is cancelled while nobody is there, and never made", async () => {
     const stack = await Stack.open(shared);
     const leaf = await stack.submit(scripted(bash("echo danger"), say("never said")), { gates: POLICY });

@@ -146,9 +146,7 @@ export class Narrator implements ToolObserver {
   started(call: ToolCall): void {
     const key = `${call.turnId} ${call.toolCallId}`;
     this.#running.set(key, [...(this.#running.get(key) ?? []), call]);
-    this.#started.add(call.invocationId);
-    const { invocationId, tool, args } = call;
-    this.#tell({ kind: "tool_started", invocationId, tool, args, resumed: this.#resumed.has(invocationId) });
+    this.#begin(call);
   }
 
   output(invocationId: string, text: string): void {
@@ -186,9 +184,16 @@ export class Narrator implements ToolObserver {
     if (result === undefined) return;
     // A call that was refused before it could act never reported itself.
     const { toolName: tool, toolCallId } = result;
-    if (!this.#started.has(entry.id))
-      this.started({ invocationId: entry.id, turnId: "", toolCallId, tool, args: this.#calls.get(toolCallId) });
+    if (!this.#started.has(entry.id)) this.#begin({ invocationId: entry.id, tool, args: this.#calls.get(toolCallId) });
     this.#end(toolEndedEvent(entry.id, result));
+  }
+
+  #begin({ invocationId, tool, args }: Pick<ToolCall, "invocationId" | "tool" | "args">): void {
+    this.#started.add(invocationId);
+    const started = { kind: "tool_started", invocationId, tool, args, resumed: false } as const;
+    this.#tell(started);
+    // The agent that is gone may have died before it told that the call began, so that is told first.
+    if (this.#resumed.has(invocationId)) this.#tell({ ...started, resumed: true });
   }
 
   #end(event: Extract<AgentEvent, { kind: "tool_ended" }>): void {

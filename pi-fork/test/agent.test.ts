@@ -50,7 +50,7 @@ describe("a run", () => {
     expect(await resumed).toEqual({ kind: "completed", text: "begun\ndone\n" });
     expect(await gate.log()).toEqual(["begun", "done"]);
     const [call] = told(first.events, "tool_started");
-    expect(told(second.events, "tool_started")).toEqual([{ ...call, resumed: true }]);
+    expect(told(second.events, "tool_started")).toEqual([call, { ...call, resumed: true }]);
     expect(told(second.events, "usage").at(-1)?.usage.modelCalls).toBe(2);
     expect(s.ended).toEqual([]);
   });
