@@ -11,6 +11,7 @@ import {
 import type { ImageContent } from "@earendil-works/pi-ai";
 import type { HarnessError } from "@serverless-harness/kit/errors";
 import { FailureReason, type LeafMessage } from "@serverless-harness/proto/leaf";
+import type { Instructions } from "../instructions/kept.ts";
 import { atTime } from "./at-time.ts";
 import { beginAnew } from "./begin-anew.ts";
 import { type AgentLimits, exceeded, exhausted } from "./budget.ts";
@@ -37,6 +38,7 @@ export interface AgentParts {
   readonly narrator: Narrator;
   readonly story: StoryReader;
   readonly summaries: Summaries;
+  readonly instructions: Instructions;
   readonly limits: AgentLimits;
   /** The structured result that the operation owes; the narrator feeds it. */
   readonly expected: ExpectedResult | undefined;
@@ -206,9 +208,11 @@ export class Agent {
   }
 
   async #begin(line: OperationLine, past: PastOperations, prompt: string): Promise<RunOutcome | undefined> {
-    const { lane, images, narrator, workspaceLog } = this.#parts;
+    const { lane, images, instructions, narrator, workspaceLog } = this.#parts;
     const from = past.earlier.at(-1);
     if (from === undefined) await narrator.silently(() => beginAnew(lane, workspaceLog, line, past));
+    if (past.former.length > 0) instructions.changed();
+    await instructions.begin(line.id);
     const { lastOperationId } = await lane.inspectExecution(CONTEXT);
     const goesOn = from !== undefined;
     this.#operationId = line.id;
@@ -227,8 +231,9 @@ export class Agent {
   }
 
   async #takeUp(operationId: string): Promise<undefined> {
-    const { session, narrator, story, workspaceLog } = this.#parts;
+    const { session, narrator, story, workspaceLog, instructions } = this.#parts;
     this.#operationId = operationId;
+    await instructions.takeUp(operationId);
     const open = await readOpenOperation(session, operationId);
     const told = await story.read(operationId, open.fromTipId);
     narrator.resume(told, open.pending);

@@ -4,6 +4,8 @@ import type { WorkspaceClient } from "@serverless-harness/hands/client";
 import type { GatePolicy } from "@serverless-harness/proto/leaf";
 import type { Fence } from "@serverless-harness/session";
 import { HandsExecutionEnv } from "../env/hands-env.ts";
+import { Instructions } from "../instructions/kept.ts";
+import { readInstructions } from "../instructions/read.ts";
 import type { ModelRegistry, ResolvedModel } from "../models/registry.ts";
 import type { LeafEvents } from "../sessions/leaf-events.ts";
 import type { PiSessions } from "../sessions/sessions.ts";
@@ -80,13 +82,18 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
   // It is waited for last, and nobody may have come so far when it fails.
   options.workspacePath.catch(() => undefined);
   const resolved = await options.registry.resolve(options.model);
+  const read = async (): Promise<string> => readInstructions(options.workspace, await options.workspacePath);
+  const early = read();
+  early.catch(() => undefined);
   const images = imagesFor(resolved.model, options.images ?? []);
   const session = await options.sessions.open(options.fence, options.leafEvents);
   try {
     const { home } = options;
     const log = home === undefined ? undefined : await openWorkspaceLog(session, home);
     if (log?.restored !== undefined) options.on({ kind: "workspace_restored", ...log.restored });
-    return await assemble(options, resolved, session, await options.workspacePath, images, log);
+    const instructions = new Instructions(session, read, early);
+    if (log?.restored !== undefined) instructions.changed();
+    return await assemble(options, resolved, session, await options.workspacePath, images, log, instructions);
   } catch (error) {
     await session.close(CONTEXT).catch(() => undefined);
     throw error;
@@ -100,10 +107,12 @@ async function assemble(
   workspacePath: string,
   images: ImageContent[],
   workspaceLog: WorkspaceLog | undefined,
+  instructions: Instructions,
 ): Promise<Agent> {
   const { workspace, limits, result } = options;
   const expected = result === undefined ? undefined : new ExpectedResult(result.tool);
-  const instructions = systemPrompt(options.systemPrompt, workspacePath, result?.tool);
+  const prompt = systemPrompt(options.systemPrompt, workspacePath, result?.tool);
+  const words = (): string => [prompt, instructions.text].filter((text) => text !== "").join("\n\n");
   const summaries = new Summaries();
   const price = priceOf(resolved);
   let agent: Agent | undefined;
@@ -113,7 +122,7 @@ async function assemble(
       options.on(event);
       if (event.kind === "tool_started") agent?.rest.changed();
     },
-    new InterruptedAnswers(() => instructions + wordsOf(tools), price),
+    new InterruptedAnswers(() => words() + wordsOf(tools), price),
     expected,
   );
   const keeper: GateKeeper = {
@@ -129,7 +138,7 @@ async function assemble(
       model: resolved.model,
       tools,
       toolContext: { env },
-      systemPrompt: instructions,
+      systemPrompt: words,
       retry: PI_RETRY,
       compaction: compactionSettings(resolved.model.contextWindow),
     },
@@ -152,7 +161,7 @@ async function assemble(
   const { sleepAfterMs, endExec, messages = SILENCE } = options;
   const story = new StoryReader({ lane, session, summaries, expected, price });
   const told = { narrator, story, summaries, expected };
-  agent = new Agent({ harness, lane, session, ...told, limits, sleepAfterMs, endExec, images, workspaceLog, messages });
+  agent = new Agent({ harness, lane, session, ...told, limits, sleepAfterMs, endExec, images, workspaceLog, instructions, messages });
   return agent;
 }
 

@@ -1,0 +1,40 @@
+import type { BatchOutcome, WorkspaceClient } from "@serverless-harness/hands/client";
+import { isFatal } from "../env/errors.ts";
+
+/** A workspace's own instructions: the first of these that it has, at its root. The others are those of other agents. */
+const FILES = ["AGENTS.md", "CLAUDE.md"] as const;
+/** Where a workspace keeps its skills. */
+const SKILL_DIRECTORIES = [".agents/skills", ".pi/skills"] as const;
+/** What is read of the instructions, in bytes: they go with every request. */
+const MAX_BYTES = 64 * 1024;
+
+/**
+ * What a workspace asks of its agents, as text for the model; empty where it asks for nothing, which costs one round trip. What can't be read (a
+ * link that leads out, a pipe, a directory) counts as not there. Throws where the sandbox can't be used.
+ */
+export async function readInstructions(workspace: WorkspaceClient, cwd: string): Promise<string> {
+  const steps = [
+    ...FILES.map((path) => ({ kind: "read", path, length: MAX_BYTES + 1 }) as const),
+    ...SKILL_DIRECTORIES.map((path) => ({ kind: "stat", path, follow: true }) as const),
+  ];
+  const outcomes = await workspace.batch(steps);
+  for (const { case: kind, value } of outcomes) if (kind === "error" && isFatal(value)) throw value;
+  const file = FILES.map((name, index) => fileText(name, outcomes[index])).find((text) => text !== "") ?? "";
+  const directories = SKILL_DIRECTORIES.filter((_path, index) => outcomes[FILES.length + index]?.case === "stat");
+  if (directories.length === 0) return file;
+  // They bring parsers along that most workspaces have no need of.
+  const { readSkills } = await import("./skills.ts");
+  return [file, await readSkills(workspace, cwd, directories)].filter((text) => text !== "").join("\n\n");
+}
+
+function fileText(name: string, outcome: BatchOutcome | undefined): string {
+  if (outcome?.case !== "read") return "";
+  const { data } = outcome.value;
+  const text = new TextDecoder().decode(data.subarray(0, MAX_BYTES), { stream: true }).trim();
+  if (text === "") return "";
+  const cut =
+    data.length > MAX_BYTES
+      ? `\n[${name} goes on: only its first ${MAX_BYTES / 1024} KiB are shown. Read the rest where you need it.]`
+      : "";
+  return `The workspace has instructions of its own. Follow them, as far as nothing above says otherwise:\n\n<${name}>\n${text}${cut}\n</${name}>`;
+}
