@@ -56,7 +56,7 @@ export class AgentFactory {
     const workspace = client.workspace(name, fence.epoch);
     // Asked for before the rest is loaded, which takes longer.
     const home = new Home({ leafId: leaf.leafId, workspace, source: sourceOf(leaf.spec), snapshots, log });
-    const workspacePath = home.made.then(({ path, baseCommit }) => {
+    const workspacePath = home.workspace.then(({ path, baseCommit }) => {
       if (leaf.spec?.kind === LeafKind.SOLVE) requireRepository(baseCommit);
       return path;
     });
@@ -89,7 +89,7 @@ export class AgentFactory {
       });
       return {
         agent,
-        solution: async () => readSolution(workspace, (await home.made).baseCommit),
+        solution: async () => readSolution(workspace, (await home.workspace).baseCommit),
         snapshot: (snapshotId) => home.snapshot(snapshotId),
         notifyEnd: (execId, body) => workspace.notifyEnd(execId, wakeUrl ?? "", body),
         close: () => agent.close().finally(() => client.close()),

@@ -2,7 +2,7 @@ import { Code } from "@connectrpc/connect";
 import type { CreateOptions, WorkspaceClient } from "@serverless-harness/hands/client";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
-import type { WorkspaceHome } from "@serverless-harness/pi-fork";
+import type { MadeFrom, MadeWorkspace, WorkspaceHome } from "@serverless-harness/pi-fork";
 import type { Workspace } from "@serverless-harness/proto/hands";
 
 /** What a {@link Home} stands on. */
@@ -20,25 +20,30 @@ export class Home implements WorkspaceHome {
   readonly leafId: string;
   readonly snapshots: boolean;
   readonly #options: HomeOptions;
-  #made: Promise<Workspace>;
+  #source: CreateOptions;
+  #workspace: Promise<Workspace>;
 
   /** Makes the workspace, or takes it over. */
   constructor(options: HomeOptions) {
     this.leafId = options.leafId;
     this.snapshots = options.snapshots;
     this.#options = options;
-    this.#made = options.workspace.create(options.source);
-    this.#made.catch(() => undefined);
+    this.#source = options.source;
+    this.#workspace = options.workspace.create(options.source);
+    this.#workspace.catch(() => undefined);
   }
 
   /** The workspace, once it is there. */
-  get made(): Promise<Workspace> {
-    return this.#made;
+  get workspace(): Promise<Workspace> {
+    return this.#workspace;
   }
 
-  get identity(): Promise<string> {
+  get made(): Promise<MadeWorkspace> {
     // No two sandboxes make a session's workspace in the same millisecond.
-    return this.made.then(({ createdAtMs }) => String(createdAtMs));
+    return this.workspace.then(({ createdAtMs, baseCommit }) => ({
+      identity: String(createdAtMs),
+      source: { url: this.#source.source?.kind === "git" && baseCommit !== "" ? this.#source.source.url : "", baseCommit },
+    }));
   }
 
   async restore(snapshotId: string): Promise<boolean> {
@@ -54,10 +59,12 @@ export class Home implements WorkspaceHome {
     }
   }
 
-  renew(): Promise<string> {
-    const { workspace, source } = this.#options;
-    this.#made = workspace.create({ ...source, fresh: true });
-    return this.identity;
+  async renew(from?: MadeFrom): Promise<MadeWorkspace> {
+    const { workspace } = this.#options;
+    if (from !== undefined && from.url !== "") this.#source = { source: { kind: "git", url: from.url, ref: from.baseCommit } };
+    await workspace.delete();
+    this.#workspace = workspace.create(this.#source);
+    return this.made;
   }
 
   /** Have the workspace stored. Throws what hands throws. */

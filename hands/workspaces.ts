@@ -1,4 +1,4 @@
-import { mkdir, readdir, realpath, rename } from "node:fs/promises";
+import { lstat, mkdir, readdir, realpath, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
@@ -120,7 +120,7 @@ export class Workspaces {
   }
 
   /**
-   * Make a workspace, or take an existing one over, whose content stays. `existed` tells which. `fill` makes a new one's content in a directory
+   * Make a workspace, or take an existing one over, whose content stays; one whose directory is gone is made again. `existed` tells which. `fill` makes a new one's content in a directory
    * out of the reach of commands; where it throws, nothing is made. FAILED_PRECONDITION `tenant_refused` where only one tenant is served
    * and another one was first.
    */
@@ -132,7 +132,8 @@ export class Workspaces {
       using making = new DisposableStack();
       this.#making.add(name);
       making.defer(() => this.#making.delete(name));
-      const existed = known !== undefined && known.deletedAtMs === undefined;
+      // One whose directory a command removed is made again, as a deleted one would be.
+      const existed = known !== undefined && known.deletedAtMs === undefined && (await isThere(this.#locate(name).path));
       if (!existed) await this.#make(name, epoch, known, fill);
       else if (known.epoch !== epoch) await this.#save(name, { ...known, epoch });
       return { workspace: this.describe(name), existed };
@@ -245,6 +246,10 @@ export class Workspaces {
   async #emptyTrash(): Promise<void> {
     await removeTree(join(this.#options.root, ".trash"));
   }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => undefined))?.isDirectory() === true;
 }
 
 async function makeEmpty(directory: string): Promise<void> {

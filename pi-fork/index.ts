@@ -10,6 +10,7 @@ export type { RunOutcome } from "./agent/outcome.ts";
 export type { Rest } from "./agent/rest.ts";
 export type { AgentUsage } from "./agent/usage.ts";
 export type { WorkspaceHome } from "./agent/workspace-log.ts";
+export type { MadeFrom, MadeWorkspace } from "./agent/workspace-state.ts";
 export { ModelRegistry } from "./models/registry.ts";
 export type { Expiry } from "./sessions/archive/expiry.ts";
 export { readArchive, writeArchive } from "./sessions/archive/file.ts";

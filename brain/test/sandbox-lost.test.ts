@@ -82,6 +82,23 @@ describe("a leaf whose sandbox is lost while it waits for a human", () => {
     expect(await restored(stack, leaf)).toEqual([{ snapshotId: `${leaf.leafId}.1`, behind: false }]);
   });
 
+  test("has its patch against the commit that it began at, though the branch has moved on", async () => {
+    const stack = await Stack.open(shared);
+    const url = await repository();
+    const spec = { gates: GATED, kind: LeafKind.SOLVE, repository: create(RepositorySchema, { url }) };
+    const leaf = await stack.submit(scripted(bash("echo mine >b.txt"), bash("echo gated"), say("done")), spec);
+    await untilAsked(stack, leaf);
+    await writeFile(join(url, "a.txt"), "of others\n");
+    execFileSync("git", ["-C", url, "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qam", "two"]);
+    await shared.hands.replace();
+    await approve(stack, leaf);
+    stack.brain();
+    const { result } = await stack.ended(leaf);
+    expect(result?.baseCommit).toBe(execFileSync("git", ["-C", url, "rev-parse", "HEAD~1"], { encoding: "utf8" }).trim());
+    expect(result?.patch).toContain("+mine");
+    expect(result?.patch).not.toContain("of others");
+  });
+
   test("fails with SANDBOX_LOST where no snapshot of what it had done is left, and is not tried again", async () => {
     const stack = await Stack.open(shared);
     const leaf = await stack.submit(scripted(write("a.txt", "a"), bash("echo gated"), say("never said")), { gates: GATED });
@@ -160,6 +177,44 @@ describe("a session whose sandbox is lost between two turns", () => {
     const second = await stack.submit(scripted(say("again")), { sessionId: first.spec?.sessionId ?? "" });
     expect((await stack.ended(second)).state).toBe(LeafState.DONE);
     expect(await restored(stack, second)).toEqual([]);
+  });
+});
+
+describe("a workspace whose directory a command removed", () => {
+  test("is there again for the next turn, as the last snapshot has it", async () => {
+    const stack = await Stack.open(shared);
+    stack.brain({ BRAIN_GRACE_MS: "60000" });
+    const first = await stack.submit(scripted(write("a.txt", "a"), say("done")));
+    const sessionId = first.spec?.sessionId ?? "";
+    await stack.ended(first);
+    const second = await stack.submit(scripted(bash('rm -rf "$PWD"'), say("done")), { sessionId });
+    await stack.ended(second);
+    const third = await stack.submit(scripted(bash("cat a.txt"), say("{{last_tool_result}}")), { sessionId });
+    expect((await stack.ended(third)).result?.text).toBe("a");
+    expect(await restored(stack, third)).toEqual([{ snapshotId: `${first.leafId}.1`, behind: true }]);
+  });
+});
+
+describe("a model that is being asked when brain and sandbox are lost", () => {
+  test("is told with the same request, made again", async () => {
+    const stack = await Stack.open(shared);
+    const sessionId = "lost-while-asking";
+    const step = recallNote();
+    const leaf = await stack.submit(scriptedFor(2, write("a.txt", "a"), bash("echo gated"), { ...step, delay_ms: 1500 }), {
+      sessionId,
+      gates: GATED,
+    });
+    await untilAsked(stack, leaf);
+    await approve(stack, leaf);
+    const brain = stack.brain();
+    let calls = 0;
+    await stack.when(leaf, ({ seq, event }) => seq > leaf.lastSeq && event.case === "modelCallStarted" && ++calls === 3);
+    await brain.kill("SIGKILL");
+    await shared.hands.replace();
+    stack.brain({ BRAIN_GRACE_MS: "20000" });
+    const done = await stack.ended(leaf);
+    expect(done.result?.text).toMatch(/^Note of the harness.* snapshot /);
+    expect(done.usage?.modelCalls).toBe(3);
   });
 });
 

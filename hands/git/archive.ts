@@ -53,6 +53,13 @@ export class Archive {
     await this.#artifacts.put(this.#manifestKey(manifest.snapshotId), { bytes: formatManifest(manifest) });
   }
 
+  /** Remove a snapshot, and of its bundles those that are not in `used`, by their keys. Idempotent. */
+  async remove(manifest: Manifest, used: ReadonlySet<string>): Promise<void> {
+    // Without its description a snapshot is not there: no moment shows half of one.
+    await this.#artifacts.delete(this.#manifestKey(manifest.snapshotId));
+    for (const { key } of manifest.bundles) if (!used.has(key)) await this.#artifacts.delete(key);
+  }
+
   /** The manifest of a snapshot; `undefined` where there is no such snapshot. DATA_LOSS `corrupt_snapshot`. */
   async manifest(snapshotId: string): Promise<Manifest | undefined> {
     const stream = await this.#artifacts.get(this.#manifestKey(snapshotId));

@@ -20,6 +20,9 @@ export interface Snapshot {
  */
 const BUNDLE_MAX_AGE_MS = 24 * 60 * 60_000;
 
+/** So many snapshots of a workspace stay in the artifact store: the newest of those that this daemon took or restored. */
+export const KEPT_SNAPSHOTS = 20;
+
 /** A difference may be so large beside the whole; beyond, the whole is written again. */
 const DIFFERENCE_SHARE = 0.5;
 const DIFFERENCE_BYTES = 1024 * 1024;
@@ -43,8 +46,20 @@ export async function takeSnapshot(
   const manifest: Manifest = { version: 1, snapshotId, tree, createdAtMs: Date.now(), bundles };
   await archive.putManifest(manifest);
   await noteSnapshot(repository, manifest);
+  // A snapshot that was taken is not refused for an old one that can't be removed now: the next one tries again.
+  await removeOld(repository, archive).catch(() => undefined);
   await repository.store.compact();
   return { snapshot: describeSnapshot(manifest), replayed: false };
+}
+
+/** Remove what the newest snapshots have made superfluous, with the parts that none of those builds on. */
+async function removeOld(repository: WorkspaceRepository, archive: Archive): Promise<void> {
+  const { snapshots, anchor } = repository.state;
+  const kept = snapshots.slice(-KEPT_SNAPSHOTS);
+  if (kept.length === snapshots.length) return;
+  const used = new Set([...kept.flatMap(({ bundles }) => bundles), ...(anchor === undefined ? [] : [anchor])].map(({ key }) => key));
+  for (const manifest of snapshots.slice(0, -KEPT_SNAPSHOTS)) await archive.remove(manifest, used);
+  await repository.update({ snapshots: kept });
 }
 
 /** The snapshot of an id, from here or from the artifact store; `undefined` where there is none. */

@@ -21,7 +21,7 @@ export interface TreesState {
   readonly snapshots: readonly Manifest[];
 }
 
-/** As many snapshots are remembered here; all of them are in the artifact store. */
+/** As many snapshots are remembered here. */
 const MAX_SNAPSHOTS = 50;
 
 /** A workspace about which nothing was noted: it was empty. */

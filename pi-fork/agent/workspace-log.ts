@@ -3,20 +3,30 @@ import type { WorkspaceUse } from "../tools/changing.ts";
 import { callsOver, callsUnderWay, changesBehind, isChange, readLaneLog } from "./lane-log.ts";
 import type { Story } from "./narrator.ts";
 import { NOT_TAKEN_BACK } from "./workspace-notice.ts";
-import { changedBy, type Restored, untouched, upTo, WORKSPACE_STATE, type WorkspaceState, withNote } from "./workspace-state.ts";
+import {
+  changedBy,
+  type MadeFrom,
+  type MadeWorkspace,
+  type Restored,
+  untouched,
+  upTo,
+  WORKSPACE_STATE,
+  type WorkspaceState,
+  withNote,
+} from "./workspace-state.ts";
 
 /** How a session's agent reaches its workspace as a whole. */
 export interface WorkspaceHome {
   /** Of the leaf that is run: snapshots are named after it. */
   readonly leafId: string;
-  /** Which workspace there is, once it is there. One that was made anew has another identity. */
-  readonly identity: Promise<string>;
+  /** Which workspace there is, once it is there. */
+  readonly made: Promise<MadeWorkspace>;
   /** Snapshots are taken. */
   readonly snapshots: boolean;
   /** Make the workspace's files those of a snapshot; may be repeated. False where the snapshot is not there, or damaged. */
   restore(snapshotId: string): Promise<boolean>;
-  /** Make the workspace anew from what it was made from; resolves with its identity. */
-  renew(): Promise<string>;
+  /** Make the workspace anew, from what another one was made from where that is given. */
+  renew(source?: MadeFrom): Promise<MadeWorkspace>;
 }
 
 /** Notes in a session's log what became of its workspace. */

@@ -12,7 +12,7 @@ import {
 import { callsUnderWay, changesBehind, LANE, type LaneLog, readLaneLog } from "./lane-log.ts";
 import { type WorkspaceHome, WorkspaceLog } from "./workspace-log.ts";
 import { noticeOf } from "./workspace-notice.ts";
-import { type SnapshotNote, untouched, WORKSPACE_STATE, type WorkspaceState } from "./workspace-state.ts";
+import { type MadeWorkspace, type SnapshotNote, untouched, WORKSPACE_STATE, type WorkspaceState } from "./workspace-state.ts";
 
 /**
  * What a session's log knows of its workspace. Where that is gone and another one was made in its place, the newest snapshot that can be had is
@@ -20,15 +20,15 @@ import { type SnapshotNote, untouched, WORKSPACE_STATE, type WorkspaceState } fr
  * one begins again.
  */
 export async function openWorkspaceLog(session: Session, home: WorkspaceHome): Promise<WorkspaceLog> {
-  const [stored, identity] = await Promise.all([session.getValue(WORKSPACE_STATE, CONTEXT), home.identity]);
+  const [stored, made] = await Promise.all([session.getValue(WORKSPACE_STATE, CONTEXT), home.made]);
   const state = stored?.value;
-  if (state?.made === identity) return new WorkspaceLog(session, home, state);
+  if (state?.made === made.identity) return new WorkspaceLog(session, home, state);
   // A session that began with another one's conversation has the changes of that one in it, and none of its files.
   if (state === undefined && session.metadata.parentSessionId === undefined) {
-    return new WorkspaceLog(session, home, untouched(identity));
+    return new WorkspaceLog(session, home, untouched(made));
   }
-  const next = await recover(session, home, state ?? untouched(identity), identity);
-  return new WorkspaceLog(session, home, next ?? untouched(identity));
+  const next = await recover(session, home, state ?? untouched(made), made);
+  return new WorkspaceLog(session, home, next ?? untouched(made));
 }
 
 /** The state as the log holds it from now on; `undefined` where nothing was lost. */
@@ -36,8 +36,11 @@ async function recover(
   session: Session,
   home: WorkspaceHome,
   state: WorkspaceState,
-  identity: string,
+  found: MadeWorkspace,
 ): Promise<WorkspaceState | undefined> {
+  // A branch may have moved on, and this leaf may name no repository: a patch has to be against the commit that the work began at.
+  const asBefore = state.source.baseCommit === "" || state.source.baseCommit === found.source.baseCommit;
+  const { identity } = asBefore ? found : await home.renew(state.source);
   const lane = await readLaneLog(session);
   const lost = await callsUnderWay(session, lane);
   const note = await restoreNewest(home, state.snapshots);

@@ -1,5 +1,20 @@
 import { value } from "@earendil-works/pi-agent-core";
 
+/** What a workspace was made from. */
+export interface MadeFrom {
+  /** Empty where it has no repository, or where that is not known. */
+  readonly url: string;
+  /** Empty where it has no repository. */
+  readonly baseCommit: string;
+}
+
+/** A workspace that is there. */
+export interface MadeWorkspace {
+  /** One that was made anew under the same name has another identity. */
+  readonly identity: string;
+  readonly source: MadeFrom;
+}
+
 /** A point of the session's log at which a snapshot of the workspace was asked for. */
 export interface SnapshotNote {
   readonly id: string;
@@ -25,8 +40,10 @@ export interface Restored {
 
 /** What a session's log knows of its workspace. Kept as one value beside the conversation: the model does not read it. */
 export interface WorkspaceState {
-  /** Which workspace the session last worked in: one that is made anew under the same name has another identity. */
+  /** Identity of the workspace that the session last worked in. */
   readonly made: string;
+  /** What it was made from: another one in its place is made from that as well. */
+  readonly source: MadeFrom;
   /** Tool calls that had begun in a workspace that is gone: they are not made again. */
   readonly lost: readonly string[];
   /** The operation that can't go on, since what it had done is gone. */
@@ -51,8 +68,8 @@ const MAX_NOTES = 20;
 export const WORKSPACE_STATE = value<WorkspaceState>("harness.workspace", "main");
 
 /** A session that has not changed its workspace yet. */
-export function untouched(made: string): WorkspaceState {
-  return { made, lost: [], snapshots: [], asked: 0 };
+export function untouched({ identity, source }: MadeWorkspace): WorkspaceState {
+  return { made: identity, source, lost: [], snapshots: [], asked: 0 };
 }
 
 /** Before a leaf changes the workspace. */

@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { KEPT_SNAPSHOTS } from "../../git/snapshot.ts";
 import { commit, contents, failureOf, git, reasonOf, repository, Sandbox, write } from "./sandbox.ts";
 
 const TREE = {
@@ -233,4 +234,24 @@ test("a store that lost what its cache promises is filled again", async () => {
   const other = there.workspace();
   await there.trees.restore(other, "c");
   expect(contents(other.path)).toEqual(contents(one.path));
+});
+
+test("only the newest snapshots stay in the artifact store, with all that they are made of", async () => {
+  const sandbox = await Sandbox.open();
+  const one = sandbox.workspace();
+  for (let i = 1; i <= KEPT_SNAPSHOTS + 3; i++) {
+    write(one.path, { file: `${i}` });
+    await sandbox.trees.snapshot(one, `s${i}`);
+  }
+  const stored = readdirSync(join(sandbox.artifactDirectory, "acme/one"));
+  expect(stored.filter((name) => name.endsWith(".json"))).toHaveLength(KEPT_SNAPSHOTS);
+  // The first one's bundle is what the others are the difference to.
+  expect(stored.filter((name) => name.endsWith(".bundle"))).toHaveLength(KEPT_SNAPSHOTS + 1);
+  const there = await Sandbox.open({ artifactDirectory: sandbox.artifactDirectory });
+  const other = there.workspace();
+  expect(await reasonOf(() => there.trees.restore(other, "s3"))).toBe("unknown_snapshot");
+  for (const i of [4, KEPT_SNAPSHOTS + 3]) {
+    await there.trees.restore(other, `s${i}`);
+    expect(contents(other.path)).toEqual({ file: `file: ${i}` });
+  }
 });

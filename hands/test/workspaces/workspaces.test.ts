@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
@@ -30,6 +30,19 @@ test("a workspace is a directory that is there when create returns, and creating
   const again = await workspaces.create("acme/one", 1n);
   expect(again).toEqual({ workspace: first.workspace, existed: true });
   expect(await readdir(first.workspace.path)).toEqual(["kept"]);
+});
+
+test("a workspace whose directory a command removed, or put something else in the place of, is made again as a new one", async () => {
+  const { workspaces } = await openWorkspaces();
+  const { workspace: first } = await workspaces.create("acme/one", 1n);
+  await rm(first.path, { recursive: true });
+  const second = await workspaces.create("acme/one", 1n);
+  expect(second).toMatchObject({ existed: false, workspace: { path: first.path } });
+  await rm(first.path, { recursive: true });
+  await symlink("/", first.path);
+  expect((await workspaces.create("acme/one", 2n)).existed).toBe(false);
+  expect(await readdir(first.path)).toEqual([]);
+  expect((await workspaces.create("acme/one", 2n)).existed).toBe(true);
 });
 
 test("an unknown workspace is refused for reading and for changing", async () => {
