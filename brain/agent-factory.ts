@@ -108,7 +108,11 @@ export class AgentFactory {
 
   async #load(): Promise<Shared> {
     const { ModelRegistry, openAgent, openPiSessions } = await import("@serverless-harness/pi-fork");
-    return { openAgent, registry: new ModelRegistry(this.#config.modelEnvironment), sessions: openPiSessions(this.#config.leafStore) };
+    return {
+      openAgent,
+      registry: new ModelRegistry(this.#config.modelEnvironment, this.#config.modelSilenceMs),
+      sessions: openPiSessions(this.#config.leafStore),
+    };
   }
 }
 

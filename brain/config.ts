@@ -30,6 +30,7 @@ export const VARIABLES = [
   "BRAIN_SLEEP_AFTER_MS",
   "BRAIN_WAKE_URL",
   "BRAIN_SNAPSHOTS",
+  "BRAIN_MODEL_SILENCE_MS",
   "LEAF_MODEL",
   "LOG_LEVEL",
 ] as const;
@@ -55,6 +56,8 @@ export interface BrainConfig {
   readonly wakeUrl: string | undefined;
   /** Workspaces are stored when a leaf is let go of, and before it ends. */
   readonly snapshots: boolean;
+  /** An answer of the model of which nothing comes for so long is broken off, in milliseconds. */
+  readonly modelSilenceMs: number;
   /** For leaves that name none, as `provider/model`. */
   readonly model: string;
   /** What the model providers read their keys and addresses from. */
@@ -86,6 +89,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     sleepAfterMs: env.integer("BRAIN_SLEEP_AFTER_MS", 10_000, 0, 3_600_000),
     wakeUrl: readWakeUrl(env),
     snapshots: env.choice("BRAIN_SNAPSHOTS", "on", ["on", "off"]) === "on",
+    modelSilenceMs: env.integer("BRAIN_MODEL_SILENCE_MS", 300_000, 100, 3_600_000),
     model: env.string("LEAF_MODEL", "anthropic/claude-sonnet-4-5"),
     modelEnvironment: environment,
     logLevel: env.choice("LOG_LEVEL", "info", ["trace", "debug", "info", "warn", "error", "fatal", "silent"]),

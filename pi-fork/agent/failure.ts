@@ -16,6 +16,9 @@ export interface AgentFailure {
 
 const MAX_MESSAGE_CHARS = 500;
 
+/** Pi's own words where an answer stopped for want of room, far below its limit, and summing up does not help. */
+const TOO_LONG = "Assistant request exceeded the context window";
+
 /** Read the failure out of an answer that ended in an error. */
 export function modelFailure(message: AssistantMessage): AgentFailure {
   const outcome = httpOutcome(message);
@@ -29,9 +32,15 @@ export function modelFailure(message: AssistantMessage): AgentFailure {
     // The provider's own words may quote a part of the key.
     return { ...unavailable, retryable: false, message: `${provider} refused the credentials (HTTP ${status}): check its key` };
   }
-  if (isContextOverflow(message)) {
+  if (isContextOverflow(message) || message.errorMessage?.startsWith(TOO_LONG)) {
     const text = `the conversation does not fit into the model's context, even compacted: start a new session (${said(message)})`;
     return { reason: FailureReason.BAD_INPUTS, retryable: false, message: text };
+  }
+  if (outcome.silentMs !== undefined) {
+    return { ...unavailable, retryable: true, message: `${provider} sent nothing for ${outcome.silentMs / 1000} s` };
+  }
+  if (outcome.overBytes !== undefined) {
+    return { ...unavailable, retryable: false, message: `${provider} sent an answer of more than ${outcome.overBytes} bytes` };
   }
   if (outcome.networkError !== undefined) {
     return { ...unavailable, retryable: true, message: `${provider} can't be reached (${outcome.networkError})` };

@@ -2,9 +2,11 @@ import {
   type AssistantMessage,
   type AssistantMessageEventStream,
   createAssistantMessageEventStream,
+  isContextOverflow,
   isRetryableAssistantError,
   type Provider,
 } from "@earendil-works/pi-ai";
+import { type AnswerBounds, bounded, fetchWithin } from "./answer-stream.ts";
 
 const TYPE = "http_outcome";
 
@@ -16,6 +18,10 @@ export interface HttpOutcome {
   readonly retryAfterMs?: number;
   /** The system's error where there was no response, as `ECONNREFUSED`. */
   readonly networkError?: string;
+  /** Nothing came for so long, in milliseconds, so that it was broken off. */
+  readonly silentMs?: number;
+  /** It was broken off since it was larger than this, in bytes. */
+  readonly overBytes?: number;
 }
 
 /** APIs whose adapters refuse a fetch of ours. */
@@ -23,21 +29,23 @@ const WITHOUT_FETCH = new Set(["google-generative-ai", "google-vertex", "bedrock
 
 /**
  * The provider, with the HTTP outcome noted in the diagnostics of every answer that failed: there it is committed with the answer, so a
- * brain that resumes classifies it as the first one did.
+ * brain that resumes classifies it as the first one did. An answer that is silent for `silenceMs` milliseconds or endless is broken off.
  */
-export function withHttpOutcome(provider: Provider): Provider {
+export function withHttpOutcome(provider: Provider, silenceMs: number): Provider {
   return {
     ...provider,
     streamSimple(model, context, options) {
       if (WITHOUT_FETCH.has(model.api)) return provider.streamSimple(model, context, options);
       let outcome: HttpOutcome = {};
       const fetch: typeof globalThis.fetch = async (input, init) => {
+        outcome = {};
+        const bounds: AnswerBounds = { silenceMs, onBroken: (why) => Object.assign(outcome, why) };
         try {
-          const response = await (options?.fetch ?? globalThis.fetch)(input, init);
+          const response = await fetchWithin(options?.fetch ?? globalThis.fetch, bounds, input, init);
           outcome = outcomeOf(response);
-          return response;
+          return bounded(response, bounds);
         } catch (error) {
-          outcome = { networkError: networkError(error) };
+          if (outcome.silentMs === undefined) outcome = { networkError: networkError(error) };
           throw error;
         }
       };
@@ -52,8 +60,9 @@ export function httpOutcome(message: AssistantMessage): HttpOutcome {
 }
 
 /** The failure may pass: no response, a busy or broken server. */
-export function isTransient({ status, networkError }: HttpOutcome): boolean {
-  if (networkError !== undefined) return true;
+export function isTransient({ status, networkError, silentMs, overBytes }: HttpOutcome): boolean {
+  if (overBytes !== undefined) return false;
+  if (networkError !== undefined || silentMs !== undefined) return true;
   return status !== undefined && (status === 408 || status === 409 || status === 425 || status === 429 || status >= 500);
 }
 
@@ -73,10 +82,17 @@ function noted(source: AssistantMessageEventStream, outcome: () => HttpOutcome):
 function annotated(message: AssistantMessage, outcome: HttpOutcome): AssistantMessage {
   const diagnostic = { type: TYPE, timestamp: Date.now(), details: { ...outcome } };
   const failed = { ...message, diagnostics: [...(message.diagnostics ?? []), diagnostic] };
-  if (failed.stopReason !== "error" || !isTransient(outcome) || isRetryableAssistantError(failed)) return failed;
+  if (failed.stopReason !== "error" || isRetryableAssistantError(failed)) return failed;
+  if (!isTransient(outcome) && !isGarbled(failed, outcome)) return failed;
   if (isAccountLimit(failed)) return failed;
   // Pi decides by these words whether it may ask again.
   return { ...failed, errorMessage: `${failed.errorMessage ?? "no answer"} (service unavailable)` };
+}
+
+/** The provider took the request, and what came then was no answer: a page of some proxy, or events that can't be read. */
+function isGarbled(message: AssistantMessage, { status, overBytes }: HttpOutcome): boolean {
+  if (status !== 200 || overBytes !== undefined) return false;
+  return message.rawStopReason === undefined && !isContextOverflow(message);
 }
 
 /** Pi refuses to retry it whatever else it says: the account is out of quota or money. */

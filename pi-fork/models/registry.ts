@@ -15,17 +15,23 @@ export interface ResolvedModel {
   readonly models: Models;
 }
 
+/** Models that think send signs of life, but for some that say nothing until they are done with it. */
+const DEFAULT_SILENCE_MS = 300_000;
+
 /** Other places of a provider's API: the variable and the provider. */
 const BASE_URLS: Readonly<Record<string, string>> = { anthropic: "ANTHROPIC_BASE_URL" };
 
 /** The models of all providers, one registry per process; a provider is loaded when it is first asked for. */
 export class ModelRegistry {
   readonly #env: ModelEnvironment;
+  readonly #silenceMs: number;
   readonly #models;
   readonly #providers = new Map<string, Promise<Provider | undefined>>();
 
-  constructor(env: ModelEnvironment) {
+  /** `silenceMs`: an answer of which nothing comes for so long is broken off, and asked for again. */
+  constructor(env: ModelEnvironment, silenceMs = DEFAULT_SILENCE_MS) {
     this.#env = env;
+    this.#silenceMs = silenceMs;
     const { fileExists } = defaultProviderAuthContext();
     this.#models = createModels({ authContext: { env: async (name) => this.#variable(name), fileExists } });
   }
@@ -67,7 +73,7 @@ export class ModelRegistry {
   #register(provider: Provider): Provider {
     const variable = BASE_URLS[provider.id];
     const baseUrl = variable === undefined ? undefined : this.#variable(variable);
-    const observed = withHttpOutcome(baseUrl === undefined ? provider : withBaseUrl(provider, baseUrl));
+    const observed = withHttpOutcome(baseUrl === undefined ? provider : withBaseUrl(provider, baseUrl), this.#silenceMs);
     this.#models.setProvider(observed);
     return observed;
   }

@@ -1,0 +1,202 @@
+import { create } from "@bufbuild/protobuf";
+import { FailureReason, type Leaf, LeafState, RetryPolicySchema } from "@serverless-harness/proto/leaf";
+import { describe, expect, test } from "vitest";
+import { answer, type Behaviour, begin, block, refuse, rogueModel, START, sse, stop, text, tool } from "./fixtures/rogue-model.ts";
+import { machines, resident, Stack } from "./fixtures/stack.ts";
+
+const KEY = "sk-ant-not-for-anybody";
+const SILENCE_MS = 700;
+
+const cut =
+  (part: string): Behaviour =>
+  (response) => {
+    begin(response, part);
+    setTimeout(() => response.destroy(), 20);
+  };
+const silent =
+  (part: string): Behaviour =>
+  (response) =>
+    begin(response, part);
+const half = sse(START, ...text("Half of wh").slice(0, 2));
+const halfCall = sse(START, ...tool("bash", '{"command": "echo ne').slice(0, 2));
+
+/** Behind a first answer that is wrong in some way, one that is right. */
+const first =
+  (wrong: Behaviour): Behaviour =>
+  (response, request) =>
+    (request === 0 ? wrong : answer(START, ...text("recovered"), ...stop("end_turn")))(response, request);
+
+type Row = readonly [what: string, behaviour: Behaviour, reason: FailureReason, retryable: boolean, message: RegExp];
+const { MODEL_UNAVAILABLE, MODEL_REFUSED, BAD_INPUTS } = FailureReason;
+
+const FAILURES: readonly Row[] = [
+  ["429", refuse(429, "rate_limit_error", "slow down"), MODEL_UNAVAILABLE, true, /HTTP 429: slow down/],
+  ["500", refuse(500, "api_error", "oops"), MODEL_UNAVAILABLE, true, /HTTP 500: oops/],
+  [
+    "502 in HTML",
+    (r) => r.writeHead(502, { "content-type": "text/html" }).end("<h1>Bad Gateway</h1>"),
+    MODEL_UNAVAILABLE,
+    true,
+    /HTTP 502/,
+  ],
+  ["503", refuse(503, "api_error", "no"), MODEL_UNAVAILABLE, true, /HTTP 503/],
+  ["529", refuse(529, "overloaded_error", "Overloaded"), MODEL_UNAVAILABLE, true, /HTTP 529: Overloaded/],
+  ["cut in front of its head", (r) => r.destroy(), MODEL_UNAVAILABLE, true, /can't be reached/],
+  ["cut in front of the first byte", cut(""), MODEL_UNAVAILABLE, true, /broke off/],
+  ["cut in a text", cut(half), MODEL_UNAVAILABLE, true, /broke off/],
+  ["cut in a call", cut(halfCall), MODEL_UNAVAILABLE, true, /broke off/],
+  ["silence in front of its head", () => undefined, MODEL_UNAVAILABLE, true, /sent nothing for 0\.7 s/],
+  ["silence in front of the first byte", silent(""), MODEL_UNAVAILABLE, true, /sent nothing for 0\.7 s/],
+  ["silence in a text", silent(half), MODEL_UNAVAILABLE, true, /sent nothing for 0\.7 s/],
+  ["silence in a call", silent(halfCall), MODEL_UNAVAILABLE, true, /sent nothing for 0\.7 s/],
+  [
+    "an error in the stream",
+    answer(START, { type: "error", error: { type: "overloaded_error", message: "Overloaded" } }),
+    MODEL_UNAVAILABLE,
+    true,
+    /broke off: Overloaded/,
+  ],
+  [
+    "a page with status 200",
+    (r) => r.writeHead(200, { "content-type": "text/html" }).end("<h1>Maintenance</h1>"),
+    MODEL_UNAVAILABLE,
+    true,
+    /broke off/,
+  ],
+  [
+    "no events",
+    (r) => r.writeHead(200, { "content-type": "text/event-stream" }).end("event: message_start\ndata: {oops\n\n"),
+    MODEL_UNAVAILABLE,
+    true,
+    /broke off/,
+  ],
+  [
+    "a key that is refused",
+    refuse(401, "authentication_error", `invalid key ${KEY}`),
+    MODEL_UNAVAILABLE,
+    false,
+    /credentials \(HTTP 401\)/,
+  ],
+  ["a key without permission", refuse(403, "permission_error", `not for ${KEY}`), MODEL_UNAVAILABLE, false, /credentials \(HTTP 403\)/],
+  ["an unknown model", refuse(404, "not_found_error", "model: m"), MODEL_UNAVAILABLE, false, /HTTP 404: model: m/],
+  ["a request that it does not like", refuse(400, "invalid_request_error", "messages: wrong"), MODEL_UNAVAILABLE, false, /HTTP 400/],
+  [
+    "an account without money",
+    refuse(400, "invalid_request_error", "Your credit balance is too low"),
+    MODEL_UNAVAILABLE,
+    false,
+    /credit balance/,
+  ],
+  [
+    "too long",
+    refuse(400, "invalid_request_error", "prompt is too long: 213462 tokens > 200000 maximum"),
+    BAD_INPUTS,
+    false,
+    /does not fit/,
+  ],
+  ["cut by its length far below its limit", answer(START, ...text("And s"), ...stop("max_tokens", 5)), BAD_INPUTS, false, /does not fit/],
+  ["a refusal", answer(START, ...text("I will n"), ...stop("refusal")), MODEL_REFUSED, false, /the model refused/],
+];
+
+const CALLS: ReadonlyArray<readonly [what: string, behaviour: Behaviour, told: RegExp]> = [
+  ["a tool that is none", first(answer(START, ...tool("nope", "{}"), ...stop("tool_use"))), /nope/],
+  ["arguments that are no JSON", first(answer(START, ...tool("bash", '{"command": ['), ...stop("tool_use"))), /./],
+  ["an argument that is missing", first(answer(START, ...tool("bash", "{}"), ...stop("tool_use"))), /command/],
+  ["an argument of another kind", first(answer(START, ...tool("bash", '{"command": {"a": 1}}'), ...stop("tool_use"))), /command/],
+  [
+    "a call that was cut by its length",
+    first(answer(START, ...tool("bash", '{"command": "echo made'), ...stop("max_tokens", 64_000))),
+    /./,
+  ],
+];
+
+const ANSWERS: ReadonlyArray<readonly [what: string, behaviour: Behaviour, text: string]> = [
+  ["nothing", answer(START, ...stop("end_turn")), ""],
+  [
+    "thoughts alone",
+    answer(START, ...block(0, { type: "thinking", thinking: "" }, { type: "thinking_delta", thinking: "Hm." }), ...stop("end_turn")),
+    "",
+  ],
+];
+
+const LONGER = 4000;
+const rogue = rogueModel({
+  ...Object.fromEntries([...FAILURES, ...CALLS, ...ANSWERS].map(([what, behaviour]) => [what, behaviour])),
+  "a wait in seconds": first(refuse(429, "rate_limit_error", "wait", { "retry-after": "4" })),
+  "a wait until a date": first((response, request) =>
+    refuse(429, "rate_limit_error", "wait", { "retry-after": new Date(Date.now() + LONGER + 1000).toUTCString() })(response, request),
+  ),
+});
+const shared = machines();
+const once = create(RetryPolicySchema, { maxAttempts: 1 });
+const settings = () => ({
+  ANTHROPIC_BASE_URL: rogue().url,
+  ANTHROPIC_AUTH_TOKEN: KEY,
+  BRAIN_MODEL_SILENCE_MS: String(SILENCE_MS),
+  LOG_LEVEL: "debug",
+});
+const house = resident(shared, settings);
+
+/** All that is known of a leaf, and what its brain logged. */
+async function allSaid(stack: Stack, leaf: Leaf): Promise<string> {
+  const text = (value: unknown) => JSON.stringify(value, (_key, part: unknown) => (typeof part === "bigint" ? String(part) : part));
+  return text(await stack.get(leaf)) + text(await stack.events(leaf)) + text(house.brain.log);
+}
+
+describe("a model that fails makes no result", () => {
+  test.concurrent.each(FAILURES)("%s", async (what, _behaviour, reason, retryable, message) => {
+    const { stack } = house;
+    const leaf = await stack.submit(`<${what}>`, { retry: once });
+    const ended = await stack.ended(leaf);
+    expect(ended).toMatchObject({ state: LeafState.FAILED, claims: 1, failure: { reason, retryable } });
+    expect(ended.failure?.message).toMatch(message);
+    expect(ended.failure?.message.length).toBeLessThan(700);
+    expect(ended.result).toBeUndefined();
+    expect(await allSaid(stack, leaf)).not.toContain(KEY);
+  });
+
+  test("nobody listens", async () => {
+    const stack = await Stack.open(shared);
+    const leaf = await stack.submit("hello", { retry: once });
+    stack.brain({ ...settings(), ANTHROPIC_BASE_URL: "http://127.0.0.1:9" });
+    expect((await stack.ended(leaf)).failure).toMatchObject({ reason: MODEL_UNAVAILABLE, retryable: true });
+  });
+});
+
+describe("a call that can't be made is told to the model, which goes on:", () => {
+  test.concurrent.each(CALLS)("%s", async (what, _behaviour, told) => {
+    const { stack } = house;
+    const leaf = await stack.submit(`<${what}>`, { retry: once });
+    const ended = await stack.ended(leaf);
+    const ends = await stack.eventsOf(leaf, "toolEnded");
+    expect(ended.failure).toBeUndefined();
+    expect(ended).toMatchObject({ state: LeafState.DONE, result: { text: "recovered" }, usage: { modelCalls: 2 } });
+    expect(ends.map(({ isError }) => isError)).toEqual([true]);
+    expect(ends[0]?.text).toMatch(told);
+  });
+});
+
+describe("an answer that says nothing is one all the same:", () => {
+  test.concurrent.each(ANSWERS)("%s", async (what, _behaviour, said) => {
+    const { stack } = house;
+    const ended = await stack.ended(await stack.submit(`<${what}>`, { retry: once }));
+    expect({ state: ended.state, text: ended.result?.text, failure: ended.failure }).toMatchObject({ state: LeafState.DONE, text: said });
+  });
+});
+
+describe("a model that asks to wait", () => {
+  test.each([["a wait in seconds"], ["a wait until a date"]])("has no brain wait with it: %s", async (what) => {
+    const stack = await Stack.open(shared);
+    const leaf = await stack.submit(`<${what}>`);
+    const brain = stack.brain(settings());
+    const waits = await stack.inState(leaf, LeafState.RETRYING);
+    expect((await brain.exited).code).toBe(0);
+    expect((await stack.get(leaf)).state).toBe(LeafState.RETRYING);
+    const [wait] = (await stack.events(leaf)).filter(
+      ({ event }) => event.case === "stateChanged" && event.value.state === LeafState.RETRYING,
+    );
+    expect(Number(waits.notBeforeMs - (wait?.timeMs ?? 0n))).toBeGreaterThan(LONGER - 1000);
+    stack.brain({ ...settings(), BRAIN_GRACE_MS: "20000" });
+    expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE, failedAttempts: 1, result: { text: "recovered" } });
+  });
+});
