@@ -1,10 +1,11 @@
 import type { CreateOptions } from "@serverless-harness/hands/client";
 import type { Logger } from "@serverless-harness/kit/log";
 import type { AgentLimits, ThinkingLevel as AgentThinking, ModelRegistry, PiSessions } from "@serverless-harness/pi-fork";
-import { LeafKind, type LeafSpec, ThinkingLevel } from "@serverless-harness/proto/leaf";
+import { LeafKind, ThinkingLevel } from "@serverless-harness/proto/leaf";
 import { type Claim, sessionKey } from "@serverless-harness/session";
 import type { BrainConfig } from "./config.ts";
 import { deadlineOf } from "./failures.ts";
+import { copiedWorkspaces, forkSource } from "./fork.ts";
 import { Hands } from "./hands.ts";
 import { Home } from "./home.ts";
 import type { AgentSeams, OpenAgent } from "./leaf-run.ts";
@@ -52,10 +53,10 @@ export class AgentFactory {
     const { leaf, fence } = claim;
     const { wakeUrl, sleepAfterMs, snapshots } = this.#config;
     const name = sessionKey(fence);
-    const client = this.#hands.connect(name, fence.epoch);
+    const client = this.#hands.connect(name, fence.epoch, copiedWorkspaces(claim));
     const workspace = client.workspace(name, fence.epoch);
     // Asked for before the rest is loaded, which takes longer.
-    const home = new Home({ leafId: leaf.leafId, workspace, source: sourceOf(leaf.spec), snapshots, log });
+    const home = new Home({ leafId: leaf.leafId, workspace, source: sourceOf(claim), snapshots, log });
     const workspacePath = home.workspace.then(({ path, baseCommit }) => {
       if (leaf.spec?.kind === LeafKind.SOLVE) requireRepository(baseCommit);
       return path;
@@ -71,6 +72,7 @@ export class AgentFactory {
         workspace,
         workspacePath,
         home,
+        fork: forkSource(claim, home.copied),
         endExec: (execId) => this.#hands.endExec(name, fence.epoch, execId),
         registry,
         model: leaf.spec?.model || this.#config.model,
@@ -128,7 +130,9 @@ function limitsOf({ leaf }: Claim): AgentLimits {
 }
 
 /** What a session's workspace is made from where it does not exist yet. */
-function sourceOf(spec: LeafSpec | undefined): CreateOptions {
-  const { repository } = spec ?? {};
+function sourceOf(claim: Claim): CreateOptions {
+  const [original] = copiedWorkspaces(claim);
+  if (original !== undefined) return { source: { kind: "copy", workspace: original } };
+  const { repository } = claim.leaf.spec ?? {};
   return repository === undefined ? {} : { source: { kind: "git", url: repository.url, ref: repository.ref } };
 }

@@ -37,6 +37,7 @@ export function failureOf(error: unknown): AgentFailure {
       message: `the workspace can't be used: ${message}`,
     };
   if (reason === "images_not_supported") return { reason: FailureReason.BAD_INPUTS, retryable: false, message };
+  if (reason === "unknown_entry") return { reason: FailureReason.BAD_INPUTS, retryable: false, message };
   if (NOT_CONFIGURED.has(reason)) return { reason: FailureReason.MODEL_UNAVAILABLE, retryable: false, message };
   if (reason === "sandbox_unavailable" || code === Code.Unavailable)
     return { reason: FailureReason.SANDBOX_UNAVAILABLE, retryable: true, message };

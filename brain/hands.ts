@@ -20,17 +20,17 @@ export class Hands {
     this.#mint = config.handsCredential.kind === "key" ? new TokenMint(config.handsCredential.privateKeyPem) : undefined;
   }
 
-  /** A client for one workspace, for the owner that `epoch` names. It connects at its first call. */
-  connect(workspace: string, epoch: bigint): HandsClient {
+  /** A client for one workspace, for the owner that `epoch` names. It connects at its first call. `copied`: others, which it may copy. */
+  connect(workspace: string, epoch: bigint, copied: readonly string[] = []): HandsClient {
     const { handsUrl, handsPatienceMs } = this.#config;
-    return new HandsClient({ address: handsUrl, patienceMs: handsPatienceMs, ...this.#credentialsFor(workspace, epoch) });
+    return new HandsClient({ address: handsUrl, patienceMs: handsPatienceMs, ...this.#credentialsFor([workspace, ...copied], epoch) });
   }
 
   /** End an exec that another brain started. Succeeds where there is none of that id. */
   async endExec(workspace: string, epoch: bigint, execId: string): Promise<void> {
     const address = parseAddress(this.#config.handsUrl);
     if (address === undefined) throw new Error("the sandbox's address was checked at start");
-    const transport = createTransport({ address, ...this.#credentialsFor(workspace, epoch) });
+    const transport = createTransport({ address, ...this.#credentialsFor([workspace], epoch) });
     try {
       await createClient(ExecService, transport).signal({ execId, workspace, epoch, cancel: true });
     } catch (thrown) {
@@ -41,14 +41,14 @@ export class Hands {
     }
   }
 
-  #credentialsFor(workspace: string, epoch: bigint): { tls?: ClientTls; token?: () => string } {
-    const token = this.#tokenFor(workspace, epoch);
+  #credentialsFor(workspaces: readonly string[], epoch: bigint): { tls?: ClientTls; token?: () => string } {
+    const token = this.#tokenFor(workspaces, epoch);
     const { handsTls } = this.#config;
     return { ...(handsTls === undefined ? {} : { tls: handsTls }), ...(token === undefined ? {} : { token }) };
   }
 
   /** Void as soon as hands hears of a newer owner. */
-  #tokenFor(workspace: string, epoch: bigint): (() => string) | undefined {
+  #tokenFor(workspaces: readonly string[], epoch: bigint): (() => string) | undefined {
     const { handsCredential: credential, name: subject } = this.#config;
     if (credential.kind === "token") return () => credential.token;
     const mint = this.#mint;
@@ -58,7 +58,7 @@ export class Hands {
     return () => {
       if (Date.now() < expiresAtMs - TOKEN_LIFE_MS / 2) return token;
       expiresAtMs = Date.now() + TOKEN_LIFE_MS;
-      token = mint.mint({ subject, audience: "hands", scopes: [workspace], expiresAtMs, epoch });
+      token = mint.mint({ subject, audience: "hands", scopes: workspaces, expiresAtMs, epoch });
       return token;
     };
   }

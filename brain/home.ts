@@ -4,6 +4,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
 import type { MadeFrom, MadeWorkspace, WorkspaceHome } from "@serverless-harness/pi-fork";
 import type { Workspace } from "@serverless-harness/proto/hands";
+import { makeWorkspace } from "./fork.ts";
 
 /** What a {@link Home} stands on. */
 export interface HomeOptions {
@@ -22,6 +23,8 @@ export class Home implements WorkspaceHome {
   readonly #options: HomeOptions;
   #source: CreateOptions;
   #workspace: Promise<Workspace>;
+  /** The files of the workspace that it is to be a copy of could be had. */
+  readonly copied: Promise<boolean>;
 
   /** Makes the workspace, or takes it over. */
   constructor(options: HomeOptions) {
@@ -29,8 +32,10 @@ export class Home implements WorkspaceHome {
     this.snapshots = options.snapshots;
     this.#options = options;
     this.#source = options.source;
-    this.#workspace = options.workspace.create(options.source);
-    this.#workspace.catch(() => undefined);
+    const making = makeWorkspace(options.workspace, options.source);
+    this.#workspace = making.then(({ made }) => made);
+    this.copied = making.then(({ copied }) => copied);
+    for (const each of [this.#workspace, this.copied]) each.catch(() => undefined);
   }
 
   /** The workspace, once it is there. */
@@ -63,7 +68,7 @@ export class Home implements WorkspaceHome {
     const { workspace } = this.#options;
     if (from !== undefined && from.url !== "") this.#source = { source: { kind: "git", url: from.url, ref: from.baseCommit } };
     await workspace.delete();
-    this.#workspace = workspace.create(this.#source);
+    this.#workspace = makeWorkspace(workspace, this.#source).then(({ made }) => made);
     return this.made;
   }
 

@@ -3,6 +3,7 @@ export type { Agent } from "./agent/agent.ts";
 export type { AgentLimits } from "./agent/budget.ts";
 export type { AgentEvent } from "./agent/events.ts";
 export type { AgentFailure } from "./agent/failure.ts";
+export type { ForkSource } from "./agent/fork-notice.ts";
 export type { MessageSource } from "./agent/inbox.ts";
 export { type AgentOptions, openAgent, type ThinkingLevel } from "./agent/open.ts";
 export type { OperationLine } from "./agent/operation-line.ts";

@@ -28,6 +28,7 @@ const BAD_SPECS: ReadonlyArray<readonly [what: string, spec: Spec, fields: reado
   ["a session that climbs", { prompt: "p", sessionId: "../x" }, ["spec.session_id"]],
   ["a session that must exist and has no name", { prompt: "p", sessionMustExist: true }, ["spec.session_must_exist"]],
   ["a fork of no session", { prompt: "p", fork: {} }, ["spec.fork.session_id"]],
+  ["a solve that forks", { prompt: "p", kind: LeafKind.SOLVE, fork: { sessionId: "s" } }, ["spec.kind"]],
   ["a fork at an entry with a space", { prompt: "p", fork: { sessionId: "s", entryId: "a b" } }, ["spec.fork.entry_id"]],
   [
     "a fork with a repository, onto a session that must exist",

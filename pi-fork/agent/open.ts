@@ -7,6 +7,7 @@ import { HandsExecutionEnv } from "../env/hands-env.ts";
 import { Instructions } from "../instructions/kept.ts";
 import { readInstructions } from "../instructions/read.ts";
 import type { ModelRegistry, ResolvedModel } from "../models/registry.ts";
+import type { Forked } from "../sessions/fork.ts";
 import type { LeafEvents } from "../sessions/leaf-events.ts";
 import type { PiSessions } from "../sessions/sessions.ts";
 import { type GateKeeper, Gates } from "../tools/gates.ts";
@@ -20,6 +21,7 @@ import { compactionSettings } from "./compaction/settings.ts";
 import { Summaries } from "./compaction/summaries.ts";
 import type { AgentEvent } from "./events.ts";
 import { ExpectedResult } from "./expected-result.ts";
+import type { ForkOrigin, ForkSource } from "./fork-notice.ts";
 import { imagesFor, type Picture } from "./images.ts";
 import { type MessageSource, SILENCE } from "./inbox.ts";
 import { InterruptedAnswers, type Price } from "./interrupted.ts";
@@ -63,6 +65,8 @@ export interface AgentOptions {
   readonly gatePolicy?: GatePolicy | undefined;
   /** Ask a human at a gate: the decision, or `undefined` while there is none. Default: there is nobody to ask, and what is asked fails. */
   readonly ask?: GateKeeper["ask"];
+  /** Another session of the tenant, whose conversation this one begins with, and whether its files could be had. Default: it begins with nothing. */
+  readonly fork?: ForkSource | undefined;
   /** The workspace as a whole, for snapshots and where it was lost. Default: nothing is noted of it. */
   readonly home?: WorkspaceHome;
   /** What humans say to the agent while it works. Default: nothing. */
@@ -86,10 +90,12 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
   const early = read();
   early.catch(() => undefined);
   const images = imagesFor(resolved.model, options.images ?? []);
+  const { fork } = options;
+  const forked = fork && (await options.sessions.fork(fork.from, fork.entryId, options.fence));
   const session = await options.sessions.open(options.fence, options.leafEvents);
   try {
     const { home } = options;
-    const log = home === undefined ? undefined : await openWorkspaceLog(session, home);
+    const log = home === undefined ? undefined : await openWorkspaceLog(session, home, await originOf(options, forked));
     if (log?.restored !== undefined) options.on({ kind: "workspace_restored", ...log.restored });
     const instructions = new Instructions(session, read, early);
     if (log?.restored !== undefined) instructions.changed();
@@ -163,6 +169,12 @@ async function assemble(
   const told = { narrator, story, summaries, expected };
   agent = new Agent({ harness, lane, session, ...told, limits, sleepAfterMs, endExec, images, workspaceLog, instructions, messages });
   return agent;
+}
+
+/** What a forked session's agent has to know of its begin. */
+async function originOf({ fork, workspacePath }: AgentOptions, forked: Forked | undefined): Promise<ForkOrigin | undefined> {
+  if (fork === undefined || forked === undefined) return undefined;
+  return { ...forked, copied: await fork.copied, path: await workspacePath };
 }
 
 /** A lane remembers the model, the thinking and the tools that it was made with; an open operation goes on with its own model. */

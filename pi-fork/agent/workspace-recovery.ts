@@ -9,6 +9,7 @@ import {
   setValue,
   type Write,
 } from "@earendil-works/pi-agent-core";
+import { type ForkOrigin, forkNotice } from "./fork-notice.ts";
 import { callsUnderWay, changesBehind, LANE, type LaneLog, readLaneLog } from "./lane-log.ts";
 import { type WorkspaceHome, WorkspaceLog } from "./workspace-log.ts";
 import { noticeOf } from "./workspace-notice.ts";
@@ -19,16 +20,29 @@ import { type MadeWorkspace, type SnapshotNote, untouched, WORKSPACE_STATE, type
  * restored first, and the log notes it in one step with what the model is told. A brain that dies in between leaves the old note, and the next
  * one begins again.
  */
-export async function openWorkspaceLog(session: Session, home: WorkspaceHome): Promise<WorkspaceLog> {
+export async function openWorkspaceLog(session: Session, home: WorkspaceHome, origin?: ForkOrigin): Promise<WorkspaceLog> {
   const [stored, made] = await Promise.all([session.getValue(WORKSPACE_STATE, CONTEXT), home.made]);
   const state = stored?.value;
   if (state?.made === made.identity) return new WorkspaceLog(session, home, state);
+  if (state === undefined && origin !== undefined) return moveIn(session, home, made, origin);
   // A session that began with another one's conversation has the changes of that one in it, and none of its files.
   if (state === undefined && session.metadata.parentSessionId === undefined) {
     return new WorkspaceLog(session, home, untouched(made));
   }
   const next = await recover(session, home, state ?? untouched(made), made);
   return new WorkspaceLog(session, home, next ?? untouched(made));
+}
+
+/** The workspace of a session that was forked is noted at once, in one step with what the model is told of it. */
+async function moveIn(session: Session, home: WorkspaceHome, made: MadeWorkspace, origin: ForkOrigin): Promise<WorkspaceLog> {
+  const lane = await readLaneLog(session);
+  const notice = lane.tipId === null ? undefined : forkNotice(origin, (await changesBehind(session, lane, null)).length > 0);
+  const state = untouched(made);
+  await session.mutate(async (mutator) => {
+    const told = notice === undefined ? [] : await tellWrites(mutator, lane, session.idGenerator.next(), notice);
+    await mutator.commit([...told, setValue(WORKSPACE_STATE, state)], CONTEXT);
+  }, CONTEXT);
+  return new WorkspaceLog(session, home, state);
 }
 
 /** The state as the log holds it from now on; `undefined` where nothing was lost. */

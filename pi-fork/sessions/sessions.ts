@@ -1,6 +1,7 @@
 import type { Session } from "@earendil-works/pi-agent-core";
 import type { Fence } from "@serverless-harness/session";
 import type { Expiry } from "./archive/expiry.ts";
+import type { Forked } from "./fork.ts";
 import type { LeafEvents } from "./leaf-events.ts";
 
 /** Which session. */
@@ -17,6 +18,12 @@ export interface PiSessions {
    * not run under this fence any more.
    */
   open(fence: Fence, events?: LeafEvents): Promise<Session>;
+  /**
+   * Have the fence's session begin with another one's conversation, up to an entry or, where that is empty, the newest one; the other one is left alone, and
+   * may be written to meanwhile. The session is there as a whole or not at all; one that is there already stays as it is. It has the same ids of
+   * entries. An answer whose tool calls have not all got their results is left out. Throws NOT_FOUND `unknown_entry`, and `stale_epoch` as {@link open}.
+   */
+  fork(from: SessionName, entryId: string, fence: Fence): Promise<Forked>;
   /**
    * A session's log as Pi's own backend of files of lines reads it, a line with its end at a time. It is read in pages; on Redis, a session that
    * is written to meanwhile is told at the end with UNAVAILABLE `session_changed`. NOT_FOUND `session_not_found`.

@@ -8,11 +8,15 @@ import { type Fence, sessionKey } from "@serverless-harness/session";
 import { assertFence, type Connection, SignalFile } from "@serverless-harness/session/sqlite";
 import type { Expiry } from "./archive/expiry.ts";
 import { Connections } from "./connections.ts";
+import type { Owner } from "./fenced-database.ts";
+import { type Forked, forkSession } from "./fork.ts";
 import type { LeafEvents } from "./leaf-events.ts";
 import type { PiSessions, SessionName } from "./sessions.ts";
 import { expireSessions } from "./sqlite/expire.ts";
 import { exportLines } from "./sqlite/export.ts";
 import { importLines } from "./sqlite/import.ts";
+
+type Metadata = Parameters<SqliteSessionRepo["open"]>[0];
 
 const HAS_TABLE = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'sessions'";
 const HAS_SESSION = "SELECT 1 FROM sessions WHERE id = ?";
@@ -42,8 +46,7 @@ export class SqlitePiSessions implements PiSessions {
   }
 
   async open(fence: Fence, events?: LeafEvents): Promise<Session> {
-    if (this.#closing !== undefined)
-      throw new HarnessError(Code.Unavailable, "store_closed", "the session store was closed in this process");
+    if (this.#closing !== undefined) throw closed();
     const owner = `${sessionKey(fence)}@${fence.epoch}`;
     if (this.#open.has(owner)) {
       throw new HarnessError(Code.FailedPrecondition, "session_open", "this owner has the session open already: close it first");
@@ -67,6 +70,27 @@ export class SqlitePiSessions implements PiSessions {
     }
   }
 
+  async fork(from: SessionName, entryId: string, fence: Fence): Promise<Forked> {
+    if (this.#closing !== undefined) throw closed();
+    assertFence(this.#connection.db, fence);
+    const [own, other] = [this.#metadata(sessionKey(fence)), this.#metadata(sessionKey(from))];
+    const read = async (metadata: Metadata): Promise<Session | undefined> =>
+      this.#exists(metadata.id) ? this.#repo().open(metadata, BACKGROUND_CONTEXT) : undefined;
+    return forkSession(
+      {
+        own: () => read(own),
+        other: () => read(other),
+        copy: (last) =>
+          this.#repo({ fence }).fork(
+            other,
+            { scope: "branch", branch: "main", entryId: last, position: "at", id: own.id },
+            BACKGROUND_CONTEXT,
+          ),
+      },
+      entryId,
+    );
+  }
+
   async *exportSession({ tenant, sessionId }: SessionName): AsyncGenerator<string> {
     const id = sessionKey({ tenant, sessionId });
     if (this.#exists(id) && (yield* exportLines(this.#path, id))) return;
@@ -87,7 +111,7 @@ export class SqlitePiSessions implements PiSessions {
   }
 
   async #openOrCreate(repo: SqliteSessionRepo, id: string): Promise<Session> {
-    const existing = { id, path: this.#path, createdAt: 0, storageVersion: SQLITE_STORAGE_VERSION };
+    const existing = this.#metadata(id);
     if (this.#exists(id)) return repo.open(existing, BACKGROUND_CONTEXT);
     try {
       return await repo.create({ id }, BACKGROUND_CONTEXT);
@@ -96,6 +120,16 @@ export class SqlitePiSessions implements PiSessions {
       if (error instanceof HarnessError || !this.#exists(id)) throw error;
       return repo.open(existing, BACKGROUND_CONTEXT);
     }
+  }
+
+  /** One of Pi's repositories, whose writes an owner guards. */
+  #repo(owner?: Owner): SqliteSessionRepo {
+    const databaseFactory = this.#connections.factory(owner);
+    return new SqliteSessionRepo({ directory: dirname(this.#path), databasePath: this.#path, databaseFactory });
+  }
+
+  #metadata(id: string): Metadata {
+    return { id, path: this.#path, createdAt: 0, storageVersion: SQLITE_STORAGE_VERSION };
   }
 
   #exists(id: string): boolean {
@@ -112,4 +146,8 @@ export class SqlitePiSessions implements PiSessions {
       this.#release();
     }
   }
+}
+
+function closed(): HarnessError {
+  return new HarnessError(Code.Unavailable, "store_closed", "the session store was closed in this process");
 }

@@ -91,15 +91,17 @@ export class RedisSessionRepo implements SessionRepo {
   async fork(source: SessionMetadata, options: ForkOptions, _context: Context): Promise<Session> {
     const createdAt = this.#now();
     const active = this.#reserved.get(source.id)?.storage;
-    const storage = active ?? new RedisStorage(this.#keys(source.id), this.#now);
+    // A fence guards what is written; the other session is only read.
+    const keys = new SessionKeys(this.#database, nameOfId(source.id), undefined);
+    const storage = active ?? new RedisStorage(keys, this.#now);
     // Between two commits of this process; another process that commits meanwhile is noticed.
     const snapshot = storage.inTurn(() => settledSnapshot(storage, options));
     snapshot.catch(() => undefined);
-    return this.#reserve(options.id ?? uuidv7(createdAt), async (id, keys) => {
-      if (active === undefined && (await this.find(source.id)) === undefined) throw new Error(`there is no session ${source.id}`);
+    return this.#reserve(options.id ?? uuidv7(createdAt), async (id, own) => {
+      if (active === undefined && metadataOf(await keys.write("open")) === undefined) throw new Error(`there is no session ${source.id}`);
       const { entries, scalarValues, nextSeq } = await snapshot;
       const token = callId();
-      await begin(keys, token);
+      await begin(own, token);
       const parts = [
         ...[...entries.values()]
           .sort((a, b) => a.seq - b.seq)
@@ -116,8 +118,8 @@ export class RedisSessionRepo implements SessionRepo {
         ]),
       ];
       for (let i = 0; i < parts.length; i += RESTORE_BATCH)
-        await keys.write("restore", token, callId(), ...parts.slice(i, i + RESTORE_BATCH).flat());
-      return this.#create(keys, id, createdAt, source.id, nextSeq, token);
+        await own.write("restore", token, callId(), ...parts.slice(i, i + RESTORE_BATCH).flat());
+      return this.#create(own, id, createdAt, source.id, nextSeq, token);
     });
   }
 
@@ -184,7 +186,10 @@ export class RedisSessionRepo implements SessionRepo {
   }
 }
 
-/** What a copy begins with, read while nobody committed. */
+/**
+ * What a copy begins with. A whole tree is read while nobody commits; a branch hangs on its tip, and what that stands on never changes, so others may
+ * write on meanwhile.
+ */
 async function settledSnapshot(storage: RedisStorage, options: ForkOptions): Promise<ReturnType<typeof createForkSnapshot>> {
   for (;;) {
     const before = await storage.nextSeq();
@@ -197,7 +202,7 @@ async function settledSnapshot(storage: RedisStorage, options: ForkOptions): Pro
         : typeof tip?.value === "string"
           ? await storage.scanBranch({ start: tip.value, order: "oldestFirst" })
           : [];
-    if ((await storage.nextSeq()) !== before) continue;
+    if (options.scope === "tree" && (await storage.nextSeq()) !== before) continue;
     return createForkSnapshot({ entries, scalarValues, entriesComplete: options.scope === "tree" }, options);
   }
 }

@@ -4,6 +4,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import { type Fence, type RedisAddress, sessionKey } from "@serverless-harness/session";
 import type { Database } from "@serverless-harness/session/redis";
 import type { Expiry } from "../archive/expiry.ts";
+import { type Forked, forkSession } from "../fork.ts";
 import type { LeafEvents } from "../leaf-events.ts";
 import type { PiSessions, SessionName } from "../sessions.ts";
 import type { RedisSessionRepo } from "./repo.ts";
@@ -42,6 +43,26 @@ export class RedisPiSessions implements PiSessions {
       this.#open.delete(owner);
       throw error;
     }
+  }
+
+  async fork(from: SessionName, entryId: string, fence: Fence): Promise<Forked> {
+    const [database, { REDIS_STORAGE_VERSION, RedisSessionRepo }] = await Promise.all([this.#opened(), import("./repo.ts")]);
+    const repos = { reader: new RedisSessionRepo({ database }), owner: new RedisSessionRepo({ database, fence }) };
+    const read = async (repo: RedisSessionRepo, id: string): Promise<Session | undefined> => {
+      const known = await repo.find(id);
+      return known === undefined ? undefined : repo.open(known, BACKGROUND_CONTEXT);
+    };
+    const [own, other] = [sessionKey(fence), sessionKey(from)];
+    const source = { id: other, createdAt: 0, storageVersion: REDIS_STORAGE_VERSION };
+    return forkSession(
+      {
+        own: () => read(repos.owner, own),
+        other: () => read(repos.reader, other),
+        copy: (last) =>
+          repos.owner.fork(source, { scope: "branch", branch: "main", entryId: last, position: "at", id: own }, BACKGROUND_CONTEXT),
+      },
+      entryId,
+    );
   }
 
   async *exportSession({ tenant, sessionId }: SessionName): AsyncGenerator<string> {
