@@ -10,7 +10,7 @@ const DEFAULT_BASE_DELAY_MS = 1000;
 const DEFAULT_MAX_DELAY_MS = 60_000;
 
 /** Errors that no later attempt will mend without an operator. */
-const NOT_CONFIGURED = new Set(["unknown_provider", "unknown_model", "missing_api_key"]);
+const NOT_CONFIGURED = new Set(["unknown_provider", "unknown_model", "missing_api_key", "bad_gateway_setting"]);
 
 /**
  * What hands says of a repository that a workspace can't be made from. One that can't be fetched may be there later; nobody can tell

@@ -4,14 +4,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Answer, answerTo } from "./answer.ts";
 import { ApiError } from "./api-error.ts";
 import { readBody } from "./body.ts";
-import { formatEvent, streamEvents } from "./events.ts";
+import type { Dialect } from "./dialect.ts";
 import type { FailureCount } from "./failures.ts";
 import { type ApiMessage, toMessage } from "./message.ts";
-import { checkKey, readRequest } from "./request.ts";
+import { checkKey } from "./request.ts";
 import type { RequestRecord } from "./request-log.ts";
 
-/** Answer `POST /v1/messages`. Throws an ApiError as long as nothing was sent. */
+/** Answer a request of one of the APIs. Throws an ApiError as long as nothing was sent. */
 export async function createMessage(
+  dialect: Dialect,
   incoming: IncomingMessage,
   response: ServerResponse,
   record: RequestRecord,
@@ -24,7 +25,7 @@ export async function createMessage(
     gone.abort();
   });
   checkKey(incoming.headers);
-  const request = readRequest(await readBody(incoming));
+  const request = dialect.read(await readBody(incoming));
   Object.assign(record, {
     model: request.model,
     messages: request.transcript.messages.length,
@@ -42,8 +43,8 @@ export async function createMessage(
     const cut = failures.take(`cut ${request.transcript.hash}`, answer.cut?.times ?? 0) ? answer.cut : undefined;
     const message = toMessage(answer, request.transcript, request.model, request.inputTokens);
     const complete = request.stream
-      ? await stream(response, message, answer, cut?.afterChunks ?? Number.POSITIVE_INFINITY, gone.signal)
-      : sendWhole(response, message, cut !== undefined);
+      ? await stream(dialect, response, message, answer, cut?.afterChunks ?? Number.POSITIVE_INFINITY, gone.signal)
+      : sendWhole(response, dialect.whole(message), cut !== undefined);
     if (complete) return;
     record.outcome = "cut";
     // What was written so far must reach the client: only the rest is missing.
@@ -62,7 +63,7 @@ function scriptedFailure({ fail }: Answer): ApiError {
   });
 }
 
-function sendWhole(response: ServerResponse, message: ApiMessage, cut: boolean): boolean {
+function sendWhole(response: ServerResponse, message: unknown, cut: boolean): boolean {
   if (cut) return false;
   response.writeHead(200, { "content-type": "application/json", "request-id": "req_scripted" });
   response.end(JSON.stringify(message));
@@ -71,6 +72,7 @@ function sendWhole(response: ServerResponse, message: ApiMessage, cut: boolean):
 
 /** Stream the message; false where it stopped behind `afterChunks` pieces. Throws where the client has gone. */
 async function stream(
+  dialect: Dialect,
   response: ServerResponse,
   message: ApiMessage,
   { chunkChars, chunkDelayMs }: Answer,
@@ -83,15 +85,15 @@ async function stream(
     "request-id": "req_scripted",
   });
   let chunks = 0;
-  for (const event of streamEvents(message, chunkChars)) {
+  for (const { text, kind } of dialect.frames(message, chunkChars)) {
     // An answer with fewer pieces is cut as well: it never gets its end.
-    if (event.type === "message_delta" && afterChunks !== Number.POSITIVE_INFINITY) return false;
-    if (event.type === "content_block_delta") {
+    if (kind === "end" && afterChunks !== Number.POSITIVE_INFINITY) return false;
+    if (kind === "piece") {
       if (chunks >= afterChunks) return false;
       if (chunkDelayMs > 0 && chunks > 0) await sleep(chunkDelayMs, undefined, { signal: gone });
       chunks++;
     }
-    if (!response.write(formatEvent(event))) await once(response, "drain", { signal: gone });
+    if (!response.write(text)) await once(response, "drain", { signal: gone });
   }
   response.end();
   return true;

@@ -1,9 +1,13 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { Address } from "@serverless-harness/kit/address";
 import { ConfigError } from "@serverless-harness/kit/env";
+import { ANTHROPIC } from "./anthropic.ts";
 import { ApiError } from "./api-error.ts";
+import type { Dialect } from "./dialect.ts";
 import { FailureCount } from "./failures.ts";
 import { createMessage } from "./messages.ts";
+import { OPENAI_CHAT } from "./openai-chat.ts";
+import { OPENAI_RESPONSES } from "./openai-responses.ts";
 import { RequestLog } from "./request-log.ts";
 
 /** A model server that listens. */
@@ -14,7 +18,14 @@ export interface ModelServer {
   close(): Promise<void>;
 }
 
-/** Start the scripted model server: `POST /v1/messages`, `GET /requests`, 404 for the rest. */
+/** What is asked of a model, by path. */
+const DIALECTS: Readonly<Record<string, Dialect>> = {
+  "/v1/messages": ANTHROPIC,
+  "/v1/chat/completions": OPENAI_CHAT,
+  "/v1/responses": OPENAI_RESPONSES,
+};
+
+/** Start the scripted model server: three APIs of models, `GET /requests`, 404 for the rest. */
 export async function startModel(address: Extract<Address, { kind: "tcp" }>): Promise<ModelServer> {
   const requests = new RequestLog();
   const failures = new FailureCount();
@@ -41,8 +52,10 @@ export async function startModel(address: Extract<Address, { kind: "tcp" }>): Pr
 async function route(request: IncomingMessage, response: ServerResponse, requests: RequestLog, failures: FailureCount): Promise<void> {
   const path = (request.url ?? "/").split("?", 1)[0];
   if (request.method === "GET" && path === "/requests") return sendJson(response, 200, requests.list());
-  if (request.method === "POST" && path === "/v1/messages") return createMessage(request, response, requests.add(), failures);
-  throw new ApiError(404, `nothing at ${request.method} ${path}: this server has POST /v1/messages and GET /requests`);
+  const dialect = DIALECTS[path ?? ""];
+  if (request.method === "POST" && dialect !== undefined) return createMessage(dialect, request, response, requests.add(), failures);
+  const paths = Object.keys(DIALECTS).join(", ");
+  throw new ApiError(404, `nothing at ${request.method} ${path}: this server has POST ${paths} and GET /requests`);
 }
 
 function refuse(response: ServerResponse, error: unknown): void {

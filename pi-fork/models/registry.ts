@@ -1,6 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { type Api, createModels, defaultProviderAuthContext, type Model, type Models, type Provider } from "@earendil-works/pi-ai";
 import { HarnessError } from "@serverless-harness/kit/errors";
+import { readGateway, throughGateway } from "./gateway.ts";
 import { withHttpOutcome } from "./http-outcome.ts";
 import { nearNames } from "./near-names.ts";
 import { loadProvider, PROVIDER_IDS } from "./providers.ts";
@@ -17,9 +18,6 @@ export interface ResolvedModel {
 
 /** Models that think send signs of life, but for some that say nothing until they are done with it. */
 const DEFAULT_SILENCE_MS = 300_000;
-
-/** Other places of a provider's API: the variable and the provider. */
-const BASE_URLS: Readonly<Record<string, string>> = { anthropic: "ANTHROPIC_BASE_URL" };
 
 /** The models of all providers, one registry per process; a provider is loaded when it is first asked for. */
 export class ModelRegistry {
@@ -38,7 +36,8 @@ export class ModelRegistry {
 
   /**
    * The model of a name as `anthropic/claude-sonnet-4-5`. Throws NOT_FOUND `unknown_provider` or `unknown_model` with names that may have
-   * been meant, and FAILED_PRECONDITION `missing_api_key` with the variables to set.
+   * been meant, and FAILED_PRECONDITION `missing_api_key` with the variables to set, or
+   * `bad_gateway_setting` with the one that can't be used.
    */
   async resolve(name: string): Promise<ResolvedModel> {
     const slash = name.indexOf("/");
@@ -71,9 +70,8 @@ export class ModelRegistry {
   }
 
   #register(provider: Provider): Provider {
-    const variable = BASE_URLS[provider.id];
-    const baseUrl = variable === undefined ? undefined : this.#variable(variable);
-    const observed = withHttpOutcome(baseUrl === undefined ? provider : withBaseUrl(provider, baseUrl), this.#silenceMs);
+    const gateway = readGateway(provider.id, (name) => this.#variable(name));
+    const observed = withHttpOutcome(throughGateway(provider, gateway), this.#silenceMs);
     this.#models.setProvider(observed);
     return observed;
   }
@@ -86,23 +84,22 @@ export class ModelRegistry {
   /** Providers know their variables and don't tell them: watch which ones it asks for. */
   async #missingKey(provider: Provider): Promise<HarnessError> {
     const asked = new Set<string>();
-    const env = async (variable: string): Promise<undefined> => {
-      asked.add(variable);
+    const env = async (variable: string): Promise<string | undefined> => {
+      const value = this.#variable(variable);
+      if (value === undefined) asked.add(variable);
+      return value;
     };
     const ctx = { env, fileExists: async () => false };
     await provider.auth.apiKey?.resolve({ ctx, signal: new AbortController().signal }).catch(() => undefined);
-    const variables = [...asked].filter((variable) => /KEY|TOKEN/.test(variable));
+    const keys = [...asked].filter((variable) => /KEY|TOKEN/.test(variable)).join(" or ");
+    const ids = [...asked].filter((variable) => !/KEY|TOKEN/.test(variable) && variable.endsWith("_ID"));
+    const variables = [keys, ...ids].filter((variable) => variable !== "");
     const login = "it takes nothing but an interactive login, which a brain can't do: choose another provider";
-    const what = variables.length === 0 ? login : `set ${variables.join(" or ")} for the brain`;
+    const what = variables.length === 0 ? login : `set ${variables.join(" and ")} for the brain`;
     return new HarnessError(Code.FailedPrecondition, "missing_api_key", `no key for the model provider ${provider.id}: ${what}`, {
       metadata: { provider: provider.id },
     });
   }
-}
-
-/** The harness looks models up by id again and again, so the address has to be changed in what it looks them up in. */
-function withBaseUrl(provider: Provider, baseUrl: string): Provider {
-  return { ...provider, baseUrl, getModels: () => provider.getModels().map((model) => ({ ...model, baseUrl })) };
 }
 
 function unknownProvider(name: string, id: string): HarnessError {
