@@ -14,7 +14,7 @@ export interface HandsWorkspaceOptions {
   readonly name: string;
   readonly epoch: bigint;
   readonly transport: Transport;
-  readonly client: Client<typeof ExecService>;
+  readonly client: () => Client<typeof ExecService>;
   readonly retry: Retry;
   /** How long terminals and watches are kept while hands can't be reached, in milliseconds. */
   readonly patienceMs: number;
@@ -66,7 +66,7 @@ export class HandsWorkspace extends WorkspaceFiles implements WorkspaceClient {
 
   notifyEnd: WorkspaceClient["notifyEnd"] = async (execId, url, body) => {
     const { name: workspace, epoch, client, retry } = this.#options;
-    await retry(() => client.notifyEnd({ execId, workspace, epoch, url, body }));
+    await retry(() => client().notifyEnd({ execId, workspace, epoch, url, body }));
   };
 
   watch: WorkspaceClient["watch"] = (path, options = {}) => {
@@ -90,6 +90,6 @@ export class HandsWorkspace extends WorkspaceFiles implements WorkspaceClient {
 
   async #signal(execId: string, signal: string, cancel: boolean): Promise<void> {
     const { name: workspace, epoch, client, retry } = this.#options;
-    await retry(() => client.signal({ execId, workspace, epoch, signal, cancel }));
+    await retry(() => client().signal({ execId, workspace, epoch, signal, cancel }));
   }
 }

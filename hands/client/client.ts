@@ -28,7 +28,7 @@ export interface ClientTimes {
 export class HandsClient {
   readonly #connection: Connection;
   readonly #transport: Transport;
-  readonly #client: Client<typeof ExecService>;
+  #execs: Client<typeof ExecService> | undefined;
   readonly #retry: Retry;
   readonly #times: Required<ClientTimes> & { readonly patienceMs: number };
   readonly #closed = new AbortController();
@@ -49,8 +49,13 @@ export class HandsClient {
     };
     this.#connection = new Connection(address, options.tls);
     this.#transport = transportOver(this.#connection, options.token);
-    this.#client = createClient(ExecService, this.#transport);
     this.#retry = createRetry({ patienceMs, signal: this.#closed.signal });
+  }
+
+  /** Made when a command is first asked for, as that of files. */
+  get #client(): Client<typeof ExecService> {
+    this.#execs ??= createClient(ExecService, this.#transport);
+    return this.#execs;
   }
 
   /** One workspace, for the owner that `epoch` names. */
@@ -59,7 +64,7 @@ export class HandsClient {
       name,
       epoch,
       transport: this.#transport,
-      client: this.#client,
+      client: () => this.#client,
       retry: this.#retry,
       ...this.#times,
       onDead: () => this.#connection.reset(),

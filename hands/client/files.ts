@@ -18,14 +18,21 @@ export class WorkspaceFiles implements FilesClient {
   readonly name: string;
   readonly #epoch: bigint;
   readonly #retry: Retry;
-  readonly #files: Client<typeof FileService>;
+  readonly #transport: Transport;
+  #client: Client<typeof FileService> | undefined;
 
   /** `name`: `<tenant>/<session>`; `epoch`: the owner's fencing token. */
   constructor(transport: Transport, name: string, epoch: bigint, retry: Retry) {
     this.name = name;
     this.#epoch = epoch;
     this.#retry = retry;
-    this.#files = createClient(FileService, transport);
+    this.#transport = transport;
+  }
+
+  /** Made when the first file is asked for: many owners of a workspace never do, and their first model request waits for all that is made. */
+  get #files(): Client<typeof FileService> {
+    this.#client ??= createClient(FileService, this.#transport);
+    return this.#client;
   }
 
   async stat(...[path, options]: Parameters<FilesClient["stat"]>): Promise<FileInfo> {

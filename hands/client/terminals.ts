@@ -18,11 +18,16 @@ export interface WorkspaceTerminalsOptions {
 /** The terminals of one workspace. Every call may be repeated, so each is retried while hands can't be reached. */
 export class WorkspaceTerminals implements TerminalsClient {
   readonly #options: WorkspaceTerminalsOptions;
-  readonly #client: Client<typeof TerminalService>;
+  #made: Client<typeof TerminalService> | undefined;
 
   constructor(options: WorkspaceTerminalsOptions) {
     this.#options = options;
-    this.#client = createClient(TerminalService, options.transport);
+  }
+
+  /** Made when a terminal is first asked for, as that of files. */
+  get #client(): Client<typeof TerminalService> {
+    this.#made ??= createClient(TerminalService, this.#options.transport);
+    return this.#made;
   }
 
   async openTerminal(...[request]: Parameters<TerminalsClient["openTerminal"]>): Promise<{ terminal: Terminal; existed: boolean }> {

@@ -7,6 +7,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { build } from "esbuild";
 import { carryAssets } from "./assets.ts";
+import { lazyDescriptors } from "./lazy-descriptors.ts";
 
 /** What is bundled, and which of its sources are started apart: by the name of the file that they become. */
 const SERVICES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -15,13 +16,17 @@ const SERVICES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   hands: { "regexp-worker": "hands/files/regexp-worker.ts" },
 };
 
+/** Those whose start counts; the others tell their whole schema to whoever asks, so they have to make all of it anyway. */
+const STARTS_OFTEN: ReadonlySet<string> = new Set(["brain"]);
+
 /** Packages with a native add-on, which they look for beside themselves. */
 const NATIVE = ["node-pty"];
 
 const ROOT = resolve(import.meta.dirname, "../..");
 
-/** What CommonJS packages expect to find. */
-const REQUIRE = 'import { createRequire as createRequireHere } from "node:module"; const require = createRequireHere(import.meta.url);';
+/** What CommonJS packages expect to find, made where one of them asks for something: most files of a bundle have none. */
+const REQUIRE =
+  'import { createRequire as createRequireHere } from "node:module"; let requireHere; const require = (name) => (requireHere ??= createRequireHere(import.meta.url))(name);';
 
 const { values, positionals } = parseArgs({ options: { output: { type: "string", default: join(ROOT, "dist") } }, allowPositionals: true });
 const unknown = positionals.filter((name) => !Object.hasOwn(SERVICES, name));
@@ -53,7 +58,10 @@ async function bundle(service: string, directory: string): Promise<void> {
     banner: { js: REQUIRE },
     logLevel: "warning",
     external: NATIVE,
-    plugins: [carryAssets(ROOT, fresh, new Map(apart.map(([name, source]) => [source, `${name}.mjs`])))],
+    plugins: [
+      ...(STARTS_OFTEN.has(service) ? [lazyDescriptors()] : []),
+      carryAssets(ROOT, fresh, new Map(apart.map(([name, source]) => [source, `${name}.mjs`]))),
+    ],
   });
   // Whoever starts meanwhile finds the old parts or the new ones, but for the moment between these two.
   if (existsSync(directory)) renameSync(directory, old);
