@@ -1,8 +1,9 @@
-import { LeafKind, LeafState } from "@serverless-harness/proto/leaf";
+import { create } from "@bufbuild/protobuf";
+import { DecisionKind, GatePolicySchema, LeafKind, LeafState } from "@serverless-harness/proto/leaf";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
-import { bash, calls, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
+import { bash, calls, say, scripted, scriptedFor } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
 const shared = machines();
@@ -75,5 +76,38 @@ describe("a brain whose store is a Redis", () => {
     expect(await gate.log()).toEqual(["begun", "done"]);
     const seqs = (await stack.events(leaf)).map(({ seq }) => seq);
     expect(seqs).toEqual(seqs.map((_, i) => BigInt(i + 1)));
+  });
+
+  test("goes on in another sandbox with the files of the one that was lost, under a brain of another life", async () => {
+    const stack = await openStack();
+    const gates = create(GatePolicySchema, { tools: [{ tool: "bash", arguments: "gated" }] });
+    const first = await stack.submit(scripted(bash("echo of-the-first >a.txt"), say("done")), { sessionId: "moves" });
+    const steps = [bash("echo more >>a.txt"), bash("cat a.txt # gated"), bash("cat a.txt"), say("{{last_tool_result}}")];
+    const leaf = await stack.submit(scripted(...steps), { sessionId: "moves", gates });
+    const brain = stack.brain();
+    const { openGates } = await stack.inState(leaf, LeafState.AWAITING_APPROVAL);
+    expect((await brain.exited).code).toBe(0);
+    await shared.hands.replace();
+    await stack.store.decide(leaf.leafId, openGates[0]?.gateId ?? "", { kind: DecisionKind.APPROVE, feedback: "", decidedBy: "anna" });
+    stack.brain();
+    expect((await stack.ended(leaf)).result?.text).toBe("of-the-first\nmore\n");
+    expect(await stack.eventsOf(leaf, "workspaceRestored")).toMatchObject([{ snapshotId: `${leaf.leafId}.2`, behind: false }]);
+    expect((await stack.eventsOf(first, "snapshotTaken")).length).toBe(1);
+  });
+
+  test("tells the model what is gone with a sandbox, and runs no command again that had begun there", async () => {
+    const stack = await openStack();
+    const gate = await Gate.make();
+    await stack.submit(scripted(bash("echo a >a.txt"), say("done")), { sessionId: "loses" });
+    const told = say("{{last_tool_result}} {{recall}}", { recall: "(Note of the harness[^\\n]*)" });
+    const leaf = await stack.submit(scriptedFor(2, bash(gate.command), told), { sessionId: "loses" });
+    const brain = stack.brain();
+    await gate.begun();
+    await brain.kill("SIGKILL");
+    await stack.store.releaseWorker(brain.name, "killed");
+    await shared.hands.replace();
+    stack.brain();
+    expect((await stack.ended(leaf)).result?.text).toMatch(/The sandbox was lost while this call ran.*Note of the harness.* snapshot /);
+    expect(await gate.log()).toEqual(["begun"]);
   });
 });

@@ -66,7 +66,10 @@ export class WorkspaceLog implements WorkspaceUse {
   used(): Promise<void> {
     this.#dirty = true;
     // Turns without tools leave nothing in the log.
-    this.#saved ??= this.#save(changedBy(this.#state, this.#home.leafId));
+    this.#saved ??= this.#save(changedBy(this.#state, this.#home.leafId)).catch((error: unknown) => {
+      this.#saved = undefined;
+      throw error;
+    });
     return this.#saved;
   }
 

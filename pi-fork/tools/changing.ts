@@ -27,7 +27,8 @@ export function changing<TParameters extends TSchema, TDetails>(
     ...tool,
     async execute(toolCallId, params, onUpdate, toolContext, invocation, context) {
       if (use.lost.has(invocation.invocationId)) throw new Error(LOST);
-      await use.used();
+      // No result may be made of a log that can't be written: a commit of Pi's own that fails as well ends the agent.
+      await use.used().catch(() => invocation.setMemo("workspace", "used").then(() => use.used()));
       return tool.execute(toolCallId, params, onUpdate, toolContext, invocation, context);
     },
   };
