@@ -53,10 +53,19 @@ export class AgentFactory {
     const { leaf, fence } = claim;
     const { wakeUrl, sleepAfterMs, snapshots } = this.#config;
     const name = sessionKey(fence);
-    const client = this.#hands.connect(name, fence.epoch, copiedWorkspaces(claim));
+    const client = this.#hands.connect(name, fence.epoch);
+    const copied = copiedWorkspaces(claim);
+    const copier = copied.length === 0 ? undefined : this.#hands.connectForCopy(name, copied);
     const workspace = client.workspace(name, fence.epoch);
     // Asked for before the rest is loaded, which takes longer.
-    const home = new Home({ leafId: leaf.leafId, workspace, source: sourceOf(claim), snapshots, log });
+    const home = new Home({
+      leafId: leaf.leafId,
+      workspace,
+      maker: copier?.workspace(name, fence.epoch) ?? workspace,
+      source: sourceOf(claim),
+      snapshots,
+      log,
+    });
     const workspacePath = home.workspace.then(({ path, baseCommit }) => {
       if (leaf.spec?.kind === LeafKind.SOLVE) requireRepository(baseCommit);
       return path;
@@ -94,9 +103,14 @@ export class AgentFactory {
         solution: async () => readSolution(workspace, (await home.workspace).baseCommit),
         snapshot: (snapshotId) => home.snapshot(snapshotId),
         notifyEnd: (execId, body) => workspace.notifyEnd(execId, wakeUrl ?? "", body),
-        close: () => agent.close().finally(() => client.close()),
+        close: () =>
+          agent.close().finally(() => {
+            copier?.close();
+            client.close();
+          }),
       };
     } catch (error) {
+      copier?.close();
       client.close();
       throw error;
     }

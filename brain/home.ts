@@ -10,6 +10,8 @@ import { makeWorkspace } from "./fork.ts";
 export interface HomeOptions {
   readonly leafId: string;
   readonly workspace: WorkspaceClient;
+  /** What makes it, which may have to reach others for that. */
+  readonly maker: WorkspaceClient;
   /** What the workspace is made from where it is missing. */
   readonly source: CreateOptions;
   readonly snapshots: boolean;
@@ -32,7 +34,7 @@ export class Home implements WorkspaceHome {
     this.snapshots = options.snapshots;
     this.#options = options;
     this.#source = options.source;
-    const making = makeWorkspace(options.workspace, options.source);
+    const making = makeWorkspace(options.maker, options.source);
     this.#workspace = making.then(({ made }) => made);
     this.copied = making.then(({ copied }) => copied);
     for (const each of [this.#workspace, this.copied]) each.catch(() => undefined);
@@ -65,10 +67,10 @@ export class Home implements WorkspaceHome {
   }
 
   async renew(from?: MadeFrom): Promise<MadeWorkspace> {
-    const { workspace } = this.#options;
+    const { workspace, maker } = this.#options;
     if (from !== undefined && from.url !== "") this.#source = { source: { kind: "git", url: from.url, ref: from.baseCommit } };
     await workspace.delete();
-    this.#workspace = makeWorkspace(workspace, this.#source).then(({ made }) => made);
+    this.#workspace = makeWorkspace(maker, this.#source).then(({ made }) => made);
     return this.made;
   }
 

@@ -23,8 +23,13 @@ export const EXAMPLES = {
   turn: [
     { line: 'leaf turn "Remember the secret word: pineapple"', does: "one prompt, on a new session" },
     { line: 'leaf turn --session SESSION_ID "What was the secret word?"', does: "the next one, on the same session" },
+    { line: 'leaf turn --fork SESSION_ID "What if it had been another word?"', does: "on a copy of a session, which stays as it is" },
     { line: 'echo "Run: uname" | leaf turn -', does: "the prompt from standard input" },
     { line: 'leaf turn --json "Run: uname"', does: "every event, as JSON lines" },
+  ],
+  send: [
+    { line: 'leaf send LEAF_ID "look at the tests as well"', does: "read before its next request to the model" },
+    { line: 'leaf send LEAF_ID --follow-up "and now the docs"', does: "read when it would be done" },
   ],
   submit: [
     { line: 'leaf submit "Run: sleep 1"', does: "queue a leaf, print its id and don't wait" },

@@ -7,6 +7,7 @@ import { addList } from "./commands/list.ts";
 import { addLogs } from "./commands/logs.ts";
 import { addPs } from "./commands/ps.ts";
 import { addRedrive } from "./commands/redrive.ts";
+import { addSend } from "./commands/send.ts";
 import { addStatus } from "./commands/status.ts";
 import { addSubmit } from "./commands/submit.ts";
 import { addTurn } from "./commands/turn.ts";
@@ -34,6 +35,7 @@ for (const add of [
   addWatch,
   addGet,
   addList,
+  addSend,
   addCancel,
   addDecisions,
   addRedrive,

@@ -18,7 +18,7 @@ export async function submitLeaf(
   } catch (error) {
     const known = callError(error);
     if (known.reason !== "session_not_found") throw known;
-    const message = `there is no session ${spec.sessionId}: \`leaf list\` shows those that there are; without --session a new one is made`;
+    const message = `there is no session ${spec.fork?.sessionId ?? spec.sessionId}: \`leaf list\` shows those that there are; without --session and --fork a new one is made`;
     throw new CliError(known.exitCode, known.reason, message, error);
   }
 }

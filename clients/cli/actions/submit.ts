@@ -5,6 +5,7 @@ import type { Context } from "../context.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { readImages } from "../images.ts";
 import { readPrompt } from "../parse.ts";
+import { sessionFields } from "../session-options.ts";
 import { submitLeaf } from "../submit-leaf.ts";
 import { leafJson } from "../view/leaf-text.ts";
 
@@ -12,9 +13,14 @@ import { leafJson } from "../view/leaf-text.ts";
 export async function runSubmit(context: Context, [argument = ""]: readonly string[], options: SubmitOptions): Promise<ExitCode> {
   const prompt = await readPrompt(argument);
   const images = await readImages(options.image);
-  const spec = create(LeafSpecSchema, { prompt, images, model: options.model ?? "", labels: options.label ?? {} });
+  const spec = create(LeafSpecSchema, {
+    ...sessionFields(options),
+    prompt,
+    images,
+    model: options.model ?? "",
+    labels: options.label ?? {},
+  });
   if (options.ask !== undefined) spec.gates = create(GatePolicySchema, { tools: options.ask.map((tool) => ({ tool })) });
-  if (options.session !== undefined) Object.assign(spec, { sessionId: options.session, sessionMustExist: true });
   const { leaf, created } = await submitLeaf(context, spec, options.key);
   if (context.out.json) context.out.document({ leaf: leafJson(leaf), created });
   else {

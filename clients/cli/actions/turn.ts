@@ -6,6 +6,7 @@ import type { ExitCode } from "../exit-codes.ts";
 import { followToEnd } from "../follow-to-end.ts";
 import { readImages } from "../images.ts";
 import { readPrompt } from "../parse.ts";
+import { sessionFields } from "../session-options.ts";
 import { submitLeaf } from "../submit-leaf.ts";
 import { TurnView } from "../view/turn-view.ts";
 
@@ -13,8 +14,7 @@ import { TurnView } from "../view/turn-view.ts";
 export async function runTurn(context: Context, [argument = ""]: readonly string[], options: TurnOptions): Promise<ExitCode> {
   const prompt = await readPrompt(argument);
   const images = await readImages(options.image);
-  const spec = create(LeafSpecSchema, { prompt, images, model: options.model ?? "" });
-  if (options.session !== undefined) Object.assign(spec, { sessionId: options.session, sessionMustExist: true });
+  const spec = create(LeafSpecSchema, { ...sessionFields(options), prompt, images, model: options.model ?? "" });
   const { leaf } = await submitLeaf(context, spec);
   return await followToEnd(context, leaf, 0n, options.timeout, new TurnView(context.out, leaf));
 }

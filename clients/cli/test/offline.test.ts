@@ -6,15 +6,20 @@ import { EXIT_CODE_MEANINGS } from "../exit-codes.ts";
 import { LEAF, runProgram, temporaryLeaf } from "./leaf.ts";
 
 describe("while nothing runs", () => {
-  test.each([["turn", "hello"], ["submit", "hello"], ["watch", "leaf_1"], ["get", "leaf_1"], ["list"], ["status"]])(
-    "leaf %s says to start the stack, in one line, and ends with 3",
-    async (...args) => {
-      const leaf = await temporaryLeaf();
-      const { code, stdout, stderr } = await leaf.run(args);
-      expect({ code, stdout }).toEqual({ code: 3, stdout: "" });
-      expect(stderr).toBe(`leaf: nothing is running in ${leaf.dir}: start it with \`leaf up\`\n`);
-    },
-  );
+  test.each([
+    ["turn", "hello"],
+    ["submit", "hello"],
+    ["send", "leaf_1", "hello"],
+    ["watch", "leaf_1"],
+    ["get", "leaf_1"],
+    ["list"],
+    ["status"],
+  ])("leaf %s says to start the stack, in one line, and ends with 3", async (...args) => {
+    const leaf = await temporaryLeaf();
+    const { code, stdout, stderr } = await leaf.run(args);
+    expect({ code, stdout }).toEqual({ code: 3, stdout: "" });
+    expect(stderr).toBe(`leaf: nothing is running in ${leaf.dir}: start it with \`leaf up\`\n`);
+  });
 
   test("leaf down has nothing to do, and makes no state directory", async () => {
     const leaf = await temporaryLeaf();
@@ -44,6 +49,8 @@ describe("a wrong command line", () => {
     [["up", "--port", "99999"], "It must be a whole number from 0 to 65535"],
     [["up", "--sandbox", "vm"], "Allowed choices are bwrap, process"],
     [["list", "--state", "lost"], "It must be one of queued, running"],
+    [["turn", "--fork", "@entry", "x"], "It must be a session, or SESSION@ENTRY"],
+    [["send", "leaf_1"], "missing required argument 'text'"],
     [["submit", "--label", "nonsense", "x"], "It must be key=value"],
     [["logs", "kitchen"], "choose one of hands, model, dispatcher, brain"],
   ])("leaf %j is refused in one line that says what is right", async (args, message) => {

@@ -51,6 +51,23 @@ describe("leaf submit, watch, get and list", () => {
     expect(new Set(seen).size).toBe(3);
   });
 
+  test("a message is told by send, get and watch, and read by the agent; the same name says it once", async () => {
+    const { leaf } = await stack.leaf.json<LeafJson>("submit", "--ask", "bash", "Run: echo approved");
+    while ((await stack.leaf.json<LeafJson>("get", leaf.leafId)).leaf.state !== "LEAF_STATE_AWAITING_APPROVAL");
+    const send = ["send", leaf.leafId, "--follow-up", "--id", "m-1", "--by", "ann", "Remember the secret word: fig"];
+    for (let i = 0; i < 2; i++) expect(await stack.leaf.run(send)).toMatchObject({ code: 0, stdout: "sent: m-1\n" });
+    expect(await stack.leaf.run([...send.slice(0, -1), "other words"])).toMatchObject({ code: 7, stdout: "" });
+    const waiting = await stack.leaf.run(["get", leaf.leafId]);
+    expect(waiting.stdout).toMatch(/^unread +m-1 by ann, to follow up: Remember the secret word: fig$/m);
+    await stack.leaf.run(["approve", leaf.leafId]);
+    const { code, stdout } = await stack.leaf.run(["watch", leaf.leafId]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/message m-1 by ann, to follow up: Remember the secret word: fig$/m);
+    expect(stdout).toMatch(/message m-1 delivered$/m);
+    expect((await stack.leaf.run(["get", leaf.leafId])).stdout).toMatch(/^result +OK$/m);
+    expect(await stack.leaf.run(["send", leaf.leafId, "too late"])).toMatchObject({ code: 7, stdout: "" });
+  });
+
   test("an unknown leaf is 4 for get and watch", async () => {
     for (const command of ["get", "watch"]) {
       const { code, stdout, stderr } = await stack.leaf.run([command, "leaf_nobody"]);
@@ -175,7 +192,7 @@ describe("the examples of the help", () => {
       expect(await stack.leaf.run(["watch", leaf.leafId])).toMatchObject({ code: 1 });
       return leaf.leafId;
     }
-    if (name !== "approve" && name !== "reject" && name !== "abort") return example.leaf.leafId;
+    if (!["send", "approve", "reject", "abort"].includes(name)) return example.leaf.leafId;
     const { leaf } = await stack.leaf.json<LeafJson>("submit", "--ask", "bash", "Run: true");
     for (;;) {
       const { leaf: now } = await stack.leaf.json<{ leaf: { state: string; openGates?: unknown[] } }>("get", leaf.leafId);

@@ -15,6 +15,25 @@ describe("leaf turn", () => {
     expect(second).toMatchObject({ code: 0, stdout: "The secret word is pineapple.\n" });
   });
 
+  test("--fork goes on from an earlier answer in a session of its own, with a copy of the files", async () => {
+    const first = await stack.leaf.run(["turn", "Remember the secret word: pineapple", "--json"]);
+    const [{ leaf }, ...events] = jsonLines(first.stdout) as unknown as [LeafJson, ...Array<{ event?: { answer?: { entryId: string } } }>];
+    const session = leaf.spec.sessionId;
+    const entry = /"entryId": ?"([^"]+)"/.exec(JSON.stringify(events))?.[1] ?? "";
+    const watched = await stack.leaf.run(["watch", leaf.leafId]);
+    expect(watched.stdout).toMatch(new RegExp(`answer ${entry}$`, "m"));
+    await stack.leaf.run(["turn", "--session", session, "Remember the secret word: mango"]);
+    await stack.leaf.run(["turn", "--session", session, "Run: echo here >there"]);
+    const ask = (point: string, ...more: string[]) => stack.leaf.run(["turn", "--fork", point, ...more, "What was the secret word?"]);
+    expect(await ask(`${session}@${entry}`)).toMatchObject({ code: 0, stdout: "The secret word is pineapple.\n" });
+    expect(await ask(session, "--session", "mine")).toMatchObject({ code: 0, stdout: "The secret word is mango.\n" });
+    const files = await stack.leaf.run(["turn", "--session", "mine", "Run: cat there"]);
+    expect(files.stdout).toContain("here");
+    expect(await ask(session, "--session", "mine")).toMatchObject({ code: 7, stdout: "" });
+    expect(await ask(`${session}@nowhere`)).toMatchObject({ code: 1, stderr: expect.stringContaining("has no entry nowhere") });
+    expect(await ask("nobody")).toMatchObject({ code: 4, stderr: expect.stringContaining("there is no session nobody") });
+  });
+
   test("shows tool calls on stderr, without colours where it is no terminal", async () => {
     const { code, stdout, stderr } = await stack.leaf.run(["turn", "Run: echo out of the sandbox"]);
     expect(code).toBe(0);

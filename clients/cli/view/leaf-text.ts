@@ -4,6 +4,7 @@ import { ExitCode } from "../exit-codes.ts";
 import type { Output } from "../output.ts";
 import { ago, counted, duration, printable } from "./format.ts";
 import { nameOf, stateName } from "./names.ts";
+import { messageText } from "./news-text.ts";
 
 type Colors = Output["color"];
 
@@ -40,6 +41,7 @@ export function leafText(leaf: Leaf, color: Colors): string {
     ["attempts failed", leaf.attempts.map((attempt) => attemptText(attempt)).join("\n")],
     ["redriven", leaf.redrives > 0 ? counted(leaf.redrives, "time") : undefined],
     ["cancel", leaf.cancelRequested && !isOver(leaf.state) ? "asked for" : undefined],
+    ["unread", leaf.messages.map((message) => messageText(message)).join("\n")],
     ["asks", leaf.openGates.map((gate) => gateText(gate)).join("\n")],
     ["failure", failure === undefined ? undefined : color.red(`${nameOf(FailureReason, failure.reason)}: ${printable(failure.message)}`)],
     [
@@ -54,6 +56,7 @@ export function leafText(leaf: Leaf, color: Colors): string {
     ],
     ["prompt", printable(spec?.prompt ?? "").trim()],
     ["input", spec?.input === undefined ? undefined : valueText(spec.input)],
+    ["fork of", spec?.fork === undefined ? undefined : printable(`${spec.fork.sessionId} ${spec.fork.entryId}`).trim()],
     ["repository", spec?.repository === undefined ? undefined : printable(`${spec.repository.url} ${spec.repository.ref}`).trim()],
     ["result", leaf.result === undefined ? undefined : printable(leaf.result.text).trimEnd()],
     ["value", leaf.result?.value === undefined ? undefined : valueText(leaf.result.value)],

@@ -3,6 +3,7 @@ import { LeafState } from "@serverless-harness/proto/leaf";
 import type { Output } from "../output.ts";
 import type { EventView } from "./event-view.ts";
 import { counted, duration, firstLine, printable } from "./format.ts";
+import { newsText } from "./news-text.ts";
 import { toolCallText, toolResultLines } from "./tool-text.ts";
 
 const RESULT_LINES = 4;
@@ -26,7 +27,8 @@ export class TurnView implements EventView {
     this.#lastTimeMs = Number(leaf.createdAtMs);
   }
 
-  show({ event, timeMs }: LeafEvent): void {
+  show(entry: LeafEvent): void {
+    const { event, timeMs } = entry;
     this.#lastTimeMs = Number(timeMs);
     switch (event.case) {
       case "modelCallStarted":
@@ -57,6 +59,8 @@ export class TurnView implements EventView {
       case "stateChanged":
         this.#state(event.value);
         break;
+      default:
+        this.#news(newsText(entry));
     }
   }
 
@@ -89,6 +93,12 @@ export class TurnView implements EventView {
   #result(ended: ToolEnded): void {
     const { noteColor } = this.#out;
     for (const line of toolResultLines(ended, RESULT_LINES)) this.#out.note(`  ${ended.isError ? noteColor.red(line) : line}`);
+  }
+
+  #news(text: string | undefined): void {
+    if (text === undefined) return;
+    this.#endLine();
+    this.#out.note(`(${text})`);
   }
 
   #state({ state, notBeforeMs, failure, note }: StateChanged): void {

@@ -4,6 +4,7 @@ import type { EventView } from "./event-view.ts";
 import { counted, firstLine, printable } from "./format.ts";
 import { paintState } from "./leaf-text.ts";
 import { nameOf, stateName } from "./names.ts";
+import { newsText } from "./news-text.ts";
 import { toolCallText, toolResultLines } from "./tool-text.ts";
 
 const RESULT_LINES = 20;
@@ -35,7 +36,8 @@ export class WatchView implements EventView {
 }
 
 /** What happened, in lines; none for what a human need not see. */
-function describe({ event }: LeafEvent, color: Output["color"]): string[] {
+function describe(entry: LeafEvent, color: Output["color"]): string[] {
+  const { event } = entry;
   switch (event.case) {
     case "stateChanged":
       return describeState(event.value, color);
@@ -44,7 +46,7 @@ function describe({ event }: LeafEvent, color: Output["color"]): string[] {
     case "answerDiscarded":
       return [color.yellow(`answer cut: ${firstLine(event.value.reason, 200)}`)];
     case "answer":
-      return ["answer", ...nonEmpty(event.value.text)];
+      return [`answer ${color.dim(event.value.entryId)}`, ...nonEmpty(event.value.text)];
     case "toolStarted":
       return [toolCallText(event.value)];
     case "toolEnded":
@@ -65,12 +67,12 @@ function describe({ event }: LeafEvent, color: Output["color"]): string[] {
       ];
     case "gateDecided":
       return [decisionText(event.value.decision), ...nonEmpty(event.value.decision?.feedback ?? "")];
-    case "compacted":
-      return [`summed the conversation up: ${event.value.tokensBefore} tokens before, ${event.value.reason}`];
     case "cancelRequested":
       return [color.yellow(`cancel asked for${event.value.requestedBy === "" ? "" : ` by ${printable(event.value.requestedBy)}`}`)];
+    case "messageReceived":
+      return [color.yellow(newsText(entry) ?? ""), ...nonEmpty(event.value.message?.text ?? "").slice(1)];
     default:
-      return [];
+      return [newsText(entry)].filter((line) => line !== undefined);
   }
 }
 
