@@ -1,5 +1,5 @@
 import { setImmediate } from "node:timers/promises";
-import { mergeArguments } from "./argument-pieces.ts";
+import { mergePieces } from "./event-merger.ts";
 
 /** Why an answer's stream was broken off here. */
 export type BrokenOff =
@@ -44,7 +44,9 @@ export function bounded(response: Response, bounds: AnswerBounds): Response {
   if (!response.ok || response.body === null) return response;
   const { status, statusText, headers } = response;
   const reader = response.body.getReader();
-  const pieces = inPieces(mergeArguments(chunksOf(reader, bounds)));
+  const chunks = chunksOf(reader, bounds);
+  const isStream = headers.get("content-type")?.startsWith("text/event-stream") === true;
+  const pieces = inPieces(isStream ? mergePieces(chunks) : chunks);
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
