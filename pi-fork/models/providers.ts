@@ -5,7 +5,7 @@ import type { Provider } from "@earendil-works/pi-ai";
  * Written out, so that a bundler sees them.
  */
 const LOADERS: Readonly<Record<string, () => Promise<Provider>>> = {
-  "amazon-bedrock": () => import("@earendil-works/pi-ai/providers/amazon-bedrock").then((module) => module.amazonBedrockProvider()),
+  "amazon-bedrock": () => import("./amazon-bedrock.ts").then((module) => module.bedrockProvider()),
   "ant-ling": () => import("@earendil-works/pi-ai/providers/ant-ling").then((module) => module.antLingProvider()),
   anthropic: () => import("@earendil-works/pi-ai/providers/anthropic").then((module) => module.anthropicProvider()),
   "azure-openai-responses": () =>
