@@ -3,7 +3,7 @@ import { LeafState, ScheduleSchema } from "@serverless-harness/proto/leaf";
 import { Redis } from "ioredis";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { RedisLeafStore, type RedisLeafStoreOptions } from "../redis/store.ts";
-import { claim, done, failed, follow, nothingReady, recordOf, refused, specOf, submit, workerOf } from "../testing/build.ts";
+import { claim, done, failed, follow, messageOf, nothingReady, recordOf, refused, specOf, submit, workerOf } from "../testing/build.ts";
 import { redisCluster, redisServer } from "../testing/redis-vitest.ts";
 import { addressOf } from "./redis-fixture.ts";
 
@@ -227,4 +227,19 @@ test("a fire that was begun before its schedule was paused is finished", async (
   const fired = await store.fire({ schedule, spec, nextFireMs: 1_000_300 });
   expect((await recordOf(store, fired?.leaf?.leafId ?? "")).state).toBe(LeafState.QUEUED);
   expect(await store.schedule("acme", "s")).toMatchObject({ paused: true, fires: 1n, nextFireMs: 1_000_300n });
+});
+
+test("what was said to a leaf goes with it, and a leaf that nobody spoke to has no key for that", async () => {
+  const url = server().freshUrl();
+  const store = await open(url);
+  const redis = new Redis(server().port, "127.0.0.1");
+  onTestFinished(() => redis.disconnect());
+  const keys = (): Promise<string[]> => redis.keys(`{${addressOf(url).prefix}:*:messages:*`);
+  await ended(store);
+  const { leafId } = await submit(store);
+  await store.send(leafId, messageOf("m"));
+  await store.finish(await claim(store), done(""), []);
+  expect(await keys()).toEqual([expect.stringMatching(new RegExp(`:messages:${leafId}$`))]);
+  await store.sweep({ leafMs: 0, tombstoneMs: 0 }, 10);
+  expect([await store.get(leafId), await keys()]).toEqual([undefined, []]);
 });
