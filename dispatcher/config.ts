@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type Address, formatAddress, isLoopback, parseAddress } from "@serverless-harness/kit/address";
 import { EnvReader } from "@serverless-harness/kit/env";
+import { QUICK_START } from "@serverless-harness/kit/quick-start";
 import { readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
 import type { Retention } from "@serverless-harness/session";
 
@@ -94,7 +95,7 @@ function readToken(reader: EnvReader, listen: Address): string | undefined {
 
 function readBrainCommand(reader: EnvReader): readonly [string, ...string[]] {
   const text = reader.optional("DISPATCHER_BRAIN_COMMAND");
-  const fallback: [string, string] = [process.execPath, brainProgram()];
+  const fallback: [string, ...string[]] = [process.execPath, ...QUICK_START, brainProgram()];
   if (text === undefined) return fallback;
   const command = parseJson(text);
   if (isCommand(command)) return command;

@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { compiledSources } from "@serverless-harness/kit/compiled";
+import { QUICK_START } from "@serverless-harness/kit/quick-start";
 import { LeafKind, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
 import type { LeafStore } from "@serverless-harness/session";
 import { bundleOf, ROOT } from "../parts/bundle.ts";
@@ -40,14 +41,19 @@ export async function startOnce({ store, model, sandbox, files }: Surroundings, 
   const { leaf } = await store.submit({ spec, idempotencyKey: "" });
   const log = files.path("brain.log");
   const spawnedMs = Date.now();
-  const brain = startProgram(bundleOf("brain"), log, {
-    LEAF_STORE: `sqlite:${files.path("leaf.db")}`,
-    HANDS_URL: sandbox.address,
-    ANTHROPIC_BASE_URL: model.url,
-    ANTHROPIC_AUTH_TOKEN: "bench",
-    LOG_LEVEL: "warn",
-    ...compiledSources(ROOT),
-  });
+  const brain = startProgram(
+    bundleOf("brain"),
+    log,
+    {
+      LEAF_STORE: `sqlite:${files.path("leaf.db")}`,
+      HANDS_URL: sandbox.address,
+      ANTHROPIC_BASE_URL: model.url,
+      ANTHROPIC_AUTH_TOKEN: "bench",
+      LOG_LEVEL: "warn",
+      ...compiledSources(ROOT),
+    },
+    QUICK_START,
+  );
   const early = new AbortController();
   brain.once("exit", () => early.abort());
   let seen: Awaited<ReturnType<typeof followToEnd>>;

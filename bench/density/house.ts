@@ -2,6 +2,7 @@ import type { ChildProcess } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { compiledSources } from "@serverless-harness/kit/compiled";
+import { QUICK_START } from "@serverless-harness/kit/quick-start";
 import { LeafKind, LeafSpecSchema } from "@serverless-harness/proto/leaf";
 import { type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { bundleOf, ROOT } from "../parts/bundle.ts";
@@ -42,15 +43,20 @@ export class House implements AsyncDisposable {
 
   /** Start a brain that runs so many leaves at once; returns its pid. */
   startBrain(concurrency: number): number {
-    const brain = startProgram(bundleOf("brain"), this.#log, {
-      LEAF_STORE: `sqlite:${this.#files.path("leaf.db")}`,
-      HANDS_URL: this.#sandbox.address,
-      ANTHROPIC_BASE_URL: this.#model.url,
-      ANTHROPIC_AUTH_TOKEN: "bench",
-      BRAIN_CONCURRENCY: String(concurrency),
-      LOG_LEVEL: "warn",
-      ...compiledSources(ROOT),
-    });
+    const brain = startProgram(
+      bundleOf("brain"),
+      this.#log,
+      {
+        LEAF_STORE: `sqlite:${this.#files.path("leaf.db")}`,
+        HANDS_URL: this.#sandbox.address,
+        ANTHROPIC_BASE_URL: this.#model.url,
+        ANTHROPIC_AUTH_TOKEN: "bench",
+        BRAIN_CONCURRENCY: String(concurrency),
+        LOG_LEVEL: "warn",
+        ...compiledSources(ROOT),
+      },
+      QUICK_START,
+    );
     this.#brains.add(brain);
     if (brain.pid === undefined) throw new Error("the brain could not be started");
     return brain.pid;

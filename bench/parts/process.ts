@@ -19,13 +19,18 @@ export async function scratch(): Promise<Scratch> {
 }
 
 /**
- * Start one of our programs with `environment` only; what it says goes to the file `log`. Returns at once, so that no caller misses
- * its end.
+ * Start one of our programs with `environment` only; what it says goes to the file `log`. `flags` are Node's. Returns at once, so that no caller
+ * misses its end.
  */
-export function startProgram(main: string, log: string, environment: Readonly<Record<string, string>>): ChildProcess {
+export function startProgram(
+  main: string,
+  log: string,
+  environment: Readonly<Record<string, string>>,
+  flags: readonly string[] = [],
+): ChildProcess {
   const file = openSync(log, "a");
   try {
-    return spawn(process.execPath, [main], { env: childEnvironment(environment), stdio: ["ignore", file, file] });
+    return spawn(process.execPath, [...flags, main], { env: childEnvironment(environment), stdio: ["ignore", file, file] });
   } finally {
     closeSync(file);
   }
