@@ -13,7 +13,7 @@ const PATIENCE_MS: Readonly<Record<RunOutcome["kind"], number>> = {
   cancelled: 2000,
   aborted: 2000,
   // A brain that drains hands all of its leaves back at once.
-  suspended: 250,
+  suspended: 100,
   superseded: 0,
 };
 const DRAIN_MS = PATIENCE_MS.suspended;

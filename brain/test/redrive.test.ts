@@ -75,6 +75,15 @@ describe.each(STORES)("a leaf that is redriven (%s)", (_name, open) => {
     expect((await redriven(stack, leaf, false)).result?.value).toEqual({ count: 7 });
   });
 
+  test("fails again where its deadline has passed, which counts from submission", async () => {
+    const stack = await open();
+    stack.brain({ BRAIN_GRACE_MS: "60000" });
+    const leaf = await stack.submit(scripted(say("late", { delay_ms: 600_000 })), { limits: create(LimitsSchema, { deadlineMs: 300n }) });
+    await failed(stack, leaf, FailureReason.DEADLINE_EXCEEDED);
+    for (const fromStart of [false, true])
+      expect((await redriven(stack, leaf, fromStart)).failure?.reason).toBe(FailureReason.DEADLINE_EXCEEDED);
+  });
+
   test("goes on as often as it is redriven", async () => {
     const stack = await open();
     stack.brain({ BRAIN_GRACE_MS: "60000" });

@@ -99,9 +99,9 @@ describe("a leaf whose sandbox is lost while it waits for a human", () => {
     expect(result?.patch).not.toContain("of others");
   });
 
-  test("fails with SANDBOX_LOST where no snapshot of what it had done is left, and is not tried again", async () => {
+  test("fails with SANDBOX_LOST where no snapshot of what it had done is left, and is done when it is redriven from the start", async () => {
     const stack = await Stack.open(shared);
-    const leaf = await stack.submit(scripted(write("a.txt", "a"), bash("echo gated"), say("never said")), { gates: GATED });
+    const leaf = await stack.submit(scripted(write("a.txt", "a"), bash("ls # gated"), say("{{last_tool_result}}")), { gates: GATED });
     await untilAsked(stack, leaf);
     await rm(artifactsOf(leaf), { recursive: true });
     await shared.hands.replace();
@@ -115,6 +115,17 @@ describe("a leaf whose sandbox is lost while it waits for a human", () => {
     });
     expect(failed.failure?.message).toContain("from the start");
     expect(await restored(stack, leaf)).toEqual([{ snapshotId: "", behind: true }]);
+    await untilAsked(stack, await stack.store.redrive(leaf.leafId, true));
+    await approve(stack, leaf);
+    stack.brain();
+    expect(
+      (
+        await stack.when(
+          leaf,
+          ({ seq, event }) => seq > failed.lastSeq && event.case === "stateChanged" && event.value.state === LeafState.DONE,
+        )
+      ).result?.text,
+    ).toBe("a.txt\n");
   });
 
   test("takes the snapshot before the newest where that is damaged, and its model is told once what it lacks", async () => {

@@ -54,8 +54,8 @@ export interface AgentParts {
   readonly messages: MessageSource;
 }
 
-/** So long an agent stays open for the note of a snapshot, in milliseconds. */
-const NOTE_MS = 250;
+/** So long an agent stays open for the note of a snapshot, in milliseconds: where it is let go of at once, and where it has nothing to do. */
+const NOTE_MS = { atOnce: 250, atRest: 2000 };
 
 /** Drives one operation of a session: from its prompt, or from where another agent left it, to its end or to a wait. */
 export class Agent {
@@ -156,7 +156,7 @@ export class Agent {
 
   /** As {@link close}, once the log notes that a snapshot is taken, where one is due. */
   async letGo(): Promise<void> {
-    await this.#noteInTime();
+    await this.#noteInTime(NOTE_MS.atOnce);
     await this.close();
   }
 
@@ -177,14 +177,14 @@ export class Agent {
   }
 
   async #fallAsleep(rest: Rest): Promise<void> {
-    await this.#noteInTime();
+    await this.#noteInTime(NOTE_MS.atRest);
     if (this.#verdict !== undefined) return;
     this.#rest = rest;
     await this.close();
   }
 
-  async #noteInTime(): Promise<void> {
-    await Promise.race([this.noteSnapshot(), sleep(NOTE_MS, undefined, { ref: false })]);
+  async #noteInTime(withinMs: number): Promise<void> {
+    await Promise.race([this.noteSnapshot(), sleep(withinMs, undefined, { ref: false })]);
   }
 
   async #admit(line: OperationLine, prompt: string): Promise<RunOutcome | undefined> {
