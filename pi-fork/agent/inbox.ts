@@ -28,6 +28,7 @@ export class Inbox {
   /** What the log has. */
   #known: Set<string> | undefined;
   #shut = false;
+  #open = false;
 
   constructor(lane: AgentLane, session: Session, source: MessageSource) {
     this.#lane = lane;
@@ -37,6 +38,7 @@ export class Inbox {
 
   /** The operation is open. Resolves when what was brought before this is in the log. */
   async begin(operationId: string): Promise<void> {
+    this.#open = true;
     this.#begun.resolve(operationId);
     await this.#turn;
   }
@@ -47,8 +49,10 @@ export class Inbox {
   }
 
   /** The operation would be done now: look for messages once more. Where there are none, no more are taken, unless it goes on after all. */
-  lastCall(): Promise<void> {
-    return this.#inTurn(async () => {
+  async lastCall(): Promise<void> {
+    // Another leaf's operation, which is being ended first, is none of its business.
+    if (!this.#open) return;
+    await this.#inTurn(async () => {
       if (!(await this.#take(await this.#source.unread()))) this.#shut = true;
     });
   }
