@@ -2,8 +2,9 @@ import { randomBytes } from "node:crypto";
 import type { Rest } from "@serverless-harness/pi-fork";
 import type { Claim, LeafStore, NewEvent } from "@serverless-harness/session";
 
-/** A call that a command has ended may get lost, so the leaf looks for itself after this time. */
+/** A call that a command has ended may get lost, so the leaf looks for itself after this time, and at least this often. */
 const LOOK_AGAIN_MS = 30_000;
+const LOOK_AT_LEAST_MS = 480_000;
 /** The same where hands could not even be asked to call. */
 const LOOK_SOON_MS = 2_000;
 
@@ -22,7 +23,15 @@ export async function suspendAtRest(
   const wakeKey = randomBytes(24).toString("base64url");
   const body = JSON.stringify({ leafId: claim.leaf.leafId, wakeKey });
   const asked = await Promise.allSettled(execIds.map((execId) => notifyEnd(execId, body)));
-  const patienceMs = asked.some(({ status }) => status === "rejected") ? LOOK_SOON_MS : LOOK_AGAIN_MS;
+  const patienceMs = asked.some(({ status }) => status === "rejected") ? LOOK_SOON_MS : lookAgainAfter(claim.leaf.claims);
   const note = gateIds.length === 0 ? "waits for a command" : "waits for a decision and a command";
   await store.suspend(claim, { gateIds, wakeKey, notBeforeMs: Date.now() + patienceMs }, note, events);
+}
+
+/**
+ * Each look takes a brain for some ten seconds, so a leaf that was claimed again and again waits twice as long each time: its looks come to a few
+ * percent of a long command's time, and a call that is lost costs about as much again as the command has run.
+ */
+export function lookAgainAfter(claims: number): number {
+  return Math.min(LOOK_AGAIN_MS * 2 ** Math.max(0, claims - 1), LOOK_AT_LEAST_MS);
 }

@@ -6,6 +6,7 @@ import { type Leaf, LeafState } from "@serverless-harness/proto/leaf";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
 import { bash, calls, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
+import { lookAgainAfter } from "../sleep.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
 const shared = machines();
@@ -60,6 +61,10 @@ describe("a leaf whose command runs for long", () => {
     expect(Number(notBeforeMs - updatedAtMs)).toBeLessThanOrEqual(30_000);
     expect((await stack.store.backlog()).nextDueMs).toBe(Number(notBeforeMs));
     expect(posted.length).toBeLessThanOrEqual(1);
+  });
+
+  test("looks for itself ever more rarely, but every eight minutes", () => {
+    expect([1, 2, 3, 4, 5, 6, 2000].map((claims) => lookAgainAfter(claims) / 1000)).toEqual([30, 60, 120, 240, 480, 480, 480]);
   });
 
   test("sleeps only once every call of the answer does", async () => {
