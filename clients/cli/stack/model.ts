@@ -9,7 +9,14 @@ export const STAND_IN = "stand-in";
 const DEFAULT_MODEL = "anthropic/claude-sonnet-4-5";
 /** The stand-in takes any token; it has to get one, as the real API. */
 const STAND_IN_TOKEN = "stand-in";
-const ANTHROPIC_VARIABLES = ["ANTHROPIC_API_KEY", "ANTHROPIC_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_BASE_URL"];
+const ANTHROPIC_VARIABLES = [
+  "ANTHROPIC_API_KEY",
+  "ANTHROPIC_OAUTH_TOKEN",
+  "ANTHROPIC_AUTH_TOKEN",
+  "ANTHROPIC_BASE_URL",
+  "ANTHROPIC_CUSTOM_HEADERS",
+  "ANTHROPIC_CUSTOM_MODELS",
+];
 
 /** Which model brains will talk to. */
 export interface ModelPlan {
