@@ -159,7 +159,9 @@ export const LeafSpecSchema: GenMessage<LeafSpec> = /*@__PURE__*/
   messageDesc(file_harness_leaf_v1_leaf, 0);
 
 /**
- * Fork is a point in a session of the same tenant. The conversation up to it is copied; the session itself is left alone.
+ * Fork is a point in a session of the same tenant. The conversation up to it is copied, and the files as they are when the leaf is first claimed; the
+ * session itself is left alone. An answer whose tool calls are not all over is left out. Not with `repository`, `session_must_exist` or SOLVE;
+ * FAILED_PRECONDITION with reason `session_exists` where the leaf's own session exists.
  *
  * @generated from message harness.leaf.v1.Fork
  */

@@ -653,7 +653,7 @@ export const LeafService: GenService<{
   },
   /**
    * Send says something to a leaf that is not over: the agent reads it before its next request to the model, or when it would be done
-   * otherwise. It is durable when the call returns. A message that comes as the leaf ends may not be read; the leaf's `messages` have it then.
+   * otherwise. It is durable when the call returns, and wakes nobody: a leaf that waits reads it when it goes on. A message that comes as the leaf ends may not be read; the leaf's `messages` have it then.
    * A known message id with the same content changes nothing, with another ALREADY_EXISTS with reason `message_id_reused`. NOT_FOUND where the
    * leaf is unknown; FAILED_PRECONDITION with reason `leaf_ended` where it is over; RESOURCE_EXHAUSTED with reason `too_many_messages`
    * where 32 wait already.
