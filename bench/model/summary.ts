@@ -11,8 +11,8 @@ const REQUEST = /^<conversation>\n([\s\S]*)\n<\/conversation>\n/;
 const EARLIER = /<previous-summary>\n([\s\S]*)\n<\/previous-summary>/;
 const SCRIPT = /```script\s([\s\S]*?)```/g;
 const UNSCRIPTED = '```script {"steps": [{"text": "-"}]}```';
-/** What Pi writes in front of a turn of the assistant's; a text and the calls behind it are one. */
-const TURN = /^\[Assistant\]: |(?<!^\[Assistant\]: .*\n\n)^\[Assistant tool calls\]: /gm;
+/** What Pi writes in front of what somebody said or did. */
+const SPEAKER = /^\[(User|Assistant|Tool result)[\w ]*\]: /gm;
 
 /**
  * What a request asks for whose prompt is Pi's for a summary of a conversation; `undefined` where it is another prompt. The summary carries
@@ -24,7 +24,7 @@ export function summaryIn(prompt: string): Summary | undefined {
   const inside = [...conversation.matchAll(SCRIPT)].at(-1);
   const found = inside ?? [...(EARLIER.exec(prompt)?.[1] ?? "").matchAll(SCRIPT)].at(-1);
   const behind = inside === undefined ? conversation : conversation.slice(inside.index + inside[0].length);
-  const turns = behind.match(TURN)?.length ?? 0;
+  const turns = answersIn(behind);
   const script = readScript(found?.[0] ?? UNSCRIPTED);
   if (script === undefined) return undefined;
   const { summary: step, window } = script;
@@ -32,6 +32,12 @@ export function summaryIn(prompt: string): Summary | undefined {
   const source = JSON.parse(found[1] ?? "") as Record<string, unknown>;
   const carried = JSON.stringify({ ...source, done: script.done + turns }, null, 1);
   return { text: `Summed up, with ${turns} answers in it.\n\n\`\`\`script\n${carried}\n\`\`\``, step, window };
+}
+
+/** Thoughts, a text and calls are one answer. So is what directly follows on one: that was cut, and asked for again. */
+function answersIn(conversation: string): number {
+  const speakers = [...conversation.matchAll(SPEAKER)].map(([, speaker]) => speaker);
+  return speakers.filter((speaker, at) => speaker === "Assistant" && speakers[at - 1] !== "Assistant").length;
 }
 
 /** What the user said, for a stand-in that is asked about it. */

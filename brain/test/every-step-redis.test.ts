@@ -28,6 +28,7 @@ test("a brain may be killed right before and right after each step that it makes
   await lanes[0].count();
   const { steps, run } = await lanes[0].count();
   expect(new Set(steps)).toEqual(new Set(["claim", "create", "commit", "append", "openGate", "suspend", "finish"]));
+  expect(run.story.compactions).toBe(1);
   const { differences, kills } = await strikeAll(lanes, [...strikesAt(steps), ...pairsOf(10, steps.length)], run);
   expect(differences).toEqual({});
   // What a brain does by time alone is no step of every run.

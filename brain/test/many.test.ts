@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
+import { DatabaseSync } from "node:sqlite";
 import { setImmediate } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { FailureReason, LeafState, RetryPolicySchema } from "@serverless-harness/proto/leaf";
@@ -160,4 +161,32 @@ describe("many leaves in one brain", () => {
     const names = workers.map((changes) => changes.flatMap(({ worker }) => worker?.name ?? []).at(0));
     expect(names.map((name) => name === first.name)).toEqual([true, true, false]);
   });
+
+  test("are not touched by one whose agent throws", async () => {
+    const stack = await Stack.open(shared);
+    const sessionId = "damaged";
+    const brain = stack.brain({ BRAIN_GRACE_MS: "3600000" });
+    const before = await stack.submit(scripted(say("whole")), { sessionId });
+    await stack.ended(before);
+    damage(stack, before.spec?.sessionId ?? "");
+    const gate = await Gate.make();
+    const other = await stack.submit(scripted(bash(gate.command), say("over")));
+    await gate.begun();
+    const broken = await stack.submit(scripted(say("never said")), { sessionId, retry: once });
+    const ended = await stack.ended(broken);
+    expect(ended).toMatchObject({ state: LeafState.FAILED, failure: { reason: FailureReason.INTERNAL } });
+    expect(ended.failure?.message).toContain("the brain's log has the cause");
+    expect((await stack.get(other)).state).toBe(LeafState.RUNNING);
+    await gate.open();
+    expect(await stack.ended(other)).toMatchObject({ state: LeafState.DONE, claims: 1 });
+    expect(brain.running).toBe(true);
+  });
 });
+
+/** Make what a session's log holds unreadable, as a broken disk would. */
+function damage(stack: Stack, sessionId: string): void {
+  const db = new DatabaseSync(stack.storeUrl.slice("sqlite:".length), { timeout: 5000 });
+  const { changes } = db.prepare("UPDATE entries SET payload = '{' WHERE session_id LIKE ?").run(`%${sessionId}`);
+  db.close();
+  expect(Number(changes)).toBeGreaterThan(0);
+}
