@@ -2,9 +2,9 @@ import type { Address } from "@serverless-harness/kit/address";
 import { createLogger, type Logger } from "@serverless-harness/kit/log";
 import type { Service } from "@serverless-harness/kit/main";
 import { type Claim, openLeafStore, sessionKey } from "@serverless-harness/session";
-import { AgentFactory } from "./agent-factory.ts";
+import { AgentFactory } from "./agents/agent-factory.ts";
 import { type BrainConfig, readConfig } from "./config.ts";
-import { LeafRun } from "./leaf-run.ts";
+import { LeafRun } from "./leaf/leaf-run.ts";
 import { Runner } from "./runner.ts";
 import { thisWorker } from "./worker.ts";
 

@@ -1,7 +1,7 @@
 import type { Logger } from "@serverless-harness/kit/log";
 import type { Worker } from "@serverless-harness/proto/leaf";
 import type { Claim, LeafStore } from "@serverless-harness/session";
-import type { LeafRun } from "./leaf-run.ts";
+import type { LeafRun } from "./leaf/leaf-run.ts";
 
 /** What a runner works with. */
 export interface RunnerOptions {

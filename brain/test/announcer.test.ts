@@ -1,8 +1,8 @@
 import type { AgentEvent, Ride } from "@serverless-harness/pi-fork";
 import type { NewEvent } from "@serverless-harness/session";
 import { describe, expect, test } from "vitest";
-import { Announcer } from "../announcer.ts";
-import { toLeafEvent } from "../leaf-events.ts";
+import { Announcer } from "../leaf/announcer.ts";
+import { toLeafEvent } from "../leaf/leaf-events.ts";
 
 const text = (piece: string, thinking = false): AgentEvent => ({ kind: "text", text: piece, thinking });
 const answer = (entryId: string): AgentEvent => ({ kind: "answer", entryId, text: "t", toolCalls: 0 });

@@ -3,7 +3,7 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { FailureReason, LeafSchema, LeafSpecSchema, LimitsSchema, RetryPolicySchema } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
-import { deadlineOf, failureOf, isStale, nextAttemptAt, toFailure } from "../failures.ts";
+import { deadlineOf, failureOf, isStale, nextAttemptAt, toFailure } from "../leaf/failures.ts";
 
 const NOW = 1_000_000;
 const outage = { reason: FailureReason.MODEL_UNAVAILABLE, retryable: true, message: "" };

@@ -7,8 +7,8 @@ import { fileURLToPath } from "node:url";
 import { createAuthority, temporaryDirectory } from "@serverless-harness/kit/testing";
 import { generateKeys } from "@serverless-harness/kit/token";
 import { expect, onTestFinished, test } from "vitest";
+import { Hands } from "../agents/hands.ts";
 import { readConfig } from "../config.ts";
-import { Hands } from "../hands.ts";
 
 const MAIN = fileURLToPath(new URL("../../hands/main.ts", import.meta.url));
 

@@ -5,7 +5,7 @@ import { createLogger } from "@serverless-harness/kit/log";
 import { LeafMessageSchema } from "@serverless-harness/proto/leaf";
 import type { Wishes } from "@serverless-harness/session";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { Heartbeat } from "../heartbeat.ts";
+import { Heartbeat } from "../leaf/heartbeat.ts";
 
 const log = createLogger("test", "silent");
 

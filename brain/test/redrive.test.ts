@@ -160,7 +160,7 @@ describe.each(STORES)("a leaf that is redriven (%s)", (_name, open) => {
 });
 
 test("the operations of a leaf are one for each redrive, and those from the start go on from none before them", async () => {
-  const { operationsOf } = await import("../operations.ts");
+  const { operationsOf } = await import("../leaf/operations.ts");
   const leafId = "leaf";
   expect(operationsOf({ leafId, redrives: 0, restarts: 0 })).toEqual({ id: "leaf", earlier: [], former: [] });
   expect(operationsOf({ leafId, redrives: 2, restarts: 0 })).toEqual({ id: "leaf.0.2", earlier: ["leaf.0.1", "leaf"], former: [] });

@@ -6,7 +6,7 @@ import { type Leaf, LeafState } from "@serverless-harness/proto/leaf";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
 import { bash, calls, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
-import { lookAgainAfter } from "../sleep.ts";
+import { lookAgainAfter } from "../leaf/sleep.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
 const shared = machines();

@@ -13,22 +13,30 @@ import type { HarnessError } from "@serverless-harness/kit/errors";
 import { FailureReason, type LeafMessage } from "@serverless-harness/proto/leaf";
 import type { Instructions } from "../instructions/kept.ts";
 import { atTime } from "./at-time.ts";
-import { beginAnew } from "./begin-anew.ts";
-import { type AgentLimits, exceeded, exhausted } from "./budget.ts";
 import type { Summaries } from "./compaction/summaries.ts";
 import type { ExpectedResult } from "./expected-result.ts";
 import { type AgentFailure, isStaleEpoch, modelFailure, sandboxFailure, summaryFailure } from "./failure.ts";
-import { lastAnswer, newestAnswer } from "./history.ts";
 import { Inbox, type MessageSource } from "./inbox.ts";
+import { lastAnswer, newestAnswer } from "./log/history.ts";
+import type { StoryReader } from "./log/story.ts";
 import type { Narrator } from "./narrator.ts";
-import { readOpenOperation } from "./open-operation.ts";
-import { entriesOf, goOnPrompt, isCurrent, lineOf, type OperationLine, type PastOperations, readPast } from "./operation-line.ts";
+import { beginAnew } from "./operations/begin-anew.ts";
+import { readOpenOperation } from "./operations/open-operation.ts";
+import {
+  entriesOf,
+  goOnPrompt,
+  isCurrent,
+  lineOf,
+  type OperationLine,
+  type PastOperations,
+  readPast,
+} from "./operations/operation-line.ts";
 import { type RunOutcome, settledOutcome, type Verdict } from "./outcome.ts";
 import { type Rest, RestWatch } from "./rest.ts";
 import { afterFailedRequest } from "./retry.ts";
-import type { StoryReader } from "./story.ts";
-import type { WorkspaceLog } from "./workspace-log.ts";
-import { sandboxLost } from "./workspace-notice.ts";
+import { type AgentLimits, exceeded, exhausted } from "./usage/budget.ts";
+import { sandboxLost } from "./workspace/notice.ts";
+import type { WorkspaceLog } from "./workspace/workspace-log.ts";
 
 /** What an agent is made of. */
 export interface AgentParts {

@@ -1,5 +1,5 @@
-import type { AgentUsage } from "./usage.ts";
-import type { Restored } from "./workspace-state.ts";
+import type { AgentUsage } from "./usage/usage.ts";
+import type { Restored } from "./workspace/state.ts";
 
 /**
  * What an agent does, in order. Events that tell of something committed to the session's log carry the id of its entry: after a crash

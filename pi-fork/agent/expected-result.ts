@@ -4,7 +4,7 @@ import { FailureReason } from "@serverless-harness/proto/leaf";
 import type { Submission } from "../tools/submit.ts";
 import { textOf } from "../tools/tool.ts";
 import type { AgentFailure } from "./failure.ts";
-import { toolResultOf } from "./history.ts";
+import { toolResultOf } from "./log/history.ts";
 
 /** What is known of a result that was not handed in yet. */
 export interface ExpectedResultState {

@@ -1,8 +1,8 @@
 import { type AgentLane, BACKGROUND_CONTEXT as CONTEXT, laneState, pendingEntry, type Session } from "@earendil-works/pi-agent-core";
 import type { UserMessage } from "@earendil-works/pi-ai";
 import { type LeafMessage, MessageMode } from "@serverless-harness/proto/leaf";
-import { entriesBehind } from "./history.ts";
-import { readOpenOperation } from "./open-operation.ts";
+import { entriesBehind } from "./log/history.ts";
+import { readOpenOperation } from "./operations/open-operation.ts";
 
 /** Where an agent's messages come from. */
 export interface MessageSource {

@@ -15,9 +15,9 @@ import {
   toolEndedEvent,
   toolResultOf,
   usageOf,
-} from "./history.ts";
-import type { InterruptedAnswers } from "./interrupted.ts";
-import { type AgentUsage, addUsage, NO_USAGE, sumOf } from "./usage.ts";
+} from "./log/history.ts";
+import type { InterruptedAnswers } from "./usage/interrupted.ts";
+import { type AgentUsage, addUsage, NO_USAGE, sumOf } from "./usage/usage.ts";
 
 /** What the log knows of an operation, as far as it is read. */
 export interface Story {

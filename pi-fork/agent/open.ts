@@ -15,22 +15,22 @@ import { createTools } from "../tools/index.ts";
 import type { ResultWish } from "../tools/submit.ts";
 import type { ToolContext } from "../tools/tool.ts";
 import { Agent } from "./agent.ts";
-import type { AgentLimits } from "./budget.ts";
 import { Compactor } from "./compaction/compactor.ts";
 import { compactionSettings } from "./compaction/settings.ts";
 import { Summaries } from "./compaction/summaries.ts";
 import type { AgentEvent } from "./events.ts";
 import { ExpectedResult } from "./expected-result.ts";
-import type { ForkOrigin, ForkSource } from "./fork-notice.ts";
 import { imagesFor, type Picture } from "./images.ts";
 import { type MessageSource, SILENCE } from "./inbox.ts";
-import { InterruptedAnswers, type Price } from "./interrupted.ts";
+import { StoryReader } from "./log/story.ts";
 import { Narrator } from "./narrator.ts";
 import { PI_RETRY } from "./retry.ts";
-import { StoryReader } from "./story.ts";
 import { systemPrompt } from "./system-prompt.ts";
-import type { WorkspaceHome, WorkspaceLog } from "./workspace-log.ts";
-import { openWorkspaceLog } from "./workspace-recovery.ts";
+import type { AgentLimits } from "./usage/budget.ts";
+import { InterruptedAnswers, type Price } from "./usage/interrupted.ts";
+import type { ForkOrigin, ForkSource } from "./workspace/fork-notice.ts";
+import { openWorkspaceLog } from "./workspace/recovery.ts";
+import type { WorkspaceHome, WorkspaceLog } from "./workspace/workspace-log.ts";
 
 /** How much a model thinks before it answers. */
 export type ThinkingLevel = "off" | "low" | "medium" | "high";

@@ -5,7 +5,7 @@ import type { Submission } from "../tools/submit.ts";
 import { textOf } from "../tools/tool.ts";
 import type { ExpectedResult } from "./expected-result.ts";
 import { type AgentFailure, modelFailure, summaryFailure } from "./failure.ts";
-import { isCut } from "./history.ts";
+import { isCut } from "./log/history.ts";
 import type { Rest } from "./rest.ts";
 
 /** How a run of an agent ended. What it used was told in events, the last one before this. */

@@ -6,7 +6,7 @@ import {
   type Session,
 } from "@earendil-works/pi-agent-core";
 import type { ExpectedResult } from "../expected-result.ts";
-import { answerOf, isCut } from "../history.ts";
+import { answerOf, isCut } from "../log/history.ts";
 import type { Narrator } from "../narrator.ts";
 import { writeCheckpoint } from "./checkpoint.ts";
 import { isPossible, isWorthwhile } from "./settings.ts";

@@ -6,8 +6,8 @@ import {
   type Session,
   serializeConversation,
 } from "@earendil-works/pi-agent-core";
-import type { Price } from "../interrupted.ts";
-import { tokensIn } from "../tokens.ts";
+import type { Price } from "../usage/interrupted.ts";
+import { tokensIn } from "../usage/tokens.ts";
 import { type Checkpoint, writeCheckpoint } from "./checkpoint.ts";
 import { forgotten } from "./compactor.ts";
 import type { Summaries } from "./summaries.ts";

@@ -1,5 +1,5 @@
 import type { AssistantMessage, Models } from "@earendil-works/pi-ai";
-import { isCut } from "../history.ts";
+import { isCut } from "../log/history.ts";
 
 /** Knows how the requests for summaries end, which Pi tells nobody. */
 export class Summaries {

@@ -1,5 +1,5 @@
 import { type AgentLane, BACKGROUND_CONTEXT as CONTEXT, type Entry, type OperationResultRecord } from "@earendil-works/pi-agent-core";
-import { entriesBehind } from "./history.ts";
+import { entriesBehind } from "../log/history.ts";
 
 /** The operations that a leaf was, is and may be: it goes on in another one where a human had it begin again. */
 export interface OperationLine {

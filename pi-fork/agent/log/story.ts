@@ -1,11 +1,11 @@
 import type { AgentLane, Session } from "@earendil-works/pi-agent-core";
-import { readCheckpoint, usageSince } from "./compaction/checkpoint.ts";
-import { takeUpSummary } from "./compaction/open-summary.ts";
-import type { Summaries } from "./compaction/summaries.ts";
-import type { ExpectedResult } from "./expected-result.ts";
+import { readCheckpoint, usageSince } from "../compaction/checkpoint.ts";
+import { takeUpSummary } from "../compaction/open-summary.ts";
+import type { Summaries } from "../compaction/summaries.ts";
+import type { ExpectedResult } from "../expected-result.ts";
+import type { Story } from "../narrator.ts";
+import { contextTokensAt, type Price } from "../usage/interrupted.ts";
 import { entriesBehind } from "./history.ts";
-import { contextTokensAt, type Price } from "./interrupted.ts";
-import type { Story } from "./narrator.ts";
 
 /** Where operations are read from. */
 export interface StoryReaderParts {

@@ -9,11 +9,11 @@ import {
   setValue,
   type Write,
 } from "@earendil-works/pi-agent-core";
+import { callsUnderWay, changesBehind, LANE, type LaneLog, readLaneLog } from "../log/lane-log.ts";
 import { type ForkOrigin, forkNotice } from "./fork-notice.ts";
-import { callsUnderWay, changesBehind, LANE, type LaneLog, readLaneLog } from "./lane-log.ts";
+import { noticeOf } from "./notice.ts";
+import { type MadeWorkspace, type SnapshotNote, untouched, WORKSPACE_STATE, type WorkspaceState } from "./state.ts";
 import { type WorkspaceHome, WorkspaceLog } from "./workspace-log.ts";
-import { noticeOf } from "./workspace-notice.ts";
-import { type MadeWorkspace, type SnapshotNote, untouched, WORKSPACE_STATE, type WorkspaceState } from "./workspace-state.ts";
 
 /**
  * What a session's log knows of its workspace. Where that is gone and another one was made in its place, the newest snapshot that can be had is

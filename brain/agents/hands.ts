@@ -6,7 +6,7 @@ import { fromConnectError } from "@serverless-harness/kit/errors";
 import { type Claims, TokenMint } from "@serverless-harness/kit/token";
 import { createTransport } from "@serverless-harness/kit/transport";
 import { ExecService } from "@serverless-harness/proto/hands";
-import type { BrainConfig } from "./config.ts";
+import type { BrainConfig } from "../config.ts";
 
 const TOKEN_LIFE_MS = 5 * 60_000;
 

@@ -1,6 +1,6 @@
 import { type AgentLane, BACKGROUND_CONTEXT as CONTEXT } from "@earendil-works/pi-agent-core";
+import type { WorkspaceLog } from "../workspace/workspace-log.ts";
 import type { OperationLine, PastOperations } from "./operation-line.ts";
-import type { WorkspaceLog } from "./workspace-log.ts";
 
 /**
  * Take the conversation and the workspace back to where they were before a leaf's first beginning. Where others came after it on its session, both

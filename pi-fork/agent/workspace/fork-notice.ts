@@ -1,5 +1,5 @@
-import type { Forked } from "../sessions/fork.ts";
-import type { SessionName } from "../sessions/sessions.ts";
+import type { Forked } from "../../sessions/fork.ts";
+import type { SessionName } from "../../sessions/sessions.ts";
 
 /** Where a session's conversation begins. */
 export interface ForkSource {

@@ -1,6 +1,6 @@
 import { FailureReason } from "@serverless-harness/proto/leaf";
-import type { AgentFailure } from "./failure.ts";
-import type { SnapshotNote } from "./workspace-state.ts";
+import type { AgentFailure } from "../failure.ts";
+import type { SnapshotNote } from "./state.ts";
 
 const ALSO_GONE =
   "What git ignores, background processes and terminals are gone as well. Look at the files before you go on, and do again what is missing.";

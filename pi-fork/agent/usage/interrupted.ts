@@ -1,6 +1,6 @@
 import { type AgentLane, type Entry, estimateTokens } from "@earendil-works/pi-agent-core";
 import type { AssistantMessage, Usage } from "@earendil-works/pi-ai";
-import { answerOf, isCut, newestAnswer } from "./history.ts";
+import { answerOf, isCut, newestAnswer } from "../log/history.ts";
 import { tokensIn } from "./tokens.ts";
 
 /** How Pi words an answer whose agent ended under it. */

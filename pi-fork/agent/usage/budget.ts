@@ -1,5 +1,5 @@
 import { FailureReason } from "@serverless-harness/proto/leaf";
-import type { AgentFailure } from "./failure.ts";
+import type { AgentFailure } from "../failure.ts";
 import type { AgentUsage } from "./usage.ts";
 
 /** Bounds of one operation, over all the agents that work on it. */

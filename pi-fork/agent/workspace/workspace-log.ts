@@ -1,8 +1,8 @@
 import { BACKGROUND_CONTEXT as CONTEXT, type Session } from "@earendil-works/pi-agent-core";
-import type { WorkspaceUse } from "../tools/changing.ts";
-import { callsOver, callsUnderWay, changesBehind, isChange, readLaneLog } from "./lane-log.ts";
-import type { Story } from "./narrator.ts";
-import { NOT_TAKEN_BACK } from "./workspace-notice.ts";
+import type { WorkspaceUse } from "../../tools/changing.ts";
+import { callsOver, callsUnderWay, changesBehind, isChange, readLaneLog } from "../log/lane-log.ts";
+import type { Story } from "../narrator.ts";
+import { NOT_TAKEN_BACK } from "./notice.ts";
 import {
   changedBy,
   type MadeFrom,
@@ -13,7 +13,7 @@ import {
   WORKSPACE_STATE,
   type WorkspaceState,
   withNote,
-} from "./workspace-state.ts";
+} from "./state.ts";
 
 /** How a session's agent reaches its workspace as a whole. */
 export interface WorkspaceHome {

@@ -1,9 +1,9 @@
 import type { AgentLane, CompactionEntry, Entry } from "@earendil-works/pi-agent-core";
 import { BACKGROUND_CONTEXT } from "@earendil-works/pi-agent-core";
 import type { AssistantMessage, ToolResultMessage, Usage } from "@earendil-works/pi-ai";
-import { textOf } from "../tools/tool.ts";
-import type { AgentEvent } from "./events.ts";
-import { type AgentUsage, addUsage, NO_USAGE } from "./usage.ts";
+import { textOf } from "../../tools/tool.ts";
+import type { AgentEvent } from "../events.ts";
+import { type AgentUsage, addUsage, NO_USAGE } from "../usage/usage.ts";
 
 /** The entries of a lane behind `fromId`, oldest first, and that one in front of them; up to `tipId`, by default the newest. */
 export async function entriesBehind(

@@ -3,14 +3,14 @@ import type { Logger } from "@serverless-harness/kit/log";
 import type { AgentLimits, ThinkingLevel as AgentThinking, ModelRegistry, PiSessions } from "@serverless-harness/pi-fork";
 import { LeafKind, ThinkingLevel } from "@serverless-harness/proto/leaf";
 import { type Claim, sessionKey } from "@serverless-harness/session";
-import type { BrainConfig } from "./config.ts";
-import { deadlineOf } from "./failures.ts";
+import type { BrainConfig } from "../config.ts";
+import { readSolution, requireRepository } from "../kinds/solution.ts";
+import { resultWish } from "../kinds/task.ts";
+import { deadlineOf } from "../leaf/failures.ts";
+import type { AgentSeams, OpenAgent } from "../leaf/leaf-run.ts";
 import { copiedWorkspaces, forkSource } from "./fork.ts";
 import { Hands } from "./hands.ts";
 import { Home } from "./home.ts";
-import type { AgentSeams, OpenAgent } from "./leaf-run.ts";
-import { readSolution, requireRepository } from "./solution.ts";
-import { resultWish } from "./task.ts";
 
 const DEFAULT_MAX_MODEL_CALLS = 200;
 

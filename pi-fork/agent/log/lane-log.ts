@@ -9,8 +9,8 @@ import {
   operationToolMemo,
   type Session,
 } from "@earendil-works/pi-agent-core";
-import { CHANGING_TOOLS } from "../tools/changing.ts";
-import { GATE_MEMO, WAITS_AT_GATE } from "../tools/gated.ts";
+import { CHANGING_TOOLS } from "../../tools/changing.ts";
+import { GATE_MEMO, WAITS_AT_GATE } from "../../tools/gated.ts";
 import { answerOf, toolResultOf } from "./history.ts";
 
 /** The one lane that a session's agent works on. */
