@@ -1,66 +1,20 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import {
-  type AgentHarness,
-  type AgentLane,
-  Closed,
-  BACKGROUND_CONTEXT as CONTEXT,
-  HarnessClosed,
-  type OperationResultRecord,
-  type Session,
-} from "@earendil-works/pi-agent-core";
-import type { ImageContent } from "@earendil-works/pi-ai";
+import { Closed, BACKGROUND_CONTEXT as CONTEXT, HarnessClosed, type OperationResultRecord } from "@earendil-works/pi-agent-core";
 import type { HarnessError } from "@serverless-harness/kit/errors";
 import { FailureReason, type LeafMessage } from "@serverless-harness/proto/leaf";
-import type { Instructions } from "../instructions/kept.ts";
 import { atTime } from "./at-time.ts";
-import type { Summaries } from "./compaction/summaries.ts";
-import type { ExpectedResult } from "./expected-result.ts";
 import { type AgentFailure, isStaleEpoch, modelFailure, sandboxFailure, summaryFailure } from "./failure.ts";
-import { Inbox, type MessageSource } from "./inbox.ts";
+import { Inbox } from "./inbox.ts";
 import { lastAnswer, newestAnswer } from "./log/history.ts";
-import type { StoryReader } from "./log/story.ts";
-import type { Narrator } from "./narrator.ts";
-import { beginAnew } from "./operations/begin-anew.ts";
-import { readOpenOperation } from "./operations/open-operation.ts";
-import {
-  entriesOf,
-  goOnPrompt,
-  isCurrent,
-  lineOf,
-  type OperationLine,
-  type PastOperations,
-  readPast,
-} from "./operations/operation-line.ts";
+import { Admission, stopWhereExceeded } from "./operations/admission.ts";
+import { DrivenOperation } from "./operations/driven.ts";
+import { lineOf, type OperationLine } from "./operations/operation-line.ts";
 import { type RunOutcome, settledOutcome, type Verdict } from "./outcome.ts";
+import type { AgentParts } from "./parts.ts";
 import { type Rest, RestWatch } from "./rest.ts";
 import { afterFailedRequest } from "./retry.ts";
-import { type AgentLimits, exceeded, exhausted } from "./usage/budget.ts";
+import { exceeded, exhausted } from "./usage/budget.ts";
 import { sandboxLost } from "./workspace/notice.ts";
-import type { WorkspaceLog } from "./workspace/workspace-log.ts";
-
-/** What an agent is made of. */
-export interface AgentParts {
-  readonly harness: AgentHarness<never>;
-  readonly lane: AgentLane;
-  readonly session: Session;
-  readonly narrator: Narrator;
-  readonly story: StoryReader;
-  readonly summaries: Summaries;
-  readonly instructions: Instructions;
-  readonly limits: AgentLimits;
-  /** The structured result that the operation owes; the narrator feeds it. */
-  readonly expected: ExpectedResult | undefined;
-  /** Commands that run for longer are not waited for here, in milliseconds. Absent: they are. */
-  readonly sleepAfterMs?: number | undefined;
-  /** Go with the prompt. */
-  readonly images: ImageContent[];
-  /** End an exec of an agent that is gone. */
-  readonly endExec: (execId: string) => Promise<void>;
-  /** What the session's log knows of the workspace. Absent: nothing is noted. */
-  readonly workspaceLog?: WorkspaceLog | undefined;
-  /** What humans say to the agent while it works. */
-  readonly messages: MessageSource;
-}
 
 /** So long an agent stays open for the note of a snapshot, in milliseconds: where it is let go of at once, and where it has nothing to do. */
 const NOTE_MS = { atOnce: 250, atRest: 2000 };
@@ -68,12 +22,8 @@ const NOTE_MS = { atOnce: 250, atRest: 2000 };
 /** Drives one operation of a session: from its prompt, or from where another agent left it, to its end or to a wait. */
 export class Agent {
   readonly #parts: AgentParts;
-  readonly #poke = new AbortController();
-  #operationId: string | undefined;
-  /** Why the operation is being ended before its time. */
-  #verdict: Verdict | undefined;
-  /** It is being ended, for the verdict or because it is done. */
-  #ended = false;
+  readonly #driven: DrivenOperation;
+  readonly #admission: Admission;
   #lost: HarnessError | undefined;
   readonly #inbox: Inbox;
   readonly #restWatch: RestWatch;
@@ -81,6 +31,8 @@ export class Agent {
 
   constructor(parts: AgentParts) {
     this.#parts = parts;
+    this.#driven = new DrivenOperation(parts.lane);
+    this.#admission = new Admission(parts, this.#driven);
     const { harness, narrator, limits, expected, sleepAfterMs } = parts;
     this.#inbox = new Inbox(parts.lane, parts.session, parts.messages);
     this.#restWatch = new RestWatch(
@@ -92,17 +44,17 @@ export class Agent {
       this.#inbox.goOn();
       const failure = exhausted(narrator.usage, limits);
       // Calls that came together with the one that handed the result in would have the model asked again.
-      if (expected?.value !== undefined) this.#end();
-      else if (failure !== undefined) this.#stop({ kind: "failed", failure });
+      if (expected?.value !== undefined) this.#driven.end();
+      else if (failure !== undefined) this.#driven.stop({ kind: "failed", failure });
       else if (step === "assistant" || step === "compaction") narrator.request(`${model.provider}/${model.id}`, attempt);
       return undefined;
     });
     harness.hooks.on("before_tool", () => {
-      this.#stopWhereExceeded();
+      stopWhereExceeded(parts, this.#driven);
       return undefined;
     });
     harness.hooks.on("before_run_end", async () => {
-      if (this.#stopWhereExceeded()) return undefined;
+      if (stopWhereExceeded(parts, this.#driven)) return undefined;
       // Where the store can't be asked, what it has stays there.
       if (this.#listens) await this.#inbox.lastCall().catch(() => undefined);
       const followUp = expected?.followUp();
@@ -116,10 +68,10 @@ export class Agent {
    * what it uses. Throws what is a defect, after which the agent can only be closed.
    */
   async run(operation: string | OperationLine, prompt: string): Promise<RunOutcome> {
-    const disarm = atTime(this.#parts.limits.deadlineMs, () => this.#stop(this.#deadlineVerdict()));
+    const disarm = atTime(this.#parts.limits.deadlineMs, () => this.#driven.stop(this.#deadlineVerdict()));
     try {
-      const outcome = await this.#admit(typeof operation === "string" ? lineOf(operation) : operation, prompt);
-      return outcome ?? (await this.#drive());
+      const over = await this.#admission.admit(typeof operation === "string" ? lineOf(operation) : operation, prompt);
+      return over === undefined ? await this.#drive() : await this.#settled(over);
     } catch (error) {
       const outcome = this.#interruption(error);
       if (outcome === undefined) throw error;
@@ -137,12 +89,12 @@ export class Agent {
 
   /** End the operation: its model call is cut, its command killed, and {@link run} returns `cancelled`. */
   cancel(): void {
-    this.#stop({ kind: "cancelled" });
+    this.#driven.stop({ kind: "cancelled" });
   }
 
   /** End the operation because a human said so at a gate: {@link run} returns `aborted`. */
   abort(): void {
-    this.#stop({ kind: "aborted" });
+    this.#driven.stop({ kind: "aborted" });
   }
 
   /** Tool calls begin, end and are held: once all that is left is waiting, the agent closes and {@link run} returns `waiting`. */
@@ -152,13 +104,13 @@ export class Agent {
 
   /** End the operation that {@link run} handed back, since nobody will run it again. */
   async abandon(): Promise<void> {
-    if (this.#operationId !== undefined) await this.#endOperation(this.#operationId);
+    if (this.#driven.id !== undefined) await this.#admission.end(this.#driven.id);
   }
 
   /** Let go of the operation, which stays open: {@link run} returns `suspended`, and what runs in the sandbox goes on. Idempotent. */
   async close(): Promise<void> {
     this.#restWatch.stop();
-    this.#poke.abort();
+    this.#driven.wakeUp();
     await this.#parts.harness.close(CONTEXT);
   }
 
@@ -181,12 +133,12 @@ export class Agent {
 
   /** One that is being ended, or has handed its result in, is not to be talked to any more. */
   get #listens(): boolean {
-    return !this.#ended && this.#parts.expected?.value === undefined;
+    return !this.#driven.ending && this.#parts.expected?.value === undefined;
   }
 
   async #fallAsleep(rest: Rest): Promise<void> {
     await this.#noteInTime(NOTE_MS.atRest);
-    if (this.#verdict !== undefined) return;
+    if (this.#driven.verdict !== undefined) return;
     this.#rest = rest;
     await this.close();
   }
@@ -195,76 +147,12 @@ export class Agent {
     await Promise.race([this.noteSnapshot(), sleep(withinMs, undefined, { ref: false })]);
   }
 
-  async #admit(line: OperationLine, prompt: string): Promise<RunOutcome | undefined> {
-    const { lane, narrator } = this.#parts;
-    const past = await this.#inherit(line);
-    const { current } = await lane.inspectExecution(CONTEXT);
-    if (current !== null && isCurrent(line, current.id)) return this.#takeUp(current.id);
-    if (current !== null) await narrator.silently(() => this.#endOperation(current.id));
-    const record = await lane.getResult(line.id, CONTEXT);
-    if (record !== undefined) return this.#retell(record);
-    return this.#verdict ?? this.#begin(line, past, prompt);
-  }
-
-  /** Count in what the operations used that this one comes after. */
-  async #inherit(line: OperationLine): Promise<PastOperations> {
-    const { lane, narrator } = this.#parts;
-    const past = await readPast(lane, line);
-    for (const record of past.former) narrator.inherit(await entriesOf(lane, record), false);
-    for (const record of past.earlier) narrator.inherit(await entriesOf(lane, record), true);
-    return past;
-  }
-
-  async #begin(line: OperationLine, past: PastOperations, prompt: string): Promise<RunOutcome | undefined> {
-    const { lane, images, instructions, narrator, workspaceLog } = this.#parts;
-    const from = past.earlier.at(-1);
-    if (from === undefined) await narrator.silently(() => beginAnew(lane, workspaceLog, line, past));
-    if (past.former.length > 0) instructions.changed();
-    await instructions.begin(line.id);
-    const { lastOperationId } = await lane.inspectExecution(CONTEXT);
-    const goesOn = from !== undefined;
-    this.#operationId = line.id;
-    const accepted = await lane.accept(
-      {
-        kind: "prompt",
-        operationId: line.id,
-        prompt: goesOn ? goOnPrompt(prompt, lastOperationId === from.operationId) : prompt,
-        ...(goesOn ? {} : { images }),
-      },
-      CONTEXT,
-    );
-    if (!accepted.ok) throw accepted.error;
-    await this.#requestAbort();
-    return undefined;
-  }
-
-  async #takeUp(operationId: string): Promise<undefined> {
-    const { session, narrator, story, workspaceLog, instructions } = this.#parts;
-    this.#operationId = operationId;
-    await instructions.takeUp(operationId);
-    const open = await readOpenOperation(session, operationId);
-    const told = await story.read(operationId, open.fromTipId);
-    narrator.resume(told, open.pending);
-    await workspaceLog?.resume(told);
-    if (workspaceLog?.broke(operationId)) this.#stop({ kind: "failed", failure: sandboxLost() });
-    this.#stopWhereExceeded();
-    if (this.#verdict === undefined) return;
-    await this.#endExecs(open.pending);
-    await this.#requestAbort();
-  }
-
-  /** An open operation blocks its session: Pi accepts no other. */
-  async #endOperation(operationId: string): Promise<void> {
-    const { lane, session } = this.#parts;
-    await this.#endExecs((await readOpenOperation(session, operationId)).pending);
-    await lane.requestAbort(operationId, CONTEXT);
-    const driven = await lane.drive({ operationId }, CONTEXT);
-    if (!driven.ok) throw driven.error;
-  }
-
   async #drive(): Promise<RunOutcome> {
-    const operationId = this.#operationId;
-    if (operationId === undefined) throw new Error("there is no operation to drive");
+    const { id: operationId, verdict } = this.#driven;
+    if (operationId === undefined) {
+      if (verdict === undefined) throw new Error("there is no operation to drive");
+      return verdict;
+    }
     await this.#inbox.begin(operationId);
     for (;;) {
       const driven = await this.#parts.lane.drive({ operationId }, CONTEXT);
@@ -280,15 +168,15 @@ export class Agent {
     const { narrator } = this.#parts;
     const { requests, interrupted } = narrator;
     // Another agent's last request says nothing about the model as it is now.
-    if (requests === 0) return this.#sleepUntil(notBeforeMs);
+    if (requests === 0) return this.#driven.sleepUntil(notBeforeMs);
     const failure = await this.#lastFailure();
     const step = afterFailedRequest({ failure, notBeforeMs, requests, interrupted });
-    if (step.kind === "give_up") this.#stop({ kind: "failed", failure });
+    if (step.kind === "give_up") this.#driven.stop({ kind: "failed", failure });
     // An abort has been asked for: driving on settles it.
-    if (this.#verdict !== undefined) return undefined;
+    if (this.#driven.verdict !== undefined) return undefined;
     if (step.kind === "hand_back")
       return { kind: "retry", failure, ...(step.notBeforeMs === undefined ? {} : { notBeforeMs: step.notBeforeMs }) };
-    if (step.kind === "wait") await this.#sleepUntil(step.untilMs);
+    if (step.kind === "wait") await this.#driven.sleepUntil(step.untilMs);
     return undefined;
   }
 
@@ -301,56 +189,15 @@ export class Agent {
     return modelFailure(answer);
   }
 
-  async #sleepUntil(untilMs: number): Promise<undefined> {
-    const wait = Math.max(0, untilMs - Date.now());
-    await sleep(wait, undefined, { signal: this.#poke.signal }).catch(() => undefined);
-  }
-
-  async #retell(record: OperationResultRecord): Promise<RunOutcome> {
-    const { narrator, story, workspaceLog } = this.#parts;
-    const told = await story.read(record.operationId, record.fromTipId, record.tipId);
-    narrator.resume(told, new Set());
-    await workspaceLog?.resume(told);
-    return this.#settled(record);
-  }
-
   async #settled(record: OperationResultRecord): Promise<RunOutcome> {
     if (record.status !== "completed") await this.#inbox.clear();
     const { expected, lane, limits, narrator, summaries, workspaceLog } = this.#parts;
     const { fromTipId, tipId } = record;
     const answer = tipId === null ? undefined : await newestAnswer(lane, { start: tipId, stopAtId: fromTipId });
-    if (workspaceLog?.broke(record.operationId)) this.#verdict ??= { kind: "failed", failure: sandboxLost() };
-    const spent = (expected?.value === undefined ? exhausted : exceeded)(narrator.usage, limits);
-    const verdict = this.#verdict ?? (spent === undefined ? undefined : ({ kind: "failed", failure: spent } as const));
+    const broken = workspaceLog?.broke(record.operationId) === true ? sandboxLost() : undefined;
+    const failure = broken ?? (expected?.value === undefined ? exhausted : exceeded)(narrator.usage, limits);
+    const verdict = this.#driven.verdict ?? (failure === undefined ? undefined : ({ kind: "failed", failure } as const));
     return settledOutcome({ record, answer, verdict, expected, failedSummary: summaries.failed });
-  }
-
-  #stop(verdict: Verdict): void {
-    if (this.#verdict !== undefined) return;
-    this.#verdict = verdict;
-    this.#end();
-  }
-
-  #stopWhereExceeded(): boolean {
-    const failure = exceeded(this.#parts.narrator.usage, this.#parts.limits);
-    if (failure !== undefined) this.#stop({ kind: "failed", failure });
-    return failure !== undefined;
-  }
-
-  #end(): void {
-    this.#ended = true;
-    this.#poke.abort();
-    void this.#requestAbort().catch(() => undefined);
-  }
-
-  /** Where the operation is to be ended, have Pi note it in the log. Before anything is awaited, nothing new can begin. */
-  async #requestAbort(): Promise<void> {
-    if (!this.#ended || this.#operationId === undefined) return;
-    await this.#parts.lane.requestAbort(this.#operationId, CONTEXT);
-  }
-
-  async #endExecs(ids: Iterable<string>): Promise<void> {
-    await Promise.all([...ids].map((id) => this.#parts.endExec(id)));
   }
 
   #deadlineVerdict(): Verdict {
