@@ -3,7 +3,7 @@ import type { Rest } from "@serverless-harness/pi-fork";
 import type { Claim, LeafStore, NewEvent } from "@serverless-harness/session";
 
 /** A call that a command has ended may get lost, so the leaf looks for itself after this time, and at least this often. */
-const LOOK_AGAIN_MS = 30_000;
+const LOOK_AGAIN_MS = 60_000;
 const LOOK_AT_LEAST_MS = 480_000;
 /** The same where hands could not even be asked to call. */
 const LOOK_SOON_MS = 2_000;
@@ -29,8 +29,8 @@ export async function suspendAtRest(
 }
 
 /**
- * Each look takes a brain for some ten seconds, so a leaf that was claimed again and again waits twice as long each time: its looks come to a few
- * percent of a long command's time, and a call that is lost costs about as much again as the command has run.
+ * Each look takes a brain for its start and its grace time, so a leaf that was claimed again and again waits twice as long each time: a call that is
+ * lost costs about as much again as the command has run.
  */
 export function lookAgainAfter(claims: number): number {
   return Math.min(LOOK_AGAIN_MS * 2 ** Math.max(0, claims - 1), LOOK_AT_LEAST_MS);

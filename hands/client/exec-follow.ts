@@ -1,6 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import { codeName, HarnessError } from "@serverless-harness/kit/errors";
-import type { Ended, ExecEvent, Gap, Output, Refused } from "@serverless-harness/proto/hands";
+import type { Ended, ExecEvent, Gap, Output, Refused, Started } from "@serverless-harness/proto/hands";
 import type { Outgoing } from "./channel-outbox.ts";
 import { InputQueue } from "./exec-input.ts";
 import { execSpec } from "./exec-spec.ts";
@@ -91,7 +91,7 @@ export class Follow implements ExecHandle {
   /** Something happened to the exec. */
   take({ event }: ExecEvent): void {
     if (this.#isOver) return;
-    if (event.case === "started") this.#takeStarted(Number(event.value.pid), event.value.attached);
+    if (event.case === "started") this.#takeStarted(event.value);
     else if (event.case === "output") this.#takeOutput(event.value);
     else if (event.case === "gap") this.#takeGap(event.value);
     else if (event.case === "refused") this.#takeRefused(event.value);
@@ -136,12 +136,12 @@ export class Follow implements ExecHandle {
     await this.#options.signal(signal);
   }
 
-  #takeStarted(pid: number, attached: boolean): void {
+  #takeStarted({ pid, startedAtMs, attached }: Started): void {
     this.#input.start();
     if (this.#isAccepted) return;
     this.#isAccepted = true;
     this.#accepted.resolve();
-    this.#deliver({ kind: "started", pid, attached });
+    this.#deliver({ kind: "started", pid: Number(pid), startedAtMs: Number(startedAtMs), attached });
   }
 
   #takeOutput({ offset, stream, data }: Output): void {

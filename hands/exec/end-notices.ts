@@ -5,9 +5,12 @@ import type { Logger } from "@serverless-harness/kit/log";
 import type { Exec } from "./exec.ts";
 
 const PER_EXEC = 16;
-const TRIES = 3;
 const TIMEOUT_MS = 5000;
+/** Between tries: doubled from the first to the longest. Whoever is told may be starting anew just then. */
 const PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 30_000;
+/** About half an hour in all. */
+const TRIES = 64;
 
 /** Tells others when execs have ended, so that they need not hold a connection for it. */
 export class EndNotices {
@@ -43,7 +46,7 @@ export class EndNotices {
         // The address may hold a secret, and so may what an error says of it.
         this.#log.debug({ exec: exec.id, host: url.host, attempt, code: codeOf(error) }, "the end of an exec could not be told");
       }
-      await sleep(PAUSE_MS * attempt);
+      await sleep(Math.min(PAUSE_MS * 2 ** (attempt - 1), LONGEST_PAUSE_MS), undefined, { ref: false });
     }
     this.#log.info({ exec: exec.id, host: url.host }, "the end of an exec could not be told: whoever waits for it looks for itself");
   }

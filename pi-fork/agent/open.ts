@@ -122,7 +122,12 @@ async function assemble(
   const summaries = new Summaries();
   const price = priceOf(resolved);
   let agent: Agent | undefined;
-  const env = new HandsExecutionEnv({ workspace, cwd: workspacePath, onLost: (error) => agent?.lose(error) });
+  const env = new HandsExecutionEnv({
+    workspace,
+    cwd: workspacePath,
+    onLost: (error) => agent?.lose(error),
+    onStarted: (execId, ranForMs) => agent?.rest.ran(execId, ranForMs),
+  });
   const narrator: Narrator = new Narrator(
     (event) => {
       options.on(event);

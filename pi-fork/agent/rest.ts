@@ -11,15 +11,16 @@ export interface Rest {
 }
 
 /**
- * Notices when an agent does nothing but wait: each of its tool calls is held at a gate, or is a command that has run for `sleepAfterMs`. Then it
- * can be let go of, and costs nothing until it goes on.
+ * Notices when an agent does nothing but wait: each of its tool calls is held at a gate, or is a command that has run for `sleepAfterMs`, whichever
+ * agent started it. Then it can be let go of, and costs nothing until it goes on.
  */
 export class RestWatch {
   readonly #running: () => readonly ToolCall[];
   readonly #sleepAfterMs: number | undefined;
   readonly #onRest: (rest: Rest) => void;
   readonly #atGates = new Set<string>();
-  readonly #beganAt = new Map<string, number>();
+  /** Since when commands run that the sandbox has, by `performance.now()`; `undefined`: one is over. */
+  readonly #beganAt = new Map<string, number | undefined>();
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
@@ -33,6 +34,12 @@ export class RestWatch {
   /** A tool call is held at a gate from now on. */
   held(invocationId: string): void {
     this.#atGates.add(invocationId);
+    this.changed();
+  }
+
+  /** The sandbox has a command, which had run for so many milliseconds by now; `undefined`: it is over. */
+  ran(execId: string, forMs: number | undefined): void {
+    this.#beganAt.set(execId, forMs === undefined ? undefined : performance.now() - forMs);
     this.changed();
   }
 
@@ -58,8 +65,9 @@ export class RestWatch {
     for (const { invocationId, tool } of calls) {
       if (this.#atGates.has(invocationId)) continue;
       if (this.#sleepAfterMs === undefined || !DETACHABLE.has(tool)) return;
-      const began = this.#beganAt.get(invocationId) ?? now;
-      this.#beganAt.set(invocationId, began);
+      const began = this.#beganAt.get(invocationId);
+      // Nobody could tell of its end, or its end is on its way.
+      if (began === undefined) return;
       waitMs = Math.max(waitMs, began + this.#sleepAfterMs - now);
       execIds.push(invocationId);
     }

@@ -23,6 +23,8 @@ export interface ExecTarget {
   readonly cwd: string;
   /** Told of an error that no result may be made of. */
   readonly onLost: (error: HarnessError) => void;
+  /** Told that the sandbox has a command, and how long it has run by then, in milliseconds; `undefined`: it is over, and its end comes next. */
+  readonly onStarted?: ((execId: string, ranForMs: number | undefined) => void) | undefined;
 }
 
 /**
@@ -43,13 +45,23 @@ export async function runCommand(
   const running = new RunningCommand(options, new OutputView(limits), context);
   try {
     const request = execRequest(command, target.cwd, options, limits, nextEffectId(context));
-    return await running.follow(target.workspace.exec(request, (update) => running.take(update)));
+    const handle = target.workspace.exec(request, (update) => {
+      if (update.kind === "started") target.onStarted?.(request.execId, ranFor(update));
+      running.take(update);
+    });
+    return await running.follow(handle);
   } catch (error) {
     if (isFatal(error)) target.onLost(error);
     throw running.failure() ?? toExecutionError(error);
   } finally {
     running.release();
   }
+}
+
+/** By two clocks: of a command that was found running it is known about as well as they agree. */
+function ranFor({ pid, startedAtMs, attached }: Extract<ExecUpdate, { kind: "started" }>): number | undefined {
+  if (pid === 0) return undefined;
+  return attached ? Math.max(0, Date.now() - startedAtMs) : 0;
 }
 
 /** The harness let go of its work: it goes on elsewhere, so nothing may be undone for it. */

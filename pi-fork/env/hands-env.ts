@@ -16,7 +16,7 @@ import type { HarnessError } from "@serverless-harness/kit/errors";
 import { FileKind, type FileInfo as HandsFileInfo } from "@serverless-harness/proto/hands";
 import { nextEffectId } from "../context.ts";
 import { isFatal, toExecutionError, toFileError } from "./errors.ts";
-import { runCommand } from "./exec.ts";
+import { type ExecTarget, runCommand } from "./exec.ts";
 import { HandsLineReader } from "./line-reader.ts";
 import { resolvePath } from "./paths.ts";
 
@@ -36,6 +36,8 @@ export interface HandsEnvOptions {
    * still returns an error, which must not become a result that the model sees.
    */
   readonly onLost: (error: HarnessError) => void;
+  /** As {@link ExecTarget.onStarted}. */
+  readonly onStarted?: ExecTarget["onStarted"];
 }
 
 /**

@@ -268,7 +268,7 @@ export const ExecEventSchema: GenMessage<ExecEvent> = /*@__PURE__*/
  */
 export type Started = Message<"harness.hands.v1.Started"> & {
   /**
-   * Process id in the sandbox's pid namespace. 0 where the process was lost or could not be started.
+   * Process id in the sandbox's pid namespace. 0 where no process runs: it has ended, was lost or could not be started, and its end follows.
    *
    * @generated from field: int64 pid = 1;
    */
@@ -1586,8 +1586,8 @@ export const ExecService: GenService<{
     output: typeof SignalResponseSchema;
   },
   /**
-   * NotifyEnd has hands POST a text to an address once the exec has ended, or at once where it has. Best effort: tried three times, forgotten
-   * when hands ends, so whoever waits for it looks for itself now and then. At most 16 wait per exec: RESOURCE_EXHAUSTED. NOT_FOUND for an
+   * NotifyEnd has hands POST a text to an address once the exec has ended, or at once where it has. Tried for half an hour, ever
+   * more rarely, and forgotten when hands ends, so whoever waits for it looks for itself now and then. At most 16 wait per exec: RESOURCE_EXHAUSTED. NOT_FOUND for an
    * unknown id.
    *
    * @generated from rpc harness.hands.v1.ExecService.NotifyEnd
