@@ -35,6 +35,10 @@ export const EXAMPLES = {
     { line: 'leaf submit "Run: sleep 1"', does: "queue a leaf, print its id and don't wait" },
     { line: 'leaf submit --label batch=7 --key nightly-7 "Run: date"', does: "safe to repeat: the same key makes no second leaf" },
     { line: 'leaf submit --ask bash "Run: date"', does: "no command without your approval" },
+    {
+      line: 'leaf submit --task --deadline 600 "Is this release safe?"',
+      does: "a structured result, here a verdict; failed after ten minutes",
+    },
   ],
   watch: [
     { line: "leaf watch LEAF_ID", does: "its events so far, then live, to its end" },

@@ -8,6 +8,7 @@ import { readPrompt } from "../parse.ts";
 import { sessionFields } from "../session-options.ts";
 import { submitLeaf } from "../submit-leaf.ts";
 import { leafJson } from "../view/leaf-text.ts";
+import { workFields } from "../work-options.ts";
 
 /** Does `leaf submit`. */
 export async function runSubmit(context: Context, [argument = ""]: readonly string[], options: SubmitOptions): Promise<ExitCode> {
@@ -15,6 +16,7 @@ export async function runSubmit(context: Context, [argument = ""]: readonly stri
   const images = await readImages(options.image);
   const spec = create(LeafSpecSchema, {
     ...sessionFields(options),
+    ...(await workFields(options)),
     prompt,
     images,
     model: options.model ?? "",

@@ -4,9 +4,10 @@ import type { CommonOptions } from "../context.ts";
 import { files } from "../images.ts";
 import { labels, tools } from "../parse.ts";
 import { forkPoint, type SessionOptions } from "../session-options.ts";
+import { addWorkOptions, type WorkOptions } from "../work-options.ts";
 
 /** Options of `leaf submit`. */
-export interface SubmitOptions extends CommonOptions, SessionOptions {
+export interface SubmitOptions extends CommonOptions, SessionOptions, WorkOptions {
   readonly model?: string;
   readonly image?: string[];
   readonly label?: Record<string, string>;
@@ -21,7 +22,7 @@ export function addSubmit(program: Command): void {
     usage: "<prompt>",
     summary: "queue a leaf, and print its id without waiting",
     options: (command) =>
-      command
+      addWorkOptions(command)
         .option("--session <id>", "go on with this session; default: a new one")
         .option(
           "--fork <session[@entry]>",

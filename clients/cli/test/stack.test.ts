@@ -1,4 +1,4 @@
-import { appendFileSync, readFileSync, statSync } from "node:fs";
+import { appendFileSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { EXAMPLES, type Example } from "../examples.ts";
@@ -19,6 +19,50 @@ describe("leaf submit, watch, get and list", () => {
     const listed = await stack.leaf.json<{ leaves: Array<{ leafId: string }> }>("list", "--label", "batch=a", "--state", "done");
     expect(listed.leaves.map(({ leafId }) => leafId)).toEqual([id]);
     expect((await stack.leaf.run(["list", "--session", got.leaf.spec.sessionId])).stdout).toMatch(new RegExp(`^${id} +done `, "m"));
+  });
+
+  test("a task brings the value that its schema asks for", async () => {
+    const schema = join(stack.leaf.dir, "schema.json");
+    const input = join(stack.leaf.dir, "input.json");
+    writeFileSync(schema, JSON.stringify({ type: "object", properties: { count: { type: "integer" } }, required: ["count"] }));
+    writeFileSync(input, JSON.stringify({ words: ["a", "b"] }));
+    const steps = [{ tools: [{ name: "submit_result", input: { count: 2 } }] }];
+    const prompt = `Do as the script says.\n\`\`\`script\n${JSON.stringify({ steps })}\n\`\`\``;
+    const { stdout } = await stack.leaf.run([
+      "submit",
+      "--schema",
+      schema,
+      "--input",
+      input,
+      "--deadline",
+      "60",
+      "--max-tokens",
+      "100000",
+      prompt,
+    ]);
+    expect(await stack.leaf.run(["watch", stdout.trim()])).toMatchObject({ code: 0 });
+    expect((await stack.leaf.json<LeafJson>("get", stdout.trim())).leaf).toMatchObject({
+      spec: { kind: "LEAF_KIND_TASK", input: { words: ["a", "b"] }, limits: { deadlineMs: "60000", maxTokens: "100000" } },
+      result: { value: { count: 2 } },
+    });
+  });
+
+  test("a solve names its repository; one that can't be fetched is said", async () => {
+    const submitted = await stack.leaf.json<LeafJson>(
+      "submit",
+      "--solve",
+      "--repo",
+      "https://127.0.0.1:1/none.git#main",
+      "--thinking",
+      "low",
+      "x",
+    );
+    expect(submitted.leaf.spec).toMatchObject({
+      kind: "LEAF_KIND_SOLVE",
+      repository: { url: "https://127.0.0.1:1/none.git", ref: "main" },
+      thinking: "THINKING_LEVEL_LOW",
+    });
+    expect(await stack.leaf.run(["cancel", submitted.leaf.leafId])).toMatchObject({ code: 0 });
   });
 
   test("the same key makes no second leaf, and another prompt under it is refused with 7", async () => {
