@@ -6,8 +6,8 @@ import { ROOT } from "../run.ts";
 
 const LEAF = join(ROOT, "clients", "cli", "bin", "leaf.mjs");
 
-/** Brains that let go of a long command sooner than by default: the demo has less patience than they. */
-const DEMO_ENVIRONMENT = { BRAIN_SLEEP_AFTER_MS: "2000", ...process.env };
+/** Brains that let go of a long command sooner than by default, though not of one whose brains are killed: it lasts 6 s. */
+const DEMO_ENVIRONMENT = { BRAIN_SLEEP_AFTER_MS: "6500", ...process.env };
 
 /** What `leaf up --json` tells. */
 export interface StackInfo {
