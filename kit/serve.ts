@@ -66,6 +66,8 @@ export async function serve(options: ServeOptions): Promise<Server> {
     interceptors: [boundary(log), ...(options.interceptors ?? [])],
     readMaxBytes: options.maxMessageBytes ?? 4 * 1024 * 1024,
     acceptCompression: [],
+    // A misspelt field or name of an enum would be passed over else: a leaf whose gates are misspelt would run without them.
+    jsonOptions: { ignoreUnknownFields: false },
     fallback: options.fallback ?? notFound,
     encoders: options.encoders,
   });

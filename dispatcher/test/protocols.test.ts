@@ -195,6 +195,19 @@ describe("the client of grpc-js", () => {
   });
 });
 
+test.each([
+  ["field", { spec: { prompt: "p", gates: { rules: [{ tool: "bash" }] } } }, 'key "rules" is unknown'],
+  ["name of an enum", { spec: { prompt: "p", kind: "TASK" } }, 'LeafKind from JSON: "TASK"'],
+  ["decision", { spec: { prompt: "p", gates: { onDeadline: "APPROVED" } } }, '"APPROVED"'],
+])("a misspelt %s in JSON is refused by its name, and makes no leaf", async (_what, body, named) => {
+  const { origin, leaves } = await openDoor();
+  const headers = { ...AUTHORIZED, "content-type": "application/json" };
+  const answer = await fetch(`${origin}/${LeafService.typeName}/Submit`, { method: "POST", headers, body: JSON.stringify(body) });
+  expect(answer.status).toBe(400);
+  expect(await answer.json()).toMatchObject({ code: "invalid_argument", message: expect.stringContaining(named) });
+  expect((await leaves.list({}, { headers: AUTHORIZED })).leaves).toEqual([]);
+});
+
 test("every RPC of the service is served", async () => {
   const { leaves } = await openDoor();
   for (const method of LeafService.methods) {
