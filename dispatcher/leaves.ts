@@ -91,5 +91,5 @@ export class Leaves {
 }
 
 function notFound(): HarnessError {
-  return new HarnessError(Code.NotFound, "leaf_not_found", "no leaf has this id: check it, or find the leaf with List");
+  return new HarnessError(Code.NotFound, "leaf_not_found", "there is no leaf of this id: check it");
 }

@@ -36,6 +36,7 @@ export function failureOf(error: unknown): AgentFailure {
       retryable: reason === "source_unavailable",
       message: `the workspace can't be used: ${message}`,
     };
+  if (reason === "unknown_tool") return { reason: FailureReason.BAD_INPUTS, retryable: false, message };
   if (reason === "images_not_supported") return { reason: FailureReason.BAD_INPUTS, retryable: false, message };
   if (reason === "unknown_entry") return { reason: FailureReason.BAD_INPUTS, retryable: false, message };
   if (NOT_CONFIGURED.has(reason)) return { reason: FailureReason.MODEL_UNAVAILABLE, retryable: false, message };

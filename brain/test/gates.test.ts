@@ -1,5 +1,13 @@
 import { create } from "@bufbuild/protobuf";
-import { DecisionKind, type Gate, type GatePolicy, GatePolicySchema, type Leaf, LeafState } from "@serverless-harness/proto/leaf";
+import {
+  DecisionKind,
+  FailureReason,
+  type Gate,
+  type GatePolicy,
+  GatePolicySchema,
+  type Leaf,
+  LeafState,
+} from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
 import { bash, calls, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
@@ -92,6 +100,16 @@ describe("a call that the leaf's policy holds", () => {
     await decide(stack, leaf, gate, DecisionKind.APPROVE);
     stack.brain();
     expect((await stack.ended(leaf)).result?.text).toBe("harmless\ndanger\n");
+  });
+
+  test("fails the leaf before anything is done where the policy misspells the tool", async () => {
+    const stack = await Stack.open(shared);
+    const gates = create(GatePolicySchema, { tools: [{ tool: "Bash" }] });
+    const leaf = await stack.submit(scripted(bash("echo danger"), say("done")), { gates });
+    stack.brain();
+    const { failure, usage } = await stack.ended(leaf);
+    expect(failure).toMatchObject({ reason: FailureReason.BAD_INPUTS, retryable: false, message: expect.stringContaining("no tool Bash") });
+    expect(usage?.modelCalls ?? 0).toBe(0);
   });
 
   test("is never made where it is rejected, and the model is told", async () => {

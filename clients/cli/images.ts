@@ -20,7 +20,8 @@ export async function readImages(names: readonly string[] = []): Promise<Image[]
 
 async function readImage(name: string): Promise<Image> {
   const info = await stat(name).catch(() => undefined);
-  if (info?.isFile() !== true) throw unusable(`there is no file ${name}`);
+  if (info === undefined) throw unusable(`there is no file ${name}`);
+  if (!info.isFile()) throw unusable(`${name} is no file with a picture`);
   if (info.size > MAX_BYTES) throw unusable(`${name} has ${info.size} bytes: pictures may have ${MAX_BYTES} together, make it smaller`);
   const data = await readFile(name).catch(() => undefined);
   if (data === undefined) throw unusable(`${name} can't be read`);

@@ -47,10 +47,16 @@ export function states(text: string, sofar: readonly StateName[] = []): StateNam
   return [...sofar, state];
 }
 
-/** The prompt itself, or standard input for `-`. Throws where there is nothing but white space. */
-export async function readPrompt(argument: string): Promise<string> {
+/** Refused where it is missing: what to say for each thing that is read. */
+const BLANK = {
+  prompt: 'say what the agent shall do, as `leaf turn "Run: uname"`',
+  message: "say something to the leaf",
+} as const;
+
+/** The prompt or message itself, or standard input for `-`. Throws where there is nothing but white space. */
+export async function readText(what: keyof typeof BLANK, argument: string): Promise<string> {
   const prompt = argument === "-" ? await readAll(process.stdin) : argument;
   if (prompt.trim() !== "") return prompt;
-  const where = argument === "-" ? "standard input was empty" : "the prompt is empty";
-  throw new CliError(ExitCode.usage, "prompt_required", `${where}: say what the agent shall do, as \`leaf turn "Run: uname"\``);
+  const where = argument === "-" ? "standard input was empty" : `the ${what} is empty`;
+  throw new CliError(ExitCode.usage, `${what}_required`, `${where}: ${BLANK[what]}`);
 }

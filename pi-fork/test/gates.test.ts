@@ -18,6 +18,14 @@ test.each([
   expect(gatesOf(tool, pattern).needsApproval(called, { command: "rm -rf build" })).toBe(held);
 });
 
+test.each(["Bash", "bahs", "shell"])("a policy with the tool %s is refused, as it would hold nothing", (tool) => {
+  expect(() => gatesOf(tool, "").checkNames(["read", "bash"])).toThrow(/^spec\.gates\.tools\[0\]\.tool: .* only read, bash/);
+});
+
+test.each(["*", "bash", "request_approval", "submit_result"])("a policy with %s is taken", (tool) => {
+  expect(() => gatesOf(tool, "").checkNames(["read", "bash"])).not.toThrow();
+});
+
 test("a call is held where its pattern comes to no end, and the agent is not", () => {
   expect(gatesOf("bash", "^(?:[^x]+)+x$").needsApproval("bash", { command: "a".repeat(64) })).toBe(true);
 });

@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
+import { Code } from "@connectrpc/connect";
 import type { Context } from "@earendil-works/pi-agent-core";
+import { HarnessError } from "@serverless-harness/kit/errors";
 import { inTime } from "@serverless-harness/kit/in-time";
 import type { Decision, GatePolicy } from "@serverless-harness/proto/leaf";
 import { DecisionKind } from "@serverless-harness/proto/leaf";
@@ -25,6 +27,9 @@ export interface GateKeeper {
   aborted(): void;
 }
 
+/** Tools that an agent has by its leaf: a policy for many leaves may name them, whether or not this one has them. */
+const BY_LEAF = ["request_approval", "submit_result", "submit_verdict"];
+
 const MAX_SUMMARY = 1000;
 const MAX_ACTION = 60_000;
 
@@ -44,6 +49,15 @@ export class Gates {
       tool,
       pattern: pattern === "" ? undefined : new RegExp(pattern, "u"),
     }));
+  }
+
+  /** A misspelt name must not let everything pass: INVALID_ARGUMENT `unknown_tool` where the policy has a tool that the agent can't have. */
+  checkNames(tools: readonly string[]): void {
+    const known = ["*", ...tools, ...BY_LEAF];
+    const index = this.#rules.findIndex(({ tool }) => !known.includes(tool));
+    if (index === -1) return;
+    const text = `spec.gates.tools[${index}].tool: the agent has no tool ${this.#rules[index]?.tool}, only ${tools.join(", ")}; use * for every tool`;
+    throw new HarnessError(Code.InvalidArgument, "unknown_tool", text);
   }
 
   /** This call needs a human's approval by the leaf's policy. */

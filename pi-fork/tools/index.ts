@@ -14,7 +14,7 @@ import { replayable, type ToolContext, type ToolObserver } from "./tool.ts";
 
 /**
  * Every tool of the agent: read, bash, edit, write, grep, find, ls, terminal; where the policy says so request_approval, and where a result is
- * wished for, the one that takes it. `use` is told of changes to the workspace.
+ * wished for, the one that takes it. `use` is told of changes to the workspace. Throws where the policy names a tool that is none of them.
  */
 export function createTools(
   observer: ToolObserver,
@@ -23,7 +23,7 @@ export function createTools(
   use?: WorkspaceUse,
 ): Array<AgentHarnessTool<ToolContext>> {
   const tool: typeof replayable = (each, observed) => replayable(gated(changing(each, use), gates), observed);
-  return [
+  const tools = [
     tool(createReadTool<ToolContext>({ imageProcessor: showPicture }), observer),
     tool(createBashTool<ToolContext>(), observer),
     tool(createSandboxEditTool(), observer),
@@ -35,4 +35,6 @@ export function createTools(
     ...(gates.offered ? [replayable(createRequestApprovalTool(gates), observer)] : []),
     ...(wish === undefined ? [] : [tool(createSubmitTool(wish), observer)]),
   ];
+  gates.checkNames(tools.map(({ name }) => name));
+  return tools;
 }

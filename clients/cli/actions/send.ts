@@ -5,7 +5,7 @@ import type { SendOptions } from "../commands/send.ts";
 import type { Context } from "../context.ts";
 import { withDispatcher } from "../dispatcher.ts";
 import { ExitCode } from "../exit-codes.ts";
-import { readPrompt } from "../parse.ts";
+import { readText } from "../parse.ts";
 
 /** Does `leaf send`. */
 export async function runSend(
@@ -13,7 +13,7 @@ export async function runSend(
   [leafId = "", argument = ""]: readonly string[],
   { followUp = false, id: messageId = "", by = userInfo().username }: SendOptions,
 ): Promise<ExitCode> {
-  const text = await readPrompt(argument);
+  const text = await readText("message", argument);
   const mode = followUp ? MessageMode.FOLLOW_UP : MessageMode.STEER;
   const { message = create(LeafMessageSchema) } = await withDispatcher(context, (leaves) =>
     leaves.send({ leafId, text, mode, messageId, sentBy: by }),

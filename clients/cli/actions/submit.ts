@@ -4,7 +4,7 @@ import type { SubmitOptions } from "../commands/submit.ts";
 import type { Context } from "../context.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { readImages } from "../images.ts";
-import { readPrompt } from "../parse.ts";
+import { readText } from "../parse.ts";
 import { sessionFields } from "../session-options.ts";
 import { submitLeaf } from "../submit-leaf.ts";
 import { leafJson } from "../view/leaf-text.ts";
@@ -12,7 +12,7 @@ import { workFields } from "../work-options.ts";
 
 /** Does `leaf submit`. */
 export async function runSubmit(context: Context, [argument = ""]: readonly string[], options: SubmitOptions): Promise<ExitCode> {
-  const prompt = await readPrompt(argument);
+  const prompt = await readText("prompt", argument);
   const images = await readImages(options.image);
   const spec = create(LeafSpecSchema, {
     ...sessionFields(options),

@@ -73,10 +73,14 @@ describe("a wrong command line", () => {
     expect({ code, stderr }).toEqual({ code: 2, stderr: 'leaf: LEAF_PORT is "many": it must be a whole number from 0 to 65535\n' });
   });
 
-  test.each(["", "  \n "])("a blank prompt (%j) is refused before anything is asked", async (prompt) => {
+  test.each(["", "  \n "])("a blank prompt or message (%j) is refused before anything is asked", async (prompt) => {
     const leaf = await temporaryLeaf();
     expect(await leaf.run(["turn", prompt])).toMatchObject({ code: 2, stderr: expect.stringContaining("the prompt is empty") });
     expect(await leaf.run(["turn", "-"], { stdin: prompt })).toMatchObject({ code: 2 });
+    expect(await leaf.run(["send", "leaf_1", prompt])).toMatchObject({
+      code: 2,
+      stderr: "leaf: the message is empty: say something to the leaf\n",
+    });
   });
 });
 

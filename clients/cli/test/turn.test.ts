@@ -63,6 +63,7 @@ describe("leaf turn", () => {
     for (const [file, why] of [
       [words, "is no picture that a model takes"],
       [`${picture}s`, "there is no file"],
+      [directory, "is no file"],
     ] as const) {
       const refused = await stack.leaf.run(["submit", "--image", file, "hello"]);
       expect(refused).toMatchObject({ code: 2, stdout: "" });
