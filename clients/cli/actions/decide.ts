@@ -1,4 +1,3 @@
-import { userInfo } from "node:os";
 import { toJson } from "@bufbuild/protobuf";
 import { DecisionKind, GateSchema, type Leaf } from "@serverless-harness/proto/leaf";
 import type { Answer, DecideOptions } from "../commands/decide.ts";
@@ -6,6 +5,7 @@ import type { Context } from "../context.ts";
 import { withDispatcher } from "../dispatcher.ts";
 import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit-codes.ts";
+import { userName } from "../user.ts";
 import { emptyLeaf } from "../view/leaf-text.ts";
 
 const KINDS: Readonly<Record<Answer, DecisionKind>> = {
@@ -18,7 +18,7 @@ const KINDS: Readonly<Record<Answer, DecisionKind>> = {
 export async function runDecide(
   context: Context,
   [leafId = ""]: readonly string[],
-  { gate: named, feedback = "", by = userInfo().username }: DecideOptions,
+  { gate: named, feedback = "", by = userName() }: DecideOptions,
   answer: Answer,
 ): Promise<ExitCode> {
   const { gate } = await withDispatcher(context, async (leaves) => {

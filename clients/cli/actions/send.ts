@@ -1,4 +1,3 @@
-import { userInfo } from "node:os";
 import { create, toJson } from "@bufbuild/protobuf";
 import { LeafMessageSchema, MessageMode } from "@serverless-harness/proto/leaf";
 import type { SendOptions } from "../commands/send.ts";
@@ -6,12 +5,13 @@ import type { Context } from "../context.ts";
 import { withDispatcher } from "../dispatcher.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { readText } from "../parse.ts";
+import { userName } from "../user.ts";
 
 /** Does `leaf send`. */
 export async function runSend(
   context: Context,
   [leafId = "", argument = ""]: readonly string[],
-  { followUp = false, id: messageId = "", by = userInfo().username }: SendOptions,
+  { followUp = false, id: messageId = "", by = userName() }: SendOptions,
 ): Promise<ExitCode> {
   const text = await readText("message", argument);
   const mode = followUp ? MessageMode.FOLLOW_UP : MessageMode.STEER;

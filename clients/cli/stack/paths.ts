@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
-import { tmpdir, userInfo } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { userId } from "../user.ts";
 
 /** Layout of the state directory that this version reads and writes. */
 export const LAYOUT = 1;
@@ -67,5 +68,5 @@ export function stackPaths(dir: string): StackPaths {
 /** A directory with a short name for this user and this state directory. */
 function shortDirectory(dir: string): string {
   const hash = createHash("sha256").update(dir).digest("hex").slice(0, 12);
-  return join(tmpdir(), `leaf-${userInfo().uid}-${hash}`);
+  return join(tmpdir(), `leaf-${userId()}-${hash}`);
 }

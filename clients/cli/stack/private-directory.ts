@@ -1,7 +1,7 @@
 import { chmodSync, lstatSync, mkdirSync } from "node:fs";
-import { userInfo } from "node:os";
 import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit-codes.ts";
+import { userId } from "../user.ts";
 
 /**
  * Make a directory that only its owner can enter (mode 0700), or check that an existing one is ours: in a shared directory as /tmp
@@ -15,7 +15,7 @@ export function ensurePrivateDirectory(path: string): void {
   }
   const found = lstatSync(path);
   if (!found.isDirectory()) throw new CliError(ExitCode.refused, "no_directory", `${path} is not a directory: move it away`);
-  if (found.uid !== userInfo().uid) {
+  if (found.uid !== userId()) {
     throw new CliError(ExitCode.refused, "foreign_directory", `${path} belongs to another user: choose another with --dir`);
   }
   if ((found.mode & 0o077) !== 0) chmodSync(path, 0o700);

@@ -21,6 +21,17 @@ describe("while nothing runs", () => {
     expect(stderr).toBe(`leaf: nothing is running in ${leaf.dir}: start it with \`leaf up\`\n`);
   });
 
+  test.each([
+    ["send", "leaf_1", "hello"],
+    ["cancel", "leaf_1"],
+    ["approve", "leaf_1"],
+  ])("leaf %s needs no name for its user", async (...args) => {
+    const { dir } = await temporaryLeaf();
+    const nameless = ["--unshare-user", "--uid", "54321", "--dev-bind", "/", "/", "--", process.execPath, LEAF, ...args];
+    const { code, stderr } = await runProgram("bwrap", nameless, { env: { LEAF_DIR: dir } });
+    expect({ code, stderr }).toEqual({ code: 3, stderr: expect.stringContaining("nothing is running") });
+  });
+
   test("leaf down has nothing to do, and makes no state directory", async () => {
     const leaf = await temporaryLeaf();
     expect(await leaf.run(["down"])).toMatchObject({ code: 0, stdout: "nothing was running\n" });
