@@ -21,8 +21,15 @@ export const ENDING_MS = 750;
 const CALL = (command: string): string =>
   `\`\`\`script\n${JSON.stringify({ steps: [{ tools: [{ name: "bash", input: { command } }] }, { text: "Done." }] })}\n\`\`\``;
 
-/** Have a leaf wait at a gate, then approve. Returns the stretch in which no brain is needed: from the grace's end to the decision. */
-export async function waitAtGate({ leaves }: Stack, { gateMs, graceMs }: Waits): Promise<Life> {
+/**
+ * Have a leaf wait at a gate, then approve, but not before `mayApprove` resolves. Returns the stretch in which no brain is needed: from the
+ * grace's end to the decision.
+ */
+export async function waitAtGate(
+  { leaves }: Stack,
+  { gateMs, graceMs }: Waits,
+  mayApprove: () => Promise<void> = async () => {},
+): Promise<Life> {
   let fromMs: number | undefined;
   let toMs: number | undefined;
   for await (const { event, leaf } of leaves.run({
@@ -31,6 +38,7 @@ export async function waitAtGate({ leaves }: Stack, { gateMs, graceMs }: Waits):
     if (event?.event.case !== "stateChanged" || event.event.value.state !== LeafState.AWAITING_APPROVAL) continue;
     fromMs = Number(event.timeMs) + graceMs + ENDING_MS;
     await sleep(graceMs + ENDING_MS + gateMs);
+    await mayApprove();
     toMs = Date.now();
     const leafId = leaf?.leafId ?? event.leafId;
     const gateId = (await leaves.get({ leafId })).leaf?.openGates[0]?.gateId ?? "";
@@ -39,12 +47,19 @@ export async function waitAtGate({ leaves }: Stack, { gateMs, graceMs }: Waits):
   return stretch(fromMs, toMs, "the leaf did not wait at its gate");
 }
 
-/** Have a leaf wait for a command. Returns the stretch in which no brain is needed: from the grace's end to the command's. */
-export async function waitForTool({ leaves }: Stack, { toolMs, sleepAfterMs, graceMs }: Waits): Promise<Life> {
+/**
+ * Have a leaf wait for a command, which sleeps for `toolMs` unless another `wait` is given. Returns the stretch in which no brain is needed:
+ * from the grace's end to the command's.
+ */
+export async function waitForTool(
+  { leaves }: Stack,
+  { toolMs, sleepAfterMs, graceMs }: Waits,
+  wait = `sleep ${toolMs / 1000}`,
+): Promise<Life> {
   let fromMs: number | undefined;
   let toMs: number | undefined;
   // The command tells when it was over, by its own clock.
-  const prompt = CALL(`sleep ${toolMs / 1000}; date +%s%3N`);
+  const prompt = CALL(`${wait}; date +%s%3N`);
   for await (const { event } of leaves.run({ spec: { sessionId: "tool", kind: LeafKind.TURN, prompt } })) {
     if (event?.event.case === "toolStarted") fromMs ??= Number(event.timeMs) + sleepAfterMs + graceMs + ENDING_MS;
     if (event?.event.case === "toolEnded") toMs = Number.parseInt(event.event.value.text, 10);

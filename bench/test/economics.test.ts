@@ -1,8 +1,12 @@
-import { readFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
+import { temporaryDirectory } from "@serverless-harness/kit/testing";
+import { LeafState } from "@serverless-harness/proto/leaf";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { brainSeconds, Lifetimes, requireNone } from "../economics/lifetimes.ts";
 import { takeTurns } from "../economics/turns.ts";
-import { waitAtGate, waitForTool } from "../economics/waits.ts";
+import { ENDING_MS, waitAtGate, waitForTool } from "../economics/waits.ts";
 import { wholeWorkload } from "../economics.ts";
 import { type Stack, startStack } from "../parts/stack.ts";
 import { Samples } from "../report/samples.ts";
@@ -15,6 +19,15 @@ async function open(settings: Readonly<Record<string, string>>): Promise<{ stack
     await stack.close();
   });
   return { stack, lifetimes };
+}
+
+/** Resolves when a session's only leaf is suspended. */
+async function suspended({ leaves }: Stack, sessionId: string): Promise<void> {
+  for (;;) {
+    const [leaf] = (await leaves.list({ sessionId })).leaves;
+    if (leaf?.state === LeafState.SUSPENDED) return;
+    await setTimeout(10);
+  }
 }
 
 describe("brain-seconds", () => {
@@ -77,9 +90,17 @@ describe("a stack", () => {
 
   test("waits at a gate and for a command, and tells the stretches in which it needs no brain", async () => {
     const { stack, lifetimes } = await open({ BRAIN_GRACE_MS: "0", BRAIN_SLEEP_AFTER_MS: "500" });
-    const waits = { gateMs: 100, toolMs: 2500, sleepAfterMs: 500, graceMs: 0 };
-    for (const stretch of [await waitAtGate(stack, waits), await waitForTool(stack, waits)])
-      expect(stretch.toMs).toBeGreaterThan(stretch.fromMs);
+    const waits = { gateMs: 100, toolMs: 0, sleepAfterMs: 500, graceMs: 0 };
+    const atGate = await waitAtGate(stack, waits, () => lifetimes.gone());
+    await lifetimes.gone();
+    // The command ends once its leaf has slept for a while, however long the brain took to let go.
+    const woken = join(await temporaryDirectory(), "woken");
+    const tool = waitForTool(stack, waits, `until [ -e ${woken} ]; do sleep 0.02; done`);
+    await suspended(stack, "tool");
+    await lifetimes.gone();
+    await setTimeout(ENDING_MS);
+    await writeFile(woken, "");
+    for (const stretch of [atGate, await tool]) expect(stretch.toMs).toBeGreaterThan(stretch.fromMs);
     // One for each half of both leaves.
     await lifetimes.gone();
     expect(lifetimes.lives()).toHaveLength(4);
