@@ -9,8 +9,11 @@ interface Check {
   readonly work: () => Promise<Finished>;
 }
 
+/** What the compiler knows of an earlier run, so that the next one takes a fifth of the time. */
+const TYPES_CACHE = "node_modules/.cache/leaf/types.tsbuildinfo";
+
 const CHECKS: readonly Check[] = [
-  { name: "types (tsc)", work: () => run("tsc", ["-p", ".", "--noEmit"]) },
+  { name: "types (tsc)", work: () => run("tsc", ["-p", ".", "--noEmit", "--incremental", "--tsBuildInfoFile", TYPES_CACHE]) },
   { name: "format and lint (biome)", work: () => run("biome", ["ci", "--reporter=summary", "."]) },
   { name: "contracts (buf lint)", work: () => run("buf", ["lint"]) },
   { name: "generated code is current (buf generate)", work: generatedCodeIsCurrent },
