@@ -1,6 +1,7 @@
 import { isAbsolute, join, normalize } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Address, parseAddress } from "@serverless-harness/kit/address";
+import { type AllowedHosts, readAllowedHosts } from "@serverless-harness/kit/address-rule";
 import { EnvReader } from "@serverless-harness/kit/env";
 import { readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
 import type { ExecLimits } from "./exec/limits.ts";
@@ -26,6 +27,7 @@ export const VARIABLES = [
   "HANDS_STATE",
   "HANDS_SANDBOX",
   "HANDS_NETWORK",
+  "HANDS_PRIVATE_HOSTS",
   "HANDS_LAUNCHER",
   "HANDS_JAILS",
   "HANDS_DURABILITY",
@@ -72,6 +74,8 @@ export interface HandsConfig {
   /** This process is inside the jail already. Set by the jail, never by a user. */
   readonly jailed: boolean;
   readonly network: "host" | "none";
+  /** What may be reached though its address is not public. */
+  readonly privateHosts: AllowedHosts;
   readonly launcher: LauncherKind;
   readonly durability: Durability;
   /** URL of the store of snapshots. */
@@ -146,6 +150,7 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
     sandbox,
     jailed: env.flag("HANDS_JAILED", false),
     network,
+    privateHosts: readPrivateHosts(env),
     artifacts: env.string("HANDS_ARTIFACTS", pathToFileURL(join(state, "artifacts")).href),
     localRepositories: env.flag("HANDS_LOCAL_REPOSITORIES", false),
     gitEnvironment: Object.fromEntries(["https_proxy", "no_proxy"].flatMap((name) => pairOf(name, env.optional(name)))),
@@ -186,6 +191,13 @@ function optionalDirectory(env: EnvReader, name: string): string | undefined {
   const value = env.optional(name);
   if (value !== undefined && !isAbsolute(value)) env.problem(`${name} is ${JSON.stringify(value)}: it must be an absolute path`);
   return value;
+}
+
+function readPrivateHosts(env: EnvReader): AllowedHosts {
+  const hosts = readAllowedHosts(env.string("HANDS_PRIVATE_HOSTS", ""));
+  if (typeof hosts !== "string") return hosts;
+  env.problem(`HANDS_PRIVATE_HOSTS can't be used: ${hosts}`);
+  return { names: new Set(), networks: [] };
 }
 
 function readLimits(env: EnvReader): ExecLimits {
