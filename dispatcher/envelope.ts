@@ -67,7 +67,7 @@ async function checkSpec(v: Validation, spec: LeafSpec): Promise<void> {
   if (spec.limits !== undefined) checkLimits(v, spec.limits);
   v.range("spec.priority", spec.priority, -100, 100);
   if (spec.retry !== undefined) checkRetry(v, spec.retry);
-  if (spec.gates !== undefined) checkGatePolicy(v, "spec.gates", spec.gates);
+  if (spec.gates !== undefined) await checkGatePolicy(v, "spec.gates", spec.gates);
 }
 
 function checkLimits(v: Validation, limits: Limits): void {

@@ -102,6 +102,28 @@ describe("a call that the leaf's policy holds", () => {
     expect((await stack.ended(leaf)).result?.text).toBe("harmless\ndanger\n");
   });
 
+  test("is held where a terminal runs the command, and typing into one that an earlier leaf opened", async () => {
+    const stack = await Stack.open(shared);
+    const sessionId = "shared-terminal";
+    const open = { action: "open", command: "PS1='> ' exec bash --norc", waitFor: "> " };
+    const before = await stack.submit(scripted(calls({ name: "terminal", input: open }), say("{{last_tool_result}}")), { sessionId });
+    stack.brain({ BRAIN_GRACE_MS: "20000" });
+    const [, terminal = ""] = /^\[terminal (\w+),/.exec((await stack.ended(before)).result?.text ?? "") ?? [];
+    const gates = create(GatePolicySchema, { tools: [{ tool: "bash" }] });
+    for (const input of [
+      { action: "type", terminal, text: "touch BYPASS\n" },
+      { action: "open", command: "touch BYPASS" },
+    ]) {
+      const leaf = await stack.submit(scripted(calls({ name: "terminal", input }), say("over")), { sessionId, gates });
+      const gate = await asked(stack, leaf);
+      expect(JSON.parse(gate.proposedAction)).toEqual(input);
+      await decide(stack, leaf, gate, DecisionKind.REJECT);
+      expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE });
+    }
+    const look = await stack.submit(scripted(calls({ name: "ls", input: {} }), say("{{last_tool_result}}")), { sessionId, gates });
+    expect((await stack.ended(look)).result?.text).toBe("(empty directory)");
+  });
+
   test("fails the leaf before anything is done where the policy misspells the tool", async () => {
     const stack = await Stack.open(shared);
     const gates = create(GatePolicySchema, { tools: [{ tool: "Bash" }] });

@@ -17,7 +17,9 @@ function deepSchema(depth: number): JsonObject {
   return depth === 0 ? { type: "object" } : { type: "object", properties: { a: deepSchema(depth - 1) } };
 }
 
-const BAD_SPECS: ReadonlyArray<readonly [what: string, spec: Spec, fields: readonly string[]]> = [
+type BadSpec = readonly [what: string, spec: Spec, fields: readonly string[]];
+
+const BAD_SPECS: readonly BadSpec[] = [
   ["a blank prompt", { prompt: " \n\t " }, ["spec.prompt"]],
   ["no prompt", {}, ["spec.prompt"]],
   ["a prompt over 1 MiB", { prompt: "x".repeat(MIB + 1) }, ["spec.prompt"]],
@@ -37,6 +39,13 @@ const BAD_SPECS: ReadonlyArray<readonly [what: string, spec: Spec, fields: reado
   ],
   ["a gate without a tool", { prompt: "p", gates: { tools: [{ arguments: "rm" }] } }, ["spec.gates.tools[0].tool"]],
   ["a gate with half a pattern", { prompt: "p", gates: { tools: [{ tool: "bash", arguments: "(" }] } }, ["spec.gates.tools[0].arguments"]],
+  ...["$rm", "a^b", "[]", "(?!)ls", "a\\b\\w"].map(
+    (pattern): BadSpec => [
+      `a gate with the pattern ${pattern}, which nothing matches`,
+      { prompt: "p", gates: { tools: [{ tool: "bash", arguments: pattern }] } },
+      ["spec.gates.tools[0].arguments"],
+    ],
+  ),
   [
     "a gate with a long pattern",
     { prompt: "p", gates: { tools: [{ tool: "*", arguments: "x".repeat(1025) }] } },

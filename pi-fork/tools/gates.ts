@@ -5,6 +5,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import { inTime } from "@serverless-harness/kit/in-time";
 import type { Decision, GatePolicy } from "@serverless-harness/proto/leaf";
 import { DecisionKind } from "@serverless-harness/proto/leaf";
+import { type CallEffect, describeCall, effectOf } from "./effects.ts";
 
 /** What a human is asked. */
 export interface Question {
@@ -30,13 +31,21 @@ export interface GateKeeper {
 /** Tools that an agent has by its leaf: a policy for many leaves may name them, whether or not this one has them. */
 const BY_LEAF = ["request_approval", "submit_result", "submit_verdict"];
 
+/** Of a question's texts, in bytes: below the store's own limits, which count the words that say what was cut. */
 const MAX_SUMMARY = 1000;
 const MAX_ACTION = 60_000;
+
+/** Which calls one line of a policy holds. */
+interface Rule {
+  readonly tool: string;
+  /** Empty: calls with any arguments. Else one of them has to match. */
+  readonly patterns: readonly RegExp[];
+}
 
 /** Asks humans for tool calls, and holds the calls until they answered. */
 export class Gates {
   readonly #keeper: GateKeeper;
-  readonly #rules: ReadonlyArray<{ readonly tool: string; readonly pattern: RegExp | undefined }>;
+  readonly #rules: readonly Rule[];
 
   /** The agent may ask by itself. */
   readonly offered: boolean;
@@ -47,7 +56,8 @@ export class Gates {
     this.offered = policy?.requestApproval === true;
     this.#rules = (policy?.tools ?? []).map(({ tool, arguments: pattern }) => ({
       tool,
-      pattern: pattern === "" ? undefined : new RegExp(pattern, "u"),
+      // A person takes the beginning of a line for a beginning; one who means the whole text is not to lose calls by that.
+      patterns: pattern === "" ? [] : [new RegExp(pattern, "u"), new RegExp(pattern, "um")],
     }));
   }
 
@@ -60,10 +70,10 @@ export class Gates {
     throw new HarnessError(Code.InvalidArgument, "unknown_tool", text);
   }
 
-  /** This call needs a human's approval by the leaf's policy. */
+  /** This call needs a human's approval by the leaf's policy: a rule names its tool, or one that does the same. */
   needsApproval(tool: string, args: unknown): boolean {
-    const json = JSON.stringify(args) ?? "";
-    return this.#rules.some((rule) => (rule.tool === "*" || rule.tool === tool) && matches(rule.pattern, json));
+    const call = describeCall(tool, args);
+    return this.#rules.some((rule) => covers(rule.tool, tool, call) && matches(rule.patterns, call));
   }
 
   /**
@@ -103,11 +113,21 @@ export class Gates {
   }
 }
 
-/** A pattern that takes for ever must neither hold up the others nor let a call pass. */
-function matches(pattern: RegExp | undefined, json: string): boolean {
-  return pattern === undefined || inTime(() => pattern.test(json))?.value !== false;
+function covers(named: string, tool: string, { effect }: CallEffect): boolean {
+  return named === "*" || named === tool || (effect !== undefined && effectOf(named) === effect);
 }
 
+/** A pattern that takes for ever must neither hold up the others nor let a call pass. */
+function matches(patterns: readonly RegExp[], { texts, opaque }: CallEffect): boolean {
+  if (opaque || patterns.length === 0) return true;
+  return inTime(() => texts.some((text) => patterns.some((pattern) => pattern.test(text))))?.value !== false;
+}
+
+/** What a human decides on is shown to its end, or it is said what is not shown. */
 function cut(text: string, length: number): string {
-  return text.length <= length ? text : `${text.slice(0, length)}...`;
+  const bytes = Buffer.from(text);
+  if (bytes.length <= length) return text;
+  let end = length;
+  while (((bytes[end] ?? 0) & 0xc0) === 0x80) end--;
+  return `${bytes.toString("utf8", 0, end)}\n[the last ${bytes.length - end} of ${bytes.length} bytes are not shown]`;
 }

@@ -260,7 +260,9 @@ export const GatePolicySchema: GenMessage<GatePolicy> = /*@__PURE__*/
   messageDesc(file_harness_leaf_v1_leaf, 3);
 
 /**
- * ToolGate names tool calls.
+ * ToolGate names tool calls by what they do. One on `bash` or `terminal` holds every command, whichever of the two runs it, and what is typed
+ * into a terminal that is open already; one on `write` or `edit` holds the changes that either makes. Commands change files as well: who wants
+ * to see each change names `bash` too.
  *
  * @generated from message harness.leaf.v1.ToolGate
  */
@@ -273,7 +275,9 @@ export type ToolGate = Message<"harness.leaf.v1.ToolGate"> & {
   tool: string;
 
   /**
-   * Regular expression of JavaScript (with the flag u) that the arguments, as JSON, have to match somewhere; at most 1024 characters. Default: any arguments.
+   * Regular expression of JavaScript (with the flag u) that has to match somewhere in the text of one of the arguments (of a command: in the command),
+   * as a person reads it; `^` and `$` match at lines as well. It can't judge what is typed into a terminal, all of which is held. At most 1024
+   * characters; one that no text can match is refused. Default: any arguments.
    *
    * @generated from field: string arguments = 2;
    */
