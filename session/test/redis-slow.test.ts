@@ -1,19 +1,6 @@
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type LeafStore, openLeafStore } from "../index.ts";
-import {
-  claim,
-  claimWhenReady,
-  delta,
-  done,
-  failureOf,
-  follow,
-  LONG_LEASE_MS,
-  logOf,
-  NEVER,
-  refused,
-  submit,
-  words,
-} from "../testing/build.ts";
+import { claim, claimWhenReady, delta, done, follow, LONG_LEASE_MS, logOf, refused, sendScripts, submit, words } from "../testing/build.ts";
 import { leafStoreConformance } from "../testing/index.ts";
 import { Link, type LinkShape } from "../testing/link.ts";
 import { RedisServer } from "../testing/redis-server.ts";
@@ -48,23 +35,6 @@ describe("a leaf store over a line that passes on 48 bytes at a time", () => {
   }
 });
 
-/** Every script goes to the server whole, once. On a line that is cut after fewer bytes than they have it would never arrive. */
-async function sendScripts(url: string): Promise<void> {
-  const store = await open(url);
-  await submit(store, {}, "k");
-  const first = await claim(store);
-  await store.heartbeat(first, 1);
-  await store.append(first, [delta("x")]);
-  await store.retry(first, failureOf("x"), 0, []);
-  const second = await claimWhenReady(store);
-  await store.release(second, "");
-  const third = await claimWhenReady(store);
-  await store.finish(third, done(""), []);
-  await follow(store, third.leaf.leafId);
-  await store.backlog();
-  await store.waitForWork(1, NEVER);
-}
-
 test("over a line that is cut behind any byte of a request or of an answer, the whole history of a crowd keeps every promise", async () => {
   const { direct, over, link } = await linked();
   const seed = Math.floor(Math.random() * 2 ** 31);
@@ -76,7 +46,7 @@ test("over a line that is cut behind any byte of a request or of an answer, the 
     lines.set(name, own);
     return new Recorder((line) => own.push(line));
   };
-  await sendScripts(server().freshUrl());
+  await sendScripts(await open(server().freshUrl()));
   link.reshape({ cutAfterBytes: () => 1 + Math.floor(random() * 15_000) });
   link.cut();
   let submitted = false;

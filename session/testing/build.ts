@@ -143,3 +143,19 @@ export function assertGapFree(events: readonly LeafEvent[], from = 1n): void {
     strictEqual(event.seq, from + BigInt(index));
   });
 }
+
+/** Every script goes to the server whole, once. On a line that is cut after fewer bytes than they have it would never arrive. */
+export async function sendScripts(store: LeafStore): Promise<void> {
+  await submit(store, {}, "k");
+  const first = await claim(store);
+  await store.heartbeat(first, 1);
+  await store.append(first, [delta("x")]);
+  await store.retry(first, failureOf("x"), 0, []);
+  const second = await claimWhenReady(store);
+  await store.release(second, "");
+  const third = await claimWhenReady(store);
+  await store.finish(third, done(""), []);
+  await follow(store, third.leaf.leafId);
+  await store.backlog();
+  await store.waitForWork(1, NEVER);
+}
