@@ -1,6 +1,6 @@
 import { FailureReason, LeafState } from "@serverless-harness/proto/leaf";
 import { expect, test } from "vitest";
-import { bash, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
+import { bash, say, scripted, scriptedFor } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
 const shared = machines();
@@ -28,6 +28,20 @@ test.each([
     { text: "here\n", isError: false },
     { text: "there\n", isError: false },
   ]);
+});
+
+test.each([
+  ["openai-completions", "groq/llama-3.1-8b-instant", "GROQ"],
+  ["openai-responses", "openai/gpt-5", "OPENAI"],
+])("an answer of %s that is cut at the output limit is gone on with", async (_api, model, prefix) => {
+  const stack = await Stack.open(shared);
+  const cut = { stop_reason: "max_tokens", usage: { output_tokens: 7 } };
+  const leaf = await stack.submit(scriptedFor(2, { ...bash("echo half"), ...cut }, say("Half of it, ", cut), say("and the rest.")), {
+    model,
+  });
+  stack.brain(gateway(prefix));
+  expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE, result: { text: "Half of it, and the rest." } });
+  expect((await stack.eventsOf(leaf, "toolEnded")).map(({ isError }) => isError)).toEqual([true]);
 });
 
 test("a model with a small window sums up as it must, not in front of each request, and comes to its end", async () => {

@@ -5,7 +5,7 @@ import { answer, type Behaviour, begin, block, refuse, rogueModel, START, sse, s
 import { machines, resident, Stack } from "./fixtures/stack.ts";
 
 const KEY = "sk-ant-not-for-anybody";
-const SILENCE_MS = 700;
+const SILENCE_MS = 2500;
 
 const cut =
   (part: string): Behaviour =>
@@ -27,7 +27,12 @@ const first =
     (request === 0 ? wrong : answer(START, ...text("recovered"), ...stop("end_turn")))(response, request);
 
 type Row = readonly [what: string, behaviour: Behaviour, reason: FailureReason, retryable: boolean, message: RegExp];
-const { MODEL_UNAVAILABLE, MODEL_REFUSED, BAD_INPUTS } = FailureReason;
+const { MODEL_UNAVAILABLE, MODEL_REFUSED, BAD_INPUTS, OUTPUT_LIMIT } = FailureReason;
+const HALF = '{"command": "echo made';
+const WHOLE = '{"command": "echo made > made"}';
+const thoughts = block(0, { type: "thinking", thinking: "" }, { type: "thinking_delta", thinking: "Hm." });
+/** The model's own limit of output, and its window. */
+const [LIMIT, WINDOW] = [64_000, 1_000_000];
 
 const FAILURES: readonly Row[] = [
   ["429", refuse(429, "rate_limit_error", "slow down"), MODEL_UNAVAILABLE, true, /HTTP 429: slow down/],
@@ -45,10 +50,10 @@ const FAILURES: readonly Row[] = [
   ["cut in front of the first byte", cut(""), MODEL_UNAVAILABLE, true, /broke off/],
   ["cut in a text", cut(half), MODEL_UNAVAILABLE, true, /broke off/],
   ["cut in a call", cut(halfCall), MODEL_UNAVAILABLE, true, /broke off/],
-  ["silence in front of its head", () => undefined, MODEL_UNAVAILABLE, true, /sent nothing for 0\.7 s/],
-  ["silence in front of the first byte", silent(""), MODEL_UNAVAILABLE, true, /sent nothing for 0\.7 s/],
-  ["silence in a text", silent(half), MODEL_UNAVAILABLE, true, /sent nothing for 0\.7 s/],
-  ["silence in a call", silent(halfCall), MODEL_UNAVAILABLE, true, /sent nothing for 0\.7 s/],
+  ["silence in front of its head", () => undefined, MODEL_UNAVAILABLE, true, /sent nothing for 2\.5 s/],
+  ["silence in front of the first byte", silent(""), MODEL_UNAVAILABLE, true, /sent nothing for 2\.5 s/],
+  ["silence in a text", silent(half), MODEL_UNAVAILABLE, true, /sent nothing for 2\.5 s/],
+  ["silence in a call", silent(halfCall), MODEL_UNAVAILABLE, true, /sent nothing for 2\.5 s/],
   [
     "an error in the stream",
     answer(START, { type: "error", error: { type: "overloaded_error", message: "Overloaded" } }),
@@ -94,7 +99,21 @@ const FAILURES: readonly Row[] = [
     false,
     /does not fit/,
   ],
-  ["cut by its length far below its limit", answer(START, ...text("And s"), ...stop("max_tokens", 5)), BAD_INPUTS, false, /does not fit/],
+  ["cut by the window", answer(START, ...text("And s"), ...stop("max_tokens", 5, WINDOW - 6000)), BAD_INPUTS, false, /does not fit/],
+  [
+    "cut at its limit again and again",
+    answer(START, ...text("And s"), ...stop("max_tokens", 7)),
+    OUTPUT_LIMIT,
+    false,
+    /4 times in a row, last at 7 tokens/,
+  ],
+  [
+    "cut in a call again and again",
+    answer(START, ...tool("bash", HALF), ...stop("max_tokens", 7)),
+    OUTPUT_LIMIT,
+    false,
+    /4 times in a row, last at 7 tokens/,
+  ],
   ["a refusal", answer(START, ...text("I will n"), ...stop("refusal")), MODEL_REFUSED, false, /the model refused/],
 ];
 
@@ -102,25 +121,29 @@ const CALLS: ReadonlyArray<readonly [what: string, behaviour: Behaviour, told: R
   ["a tool that is none", first(answer(START, ...tool("nope", "{}"), ...stop("tool_use"))), /nope/],
   ["an argument that is missing", first(answer(START, ...tool("bash", "{}"), ...stop("tool_use"))), /command/],
   ["an argument of another kind", first(answer(START, ...tool("bash", '{"command": {"a": 1}}'), ...stop("tool_use"))), /command/],
-  [
-    "a call that was cut by its length",
-    first(answer(START, ...tool("bash", '{"command": "echo made'), ...stop("max_tokens", 64_000))),
-    /./,
-  ],
+  ["a call that was cut at the limit", first(answer(START, ...tool("bash", HALF), ...stop("max_tokens", LIMIT))), /output token limit/],
+  ["a call that was cut below the limit", first(answer(START, ...tool("bash", HALF), ...stop("max_tokens", 5))), /output token limit/],
+  ["a whole call in front of a cut", first(answer(START, ...tool("bash", WHOLE), ...stop("max_tokens", 5))), /output token limit/],
 ];
 
-const ANSWERS: ReadonlyArray<readonly [what: string, behaviour: Behaviour, text: string]> = [
-  ["nothing", answer(START, ...stop("end_turn")), ""],
-  [
-    "thoughts alone",
-    answer(START, ...block(0, { type: "thinking", thinking: "" }, { type: "thinking_delta", thinking: "Hm." }), ...stop("end_turn")),
-    "",
-  ],
+const CUT: ReadonlyArray<readonly [what: string, behaviour: Behaviour, text: string]> = [
+  ["a text far below the limit", first(answer(START, ...text("And s"), ...stop("max_tokens", 5))), "And srecovered"],
+  ["a text at the limit", first(answer(START, ...text("And s"), ...stop("max_tokens", LIMIT))), "And srecovered"],
+  ["thoughts alone that came to the limit", first(answer(START, ...thoughts, ...stop("max_tokens", 5))), "recovered"],
+];
+
+const NO_ANSWER = "(The model ended without an answer, also when it was asked once more.)";
+const EMPTY: ReadonlyArray<readonly [what: string, behaviour: Behaviour, text: string]> = [
+  ["nothing once", first(answer(START, ...stop("end_turn"))), "recovered"],
+  ["thoughts alone once", first(answer(START, ...thoughts, ...stop("end_turn"))), "recovered"],
+  ["nothing ever", answer(START, ...stop("end_turn")), NO_ANSWER],
+  ["thoughts alone ever", answer(START, ...thoughts, ...stop("end_turn")), NO_ANSWER],
+  ["blanks ever", answer(START, ...text(" \n"), ...stop("end_turn")), NO_ANSWER],
 ];
 
 const LONGER = 4000;
 const rogue = rogueModel({
-  ...Object.fromEntries([...FAILURES, ...CALLS, ...ANSWERS].map(([what, behaviour]) => [what, behaviour])),
+  ...Object.fromEntries([...FAILURES, ...CALLS, ...CUT, ...EMPTY].map(([what, behaviour]) => [what, behaviour])),
   "a wait in seconds": first(refuse(429, "rate_limit_error", "wait", { "retry-after": "4" })),
   "a wait until a date": first((response, request) =>
     refuse(429, "rate_limit_error", "wait", { "retry-after": new Date(Date.now() + LONGER + 1000).toUTCString() })(response, request),
@@ -132,6 +155,7 @@ const settings = () => ({
   ANTHROPIC_BASE_URL: rogue().url,
   ANTHROPIC_AUTH_TOKEN: KEY,
   BRAIN_MODEL_SILENCE_MS: String(SILENCE_MS),
+  BRAIN_LEASE_MS: "60000",
   LOG_LEVEL: "debug",
 });
 const house = resident(shared, settings);
@@ -175,11 +199,21 @@ describe("a call that can't be made is told to the model, which goes on:", () =>
   });
 });
 
-describe("an answer that says nothing is one all the same:", () => {
-  test.concurrent.each(ANSWERS)("%s", async (what, _behaviour, said) => {
+describe("an answer that is cut at the output limit is gone on with, and its pieces are one result:", () => {
+  test.concurrent.each(CUT)("%s", async (what, _behaviour, said) => {
     const { stack } = house;
     const ended = await stack.ended(await stack.submit(`<${what}>`, { retry: once }));
-    expect({ state: ended.state, text: ended.result?.text, failure: ended.failure }).toMatchObject({ state: LeafState.DONE, text: said });
+    expect(ended.failure).toBeUndefined();
+    expect(ended).toMatchObject({ state: LeafState.DONE, result: { text: said }, usage: { modelCalls: 2 } });
+  });
+});
+
+describe("a model that says nothing is asked once more, and the result says so where that does not help:", () => {
+  test.concurrent.each(EMPTY)("%s", async (what, _behaviour, said) => {
+    const { stack } = house;
+    const ended = await stack.ended(await stack.submit(`<${what}>`, { retry: once }));
+    expect(ended.failure).toBeUndefined();
+    expect(ended).toMatchObject({ state: LeafState.DONE, result: { text: said }, usage: { modelCalls: 2 } });
   });
 });
 

@@ -6,6 +6,7 @@ import { atTime } from "./at-time.ts";
 import { type AgentFailure, isStaleEpoch, modelFailure, sandboxFailure, summaryFailure } from "./failure.ts";
 import { Inbox } from "./inbox.ts";
 import { lastAnswer, newestAnswer } from "./log/history.ts";
+import { lastWords } from "./log/last-words.ts";
 import { Admission, stopWhereExceeded } from "./operations/admission.ts";
 import { DrivenOperation } from "./operations/driven.ts";
 import { lineOf, type OperationLine } from "./operations/operation-line.ts";
@@ -33,7 +34,7 @@ export class Agent {
     this.#parts = parts;
     this.#driven = new DrivenOperation(parts.lane);
     this.#admission = new Admission(parts, this.#driven);
-    const { harness, narrator, limits, expected, sleepAfterMs } = parts;
+    const { harness, narrator, limits, expected, unfinished, sleepAfterMs } = parts;
     this.#inbox = new Inbox(parts.lane, parts.session, parts.messages);
     this.#restWatch = new RestWatch(
       () => narrator.running,
@@ -42,7 +43,7 @@ export class Agent {
     );
     harness.hooks.on("before_request", ({ model, attempt, step }) => {
       this.#inbox.goOn();
-      const failure = exhausted(narrator.usage, limits);
+      const failure = exhausted(narrator.usage, limits) ?? unfinished.failure();
       // Calls that came together with the one that handed the result in would have the model asked again.
       if (expected?.value !== undefined) this.#driven.end();
       else if (failure !== undefined) this.#driven.stop({ kind: "failed", failure });
@@ -57,7 +58,7 @@ export class Agent {
       if (stopWhereExceeded(parts, this.#driven)) return undefined;
       // Where the store can't be asked, what it has stays there.
       if (this.#listens) await this.#inbox.lastCall().catch(() => undefined);
-      const followUp = expected?.followUp();
+      const followUp = unfinished.followUp() ?? expected?.followUp();
       return followUp === undefined ? undefined : { followUp };
     });
   }
@@ -191,13 +192,15 @@ export class Agent {
 
   async #settled(record: OperationResultRecord): Promise<RunOutcome> {
     if (record.status !== "completed") await this.#inbox.clear();
-    const { expected, lane, limits, narrator, summaries, workspaceLog } = this.#parts;
+    const { expected, lane, limits, narrator, summaries, unfinished, workspaceLog } = this.#parts;
     const { fromTipId, tipId } = record;
     const answer = tipId === null ? undefined : await newestAnswer(lane, { start: tipId, stopAtId: fromTipId });
+    const text = tipId === null ? "" : await lastWords(lane, { start: tipId, stopAtId: fromTipId });
     const broken = workspaceLog?.broke(record.operationId) === true ? sandboxLost() : undefined;
-    const failure = broken ?? (expected?.value === undefined ? exhausted : exceeded)(narrator.usage, limits);
+    const spent = (expected?.value === undefined ? exhausted : exceeded)(narrator.usage, limits);
+    const failure = broken ?? spent ?? unfinished.failure();
     const verdict = this.#driven.verdict ?? (failure === undefined ? undefined : ({ kind: "failed", failure } as const));
-    return settledOutcome({ record, answer, verdict, expected, failedSummary: summaries.failed });
+    return settledOutcome({ record, answer, text, verdict, expected, failedSummary: summaries.failed });
   }
 
   #deadlineVerdict(): Verdict {

@@ -2,9 +2,8 @@ import type { Entry } from "@earendil-works/pi-agent-core";
 import { isObject } from "@serverless-harness/kit/json-schema/well-formed";
 import { FailureReason } from "@serverless-harness/proto/leaf";
 import type { Submission } from "../tools/submit.ts";
-import { textOf } from "../tools/tool.ts";
 import type { AgentFailure } from "./failure.ts";
-import { toolResultOf } from "./log/history.ts";
+import { promptTextOf, toolResultOf } from "./log/history.ts";
 
 /** What is known of a result that was not handed in yet. */
 export interface ExpectedResultState {
@@ -46,9 +45,7 @@ export class ExpectedResult {
       if (result.isError) this.#refused = true;
       else this.#submission ??= submissionIn(result.details);
     }
-    if (entry.type !== "message" || entry.message.role !== "user") return;
-    const { content } = entry.message;
-    if ((typeof content === "string" ? content : textOf(content)) === this.#reminder) this.#reminded = true;
+    if (promptTextOf(entry) === this.#reminder) this.#reminded = true;
   }
 
   /** What to tell an agent that is about to end without the result: once. */

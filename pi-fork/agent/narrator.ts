@@ -16,6 +16,7 @@ import {
   toolResultOf,
   usageOf,
 } from "./log/history.ts";
+import type { UnfinishedAnswers } from "./unfinished.ts";
 import type { InterruptedAnswers } from "./usage/interrupted.ts";
 import { type AgentUsage, addUsage, NO_USAGE, sumOf } from "./usage/usage.ts";
 
@@ -54,12 +55,19 @@ export class Narrator implements ToolObserver {
   #silent = false;
   readonly #interruptedAnswers: InterruptedAnswers;
   readonly #expected: ExpectedResult | undefined;
+  readonly #unfinished: UnfinishedAnswers | undefined;
 
-  /** `expected` takes note of the operation's entries. */
-  constructor(tell: (event: AgentEvent) => void, interruptedAnswers: InterruptedAnswers, expected?: ExpectedResult) {
+  /** `expected` and `unfinished` take note of the operation's entries. */
+  constructor(
+    tell: (event: AgentEvent) => void,
+    interruptedAnswers: InterruptedAnswers,
+    expected?: ExpectedResult,
+    unfinished?: UnfinishedAnswers,
+  ) {
     this.#tell = tell;
     this.#interruptedAnswers = interruptedAnswers;
     this.#expected = expected;
+    this.#unfinished = unfinished;
   }
 
   /** Tell and count nothing of what happens in `work`: it belongs to somebody else. */
@@ -106,7 +114,7 @@ export class Narrator implements ToolObserver {
     this.#resumed = pending;
     this.#interruptedAnswers.begin(contextTokens);
     this.#usage = usageOf(entries, (entry) => this.#interruptedAnswers.add(entry), usage);
-    for (const entry of entries) this.#expected?.note(entry);
+    for (const entry of entries) this.#note(entry);
     for (const event of eventsOf(entries, before)) {
       if (event.kind === "tool_started") this.#started.add(event.invocationId);
       if (event.kind === "tool_ended") this.#ended.add(event.invocationId);
@@ -162,7 +170,7 @@ export class Narrator implements ToolObserver {
     const before = this.#newest;
     this.#newest = entry;
     if (this.#silent) return;
-    this.#expected?.note(entry);
+    this.#note(entry);
     const estimated = this.#interruptedAnswers.add(entry);
     if (estimated !== undefined) this.#spent(estimated);
     this.#usage = { ...this.#usage, modelCalls: this.#usage.modelCalls + modelCallsIn(entry) };
@@ -186,6 +194,11 @@ export class Narrator implements ToolObserver {
     const { toolName: tool, toolCallId } = result;
     if (!this.#started.has(entry.id)) this.#begin({ invocationId: entry.id, tool, args: this.#calls.get(toolCallId) });
     this.#end(toolEndedEvent(entry.id, result));
+  }
+
+  #note(entry: Entry): void {
+    this.#expected?.note(entry);
+    this.#unfinished?.note(entry);
   }
 
   #begin({ invocationId, tool, args }: Pick<ToolCall, "invocationId" | "tool" | "args">): void {

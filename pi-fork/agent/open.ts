@@ -26,6 +26,7 @@ import { StoryReader } from "./log/story.ts";
 import { Narrator } from "./narrator.ts";
 import { PI_RETRY } from "./retry.ts";
 import { systemPrompt } from "./system-prompt.ts";
+import { UnfinishedAnswers } from "./unfinished.ts";
 import type { AgentLimits } from "./usage/budget.ts";
 import { InterruptedAnswers, type Price } from "./usage/interrupted.ts";
 import type { ForkOrigin, ForkSource } from "./workspace/fork-notice.ts";
@@ -119,6 +120,7 @@ async function assemble(
   const expected = result === undefined ? undefined : new ExpectedResult(result.tool);
   const prompt = systemPrompt(options.systemPrompt, workspacePath, result?.tool);
   const words = (): string => [prompt, instructions.text].filter((text) => text !== "").join("\n\n");
+  const unfinished = new UnfinishedAnswers(result !== undefined);
   const summaries = new Summaries();
   const price = priceOf(resolved);
   let agent: Agent | undefined;
@@ -135,6 +137,7 @@ async function assemble(
     },
     new InterruptedAnswers(() => words() + wordsOf(tools), price),
     expected,
+    unfinished,
   );
   const keeper: GateKeeper = {
     ask: options.ask ?? (() => Promise.reject(new Error("there is nobody to ask for approval"))),
@@ -171,7 +174,7 @@ async function assemble(
   harness.events.on("tool_end", () => agent?.rest.changed());
   const { sleepAfterMs, endExec, messages = SILENCE } = options;
   const story = new StoryReader({ lane, session, summaries, expected, price });
-  const told = { narrator, story, summaries, expected };
+  const told = { narrator, story, summaries, expected, unfinished };
   agent = new Agent({ harness, lane, session, ...told, limits, sleepAfterMs, endExec, images, workspaceLog, instructions, messages });
   return agent;
 }

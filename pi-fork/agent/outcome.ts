@@ -2,11 +2,11 @@ import type { OperationResultRecord } from "@earendil-works/pi-agent-core";
 import type { AssistantMessage } from "@earendil-works/pi-ai";
 import { FailureReason } from "@serverless-harness/proto/leaf";
 import type { Submission } from "../tools/submit.ts";
-import { textOf } from "../tools/tool.ts";
 import type { ExpectedResult } from "./expected-result.ts";
 import { type AgentFailure, modelFailure, summaryFailure } from "./failure.ts";
 import { isCut } from "./log/history.ts";
 import type { Rest } from "./rest.ts";
+import { NO_ANSWER } from "./unfinished.ts";
 
 /** How a run of an agent ended. What it used was told in events, the last one before this. */
 export type RunOutcome =
@@ -40,6 +40,8 @@ export interface Settled {
   readonly record: OperationResultRecord;
   /** Its newest one. */
   readonly answer: AssistantMessage | undefined;
+  /** What its last answer says. */
+  readonly text: string;
   /** Why it was ended, as far as this agent knows: one that takes over what another had ended finds the reason in the log. */
   readonly verdict: Verdict | undefined;
   /** The structured result that it owes. */
@@ -49,11 +51,12 @@ export interface Settled {
 }
 
 /** How an operation ended. */
-export function settledOutcome({ record, answer, verdict, expected, failedSummary }: Settled): RunOutcome {
-  const text = answer === undefined ? "" : textOf(answer.content);
+export function settledOutcome({ record, answer, text, verdict, expected, failedSummary }: Settled): RunOutcome {
   const value = expected?.value;
   if (record.status === "completed" && value === undefined) {
-    return expected === undefined ? { kind: "completed", text } : { kind: "failed", failure: expected.missing() };
+    return expected === undefined
+      ? { kind: "completed", text: text.trim() === "" ? NO_ANSWER : text }
+      : { kind: "failed", failure: expected.missing() };
   }
   if (record.status === "aborted" && verdict !== undefined) return verdict;
   // An operation that goes on behind its result is ended for it.

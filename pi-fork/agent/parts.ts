@@ -6,6 +6,7 @@ import type { ExpectedResult } from "./expected-result.ts";
 import type { MessageSource } from "./inbox.ts";
 import type { StoryReader } from "./log/story.ts";
 import type { Narrator } from "./narrator.ts";
+import type { UnfinishedAnswers } from "./unfinished.ts";
 import type { AgentLimits } from "./usage/budget.ts";
 import type { WorkspaceLog } from "./workspace/workspace-log.ts";
 
@@ -21,6 +22,8 @@ export interface AgentParts {
   readonly limits: AgentLimits;
   /** The structured result that the operation owes; the narrator feeds it. */
   readonly expected: ExpectedResult | undefined;
+  /** Whether the operation's newest answer is its last word; the narrator feeds it. */
+  readonly unfinished: UnfinishedAnswers;
   /** Commands that run for longer are not waited for here, in milliseconds. Absent: they are. */
   readonly sleepAfterMs?: number | undefined;
   /** Go with the prompt. */

@@ -1,12 +1,6 @@
-import {
-  type AssistantMessage,
-  type AssistantMessageEventStream,
-  createAssistantMessageEventStream,
-  isContextOverflow,
-  isRetryableAssistantError,
-  type Provider,
-} from "@earendil-works/pi-ai";
+import { type AssistantMessage, isContextOverflow, isRetryableAssistantError, type Provider } from "@earendil-works/pi-ai";
 import { type AnswerBounds, bounded, fetchWithin } from "./answer-stream.ts";
+import { changedAtEnd } from "./whole-answer.ts";
 
 const TYPE = "http_outcome";
 
@@ -49,7 +43,7 @@ export function withHttpOutcome(provider: Provider, silenceMs: number): Provider
           throw error;
         }
       };
-      return noted(provider.streamSimple(model, context, { ...options, fetch }), () => outcome);
+      return changedAtEnd(provider.streamSimple(model, context, { ...options, fetch }), (answer) => annotated(answer, outcome));
     },
   };
 }
@@ -66,20 +60,8 @@ export function isTransient({ status, networkError, silentMs, overBytes }: HttpO
   return status !== undefined && (status === 408 || status === 409 || status === 425 || status === 429 || status >= 500);
 }
 
-function noted(source: AssistantMessageEventStream, outcome: () => HttpOutcome): AssistantMessageEventStream {
-  const target = createAssistantMessageEventStream();
-  const forward = async (): Promise<void> => {
-    for await (const event of source) {
-      if (event.type === "error") target.push({ ...event, error: annotated(event.error, outcome()) });
-      else target.push(event);
-    }
-    target.end();
-  };
-  forward().catch(() => target.end());
-  return target;
-}
-
 function annotated(message: AssistantMessage, outcome: HttpOutcome): AssistantMessage {
+  if (message.stopReason !== "error" && message.stopReason !== "aborted") return message;
   const diagnostic = { type: TYPE, timestamp: Date.now(), details: { ...outcome } };
   const failed = { ...message, diagnostics: [...(message.diagnostics ?? []), diagnostic] };
   if (failed.stopReason !== "error" || isRetryableAssistantError(failed)) return failed;

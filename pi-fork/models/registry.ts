@@ -4,6 +4,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import { readGateway, throughGateway } from "./gateway.ts";
 import { withHttpOutcome } from "./http-outcome.ts";
 import { nearNames } from "./near-names.ts";
+import { withOutputLimit } from "./output-limit.ts";
 import { loadProvider, PROVIDER_IDS } from "./providers.ts";
 
 /** Variables that providers are configured by. */
@@ -71,7 +72,7 @@ export class ModelRegistry {
 
   #register(provider: Provider): Provider {
     const gateway = readGateway(provider.id, (name) => this.#variable(name));
-    const observed = withHttpOutcome(throughGateway(provider, gateway), this.#silenceMs);
+    const observed = withOutputLimit(withHttpOutcome(throughGateway(provider, gateway), this.#silenceMs));
     this.#models.setProvider(observed);
     return observed;
   }

@@ -6,7 +6,7 @@ import {
   type Session,
 } from "@earendil-works/pi-agent-core";
 import type { ExpectedResult } from "../expected-result.ts";
-import { answerOf, isCut } from "../log/history.ts";
+import { answerOf, isCut, isTruncated } from "../log/history.ts";
 import type { Narrator } from "../narrator.ts";
 import { writeCheckpoint } from "./checkpoint.ts";
 import { isPossible, isWorthwhile } from "./settings.ts";
@@ -59,7 +59,7 @@ export class Compactor {
   /** The operation has its answer: whether anybody goes on with the session, its next leaf will know. */
   async #isAnswered(): Promise<boolean> {
     const answer = answerOf(await this.#parts.lane.findEntry({}, CONTEXT));
-    return answer !== undefined && !isCut(answer) && answer.content.every((part) => part.type !== "toolCall");
+    return answer !== undefined && !isCut(answer) && !isTruncated(answer) && answer.content.every((part) => part.type !== "toolCall");
   }
 
   async #note(operationId: string, contextTokens: number): Promise<void> {

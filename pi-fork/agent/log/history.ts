@@ -36,17 +36,25 @@ interface AnswerSearch {
 
 /** The newest answer of a lane. It is read back no further than needed. */
 export async function newestAnswer(lane: AgentLane, search: AnswerSearch): Promise<AssistantMessage | undefined> {
-  const { stopAtId, limit = Number.POSITIVE_INFINITY, accept = () => true } = search;
+  const { accept = () => true } = search;
+  for await (const entry of newestMessages(lane, search)) {
+    const answer = answerOf(entry);
+    if (answer !== undefined && accept(answer)) return answer;
+  }
+  return undefined;
+}
+
+/** Messages of a lane, the newest first, in pages. */
+export async function* newestMessages(lane: AgentLane, search: Omit<AnswerSearch, "accept">): AsyncGenerator<Entry> {
+  const { stopAtId, limit = Number.POSITIVE_INFINITY } = search;
   const query = { type: "message", order: "newestFirst", limit: PAGE, ...(stopAtId ? { stopAtId } : {}) } as const;
   let { start } = search;
   for (let read = 0; read < limit; read += PAGE) {
     const page = await lane.findEntries(start === undefined ? query : { ...query, start }, BACKGROUND_CONTEXT);
-    const answers = page.filter((entry) => entry.id !== stopAtId).map(answerOf);
-    const found = answers.find((answer) => answer !== undefined && accept(answer));
+    yield* page.filter((entry) => entry.id !== stopAtId);
     start = page.at(-1)?.parentId ?? undefined;
-    if (found !== undefined || page.length < PAGE || start === undefined) return found;
+    if (page.length < PAGE || start === undefined) return;
   }
-  return undefined;
 }
 
 /** The answer that an entry holds, whole or cut. */
@@ -62,6 +70,18 @@ export function toolResultOf(entry: Entry): ToolResultMessage | undefined {
 /** The answer did not come to its end. */
 export function isCut(answer: AssistantMessage): boolean {
   return answer.stopReason === "error" || answer.stopReason === "aborted";
+}
+
+/** The model stopped since it reached its limit of output. */
+export function isTruncated(answer: AssistantMessage): boolean {
+  return answer.stopReason === "length";
+}
+
+/** The words of a message that was not the model's. */
+export function promptTextOf(entry: Entry): string | undefined {
+  if (entry.type !== "message" || entry.message.role !== "user") return undefined;
+  const { content } = entry.message;
+  return typeof content === "string" ? content : textOf(content);
 }
 
 /** Something of it can have been shown while it was streamed. */

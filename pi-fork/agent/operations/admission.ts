@@ -99,8 +99,8 @@ export class Admission {
 }
 
 /** End an operation that is over a limit. Tells whether it is. */
-export function stopWhereExceeded({ narrator, limits }: AgentParts, driven: DrivenOperation): boolean {
-  const failure = exceeded(narrator.usage, limits);
+export function stopWhereExceeded({ narrator, limits, unfinished }: AgentParts, driven: DrivenOperation): boolean {
+  const failure = exceeded(narrator.usage, limits) ?? unfinished.failure();
   if (failure !== undefined) driven.stop({ kind: "failed", failure });
   return failure !== undefined;
 }
