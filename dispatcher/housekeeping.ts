@@ -1,49 +1,55 @@
 import type { Logger } from "@serverless-harness/kit/log";
-import type { Retained, Retention } from "@serverless-harness/session";
+import type { LeafStore, Retention } from "@serverless-harness/session";
+import { Chore } from "./chore.ts";
 
-const INTERVAL_MS = 60_000;
-/** Leaves removed in one step of the store. */
+const SWEEP_EVERY_MS = 60_000;
+const LOOK_FOR_OVERDUE_EVERY_MS = 1000;
+/** A leaf that waits is ready at its deadline, and a brain that claims it also ends what it left running: it gets this long to. */
+const OVERDUE_GRACE_MS = 30_000;
+/** Leaves that one step of the store ends or removes. */
 const STEP = 200;
 
-/** Removes what was kept for long enough, a step at a time. Several dispatchers may do so on one store. */
+/** What the store needs somebody to do from time to time, whether or not there is a brain. Several dispatchers may do it on one store. */
 export class Housekeeping {
-  readonly #store: Retained;
-  readonly #retention: Retention;
-  readonly #log: Logger;
-  #timer: NodeJS.Timeout | undefined;
-  #sweeping: Promise<void> | undefined;
-  #stopped = false;
+  readonly #chores: readonly Chore[];
 
-  constructor(store: Retained, retention: Retention, log: Logger) {
-    this.#store = store;
-    this.#retention = retention;
-    this.#log = log;
+  constructor(store: Pick<LeafStore, "sweep" | "endOverdue">, retention: Retention, log: Logger) {
+    this.#chores = [
+      new Chore({
+        intervalMs: SWEEP_EVERY_MS,
+        work: async (signal) => {
+          const removed = await inSteps(signal, () => store.sweep(retention, STEP));
+          if (removed > 0) log.info({ removed }, "leaves and tombstones were kept for long enough");
+        },
+        failed: "leaves that were kept for long enough could not be removed: tried again",
+        log,
+      }),
+      new Chore({
+        intervalMs: LOOK_FOR_OVERDUE_EVERY_MS,
+        work: async (signal) => {
+          const ended = await inSteps(signal, () => store.endOverdue(OVERDUE_GRACE_MS, STEP));
+          if (ended > 0) log.info({ ended }, "leaves that nobody held were ended by their deadlines");
+        },
+        failed: "leaves whose deadline has passed could not be ended: tried again",
+        log,
+      }),
+    ];
   }
 
-  /** Sweep now and once a minute. */
+  /** Begin with everything now. */
   start(): void {
-    this.#sweep();
-    this.#timer = setInterval(() => this.#sweep(), INTERVAL_MS);
+    for (const chore of this.#chores) chore.start();
   }
 
-  /** Sweep no more; resolves when the step that is under way is done. */
+  /** Begin with nothing more; resolves when the steps that are under way are done. */
   async stop(): Promise<void> {
-    this.#stopped = true;
-    clearInterval(this.#timer);
-    await this.#sweeping;
+    await Promise.all(this.#chores.map((chore) => chore.stop()));
   }
+}
 
-  #sweep(): void {
-    this.#sweeping ??= this.#sweepAll()
-      .catch((error: unknown) => this.#log.warn({ err: error }, "leaves that were kept for long enough could not be removed: tried again"))
-      .finally(() => {
-        this.#sweeping = undefined;
-      });
-  }
-
-  async #sweepAll(): Promise<void> {
-    let total = 0;
-    for (let removed = STEP; removed === STEP && !this.#stopped; total += removed) removed = await this.#store.sweep(this.#retention, STEP);
-    if (total > 0) this.#log.info({ removed: total }, "leaves and tombstones were kept for long enough");
-  }
+/** Repeat a step for as long as it finds as much as it may do at once. Returns how much it did. */
+async function inSteps(signal: AbortSignal, step: () => Promise<number>): Promise<number> {
+  let total = 0;
+  for (let done = STEP; done === STEP && !signal.aborted; total += done) done = await step();
+  return total;
 }

@@ -38,6 +38,12 @@ export function leafEnded(): HarnessError {
   return new HarnessError(Code.FailedPrecondition, "leaf_ended", "the leaf is over: it takes neither decisions nor messages any more");
 }
 
+/** The error for a step that a leaf can't take any more, since its deadline has passed. */
+export function deadlinePassed(): HarnessError {
+  const text = "the leaf's deadline has passed, so it ends: it takes neither decisions nor messages any more";
+  return new HarnessError(Code.FailedPrecondition, "deadline_passed", text);
+}
+
 /** The error for a redrive of a leaf that ended in another way than failed. */
 export function leafNotFailed(): HarnessError {
   return new HarnessError(Code.FailedPrecondition, "leaf_not_failed", "only a leaf that failed can be redriven: submit a new one");

@@ -20,7 +20,7 @@ export type NewDecision = Pick<Decision, "kind" | "feedback" | "decidedBy">;
 /** Leaves that wait, and what ends their waiting. Each method is one step, as those of the leaf store. */
 export interface WaitingLeaves {
   /**
-   * Let go of a leaf that waits: burns no attempt, ends the claim. Where what it waits for has happened already (a gate was decided, the
+   * Let go of a leaf that waits: burns no attempt, ends the claim. The leaf's own deadline ends every wait. Where what it waits for has happened already (a gate was decided, the
    * key was used for waking, the time is over) it is ready at once, so that nothing is lost between looking and suspending.
    */
   suspend(claim: Claim, wait: Wait, note: string, events: readonly NewEvent[]): Promise<void>;
@@ -39,7 +39,7 @@ export interface WaitingLeaves {
   /**
    * Answer a gate; a leaf that waits for it is ready then. The first decision wins: the same again changes nothing, another one is
    * ALREADY_EXISTS `gate_decided`. NOT_FOUND `leaf_not_found`; FAILED_PRECONDITION `gate_not_found` where the leaf has no such gate,
-   * `leaf_ended` where it is over.
+   * `leaf_ended` where it is over, `deadline_passed` where it has to be.
    */
   decide(leafId: string, gateId: string, decision: NewDecision): Promise<Gate>;
 
@@ -54,4 +54,10 @@ export interface WaitingLeaves {
    * FAILED_PRECONDITION `leaf_not_failed` where it is over in another way.
    */
   redrive(leafId: string, fromStart: boolean): Promise<Leaf>;
+  /**
+   * End leaves whose deadline has passed and that nobody holds, as FAILED `deadline_exceeded`: one in the queue that nobody began at once, any other
+   * when nobody took it up to end it within `graceMs` of its deadline. At most `limit` (1 to 1000). Returns how many; call it again while that is
+   * `limit`. Any number of processes may at once.
+   */
+  endOverdue(graceMs: number, limit: number): Promise<number>;
 }

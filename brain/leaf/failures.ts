@@ -4,6 +4,7 @@ import { fullJitter } from "@serverless-harness/kit/backoff";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { AgentFailure } from "@serverless-harness/pi-fork";
 import { type Failure, FailureReason, FailureSchema, type Leaf } from "@serverless-harness/proto/leaf";
+import { deadlineOf } from "@serverless-harness/session";
 
 const DEFAULT_MAX_ATTEMPTS = 5;
 const DEFAULT_BASE_DELAY_MS = 1000;
@@ -64,10 +65,4 @@ export function nextAttemptAt(leaf: Leaf, failure: AgentFailure, earliestMs: num
   const max = Number(policy?.maxDelayMs ?? 0n) || DEFAULT_MAX_DELAY_MS;
   const due = Math.max(nowMs + fullJitter(attempt, base, max), earliestMs);
   return Math.min(due, deadlineOf(leaf) ?? due);
-}
-
-/** When the leaf has to be over, milliseconds since the Unix epoch. */
-export function deadlineOf(leaf: Leaf): number | undefined {
-  const deadlineMs = leaf.spec?.limits?.deadlineMs ?? 0n;
-  return deadlineMs > 0n ? Number(leaf.createdAtMs + deadlineMs) : undefined;
 }

@@ -1,12 +1,12 @@
 import type { Logger } from "@serverless-harness/kit/log";
 import type { Agent, AgentEvent, AgentFailure, GateKeeper, LeafEvents, MessageSource, Rest, RunOutcome } from "@serverless-harness/pi-fork";
 import { FailureReason, LeafKind, LeafState } from "@serverless-harness/proto/leaf";
-import type { Claim, LeafStore, Outcome } from "@serverless-harness/session";
+import { type Claim, deadlineOf, type LeafStore, type Outcome } from "@serverless-harness/session";
 import { toResult } from "../kinds/result.ts";
 import type { Solution } from "../kinds/solution.ts";
 import { promptOf } from "../kinds/task.ts";
 import { Announcer } from "./announcer.ts";
-import { deadlineOf, failureOf, isStale, nextAttemptAt, toFailure } from "./failures.ts";
+import { failureOf, isStale, nextAttemptAt, toFailure } from "./failures.ts";
 import { askAtGates } from "./gates.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { Mailbox, messageSource } from "./mailbox.ts";

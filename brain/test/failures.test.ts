@@ -3,7 +3,7 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { FailureReason, LeafSchema, LeafSpecSchema, LimitsSchema, RetryPolicySchema } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
-import { deadlineOf, failureOf, isStale, nextAttemptAt, toFailure } from "../leaf/failures.ts";
+import { failureOf, isStale, nextAttemptAt, toFailure } from "../leaf/failures.ts";
 
 const NOW = 1_000_000;
 const outage = { reason: FailureReason.MODEL_UNAVAILABLE, retryable: true, message: "" };
@@ -42,11 +42,6 @@ describe("the next attempt", () => {
     expect(nextAttemptAt(leaf(0, { maxAttempts: 1 }), outage, 0, NOW)).toBeUndefined();
     expect(nextAttemptAt(leaf(0), { ...outage, retryable: false }, 0, NOW)).toBeUndefined();
   });
-});
-
-test("a deadline counts from submission", () => {
-  expect(deadlineOf(leaf(0, {}, 3000n))).toBe(NOW + 3000);
-  expect(deadlineOf(leaf(0))).toBeUndefined();
 });
 
 describe("what was thrown becomes", () => {

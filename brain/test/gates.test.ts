@@ -7,6 +7,7 @@ import {
   GatePolicySchema,
   type Leaf,
   LeafState,
+  LimitsSchema,
 } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
 import { bash, calls, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
@@ -170,6 +171,21 @@ describe("a call that the leaf's policy holds", () => {
     await decide(stack, leaf, gate, DecisionKind.APPROVE);
     stack.brain();
     expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE });
+  });
+
+  test("ends with its leaf's deadline while it waits, though nobody answered; an answer after it is refused with the reason", async () => {
+    const stack = await Stack.open(shared);
+    stack.brain({ BRAIN_GRACE_MS: "60000" });
+    // The deadline counts from submission, so the brain is up and has worked before.
+    await stack.ended(await stack.submit(scripted(bash("true"), say("warm"))));
+    const limits = create(LimitsSchema, { deadlineMs: 6000n });
+    const leaf = await stack.submit(scripted(bash("echo danger"), say("never said")), { gates: POLICY, limits, sessionId: "held" });
+    const behind = await stack.submit(scripted(say("at last")), { sessionId: "held" });
+    const gate = await asked(stack, leaf);
+    expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.FAILED, failure: { reason: FailureReason.DEADLINE_EXCEEDED } });
+    await expect(decide(stack, leaf, gate, DecisionKind.APPROVE)).rejects.toMatchObject({ reason: "leaf_ended" });
+    expect((await stack.eventsOf(leaf, "gateDecided")).length).toBe(0);
+    expect((await stack.ended(behind)).result?.text).toBe("at last");
   });
 
   test("is cancelled while nobody is there, and never made", async () => {

@@ -2,7 +2,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { DecisionSchema, type Gate, GateSchema } from "@serverless-harness/proto/leaf";
 import { asAsked, assertSameDecision, checkDecision, checkGate, kindAtDeadline, MAX_OPEN_GATES } from "../gate-rules.ts";
 import type { Claim } from "../leaf-store.ts";
-import { gateNotFound, gateReused, leafEnded, leafNotFound, tooManyGates } from "../store-errors.ts";
+import { deadlinePassed, gateNotFound, gateReused, leafEnded, leafNotFound, tooManyGates } from "../store-errors.ts";
 import type { NewDecision, NewGate } from "../waiting.ts";
 import type { Database } from "./database.ts";
 import { encode } from "./names.ts";
@@ -31,6 +31,7 @@ export async function decideGate(database: Database, leafId: string, gateId: str
   const [word, found] = await database.change("decide", partition, leafId, encode(gateId), gateId, message);
   if (text(word) === "NO_LEAF") throw leafNotFound();
   if (text(word) === "ENDED") throw leafEnded();
+  if (text(word) === "TOO_LATE") throw deadlinePassed();
   if (text(word) === "NO_GATE") throw gateNotFound();
   const gate = fromBinary(GateSchema, bytes(found));
   if (gate.decision !== undefined) assertSameDecision(gate.decision, decision);

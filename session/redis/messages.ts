@@ -3,7 +3,7 @@ import { type LeafMessage, LeafMessageSchema } from "@serverless-harness/proto/l
 import type { Claim } from "../leaf-store.ts";
 import { asSent, assertSameMessage, MAX_UNREAD, requireMessage } from "../message-rules.ts";
 import type { NewMessage } from "../messages.ts";
-import { leafEnded, leafNotFound, tooManyMessages } from "../store-errors.ts";
+import { deadlinePassed, leafEnded, leafNotFound, tooManyMessages } from "../store-errors.ts";
 import type { Database } from "./database.ts";
 import { messagesOf } from "./events.ts";
 import { runOwned } from "./outcome.ts";
@@ -19,6 +19,7 @@ export async function sendMessage(database: Database, leafId: string, message: N
   const [word, found] = await database.change("send", partition, leafId, message.messageId, bytes, MAX_UNREAD);
   if (text(word) === "NO_LEAF") throw leafNotFound();
   if (text(word) === "ENDED") throw leafEnded();
+  if (text(word) === "TOO_LATE") throw deadlinePassed();
   if (text(word) === "TOO_MANY") throw tooManyMessages(MAX_UNREAD);
   const [sent] = messagesOf(found === undefined ? undefined : [found]);
   if (sent === undefined) throw new Error(`the leaf store's Redis took a message to leaf ${leafId} and did not return it`);

@@ -11,6 +11,7 @@ const PARTITION = {
   cancel: "cancel",
   decide: "decide",
   delivered: "delivered",
+  endOverdue: "end-overdue",
   events: "events",
   finish: "finish",
   forget: "forget",

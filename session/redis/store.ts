@@ -18,6 +18,7 @@ import { listLeaves } from "./list.ts";
 import { listenTo, markDelivered, sendMessage } from "./messages.ts";
 import { sessionName } from "./names.ts";
 import { appendEvents, finishLeaf, prolongLease, releaseLeavesOf, retryLeaf } from "./outcome.ts";
+import { endOverdueLeaves } from "./overdue.ts";
 import { repairIndex } from "./repair.ts";
 import { readTombstone, removeSession, sweepLeaves } from "./retention.ts";
 import { createSchedule, deleteSchedule, dueSchedules, fireSchedule, listSchedules, pauseSchedule, readSchedule } from "./schedules.ts";
@@ -140,6 +141,10 @@ export class RedisLeafStore implements LeafStore {
 
   async redrive(leafId: string, fromStart: boolean): Promise<Leaf> {
     return redriveLeaf(this.#opened(), leafId, fromStart);
+  }
+
+  async endOverdue(graceMs: number, limit: number): Promise<number> {
+    return endOverdueLeaves(this.#opened(), graceMs, limit);
   }
 
   async sweep(retention: Retention, limit: number): Promise<number> {

@@ -118,7 +118,7 @@ async function write(database: Database, plan: Plan, call: string): Promise<{ le
   const session = sessionName(spec.tenant, spec.sessionId);
   const wanted = spec.fork === undefined ? (spec.sessionMustExist ? "1" : "") : "new";
   const args = [leafId, session, wanted, writeBefore, call, toBinary(LeafSpecSchema, spec), QUEUED];
-  const more = [names.partitions, spec.priority, name, take, ...indexesOf(spec)];
+  const more = [names.partitions, spec.priority, name, take, spec.limits?.deadlineMs ?? 0, ...indexesOf(spec)];
   const [created, found] = await database.change("submit", names.partitionOf(session), ...args, ...more);
   if (created === undefined) return undefined;
   // What was written is known here, but for the time.

@@ -1,16 +1,17 @@
 import type { Gate, LeafState } from "@serverless-harness/proto/leaf";
 import { assertSameDecision, checkDecision, decisionOf, defaultDecision, isOverdue } from "../gate-rules.ts";
+import { hasPassed } from "../leaf-deadline.ts";
 import { isTerminal } from "../leaf-state.ts";
-import { gateNotFound, leafEnded, leafNotFound } from "../store-errors.ts";
+import { deadlinePassed, gateNotFound, leafEnded, leafNotFound } from "../store-errors.ts";
 import type { NewDecision } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
 import { findGate, writeDecision } from "./gates.ts";
 import type { Place } from "./session-order.ts";
 import { endWait } from "./waits.ts";
 
-const FIND = "SELECT n, tenant, session_id, state, epoch, waiting FROM harness_leaves WHERE leaf_id = ?";
+const FIND = "SELECT n, tenant, session_id, state, epoch, waiting, deadline_ms FROM harness_leaves WHERE leaf_id = ?";
 
-type Asker = Place & { state: LeafState; epoch: number; waiting: number };
+type Asker = Place & { state: LeafState; epoch: number; waiting: number; deadline_ms: number | null };
 
 /**
  * Answer a gate, inside the caller's transaction. Returns the gate with the decision that stands, which is the gate's own where the deadline is
@@ -25,6 +26,7 @@ export function decideGate(connection: Connection, nowMs: number, leafId: string
   if (found === undefined) throw gateNotFound();
   const { gate, waitedEpoch } = found;
   if (gate.decision !== undefined) return gate;
+  if (hasPassed(leaf.deadline_ms, nowMs)) throw deadlinePassed();
   const made = isOverdue(gate, nowMs) ? defaultDecision(gate, nowMs) : decisionOf(decision, nowMs);
   const decided = writeDecision(connection, nowMs, leaf.n, gate, made);
   if (leaf.waiting !== 0 && waitedEpoch === leaf.epoch) endWait(connection, nowMs, leaf, "decided");

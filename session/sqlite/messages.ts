@@ -1,21 +1,29 @@
 import { create } from "@bufbuild/protobuf";
 import { type LeafMessage, type LeafState, MessageDeliveredSchema, MessageReceivedSchema } from "@serverless-harness/proto/leaf";
+import { hasPassed } from "../leaf-deadline.ts";
 import { isTerminal } from "../leaf-state.ts";
 import type { Claim, NewEvent } from "../leaf-store.ts";
 import { asSent, joinSeqs, MAX_UNREAD, messageKey, requireMessage, splitSeqs } from "../message-rules.ts";
 import type { NewMessage } from "../messages.ts";
-import { leafEnded, leafNotFound, tooManyMessages } from "../store-errors.ts";
+import { deadlinePassed, leafEnded, leafNotFound, tooManyMessages } from "../store-errors.ts";
 import type { Bytes, Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";
 import { requireOwner } from "./ownership.ts";
 import { messageIn, unreadOf } from "./unread.ts";
 
-const FIND = "SELECT n, state, last_seq, unread, said_ms FROM harness_leaves WHERE leaf_id = ?";
+const FIND = "SELECT n, state, last_seq, unread, said_ms, deadline_ms FROM harness_leaves WHERE leaf_id = ?";
 const KNOWN = "SELECT event FROM harness_events WHERE n = ? AND key = ?";
 const SAID = "UPDATE harness_leaves SET unread = ?, said_ms = ? WHERE n = ?";
 const SET_UNREAD = "UPDATE harness_leaves SET unread = ? WHERE n = ?";
 
-type Listener = { n: number; state: LeafState; last_seq: number; unread: string | null; said_ms: number | null };
+type Listener = {
+  n: number;
+  state: LeafState;
+  last_seq: number;
+  unread: string | null;
+  said_ms: number | null;
+  deadline_ms: number | null;
+};
 
 /**
  * Take a message in, inside the caller's transaction, or find the one that its id stands for: whether that says the same, the caller checks
@@ -30,6 +38,7 @@ export function sendMessage(connection: Connection, nowMs: number, leafId: strin
   const [known] = row === undefined ? [] : messageIn(row.event);
   if (known !== undefined) return known;
   if (isTerminal(leaf.state)) throw leafEnded();
+  if (hasPassed(leaf.deadline_ms, nowMs)) throw deadlinePassed();
   const unread = splitSeqs(leaf.unread);
   if (unread.length >= MAX_UNREAD) throw tooManyMessages(MAX_UNREAD);
   const saidMs = Math.max(Math.floor(nowMs), (leaf.said_ms ?? 0) + 1);

@@ -1,4 +1,4 @@
-import { type Failure, FailureSchema, LeafResultSchema, LeafState } from "@serverless-harness/proto/leaf";
+import { type Failure, FailureSchema, type LeafResult, LeafResultSchema, LeafState } from "@serverless-harness/proto/leaf";
 import type { Claim, NewEvent, Outcome } from "../leaf-store.ts";
 import { noteAttempt } from "./attempts.ts";
 import { toBlob } from "./blob.ts";
@@ -10,21 +10,26 @@ import { letGo } from "./waits.ts";
 import { forgetWakes } from "./wakes.ts";
 
 const FINISH = `UPDATE harness_leaves SET state = ?, due_ms = NULL, updated_ms = ?, worker_name = NULL, worker = NULL, failure = ?, result = ?,
-  open_gates = 0 WHERE n = ?`;
+  open_gates = 0, waiting = 0, not_before_ms = 0, wake_key = NULL WHERE n = ?`;
 const FORGET_GATES = "DELETE FROM harness_gates WHERE n = ?";
 const RETRY = `UPDATE harness_leaves SET state = ${LeafState.RETRYING}, due_ms = NULL, not_before_ms = ?2, updated_ms = ?3,
   failed_attempts = failed_attempts + 1, worker_name = NULL, worker = NULL, failure = ?4 WHERE n = ?1`;
 const HELD_BY = `SELECT n, tenant, session_id FROM harness_leaves WHERE state = ${LeafState.RUNNING} AND worker_name = ?`;
+
+/** How a leaf ends, and who held it at last. */
+interface Closing {
+  readonly state: LeafState;
+  readonly result?: LeafResult | undefined;
+  readonly failure?: Failure | undefined;
+  readonly worker: string | null;
+}
 
 /** End a leaf for good and let the next one of its session run, inside the caller's transaction. */
 export function finishLeaf(connection: Connection, nowMs: number, claim: Claim, outcome: Outcome, events: readonly NewEvent[]): void {
   const leaf = requireOwner(connection, claim);
   const result = outcome.state === LeafState.DONE ? outcome.result : undefined;
   const failure = outcome.state === LeafState.FAILED ? outcome.failure : undefined;
-  connection.run(FINISH, outcome.state, nowMs, toBlob(FailureSchema, failure), toBlob(LeafResultSchema, result), leaf.n);
-  if (failure !== undefined) noteAttempt(connection, nowMs, leaf.n, leaf.worker_name ?? "", failure);
-  connection.run(FORGET_GATES, leaf.n);
-  forgetWakes(connection, leaf.n);
+  closeLeaf(connection, nowMs, leaf.n, { state: outcome.state, result, failure, worker: leaf.worker_name });
   enqueueFirst(connection, leaf);
   appendEvents(connection, leaf.n, nowMs, events, {
     state: outcome.state,
@@ -33,7 +38,15 @@ export function finishLeaf(connection: Connection, nowMs: number, claim: Claim, 
   });
 }
 
-/** Note a failed attempt; the leaf is ready again at `notBeforeMs`, or at once where a cancel is asked for. Inside the caller's transaction. */
+/** A leaf is over: what it ended with stays, what only an unfinished one needs goes. Inside the caller's transaction. */
+export function closeLeaf(connection: Connection, nowMs: number, n: number, { state, result, failure, worker }: Closing): void {
+  connection.run(FINISH, state, nowMs, toBlob(FailureSchema, failure), toBlob(LeafResultSchema, result), n);
+  if (failure !== undefined) noteAttempt(connection, nowMs, n, worker ?? "", failure);
+  connection.run(FORGET_GATES, n);
+  forgetWakes(connection, n);
+}
+
+/** Note a failed attempt; the leaf is ready again at `notBeforeMs` or its deadline, or at once where a cancel is asked for. Inside the caller's transaction. */
 export function retryLeaf(
   connection: Connection,
   nowMs: number,
@@ -43,7 +56,8 @@ export function retryLeaf(
   events: readonly NewEvent[],
 ): void {
   const leaf = requireOwner(connection, claim);
-  const due = leaf.cancel_requested === 0 ? Math.max(0, Math.ceil(notBeforeMs)) : 0;
+  const dueMs = Math.min(Math.max(0, Math.ceil(notBeforeMs)), leaf.deadline_ms ?? Number.POSITIVE_INFINITY);
+  const due = leaf.cancel_requested === 0 ? dueMs : 0;
   connection.run(RETRY, leaf.n, due, nowMs, toBlob(FailureSchema, failure));
   noteAttempt(connection, nowMs, leaf.n, leaf.worker_name ?? "", failure);
   enqueueFirst(connection, leaf);

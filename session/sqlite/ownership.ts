@@ -6,7 +6,8 @@ import type { Connection } from "./connection.ts";
 import { assertFence } from "./fence.ts";
 import { unreadOf } from "./unread.ts";
 
-const OWNED = "SELECT n, state, epoch, tenant, session_id, cancel_requested, unread, worker_name FROM harness_leaves WHERE leaf_id = ?";
+const OWNED =
+  "SELECT n, state, epoch, tenant, session_id, cancel_requested, unread, worker_name, deadline_ms FROM harness_leaves WHERE leaf_id = ?";
 const PROLONG = "UPDATE harness_leaves SET due_ms = ? WHERE n = ?";
 
 type Owned = {
@@ -18,6 +19,7 @@ type Owned = {
   cancel_requested: number;
   unread: string | null;
   worker_name: string | null;
+  deadline_ms: number | null;
 };
 
 /**

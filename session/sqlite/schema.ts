@@ -1,11 +1,15 @@
-import type { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
+import { fromBinary } from "@bufbuild/protobuf";
 import { ConfigError } from "@serverless-harness/kit/env";
+import { LeafSpecSchema } from "@serverless-harness/proto/leaf";
+import { deadlineFrom } from "../leaf-deadline.ts";
 import { LAYOUT_1 } from "./layout/layout-1.ts";
 import { LAYOUT_2 } from "./layout/layout-2.ts";
 import { LAYOUT_3 } from "./layout/layout-3.ts";
+import { LAYOUT_4 } from "./layout/layout-4.ts";
 
 /** Element n makes layout n + 1 of layout n. A layout that was released never changes again: what is new is another element. */
-const STEPS: readonly string[] = [LAYOUT_1, LAYOUT_2, LAYOUT_3];
+const STEPS: readonly string[] = [LAYOUT_1, LAYOUT_2, LAYOUT_3, LAYOUT_4];
 
 /** Version of the tables after all of them. */
 const LAYOUT = STEPS.length;
@@ -16,6 +20,7 @@ const LAYOUT = STEPS.length;
  */
 export function applySchema(db: DatabaseSync, path: string): void {
   if (layoutOf(db) === LAYOUT) return;
+  db.function("deadline_from", deadlineOfRow);
   db.exec("BEGIN IMMEDIATE");
   try {
     // Another process may have been first.
@@ -27,6 +32,12 @@ export function applySchema(db: DatabaseSync, path: string): void {
     if (db.isTransaction) db.exec("ROLLBACK");
     throw error;
   }
+}
+
+/** The deadline of a leaf that an older layout kept, for the step that needs it. */
+function deadlineOfRow(spec: SQLOutputValue, createdMs: SQLOutputValue): number | null {
+  if (!(spec instanceof Uint8Array)) return null;
+  return deadlineFrom(fromBinary(LeafSpecSchema, spec), Number(createdMs)) ?? null;
 }
 
 /** The file's layout: 0 where it has none yet, `undefined` where it does not say. */

@@ -1,5 +1,6 @@
 import type { Failure, Gate, Leaf, LeafEvent, LeafMessage, Schedule, Tombstone, Worker } from "@serverless-harness/proto/leaf";
 import { assertSameDecision } from "../gate-rules.ts";
+import { checkEndOverdue } from "../leaf-deadline.ts";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
 import { assertSameMessage } from "../message-rules.ts";
 import type { NewMessage, Wishes } from "../messages.ts";
@@ -23,6 +24,7 @@ import { listLeaves } from "./list.ts";
 import { listenTo } from "./listen.ts";
 import { markDelivered, sendMessage } from "./messages.ts";
 import { finishLeaf, releaseLeaf, releaseLeavesOf, retryLeaf } from "./outcome.ts";
+import { endOverdueLeaves, hasOverdueLeaf } from "./overdue.ts";
 import { prolongLease, requireOwner } from "./ownership.ts";
 import { readLeaf } from "./records.ts";
 import { redriveLeaf } from "./redrive.ts";
@@ -152,6 +154,13 @@ export class SqliteLeafStore implements LeafStore {
 
   async cancel(leafId: string, requestedBy: string): Promise<Leaf> {
     return this.#change((nowMs) => cancelLeaf(this.#connection, nowMs, leafId, requestedBy));
+  }
+
+  async endOverdue(graceMs: number, limit: number): Promise<number> {
+    checkEndOverdue(graceMs, limit);
+    // Who looks every second takes no write lock away from those that work.
+    if (!hasOverdueLeaf(this.#opened(), this.#now(), graceMs)) return 0;
+    return this.#change((nowMs) => endOverdueLeaves(this.#connection, nowMs, graceMs, limit));
   }
 
   async redrive(leafId: string, fromStart: boolean): Promise<Leaf> {

@@ -1,6 +1,7 @@
 import { clone, toBinary } from "@bufbuild/protobuf";
 import { newId } from "@serverless-harness/kit/ids";
 import { type Leaf, type LeafSpec, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
+import { deadlineFrom } from "../leaf-deadline.ts";
 import type { NewLeaf } from "../leaf-store.ts";
 import { sessionExistsAlready, sessionNotFound } from "../store-errors.ts";
 import type { Connection } from "./connection.ts";
@@ -14,8 +15,8 @@ const INSERT_SESSION = `INSERT INTO harness_sessions (tenant, session_id, epoch,
   ON CONFLICT DO NOTHING`;
 /** A number that was given once is never given again, though the leaf may be removed. */
 const NEXT_NUMBER = "max((SELECT coalesce(max(n), 0) FROM harness_leaves), (SELECT last_removed FROM harness_queue)) + 1";
-const INSERT_LEAF = `INSERT INTO harness_leaves (n, leaf_id, tenant, session_id, state, due_ms, created_ms, updated_ms, priority)
-  VALUES (${NEXT_NUMBER}, ?, ?, ?, ${LeafState.QUEUED}, ?, ?, ?, ?) RETURNING n`;
+const INSERT_LEAF = `INSERT INTO harness_leaves (n, leaf_id, tenant, session_id, state, due_ms, created_ms, updated_ms, priority, deadline_ms)
+  VALUES (${NEXT_NUMBER}, ?, ?, ?, ${LeafState.QUEUED}, ?, ?, ?, ?, ?) RETURNING n`;
 const INSERT_SPEC = "INSERT INTO harness_specs (n, spec) VALUES (?, ?)";
 const INSERT_LABEL = "INSERT INTO harness_labels (key, value, n) VALUES (?, ?, ?)";
 
@@ -48,7 +49,9 @@ function insertLeaf(connection: Connection, nowMs: number, spec: LeafSpec): numb
   const { tenant, sessionId } = spec;
   // Behind an unfinished leaf of its session it has no due time until that one is over.
   const due = headOf(connection, tenant, sessionId) === undefined ? 0 : null;
-  const row = connection.one<{ n: number }>(INSERT_LEAF, newId("leaf", nowMs), tenant, sessionId, due, nowMs, nowMs, spec.priority);
+  const leafId = newId("leaf", nowMs);
+  const deadline = deadlineFrom(spec, nowMs) ?? null;
+  const row = connection.one<{ n: number }>(INSERT_LEAF, leafId, tenant, sessionId, due, nowMs, nowMs, spec.priority, deadline);
   if (row === undefined) throw new Error("SQLite inserted no row and no error");
   connection.run(INSERT_SPEC, row.n, toBinary(LeafSpecSchema, spec));
   for (const [key, value] of Object.entries(spec.labels)) connection.run(INSERT_LABEL, key, value, row.n);

@@ -28,7 +28,7 @@ export function suspendLeaf(
 ): void {
   checkWait(wait);
   const leaf = requireOwner(connection, claim);
-  const { isOver, notBeforeMs } = lookAt(connection, nowMs, leaf.n, wait);
+  const { isOver, notBeforeMs } = lookAt(connection, nowMs, leaf, wait);
   if (isOver || leaf.cancel_requested !== 0) {
     letGo(connection, nowMs, leaf, note, events);
     return;
@@ -64,9 +64,15 @@ export function endWait(connection: Connection, nowMs: number, leaf: Place, note
 }
 
 /** Whether a wait is over before it begins, and otherwise the time at which it ends. A key that was used for waking is used up by this. */
-function lookAt(connection: Connection, nowMs: number, n: number, wait: Wait): { isOver: boolean; notBeforeMs: number } {
+function lookAt(
+  connection: Connection,
+  nowMs: number,
+  { n, deadline_ms: deadlineMs }: { readonly n: number; readonly deadline_ms: number | null },
+  wait: Wait,
+): { isOver: boolean; notBeforeMs: number } {
   let isOver = isEmptyWait(wait);
-  const times: number[] = [];
+  // A leaf that waits past its deadline would hold its session: somebody has to end it then.
+  const times: number[] = deadlineMs === null ? [] : [deadlineMs];
   for (const gateId of wait.gateIds ?? []) {
     const gate = findGate(connection, n, gateId)?.gate;
     if (gate === undefined) throw gateNotFound();

@@ -10,8 +10,8 @@ export async function sqliteFixture(): Promise<LeafStoreFixture & { readonly pat
   const directory = await mkdtemp(join(tmpdir(), "leaf-store-"));
   const path = join(directory, "leaf.db");
   const handles: LeafStore[] = [];
-  const connect = async (): Promise<LeafStore> => {
-    const handle = SqliteLeafStore.open(path);
+  const connect = async (now?: () => number): Promise<LeafStore> => {
+    const handle = SqliteLeafStore.open(path, now === undefined ? {} : { now });
     handles.push(handle);
     return handle;
   };

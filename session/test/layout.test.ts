@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
-import { LeafEventSchema, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
+import { FailureReason, LeafEventSchema, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
 import { expect, test } from "vitest";
 import { fingerprint } from "../fingerprint.ts";
 import { LAYOUT_1 } from "../sqlite/layout/layout-1.ts";
@@ -13,7 +13,7 @@ import { Child } from "../testing/child.ts";
 const OPENER = new URL("fixtures/opener.ts", import.meta.url);
 
 /** A file as layout 1 had it: on session `s` a failed leaf, one whose lease ended and one behind it; on `t` one that waits for its next attempt. */
-async function fileOfLayout1(retryAtMs: number): Promise<string> {
+async function fileOfLayout1(retryAtMs: number, deadlineMs = 0n): Promise<string> {
   const path = join(await temporaryDirectory(), "leaf.db");
   const db = new DatabaseSync(path);
   db.exec(`PRAGMA journal_mode = WAL; ${LAYOUT_1}`);
@@ -28,7 +28,7 @@ async function fileOfLayout1(retryAtMs: number): Promise<string> {
   ];
   for (const [leafId, sessionId, state, due, epoch] of leaves) {
     const n = Number(leaf.get(leafId, sessionId, state, due, epoch)?.["n"]);
-    const spec = specOf({ sessionId });
+    const spec = specOf({ sessionId, ...(deadlineMs === 0n ? {} : { limits: { deadlineMs } }) });
     db.prepare("INSERT INTO harness_specs VALUES (?, ?)").run(n, toBinary(LeafSpecSchema, spec));
     db.prepare("INSERT INTO harness_idempotency VALUES ('acme', ?, ?, ?)").run(leafId, fingerprint(spec), n);
     const event = create(LeafEventSchema, { leafId, seq: 1n, event: { case: "stateChanged", value: { state: LeafState.QUEUED } } });
@@ -67,13 +67,23 @@ test("a file of layout 1 is brought up to this one where it is opened, with all 
   await store.close();
 });
 
+test("unfinished leaves of an older layout keep their deadlines", async () => {
+  const store = SqliteLeafStore.open(await fileOfLayout1(Date.now() + 600_000, 300_000n));
+  expect(await store.endOverdue(0, 10)).toBe(3);
+  for (const leafId of ["lost", "behind", "retrying"]) {
+    expect((await recordOf(store, leafId)).failure?.reason).toBe(FailureReason.DEADLINE_EXCEEDED);
+  }
+  await nothingReady(store);
+  await store.close();
+});
+
 test("processes that open a file of layout 1 at the same time all get it, and it is brought up once", async () => {
   const path = await fileOfLayout1(0);
   const children = Array.from({ length: 4 }, () => new Child(OPENER, `sqlite:${path}`));
   await Promise.all(children.map((child) => child.ended));
   expect(children.map((child) => child.lines)).toEqual(children.map(() => ["open"]));
   const db = new DatabaseSync(path);
-  expect(db.prepare("SELECT version FROM harness_layout").all()).toEqual([{ version: 3 }]);
+  expect(db.prepare("SELECT version FROM harness_layout").all()).toEqual([{ version: 4 }]);
   expect(db.prepare("PRAGMA integrity_check").all()).toEqual([{ integrity_check: "ok" }]);
   db.close();
 });

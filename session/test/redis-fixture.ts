@@ -13,8 +13,8 @@ export function addressOf(url: string): RedisAddress {
 /** A fresh Redis store. */
 export async function redisFixture(url: string, options: RedisLeafStoreOptions = {}): Promise<LeafStoreFixture & { readonly url: string }> {
   const handles: RedisLeafStore[] = [];
-  const connect = async (): Promise<RedisLeafStore> => {
-    const handle = await RedisLeafStore.open(addressOf(url), options);
+  const connect = async (now?: () => number): Promise<RedisLeafStore> => {
+    const handle = await RedisLeafStore.open(addressOf(url), now === undefined ? options : { ...options, now });
     handles.push(handle);
     return handle;
   };

@@ -6,7 +6,6 @@ import type { NewGate } from "../waiting.ts";
 import {
   approval,
   claim,
-  claimWhenReady,
   done,
   follow,
   gateOf,
@@ -137,10 +136,12 @@ export const decideCases: readonly Case[] = [
   [
     "the deadline makes the leaf due, and who opens the gate again gets the gate's own decision",
     async ({ store, connect }) => {
-      const leafId = await awaiting(store, { deadlineMs: BigInt(Date.now() + 30) });
-      const held = await claimWhenReady(await connect());
+      const leafId = await awaiting(store, { deadlineMs: BigInt(Date.now() + LONG_LEASE_MS / 2) });
+      await nothingReady(store);
+      const then = await connect(() => Date.now() + LONG_LEASE_MS);
+      const held = await claim(then);
       deepStrictEqual([held.leaf.leafId, held.leaf.openGates.length, held.leaf.notBeforeMs], [leafId, 1, 0n]);
-      const { decision } = await store.openGate(held, gateOf("g"));
+      const { decision } = await then.openGate(held, gateOf("g"));
       deepStrictEqual([decision?.kind, decision?.decidedBy], [DecisionKind.REJECT, "deadline"]);
       deepStrictEqual((await recordOf(store, leafId)).openGates, []);
     },

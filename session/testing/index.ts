@@ -3,6 +3,7 @@ import { backlogCases } from "./backlog-cases.ts";
 import { cancelCases } from "./cancel-cases.ts";
 import { claimCases } from "./claim-cases.ts";
 import { closeCases } from "./close-cases.ts";
+import { deadlineCases } from "./deadline-cases.ts";
 import { decideCases } from "./decide-cases.ts";
 import { eventCases } from "./event-cases.ts";
 import { followCases } from "./follow-cases.ts";
@@ -55,6 +56,7 @@ const GROUPS: Readonly<Record<string, readonly Case[]>> = {
   decide: decideCases,
   messages: messageCases,
   cancel: cancelCases,
+  deadlines: deadlineCases,
   attempts: attemptCases,
   redrive: redriveCases,
   sweep: sweepCases,

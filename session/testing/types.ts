@@ -3,8 +3,11 @@ import type { LeafStore } from "../leaf-store.ts";
 /** A fresh, empty store that one case owns. */
 export interface LeafStoreFixture extends AsyncDisposable {
   readonly store: LeafStore;
-  /** Another handle on the same store, as another process would have it; the fixture closes it. */
-  connect(): Promise<LeafStore>;
+  /**
+   * Another handle on the same store, as another process would have it; the fixture closes it. `now`: its clock, milliseconds since the Unix epoch, as
+   * of a process that comes later.
+   */
+  connect(now?: () => number): Promise<LeafStore>;
 }
 
 /** A case of a suite that can be registered with any test runner. */

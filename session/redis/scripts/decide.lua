@@ -8,6 +8,7 @@ local row = redis.call('HMGET', key('gates', leaf.id), gateField('gate', name), 
   gateField('decided', name))
 if not row[1] then return { {}, 'NO_GATE' } end
 if row[4] then return { {}, 'GATE', row[1] } end
+if leaf.deadline <= now then return { {}, 'TOO_LATE' } end
 leaf.seq = leaf.seq + 1
 local gate = writeDecision(leaf.id, leaf.seq, name, ARGV[5], overdue(row[2]) and defaultDecision(row[3]) or ARGV[6])
 if leaf.waiting and string.find('\n' .. leaf.waits .. '\n', '\n' .. name .. '\n', 1, true) then endWait(leaf, 'decided') end

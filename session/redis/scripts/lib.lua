@@ -54,6 +54,9 @@ local function holder(held)
   if length then return string.sub(held, 1, 16), string.sub(held, at, at + length - 1) end
 end
 
+-- When a leaf has to be over, in ms: its field `deadline`, which few have.
+local function deadlineOf(field) return tonumber(field or math.huge) end
+
 -- The claimed leaf, where the claim that ARGV[3] to ARGV[6] name still holds it; else nothing. They are leaf, session, epoch with a space and the
 -- worker's name or nothing, call. The name tells two owners apart to whom servers whose clocks differ gave the same epoch. `repeated` is set
 -- where this very call was made before and its answer was lost; `calls` is what the leaf has to remember from now on.
@@ -61,14 +64,15 @@ local function owned()
   local id, session, call = ARGV[3], ARGV[4], ARGV[6]
   local epoch, worker = string.match(ARGV[5], '^(%d+) (.*)$')
   local leaf = key('leaf', id)
-  local row = redis.call('HMGET', leaf, 'state', 'epoch', 'session', 'order', 'seq', 'held', 'calls', 'cancel', 'priority', 'attempts')
+  local row = redis.call('HMGET', leaf, 'state', 'epoch', 'session', 'order', 'seq', 'held', 'calls', 'cancel', 'priority', 'attempts', 'deadline')
   if row[3] ~= session then return nil end
   local calls, claim, name = row[7] or '', holder(row[6])
   local repeated = call ~= '' and string.find(calls, call, 1, true) ~= nil
   if not repeated and (redis.call('HGET', key('session', session), 'epoch') ~= epoch or row[1] ~= RUNNING or row[2] ~= epoch
     or worker ~= '' and worker ~= name) then return nil end
   return { id = id, key = leaf, session = session, order = row[4], seq = tonumber(row[5]), worker = name,
-    cancel = row[8], priority = row[9], claim = claim, attempts = row[10] or '', repeated = repeated, calls = string.sub(call .. calls, 1, 64) }
+    cancel = row[8], priority = row[9], claim = claim, attempts = row[10] or '', deadline = deadlineOf(row[11]),
+    repeated = repeated, calls = string.sub(call .. calls, 1, 64) }
 end
 
 local STALE = { err = 'STALE_EPOCH' }
@@ -88,10 +92,11 @@ end
 -- What is known of a leaf that nobody holds, as far as its place in the queue depends on it.
 local function known(id)
   local row = redis.call('HMGET', key('leaf', id), 'session', 'order', 'priority', 'state', 'not_before', 'waiting', 'seq', 'wake', 'waits',
-    'cancel', 'calls')
+    'cancel', 'calls', 'deadline')
   if not row[4] then return nil end
   return { id = id, key = key('leaf', id), session = row[1], order = row[2], priority = row[3], state = row[4], notBefore = tonumber(row[5] or 0),
-    waiting = row[6] == '1', seq = tonumber(row[7]), wake = row[8], waits = row[9] or '', cancel = row[10] == '1', calls = row[11] or '' }
+    waiting = row[6] == '1', seq = tonumber(row[7]), wake = row[8], waits = row[9] or '', cancel = row[10] == '1', calls = row[11] or '',
+    deadline = deadlineOf(row[12]) }
 end
 
 -- A leaf that is its session's first gets its place: ready, at a time, or none while it waits for what no time brings.
@@ -148,6 +153,7 @@ local function over(id, order, from, to)
   redis.call('DEL', key('gates', id), key('wakes', id), to == '7' and key('gates', id) or key('keys', id))
   redis.call('ZADD', base .. ':ended', ms, id)
   redis.call('ZREM', base .. ':unfinished', id)
+  redis.call('ZREM', base .. ':deadlines', id)
   move(id, order, from, to)
 end
 

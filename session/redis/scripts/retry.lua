@@ -1,9 +1,9 @@
--- Note a failed attempt. ARGV: 3 to 6 the claim, 7 failure, 8 the time in ms from which on it is ready again (at once, where a cancel is asked
--- for), from 9 on the events before the last. Returns what the index must be told.
+-- Note a failed attempt. ARGV: 3 to 6 the claim, 7 failure, 8 the time in ms from which on it is ready again (sooner where its deadline is, at once
+-- where a cancel is asked for), from 9 on the events before the last. Returns what the index must be told.
 local leaf = owned()
 if not leaf then return STALE end
 if leaf.repeated then return { {} } end
-local notBefore = leaf.cancel == '1' and 0 or tonumber(ARGV[8])
+local notBefore = leaf.cancel == '1' and 0 or math.min(tonumber(ARGV[8]), leaf.deadline)
 local seq = append(leaf.id, leaf.seq, 9) + 1
 event(leaf.id, seq, stateChanged(RETRYING, notBefore, '', ARGV[7]))
 letGo(leaf)

@@ -13,6 +13,8 @@ for i = 12, 11 + tonumber(ARGV[11]) do
   if tonumber(gate[1]) > 0 then notBefore = math.min(notBefore, tonumber(gate[1])) end
   table.insert(names, ARGV[i])
 end
+-- A leaf that waits past its deadline would hold its session: somebody has to end it then.
+notBefore = math.min(notBefore, leaf.deadline)
 if ARGV[8] ~= '' then
   local wakes = key('wakes', leaf.id)
   local was = redis.call('ZMSCORE', wakes, 'sent:' .. ARGV[8], 'used:' .. ARGV[8])

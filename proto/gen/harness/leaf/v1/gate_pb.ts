@@ -61,7 +61,7 @@ export type Gate = Message<"harness.leaf.v1.Gate"> & {
   openedAtMs: bigint;
 
   /**
-   * At this time `on_deadline` is decided. 0 (default): it waits for ever.
+   * At this time `on_deadline` is decided. 0 (default): it waits until its leaf's own deadline.
    *
    * @generated from field: int64 deadline_ms = 7;
    */

@@ -238,7 +238,7 @@ export type GatePolicy = Message<"harness.leaf.v1.GatePolicy"> & {
   tools: ToolGate[];
 
   /**
-   * After so many milliseconds `on_deadline` is decided. 0 (default): a gate waits for ever.
+   * After so many milliseconds `on_deadline` is decided. 0 (default): a gate waits until its leaf's own deadline.
    *
    * @generated from field: int64 deadline_ms = 3;
    */
@@ -305,7 +305,8 @@ export type Limits = Message<"harness.leaf.v1.Limits"> & {
   maxModelCalls: number;
 
   /**
-   * Wall time from submission in milliseconds; 0 (default): unbounded. Over it the leaf fails with DEADLINE_EXCEEDED.
+   * Wall time from submission in milliseconds; 0 (default): unbounded. Over it the leaf fails with DEADLINE_EXCEEDED,
+   * whether it runs, waits or was never begun.
    *
    * @generated from field: int64 deadline_ms = 2;
    */

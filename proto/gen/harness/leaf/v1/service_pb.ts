@@ -631,7 +631,7 @@ export const LeafService: GenService<{
   /**
    * Decide answers a gate. The first decision wins: the same again changes nothing, another one is ALREADY_EXISTS with reason
    * `gate_decided`. NOT_FOUND where the leaf is unknown; FAILED_PRECONDITION with reason `gate_not_found` where it has no such gate,
-   * `leaf_ended` where it is over.
+   * `leaf_ended` where it is over, `deadline_passed` where its deadline is.
    *
    * @generated from rpc harness.leaf.v1.LeafService.Decide
    */
