@@ -8,9 +8,9 @@ const MAX_INPUT_BYTES = 1024 * 1024;
 const MAX_URL_BYTES = 2048;
 const MAX_REF_BYTES = 255;
 /** `scheme://...` or `user@host:path`, as git takes them, or the absolute path of a repository in the sandbox. */
-const URL_FORM = /^(?:(?:https|ssh|git|file):\/\/.+|[^@/:\s]+@[^@/:\s]+:.+|\/.+)$/;
+const URL_FORM = /^(?:(?:https|ssh|file):\/\/.+|[^@/:\s]+@[^@/:\s]+:.+|\/.+)$/;
 /** A password would end in the leaf's record, and everybody who may read the leaf would have it. */
-const CREDENTIALS = /^(?:https|git):\/\/[^/]*@|^ssh:\/\/[^/@]*:[^/@]*@/;
+const CREDENTIALS = /^https:\/\/[^/]*@|^ssh:\/\/[^/@]*:[^/@]*@/;
 const CONTROL_OR_SPACE = /[\s\p{Cc}]/u;
 
 /** Check what the kind of a leaf asks for, and what only some kinds take. */
@@ -52,7 +52,7 @@ function checkInput(v: Validation, kind: LeafKind, input: JsonObject): void {
 
 function checkRepository(v: Validation, { url, ref }: Repository): void {
   const form = URL_FORM.test(url) && !CONTROL_OR_SPACE.test(url) && Buffer.byteLength(url) <= MAX_URL_BYTES;
-  v.check("spec.repository.url", form, `must be an https, ssh, git or file address of at most ${MAX_URL_BYTES} bytes`);
+  v.check("spec.repository.url", form, `must be an https, ssh or file address of at most ${MAX_URL_BYTES} bytes`);
   v.check("spec.repository.url", !CREDENTIALS.test(url), "must hold no credentials: the sandbox has its own, or none");
   const name = ref === "" || (!ref.startsWith("-") && !CONTROL_OR_SPACE.test(ref) && Buffer.byteLength(ref) <= MAX_REF_BYTES);
   v.check(

@@ -5,6 +5,8 @@ import { type AllowedHosts, readAllowedHosts } from "@serverless-harness/kit/add
 import { EnvReader } from "@serverless-harness/kit/env";
 import { readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
 import type { ExecLimits } from "./exec/limits.ts";
+import { readLocalRoots } from "./local-roots.ts";
+import type { Root } from "./paths.ts";
 
 /** How commands are kept from the rest of the machine. */
 export type SandboxKind = "bwrap" | "process";
@@ -80,8 +82,8 @@ export interface HandsConfig {
   readonly durability: Durability;
   /** URL of the store of snapshots. */
   readonly artifacts: string;
-  /** Repositories may be cloned from paths of the sandbox too. */
-  readonly localRepositories: boolean;
+  /** Directories whose repositories may be cloned by their paths. */
+  readonly localRepositories: readonly Root[];
   /** Variables of git, for the way to repositories. */
   readonly gitEnvironment: Readonly<Record<string, string>>;
   /** Jails of workspaces that may live at once while nothing runs in them. */
@@ -152,7 +154,8 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
     network,
     privateHosts: readPrivateHosts(env),
     artifacts: env.string("HANDS_ARTIFACTS", pathToFileURL(join(state, "artifacts")).href),
-    localRepositories: env.flag("HANDS_LOCAL_REPOSITORIES", false),
+    // Only the jail says where it shows them.
+    localRepositories: readLocalRoots(env, { HANDS_WORKSPACES: workspaces, HANDS_STATE: state }, env.optional("HANDS_REPOSITORIES_AT")),
     gitEnvironment: Object.fromEntries(["https_proxy", "no_proxy"].flatMap((name) => pairOf(name, env.optional(name)))),
     durability: env.choice("HANDS_DURABILITY", "process", ["process", "machine"]),
     maxJails: env.integer("HANDS_JAILS", 100, 1, 10_000),

@@ -1,11 +1,15 @@
 import { readlinkSync } from "node:fs";
 import { errnoOf, type PathProblem, pathError } from "./files/fs-error.ts";
-import { type Handle, openDirectory, openInode } from "./files/handle.ts";
+import { type Handle, inodeKey, openDirectory, openInode } from "./files/handle.ts";
 
 /** A directory that paths may lie in. */
 export interface Root {
   /** Absolute, as commands see it. */
   readonly path: string;
+  /** Where it is for this process. Default: at `path`. */
+  readonly at?: string;
+  /** Directories that no path may lead into, by {@link inodeKey}. Default: none. */
+  readonly closed?: ReadonlySet<string>;
 }
 
 /** How to locate a path. */
@@ -149,7 +153,7 @@ class Walk implements Disposable {
     this.root = root;
     this.#names = [];
     this.#directories = [];
-    this.#directories.push(openRoot(root.path, root === this.#roots[0] ? "workspace_missing" : "not_found"));
+    this.#directories.push(openRoot(root.at ?? root.path, root === this.#roots[0] ? "workspace_missing" : "not_found"));
   }
 
   #step(name: string, follow: boolean): void {
@@ -184,6 +188,7 @@ class Walk implements Disposable {
     this.#names.push(name);
     if (stat.isDirectory()) this.#directories.push(child);
     else this.#leaf = child;
+    if (this.root.closed?.has(inodeKey(stat))) throw pathError("path_outside", this.#request);
   }
 
   #throughSymlink(directory: Handle, name: string): void {

@@ -9,7 +9,7 @@ import { describe, expect, onTestFinished, test } from "vitest";
 import { bash, calls, say, scripted, scriptedFor } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
-const shared = machines({ HANDS_LOCAL_REPOSITORIES: "true" });
+const shared = machines({ HANDS_LOCAL_REPOSITORIES: tmpdir() });
 const redis = redisServer();
 
 const STORES: ReadonlyArray<[string, () => Promise<Stack>]> = [

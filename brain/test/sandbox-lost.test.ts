@@ -17,7 +17,7 @@ import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
 import { bash, calls, say, scripted, scriptedFor } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
-const shared = machines({ HANDS_LOCAL_REPOSITORIES: "true" });
+const shared = machines({ HANDS_LOCAL_REPOSITORIES: tmpdir() });
 
 const GATED = create(GatePolicySchema, { tools: [{ tool: "bash", arguments: "gated" }] });
 const APPROVE = { kind: DecisionKind.APPROVE, feedback: "", decidedBy: "anna" };

@@ -9,7 +9,7 @@ import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
 import { bash, calls, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, resident, Stack } from "./fixtures/stack.ts";
 
-const shared = machines({ HANDS_LOCAL_REPOSITORIES: "true" });
+const shared = machines({ HANDS_LOCAL_REPOSITORIES: tmpdir() });
 const house = resident(shared);
 const { BAD_INPUTS, INVALID_RESULT } = FailureReason;
 const kind = LeafKind.SOLVE;

@@ -5,6 +5,7 @@ import { type Command, InvalidArgumentError } from "commander";
 import { CliError } from "./errors.ts";
 import { ExitCode } from "./exit-codes.ts";
 import { wholeNumber } from "./parse.ts";
+import { repositoryAt } from "./stack/repositories.ts";
 
 const LEVELS = { off: ThinkingLevel.OFF, low: ThinkingLevel.LOW, medium: ThinkingLevel.MEDIUM, high: ThinkingLevel.HIGH } as const;
 
@@ -30,7 +31,11 @@ export function addWorkOptions(command: Command): Command {
     .option("--schema <file>", "JSON Schema of a task's result")
     .option("--input <file>", "JSON that a task works on")
     .option("--solve", "bring what was changed in --repo, as a patch")
-    .option("--repo <url[#ref]>", "work in this git repository, at a branch, tag or commit", repository)
+    .option(
+      "--repo <url[#ref]>",
+      "work in what this git repository has committed, at a branch, tag or commit; also by a path, as . or ../other",
+      repository,
+    )
     .option("--deadline <seconds>", "fail where it takes longer", wholeNumber(1, 1_000_000))
     .option("--max-tokens <number>", "fail where it takes more, in and out", wholeNumber(1, Number.MAX_SAFE_INTEGER))
     .option("--thinking <level>", `how much the model thinks: ${Object.keys(LEVELS).join(", ")}`, level);
@@ -61,12 +66,12 @@ function kindOf({ task, schema, input, solve, repo }: WorkOptions): LeafKind {
   return solve === true ? LeafKind.SOLVE : LeafKind.TURN;
 }
 
-/** Reads `URL` or `URL#REF`. */
+/** Reads `URL`, `PATH`, or one of them with `#REF`. */
 function repository(text: string): Repository {
   const at = text.lastIndexOf("#");
   const [url, ref] = at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
   if (url === "") throw new InvalidArgumentError("It must be a repository's address, or ADDRESS#REF.");
-  return create(RepositorySchema, { url, ref });
+  return create(RepositorySchema, { url: repositoryAt(url) ?? url, ref });
 }
 
 function level(text: string): ThinkingLevel {

@@ -1,9 +1,12 @@
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { Logger } from "@serverless-harness/kit/log";
 import { openArtifacts } from "../artifacts/open.ts";
 import type { HandsConfig } from "../config.ts";
 import { Clones } from "../git/clones.ts";
 import { Git } from "../git/git.ts";
+import { LocalRepositories } from "../git/local-repositories.ts";
 import { WorkspaceTrees } from "../git/workspace-trees.ts";
 import type { Workspaces } from "../workspaces.ts";
 
@@ -20,7 +23,8 @@ export interface OpenTrees {
 /** The trees of the daemon's workspaces: clones and object stores below its state, snapshots in the artifact store. */
 export async function openTrees(config: HandsConfig, workspaces: Workspaces, log: Logger): Promise<OpenTrees> {
   const git = new Git({ environment: config.gitEnvironment });
-  const clones = await Clones.open({ git, directory: join(config.state, "clones"), allowLocal: config.localRepositories });
+  const local = new LocalRepositories({ roots: config.localRepositories, own: await ownDirectories(config) });
+  const clones = await Clones.open({ git, directory: join(config.state, "clones"), local });
   const artifacts = openArtifacts(config.artifacts);
   const trees = new WorkspaceTrees({ git, clones, artifacts });
   workspaces.beforeDelete((workspace) => trees.release(workspace));
@@ -39,4 +43,11 @@ export async function openTrees(config: HandsConfig, workspaces: Workspaces, log
       artifacts.close();
     },
   };
+}
+
+/** Where hands keeps what is its own, or its tenants'. */
+async function ownDirectories({ workspaces, state, artifacts }: HandsConfig): Promise<string[]> {
+  const own = [workspaces, state, ...(artifacts.startsWith("file:") ? [fileURLToPath(artifacts)] : [])];
+  for (const directory of own) await mkdir(directory, { recursive: true, mode: 0o700 });
+  return own;
 }

@@ -41,6 +41,11 @@ export class Handle implements Disposable {
   }
 }
 
+/** Tells one inode from all others that there are now, also where it is reached by another mount. */
+export function inodeKey({ dev, ino }: BigIntStats): string {
+  return `${dev}:${ino}`;
+}
+
 /** A handle to what is at `path`; at a symlink itself, not at its target. Throws as open(2). */
 export function openInode(path: string): Handle {
   return new Handle(openSync(path, O_PATH | constants.O_NOFOLLOW));

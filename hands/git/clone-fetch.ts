@@ -2,13 +2,13 @@ import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Git } from "./git.ts";
 import { GitFailure, tellsDamage } from "./git-failure.ts";
+import type { Remote } from "./remote.ts";
 import { BRANCHES, extraName } from "./resolve-ref.ts";
-import type { Repository } from "./source.ts";
 
 /** A shared clone and what it is of. */
 export interface CloneTarget {
   readonly git: Git;
-  readonly repository: Repository;
+  readonly remote: Remote;
   /** The clone. Where it is missing, a name beside it that ends in `.new` is used meanwhile. */
   readonly gitDir: string;
   /** How long a fetch may take, in milliseconds. */
@@ -53,10 +53,11 @@ export async function fetchExtra(target: CloneTarget, ref: string): Promise<bool
 /**
  * What the remote's HEAD is: the name of a branch, as `refs/heads/main`, or where it is detached a commit. `undefined` where it has none.
  */
-export async function remoteHead({ git, repository, gitDir, timeoutMs, signal }: CloneTarget): Promise<string | undefined> {
-  const listing = await git.text(["ls-remote", "--symref", "--", repository.url, "HEAD"], {
+export async function remoteHead({ git, remote, gitDir, timeoutMs, signal }: CloneTarget): Promise<string | undefined> {
+  const listing = await git.text(["ls-remote", "--symref", ...remote.options, "--", remote.address, "HEAD"], {
     gitDir,
-    protocols: [repository.protocol],
+    protocols: [remote.protocol],
+    descriptors: remote.descriptors,
     timeoutMs: Math.min(timeoutMs, 60_000),
     ...(signal === undefined ? {} : { signal }),
   });
@@ -95,7 +96,7 @@ export async function makeClone(target: CloneTarget): Promise<void> {
 }
 
 async function fetchRefs(target: CloneTarget, gitDir: string, refspecs: readonly string[], options: readonly string[]): Promise<void> {
-  const { git, repository, timeoutMs, signal } = target;
+  const { git, remote, timeoutMs, signal } = target;
   const fixed = [
     "--quiet",
     "--force",
@@ -105,9 +106,10 @@ async function fetchRefs(target: CloneTarget, gitDir: string, refspecs: readonly
     "--no-auto-maintenance",
     "--no-recurse-submodules",
   ];
-  await git.run(["fetch", ...fixed, ...options, "--", repository.url, ...refspecs], {
+  await git.run(["fetch", ...fixed, ...options, ...remote.options, "--", remote.address, ...refspecs], {
     gitDir,
-    protocols: [repository.protocol],
+    protocols: [remote.protocol],
+    descriptors: remote.descriptors,
     timeoutMs,
     ...(signal === undefined ? {} : { signal }),
   });

@@ -6,6 +6,8 @@ import { KeyedQueue } from "../files/keyed-queue.ts";
 import { type CloneTarget, fetchEverything, fetchExtra, makeClone, remoteHead, removeLeftovers } from "./clone-fetch.ts";
 import { withFileLock } from "./file-lock.ts";
 import type { Git } from "./git.ts";
+import { LocalRepositories } from "./local-repositories.ts";
+import { openRemote } from "./remote.ts";
 import { isCommitId, isExtra, type Resolved, resolveRef } from "./resolve-ref.ts";
 import { type GitSource, type Repository, readSource } from "./source.ts";
 import { translateFetchFailure, unknownRef } from "./source-error.ts";
@@ -16,8 +18,8 @@ export interface ClonesOptions {
   readonly git: Git;
   /** Holds the clones; out of the reach of commands. Several processes of one machine may share it. */
   readonly directory: string;
-  /** Take repositories by path and file URL too. Default false. */
-  readonly allowLocal?: boolean;
+  /** What may be cloned by path and file URL. Default: nothing. */
+  readonly local?: LocalRepositories;
   /** How long one fetch may take. Default 10 minutes. */
   readonly fetchTimeoutMs?: number;
   /** How long to wait for another process's fetch. Default 15 minutes. */
@@ -37,6 +39,16 @@ export interface UseOptions {
   readonly anew?: boolean;
 }
 
+/** What is looked for in a clone. */
+interface Wanted {
+  readonly gitDir: string;
+  readonly ref: string;
+  /** The remote's refs must not be older, by the clock of `performance`. */
+  readonly askedAt: number;
+  readonly anew: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
 /** How to wait for a clone. */
 interface Waiting {
   readonly waitMs: number;
@@ -54,12 +66,14 @@ const MINUTE_MS = 60_000;
  */
 export class Clones {
   readonly #options: ClonesOptions;
+  readonly #local: LocalRepositories;
   readonly #queue = new KeyedQueue();
   /** The last fetch of each clone by this process: when it began, and what the remote's HEAD was then if that was asked for. */
   readonly #fetches = new Map<string, { readonly startedAt: number; head?: string | undefined }>();
 
   private constructor(options: ClonesOptions) {
     this.#options = options;
+    this.#local = options.local ?? new LocalRepositories();
   }
 
   static async open(options: ClonesOptions): Promise<Clones> {
@@ -73,13 +87,12 @@ export class Clones {
    * fetched before needs no remote.
    */
   async use<T>(source: GitSource, work: (clone: CloneView) => Promise<T>, options: UseOptions = {}): Promise<T> {
-    const { repository, ref } = readSource(source, this.#options.allowLocal ?? false);
+    const { repository, ref } = readSource(source, this.#local);
     const askedAt = performance.now();
     const { signal, anew = false } = options;
     const waiting = { waitMs: this.#options.lockTimeoutMs ?? 15 * MINUTE_MS, signal };
     return this.#locked(keyOf(repository.url), waiting, async (gitDir) => {
-      const target = this.#target(repository, gitDir, signal);
-      const resolved = await this.#resolve(target, ref, { askedAt, anew }).catch((error: unknown) => {
+      const resolved = await this.#resolve(repository, { gitDir, ref, askedAt, anew, signal }).catch((error: unknown) => {
         throw translateFetchFailure(error, repository.url);
       });
       if (resolved === undefined) throw unknownRef(repository.url, ref);
@@ -133,14 +146,16 @@ export class Clones {
     return Promise.race([result, aborted]);
   }
 
-  async #resolve(target: CloneTarget, ref: string, { askedAt, anew }: { askedAt: number; anew: boolean }): Promise<Resolved | undefined> {
-    const { git, gitDir, repository } = target;
+  async #resolve(repository: Repository, { gitDir, ref, askedAt, anew, signal }: Wanted): Promise<Resolved | undefined> {
+    const { git, fetchTimeoutMs = 10 * MINUTE_MS } = this.#options;
     const key = keyOf(repository.url);
     const usable = !anew && (await exists(gitDir));
     if (usable && isCommitId(ref)) {
       const known = await resolveRef(git, gitDir, ref);
       if (known !== undefined) return known;
     }
+    using remote = await openRemote(repository, this.#local, signal);
+    const target: CloneTarget = { git, remote, gitDir, timeoutMs: fetchTimeoutMs, ...(signal === undefined ? {} : { signal }) };
     // A fetch that began after this call was made, while it waited for its turn, is as good as one of its own.
     if (!usable || (this.#fetches.get(key)?.startedAt ?? 0) < askedAt) {
       const startedAt = performance.now();
@@ -161,11 +176,6 @@ export class Clones {
     const head = fetched?.head ?? (await remoteHead(target));
     if (fetched !== undefined) fetched.head = head;
     return head;
-  }
-
-  #target(repository: Repository, gitDir: string, signal: AbortSignal | undefined): CloneTarget {
-    const { git, fetchTimeoutMs = 10 * MINUTE_MS } = this.#options;
-    return { git, repository, gitDir, timeoutMs: fetchTimeoutMs, ...(signal === undefined ? {} : { signal }) };
   }
 
   #path(name: string): string {

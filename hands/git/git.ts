@@ -27,6 +27,8 @@ export interface GitCall {
   readonly cwd?: string;
   /** Ways to other repositories. Default: none. */
   readonly protocols?: readonly Protocol[];
+  /** Open files that it inherits, as 3 and on. Default: none. */
+  readonly descriptors?: readonly number[];
   /** Default 60 s. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
@@ -98,9 +100,9 @@ export class Git {
     const child = spawn(program, [...options, ...args], {
       cwd,
       env: gitEnvironment(path, environment),
-      stdio: ["pipe", "pipe", "pipe"],
+      stdio: ["pipe", "pipe", "pipe", ...(call.descriptors ?? [])],
       detached: true,
-    });
+    }) as Child;
     let forced: GitEnd | undefined;
     let closed = false;
     const stop = (end: GitEnd): void => {

@@ -14,7 +14,12 @@ export function translateFetchFailure(error: unknown, url: string): unknown {
   if (!(error instanceof GitFailure)) return error;
   const full = noSpace(error);
   if (full !== undefined) return full;
-  return new HarnessError(Code.Unavailable, "source_unavailable", `${url} can't be fetched: ${hint(error)}`, { cause: error });
+  return sourceUnavailable(url, hint(error), error);
+}
+
+/** The error for a repository that can't be fetched. */
+export function sourceUnavailable(url: string, why: string, cause?: unknown): HarnessError {
+  return new HarnessError(Code.Unavailable, "source_unavailable", `${url} can't be fetched: ${why}`, { cause });
 }
 
 /** The error for a ref that a repository does not have. */

@@ -1,10 +1,11 @@
 import { isAbsolute, normalize } from "node:path";
 import { invalidArgument, type Violation } from "@serverless-harness/kit/errors";
 import type { Protocol } from "./git-settings.ts";
+import type { LocalRepositories } from "./local-repositories.ts";
 
 /** A repository at a ref, as a client asks for it. */
 export interface GitSource {
-  /** `https://host/path`, `ssh://[user@]host[:port]/path` or `user@host:path`; where local repositories are allowed also `file:///path` or `/path`. */
+  /** `https://host/path`, `ssh://[user@]host[:port]/path` or `user@host:path`; below directories that the operator named also `file:///path` or `/path`. */
   readonly url: string;
   /** Branch, tag, commit or full ref name. Empty: the remote's HEAD. */
   readonly ref: string;
@@ -28,9 +29,9 @@ const SCP = /^([^@/:]+)@([^@/:]+):([^/].*)$/;
  * Read a source. INVALID_ARGUMENT lists what is wrong with it: a URL of another kind, one that could be taken for an option, one that holds
  * a password or token (which would end in logs and argument lists), or a ref that git would read as an expression.
  */
-export function readSource(source: GitSource, allowLocal: boolean): { repository: Repository; ref: string } {
+export function readSource(source: GitSource, local: LocalRepositories): { repository: Repository; ref: string } {
   const violations: Violation[] = [];
-  const repository = readUrl(source.url, allowLocal);
+  const repository = readUrl(source.url, local);
   if (typeof repository === "string") violations.push({ field: "url", description: repository });
   const problem = source.ref === "" ? undefined : refProblem(source.ref);
   if (problem !== undefined) violations.push({ field: "ref", description: problem });
@@ -39,16 +40,16 @@ export function readSource(source: GitSource, allowLocal: boolean): { repository
 }
 
 /** The repository, or what is wrong with the URL. */
-function readUrl(url: string, allowLocal: boolean): Repository | string {
-  const forms = `must be https://host/path or ssh://host/path${allowLocal ? ", or an absolute path or file:///path" : ""}`;
+function readUrl(url: string, local: LocalRepositories): Repository | string {
+  const forms = `must be https://host/path or ssh://host/path${local.any ? ", or an absolute path or file:///path" : ""}`;
   if (Buffer.byteLength(url) > MAX_URL_BYTES) return `must be at most ${MAX_URL_BYTES} bytes`;
   if (/[\s\p{Cc}\\]/u.test(url)) return "must hold no white space, control characters or backslashes";
-  if (isAbsolute(url)) return allowLocal ? local(url) : forms;
+  if (isAbsolute(url)) return readPath(url, local);
   const scp = SCP.exec(url);
   const parsed = scp === null ? parse(url) : parse(`ssh://${scp[1]}@${scp[2]}/${scp[3]}`);
   if (parsed === undefined) return forms;
   if (parsed.search !== "" || parsed.hash !== "") return "must have neither a query nor a fragment";
-  if (parsed.protocol === "file:") return allowLocal && parsed.host === "" ? local(decode(parsed.pathname)) : forms;
+  if (parsed.protocol === "file:") return parsed.host === "" ? readPath(decode(parsed.pathname), local) : forms;
   if (parsed.protocol !== "https:" && parsed.protocol !== "ssh:") return forms;
   return remote(parsed) ?? forms;
 }
@@ -62,9 +63,13 @@ function remote(url: URL): Repository | string | undefined {
   return { url: url.href.replace(/\/+$/, ""), protocol };
 }
 
-function local(path: string | undefined): Repository | string {
+function readPath(path: string | undefined, local: LocalRepositories): Repository | string {
+  if (!local.any)
+    return "must be https://host/path or ssh://host/path: this sandbox clones no repository by its path (HANDS_LOCAL_REPOSITORIES)";
   if (path === undefined || path.includes("\0")) return "is no path of a file";
-  return { url: normalize(path).replace(/(?<=.)\/+$/, ""), protocol: "file" };
+  const url = normalize(path).replace(/(?<=.)\/+$/, "");
+  if (!local.covers(url)) return "is not below the directories whose repositories may be cloned (HANDS_LOCAL_REPOSITORIES)";
+  return { url, protocol: "file" };
 }
 
 function parse(url: string): URL | undefined {

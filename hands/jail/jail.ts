@@ -18,6 +18,7 @@ const INNER = {
   publicKey: `${DAEMON}/public-key.pem`,
   tls: `${DAEMON}/tls`,
   artifacts: `${DAEMON}/artifacts`,
+  repositories: `${DAEMON}/repositories`,
   cgroup: `${DAEMON}/cgroup`,
   workspaces: "/workspaces",
   home: "/home/agent",
@@ -125,6 +126,11 @@ function insideOf(config: HandsConfig): { program: string[]; environment: Record
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     mounts.push("--bind", directory, INNER.artifacts);
     environment["HANDS_ARTIFACTS"] = pathToFileURL(INNER.artifacts).href;
+  }
+  if (config.localRepositories.length > 0) {
+    for (const [index, { path, at = path }] of config.localRepositories.entries())
+      mounts.push("--ro-bind", at, `${INNER.repositories}/${index}`);
+    environment["HANDS_REPOSITORIES_AT"] = INNER.repositories;
   }
   const own = config.cgroup === undefined ? ownCgroup() : undefined;
   if (config.cgroup !== undefined) {

@@ -6,12 +6,14 @@ import { ExitCode } from "../exit-codes.ts";
 import { readImages } from "../images.ts";
 import { readText } from "../parse.ts";
 import { sessionFields } from "../session-options.ts";
+import { requireCloned } from "../stack/repositories.ts";
 import { submitLeaf } from "../submit-leaf.ts";
 import { leafJson } from "../view/leaf-text.ts";
 import { workFields } from "../work-options.ts";
 
 /** Does `leaf submit`. */
 export async function runSubmit(context: Context, [argument = ""]: readonly string[], options: SubmitOptions): Promise<ExitCode> {
+  if (options.repo !== undefined && context.config.url === undefined) requireCloned(context.paths, options.repo.url);
   const prompt = await readText("prompt", argument);
   const images = await readImages(options.image);
   const spec = create(LeafSpecSchema, {

@@ -34,11 +34,25 @@ export async function runUp(context: Context, _args: readonly string[], options:
   });
 }
 
-function report({ out, paths }: Context, { model, store, sandbox, network, notes }: StackPlan, { records, started }: UpResult): void {
+function report(
+  { out, paths }: Context,
+  { model, store, sandbox, network, repositories, notes }: StackPlan,
+  { records, started }: UpResult,
+): void {
   const url = records.find(({ name }) => name === "dispatcher")?.address ?? "";
   if (out.json) {
     const processes = records.map(({ name, pid, address }) => ({ name, pid, address, started: started.includes(name) }));
-    out.document({ dir: paths.dir, url, sandbox, network, model: model.model, standIn: model.standIn, store: store.name, processes });
+    out.document({
+      dir: paths.dir,
+      url,
+      sandbox,
+      network,
+      repositories,
+      model: model.model,
+      standIn: model.standIn,
+      store: store.name,
+      processes,
+    });
     return;
   }
   for (const note of notes) out.warn(note);
@@ -48,6 +62,7 @@ function report({ out, paths }: Context, { model, store, sandbox, network, notes
   out.line(
     `  sandbox  ${sandbox === "bwrap" ? `bubblewrap jail, network: ${network}` : color.yellow("none: commands run as you, without a jail")}`,
   );
+  if (repositories !== "") out.line(`  clones   ${repositories.split(":").join(", ")}`);
   out.line(`  store    ${describeStore(store)}`);
   out.line(`  state    ${paths.dir}`);
   for (const { name, pid } of records)

@@ -3,6 +3,7 @@ import { addCommand } from "../command.ts";
 import type { CommonOptions } from "../context.ts";
 import { wholeNumber } from "../parse.ts";
 import type { StackWishes } from "../stack/plan.ts";
+import { repositories } from "../stack/repositories.ts";
 import { NETWORKS, type Network, SANDBOXES, type SandboxKind } from "../stack/sandbox.ts";
 
 /** Options of `leaf up`. */
@@ -23,6 +24,11 @@ export function addUp(program: Command): void {
         .addOption(new Option("--sandbox <kind>", "bwrap: a jail; process: none (default: bwrap)").choices(SANDBOXES))
         .option("--model <provider/model>", "the model, or stand-in (LEAF_MODEL; default: by the keys that are set)")
         .option("--redis <url>", "keep leaves and sessions in this Redis (LEAF_REDIS; default: a database in the state directory)")
+        .option(
+          "--repositories <dir>",
+          "clone git repositories below this directory by their paths, read-only; may be repeated (default: none)",
+          repositories,
+        )
         .addOption(new Option("--network <reach>", "what a jailed command reaches (default: host)").choices(NETWORKS)),
     run: async (...given) => (await import("../actions/up.ts")).runUp(...given),
   });

@@ -4,6 +4,7 @@ import { ExitCode } from "../exit-codes.ts";
 import { type ModelPlan, planModel } from "./model.ts";
 import type { StackPaths } from "./paths.ts";
 import { liveRecord, readRecord } from "./record.ts";
+import { joinRepositories } from "./repositories.ts";
 import { chooseSandbox, NETWORKS, type Network, SANDBOXES, type SandboxKind } from "./sandbox.ts";
 import type { StackPlan } from "./services.ts";
 import { planStore } from "./store.ts";
@@ -15,6 +16,7 @@ export interface StackWishes {
   readonly network?: Network;
   readonly model?: string;
   readonly redis?: string;
+  readonly repositories?: readonly string[];
 }
 
 /**
@@ -31,7 +33,8 @@ export function planStack(paths: StackPaths, environment: Environment, wishes: S
   }
   const { model, notes } = planRunningModel(paths, environment, wishes.model);
   const store = planStore(paths, environment, wishes.redis);
-  return { paths, environment, sandbox: chooseSandbox(sandbox), network: network ?? "host", model, store, notes };
+  const repositories = wishes.repositories === undefined ? (hands?.["repositories"] ?? "") : joinRepositories(wishes.repositories);
+  return { paths, environment, sandbox: chooseSandbox(sandbox), network: network ?? "host", repositories, model, store, notes };
 }
 
 /** The dispatcher's port: as asked for; where any will do, the one where it is, or was before it died; else the usual one. */

@@ -26,6 +26,8 @@ export interface StackPlan {
   readonly environment: Environment;
   readonly sandbox: SandboxKind;
   readonly network: Network;
+  /** Directories whose repositories are cloned by their paths, as hands' setting has them; empty for none. */
+  readonly repositories: string;
   readonly model: ModelPlan;
   readonly store: StorePlan;
   /** What the user should know about the choices, a line each. */
@@ -36,7 +38,7 @@ export interface StackPlan {
 const HARMLESS = ["PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LOG_LEVEL"];
 
 /** The sandbox's daemon. It gets no variable of the user but harmless ones: whatever it knew, a command could find out. */
-export function handsService({ paths, environment, sandbox, network }: StackPlan): ServiceSpec {
+export function handsService({ paths, environment, sandbox, network, repositories }: StackPlan): ServiceSpec {
   return {
     name: "hands",
     program: programOf(REPOSITORY, "hands"),
@@ -49,9 +51,10 @@ export function handsService({ paths, environment, sandbox, network }: StackPlan
       HANDS_STATE: paths.sandboxState,
       HANDS_SANDBOX: sandbox,
       HANDS_NETWORK: network,
+      HANDS_LOCAL_REPOSITORIES: repositories,
     },
     address: `unix:${paths.handsSocket}`,
-    settings: { sandbox, network },
+    settings: { sandbox, network, repositories },
     isHealthy: (address) => isServing(address),
   };
 }

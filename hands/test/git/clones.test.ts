@@ -7,11 +7,12 @@ import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { Clones } from "../../git/clones.ts";
 import { Git } from "../../git/git.ts";
+import { everywhere } from "../fixtures/trees.ts";
 import { commit, failureOf, git, reasonOf, repository } from "./sandbox.ts";
 
 async function openClones(options: { fetchTimeoutMs?: number; git?: Git } = {}): Promise<{ clones: Clones; directory: string }> {
   const directory = join(await temporaryDirectory(), "clones");
-  return { directory, clones: await Clones.open({ git: new Git(), directory, allowLocal: true, ...options }) };
+  return { directory, clones: await Clones.open({ git: new Git(), directory, local: everywhere, ...options }) };
 }
 
 /** The commit and branch that a source stands for. */
@@ -179,7 +180,7 @@ test("a process that is killed while it holds the lock holds up nobody", async (
   });
   onTestFinished(() => void holder.kill("SIGKILL"));
   await once(holder.stdout, "data");
-  const impatient = await Clones.open({ git: new Git(), directory, allowLocal: true, lockTimeoutMs: 50 });
+  const impatient = await Clones.open({ git: new Git(), directory, local: everywhere, lockTimeoutMs: 50 });
   expect(await reasonOf(() => resolve(impatient, url))).toBe("lock_timeout");
   const waiting = resolve(clones, url);
   holder.kill("SIGKILL");
@@ -237,7 +238,7 @@ test("clones that nobody used for long are removed, others and those in use stay
     if (name.endsWith(".url") && readFileSync(join(directory, name), "utf8").trim() !== recent)
       utimesSync(join(directory, name), 1000, 1000);
   }
-  const other = await Clones.open({ git: new Git(), directory, allowLocal: true });
+  const other = await Clones.open({ git: new Git(), directory, local: everywhere });
   await other.use({ url: used, ref: "" }, async () => {
     for (const name of readdirSync(directory)) {
       if (name.endsWith(".url") && readFileSync(join(directory, name), "utf8").trim() === used)

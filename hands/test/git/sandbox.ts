@@ -8,6 +8,7 @@ import { Clones } from "../../git/clones.ts";
 import { Git } from "../../git/git.ts";
 import { WorkspaceTrees, type WorkspaceTreesOptions } from "../../git/workspace-trees.ts";
 import type { Workspace } from "../../workspaces.ts";
+import { everywhere } from "../fixtures/trees.ts";
 
 /** A sandbox's git side: a daemon's state, workspaces, and an artifact store that several sandboxes may share. */
 export class Sandbox {
@@ -26,7 +27,7 @@ export class Sandbox {
 
   static async open(options: Partial<WorkspaceTreesOptions> & { artifactDirectory?: string } = {}): Promise<Sandbox> {
     const base = await temporaryDirectory();
-    const clones = await Clones.open({ git: new Git(), directory: join(base, "state", "clones"), allowLocal: true });
+    const clones = await Clones.open({ git: new Git(), directory: join(base, "state", "clones"), local: everywhere });
     return new Sandbox(base, options.artifactDirectory ?? join(base, "artifacts"), clones, options);
   }
 

@@ -1,10 +1,14 @@
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { expect, test } from "vitest";
+import { LocalRepositories } from "../../git/local-repositories.ts";
 import { readSource } from "../../git/source.ts";
 
-function violations(url: string, ref: string, allowLocal: boolean): string[] {
+const none = new LocalRepositories();
+const srv = new LocalRepositories({ roots: [{ path: "/srv" }] });
+
+function violations(url: string, ref: string, local = none): string[] {
   try {
-    readSource({ url, ref }, allowLocal);
+    readSource({ url, ref }, local);
   } catch (error) {
     if (error instanceof HarnessError) return error.violations.map(({ field }) => field);
     throw error;
@@ -19,7 +23,7 @@ test.each([
   ["ssh://git@example.com:2222/a/b.git", "ssh", "ssh://git@example.com:2222/a/b.git"],
   ["git@example.com:a/b.git", "ssh", "ssh://git@example.com/a/b.git"],
 ])("%s is taken over %s", (url, protocol, read) => {
-  expect(readSource({ url, ref: "" }, false).repository).toEqual({ url: read, protocol });
+  expect(readSource({ url, ref: "" }, none).repository).toEqual({ url: read, protocol });
 });
 
 test.each([
@@ -53,22 +57,32 @@ test.each([
   "HTTPS://example.com/a",
   `https://example.com/${"a".repeat(2100)}`,
 ])("the URL %j is refused", (url) => {
-  expect(violations(url, "", false)).toEqual(["url"]);
-  expect(() => readSource({ url, ref: "" }, false)).not.toThrow("secret");
+  expect(violations(url, "")).toEqual(["url"]);
+  expect(() => readSource({ url, ref: "" }, none)).not.toThrow("secret");
 });
 
-test("local repositories are taken where they are allowed, and only by absolute path", () => {
+test("local repositories are taken below directories that were named, and only by absolute path", () => {
   const path = { url: "/srv/a_b.git", protocol: "file" };
-  expect(readSource({ url: "/srv/a_b.git", ref: "" }, true).repository).toEqual(path);
-  expect(readSource({ url: "file:///srv/x/../a_b.git/", ref: "" }, true).repository).toEqual(path);
-  for (const url of ["srv/a.git", "file://host/srv/a.git", "file:///srv/%00", "file:///srv/%zz", "-"])
-    expect(violations(url, "", true)).toEqual(["url"]);
+  expect(readSource({ url: "/srv/a_b.git", ref: "" }, srv).repository).toEqual(path);
+  expect(readSource({ url: "file:///srv/x/../a_b.git/", ref: "" }, srv).repository).toEqual(path);
+  for (const url of [
+    "srv/a.git",
+    "file://host/srv/a.git",
+    "file:///srv/%00",
+    "file:///srv/%zz",
+    "-",
+    "/etc",
+    "/srvx/a",
+    "/srv/../etc",
+    "file:///srv/%2e%2e/etc",
+  ])
+    expect(violations(url, "", srv)).toEqual(["url"]);
 });
 
 test.each(["main", "feature/x-1", "v1.0", "refs/pull/1/head", "a".repeat(40), "ünïcode", "HEAD", "", "a@b", "x{y"])(
   "the ref %j is taken",
   (ref) => {
-    expect(violations("https://example.com/a", ref, false)).toEqual([]);
+    expect(violations("https://example.com/a", ref, none)).toEqual([]);
   },
 );
 
@@ -99,9 +113,9 @@ test.each([
   "@",
   "x".repeat(256),
 ])("the ref %j is refused", (ref) => {
-  expect(violations("https://example.com/a", ref, false)).toEqual(["ref"]);
+  expect(violations("https://example.com/a", ref, none)).toEqual(["ref"]);
 });
 
 test("everything that is wrong is told at once", () => {
-  expect(violations("ftp://x/y", "-", false)).toEqual(["url", "ref"]);
+  expect(violations("ftp://x/y", "-", none)).toEqual(["url", "ref"]);
 });

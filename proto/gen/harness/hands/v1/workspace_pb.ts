@@ -177,7 +177,8 @@ export const CopySourceSchema: GenMessage<CopySource> = /*@__PURE__*/
  */
 export type GitSource = Message<"harness.hands.v1.GitSource"> & {
   /**
-   * URL: https, ssh, or an absolute path or file URL where the sandbox allows local repositories. No credentials in it.
+   * URL: https, ssh, or an absolute path or file URL below a directory that the sandbox's operator named (HANDS_LOCAL_REPOSITORIES). Links, `.git` files and
+   * borrowed objects are followed as far as they stay there. No credentials in it.
    *
    * @generated from field: string url = 1;
    */

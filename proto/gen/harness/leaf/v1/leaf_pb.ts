@@ -196,7 +196,8 @@ export const ForkSchema: GenMessage<Fork> = /*@__PURE__*/
  */
 export type Repository = Message<"harness.leaf.v1.Repository"> & {
   /**
-   * Where it is fetched from: an https, ssh, git or file address that the sandbox reaches.
+   * Where it is fetched from: an https or ssh address that the sandbox reaches, or a file address below a directory that its operator named for this
+   * (`leaf up --repositories`, HANDS_LOCAL_REPOSITORIES).
    *
    * @generated from field: string url = 1;
    */
