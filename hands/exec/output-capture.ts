@@ -17,9 +17,9 @@ export function readCapture(capture: Capture): CaptureRecord {
   };
 }
 
-/** The output is larger than the capture lets through. */
+/** The output is larger than the capture lets through, or may be: after so many newlines a last line without one is one too many. */
 export function exceedsCapture(capture: CaptureRecord, output: { readonly total: number; readonly newlines: number }): boolean {
-  return output.total > capture.maxBytes || output.newlines > capture.maxLines;
+  return output.total > capture.maxBytes || output.newlines >= capture.maxLines;
 }
 
 /** What a reader with a capture gets now: bytes from `from` up to `to`; those between its own offset and `from` are left out. */

@@ -8,12 +8,12 @@ import {
 } from "@earendil-works/pi-agent-core";
 import type { ExecHandle, ExecUpdate, WorkspaceClient } from "@serverless-harness/hands/client";
 import type { HarnessError } from "@serverless-harness/kit/errors";
-import type { Ended } from "@serverless-harness/proto/hands";
+import { EndCause, type Ended } from "@serverless-harness/proto/hands";
 import { nextEffectId } from "../context.ts";
 import { isFatal, toExecutionError } from "./errors.ts";
 import { endFailure, exitCodeOf } from "./exec-end.ts";
 import { execRequest, optionsProblem, outputLimits } from "./exec-request.ts";
-import { OutputView } from "./output-view.ts";
+import { type BoundedOutput, OutputView } from "./output-view.ts";
 import { PacedPublisher } from "./paced.ts";
 
 /** Where commands run. */
@@ -78,6 +78,7 @@ class RunningCommand {
   readonly #onAbort = (): void => this.#stop();
   #handle: ExecHandle | undefined;
   #spillPath: string | undefined;
+  #problem: string | undefined;
   #callbackError: ExecutionError | undefined;
 
   constructor(options: ShellExecOptions, view: OutputView, context: Context) {
@@ -115,6 +116,8 @@ class RunningCommand {
   #result(ended: Ended): ShellExecResult {
     this.#view.finish({ bytes: Number(ended.totalBytes), newlines: Number(ended.totalLines) });
     if (ended.spillPath !== "") this.#spillPath = ended.spillPath;
+    // Of a command that came to its own end there is nothing else to say.
+    if (ended.cause === EndCause.EXITED && ended.message !== "") this.#problem = ended.message;
     if (ended.totalBytes > 0n) {
       this.#publisher.touch();
       this.#publisher.flush();
@@ -125,9 +128,13 @@ class RunningCommand {
     return { exitCode: exitCodeOf(ended), ...metadata };
   }
 
-  #output() {
-    const output = this.#view.snapshot();
-    return this.#spillPath === undefined ? output : { ...output, spillPath: this.#spillPath };
+  #output(): BoundedOutput {
+    const view = this.#view.snapshot();
+    return {
+      ...view,
+      ...(this.#spillPath === undefined || !view.truncation.truncated ? {} : { spillPath: this.#spillPath }),
+      ...(this.#problem === undefined ? {} : { problem: this.#problem }),
+    };
   }
 
   #publish(): number {

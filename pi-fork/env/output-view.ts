@@ -14,24 +14,35 @@ export interface OutputTotals {
   readonly newlines: number;
 }
 
-type Kept = ReturnType<typeof truncateTail>;
+/** A view with what Pi's type has no room for. */
+export interface BoundedOutput extends ShellOutputView {
+  /** More than one line is shown, and of the first of them perhaps only the end. */
+  readonly beginsInLine?: true;
+  /** Some of the output did not come, and how much is not known: the totals are of what came. */
+  readonly uncounted?: true;
+  /** What the file with the whole output lacks, for a human. */
+  readonly problem?: string;
+}
+
+type Kept = ReturnType<typeof truncateTail> & { readonly beginsInLine?: true };
 
 /**
- * The bounded view of a command's output that Pi's bash tool shows, with the same numbers as Pi's own capture. Pi's reads every
+ * The bounded view of a command's output that the bash tool shows, with the same numbers as Pi's own capture. Pi's reads every
  * byte; this one may miss some (hands does not send what a bounded reader would not keep), so where there were gaps the totals
  * are those that hands counted.
  */
 export class OutputView {
   readonly #limits: OutputLimits;
-  #decoder = new TextDecoder();
+  #decoder = newDecoder();
   #text = "";
   #bytes = 0;
   #newlines = 0;
   #endsWithNewline = true;
-  #lastLineBytes = 0;
+  /** Bytes before the text that belong to its first line, if no newline was in a gap. */
+  #before = 0;
   #gap = false;
-  /** The text starts behind a gap, most likely inside a line. */
-  #startsInLine = false;
+  /** The text starts after a gap, most likely inside a line. */
+  #afterGap = false;
   #totals: OutputTotals | undefined;
 
   constructor(limits: OutputLimits) {
@@ -40,10 +51,10 @@ export class OutputView {
 
   push(data: Uint8Array): void {
     let start = 0;
-    // Behind a gap, the rest of a character whose beginning is missing.
-    while (this.#startsInLine && this.#text === "" && start < data.length && isContinuation(data[start])) start++;
+    // After a gap, the rest of a character whose beginning is missing.
+    while (this.#afterGap && this.#text === "" && start < data.length && isContinuation(data[start])) start++;
     this.#bytes += start;
-    this.#lastLineBytes += start;
+    this.#before += start;
     this.#append(this.#decoder.decode(data.subarray(start), { stream: true }));
   }
 
@@ -51,13 +62,14 @@ export class OutputView {
   skip(bytes: number): void {
     this.#gap = true;
     this.#bytes += bytes;
-    this.#lastLineBytes += bytes;
-    // Whether the last line has its end is told by what comes behind; behind a head nothing comes, and most outputs end in a newline.
+    // Whether the last line has its end is told by what comes after; after a head nothing comes, and most outputs end in a newline.
     this.#endsWithNewline = true;
     if (this.#limits.retain === "head") return;
-    this.#decoder = new TextDecoder();
+    this.#drop(this.#text);
+    this.#before += bytes;
+    this.#decoder = newDecoder();
     this.#text = "";
-    this.#startsInLine = true;
+    this.#afterGap = true;
   }
 
   /** No more will come. */
@@ -66,28 +78,51 @@ export class OutputView {
     if (this.#gap) this.#totals = totals;
   }
 
-  snapshot(): ShellOutputView {
+  snapshot(): BoundedOutput {
     const { maxBytes, maxLines, retain } = this.#limits;
-    const { content, ...kept } = retain === "head" ? this.#head() : this.#tail();
+    const { content, beginsInLine, ...kept } = retain === "head" ? this.#head() : this.#tail();
     const totalBytes = this.#totals?.bytes ?? this.#bytes;
     const unterminated = this.#endsWithNewline || this.#bytes === 0 ? 0 : 1;
     const totalLines = (this.#totals?.newlines ?? this.#newlines) + unterminated;
     const tooLong = totalLines > maxLines;
     const truncated = totalBytes > maxBytes || tooLong;
+    const lastLineBytes = kept.lastLinePartial ? this.#lastLineBytes() : undefined;
     return {
       text: sanitizeBinaryOutput(content),
       truncation: { ...kept, truncated, truncatedBy: truncated ? (tooLong ? "lines" : "bytes") : null, totalBytes, totalLines },
-      ...(kept.lastLinePartial ? { lastLineBytes: this.#lastLineBytes } : {}),
+      ...(lastLineBytes === undefined ? {} : { lastLineBytes }),
+      ...(beginsInLine === true ? { beginsInLine } : {}),
+      ...(this.#gap && this.#totals === undefined ? { uncounted: true } : {}),
     };
   }
 
-  /** The last whole lines. Where the text starts inside a line, that one only counts if there is no other. */
+  /** The last whole lines. Where they are little, the end of the line before them as well. */
   #tail(): Kept {
-    if (!this.#startsInLine || this.#text === "") return truncateTail(this.#text, this.#limits);
-    const lines = this.#text.endsWith("\n") ? this.#text.slice(0, -1) : this.#text;
-    const firstEnd = lines.indexOf("\n");
-    if (firstEnd !== -1) return truncateTail(lines.slice(firstEnd + 1), this.#limits);
-    return { ...truncateTail(lines, this.#limits), lastLinePartial: true };
+    const { maxBytes, maxLines } = this.#limits;
+    const begun = this.#before > 0 || this.#afterGap;
+    const lines = linesOf(this.#text);
+    if (!begun && lines.length <= maxLines && Buffer.byteLength(this.#text) <= maxBytes) return truncateTail(this.#text, this.#limits);
+    const { count, bytes } = lastThatFit(lines.slice(begun ? 1 : 0), this.#limits);
+    const cut = lines[lines.length - 1 - count];
+    const room = maxBytes - bytes - (count === 0 ? 0 : 1);
+    const end = cut === undefined || count === maxLines || room < maxBytes / 2 ? "" : lastBytes(cut, room);
+    const shown = [...(end === "" ? [] : [end]), ...lines.slice(lines.length - count)];
+    const content = shown.join("\n");
+    return {
+      ...truncateTail("", this.#limits),
+      content,
+      outputLines: shown.length,
+      outputBytes: Buffer.byteLength(content),
+      lastLinePartial: count === 0,
+      ...(end !== "" && count > 0 ? { beginsInLine: true } : {}),
+    };
+  }
+
+  /** Of the last line, which is the text's first as well; `undefined` where that is not known. */
+  #lastLineBytes(): number | undefined {
+    const last = linesOf(this.#text).at(-1) ?? "";
+    const known = !this.#gap || this.#totals?.newlines === this.#newlines;
+    return known ? this.#before + Buffer.byteLength(last) : undefined;
   }
 
   /** The first whole lines. Where something is missing behind the text, its last line is cut. */
@@ -99,12 +134,9 @@ export class OutputView {
 
   #append(text: string): void {
     if (text === "") return;
-    const bytes = Buffer.byteLength(text);
-    const lastNewline = text.lastIndexOf("\n");
-    this.#bytes += bytes;
+    this.#bytes += Buffer.byteLength(text);
     this.#newlines += text.split("\n").length - 1;
     this.#endsWithNewline = text.endsWith("\n");
-    this.#lastLineBytes = lastNewline === -1 ? this.#lastLineBytes + bytes : Buffer.byteLength(text.slice(lastNewline + 1));
     this.#text += text;
     this.#bound();
   }
@@ -119,8 +151,44 @@ export class OutputView {
     let [start, end] = this.#limits.retain === "head" ? [0, keep] : [bytes.length - keep, bytes.length];
     while (start > 0 && start < bytes.length && isContinuation(bytes[start])) start++;
     while (end < bytes.length && end > 0 && isContinuation(bytes[end])) end--;
+    this.#drop(bytes.toString("utf8", 0, start));
     this.#text = bytes.toString("utf8", start, end);
   }
+
+  /** The beginning of the text goes. */
+  #drop(text: string): void {
+    const newline = text.lastIndexOf("\n");
+    if (newline !== -1) this.#afterGap = false;
+    this.#before = Buffer.byteLength(text.slice(newline + 1)) + (newline === -1 ? this.#before : 0);
+  }
+}
+
+/** A byte order mark is output as well. */
+function newDecoder() {
+  return new TextDecoder("utf-8", { ignoreBOM: true });
+}
+
+/** How many of the last lines are shown, and their bytes with the newlines between them. */
+function lastThatFit(lines: readonly string[], { maxBytes, maxLines }: OutputLimits): { count: number; bytes: number } {
+  let count = 0;
+  let bytes = 0;
+  for (const line of lines.slice(-maxLines).reverse()) {
+    const more = Buffer.byteLength(line) + (count === 0 ? 0 : 1);
+    if (bytes + more > maxBytes) break;
+    bytes += more;
+    count++;
+  }
+  return { count, bytes };
+}
+
+/** The end of a line, in whole characters. */
+function lastBytes(line: string, maxBytes: number): string {
+  return truncateTail(line, { maxBytes }).content;
+}
+
+/** A newline ends a line, and begins none. */
+function linesOf(text: string): string[] {
+  return (text.endsWith("\n") ? text.slice(0, -1) : text).split("\n");
 }
 
 function isContinuation(byte: number | undefined): boolean {

@@ -91,7 +91,7 @@ describe("read, write, bash and edit tell what Pi's own tell", () => {
     const results = await both([
       ["write", { path: "a/b.txt", content: "one\ntwo\nthree\n" }],
       ["read", { path: "a/b.txt" }],
-      ["read", { path: "@a/b.txt", offset: 2, limit: 1 }],
+      ["read", { path: "a/b.txt", offset: 2, limit: 1 }],
       ["read", { path: "a/b.txt", offset: 99 }],
       ["write", { path: "long.txt", content: `${LONG}\n`.repeat(3) }],
       ["read", { path: "long.txt" }],
@@ -162,7 +162,7 @@ describe("read, write, bash and edit tell what Pi's own tell", () => {
       ["write", { path: "f", content: "one two" }],
       ["edit", { path: "f", oldText: "one", newText: "1" }],
       ["edit", { path: "f", edits: JSON.stringify([{ oldText: "two", newText: "2" }]) }],
-      ["edit", { path: "@f", edits: { oldText: "2", newText: "3" } }],
+      ["edit", { path: "f", edits: { oldText: "2", newText: "3" } }],
       ["read", { path: "f" }],
     ]);
     expect(withoutContext(results.ours)).toEqual(withoutContext(results.pi));

@@ -33,8 +33,7 @@ export function createSandboxEditTool(): AgentHarnessTool<ToolContext, PiEditToo
 async function editFile(env: HandsExecutionEnv, path: string, edits: Edits, context: Context): Promise<EditToolDetails> {
   const changing = edits.filter(({ oldText, newText }) => oldText !== newText);
   if (changing.length === 0) throw unchanged(path, edits.length);
-  const shown = path.startsWith("@") ? path.slice(1) : path;
-  const changed = await env.call(shown, context, (hands, absolute) => hands.edit(absolute, changing, { changeId: nextEffectId(context) }));
+  const changed = await env.call(path, context, (hands, absolute) => hands.edit(absolute, changing, { changeId: nextEffectId(context) }));
   const indexes = edits.flatMap((edit, index) => (changing.includes(edit) ? [index] : []));
   const nameOf = (index: number) => (edits.length === 1 ? "the text" : `edits[${indexes[index]}]`);
   if (!changed.ok) throw editError(changed.error, path, nameOf);

@@ -1,4 +1,5 @@
-import { type AgentHarnessTool, createBashTool, createReadTool, createWriteTool } from "@earendil-works/pi-agent-core";
+import type { AgentHarnessTool } from "@earendil-works/pi-agent-core";
+import { createSandboxBashTool } from "./bash.ts";
 import { changing, type WorkspaceUse } from "./changing.ts";
 import { createSandboxEditTool } from "./edit.ts";
 import { createFindTool } from "./find.ts";
@@ -6,11 +7,12 @@ import { gated } from "./gated.ts";
 import type { Gates } from "./gates.ts";
 import { createGrepTool } from "./grep.ts";
 import { createLsTool } from "./ls.ts";
-import { showPicture } from "./pictures.ts";
+import { createSandboxReadTool } from "./read.ts";
 import { createRequestApprovalTool } from "./request-approval.ts";
 import { createSubmitTool, type ResultWish } from "./submit.ts";
 import { createTerminalTool } from "./terminal.ts";
 import { replayable, type ToolContext, type ToolObserver } from "./tool.ts";
+import { createSandboxWriteTool } from "./write.ts";
 
 /**
  * Every tool of the agent: read, bash, edit, write, grep, find, ls, terminal; where the policy says so request_approval, and where a result is
@@ -24,10 +26,10 @@ export function createTools(
 ): Array<AgentHarnessTool<ToolContext>> {
   const tool: typeof replayable = (each, observed) => replayable(gated(changing(each, use), gates), observed);
   const tools = [
-    tool(createReadTool<ToolContext>({ imageProcessor: showPicture }), observer),
-    tool(createBashTool<ToolContext>(), observer),
+    tool(createSandboxReadTool(), observer),
+    tool(createSandboxBashTool(), observer),
     tool(createSandboxEditTool(), observer),
-    tool(createWriteTool<ToolContext>(), observer),
+    tool(createSandboxWriteTool(), observer),
     tool(createGrepTool(), observer),
     tool(createFindTool(), observer),
     tool(createLsTool(), observer),

@@ -1,0 +1,15 @@
+import { type AgentHarnessTool, createWriteTool, getOrThrow } from "@earendil-works/pi-agent-core";
+import { type ToolContext, textResult } from "./tool.ts";
+
+type PiWriteTool = ReturnType<typeof createWriteTool<ToolContext>>;
+
+/** Pi's write tool, to the path as it is given: Pi's own leaves out an @ at its beginning, and makes blanks of other blanks. */
+export function createSandboxWriteTool(): AgentHarnessTool<ToolContext, PiWriteTool["parameters"], undefined> {
+  return {
+    ...createWriteTool<ToolContext>(),
+    async execute(_toolCallId, { path, content }, _onUpdate, { env }, _invocation, context) {
+      getOrThrow(await env.writeFile(path, content, context));
+      return textResult(`Successfully wrote to ${path}`, undefined);
+    },
+  };
+}
