@@ -19,7 +19,8 @@ export interface Answer {
   /** Largest request in tokens. */
   readonly window: number;
   readonly text: string;
-  readonly thinking: string;
+  /** Empty: a block without words, as no right answer has. Absent: none. */
+  readonly thinking?: string;
   readonly tools: readonly ScriptTool[];
   readonly delayMs: number;
   readonly chunkChars: number;
@@ -66,7 +67,6 @@ function plain(step: string, text: string): Answer {
   return {
     step,
     text,
-    thinking: "",
     tools: [],
     delayMs: 0,
     chunkChars: DEFAULT_CHUNK_CHARS,
@@ -89,7 +89,7 @@ function fromPersona(transcript: Transcript, at: number, prompt: string, toolNam
 }
 
 function fromStep(name: string, step: Step, transcript: Transcript, at: number): Omit<Answer, "window"> {
-  const { tools, thinking = "", stopReason = tools.length > 0 ? "tool_use" : "end_turn" } = step;
+  const { tools, stopReason = tools.length > 0 ? "tool_use" : "end_turn" } = step;
   const values: Readonly<Record<string, () => string>> = {
     recall: () => recall(step.recall, transcript, at) ?? "(nothing found)",
     last_tool_result: () => quote(lastToolResult(transcript)?.text ?? "(no tool result yet)"),
@@ -100,7 +100,7 @@ function fromStep(name: string, step: Step, transcript: Transcript, at: number):
   };
   // One pass, so that what a tool printed is never taken for a placeholder.
   const text = (step.text ?? "").replace(/\{\{(recall|last_tool_result|images)\}\}/g, (_match, key: string) => values[key]?.() ?? "");
-  return { ...step, step: name, text, thinking, stopReason };
+  return { ...step, step: name, text, stopReason };
 }
 
 /** The newest match in any message but the one that carries the script, and then in the instructions. */

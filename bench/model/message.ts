@@ -43,7 +43,7 @@ export function countTokens(chars: number): number {
  */
 export function toMessage(answer: Answer, transcript: Transcript, model: string, inputTokens: number): ApiMessage {
   const content: ContentBlock[] = [];
-  if (answer.thinking !== "")
+  if (answer.thinking !== undefined)
     content.push({ type: "thinking", thinking: answer.thinking, signature: idFrom("sig", transcript, "thinking") });
   if (answer.text !== "") content.push({ type: "text", text: answer.text });
   for (const [index, tool] of answer.tools.entries()) {

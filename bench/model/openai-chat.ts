@@ -5,6 +5,8 @@ import { blocksOf, callBlock, cut, type Message, merged } from "./openai-content
 import { parse } from "./request.ts";
 import { readTranscript } from "./transcript.ts";
 
+const LEGAL_ID = /^[\x21-\x7e]{1,64}$/;
+
 /** OpenAI's Chat Completions API, which most gateways speak. */
 export const OPENAI_CHAT: Dialect = {
   read(source) {
@@ -16,7 +18,7 @@ export const OPENAI_CHAT: Dialect = {
     return {
       model: text("model", body["model"]),
       stream: body["stream"] === true,
-      transcript: readTranscript(merged(said), system),
+      transcript: readTranscript(merged(said), system, LEGAL_ID),
       thinkingTokens: 0,
       toolNames: list("tools", body["tools"] ?? []).map((tool) =>
         text("name", object("function", object("tool", tool)["function"])["name"]),

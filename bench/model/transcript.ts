@@ -37,15 +37,24 @@ export interface Transcript {
   readonly hash: string;
 }
 
+/** What Anthropic's API takes as a tool's name. */
+const TOOL_NAME = /^[a-zA-Z0-9_-]{1,128}$/;
+/** What it takes as a call's id. */
+export const STRICT_ID = /^[a-zA-Z0-9_-]{1,64}$/;
+
 /** Characters of a tool result that an answer repeats. */
 const QUOTE_CHARS = 4000;
 
-/** Read the `messages` of a request. Throws a 400 where the API would: an unknown role, a tool call without its result. */
-export function readTranscript(value: unknown, system: unknown = ""): Transcript {
+/**
+ * Read the `messages` of a request. Throws a 400 where the API would: an unknown role, a tool call without its result or without a legal id of its own,
+ * a thought or a text without words.
+ */
+export function readTranscript(value: unknown, system: unknown = "", legalId: RegExp = STRICT_ID): Transcript {
   const items = list("messages", value);
   if (items.length === 0) throw wrong("messages", "at least one message is required");
   const messages = items.map((item, index) => readMessage(`messages.${index}`, item));
   checkToolResults(messages);
+  checkIds(messages, legalId);
   return { messages, system: instructions(system), hash: createHash("sha256").update(JSON.stringify(messages)).digest("hex") };
 }
 
@@ -96,8 +105,13 @@ function readBlock(name: string, value: unknown): Block {
   const block = object(name, value);
   switch (text(`${name}.type`, block["type"])) {
     case "text":
-      return { type: "text", text: text(`${name}.text`, block["text"]) };
+      return { type: "text", text: words(`${name}.text`, block["text"]) };
+    case "thinking":
+      words(`${name}.thinking`, block["thinking"]);
+      return { type: "other" };
     case "tool_use":
+      object(`${name}.input`, block["input"]);
+      if (!TOOL_NAME.test(text(`${name}.name`, block["name"]))) throw wrong(`${name}.name`, `must match ${TOOL_NAME.source}`);
       return { type: "tool_use", id: text(`${name}.id`, block["id"]) };
     case "tool_result":
       return {
@@ -112,6 +126,12 @@ function readBlock(name: string, value: unknown): Block {
     default:
       return { type: "other" };
   }
+}
+
+function words(name: string, value: unknown): string {
+  const said = text(name, value);
+  if (said.trim() === "") throw wrong(name, "must not be blank");
+  return said;
 }
 
 /** A tool result's content is a text, or a list of blocks. */
@@ -150,5 +170,18 @@ function checkToolResults(messages: readonly Message[]): void {
     const answers = messages[index + 1]?.blocks.flatMap((block) => (block.type === "tool_result" ? [block.toolUseId] : [])) ?? [];
     const missing = calls.filter((id) => !answers.includes(id));
     if (missing.length > 0) throw wrong(`messages.${index}`, `tool_use without a tool_result in the next message: ${missing.join(", ")}`);
+  }
+}
+
+function checkIds(messages: readonly Message[], legal: RegExp): void {
+  const seen = new Set<string>();
+  for (const [index, { blocks }] of messages.entries()) {
+    for (const [at, block] of blocks.entries()) {
+      if (block.type !== "tool_use") continue;
+      const name = `messages.${index}.content.${at}.id`;
+      if (!legal.test(block.id)) throw wrong(name, `must match ${legal.source}`);
+      if (seen.has(block.id)) throw wrong(name, "`tool_use` ids must be unique");
+      seen.add(block.id);
+    }
   }
 }

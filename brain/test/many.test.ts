@@ -51,14 +51,14 @@ const rogue = rogueModel({
     begin(response, sse(START, openCall as never, ...tool("write", '{"path":"f","content":"').slice(1, 2)));
     void pour(response, delta({ type: "input_json_delta", partial_json: "x".repeat(40) }).repeat(100), () => true);
   },
-  "a large call": (response, request) => {
-    if (request > 0) return over()(response, request);
+  "a large call": (response, request, body) => {
+    if (request > 0) return over()(response, request, body);
     begin(response, sse(START, openCall as never) + pieces.join("") + sse({ type: "content_block_stop", index: 0 }, ...stop("tool_use")));
     response.end();
   },
   "a large answer": answer(START, ...text(LINE.repeat((3 * MIB) / LINE.length)), ...stop("end_turn")),
-  "a small call": (response, request) =>
-    (request > 0 ? over() : answer(START, ...tool("bash", '{"command":"echo small"}'), ...stop("tool_use")))(response, request),
+  "a small call": (...request) =>
+    (request[1] > 0 ? over() : answer(START, ...tool("bash", '{"command":"echo small"}'), ...stop("tool_use")))(...request),
 });
 
 const shared = machines();

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { FailureReason, type Leaf, LeafState, RetryPolicySchema } from "@serverless-harness/proto/leaf";
+import { FailureReason, ImageSchema, type Leaf, LeafState, RetryPolicySchema } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
 import { answer, type Behaviour, begin, block, refuse, rogueModel, START, sse, stop, text, tool } from "./fixtures/rogue-model.ts";
 import { machines, resident, Stack } from "./fixtures/stack.ts";
@@ -23,8 +23,8 @@ const halfCall = sse(START, ...tool("bash", '{"command": "echo ne').slice(0, 2))
 /** Behind a first answer that is wrong in some way, one that is right. */
 const first =
   (wrong: Behaviour): Behaviour =>
-  (response, request) =>
-    (request === 0 ? wrong : answer(START, ...text("recovered"), ...stop("end_turn")))(response, request);
+  (response, request, body) =>
+    (request === 0 ? wrong : answer(START, ...text("recovered"), ...stop("end_turn")))(response, request, body);
 
 type Row = readonly [what: string, behaviour: Behaviour, reason: FailureReason, retryable: boolean, message: RegExp];
 const { MODEL_UNAVAILABLE, MODEL_REFUSED, BAD_INPUTS, OUTPUT_LIMIT } = FailureReason;
@@ -84,7 +84,14 @@ const FAILURES: readonly Row[] = [
   ],
   ["a key without permission", refuse(403, "permission_error", `not for ${KEY}`), MODEL_UNAVAILABLE, false, /credentials \(HTTP 403\)/],
   ["an unknown model", refuse(404, "not_found_error", "model: m"), MODEL_UNAVAILABLE, false, /HTTP 404: model: m/],
-  ["a request that it does not like", refuse(400, "invalid_request_error", "messages: wrong"), MODEL_UNAVAILABLE, false, /HTTP 400/],
+  ["a setting that it does not like", refuse(400, "invalid_request_error", "max_tokens: wrong"), MODEL_UNAVAILABLE, false, /HTTP 400/],
+  [
+    "a conversation that it does not take",
+    refuse(400, "invalid_request_error", "messages.0.content.0: wrong"),
+    BAD_INPUTS,
+    false,
+    /does not take the conversation: messages\.0\.content\.0: wrong\. Start a new session/,
+  ],
   [
     "an account without money",
     refuse(400, "invalid_request_error", "Your credit balance is too low"),
@@ -141,12 +148,21 @@ const EMPTY: ReadonlyArray<readonly [what: string, behaviour: Behaviour, text: s
   ["blanks ever", answer(START, ...text(" \n"), ...stop("end_turn")), NO_ANSWER],
 ];
 
+/** One red pixel. */
+const PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==";
+let pictureRequests = 0;
 const LONGER = 4000;
 const rogue = rogueModel({
   ...Object.fromEntries([...FAILURES, ...CALLS, ...CUT, ...EMPTY].map(([what, behaviour]) => [what, behaviour])),
+  "a picture that it does not take": (response, request, body) => {
+    const told = /left out since[^\]]*/.exec(body)?.[0] ?? "nothing";
+    if (!body.includes('"type":"image"')) return answer(START, ...text(`I saw: ${told}`), ...stop("end_turn"))(response, request, body);
+    pictureRequests++;
+    refuse(400, "invalid_request_error", "messages.0.content.1.image: Could not process image")(response, request, body);
+  },
   "a wait in seconds": first(refuse(429, "rate_limit_error", "wait", { "retry-after": "4" })),
-  "a wait until a date": first((response, request) =>
-    refuse(429, "rate_limit_error", "wait", { "retry-after": new Date(Date.now() + LONGER + 1000).toUTCString() })(response, request),
+  "a wait until a date": first((...request) =>
+    refuse(429, "rate_limit_error", "wait", { "retry-after": new Date(Date.now() + LONGER + 1000).toUTCString() })(...request),
   ),
 });
 const shared = machines();
@@ -214,6 +230,19 @@ describe("a model that says nothing is asked once more, and the result says so w
     const ended = await stack.ended(await stack.submit(`<${what}>`, { retry: once }));
     expect(ended.failure).toBeUndefined();
     expect(ended).toMatchObject({ state: LeafState.DONE, result: { text: said }, usage: { modelCalls: 2 } });
+  });
+});
+
+describe("what a provider refuses of a conversation", () => {
+  test("a picture, is left out; the model is told why, and the session goes on without it", async () => {
+    const { stack } = house;
+    const images = [create(ImageSchema, { mediaType: "image/png", data: Buffer.from(PNG, "base64") })];
+    const leaf = await stack.submit("<a picture that it does not take>", { retry: once, images });
+    const said = "left out since the model's provider refused it: messages.0.content.1.image: Could not process image";
+    expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE, result: { text: `I saw: ${said}` }, usage: { modelCalls: 1 } });
+    const next = await stack.submit("<a picture that it does not take>", { retry: once, sessionId: leaf.spec?.sessionId ?? "" });
+    expect(await stack.ended(next)).toMatchObject({ state: LeafState.DONE, result: { text: `I saw: ${said}` } });
+    expect(pictureRequests).toBe(1);
   });
 });
 

@@ -1,6 +1,7 @@
 import { type AssistantMessage, isContextOverflow, isRetryableAssistantError } from "@earendil-works/pi-ai";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { FailureReason } from "@serverless-harness/proto/leaf";
+import { isConversationRefused, wordsOf } from "../models/history/refusal.ts";
 import { httpOutcome, isTransient } from "../models/http-outcome.ts";
 
 /** Why an agent has no answer. */
@@ -14,8 +15,6 @@ export interface AgentFailure {
   readonly retryAfterMs?: number;
 }
 
-const MAX_MESSAGE_CHARS = 500;
-
 /** Pi's own words where an answer stopped for want of room, far below its limit, and summing up does not help. */
 const TOO_LONG = "Assistant request exceeded the context window";
 
@@ -26,14 +25,14 @@ export function modelFailure(message: AssistantMessage): AgentFailure {
   const provider = `the model provider ${message.provider}`;
   const unavailable = { reason: FailureReason.MODEL_UNAVAILABLE, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
   if (message.rawStopReason === "refusal" || message.rawStopReason === "sensitive") {
-    return { reason: FailureReason.MODEL_REFUSED, retryable: false, message: `the model refused: ${said(message)}` };
+    return { reason: FailureReason.MODEL_REFUSED, retryable: false, message: `the model refused: ${wordsOf(message)}` };
   }
   if (status === 401 || status === 403) {
     // The provider's own words may quote a part of the key.
     return { ...unavailable, retryable: false, message: `${provider} refused the credentials (HTTP ${status}): check its key` };
   }
   if (isContextOverflow(message) || message.errorMessage?.startsWith(TOO_LONG)) {
-    const text = `the conversation does not fit into the model's context, even compacted: start a new session (${said(message)})`;
+    const text = `the conversation does not fit into the model's context, even compacted: start a new session (${wordsOf(message)})`;
     return { reason: FailureReason.BAD_INPUTS, retryable: false, message: text };
   }
   if (outcome.silentMs !== undefined) {
@@ -45,10 +44,14 @@ export function modelFailure(message: AssistantMessage): AgentFailure {
   if (outcome.networkError !== undefined) {
     return { ...unavailable, retryable: true, message: `${provider} can't be reached (${outcome.networkError})` };
   }
+  if (isConversationRefused(message)) {
+    const text = `${provider} does not take the conversation: ${wordsOf(message)}. Start a new session, or fork this one from an earlier answer`;
+    return { reason: FailureReason.BAD_INPUTS, retryable: false, message: text };
+  }
   const refused = status !== undefined && status >= 400;
   // Pi reads words: it knows an account without money, but takes any 500 in a text for an outage.
   const retryable = isRetryableAssistantError(message) && (!refused || isTransient(outcome));
-  return { ...unavailable, retryable, message: `${provider} ${refused ? `answered HTTP ${status}` : "broke off"}: ${said(message)}` };
+  return { ...unavailable, retryable, message: `${provider} ${refused ? `answered HTTP ${status}` : "broke off"}: ${wordsOf(message)}` };
 }
 
 /** Read the failure out of a request for a summary: without it the conversation can't go on. */
@@ -73,13 +76,4 @@ export function isStaleEpoch(error: unknown): boolean {
     if (cause instanceof HarnessError && cause.reason === "stale_epoch") return true;
   }
   return false;
-}
-
-/** The provider's own message, dug out of the JSON that its client library wraps it in. */
-function said(message: AssistantMessage): string {
-  const text = message.errorMessage ?? "no reason given";
-  const json = text.slice(Math.max(0, text.indexOf("{")), text.lastIndexOf("}") + 1);
-  const inner = /"message":\s*"((?:[^"\\]|\\.)*)"/.exec(json)?.[1];
-  const plain = inner === undefined ? text : (JSON.parse(`"${inner}"`) as string);
-  return plain.replace(/\s+/g, " ").slice(0, MAX_MESSAGE_CHARS);
 }

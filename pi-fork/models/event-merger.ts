@@ -1,4 +1,5 @@
 import { CallArguments } from "./call-arguments.ts";
+import { SeparateCalls } from "./separate-calls.ts";
 
 /**
  * Neighbouring pieces of a streamed answer of Anthropic's API, merged. Each piece costs a commit, and Pi parses all arguments of a call again with each piece
@@ -25,7 +26,7 @@ interface Piece {
 }
 
 /**
- * The same stream of server-sent events with fewer pieces. Anything else passes as it is. Throws where a call's arguments can't be used, so that
+ * The same stream of server-sent events with fewer pieces, and calls that are told apart. Anything else passes as it is. Throws where a call's arguments can't be used, so that
  * no call is made with a part of them.
  */
 export async function* mergePieces(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -59,6 +60,7 @@ class EventMerger {
   #waiting: Piece[] = [];
   #waitingChars = 0;
   #call = new CallArguments();
+  readonly #separate = new SeparateCalls();
   /** Characters of the call's arguments that were passed on. */
   #passed = 0;
 
@@ -93,7 +95,7 @@ class EventMerger {
     if (first !== undefined && (first.index !== piece?.index || first.kind !== piece.kind)) out.push(this.flush());
     if (piece === undefined) {
       this.#other(event);
-      out.push(event);
+      out.push(this.#separate.event(event));
       return;
     }
     this.#waiting.push(piece);

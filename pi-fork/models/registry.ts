@@ -2,6 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { type Api, createModels, defaultProviderAuthContext, type Model, type Models, type Provider } from "@earendil-works/pi-ai";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { readGateway, throughGateway } from "./gateway.ts";
+import { withSoundHistory } from "./history/sound-provider.ts";
 import { withHttpOutcome } from "./http-outcome.ts";
 import { nearNames } from "./near-names.ts";
 import { withOutputLimit } from "./output-limit.ts";
@@ -72,9 +73,10 @@ export class ModelRegistry {
 
   #register(provider: Provider): Provider {
     const gateway = readGateway(provider.id, (name) => this.#variable(name));
-    const observed = withOutputLimit(withHttpOutcome(throughGateway(provider, gateway), this.#silenceMs));
-    this.#models.setProvider(observed);
-    return observed;
+    const observed = withHttpOutcome(throughGateway(provider, gateway), this.#silenceMs);
+    const sound = withSoundHistory(withOutputLimit(observed));
+    this.#models.setProvider(sound);
+    return sound;
   }
 
   #variable(name: string): string | undefined {

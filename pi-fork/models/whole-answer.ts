@@ -6,21 +6,31 @@ export function changedAtEnd(
   change: (answer: AssistantMessage) => AssistantMessage,
 ): AssistantMessageEventStream {
   const target = createAssistantMessageEventStream();
+  const end = (answer: AssistantMessage): void => {
+    const changed = attempt(change, answer);
+    const { stopReason: reason } = changed;
+    if (reason === "stop" || reason === "length" || reason === "toolUse" || reason === "deferred") {
+      target.push({ type: "done", reason, message: changed });
+    } else target.push({ type: "error", reason: reason === "aborted" ? reason : "error", error: changed });
+  };
   const forward = async (): Promise<void> => {
     for await (const event of source) {
-      if (event.type === "error") pushEnd(target, change(event.error));
-      else if (event.type === "done") pushEnd(target, change(event.message));
+      if (event.type === "error") end(event.error);
+      else if (event.type === "done") end(event.message);
       else target.push(event);
     }
-    target.end();
   };
-  forward().catch(() => target.end());
+  const close = (): void => target.end();
+  forward().then(close, close);
   return target;
 }
 
-function pushEnd(target: AssistantMessageEventStream, answer: AssistantMessage): void {
-  const { stopReason: reason } = answer;
-  if (reason === "pending") throw new Error("an answer that has ended can't be pending");
-  if (reason === "error" || reason === "aborted") target.push({ type: "error", reason, error: answer });
-  else target.push({ type: "done", reason, message: answer });
+/** An answer that can't be changed is none that anybody could read. */
+function attempt(change: (answer: AssistantMessage) => AssistantMessage, answer: AssistantMessage): AssistantMessage {
+  try {
+    return change(answer);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return { ...answer, content: [], stopReason: "error", errorMessage: `the answer can't be read: ${why}` };
+  }
 }
