@@ -17,6 +17,7 @@ export class Chore {
   readonly #stopping = new AbortController();
   #timer: NodeJS.Timeout | undefined;
   #working: Promise<void> | undefined;
+  #lastFailure = "";
 
   constructor(options: ChoreOptions) {
     this.#options = options;
@@ -38,7 +39,16 @@ export class Chore {
   #work(): void {
     const { work, failed, log } = this.#options;
     this.#working ??= work(this.#stopping.signal)
-      .catch((error: unknown) => log.warn({ err: error }, failed))
+      .then(
+        () => {
+          this.#lastFailure = "";
+        },
+        (error: unknown) => {
+          // Something that lasts is told once, not with each try.
+          if (this.#lastFailure !== String(error)) log.warn({ err: error }, failed);
+          this.#lastFailure = String(error);
+        },
+      )
       .finally(() => {
         this.#working = undefined;
       });

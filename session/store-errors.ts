@@ -27,6 +27,14 @@ export function storeClosed(): HarnessError {
   return new HarnessError(Code.Unavailable, "store_closed", "the leaf store was closed in this process");
 }
 
+/** The error for a store that is no longer the one that was opened. `what` happened to its database. */
+export function storeLost(what: string): HarnessError {
+  const text =
+    `the leaf store's database ${what} while the system ran, so nothing is taken any more: put back what was there, or stop the ` +
+    "system and start it with another store; leaves that were acknowledged are in the one that is gone";
+  return new HarnessError(Code.DataLoss, "store_lost", text);
+}
+
 /** The error for a submit whose idempotency key stands for a leaf that is no longer kept. */
 export function leafExpired(): HarnessError {
   const text = "the leaf of this idempotency key ended and is no longer kept: choose another key to run the spec again";

@@ -1,5 +1,5 @@
+import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
-import type { Backlog } from "@serverless-harness/session";
 import type { Authenticator } from "../auth.ts";
 import type { Dependencies } from "../dependencies.ts";
 import { VERSION } from "../version.ts";
@@ -7,16 +7,17 @@ import type { Reply } from "./reply.ts";
 import type { Handler } from "./router.ts";
 
 /**
- * `GET /health`: 200 `ok`, or 503 `draining` / `store_unavailable`. Status and version are for everybody, the rest for who has the
+ * `GET /health`: 200 `ok`, or 503 `draining` / `store_unavailable` / `store_lost`. Status and version are for everybody, the rest for who has the
  * token; a wrong token is refused, so that a client learns of it here.
  */
 export function health({ store, waker, auth, drain, log }: Dependencies): Handler {
   return async ({ request }) => {
     const trusted = isTrusted(auth, request.headers.authorization);
     const backlog = await store.backlog().catch((error: unknown) => unavailable(error, log));
-    const status = backlog === undefined ? "store_unavailable" : drain.draining ? "draining" : "ok";
-    const details = trusted ? { ...(backlog === undefined ? {} : { backlog: { ...backlog } }), ...wakerDetails(waker.status()) } : {};
-    return reply(status, details);
+    const trouble = "problem" in backlog ? backlog : undefined;
+    const status = trouble?.status ?? (drain.draining ? "draining" : "ok");
+    const details = trouble === undefined ? { backlog } : { problem: trouble.problem };
+    return reply(status, trusted ? { ...details, ...wakerDetails(waker.status()) } : {});
   };
 }
 
@@ -25,9 +26,17 @@ function isTrusted(auth: Authenticator, header: string | undefined): boolean {
   return auth.accepts(header);
 }
 
-function unavailable(error: unknown, log: Logger): Backlog | undefined {
+/** Why the store can't be read, in a word and in a sentence that says what to do. */
+interface Trouble {
+  readonly status: "store_unavailable" | "store_lost";
+  readonly problem: string;
+}
+
+function unavailable(error: unknown, log: Logger): Trouble {
   log.error({ err: error }, "the leaf store can't be read");
-  return undefined;
+  const lost = error instanceof HarnessError && error.reason === "store_lost";
+  const problem = error instanceof HarnessError ? error.message : "the leaf store can't be read; the dispatcher's log has the cause";
+  return { status: lost ? "store_lost" : "store_unavailable", problem };
 }
 
 function wakerDetails({ kind, ...counts }: ReturnType<Dependencies["waker"]["status"]>): Record<string, unknown> {

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, rm, writeFile } from "node:fs/promises";
 import * as net from "node:net";
 import { join } from "node:path";
 import { Code, createClient } from "@connectrpc/connect";
@@ -166,4 +166,17 @@ describe("a client that speaks nonsense", () => {
     }
     expect(await health()).toMatchObject({ status: "ok" });
   });
+});
+
+test("a dispatcher whose database is deleted under it says so and takes nothing, and the next one does not begin an empty store", async () => {
+  const opened = await newStore();
+  const running = await runDispatcher(opened, { DISPATCHER_WAKER: "none" });
+  await running.leaves.submit({ spec: { prompt: "hello" } });
+  await rm(join(opened.directory, "leaf.db"));
+  expect(await refusal(running.leaves.submit({ spec: { prompt: "hello" } }))).toMatchObject({ code: Code.DataLoss, reason: "store_lost" });
+  expect(await running.health()).toMatchObject({ status: "store_lost", problem: expect.stringContaining("was deleted") });
+  running.child.kill("SIGTERM");
+  await running.exited;
+  const next = launch({ LEAF_STORE: opened.url, DISPATCHER_LISTEN: `unix:${join(opened.directory, "socket")}`, DISPATCHER_WAKER: "none" });
+  expect(await next.exited).toMatchObject({ code: 64, stderr: expect.stringMatching(/^the leaf store \S+ was deleted: .*\n$/) });
 });

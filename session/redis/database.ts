@@ -1,5 +1,8 @@
 import { ConfigError } from "@serverless-harness/kit/env";
+import type { HarnessError } from "@serverless-harness/kit/errors";
+import { newId } from "@serverless-harness/kit/ids";
 import { Cluster } from "ioredis";
+import { storeLost } from "../store-errors.ts";
 import type { RedisAddress } from "../store-url.ts";
 import { adviceOf, type Client, connectRedis } from "./connect.ts";
 import { Names } from "./names.ts";
@@ -8,6 +11,9 @@ import { type Argument, closeClient, list, type Reply, runScript, text } from ".
 
 /** Version of the keys. Another one is refused, never guessed at. */
 const LAYOUT = "3";
+
+/** How often it is looked whether the store is still the one that was opened, in milliseconds. */
+const LOOK_MS = 1000;
 
 /** What a claim that was under way on a cluster came to. */
 export interface ClaimEnd {
@@ -25,30 +31,55 @@ export class Database {
   readonly together: boolean;
   readonly #scripts: StoreScripts;
   readonly #now: (() => number) | undefined;
+  readonly #id: string;
+  #lookedAt = performance.now();
+  #lost: HarnessError | undefined;
 
   /** `now`: milliseconds since the Unix epoch, instead of the server's own clock. */
   static async open(address: RedisAddress, now?: () => number): Promise<Database> {
     const client = await connectRedis(address);
     try {
       client.on("error", () => undefined);
-      return new Database(client, await readLayout(client, address), now);
+      return new Database(client, ...(await readLayout(client, address)), now);
     } catch (error) {
       client.disconnect();
       throw adviceOf(error, address);
     }
   }
 
-  private constructor(client: Client, names: Names, now: (() => number) | undefined) {
+  private constructor(client: Client, names: Names, id: string, now: (() => number) | undefined) {
     this.client = client;
     this.names = names;
     this.together = !(client instanceof Cluster);
     this.#scripts = programs(this.together);
     this.#now = now;
+    this.#id = id;
   }
 
   /** The time that scripts get: empty for the server's own. */
   get time(): string {
     return this.#now === undefined ? "" : String(this.#now());
+  }
+
+  /**
+   * Throw DATA_LOSS `store_lost` where Redis was found to hold another store than the one that was opened, as behind a FLUSHALL: what was
+   * acknowledged is gone, and what is asked for now would be answered from nothing. It is looked for once a second, behind the calls.
+   */
+  requireSame(): void {
+    if (performance.now() - this.#lookedAt >= LOOK_MS) void this.#look();
+    if (this.#lost !== undefined) throw this.#lost;
+  }
+
+  /** {@link requireSame}, looked for now. */
+  async verifySame(): Promise<void> {
+    await this.#look();
+    this.requireSame();
+  }
+
+  async #look(): Promise<void> {
+    this.#lookedAt = performance.now();
+    const found = await this.client.hget(this.names.layout, "id").catch(() => this.#id);
+    this.#lost = found === this.#id ? undefined : storeLost(found === null ? "was emptied" : "was replaced by another one");
   }
 
   /** Run one of the leaf store's scripts in a partition. */
@@ -92,16 +123,17 @@ export class Database {
 }
 
 /** The layout of the store that is there, or of one that is made by this. Several processes may do so at once. */
-async function readLayout(client: Client, { prefix, partitions }: RedisAddress): Promise<Names> {
+async function readLayout(client: Client, { prefix, partitions }: RedisAddress): Promise<[names: Names, id: string]> {
   const key = new Names(prefix, partitions).layout;
   await client.hsetnx(key, "partitions", String(partitions));
   await client.hsetnx(key, "version", LAYOUT);
-  const { version, partitions: found } = await client.hgetall(key);
+  await client.hsetnx(key, "id", newId("store"));
+  const { version, partitions: found, id = "" } = await client.hgetall(key);
   if (version !== LAYOUT) {
     throw new ConfigError(
       `the leaf store's Redis holds layout ${version ?? "unknown"} under the prefix ${prefix}, this version knows layout ${LAYOUT}: ` +
         "run the version that made it, or choose another ?prefix=",
     );
   }
-  return new Names(prefix, Number(found));
+  return [new Names(prefix, Number(found)), id];
 }

@@ -10,7 +10,8 @@ const BATCH = 100;
 
 /**
  * Events of a leaf behind `afterSeq`, then live. Ends behind the terminal one, when `signal` aborts, and when `isClosed` says that the
- * store is, and where the leaf is removed. Throws NOT_FOUND `leaf_not_found` for an unknown leaf.
+ * store is, and where the leaf is removed. Throws NOT_FOUND `leaf_not_found` for an unknown leaf, DATA_LOSS
+ * `store_lost` where Redis holds another store.
  */
 export async function* followLeaf(
   database: Database,
@@ -26,8 +27,10 @@ export async function* followLeaf(
   try {
     let [seq, seen] = [afterSeq, false];
     while (!over()) {
+      database.requireSame();
       const { state, events } = await readPage(database, leafId, seq, BATCH);
       if (state === undefined) {
+        await database.verifySame();
         // It was there before, and is kept no longer.
         if (seen) return;
         throw leafNotFound();

@@ -228,6 +228,7 @@ export class RedisLeafStore implements LeafStore {
 
   #opened(): Database {
     if (this.#closed) throw storeClosed();
+    this.#database.requireSame();
     return this.#database;
   }
 }

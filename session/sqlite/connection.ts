@@ -1,4 +1,5 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
+import { requireSameFile } from "./database-file.ts";
 import { translateSqliteError } from "./sqlite-error.ts";
 
 /** A row as SQLite returns it. */
@@ -51,12 +52,14 @@ export class Connection {
 
   /**
    * Run `work`, which must be synchronous, as one step that takes the write lock first: what it reads is still so when it writes.
-   * Throws UNAVAILABLE `store_busy` where the lock can't be had, RESOURCE_EXHAUSTED `store_full` where the disk is full.
+   * Throws UNAVAILABLE `store_busy` where the lock can't be had, RESOURCE_EXHAUSTED `store_full` where the disk is full, DATA_LOSS `store_lost` where
+   * the file is not the one that was opened.
    */
   transaction<T>(work: () => T): T {
     try {
       this.statement("BEGIN IMMEDIATE").run();
       try {
+        requireSameFile(this.db);
         const result = work();
         this.statement("COMMIT").run();
         return result;

@@ -1,6 +1,7 @@
 import { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 import { ConfigError } from "@serverless-harness/kit/env";
+import { rememberFile, requireKnownDatabase, requireKnownFile } from "./database-file.ts";
 import { applySchema } from "./schema.ts";
 import { isBusy, translateOpenError } from "./sqlite-error.ts";
 
@@ -15,16 +16,20 @@ export interface OpenDatabaseOptions {
 
 /**
  * Open a store's database file: write-ahead log, every commit synced to disk, tables in place and of this version's layout. Several
- * processes may do so at once. Throws a {@link ConfigError} that says what to do where the file can't be used.
+ * processes may do so at once. Throws a {@link ConfigError} that says what to do where the file can't be used, or is not the one
+ * that was there before.
  */
 export function openDatabase(path: string, options: OpenDatabaseOptions = {}): DatabaseSync {
   let db: DatabaseSync | undefined;
   try {
+    requireKnownFile(path);
     db = new DatabaseSync(location(path, options.create ?? true), { timeout: BUSY_TIMEOUT_MS });
+    requireKnownDatabase(db, path);
     enterWal(db, path);
     // A commit that returned survives a power cut. The log is cut back to this size after a checkpoint.
     db.exec("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216;");
     applySchema(db, path);
+    rememberFile(db, path);
     return db;
   } catch (error) {
     db?.close();

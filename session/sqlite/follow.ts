@@ -3,6 +3,7 @@ import { isTerminal } from "../leaf-state.ts";
 import { leafNotFound } from "../store-errors.ts";
 import type { Changes } from "./changes.ts";
 import type { Connection } from "./connection.ts";
+import { requireSameFile } from "./database-file.ts";
 import { readEvents } from "./events.ts";
 
 /** Events read at once: what a follower that reads slowly costs in memory. */
@@ -12,7 +13,8 @@ const FIND = "SELECT n, state FROM harness_leaves WHERE leaf_id = ?";
 
 /**
  * Events of a leaf behind `afterSeq`, then live. Ends behind the terminal one, when `signal` aborts, and when `isClosed` says that the
- * store is, or the leaf was removed. Throws NOT_FOUND `leaf_not_found` for an unknown leaf.
+ * store is, or the leaf was removed. Throws NOT_FOUND `leaf_not_found` for an unknown leaf, DATA_LOSS `store_lost` where
+ * the database's file is not the one that was opened.
  */
 export async function* followLeaf(
   connection: Connection,
@@ -31,6 +33,7 @@ export async function* followLeaf(
   try {
     let seq = afterSeq;
     while (!over()) {
+      requireSameFile(connection.db);
       // The state before the events: a leaf that was over then can have no event that is not read below.
       const leaf = find();
       if (leaf === undefined) return;

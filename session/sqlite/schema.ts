@@ -54,6 +54,6 @@ function hasLayout(db: DatabaseSync): boolean {
 function refusal(version: number | undefined, path: string): ConfigError {
   const found = version === undefined ? "an unknown layout" : `layout ${version}`;
   const newer = version !== undefined && version > LAYOUT;
-  const advice = newer ? "run the newer version that made it" : "move it away to start with an empty store";
+  const advice = newer ? "run the newer version that made it" : "move it and its -id file away to start with an empty store";
   return new ConfigError(`the leaf store ${path} has ${found}, this version knows layout ${LAYOUT}: ${advice}, or name another file`);
 }

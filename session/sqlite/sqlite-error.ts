@@ -54,9 +54,9 @@ function openAdvice(code: number | undefined): string | undefined {
     case CANTOPEN:
       return "can't be opened: its directory must exist, and this user must be able to write there";
     case CORRUPT:
-      return "is damaged: restore the file from a backup, or move it away to start with an empty store";
+      return "is damaged: restore the file from a backup, or move it and its -id file away to start with an empty store";
     case NOTADB:
-      return "is not a SQLite database: name another file, or move it away to start with an empty store";
+      return "is not a SQLite database: name another file, or move it and its -id file away to start with an empty store";
     default:
       return undefined;
   }

@@ -16,6 +16,7 @@ import { Changes } from "./changes.ts";
 import { claimLeaf, hasReadyLeaf } from "./claim.ts";
 import { Connection } from "./connection.ts";
 import { openDatabase } from "./database.ts";
+import { requireSameFile } from "./database-file.ts";
 import { decideGate } from "./decide.ts";
 import { appendEvents, readEvents } from "./events.ts";
 import { followLeaf } from "./follow.ts";
@@ -263,6 +264,7 @@ export class SqliteLeafStore implements LeafStore {
 
   #opened(): Connection {
     if (this.#closed) throw storeClosed();
+    requireSameFile(this.#connection.db);
     return this.#connection;
   }
 

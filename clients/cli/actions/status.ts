@@ -22,6 +22,7 @@ function describe({ out, config, paths }: Context, status: StackStatus): string[
   const { backlog, brains = [] } = health;
   return [
     `dispatcher  ${state(health.status === "ok", health.status)}  ${status.url}${status.pid === undefined ? "" : `  pid ${status.pid}`}  version ${health.version}`,
+    ...(health.problem === undefined ? [] : [`            ${health.problem}`]),
     ...parts.map(({ name, healthy, pid, settings }) => {
       const kind = name === "hands" ? `  sandbox: ${settings["sandbox"]}, network: ${settings["network"]}` : "";
       return `${name.padEnd(10)}  ${state(healthy, healthy ? "ok" : "does not answer")}  pid ${pid}${kind}`;

@@ -14,6 +14,8 @@ const TIMEOUT_MS = 5000;
 export interface DispatcherHealth {
   readonly status: string;
   readonly version: string;
+  /** Why it is not well, and what to do. */
+  readonly problem?: string;
   readonly backlog?: { readonly ready: number; readonly running: number; readonly nextDueMs?: number };
   readonly brains?: ReadonlyArray<{ readonly name: string; readonly pid: number; readonly startedAt: number }>;
   readonly brainsStarted?: number;
