@@ -60,9 +60,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
   });
 }
 
-/** A time of up to ten years. */
+/** A time of up to ten years, in milliseconds. The setting is in hours; a minute is 0.0167 of one. */
 function hours(reader: EnvReader, name: string, fallback: number): number {
-  return reader.integer(name, fallback, 1, 87_600) * 3_600_000;
+  return Math.round(reader.number(name, fallback, 0.01, 87_600) * 3_600_000);
 }
 
 function readListen(reader: EnvReader): Address {

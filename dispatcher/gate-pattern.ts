@@ -20,7 +20,8 @@ function isPattern(pattern: string): boolean {
 /** Some text matches. What would take long to find out is taken to match. */
 async function canMatch(pattern: string): Promise<boolean> {
   if ((pattern.match(ASSERTION) ?? []).length > MAX_ASSERTIONS) return true;
-  const { JS, Transformers, combineTransformers, transform } = await import("refa");
+  // A CommonJS package: bundled, it has no export but its default.
+  const { JS, Transformers, combineTransformers, transform } = (await import("refa")).default;
   const { expression } = JS.Parser.fromLiteral({ source: pattern, flags: "um" }).parse({ backreferences: "unknown", assertions: "parse" });
   const reduce = combineTransformers([Transformers.inline(), Transformers.removeDeadBranches(), Transformers.applyAssertions()]);
   return transform(reduce, expression).alternatives.length > 0;

@@ -68,6 +68,16 @@ export class EnvReader {
     return fallback;
   }
 
+  /** A number from `min` to `max`, with decimals if need be. */
+  number(name: string, fallback: number, min: number, max: number): number {
+    const text = this.optional(name);
+    if (text === undefined) return fallback;
+    const value = Number(text);
+    if (value >= min && value <= max) return value;
+    this.#problems.push(`${name} is ${JSON.stringify(text)}: it must be a number from ${min} to ${max}`);
+    return fallback;
+  }
+
   /** One of a few words. */
   choice<const T extends string>(name: string, fallback: T, choices: readonly T[]): T {
     const text = this.optional(name);

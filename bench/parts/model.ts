@@ -11,6 +11,7 @@ export const MODEL_MAIN = fileURLToPath(new URL("../model/main.ts", import.meta.
 /** The scripted model server, as a process of its own. */
 export interface ModelProcess {
   readonly url: string;
+  readonly pid: number;
   /** The last thousand requests that it saw, oldest first. */
   requests(): Promise<readonly RequestRecord[]>;
   /** SIGTERM; resolves to the exit code. Idempotent. */
@@ -22,8 +23,11 @@ export async function startModelProcess(): Promise<ModelProcess> {
   const child = spawn(process.execPath, [MODEL_MAIN], { env: childEnvironment(), stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(child, "exit");
   const url = await firstUrl(child);
+  const { pid } = child;
+  if (pid === undefined) throw new Error("the model server could not be started");
   return {
     url,
+    pid,
     requests: async () => (await (await fetch(`${url}/requests`)).json()) as RequestRecord[],
     stop: async () => {
       child.kill("SIGTERM");

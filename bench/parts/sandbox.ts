@@ -11,6 +11,10 @@ export interface Sandbox {
   readonly address: string;
   /** The directory of the workspaces, as this process sees it. */
   readonly workspaces: string;
+  /** The directory of everything that the daemon keeps, the workspaces included. */
+  readonly directory: string;
+  /** The process that was started; everything in the sandbox is below it. */
+  readonly pid: number;
   /** The daemon's process: inside the jail where there is one. */
   daemonPid(): number;
   /** SIGTERM, then remove its directory. Throws what the daemon said where it did not end cleanly. */
@@ -30,9 +34,13 @@ export async function startSandbox(jail: boolean): Promise<Sandbox> {
     HANDS_SANDBOX: jail ? "bwrap" : "process",
     LOG_LEVEL: "warn",
   });
+  const { pid } = child;
+  if (pid === undefined) throw new Error("hands could not be started");
   return {
     address,
     workspaces: path("workspaces"),
+    directory: path(),
+    pid,
     daemonPid: () => daemonBelow(child),
     close: async () => {
       await stopProgram(child, path("hands.log"));

@@ -8,7 +8,7 @@ import { LeafService } from "@serverless-harness/proto/leaf";
 import { bundleOf, ROOT } from "./bundle.ts";
 import { type ModelProcess, startModelProcess } from "./model.ts";
 import { scratch, startProgram, stopProgram } from "./process.ts";
-import { startSandbox } from "./sandbox.ts";
+import { type Sandbox, startSandbox } from "./sandbox.ts";
 
 const TOKEN = "bench-token";
 /** Between two looks for the dispatcher's address, in milliseconds. */
@@ -22,17 +22,20 @@ export interface Stack {
   /** Brains are its children. */
   readonly dispatcherPid: number;
   readonly storeUrl: string;
+  readonly sandbox: Sandbox;
+  /** Its database, unless the store is a Redis, and its logs. */
+  readonly directory: string;
   /** End every process and remove every file. Throws what a process said that did not end cleanly. */
   close(): Promise<void>;
 }
 
-/** Start a stack of its own. `brain`: settings of its brains. */
-export async function startStack(jail: boolean, brain: Readonly<Record<string, string>> = {}): Promise<Stack> {
+/** Start a stack of its own. `settings`: of its dispatcher and its brains. `redis`: the URL of a store to use instead of a database of its own. */
+export async function startStack(jail: boolean, settings: Readonly<Record<string, string>> = {}, redis?: string): Promise<Stack> {
   const files = await scratch();
   const model = await startModelProcess();
   const sandbox = await startSandbox(jail);
   await writeFile(files.path("token"), TOKEN, { mode: 0o600 });
-  const [log, storeUrl] = [files.path("dispatcher.log"), `sqlite:${files.path("leaf.db")}`];
+  const [log, storeUrl] = [files.path("dispatcher.log"), redis ?? `sqlite:${files.path("leaf.db")}`];
   const dispatcher = startProgram(bundleOf("dispatcher"), log, {
     LEAF_STORE: storeUrl,
     DISPATCHER_LISTEN: "http://127.0.0.1:0",
@@ -42,7 +45,7 @@ export async function startStack(jail: boolean, brain: Readonly<Record<string, s
     ANTHROPIC_BASE_URL: model.url,
     ANTHROPIC_AUTH_TOKEN: "bench",
     ...compiledSources(ROOT),
-    ...brain,
+    ...settings,
   });
   const origin = await announcedOrigin(log, () => dispatcher.exitCode === null);
   const address = origin === undefined ? undefined : parseAddress(origin);
@@ -56,6 +59,8 @@ export async function startStack(jail: boolean, brain: Readonly<Record<string, s
     model,
     dispatcherPid: dispatcher.pid,
     storeUrl,
+    sandbox,
+    directory: files.path(),
     close: async () => {
       transport.close();
       await stopProgram(dispatcher, log);
