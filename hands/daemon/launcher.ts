@@ -34,7 +34,7 @@ export function isolates(config: Pick<HandsConfig, "jailed" | "launcher">): bool
 /** What is started for a workspace gets a jail of its own in the jail, and a control group of its own where they can be made. */
 export function chooseLaunchers(config: HandsConfig, log: Logger): Launchers {
   const cgroups = openCgroups(config, log);
-  const { execs, pty, end } = config.jailed ? jailed(config, cgroups, log) : unconfined(config, cgroups);
+  const { execs, pty, end } = config.jailed ? jailed(config, cgroups, log) : unconfined(config, cgroups, log);
   return {
     execs: cgroups.tells || cgroups.divides ? new MemoryWatch(execs, cgroups) : execs,
     pty,
@@ -55,13 +55,16 @@ function openCgroups({ cgroup, ownCgroup: shown, memoryBytes, processes, jailed:
 
 async function nothing(): Promise<void> {}
 
-function unconfined(config: HandsConfig, cgroups: Cgroups): Launchers {
+function unconfined(config: HandsConfig, cgroups: Cgroups, log: Logger): Launchers {
   const pty = (workspace: Pick<Workspace, "name">): PtyLauncher => groupedPty(startPty, cgroups.of(workspace).enter);
   if (config.launcher === "node") return { execs: new NodeLauncher(), pty, end: nothing };
-  if (!cgroups.divides) return { execs: new KeeperLauncher(keeperFiles()), pty, end: nothing };
   const files = keeperFiles();
+  if (!cgroups.divides) {
+    const execs = new KeeperLauncher(files, { log });
+    return { execs, pty, end: ({ name }) => execs.killRest(name) };
+  }
   const execs = new WorkspaceLauncher(
-    (workspace) => new KeeperLauncher({ ...files, before: cgroups.of(workspace).enter }),
+    (workspace) => new KeeperLauncher({ ...files, before: cgroups.of(workspace).enter }, { log }),
     config.maxJails,
   );
   return { execs, pty, end: (workspace) => execs.end(workspace) };
@@ -79,7 +82,8 @@ function jailed(config: HandsConfig, cgroups: Cgroups, log: Logger): Launchers {
   }
   const files = keeperFiles();
   const execs = new WorkspaceLauncher(
-    (workspace) => new KeeperLauncher({ ...jailedKeeper(files, bound, jail.arguments(workspace)), before: cgroups.of(workspace).enter }),
+    (workspace) =>
+      new KeeperLauncher({ ...jailedKeeper(files, bound, jail.arguments(workspace)), before: cgroups.of(workspace).enter }, { log }),
     config.maxJails,
   );
   const end = async (workspace: Pick<Workspace, "name" | "path">): Promise<void> => {

@@ -16,7 +16,7 @@ export interface Stop {
 type How = Pick<EndRecord, "cause" | "exitCode" | "signal" | "message">;
 
 /** The cause of an end. `stop`: hands ended it. `sent`: signals that the caller sent. */
-export function causeOf(end: ProcessEnd, stop: Stop | undefined, sent: ReadonlySet<NodeJS.Signals>): How {
+export function causeOf(end: Exclude<ProcessEnd, { kind: "unavailable" }>, stop: Stop | undefined, sent: ReadonlySet<NodeJS.Signals>): How {
   if (end.kind === "lost") return { cause: EndCause.LOST, exitCode: 0, signal: "", message: end.message };
   const signal = end.kind === "signal" ? end.signal : "";
   const exitCode = end.kind === "exit" ? end.code : signal === "" ? 0 : 128 + constants.signals[signal];

@@ -17,6 +17,7 @@ import type { ExecLimits } from "./limits.ts";
 import { readCapture } from "./output-capture.ts";
 import type { SpillOptions } from "./output-spill.ts";
 import { processOf } from "./process-spec.ts";
+import { killMarked } from "./processes.ts";
 import { ExecRun } from "./run.ts";
 import { type Entry, ExecStore } from "./store.ts";
 
@@ -149,6 +150,8 @@ export class Execs {
     for (const { run } of running) run?.stop({ cause: EndCause.CANCELLED, message: "hands was stopped while this ran, and ended it" });
     await settled;
     await this.#options.launcher.close();
+    // The launcher has ended its own; this finds what a launcher without a fork server lost sight of.
+    killMarked(new Set((await this.#allStores()).flatMap((store) => [...store.marks])));
   }
 
   async #start(store: ExecStore, entry: Entry, run: ExecRun, epoch: bigint): Promise<void> {
@@ -157,16 +160,23 @@ export class Execs {
       // A newer owner may have come meanwhile.
       this.#options.workspaces.fence(store.workspace.name, epoch);
     } catch (error) {
-      store.end(entry);
-      await store.drop(entry);
-      const failure =
-        error instanceof HarnessError
-          ? error
-          : new HarnessError(Code.Internal, "start_failed", "the exec could not be started", { cause: error });
-      entry.exec.markFailed(failure);
+      const failure = new HarnessError(Code.Internal, "start_failed", "the exec could not be started", { cause: error });
+      await this.#fail(store, entry, error instanceof HarnessError ? error : failure);
       return;
     }
-    run.launch(this.#options.launcher);
+    try {
+      run.launch(this.#options.launcher);
+    } catch (error) {
+      // As a directory of its jail that can't be made.
+      run.ended({ kind: "unavailable", message: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
+  /** It is no exec after all: nothing was begun, and its id is free again. */
+  async #fail(store: ExecStore, entry: Entry, failure: HarnessError): Promise<void> {
+    store.end(entry);
+    await store.drop(entry);
+    entry.exec.markFailed(failure);
   }
 
   /** From here on the id is never run again, whatever dies: with durability `process`, but for the machine in the next 20 ms. */
@@ -187,7 +197,15 @@ export class Execs {
       readerLagBytes: Math.min(limits.readerLagBytes, limits.outputBytes / 2),
       stdinBytes: limits.stdinBytes,
       spill: spillOf(entry.record.intent, limits.spillBytes),
-      onStarted: (pid) => store.noteProcess(entry, pid),
+      onStarted: (identify) => store.noteProcess(entry, identify),
+      onUnavailable: (message) => {
+        log.error(
+          { workspace: spec.workspace, exec: spec.execId, why: message },
+          "a command could not be started: the sandbox is unavailable",
+        );
+        const text = `the sandbox can't start commands now: ${message}; nothing was begun, try again`;
+        void this.#fail(store, entry, new HarnessError(Code.Unavailable, "sandbox_unavailable", text));
+      },
       onEnded: (end) => {
         store.end(entry);
         store.noteEnd(entry, end);
@@ -252,6 +270,7 @@ export class Execs {
     const running = [...(store?.running ?? [])];
     for (const { run } of running) run?.stop({ cause: EndCause.CANCELLED, message: "its workspace was deleted" }, 0);
     await Promise.all(running.map(({ exec }) => exec.settled));
+    if (store !== undefined) killMarked(store.marks);
     store?.journal.close();
     await rm(join(this.#options.spillDirectory, workspace.name), { recursive: true, force: true });
   }

@@ -6,8 +6,8 @@ import { Deadline } from "./deadline.ts";
 import { causeOf, type Stop } from "./end.ts";
 import type { Exec } from "./exec.ts";
 import { type SpillOptions, SpillWriter } from "./output-spill.ts";
-import { EXEC_VARIABLE, killMarked } from "./processes.ts";
 import { type StdinGiver, StdinRoom } from "./stdin.ts";
+import type { Identify } from "./store.ts";
 
 /** Output that may wait for the disk before the command is held up, in bytes. */
 const MAX_UNWRITTEN_BYTES = 8 * 1024 * 1024;
@@ -25,9 +25,11 @@ export interface RunOptions {
   /** Where the whole output goes once the capture is exceeded. */
   readonly spill: SpillOptions | undefined;
   /** The process exists. */
-  readonly onStarted: (pid: number) => void;
+  readonly onStarted: (identify: Identify) => void;
   /** It ended, and its output is on disk. */
   readonly onEnded: (end: EndRecord) => void;
+  /** Nothing was begun, as what starts processes could not be started itself. */
+  readonly onUnavailable: (message: string) => void;
 }
 
 /** The live half of an exec: its process, and everything that may end it or hold it up. */
@@ -90,11 +92,9 @@ export class ExecRun implements ProcessSink {
     this.#killTimer = setTimeout(() => this.#kill(), graceMs);
   }
 
-  /** The end of whatever is left. A launcher forgets a process with its end; descendants that outlived it are known by their mark. */
+  /** The end of whatever is left, descendants that outlived the process included. */
   #kill(): void {
     this.#process?.signal("SIGKILL");
-    const mark = this.#options.process.env[EXEC_VARIABLE];
-    if (this.#isOver && mark !== undefined) killMarked(`${EXEC_VARIABLE}=${mark}`);
   }
 
   /** Pass a caller's signal on. */
@@ -118,7 +118,7 @@ export class ExecRun implements ProcessSink {
   }
 
   started(pid: number): void {
-    this.#options.onStarted(pid);
+    this.#options.onStarted(() => this.#process?.identify());
     this.#exec.markStarted(pid);
   }
 
@@ -138,7 +138,8 @@ export class ExecRun implements ProcessSink {
     this.#silence.clear();
     // What a stop began, it finishes: descendants may outlive the process itself.
     if (this.#stop === undefined) clearTimeout(this.#killTimer);
-    void this.#finish(end);
+    if (end.kind === "unavailable") this.#options.onUnavailable(end.message);
+    else void this.#finish(end);
   }
 
   /** Now, or as soon as the process is there; not at all behind its end. */
@@ -148,7 +149,7 @@ export class ExecRun implements ProcessSink {
     else action(this.#process);
   }
 
-  async #finish(end: ProcessEnd): Promise<void> {
+  async #finish(end: Parameters<typeof causeOf>[0]): Promise<void> {
     const { output } = this.#exec;
     const inline = await output.finish();
     const spilled = await this.#spill?.finish();

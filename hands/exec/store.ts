@@ -6,12 +6,12 @@ import { EndCause } from "@serverless-harness/proto/hands";
 import { countNewlines } from "../journal/chunks.ts";
 import { Journal } from "../journal/journal.ts";
 import { OutputJournal } from "../journal/output.ts";
-import type { EndRecord, ExecRecord, Intent, JournalLine } from "../journal/record.ts";
+import type { EndRecord, ExecRecord, Intent, JournalLine, ProcessIdentity } from "../journal/record.ts";
 import { Segment } from "../journal/segment.ts";
 import type { Workspace } from "../workspaces.ts";
 import { Exec } from "./exec.ts";
 import type { ExecLimits } from "./limits.ts";
-import { currentWorld, EXEC_VARIABLE, identify, killMarked, signalTree } from "./processes.ts";
+import { currentWorld, EXEC_VARIABLE, killMarked, ProcessTree } from "./processes.ts";
 import type { ExecRun } from "./run.ts";
 
 const READ_BYTES = 256 * 1024;
@@ -24,6 +24,9 @@ export interface Entry {
   readonly record: ExecRecord;
   run?: ExecRun;
 }
+
+/** Tells who a process is, if that can be verified. */
+export type Identify = () => ProcessIdentity | undefined;
 
 /** The execs of one workspace: in memory, and in the journal in the workspace's state directory. */
 export class ExecStore {
@@ -39,7 +42,7 @@ export class ExecStore {
   readonly #log: Logger;
   #nextSeq = 1;
   /** Processes that were started, but are not in the journal yet. */
-  readonly #unnoted = new Map<Entry, number>();
+  readonly #unnoted = new Map<Entry, Identify>();
   #noting: NodeJS.Timeout | undefined;
   #isPruning = false;
 
@@ -87,6 +90,11 @@ export class ExecStore {
     return this.#running.size === 0 && ![...this.entries.values()].some(({ exec }) => exec.isFollowed);
   }
 
+  /** What the processes of its execs carry in their environment. */
+  get marks(): Set<string> {
+    return new Set([...this.entries.values()].map(({ record }) => `${EXEC_VARIABLE}=${record.intent.mark}`));
+  }
+
   /** Take up a new exec. It isn't journaled yet. */
   add(intent: Omit<Intent, "seq">): Entry {
     const full: Intent = { ...intent, seq: this.#nextSeq++ };
@@ -100,18 +108,19 @@ export class ExecStore {
    * Note which process stands behind an exec, where it lives for a while: what is gone soon needs no name, and until then the mark
    * in its environment does.
    */
-  noteProcess(entry: Entry, pid: number): void {
-    this.#unnoted.set(entry, pid);
+  noteProcess(entry: Entry, identify: Identify): void {
+    this.#unnoted.set(entry, identify);
     this.#noting ??= setTimeout(() => this.#noteProcesses(), SHORT_LIFE_MS);
   }
 
   /** Those that live on. One that has just begun is noted early; that costs a line, where a timer for each would cost every exec. */
   #noteProcesses(): void {
     this.#noting = undefined;
-    for (const [entry, pid] of this.#unnoted) {
-      if (entry.run === undefined) continue;
-      entry.record.process = identify(pid);
-      this.#note(entry, { type: "process", id: entry.record.intent.id, process: entry.record.process });
+    for (const [entry, identify] of this.#unnoted) {
+      const process = entry.run === undefined ? undefined : identify();
+      if (process === undefined) continue;
+      entry.record.process = process;
+      this.#note(entry, { type: "process", id: entry.record.intent.id, process });
     }
     this.#unnoted.clear();
   }
@@ -186,8 +195,8 @@ export class ExecStore {
     this.#nextSeq = Math.max(this.#nextSeq, intent.seq + 1);
     if (end !== undefined) return;
     const mark = `${EXEC_VARIABLE}=${intent.mark}`;
-    if (record.process?.world === currentWorld()) signalTree(record.process, mark, "SIGKILL");
-    else killMarked(mark);
+    if (record.process?.world === currentWorld()) new ProcessTree(record.process, mark).signal("SIGKILL");
+    else killMarked(new Set([mark]));
     const lost: EndRecord = {
       cause: EndCause.LOST,
       exitCode: 0,

@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HOLD_US = 1000, HOLD_SIZE = 16 << 10 };
+enum { HOLD_US = 1000, HOLD_GONE_US = 100000, HOLD_SIZE = 16 << 10 };
 
 static char buffer[FRAME_HEADER * 64 + READ_SIZE * 4];
 static size_t size;
@@ -41,6 +41,12 @@ char *event_room(size_t length) {
   return buffer + size + FRAME_HEADER;
 }
 
+/* Nobody waits for the news that an exec left nothing running: it travels with whatever comes next. */
+static void hold(int64_t us) {
+  int64_t until = now_us() + us;
+  if (hold_until < 0 || until < hold_until) hold_until = until;
+}
+
 void event_done(enum event type, uint32_t id, size_t length) {
   char *frame = buffer + size;
   uint32_t rest = (uint32_t)length + FRAME_HEADER - 4;
@@ -49,7 +55,12 @@ void event_done(enum event type, uint32_t id, size_t length) {
   memcpy(frame + 5, &id, 4);
   size += FRAME_HEADER + length;
   if (type == EV_ENDED || type == EV_FAILED || size > HOLD_SIZE) events_hurry();
-  else if (hold_until < 0) hold_until = now_us() + HOLD_US;
+  else hold(type == EV_GONE ? HOLD_GONE_US : HOLD_US);
+}
+
+void event_empty(enum event type, uint32_t id) {
+  event_room(0);
+  event_done(type, id, 0);
 }
 
 void event_u32(enum event type, uint32_t id, uint32_t value) {

@@ -3,13 +3,34 @@
 export const FRAME_HEADER = 9;
 
 /** Types of what the keeper is asked. */
-export const Request = { START: 1, STDIN: 2, CLOSE_STDIN: 3, SIGNAL: 4, PAUSE: 5, RESUME: 6 } as const;
+export const Request = { START: 1, STDIN: 2, CLOSE_STDIN: 3, SIGNAL: 4, PAUSE: 5, RESUME: 6, PING: 7 } as const;
 
 /** Types of what it tells. */
-export const Event = { STARTED: 1, STDOUT: 2, STDERR: 3, ENDED: 4, FAILED: 5, INPUT_TAKEN: 6 } as const;
+export const Event = { STARTED: 1, STDOUT: 2, STDERR: 3, ENDED: 4, FAILED: 5, INPUT_TAKEN: 6, READY: 7, GONE: 8, PONG: 9 } as const;
+
+/** Longest frame that the keeper takes, in bytes: MAX_REQUEST. */
+export const MAX_REQUEST_BYTES = 16 * 1024 * 1024;
+
+/** How long the payload of each event may be, in bytes: exactly so long, or from the first number to the second one. */
+const PAYLOAD_BYTES: ReadonlyMap<number, readonly [number, number]> = new Map([
+  [Event.STARTED, [4, 4]],
+  [Event.STDOUT, [1, 64 * 1024]],
+  [Event.STDERR, [1, 64 * 1024]],
+  [Event.ENDED, [5, 5]],
+  [Event.FAILED, [1, 1024]],
+  [Event.INPUT_TAKEN, [4, 4]],
+  [Event.READY, [0, 0]],
+  [Event.GONE, [0, 0]],
+  [Event.PONG, [0, 0]],
+]);
 
 const START_STDIN = 1;
 const START_SHELL = 2;
+
+/** Whoever writes the frames does not keep to their form. Nothing that it tells can be believed any more. */
+export class BadFrame extends Error {
+  override readonly name = "BadFrame";
+}
 
 /** One frame. */
 export function frame(type: number, id: number, payload: Uint8Array = new Uint8Array()): Buffer {
@@ -47,7 +68,7 @@ export function startPayload(spec: {
 
 /**
  * Cuts a byte stream into frames, without copying: output is handed on as it comes, in as many pieces as it comes in; of any other frame
- * the payload is whole.
+ * the payload is whole. What it holds back is bounded by the longest payload that is not output.
  */
 export class FrameReader {
   readonly #onFrame: (type: number, id: number, payload: Buffer) => void;
@@ -62,6 +83,7 @@ export class FrameReader {
     this.#onFrame = onFrame;
   }
 
+  /** Throws a {@link BadFrame} for a type that is not known, and a length that its type can't have. */
   push(chunk: Buffer): void {
     const bytes = this.#partial === undefined ? chunk : Buffer.concat([this.#partial, chunk]);
     let at = 0;
@@ -80,12 +102,14 @@ export class FrameReader {
     return piece.length;
   }
 
-  /** Returns the bytes that were used up: 0 where more are needed. */
+  /** Returns the bytes that were used up: 0 if more are needed. */
   #takeFrame(bytes: Buffer, at: number): number {
     if (bytes.length - at < FRAME_HEADER) return 0;
     const size = bytes.readUInt32LE(at) + 4 - FRAME_HEADER;
     const type = bytes.readUInt8(at + 4);
     const id = bytes.readUInt32LE(at + 5);
+    const [least, most] = PAYLOAD_BYTES.get(type) ?? [0, -1];
+    if (size < least || size > most) throw new BadFrame(`an event of type ${type} with ${size} bytes`);
     if (type === Event.STDOUT || type === Event.STDERR) {
       this.#type = type;
       this.#id = id;

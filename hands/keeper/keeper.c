@@ -15,14 +15,13 @@
 #include <unistd.h>
 
 enum { DRAIN_IDLE_US = 100000, DRAIN_MAX_US = 3000000, REFILL_US = 1000, TAKEN_STEP = 64 << 10 };
-enum source { FROM_OUT, FROM_ERR, TO_IN };
+enum source { FROM_OUT, FROM_ERR, TO_IN, FROM_REAPER };
 
 struct child {
   struct child *next;
   uint32_t id;
-  pid_t pid;
-  uint64_t mark;
-  int fds[3]; /* By enum source; -1 when closed. */
+  pid_t reaper; /* 0 once it is gone, and with it whatever descends from the exec. */
+  int fds[4]; /* By enum source; -1 when closed. */
   int paused, exited, status, close_in, ended, interactive;
   int64_t exited_at, quiet_since; /* Microseconds, as every time here. */
   /* Bytes that its stdin didn't take yet, from `input_at` on: hands never sends more than its limit before it is told what was taken. */
@@ -35,8 +34,14 @@ static struct child *children;
 static int poller;
 static int64_t refill_at = -1;
 
+static void signal_tree(const struct child *c, int number) {
+  if (c->reaper == 0) return;
+  kill(c->reaper, SIGCONT); /* Its own processes may have stopped it, and it has to tell of the end. */
+  tree_signal(c->reaper, number);
+}
+
 void shut_down(void) {
-  for (struct child *c = children; c != NULL; c = c->next) mark_signal(c->mark, SIGKILL);
+  for (struct child *c = children; c != NULL; c = c->next) signal_tree(c, SIGKILL);
   _exit(0);
 }
 
@@ -53,25 +58,37 @@ static void close_source(struct child *c, enum source source) {
   c->fds[source] = -1;
 }
 
-/* Free what has ended; only between two rounds, because a round's events point to children. */
+/* Let go of what has ended; only between two rounds, because a round's events point to children. What an exec left running in the
+ * background can still be signalled, until the last of it is gone. */
 static void sweep(void) {
   for (struct child **at = &children; *at != NULL;) {
     struct child *c = *at;
-    if (!c->ended) {
+    if (c->ended) {
+      for (int s = 0; s <= TO_IN; s++) close_source(c, (enum source)s);
+      free(c->input);
+      c->input = NULL;
+    }
+    if (!c->ended || c->reaper != 0) {
       at = &c->next;
       continue;
     }
     *at = c->next;
-    for (int s = 0; s < 3; s++) close_source(c, (enum source)s);
-    free(c->input);
+    event_empty(EV_GONE, c->id);
+    close_source(c, FROM_REAPER);
     free(c);
   }
 }
 
 static struct child *find_child(uint32_t id) {
   struct child *c = children;
-  while (c != NULL && (c->id != id || c->ended)) c = c->next;
+  while (c != NULL && c->id != id) c = c->next;
   return c;
+}
+
+static int is_known(pid_t pid) {
+  struct child *c = children;
+  while (c != NULL && c->reaper != pid) c = c->next;
+  return c != NULL || pool_has(pid);
 }
 
 /* Once a child has exited and its output is drained: tell how it ended. Background processes may hold its pipes for ever. */
@@ -126,19 +143,38 @@ static void flush_input(struct child *c) {
   if (c->close_in) close_source(c, TO_IN);
 }
 
+static void exited(struct child *c, int status, int64_t now) {
+  c->exited = 1, c->status = status, c->exited_at = c->quiet_since = now;
+  if (c->paused) return;
+  while (read_output(c, FROM_OUT, now)) continue;
+  while (read_output(c, FROM_ERR, now)) continue;
+  end_if_drained(c, now);
+}
+
+/* Its reaper tells how the exec's own process ended. */
+static void read_reaper(struct child *c, int64_t now) {
+  int32_t status;
+  if (c->fds[FROM_REAPER] < 0) return;
+  ssize_t n = read(c->fds[FROM_REAPER], &status, sizeof status);
+  if (n < 0) return;
+  if (n == (ssize_t)sizeof status && !c->exited) exited(c, status, now);
+  else close_source(c, FROM_REAPER);
+}
+
+/* Reapers that are gone. One that was killed left its processes to the keeper: nobody could end them later, so they end with it. */
 static void reap(int64_t now) {
-  int status;
+  int status, killed = 0;
   for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+    killed |= WIFSIGNALED(status);
     if (pool_forget(pid)) continue;
     struct child *c = children;
-    while (c != NULL && (c->pid != pid || c->exited)) c = c->next;
-    if (c == NULL) continue; /* An orphan of one: it was handed to the keeper as its subreaper. */
-    c->exited = 1, c->status = status, c->exited_at = c->quiet_since = now;
-    if (c->paused) continue;
-    while (read_output(c, FROM_OUT, now)) continue;
-    while (read_output(c, FROM_ERR, now)) continue;
-    end_if_drained(c, now);
+    while (c != NULL && c->reaper != pid) c = c->next;
+    if (c == NULL) continue;
+    read_reaper(c, now);
+    c->reaper = 0;
+    if (!c->exited) exited(c, SIGKILL, now); /* The status of a process that was killed. */
   }
+  if (killed) tree_end_strangers(is_known);
 }
 
 /* ---- requests ---- */
@@ -146,24 +182,25 @@ static void reap(int64_t now) {
 static void start(uint32_t id, char *payload, size_t length) {
   struct spec spec;
   struct started started;
-  uint64_t mark = mark_next();
-  int error = EINVAL;
-  if (find_child(id) == NULL && spec_parse(payload, length, &spec) == 0) {
-    int warm = spec.is_shell && !spec.wants_stdin && pool_take(payload, length, mark, &started) == 0;
-    error = warm ? 0 : start_fresh(&spec, mark, &started);
+  struct child *c = calloc(1, sizeof *c);
+  int error = c == NULL ? ENOMEM : EINVAL;
+  if (c != NULL && find_child(id) == NULL && spec_parse(payload, length, &spec) == 0) {
+    int warm = spec.is_shell && !spec.wants_stdin && pool_take(payload, length, &started) == 0;
+    error = warm ? 0 : start_fresh(&spec, &started);
     free(spec.argv), free(spec.envp);
   }
-  struct child *c = error == 0 ? calloc(1, sizeof *c) : NULL;
-  if (c == NULL) {
-    const char *why = strerror(error == 0 ? ENOMEM : error);
+  if (error != 0) {
+    const char *why = strerror(error);
+    free(c);
     memcpy(event_room(strlen(why)), why, strlen(why));
     event_done(EV_FAILED, id, strlen(why));
     return;
   }
-  *c = (struct child){.next = children, .id = id, .pid = started.pid, .mark = mark, .fds = {started.out, started.err, started.in}, .interactive = started.in >= 0};
+  *c = (struct child){.next = children, .id = id, .reaper = started.reaper, .fds = {started.out, started.err, started.in, started.control}};
+  c->interactive = started.in >= 0;
   children = c;
-  watch(c, FROM_OUT, EPOLL_CTL_ADD), watch(c, FROM_ERR, EPOLL_CTL_ADD);
-  event_u32(EV_STARTED, id, (uint32_t)c->pid);
+  watch(c, FROM_OUT, EPOLL_CTL_ADD), watch(c, FROM_ERR, EPOLL_CTL_ADD), watch(c, FROM_REAPER, EPOLL_CTL_ADD);
+  event_u32(EV_STARTED, id, (uint32_t)started.pid);
   if (c->interactive) events_hurry(); /* It is given input, maybe by somebody who waits for each answer. */
   refill_at = now_us() + REFILL_US;
 }
@@ -188,8 +225,9 @@ static void set_paused(struct child *c, int paused) {
 static void handle(enum request type, uint32_t id, char *payload, size_t length) {
   uint32_t number = 0;
   if (type == REQ_START) return start(id, payload, length);
+  if (type == REQ_PING) return event_empty(EV_PONG, id), events_hurry();
   struct child *c = find_child(id);
-  if (c == NULL) return;
+  if (c == NULL || (c->ended && type != REQ_SIGNAL)) return;
   switch (type) {
     case REQ_STDIN: return add_input(c, payload, length);
     case REQ_CLOSE_STDIN:
@@ -198,7 +236,7 @@ static void handle(enum request type, uint32_t id, char *payload, size_t length)
       return;
     case REQ_SIGNAL:
       if (length == 4) memcpy(&number, payload, 4);
-      if (number > 0) mark_signal(c->mark, (int)number);
+      if (number > 0) signal_tree(c, (int)number);
       return;
     case REQ_PAUSE: return set_paused(c, 1);
     case REQ_RESUME: return set_paused(c, 0);
@@ -233,7 +271,7 @@ static int64_t sooner(int64_t at, int64_t other) { return other >= 0 && (at < 0 
 static int64_t next_time(void) {
   int64_t at = sooner(events_due(), pool_wants_fill() ? refill_at : -1);
   for (struct child *c = children; c != NULL; c = c->next) {
-    if (!c->exited || c->paused) continue;
+    if (!c->exited || c->paused || c->ended) continue;
     at = sooner(at, sooner(c->quiet_since + DRAIN_IDLE_US, c->exited_at + DRAIN_MAX_US));
   }
   return at;
@@ -260,8 +298,9 @@ static void add_fixed(int fd) {
 }
 
 static void handle_ready(struct child *c, enum source source, int64_t now) {
-  if (c->ended) return;
+  if (c->ended && source != FROM_REAPER) return;
   if (source == TO_IN) return flush_input(c);
+  if (source == FROM_REAPER) return read_reaper(c, now);
   read_output(c, source, now);
   end_if_drained(c, now);
 }
@@ -276,6 +315,8 @@ int main(int argc, char **argv) {
   poller = epoll_create1(EPOLL_CLOEXEC);
   int ends = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
   add_fixed(0), add_fixed(ends);
+  event_empty(EV_READY, 0);
+  events_flush();
   pool_init(argc > 1 ? argv[1] : NULL);
   pool_fill();
   for (;;) {

@@ -1,11 +1,8 @@
-import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { constants } from "node:os";
-import type { Readable, Writable } from "node:stream";
-import { Stream } from "@serverless-harness/proto/hands";
-import type { Launcher, ProcessEnd, ProcessSink, ProcessSpec, RunningProcess } from "../launch/launcher.ts";
-import { Event, FrameReader, frame, Request, startPayload } from "./frames.ts";
-
-type Keeper = ChildProcessByStdio<Writable, Readable, null>;
+import type { Logger } from "@serverless-harness/kit/log";
+import type { Launcher, ProcessSink, ProcessSpec, RunningProcess } from "../launch/launcher.ts";
+import { ForkServer } from "./fork-server.ts";
+import { Request, startPayload } from "./frames.ts";
 
 /** Where `build.sh` puts the programs. */
 export interface KeeperFiles {
@@ -17,98 +14,71 @@ export interface KeeperFiles {
   readonly arguments?: readonly string[];
 }
 
-const SIGNAL_NAMES = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]));
+/** What a {@link KeeperLauncher} may be told. */
+export interface KeeperOptions {
+  readonly log?: Logger;
+  /** How long the fork server may take to answer, in milliseconds, before it is killed. Default 30 s. */
+  readonly patienceMs?: number;
+}
+
+const PATIENCE_MS = 30_000;
 
 /**
  * Starts processes through the keeper, a small fork server. A keeper that dies takes its processes with it: they end as `lost`, and
- * the next start brings up another.
+ * the next start brings up another. One that can't be started ends them as `unavailable`.
  */
 export class KeeperLauncher implements Launcher {
   readonly #files: KeeperFiles;
-  #keeper: Keeper | undefined;
-  #sinks = new Map<number, ProcessSink>();
+  readonly #options: KeeperOptions;
+  #server: ForkServer;
   #nextId = 1;
-  #closed = false;
 
-  constructor(files: KeeperFiles) {
+  constructor(files: KeeperFiles, options: KeeperOptions = {}) {
     this.#files = files;
-    this.#keeper = this.#bringUp();
+    this.#options = options;
+    this.#server = this.#bringUp();
+  }
+
+  /** Something that it started lives, if only in the background. */
+  get isBusy(): boolean {
+    return this.#server.isBusy;
   }
 
   start(spec: ProcessSpec, sink: ProcessSink): RunningProcess {
-    const keeper = this.#keeper ?? this.#bringUp();
-    this.#keeper = keeper;
+    if (this.#server.isOver) this.#server = this.#bringUp();
+    const server = this.#server;
     const id = this.#nextId;
     this.#nextId = id === 0xffff_ffff ? 1 : id + 1;
-    this.#sinks.set(id, sink);
     const shell = "shell" in spec.command;
     const args = "shell" in spec.command ? [spec.command.shell] : spec.command.argv;
-    const ask = (type: number, payload?: Uint8Array): void => {
-      // Behind its end, or behind its keeper's, there is nothing to ask for.
-      if (this.#sinks.get(id) === sink && this.#keeper === keeper) keeper.stdin.write(frame(type, id, payload));
-    };
-    ask(Request.START, startPayload({ shell, args, stdin: spec.stdin, cwd: spec.cwd, env: spec.env }));
+    const payload = startPayload({ shell, args, stdin: spec.stdin, cwd: spec.cwd, env: spec.env });
+    const told = server.start(id, spec.workspace.name, sink, payload);
+    const ask = (type: number, more?: Uint8Array): void => server.ask(type, id, told, more);
     return {
       write: (data) => ask(Request.STDIN, data),
       closeStdin: () => ask(Request.CLOSE_STDIN),
       signal: (name) => ask(Request.SIGNAL, u32(constants.signals[name])),
       pause: () => ask(Request.PAUSE),
       resume: () => ask(Request.RESUME),
+      identify: () => server.identify(told),
     };
   }
 
-  async close(): Promise<void> {
-    this.#closed = true;
-    const keeper = this.#keeper;
-    if (keeper === undefined || keeper.exitCode !== null || keeper.signalCode !== null) return;
-    const gone = new Promise((resolve) => keeper.once("exit", resolve));
-    keeper.stdin.end();
-    await gone;
+  /** Kill what ended processes of a workspace left in the background. Resolves when it is gone. */
+  async killRest(workspace: string): Promise<void> {
+    await this.#server.killRest(workspace, u32(constants.signals.SIGKILL));
   }
 
-  #bringUp(): Keeper {
+  close(): Promise<void> {
+    return this.#server.close();
+  }
+
+  #bringUp(): ForkServer {
     const { before = [], keeper: program, zygote } = this.#files;
     const [first = program, ...rest] = [...before, program, zygote, ...(this.#files.arguments ?? [])];
-    const keeper: Keeper = spawn(first, rest, {
-      stdio: ["pipe", "pipe", "inherit"],
-      env: {},
-      cwd: "/",
-    });
-    const reader = new FrameReader((type, id, payload) => this.#deliver(type, id, payload));
-    keeper.stdout.on("data", (chunk: Buffer) => reader.push(chunk));
-    // A keeper that is gone is told by its exit; its pipes have nothing to add.
-    keeper.stdin.on("error", () => undefined);
-    const gone = (message: string): void => {
-      if (this.#keeper !== keeper) return;
-      this.#keeper = undefined;
-      const sinks = this.#sinks;
-      this.#sinks = new Map();
-      for (const sink of sinks.values()) sink.ended({ kind: "lost", message });
-    };
-    keeper.once("error", (error) => gone(`the fork server can't be started: ${error.message}`));
-    // `close` comes behind the last byte of what it told.
-    keeper.once("close", (code, signal) => gone(this.#closed ? "hands stopped" : `the fork server ended (${signal ?? code})`));
-    return keeper;
+    const { log, patienceMs = PATIENCE_MS } = this.#options;
+    return new ForkServer({ argv: [first, ...rest], patienceMs, log });
   }
-
-  #deliver(type: number, id: number, payload: Buffer): void {
-    const sink = this.#sinks.get(id);
-    if (sink === undefined) return;
-    if (type === Event.STARTED) sink.started(payload.readUInt32LE(0));
-    else if (type === Event.STDOUT) sink.output(Stream.STDOUT, payload);
-    else if (type === Event.STDERR) sink.output(Stream.STDERR, payload);
-    else if (type === Event.INPUT_TAKEN) sink.inputTaken(payload.readUInt32LE(0));
-    else {
-      this.#sinks.delete(id);
-      sink.ended(type === Event.FAILED ? { kind: "start_failed", message: payload.toString() } : readEnd(payload));
-    }
-  }
-}
-
-function readEnd(payload: Buffer): ProcessEnd {
-  const value = payload.readUInt32LE(1);
-  if (payload[0] === 0) return { kind: "exit", code: value };
-  return { kind: "signal", signal: SIGNAL_NAMES.get(value) ?? "SIGKILL" };
 }
 
 function u32(value: number): Buffer {

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 static const char *path_of(char **envp) {
@@ -48,13 +47,11 @@ void reset_signals(void) {
 }
 
 /* In the child of a vfork: only system calls, memory is the parent's. */
-static int __attribute__((noinline)) become(const struct spec *spec, const char *files, char **script, uint64_t mark, const int *fds) {
+static int __attribute__((noinline)) become(const struct spec *spec, const char *files, char **script, const int *fds) {
   int error = ENOENT;
   setsid();
   if (dup2(fds[0], 0) < 0 || dup2(fds[1], 1) < 0 || dup2(fds[2], 2) < 0) return errno;
   if (chdir(spec->cwd) != 0) return errno;
-  struct rlimit limit = {mark, mark};
-  setrlimit(RLIMIT_MSGQUEUE, &limit);
   reset_signals();
   if (spec->is_shell) {
     char *shell[] = {(char *)"bash", (char *)"-c", spec->argv[0], NULL};
@@ -72,20 +69,28 @@ static int __attribute__((noinline)) become(const struct spec *spec, const char 
   return error;
 }
 
-/* On its own, because what a vfork's child does to local variables its parent sees. Returns 0 or an errno value. */
-static int __attribute__((noinline)) fork_and_become(const struct spec *spec, const char *files, char **script, uint64_t mark,
-                                                     const int *fds, pid_t *started) {
+/* What is started, and its ends of the pipes. */
+struct fresh {
+  const struct spec *spec;
+  const char *files;
+  char **script;
+  const int *fds;
+};
+
+/* On its own, because what a vfork's child does to local variables its parent sees. */
+static pid_t __attribute__((noinline)) fork_and_become(const void *what) {
+  const struct fresh *fresh = what;
   volatile int error = 0;
   pid_t pid = vfork();
   if (pid == 0) {
-    error = become(spec, files, script, mark, fds);
+    error = become(fresh->spec, fresh->files, fresh->script, fresh->fds);
     _exit(127);
   }
-  *started = pid;
-  return pid < 0 ? errno : error;
+  if (pid < 0) return -errno;
+  return error == 0 ? pid : -error;
 }
 
-int start_fresh(const struct spec *spec, uint64_t mark, struct started *started) {
+int start_fresh(const struct spec *spec, struct started *started) {
   /* Child's ends first, then the keeper's: stdin, stdout, stderr. */
   int fds[6] = {-1, -1, -1, -1, -1, -1}, pipe_fds[2];
   for (int i = 0; i < 3; i++) {
@@ -114,14 +119,14 @@ int start_fresh(const struct spec *spec, uint64_t mark, struct started *started)
   script[0] = (char *)"sh";
   for (size_t i = 1; i < argc; i++) script[i + 1] = spec->argv[i];
 
-  pid_t pid;
-  int error = fork_and_become(spec, files, script, mark, fds, &pid);
+  struct fresh fresh = {spec, files, script, fds};
+  int error = reaper_start(fork_and_become, &fresh, started);
   free(files), free(script);
   close_all(fds, 3);
   if (error != 0) {
     close_all(fds + 3, 3);
     return error;
   }
-  *started = (struct started){pid, fds[3], fds[4], fds[5]};
+  started->in = fds[3], started->out = fds[4], started->err = fds[5];
   return 0;
 }

@@ -1,4 +1,5 @@
 import type { Stream } from "@serverless-harness/proto/hands";
+import type { ProcessIdentity } from "../journal/record.ts";
 
 /** A process to start. */
 export interface ProcessSpec {
@@ -19,6 +20,8 @@ export type ProcessEnd =
   | { readonly kind: "exit"; readonly code: number; readonly outOfMemory?: boolean }
   | { readonly kind: "signal"; readonly signal: NodeJS.Signals; readonly outOfMemory?: boolean }
   | { readonly kind: "start_failed"; readonly message: string }
+  /** What starts processes could not be started itself: nothing was begun, and it may be asked for again. */
+  | { readonly kind: "unavailable"; readonly message: string }
   /** Whoever would have seen the end died first. */
   | { readonly kind: "lost"; readonly message: string };
 
@@ -37,11 +40,13 @@ export interface ProcessSink {
 export interface RunningProcess {
   write(data: Uint8Array): void;
   closeStdin(): void;
-  /** Send a signal to every process of it, descendants included. A no-op once all are gone. */
+  /** Send a signal to every process of it, descendants that outlive it included. A no-op once all are gone. */
   signal(name: NodeJS.Signals): void;
   /** Read no more of its output until {@link resume}: it blocks once its pipe is full. */
   pause(): void;
   resume(): void;
+  /** Who it is, for finding it after a restart; `undefined` if it has ended, or in a pid namespace that ends with the daemon's. */
+  identify(): ProcessIdentity | undefined;
 }
 
 /** Starts processes: each in its own session and process group, with no file descriptor of the daemon. */

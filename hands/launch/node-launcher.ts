@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import type { Readable } from "node:stream";
 import { Stream } from "@serverless-harness/proto/hands";
-import { EXEC_VARIABLE, identify, signalTree } from "../exec/processes.ts";
+import { EXEC_VARIABLE, identify, ProcessTree } from "../exec/processes.ts";
 import type { ProcessIdentity } from "../journal/record.ts";
 import type { Launcher, ProcessEnd, ProcessSink, ProcessSpec, RunningProcess } from "./launcher.ts";
 import { Drain } from "./node-drain.ts";
@@ -31,6 +31,7 @@ class NodeProcess implements RunningProcess {
   readonly #gone = Promise.withResolvers<void>();
   #child: ChildProcess | undefined;
   #identity: ProcessIdentity | undefined;
+  #tree: ProcessTree | undefined;
   #end: ProcessEnd | undefined;
   #drain: Drain | undefined;
 
@@ -61,6 +62,8 @@ class NodeProcess implements RunningProcess {
     });
     if (child.pid === undefined) return;
     this.#identity = identify(child.pid);
+    const mark = env[EXEC_VARIABLE];
+    this.#tree = new ProcessTree(this.#identity, mark === undefined ? undefined : `${EXEC_VARIABLE}=${mark}`);
     // A process that reads no input any more is no error of ours.
     child.stdin?.on("error", () => undefined);
     const streams = [child.stdout, child.stderr].filter((stream) => stream !== null);
@@ -85,8 +88,11 @@ class NodeProcess implements RunningProcess {
   }
 
   signal(name: NodeJS.Signals): void {
-    const mark = this.#spec.env[EXEC_VARIABLE];
-    if (this.#identity !== undefined) signalTree(this.#identity, mark === undefined ? undefined : `${EXEC_VARIABLE}=${mark}`, name);
+    this.#tree?.signal(name);
+  }
+
+  identify(): ProcessIdentity | undefined {
+    return this.#identity;
   }
 
   pause(): void {

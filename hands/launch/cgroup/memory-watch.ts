@@ -34,6 +34,7 @@ export class MemoryWatch implements Launcher {
       closeStdin: () => running.closeStdin(),
       pause: () => running.pause(),
       resume: () => running.resume(),
+      identify: () => running.identify(),
       signal: (name) => {
         isOurs ||= name === "SIGKILL";
         running.signal(name);

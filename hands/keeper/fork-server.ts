@@ -1,0 +1,210 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import type { Logger } from "@serverless-harness/kit/log";
+import { identifyBelow } from "../exec/processes.ts";
+import type { ProcessIdentity } from "../journal/record.ts";
+import type { ProcessEnd, ProcessSink } from "../launch/launcher.ts";
+import { BadFrame, Event, FrameReader, frame, MAX_REQUEST_BYTES, Request } from "./frames.ts";
+import { ToldProcess } from "./told.ts";
+
+/** How often a fork server that does not come up is started, and the pauses before the second and the third time, in milliseconds. */
+const TRIES = 3;
+const PAUSES_MS = [50, 500];
+
+/** What a {@link ForkServer} is made of. */
+export interface ForkServerOptions {
+  /** Program and arguments. */
+  readonly argv: readonly [string, ...string[]];
+  /** How long it may take to answer, in milliseconds: then it hangs, or was stopped, and is killed. */
+  readonly patienceMs: number;
+  readonly log: Logger | undefined;
+}
+
+/**
+ * One fork server and what it runs. It is started again until it is up, as nothing was begun until then. After that its death is the end of all
+ * that it ran. What it tells is checked: a jailed command may have got hold of it.
+ */
+export class ForkServer {
+  readonly #options: ForkServerOptions;
+  readonly #told = new Map<number, ToldProcess>();
+  /** What it was asked before it was up, to be asked again of its successor. */
+  #unconfirmed: Buffer[] | undefined = [];
+  #child: ChildProcess | undefined;
+  #tries = 0;
+  #isClosed = false;
+  #watch: NodeJS.Timeout | undefined;
+  /** It told something since the watch began. */
+  #isHeard = false;
+  /** Signals whose delivery it has not confirmed. */
+  #unanswered = 0;
+  readonly #over = Promise.withResolvers<void>();
+  #isOver = false;
+  #whenGone: Array<() => void> = [];
+
+  constructor(options: ForkServerOptions) {
+    this.#options = options;
+    this.#spawn();
+  }
+
+  /** It is gone, and starts nothing any more. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Something that it started lives, if only in the background. */
+  get isBusy(): boolean {
+    return this.#told.size > 0;
+  }
+
+  /** Start a process under an id of its own. */
+  start(id: number, workspace: string, sink: ProcessSink, payload: Uint8Array): ToldProcess {
+    const told = new ToldProcess(workspace, sink);
+    const limit = MAX_REQUEST_BYTES - payload.length;
+    if (limit < 0 || this.#told.has(id)) {
+      const message = limit < 0 ? `its arguments and variables have more than ${MAX_REQUEST_BYTES} bytes` : "its id is taken";
+      told.end({ kind: "start_failed", message });
+      return told;
+    }
+    this.#told.set(id, told);
+    this.#ask(Request.START, id, payload);
+    this.#watchOver();
+    return told;
+  }
+
+  /** Ask something of a process. A no-op once it has ended, but for signals to what it left running, and once that is gone too. */
+  ask(type: number, id: number, told: ToldProcess, payload?: Uint8Array): void {
+    if (this.#told.get(id) !== told || (told.hasEnded && type !== Request.SIGNAL)) return;
+    if (type === Request.STDIN) told.given(payload?.length ?? 0);
+    this.#ask(type, id, payload);
+    if (type !== Request.SIGNAL) return;
+    this.#unanswered++;
+    this.#ask(Request.PING, 0);
+    this.#watchOver();
+  }
+
+  /** Who a process is, if it runs below this very server in the daemon's own pid namespace, whatever the server tells. */
+  identify(told: ToldProcess): ProcessIdentity | undefined {
+    const pid = this.#child?.pid;
+    return pid === undefined || told.pid === 0 || told.hasEnded ? undefined : identifyBelow(told.pid, pid);
+  }
+
+  /** Kill what ended processes of a workspace left in the background. Resolves when it is gone. */
+  async killRest(workspace: string, signal: Uint8Array): Promise<void> {
+    const isLeft = (told: ToldProcess): boolean => told.workspace === workspace && told.hasEnded;
+    for (const [id, told] of this.#told) if (isLeft(told)) this.ask(Request.SIGNAL, id, told, signal);
+    while (!this.#isOver && [...this.#told.values()].some(isLeft)) await new Promise<void>((resolve) => this.#whenGone.push(resolve));
+  }
+
+  /** End it and all that it runs. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    if (this.#isOver) return;
+    const child = this.#child;
+    if (child === undefined) this.#end("hands stopped");
+    else child.stdin?.end();
+    const hangs = setTimeout(() => child?.kill("SIGKILL"), this.#options.patienceMs);
+    await this.#over.promise;
+    clearTimeout(hangs);
+  }
+
+  #spawn(): void {
+    this.#tries++;
+    const [program, ...args] = this.#options.argv;
+    let child: ChildProcess;
+    try {
+      child = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"], env: {}, cwd: "/" });
+    } catch (error) {
+      this.#gone(undefined, error instanceof Error ? error.message : String(error));
+      return;
+    }
+    this.#child = child;
+    child.once("error", (error) => this.#gone(child, error.message));
+    const reader = new FrameReader((type, id, payload) => this.#take(type, id, payload));
+    // Out of descriptors, Node makes no streams: then there is an error alone.
+    child.stdout?.on("data", (chunk: Buffer) => this.#read(child, reader, chunk));
+    // A fork server that is gone is told by its exit; its pipes have nothing to add.
+    child.stdout?.on("error", () => undefined);
+    child.stdin?.on("error", () => undefined);
+    // `close` comes after the last byte of what it told.
+    child.once("close", (code, signal) => this.#gone(child, `the fork server ended (${signal ?? code})`));
+    for (const asked of this.#unconfirmed ?? []) child.stdin?.write(asked);
+  }
+
+  #read(child: ChildProcess, reader: FrameReader, chunk: Buffer): void {
+    if (this.#child !== child) return;
+    try {
+      reader.push(chunk);
+    } catch (error) {
+      if (!(error instanceof BadFrame)) throw error;
+      this.#options.log?.error({ err: error }, "a fork server told nonsense: it is ended, with all that it ran");
+      child.kill("SIGKILL");
+      this.#gone(child, `the fork server told nonsense and was ended: ${error.message}`);
+    }
+  }
+
+  #take(type: number, id: number, payload: Buffer): void {
+    this.#isHeard = true;
+    if (type === Event.READY && this.#unconfirmed !== undefined) {
+      this.#unconfirmed = undefined;
+      return;
+    }
+    if (type === Event.PONG && this.#unanswered > 0) {
+      this.#unanswered--;
+      return;
+    }
+    const told = this.#told.get(id);
+    if (told === undefined || this.#unconfirmed !== undefined) throw new BadFrame(`an event of type ${type} out of turn`);
+    if (told.take(type, payload)) this.#forget(id);
+  }
+
+  #forget(id: number): void {
+    this.#told.delete(id);
+    for (const resolve of this.#whenGone.splice(0)) resolve();
+  }
+
+  #ask(type: number, id: number, payload?: Uint8Array): void {
+    const asked = frame(type, id, payload);
+    this.#unconfirmed?.push(asked);
+    this.#child?.stdin?.write(asked);
+  }
+
+  /** While something is to be answered it has to tell something before long: nothing that it runs can be ended otherwise. */
+  #watchOver(): void {
+    if (this.#watch !== undefined || this.#isOver) return;
+    this.#isHeard = false;
+    const { log, patienceMs } = this.#options;
+    this.#watch = setTimeout(() => {
+      this.#watch = undefined;
+      if (this.#isHeard) {
+        if (this.#unanswered > 0 || [...this.#told.values()].some((told) => told.isAwaited)) this.#watchOver();
+        return;
+      }
+      log?.error({ patienceMs }, "a fork server does not answer: it is ended, with all that it ran");
+      this.#child?.kill("SIGKILL");
+    }, patienceMs);
+    this.#watch.unref();
+  }
+
+  /** A try is over: without a single word of it another one follows. */
+  #gone(child: ChildProcess | undefined, why: string): void {
+    if (this.#isOver || this.#child !== child) return;
+    this.#child = undefined;
+    clearTimeout(this.#watch);
+    this.#watch = undefined;
+    if (this.#unconfirmed === undefined || this.#isClosed) {
+      this.#end(this.#isClosed ? "hands stopped" : why);
+      return;
+    }
+    this.#options.log?.warn({ why, attempt: this.#tries, of: TRIES }, "the fork server of commands can't be started");
+    if (this.#tries >= TRIES) this.#end(`the fork server can't be started: ${why}`);
+    else setTimeout(() => !this.#isOver && this.#spawn(), PAUSES_MS[this.#tries - 1]);
+  }
+
+  #end(message: string): void {
+    this.#isOver = true;
+    const end: ProcessEnd = { kind: this.#unconfirmed === undefined ? "lost" : "unavailable", message };
+    for (const told of this.#told.values()) told.end(end);
+    for (const id of [...this.#told.keys()]) this.#forget(id);
+    this.#unconfirmed = [];
+    this.#over.resolve();
+  }
+}
