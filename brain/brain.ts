@@ -14,6 +14,11 @@ export interface Brain extends Service {
   readonly finished: Promise<number>;
 }
 
+/** Throw a ConfigError where a brain could not start with these settings. Nothing is opened, reached or changed. */
+export function checkBrain(config: BrainConfig = readConfig()): void {
+  new AgentFactory(config);
+}
+
 /** Start a brain: it looks for work at once, or serves the wake API and works when it is woken. */
 export async function startBrain(config: BrainConfig = readConfig()): Promise<Brain> {
   const { name, leaseMs, concurrency, graceMs, listen } = config;

@@ -5,7 +5,11 @@ enableCompileCache();
 const { runMain } = await import("@serverless-harness/kit/main");
 
 await runMain(async () => {
-  const { startBrain } = await import("./brain.ts");
+  const { checkBrain, startBrain } = await import("./brain.ts");
+  if (process.argv[2] === "--check") {
+    checkBrain();
+    process.exit(0);
+  }
   const brain = await startBrain();
   void brain.finished.then((code) => process.exit(code));
   return brain;

@@ -7,7 +7,7 @@ import type { Reply } from "./reply.ts";
 import type { Handler } from "./router.ts";
 
 /**
- * `GET /health`: 200 `ok`, or 503 `draining` / `store_unavailable` / `store_lost`. Status and version are for everybody, the rest for who has the
+ * `GET /health`: 200 `ok`, or 503 `draining` / `store_unavailable` / `store_lost` / `no_brain`. Status and version are for everybody, the rest for who has the
  * token; a wrong token is refused, so that a client learns of it here.
  */
 export function health({ store, waker, auth, drain, log }: Dependencies): Handler {
@@ -15,9 +15,10 @@ export function health({ store, waker, auth, drain, log }: Dependencies): Handle
     const trusted = isTrusted(auth, request.headers.authorization);
     const backlog = await store.backlog().catch((error: unknown) => unavailable(error, log));
     const trouble = "problem" in backlog ? backlog : undefined;
-    const status = trouble?.status ?? (drain.draining ? "draining" : "ok");
+    const waking = waker.status();
+    const status = trouble?.status ?? (drain.draining ? "draining" : waking.problem === undefined ? "ok" : "no_brain");
     const details = trouble === undefined ? { backlog } : { problem: trouble.problem };
-    return reply(status, trusted ? { ...details, ...wakerDetails(waker.status()) } : {});
+    return reply(status, trusted ? { ...wakerDetails(waking), ...details } : {});
   };
 }
 

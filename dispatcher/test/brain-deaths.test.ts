@@ -96,6 +96,8 @@ describe("a brain that dies", () => {
     waker.start();
     const id = await submit(store, "say never");
     await vi.waitFor(() => expect(counts(waker.status())).toEqual({ brainsStarted: 1, brainsCrashed: 1, live: 0 }));
-    expect((await store.get(id))?.state).toBe(LeafState.QUEUED);
+    // It waits, and burns no attempt: its log says for what.
+    await untilState(store, id, LeafState.SUSPENDED);
+    expect(await store.get(id)).toMatchObject({ failedAttempts: 0 });
   });
 });

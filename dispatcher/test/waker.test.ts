@@ -4,7 +4,8 @@ import { create } from "@bufbuild/protobuf";
 import { isSameProcess, processStartTicks } from "@serverless-harness/kit/proc";
 import { FailureReason, FailureSchema, LeafState } from "@serverless-harness/proto/leaf";
 import { describe, expect, test, vi } from "vitest";
-import { claimed, openDoor, SCRIPTED_BRAIN, untilState, workerNamed } from "./support.ts";
+import { askHttp1 } from "./http-client.ts";
+import { AUTHORIZED, claimed, openDoor, SCRIPTED_BRAIN, untilState, workerNamed } from "./support.ts";
 import { AN_HOUR, counts, openWaker, submit, untilNone } from "./waker-setup.ts";
 
 describe("the local waker", () => {
@@ -150,5 +151,39 @@ describe("a waker that stops", () => {
     waker.wake("submit");
     await new Promise((resolve) => setImmediate(resolve));
     expect(waker.status().brainsStarted).toBe(1);
+  });
+});
+
+describe("a brain that can't be used", () => {
+  const refusing = ["/bin/sh", "-c", `echo "HANDS_URL is \\"x\\": it must be unix:/path" >&2; exit 64`] as [string, ...string[]];
+
+  test("for its settings is told of in the logs of the leaves that wait for it, and at /health, until one works", async () => {
+    const { waker, store, directory } = await openWaker({
+      command: ["/bin/sh", "-c", `[ -e "$DIRECTORY/mended" ] && exec "$NODE" "$BRAIN"; ${refusing[2]}`],
+      env: { NODE: process.execPath, BRAIN: SCRIPTED_BRAIN },
+    });
+    const id = await submit(store, "say at last");
+    waker.start();
+    const { origin } = await openDoor({ store, waker });
+    await untilState(store, id, LeafState.SUSPENDED);
+    const problem = expect.stringContaining(`a setting of it can't be used. HANDS_URL is "x": it must be unix:/path`);
+    const told = (await store.events(id, 0n, 10)).at(-1)?.event.value;
+    expect(told).toMatchObject({ note: problem });
+    expect((await store.get(id))?.failedAttempts).toBe(0);
+    expect(await askHttp1(origin, "/health", { headers: AUTHORIZED })).toMatchObject({
+      status: 503,
+      body: { status: "no_brain", problem },
+    });
+    await writeFile(join(directory, "mended"), "");
+    await untilState(store, id, LeafState.DONE);
+    await vi.waitFor(() => expect(waker.status().problem).toBeUndefined(), { timeout: 20_000 });
+  });
+
+  test("since there is no such program is told of as well", async () => {
+    const { waker, store } = await openWaker({ command: ["/absent/brain"], restart: AN_HOUR });
+    const id = await submit(store, "say never");
+    waker.start();
+    await untilState(store, id, LeafState.SUSPENDED);
+    expect((await store.events(id, 0n, 10)).at(-1)?.event.value).toMatchObject({ note: expect.stringContaining("could not be started") });
   });
 });

@@ -5,6 +5,7 @@ import type { Backlog, LeafStore } from "@serverless-harness/session";
 import type { BrainLog } from "./brain-log.ts";
 import { type BrainCommand, BrainProcess } from "./brain-process.ts";
 import { type BrainExit, type RestartBounds, RestartPolicy } from "./restart-policy.ts";
+import { tellWaitingLeaves } from "./waiting-leaves.ts";
 import type { Waker, WakerStatus } from "./waker.ts";
 
 /** What {@link LocalWaker} needs. */
@@ -26,6 +27,8 @@ const MAX_WAIT_MS = 30_000;
 /** A leaf that is due and yet not ready, because its session is busy, must not make a busy loop. */
 const MIN_WAIT_MS = 50;
 const STORE_RETRY_MS = 1000;
+/** A brain that has lived for so long has found nothing wrong with its settings. */
+const WORKS_AFTER_MS = 5000;
 /** How long it waits, when it stops, for output that a process which a brain left behind may still hold. */
 const LAST_OUTPUT_MS = 1000;
 
@@ -44,6 +47,7 @@ export class LocalWaker implements Waker {
   #started = 0;
   #crashed = 0;
   #pastMs = 0;
+  #problem: string | undefined;
 
   constructor(options: LocalWakerOptions) {
     this.#options = options;
@@ -64,6 +68,7 @@ export class LocalWaker implements Waker {
 
   status(): WakerStatus {
     const live = this.#brain?.live;
+    const works = live !== undefined && Date.now() - live.startedAt > WORKS_AFTER_MS;
     const livedMs = this.#pastMs + (live === undefined ? 0 : Date.now() - live.startedAt);
     return {
       kind: "local",
@@ -71,6 +76,7 @@ export class LocalWaker implements Waker {
       brainsStarted: this.#started,
       brainsCrashed: this.#crashed,
       brainSeconds: Math.round(livedMs) / 1000,
+      ...(this.#problem === undefined || works ? {} : { problem: this.#problem }),
     };
   }
 
@@ -87,7 +93,9 @@ export class LocalWaker implements Waker {
       await this.#untilReady();
       if (stopping.aborted) return;
       const exit = await this.#runBrain();
+      this.#problem = exit.problem;
       if (stopping.aborted) return;
+      if (exit.problem !== undefined) await this.#explain(exit.problem);
       // Work that arrived while the brain was on its way out is in the backlog: no wake is lost.
       const workLeft = ((await this.#backlog())?.ready ?? 0) > 0;
       const delayMs = this.#policy.delayAfter(exit, workLeft);
@@ -125,19 +133,34 @@ export class LocalWaker implements Waker {
     return exit;
   }
 
+  /** Leaves that wait for a brain learn from their own logs why none comes. */
+  async #explain(problem: string): Promise<void> {
+    const { store, log } = this.#options;
+    log.error({ problem }, "no brain can work");
+    await tellWaitingLeaves(store, `no brain can work: ${problem}`).catch((error: unknown) => {
+      log.error({ err: error }, "leaves could not be told why they wait");
+    });
+  }
+
   /** A brain's life. One that can't even be started has none. */
   async #live(name: string): Promise<BrainExit> {
     const { log, brain, brainLog } = this.#options;
     try {
       this.#brain = new BrainProcess(brain, name, brainLog);
     } catch (error) {
-      return { clean: false, note: `could not be started: ${String(error)}`, livedMs: 0 };
+      const note = `could not be started: ${String(error)}`;
+      return { clean: false, note, livedMs: 0, problem: `a brain ${note}` };
     }
     this.#started += 1;
     log.info({ brain: name, pid: this.#brain.live?.pid }, "brain started");
     const logged = this.#brain.logged.finally(() => this.#unlogged.delete(logged));
     this.#unlogged.add(logged);
-    return await this.#brain.ended;
+    const { badSettings, ...exit } = await this.#brain.ended;
+    // A brain that never was can't be helped by trying again.
+    if (this.#brain.pid === undefined) return { ...exit, problem: `a brain ${exit.note}` };
+    if (!badSettings) return exit;
+    await Promise.race([logged, sleep(LAST_OUTPUT_MS, undefined, { ref: false })]);
+    return { ...exit, problem: `a setting of it can't be used. ${this.#brain.lastWords}` };
   }
 
   async #backlog(): Promise<Backlog | undefined> {

@@ -8,6 +8,8 @@ export interface BrainExit {
   readonly note: string;
   /** Milliseconds from its start. */
   readonly livedMs: number;
+  /** No brain can work until somebody mends this: what is wrong, and what to do, for people. */
+  readonly problem?: string;
 }
 
 /** Bounds of {@link RestartPolicy}. */

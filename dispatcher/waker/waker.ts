@@ -15,6 +15,8 @@ export interface WakerStatus {
   readonly brainsCrashed: number;
   /** Seconds that brains lived, those that live included. */
   readonly brainSeconds: number;
+  /** Brains can't work, so leaves wait: what is wrong, and what to do. */
+  readonly problem?: string;
 }
 
 /** Makes a brain exist where there is work. One implementation per platform. */

@@ -1,6 +1,7 @@
 import { rmSync } from "node:fs";
 import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit-codes.ts";
+import { requireUsableBrain } from "./brain-check.ts";
 import { stopProcesses } from "./down.ts";
 import { readText } from "./log-file.ts";
 import type { ServiceName, StackPaths } from "./paths.ts";
@@ -23,7 +24,11 @@ export interface UpResult {
 export async function startStack(plan: StackPlan, port: number, signal: AbortSignal): Promise<UpResult> {
   const { paths } = plan;
   const token = readText(paths.token) ?? "";
-  if (liveRecord(paths, "dispatcher") === undefined) await requireFreePort(port);
+  if (liveRecord(paths, "dispatcher") === undefined) {
+    await requireFreePort(port);
+    // Where the stand-in will listen is not known yet, and does not matter here.
+    await requireUsableBrain(dispatcherService(plan, token, port, "http://127.0.0.1"));
+  }
   const started: ServiceName[] = [];
   const ensure = (service: ServiceSpec): Promise<ServiceRecord> => ensureService(paths, service, started, signal);
   try {

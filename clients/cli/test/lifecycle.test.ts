@@ -39,6 +39,15 @@ describe("leaf up", () => {
     server.close();
   });
 
+  test("with a setting that brains can't use names it and starts nothing", async () => {
+    const leaf = await temporaryLeaf();
+    const { code, stdout, stderr } = await leaf.run(["up"], { env: { BRAIN_CONCURRENCY: "none", BRAIN_WAKE_URL: "no url" } });
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toContain("BRAIN_CONCURRENCY");
+    expect(stderr).toContain("BRAIN_WAKE_URL");
+    expect(leaf.processes()).toEqual([]);
+  });
+
   test("where a service can't start shows the end of its log, and stops what it had started", async () => {
     const leaf = await temporaryLeaf();
     mkdirSync(leaf.dir);
