@@ -1,11 +1,13 @@
-import { lstat, mkdir, readdir, realpath, rename } from "node:fs/promises";
+import { lstat, mkdir, realpath, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { newId } from "@serverless-harness/kit/ids";
+import type { Logger } from "@serverless-harness/kit/log";
 import { KeyedQueue } from "./files/keyed-queue.ts";
 import { removeTree } from "./files/remove-tree.ts";
-import { readRecords, type WorkspaceRecord, writeRecord } from "./files/workspace-record.ts";
+import { WorkspacePlaces } from "./files/workspace-places.ts";
+import { DamagedRecord, isThere, readRecords, tellsDamagedRecord, type WorkspaceRecord, writeRecord } from "./files/workspace-record.ts";
 
 /** A workspace as the rest of the daemon uses it. */
 export interface Workspace {
@@ -30,12 +32,14 @@ export interface WorkspaceDescription extends Workspace {
 
 /** Where {@link Workspaces} keeps what. Both are absolute directories of this daemon alone. */
 export interface WorkspacesOptions {
-  /** Holds `<tenant>/<session>` directories, and `.trash` and `.staging`, which no name collides with. One file system. */
+  /** Holds `<tenant>/<session>` directories, and `.trash`, `.staging` and `.aside`, which no name collides with. One file system. */
   readonly root: string;
   /** The daemon's own state. */
   readonly state: string;
   /** Commands can reach the files of other workspaces here, so only one tenant is served. Default false. */
   readonly oneTenant?: boolean;
+  /** Told of what was set aside, and of what can't be removed. Default: nobody. */
+  readonly log?: Logger;
 }
 
 /** Makes a new workspace's content: `directory` does not exist yet, and becomes the workspace's. */
@@ -50,29 +54,53 @@ export type BeforeDelete = (workspace: Workspace) => Promise<void>;
  */
 export class Workspaces {
   readonly #options: WorkspacesOptions;
+  readonly #places: WorkspacePlaces;
   readonly #records: Map<string, WorkspaceRecord>;
   readonly #queue = new KeyedQueue();
   readonly #beforeDelete: BeforeDelete[] = [];
   /** Being created. */
   readonly #making = new Set<string>();
 
-  private constructor(options: WorkspacesOptions, records: Map<string, WorkspaceRecord>) {
+  #tidied: Promise<void> = Promise.resolve();
+
+  private constructor(options: WorkspacesOptions, places: WorkspacePlaces, records: Map<string, WorkspaceRecord>) {
     this.#options = options;
+    this.#places = places;
     this.#records = records;
   }
 
-  /** Read what is known, and finish deletions that a crash interrupted. Makes both directories where they are missing. */
+  /**
+   * Read what is known. Makes both directories where they are missing. Deletions that a crash interrupted go on meanwhile (see {@link tidied}). No
+   * workspace keeps another one from being served: see {@link setAsideDamaged}.
+   */
   static async open(options: WorkspacesOptions): Promise<Workspaces> {
     await mkdir(options.root, { recursive: true });
     await mkdir(options.state, { recursive: true, mode: 0o700 });
     // What commands call their directory, whichever way they ask.
-    const root = await realpath(options.root);
-    const workspaces = new Workspaces({ ...options, root }, await readRecords(workspaceStates(options.state)));
-    for (const [name, record] of workspaces.#records) {
-      if (record.deletedAtMs !== undefined) await workspaces.#removeFiles(workspaces.#locate(name));
-    }
-    await workspaces.#emptyTrash();
+    const places = new WorkspacePlaces(await realpath(options.root), options.state);
+    const { records, damaged } = await readRecords(places.states);
+    const workspaces = new Workspaces(options, places, records);
+    for (const [name, error] of damaged) await workspaces.setAsideDamaged(name, error);
+    await places.discardStaged((name) => records.has(name));
+    workspaces.#tidied = workspaces.#tidy(await places.discarded());
     return workspaces;
+  }
+
+  /** Resolves when what an earlier daemon left to be removed is gone, as far as it can be removed: the rest is logged, and tried at the next start. */
+  get tidied(): Promise<void> {
+    return this.#tidied;
+  }
+
+  /**
+   * Go on without a workspace of which something that is remembered turned out to be damaged: its files and state are kept for people to look at, the log
+   * says where and why, and its name is free. Only while nothing runs in it. Throws `error` where that is about more than this workspace.
+   */
+  async setAsideDamaged(name: string, error: unknown): Promise<void> {
+    if (!tellsDamagedRecord(error)) throw error;
+    const kept = await this.#places.setAside(this.#places.locate(name));
+    this.#records.delete(name);
+    const message = "a workspace was set aside, as what is remembered of it is damaged: its session goes on with a new one";
+    this.#options.log?.error({ workspace: name, ...kept, err: error }, message);
   }
 
   /** Run `hook` before a workspace's files go. Further calls add to it. */
@@ -83,7 +111,7 @@ export class Workspaces {
   /** A workspace, for reading. NOT_FOUND `unknown_workspace` where there is none. */
   find(name: string): Workspace {
     this.#existing(name);
-    return this.#locate(name);
+    return this.#places.locate(name);
   }
 
   /**
@@ -92,7 +120,7 @@ export class Workspaces {
    */
   async resolve(name: string, epoch: bigint): Promise<Workspace> {
     if (this.#existing(name).epoch !== epoch) await this.#queue.run(name, () => this.#raise(name, epoch));
-    return this.#locate(name);
+    return this.#places.locate(name);
   }
 
   /**
@@ -133,7 +161,7 @@ export class Workspaces {
       this.#making.add(name);
       making.defer(() => this.#making.delete(name));
       // One whose directory a command removed is made again, as a deleted one would be.
-      const existed = known !== undefined && known.deletedAtMs === undefined && (await isThere(this.#locate(name).path));
+      const existed = known !== undefined && known.deletedAtMs === undefined && (await isDirectory(this.#places.locate(name).path));
       if (!existed) await this.#make(name, epoch, known, fill);
       else if (known.epoch !== epoch) await this.#save(name, { ...known, epoch });
       return { workspace: this.describe(name), existed };
@@ -149,7 +177,7 @@ export class Workspaces {
   /** A workspace as clients see it. NOT_FOUND `unknown_workspace`. */
   describe(name: string): WorkspaceDescription {
     const { epoch, createdAtMs } = this.#existing(name);
-    return { ...this.#locate(name), epoch, createdAtMs };
+    return { ...this.#places.locate(name), epoch, createdAtMs };
   }
 
   /** Every workspace, sorted by name. */
@@ -166,19 +194,39 @@ export class Workspaces {
       assertCurrent(name, known, epoch);
       // The mark comes first: from here on every other call finds no such workspace, and a crash is made good at the next start.
       if (known.deletedAtMs === undefined) await this.#save(name, { ...known, epoch, deletedAtMs: Date.now() });
-      await this.#empty(this.#locate(name));
+      await this.#empty(this.#places.locate(name));
     });
   }
 
   async #empty(workspace: Workspace): Promise<void> {
     for (const hook of this.#beforeDelete) await hook(workspace);
-    await this.#removeFiles(workspace);
+    await this.#places.empty(workspace);
+  }
+
+  /** Remove what an earlier daemon had begun to remove. What can't be removed harms nobody but who pays for the disk. */
+  async #tidy(discarded: readonly string[]): Promise<void> {
+    const { log } = this.#options;
+    for (const [name, record] of this.#records) {
+      if (record.deletedAtMs === undefined) continue;
+      await this.#queue
+        .run(name, () => this.#finishDelete(name))
+        .catch((error: unknown) => log?.error({ workspace: name, err: error }, "a deleted workspace could not be removed"));
+    }
+    for (const path of discarded) {
+      await removeTree(path).catch((error: unknown) => log?.error({ path, err: error }, "what was deleted could not be removed"));
+    }
+  }
+
+  async #finishDelete(name: string): Promise<void> {
+    // It may have been made again meanwhile.
+    if (this.#records.get(name)?.deletedAtMs !== undefined) await this.#places.empty(this.#places.locate(name));
   }
 
   async #make(name: string, epoch: bigint, tombstone: WorkspaceRecord | undefined, fill: Fill): Promise<void> {
-    const workspace = this.#locate(name);
+    const workspace = this.#places.locate(name);
     // A deletion that failed half-way must not leave its files to the next one of that name.
     if (tombstone !== undefined) await this.#empty(workspace);
+    else if (await isThere(workspace.path)) await this.setAsideDamaged(name, new DamagedRecord("there are files without a record"));
     const staged = join(workspace.stagingDirectory, newId("new"));
     await mkdir(workspace.stateDirectory, { recursive: true, mode: 0o700 });
     await mkdir(workspace.stagingDirectory, { recursive: true, mode: 0o700 });
@@ -210,7 +258,7 @@ export class Workspaces {
   }
 
   async #save(name: string, record: WorkspaceRecord): Promise<void> {
-    await writeRecord(this.#locate(name).stateDirectory, record);
+    await writeRecord(this.#places.locate(name).stateDirectory, record);
     this.#records.set(name, record);
   }
 
@@ -219,36 +267,9 @@ export class Workspaces {
     if (record !== undefined && record.deletedAtMs === undefined) return record;
     throw new HarnessError(Code.NotFound, "unknown_workspace", `there is no workspace ${name} here: create it first`);
   }
-
-  #locate(name: string): Workspace {
-    const { root, state } = this.#options;
-    return {
-      name,
-      path: join(root, name),
-      stateDirectory: join(workspaceStates(state), name),
-      stagingDirectory: join(root, ".staging", name),
-    };
-  }
-
-  /** Rename first, so that the name is free at once and no half-removed workspace is ever seen. The record stays, as a tombstone. */
-  async #removeFiles(workspace: Workspace): Promise<void> {
-    const trash = join(this.#options.root, ".trash");
-    await mkdir(trash, { recursive: true, mode: 0o700 });
-    const grave = join(trash, newId("ws"));
-    await rename(workspace.path, grave).catch(ignoreMissing);
-    await removeTree(grave);
-    await removeTree(workspace.stagingDirectory);
-    for (const entry of await readdir(workspace.stateDirectory)) {
-      if (entry !== "workspace.json") await removeTree(join(workspace.stateDirectory, entry));
-    }
-  }
-
-  async #emptyTrash(): Promise<void> {
-    await removeTree(join(this.#options.root, ".trash"));
-  }
 }
 
-async function isThere(path: string): Promise<boolean> {
+async function isDirectory(path: string): Promise<boolean> {
   return (await lstat(path).catch(() => undefined))?.isDirectory() === true;
 }
 
@@ -260,10 +281,6 @@ function tenantOf(name: string): string {
   return name.slice(0, name.indexOf("/"));
 }
 
-function workspaceStates(state: string): string {
-  return join(state, "workspaces");
-}
-
 /** An older epoch than the one seen is refused; so is 0, which claims nothing, once an owner was seen. */
 function assertCurrent(name: string, record: WorkspaceRecord, epoch: bigint): void {
   if (epoch >= record.epoch) return;
@@ -273,8 +290,4 @@ function assertCurrent(name: string, record: WorkspaceRecord, epoch: bigint): vo
     `workspace ${name} has a newer owner: epoch ${record.epoch} was seen, this call carries ${epoch}; stop, and claim the session again`,
     { metadata: { epoch: String(record.epoch) } },
   );
-}
-
-function ignoreMissing(error: NodeJS.ErrnoException): void {
-  if (error.code !== "ENOENT") throw error;
 }

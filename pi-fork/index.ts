@@ -10,6 +10,7 @@ export type { Rest } from "./agent/rest.ts";
 export type { AgentLimits } from "./agent/usage/budget.ts";
 export type { AgentUsage } from "./agent/usage/usage.ts";
 export type { ForkSource } from "./agent/workspace/fork-notice.ts";
+export type { Lacks } from "./agent/workspace/lacks.ts";
 export type { MadeFrom, MadeWorkspace } from "./agent/workspace/state.ts";
 export type { WorkspaceHome } from "./agent/workspace/workspace-log.ts";
 export { ModelRegistry } from "./models/registry.ts";

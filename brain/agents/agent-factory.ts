@@ -80,7 +80,7 @@ export class AgentFactory {
         workspace,
         workspacePath,
         home,
-        fork: forkSource(claim, home.copied),
+        fork: forkSource(claim, home),
         endExec: (execId) => this.#hands.endExec(name, fence.epoch, execId),
         registry,
         model: leaf.spec?.model || this.#config.model,

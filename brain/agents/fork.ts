@@ -10,10 +10,10 @@ export function copiedWorkspaces({ leaf, fence: { tenant } }: Claim): string[] {
   return fork === undefined ? [] : [sessionKey({ tenant, sessionId: fork.sessionId })];
 }
 
-/** Where a leaf's conversation begins; `copied`: its workspace is a copy of that session's. */
-export function forkSource({ leaf, fence: { tenant } }: Claim, copied: Promise<boolean>): ForkSource | undefined {
+/** Where a leaf's conversation begins; `home`: its workspace. */
+export function forkSource({ leaf, fence: { tenant } }: Claim, home: Pick<ForkSource, "copied" | "lacks">): ForkSource | undefined {
   const { fork } = leaf.spec ?? {};
-  return fork && { from: { tenant, sessionId: fork.sessionId }, entryId: fork.entryId, copied };
+  return fork && { from: { tenant, sessionId: fork.sessionId }, entryId: fork.entryId, copied: home.copied, lacks: home.lacks };
 }
 
 /**

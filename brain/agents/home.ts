@@ -2,8 +2,8 @@ import { Code } from "@connectrpc/connect";
 import type { CreateOptions, WorkspaceClient } from "@serverless-harness/hands/client";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
-import type { MadeFrom, MadeWorkspace, WorkspaceHome } from "@serverless-harness/pi-fork";
-import type { Workspace } from "@serverless-harness/proto/hands";
+import type { Lacks, MadeFrom, MadeWorkspace, WorkspaceHome } from "@serverless-harness/pi-fork";
+import type { LeftOut, Workspace } from "@serverless-harness/proto/hands";
 import { makeWorkspace } from "./fork.ts";
 
 /** What a {@link Home} stands on. */
@@ -53,16 +53,21 @@ export class Home implements WorkspaceHome {
     }));
   }
 
-  async restore(snapshotId: string): Promise<boolean> {
+  /** What the workspace lacks of what it was made from. */
+  get lacks(): Promise<Lacks> {
+    return this.workspace.then(({ leftOut }) => lacksOf(leftOut));
+  }
+
+  async restore(snapshotId: string): Promise<Lacks | undefined> {
     const { workspace, log } = this.#options;
     try {
-      await workspace.restore(snapshotId);
-      return true;
+      const { snapshot } = await workspace.restore(snapshotId);
+      return lacksOf(snapshot.leftOut);
     } catch (error) {
       if (!(error instanceof HarnessError) || !(error.code === Code.NotFound || error.code === Code.DataLoss)) throw error;
       if (error.reason === "unknown_workspace" || error.reason === "workspace_missing") throw error;
       log.warn({ snapshotId, reason: error.reason, why: error.message }, "a snapshot can't be restored");
-      return false;
+      return undefined;
     }
   }
 
@@ -78,4 +83,8 @@ export class Home implements WorkspaceHome {
   async snapshot(snapshotId: string): Promise<void> {
     await this.#options.workspace.snapshot(snapshotId);
   }
+}
+
+function lacksOf(leftOut: LeftOut | undefined): Lacks {
+  return { named: leftOut?.paths ?? [], more: leftOut?.more ?? 0 };
 }

@@ -106,6 +106,15 @@ export class Changes {
     options.workspaces.beforeDelete((workspace) => this.#forget(workspace));
   }
 
+  /** {@link Changes} of a daemon that starts: a workspace whose log is damaged is set aside. */
+  static async open(options: ChangesOptions): Promise<Changes> {
+    const { workspaces } = options;
+    for (const workspace of workspaces.list()) {
+      await ChangeLog.check(logOf(workspace)).catch((error: unknown) => workspaces.setAsideDamaged(workspace.name, error));
+    }
+    return new Changes(options);
+  }
+
   /** A new path in the workspace's staging directory, for what will be renamed into the workspace. Its user removes it after use. */
   async stage(workspace: Workspace): Promise<string> {
     const { name } = workspace;
@@ -191,8 +200,7 @@ export class Changes {
 
   async #log(workspace: Workspace): Promise<ChangeLog> {
     const { name } = workspace;
-    const log =
-      this.#logs.get(name) ?? (await ChangeLog.load(join(workspace.stateDirectory, "changes.jsonl"), this.#limits, this.#durability));
+    const log = this.#logs.get(name) ?? (await ChangeLog.load(logOf(workspace), this.#limits, this.#durability));
     await decideOpen(log, workspace);
     if (!this.#cleared.has(name)) await clearStaging(workspace);
     this.#cleared.add(name);
@@ -212,6 +220,10 @@ export class Changes {
       this.#cleared.delete(workspace.name);
     });
   }
+}
+
+function logOf(workspace: Workspace): string {
+  return join(workspace.stateDirectory, "changes.jsonl");
 }
 
 /** The effect did not take place, since the place has changed since it was planned. */

@@ -6,7 +6,8 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import type { Durability } from "../config.ts";
 import { syncDirectory, writeDurably } from "../files/durable.ts";
 import { errnoOf } from "../files/fs-error.ts";
-import type { Witness } from "./witness.ts";
+import { DamagedRecord } from "../files/workspace-record.ts";
+import { isWitness, type Witness } from "./witness.ts";
 
 /** A change that is about to happen. */
 export interface Intent {
@@ -64,19 +65,24 @@ export class ChangeLog {
     this.#durability = durability;
   }
 
-  /** Read a log; empty where there is no file. A line that a crash cut is as if it was never written: nobody was told of it. */
+  /**
+   * Read a log; empty where there is no file. A line that a crash cut is as if it was never written: nobody was told of it.
+   * {@link DamagedRecord} where a line is whole, and no record.
+   */
   static async load(path: string, limits: LogLimits, durability: Durability): Promise<ChangeLog> {
     const log = new ChangeLog(path, limits, durability);
     const made = await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     if (made !== undefined) await syncDirectory(dirname(dirname(path)));
     const content = await readIfThere(path);
     if (content === undefined) await writeDurably(path, "");
-    for (const text of content?.split("\n") ?? []) {
-      const line = parseLine(text);
-      if (line !== undefined) log.#take(line);
-    }
+    for (const line of linesOf(content)) log.#take(line);
     await log.#rewrite();
     return log;
+  }
+
+  /** Throw a {@link DamagedRecord} for a log that can't be loaded. */
+  static async check(path: string): Promise<void> {
+    linesOf(await readIfThere(path));
   }
 
   /** Intents without an outcome: what was under way when the daemon died. */
@@ -155,12 +161,34 @@ export class ChangeLog {
   }
 }
 
+function linesOf(content: string | undefined): Line[] {
+  const lines = content?.split("\n").map(parseLine) ?? [];
+  return lines.filter((line) => line !== undefined);
+}
+
+/** `undefined` for a line that was cut. */
 function parseLine(text: string): Line | undefined {
+  let line: unknown;
   try {
-    return text === "" ? undefined : (JSON.parse(text) as Line);
+    line = JSON.parse(text);
   } catch {
     return undefined;
   }
+  if (isLine(line)) return line;
+  throw new DamagedRecord("a line of the log of changes is no record, so a change that it told of could happen again");
+}
+
+function isLine(value: unknown): value is Line {
+  if (!isObject(value) || typeof value["id"] !== "string") return false;
+  if (value["withdrawn"] === true) return true;
+  if (typeof value["fingerprint"] !== "string" || !Number.isSafeInteger(value["atMs"])) return false;
+  if ("result" in value) return isObject(value["result"]);
+  const { witness, draft, target } = value;
+  return isWitness(witness) && isObject(draft) && (target === undefined || (isObject(target) && typeof target["path"] === "string"));
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {

@@ -16,6 +16,14 @@ export type Witness =
   /** `path` (below the workspace) stops being this inode, by a rename or a removal within the workspace. */
   | { readonly kind: "vacated"; readonly path: string; readonly inode: string };
 
+/** Something that was read is a witness. */
+export function isWitness(value: unknown): value is Witness {
+  if (typeof value !== "object" || value === null || !("kind" in value)) return false;
+  if (value.kind === "vacated")
+    return "path" in value && typeof value.path === "string" && "inode" in value && typeof value.inode === "string";
+  return (value.kind === "staged_in" || value.kind === "staged_out") && "staged" in value && typeof value.staged === "string";
+}
+
 /** Names an inode for good: numbers are reused, but not within the same birth. */
 export function inodeOf(stat: BigIntStats): string {
   return `${stat.dev}:${stat.ino}:${stat.birthtimeNs}`;

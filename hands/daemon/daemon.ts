@@ -32,7 +32,7 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
   const unlock = lockState(config.state);
   if (!config.jailed) log.warn("HANDS_SANDBOX=process: commands run unconfined, with all that this user may do");
   for (const directory of [config.home, config.temporary]) mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const workspaces = await Workspaces.open({ root: config.workspaces, state: config.state, oneTenant: !isolates(config) });
+  const workspaces = await Workspaces.open({ root: config.workspaces, state: config.state, oneTenant: !isolates(config), log });
   const launchers = chooseLaunchers(config, log);
   const launcher = launchers.execs;
   const terminals = new Terminals(launchers.pty, TERMINALS);
@@ -52,7 +52,7 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
   });
   workspaces.beforeDelete((workspace) => launchers.end(workspace));
   const { trees, close: closeTrees } = await openTrees(config, workspaces, log);
-  const changes = new Changes({ workspaces, log, durability: config.durability });
+  const changes = await Changes.open({ workspaces, log, durability: config.durability });
   const watches = new Watches(workspaces);
   const channels = new Channels({ execs, log });
   const health = new HealthState(SERVICES);

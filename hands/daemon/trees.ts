@@ -28,6 +28,9 @@ export async function openTrees(config: HandsConfig, workspaces: Workspaces, log
   const artifacts = openArtifacts(config.artifacts);
   const trees = new WorkspaceTrees({ git, clones, artifacts });
   workspaces.beforeDelete((workspace) => trees.release(workspace));
+  for (const workspace of workspaces.list()) {
+    await trees.origin(workspace).catch((error: unknown) => workspaces.setAsideDamaged(workspace.name, error));
+  }
   const prune = (): void => {
     clones.prune(CLONE_AGE_MS).then(
       (pruned) => pruned > 0 && log.info({ pruned }, "clones that nobody used were removed"),

@@ -1,4 +1,3 @@
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Code } from "@connectrpc/connect";
@@ -7,6 +6,7 @@ import { newId } from "@serverless-harness/kit/ids";
 import type { Logger } from "@serverless-harness/kit/log";
 import { EndCause, EndCauseSchema, type ExecSpec } from "@serverless-harness/proto/hands";
 import type { Durability } from "../config.ts";
+import { removeTree } from "../files/remove-tree.ts";
 import type { EndRecord, Intent } from "../journal/record.ts";
 import type { Launcher, ProcessSpec } from "../launch/launcher.ts";
 import type { Workspace, Workspaces } from "../workspaces.ts";
@@ -57,7 +57,8 @@ export class Execs {
   /** Take up what an earlier daemon left in every workspace: what ran then is lost, and killed where it lives on. */
   static async open(options: ExecsOptions): Promise<Execs> {
     const execs = new Execs(options);
-    for (const { name } of options.workspaces.list()) await execs.#store(name);
+    const { workspaces } = options;
+    for (const { name } of workspaces.list()) await execs.#store(name).catch((error: unknown) => workspaces.setAsideDamaged(name, error));
     return execs;
   }
 
@@ -272,7 +273,7 @@ export class Execs {
     await Promise.all(running.map(({ exec }) => exec.settled));
     if (store !== undefined) killMarked(store.marks);
     store?.journal.close();
-    await rm(join(this.#options.spillDirectory, workspace.name), { recursive: true, force: true });
+    await removeTree(join(this.#options.spillDirectory, workspace.name));
   }
 
   async #prune(store: ExecStore): Promise<void> {

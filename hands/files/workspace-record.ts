@@ -1,6 +1,8 @@
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { lstat, mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { syncDirectory, writeDurably } from "./durable.ts";
+import { errnoOf } from "./fs-error.ts";
+import { removeTree } from "./remove-tree.ts";
 
 /** What is remembered about a workspace. */
 export interface WorkspaceRecord {
@@ -26,19 +28,48 @@ export async function writeRecord(stateDirectory: string, record: WorkspaceRecor
   await writeDurably(join(stateDirectory, FILE), JSON.stringify(record, asText));
 }
 
-/** Every record below `states`, by workspace name. Old tombstones, and directories that a crash left without a record, are removed. */
-export async function readRecords(states: string): Promise<Map<string, WorkspaceRecord>> {
-  const records = new Map<string, WorkspaceRecord>();
+/** What is remembered of a workspace can't be used: it is damaged, or something else is in its place. */
+export class DamagedRecord extends Error {
+  override readonly name = "DamagedRecord";
+}
+
+/** System errors by which a file of the daemon's own is not what the daemon wrote, whatever else works. */
+const DAMAGED: ReadonlySet<string | undefined> = new Set(["EISDIR", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "EIO", "EUCLEAN", "EBADMSG"]);
+
+/** An error that is about one workspace's record, and not about the machine: another workspace may well be read. */
+export function tellsDamagedRecord(error: unknown): boolean {
+  return error instanceof DamagedRecord || DAMAGED.has(errnoOf(error));
+}
+
+/** The records below a directory. */
+export interface FoundRecords {
+  /** By workspace name. */
+  readonly records: Map<string, WorkspaceRecord>;
+  /** Why others can't be read, by workspace name. */
+  readonly damaged: Map<string, unknown>;
+}
+
+/** Every record below `states`. Old tombstones, and directories that a crash left without a record, are removed. */
+export async function readRecords(states: string): Promise<FoundRecords> {
+  const found: FoundRecords = { records: new Map(), damaged: new Map() };
   await mkdir(states, { recursive: true, mode: 0o700 });
-  for (const tenant of await readdir(states)) {
-    for (const session of await readdir(join(states, tenant))) {
-      const directory = join(states, tenant, session);
-      const record = await readRecord(join(directory, FILE));
-      if (record === undefined || isExpired(record)) await rm(directory, { recursive: true, force: true });
-      else records.set(`${tenant}/${session}`, record);
-    }
+  for (const tenant of await readdir(states, { withFileTypes: true })) {
+    if (!tenant.isDirectory()) continue;
+    for (const session of await readdir(join(states, tenant.name))) await readInto(found, states, `${tenant.name}/${session}`);
   }
-  return records;
+  return found;
+}
+
+async function readInto({ records, damaged }: FoundRecords, states: string, name: string): Promise<void> {
+  const directory = join(states, name);
+  try {
+    const record = await readRecord(join(directory, FILE));
+    if (record === undefined || isExpired(record)) await removeTree(directory);
+    else records.set(name, record);
+  } catch (error) {
+    if (!tellsDamagedRecord(error)) throw error;
+    damaged.set(name, error);
+  }
 }
 
 function isExpired(record: WorkspaceRecord): boolean {
@@ -50,10 +81,48 @@ async function readRecord(path: string): Promise<WorkspaceRecord | undefined> {
     if (error.code === "ENOENT") return undefined;
     throw error;
   });
-  if (text === undefined) return undefined;
-  const record = JSON.parse(text) as Omit<WorkspaceRecord, "epoch" | "madeInEpoch"> & { epoch: string; madeInEpoch?: string };
-  const { epoch, madeInEpoch, ...rest } = record;
-  return { ...rest, epoch: BigInt(epoch), ...(madeInEpoch === undefined ? {} : { madeInEpoch: BigInt(madeInEpoch) }) };
+  return text === undefined ? undefined : parseRecord(text);
+}
+
+function parseRecord(text: string): WorkspaceRecord {
+  const { epoch, createdAtMs, madeInEpoch, deletedAtMs } = parseObject(text);
+  return {
+    epoch: epochOf(epoch),
+    createdAtMs: timeOf(createdAtMs),
+    ...(madeInEpoch === undefined ? {} : { madeInEpoch: epochOf(madeInEpoch) }),
+    ...(deletedAtMs === undefined ? {} : { deletedAtMs: timeOf(deletedAtMs) }),
+  };
+}
+
+function parseObject(text: string): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null) return value as Record<string, unknown>;
+  } catch {
+    // Told below: what it is instead does not matter.
+  }
+  throw new DamagedRecord(`${FILE} holds no record`);
+}
+
+function epochOf(value: unknown): bigint {
+  if (typeof value === "string" && /^-?\d{1,19}$/.test(value)) return BigInt(value);
+  throw new DamagedRecord(`${FILE} holds no epoch`);
+}
+
+function timeOf(value: unknown): number {
+  if (typeof value === "number" && Number.isSafeInteger(value)) return value;
+  throw new DamagedRecord(`${FILE} holds an impossible time`);
+}
+
+/** Something has that name; a symbolic link itself. */
+export async function isThere(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return false;
+    throw error;
+  }
 }
 
 /** Epochs are larger than JSON's numbers. */

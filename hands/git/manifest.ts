@@ -41,7 +41,8 @@ export function parseManifest(text: string): Manifest | undefined {
   return isManifest(value) ? value : undefined;
 }
 
-function isManifest(value: unknown): value is Manifest {
+/** Something that was read describes a snapshot. */
+export function isManifest(value: unknown): value is Manifest {
   if (!isRecord(value) || !Array.isArray(value["bundles"])) return false;
   const { version, snapshotId, tree, createdAtMs, bundles } = value;
   return (
@@ -55,7 +56,8 @@ function isManifest(value: unknown): value is Manifest {
   );
 }
 
-function isBundle(value: unknown): value is Bundle {
+/** Something that was read describes a bundle. */
+export function isBundle(value: unknown): value is Bundle {
   if (!isRecord(value)) return false;
   const { key, commit, bytes, sha256, createdAtMs } = value;
   const numbers = Number.isSafeInteger(bytes) && Number(bytes) >= 0 && typeof createdAtMs === "number";

@@ -1,7 +1,7 @@
 import { type Dir, opendirSync } from "node:fs";
+import { openChildDirectory, statChild } from "../files/byte-handle.ts";
 import { errnoOf, pathError, translateError } from "../files/fs-error.ts";
 import { type Handle, openDirectory } from "../files/handle.ts";
-import { openChildDirectory, statChild } from "./byte-handle.ts";
 import { type BlobSink, entryMode, type ReadEntry, readEntry, tagOf } from "./content-reader.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 import type { IgnoreSource } from "./ignore-source.ts";

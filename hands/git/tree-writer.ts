@@ -13,12 +13,12 @@ import {
 } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { childPath, openChildDirectory, statChild } from "../files/byte-handle.ts";
 import { errnoOf } from "../files/fs-error.ts";
 import { type Handle, openDirectory } from "../files/handle.ts";
 import { removeTree } from "../files/remove-tree.ts";
 import { ownershipIn } from "../files/staged-file.ts";
 import { type OutgoingBlob, wholeOf } from "./blob-reader.ts";
-import { childPath, openChildDirectory, statChild } from "./byte-handle.ts";
 import type { BytePath, EntryMode } from "./tree-entries.ts";
 
 /** A command changed the place that was being written to. */

@@ -1,7 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { writeDurably } from "../files/durable.ts";
 import { errnoOf } from "../files/fs-error.ts";
-import type { Bundle, Manifest } from "./manifest.ts";
+import { isLeftOuts, type LeftOuts, NOTHING_LEFT_OUT } from "../files/left-out.ts";
+import { DamagedRecord } from "../files/workspace-record.ts";
+import { type Bundle, isBundle, isManifest, type Manifest } from "./manifest.ts";
 import { EMPTY_TREE } from "./tree-entries.ts";
 
 /** What the daemon remembers of a workspace's trees. */
@@ -15,6 +17,8 @@ export interface TreesState {
   readonly restoredTree: string;
   /** The snapshot that it was restored from last; empty where none. */
   readonly restoredSnapshotId: string;
+  /** What it lacks of what it was made from or restored to. */
+  readonly leftOut: LeftOuts;
   /** The last bundle with a whole tree: what comes later is stored as the difference to it. */
   readonly anchor: Bundle | undefined;
   /** The latest snapshots, the oldest first. */
@@ -31,18 +35,41 @@ export const INITIAL_STATE: TreesState = {
   baseCommit: "",
   restoredTree: "",
   restoredSnapshotId: "",
+  leftOut: NOTHING_LEFT_OUT,
   anchor: undefined,
   snapshots: [],
 };
 
-/** Read a state; {@link INITIAL_STATE} where there is no file. */
+/** Read a state; {@link INITIAL_STATE} where there is no file. {@link DamagedRecord} where there is something else. */
 export async function readState(path: string): Promise<TreesState> {
+  let text: string;
   try {
-    return JSON.parse(await readFile(path, "utf8")) as TreesState;
+    text = await readFile(path, "utf8");
   } catch (error) {
     if (errnoOf(error) === "ENOENT") return INITIAL_STATE;
     throw error;
   }
+  try {
+    const state: unknown = JSON.parse(text);
+    if (isState(state)) return { ...INITIAL_STATE, ...state };
+  } catch {
+    // Told below: what it is instead does not matter.
+  }
+  throw new DamagedRecord("what is remembered of its trees can't be read");
+}
+
+function isState(value: unknown): value is TreesState {
+  if (typeof value !== "object" || value === null) return false;
+  const { version, snapshots, anchor, leftOut, ...texts } = value as Record<keyof TreesState, unknown>;
+  const { baseTree, baseCommit, restoredTree, restoredSnapshotId } = texts;
+  return (
+    version === 1 &&
+    [baseTree, baseCommit, restoredTree, restoredSnapshotId].every((text) => typeof text === "string") &&
+    (anchor === undefined || isBundle(anchor)) &&
+    (leftOut === undefined || isLeftOuts(leftOut)) &&
+    Array.isArray(snapshots) &&
+    snapshots.every(isManifest)
+  );
 }
 
 /** Replace a state durably. */

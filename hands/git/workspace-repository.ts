@@ -1,5 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { type LeftOuts, NOTHING_LEFT_OUT } from "../files/left-out.ts";
 import type { Workspace } from "../workspaces.ts";
 import type { ReadEntry } from "./content-reader.ts";
 import type { Git } from "./git.ts";
@@ -73,15 +74,15 @@ export class WorkspaceRepository {
 
   /**
    * Begin anew with the tree that a directory holds: forget everything but objects, and note this as what the workspace was made with.
-   * `source`: the commit that was checked out there, which is in the store.
+   * `source`: the commit that was checked out there, which is in the store; what counts though .gitignore excludes it; what the directory lacks.
    */
-  async begin(directory: string, source: { baseCommit: string; tracked: Iterable<BytePath> }): Promise<void> {
+  async begin(directory: string, source: { baseCommit: string; tracked: Iterable<BytePath>; leftOut?: LeftOuts }): Promise<void> {
     const entries = source.baseCommit === "" ? new Map<BytePath, TreeEntry>() : await this.store.entries(source.baseCommit);
     this.#state = INITIAL_STATE;
     const tracked = [...entries.keys(), ...source.tracked];
     const baseTree = await this.#build(NOTHING_SCANNED, directory, { tracked, known: () => new Set(oidsOf(entries)) });
     await this.store.keep("base", baseTree);
-    await this.update({ baseTree, baseCommit: source.baseCommit });
+    await this.update({ baseTree, baseCommit: source.baseCommit, leftOut: source.leftOut ?? NOTHING_LEFT_OUT });
   }
 
   /** What is in the workspace now, by the ignore rules given, without writing anything. `tracked`: files that count besides those that always do. */

@@ -2,6 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { ArtifactStore } from "../artifacts/artifact-store.ts";
 import { KeyedQueue } from "../files/keyed-queue.ts";
+import { type LeftOuts, NOTHING_LEFT_OUT } from "../files/left-out.ts";
 import { removeTree } from "../files/remove-tree.ts";
 import type { Workspace } from "../workspaces.ts";
 import { adopt, unadopt } from "./adopt.ts";
@@ -40,6 +41,8 @@ export interface Origin {
   readonly baseCommit: string;
   /** The snapshot that it was restored from last; empty where none. */
   readonly restoredSnapshotId: string;
+  /** What it lacks of what it was made from or restored to. */
+  readonly leftOut: LeftOuts;
 }
 
 interface Context {
@@ -99,13 +102,13 @@ export class WorkspaceTrees {
 
   /**
    * Note what a directory holds as what the workspace was made with: what {@link diff} compares with. Call it before commands reach the
-   * workspace; one that was never begun counts as made empty. `copyOf`: the workspace of which the directory is a copy; what counts there in
-   * spite of .gitignore counts here.
+   * workspace; one that was never begun counts as made empty. `copy`: of which workspace the directory is a copy, and what it
+   * lacks; what counts there in spite of .gitignore counts here.
    */
-  async begin(workspace: Workspace, directory: string, copyOf?: Workspace): Promise<Origin> {
-    const tracked = copyOf === undefined ? [] : await this.#run(copyOf, "read a tree", ({ repository }) => repository.trackedPaths());
+  async begin(workspace: Workspace, directory: string, copy?: { original: Workspace; leftOut: LeftOuts }): Promise<Origin> {
+    const tracked = copy === undefined ? [] : await this.#run(copy.original, "read a tree", ({ repository }) => repository.trackedPaths());
     return this.#run(workspace, "read a tree", async ({ repository }) => {
-      await repository.begin(directory, { baseCommit: "", tracked });
+      await repository.begin(directory, { baseCommit: "", tracked, leftOut: copy?.leftOut ?? NOTHING_LEFT_OUT });
       return originOf(repository.state);
     });
   }
@@ -170,6 +173,6 @@ export class WorkspaceTrees {
   }
 }
 
-function originOf({ baseCommit, restoredSnapshotId }: Origin): Origin {
-  return { baseCommit, restoredSnapshotId };
+function originOf({ baseCommit, restoredSnapshotId, leftOut }: Origin): Origin {
+  return { baseCommit, restoredSnapshotId, leftOut };
 }

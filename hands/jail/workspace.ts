@@ -1,6 +1,6 @@
 import { mkdirSync } from "node:fs";
-import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { removeTree } from "../files/remove-tree.ts";
 import type { Workspace } from "../workspaces.ts";
 
 /** Where the daemon's jail has what is divided among workspaces. */
@@ -35,6 +35,6 @@ export class WorkspaceJail {
   /** Remove what {@link arguments} made, beside the workspace itself. */
   async remove({ name }: Pick<Workspace, "name">): Promise<void> {
     const { home, temporary } = this.#shared;
-    for (const directory of [home, temporary]) await rm(join(directory, name), { recursive: true, force: true });
+    for (const directory of [home, temporary]) await removeTree(join(directory, name));
   }
 }

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
-import { type ExecRecord, type JournalLine, linesOf, recordsOf } from "./record.ts";
+import { DamagedRecord } from "../files/workspace-record.ts";
+import { type ExecRecord, isJournalLine, type JournalLine, linesOf, recordsOf } from "./record.ts";
 
 /** Lines beyond twice the needed ones that are worth a rewrite. */
 const SLACK_LINES = 1000;
@@ -30,7 +31,7 @@ export class Journal {
     this.#lines = lines;
   }
 
-  /** Open the journal in `directory`, which is made where it is missing. */
+  /** Open the journal in `directory`, which is made where it is missing. {@link DamagedRecord} where a line is whole, and no record. */
   static async open(directory: string, log: Logger): Promise<{ journal: Journal; records: Map<string, ExecRecord> }> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const path = join(directory, "execs.jsonl");
@@ -124,13 +125,21 @@ function parse(text: string, log: Logger): JournalLine[] {
   const lines: JournalLine[] = [];
   for (const [index, line] of text.split("\n").entries()) {
     if (line === "") continue;
-    try {
-      lines.push(JSON.parse(line) as JournalLine);
-    } catch {
-      log.warn({ line: index + 1 }, "a line of an exec journal is damaged and was skipped");
-    }
+    const value = parseLine(line);
+    if (value === undefined) log.warn({ line: index + 1 }, "a line of an exec journal is damaged and was skipped");
+    else if (isJournalLine(value)) lines.push(value);
+    else throw new DamagedRecord(`line ${index + 1} of the exec journal is no record, so an exec that it told of could run again`);
   }
   return lines;
+}
+
+/** `undefined` for a line that was cut. */
+function parseLine(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
 }
 
 /** A line that was written in part would damage the next one. `bytes`: as much of it as there is. */

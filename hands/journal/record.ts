@@ -66,6 +66,62 @@ export interface ExecRecord {
   end?: EndRecord;
 }
 
+/** Something that was read is a line of a journal, with all that is relied on. */
+export function isJournalLine(value: unknown): value is JournalLine {
+  if (!isObject(value)) return false;
+  switch (value["type"]) {
+    case "intent":
+      return isIntent(value["intent"]);
+    case "process":
+      return typeof value["id"] === "string" && isProcess(value["process"]);
+    case "end":
+      return typeof value["id"] === "string" && isEnd(value["end"]);
+    case "drop":
+      return typeof value["id"] === "string";
+    default:
+      return false;
+  }
+}
+
+function isIntent(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  const { capture, spillPath } = value;
+  return (
+    areStrings(value, ["id", "fingerprint", "mark", "preview"]) &&
+    areCounts(value, ["seq", "startedAtMs", "killGraceMs"]) &&
+    (capture === undefined || (isObject(capture) && areCounts(capture, ["maxBytes", "maxLines"]))) &&
+    (spillPath === undefined || typeof spillPath === "string")
+  );
+}
+
+/** A pid below 2 would stand for more than a process of ours. */
+function isProcess(value: unknown): boolean {
+  return isObject(value) && areCounts(value, ["pid"]) && Number(value["pid"]) > 1 && areStrings(value, ["startTicks", "world"]);
+}
+
+function isEnd(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  const { output } = value;
+  return (
+    areCounts(value, ["cause", "totalBytes", "totalLines", "endedAtMs"]) &&
+    Number.isSafeInteger(value["exitCode"]) &&
+    areStrings(value, ["signal", "spillPath", "message"]) &&
+    (output === undefined || (Array.isArray(output) && output.every((piece) => Array.isArray(piece) && typeof piece[1] === "string")))
+  );
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
+}
+
+function areStrings(value: Readonly<Record<string, unknown>>, names: readonly string[]): boolean {
+  return names.every((name) => typeof value[name] === "string");
+}
+
+function areCounts(value: Readonly<Record<string, unknown>>, names: readonly string[]): boolean {
+  return names.every((name) => Number.isSafeInteger(value[name]) && Number(value[name]) >= 0);
+}
+
 /** Put lines together into the execs that they tell of, in order of their start. */
 export function recordsOf(lines: Iterable<JournalLine>): Map<string, ExecRecord> {
   const records = new Map<string, ExecRecord>();

@@ -182,7 +182,7 @@ async function assemble(
 /** What a forked session's agent has to know of its begin. */
 async function originOf({ fork, workspacePath }: AgentOptions, forked: Forked | undefined): Promise<ForkOrigin | undefined> {
   if (fork === undefined || forked === undefined) return undefined;
-  return { ...forked, copied: await fork.copied, path: await workspacePath };
+  return { ...forked, copied: await fork.copied, path: await workspacePath, lacks: await fork.lacks };
 }
 
 /** A lane remembers the model, the thinking and the tools that it was made with; an open operation goes on with its own model. */

@@ -2,7 +2,7 @@ import { requireScope } from "@serverless-harness/kit/token";
 import { Validation } from "@serverless-harness/kit/validate";
 import type { CreateRequest } from "@serverless-harness/proto/hands";
 import { claimsKey } from "../../auth.ts";
-import { copyTree } from "../../files/copy-tree.ts";
+import { copyTree } from "../../copy/copy-tree.ts";
 import type { Fill } from "../../workspaces.ts";
 import { toMessage, type WorkspaceDeps, type WorkspaceRpc } from "./deps.ts";
 
@@ -40,8 +40,8 @@ function fillOf({ workspaces, trees }: WorkspaceDeps, source: CreateRequest["sou
   if (source.case === "copy") {
     const original = workspaces.find(source.value.workspace);
     return async (directory, workspace) => {
-      await copyTree(original.path, directory);
-      await trees.begin(workspace, directory, original);
+      const leftOut = await copyTree({ source: original.path, target: directory, path: workspace.path });
+      await trees.begin(workspace, directory, { original, leftOut });
     };
   }
   return undefined;

@@ -1,7 +1,8 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { Validation } from "@serverless-harness/kit/validate";
-import type { SnapshotSchema, WorkspaceSchema, WorkspaceService } from "@serverless-harness/proto/hands";
+import type { LeftOutSchema, SnapshotSchema, WorkspaceSchema, WorkspaceService } from "@serverless-harness/proto/hands";
+import type { LeftOuts } from "../../files/left-out.ts";
 import type { Snapshot } from "../../git/snapshot.ts";
 import type { Origin, WorkspaceTrees } from "../../git/workspace-trees.ts";
 import type { Workspace, WorkspaceDescription, Workspaces } from "../../workspaces.ts";
@@ -18,8 +19,13 @@ export type WorkspaceRpc<Name extends keyof ServiceImpl<typeof WorkspaceService>
 /** A workspace as clients see it. */
 export async function toMessage(deps: WorkspaceDeps, workspace: WorkspaceDescription): Promise<MessageInitShape<typeof WorkspaceSchema>> {
   const { name, path, epoch, createdAtMs } = workspace;
-  const { baseCommit, restoredSnapshotId }: Origin = await deps.trees.origin(workspace);
-  return { name, path, epoch, createdAtMs: BigInt(createdAtMs), baseCommit, restoredSnapshotId };
+  const { baseCommit, restoredSnapshotId, leftOut }: Origin = await deps.trees.origin(workspace);
+  return { name, path, epoch, createdAtMs: BigInt(createdAtMs), baseCommit, restoredSnapshotId, ...leftOutMessage(leftOut) };
+}
+
+/** The field for what was left out, where anything was. */
+export function leftOutMessage({ named, more }: LeftOuts): { leftOut?: MessageInitShape<typeof LeftOutSchema> } {
+  return named.length === 0 ? {} : { leftOut: { paths: [...named], more } };
 }
 
 /** A snapshot as clients see it. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import fc from "fast-check";
 import { expect, test } from "vitest";
+import { NOTHING_LEFT_OUT } from "../../files/left-out.ts";
 import { type Content, commit, contents, git, reasonOf, repository, Sandbox, write } from "./sandbox.ts";
 
 /** Apply a patch to a copy of a repository at a commit, as whoever gets it would. */
@@ -121,7 +122,11 @@ test("a workspace that was begun with files is compared with those", async () =>
   write(origin.path, { a: "2", "x.log": "x" });
   const copy = sandbox.workspace("acme/copy");
   write(copy.path, { ".gitignore": "*.log\n", a: "2", "x.log": "x" });
-  expect(await sandbox.trees.begin(copy, copy.path, origin)).toEqual({ baseCommit: "", restoredSnapshotId: "" });
+  expect(await sandbox.trees.begin(copy, copy.path, { original: origin, leftOut: NOTHING_LEFT_OUT })).toEqual({
+    baseCommit: "",
+    restoredSnapshotId: "",
+    leftOut: NOTHING_LEFT_OUT,
+  });
   expect(await sandbox.diff(copy)).toMatchObject({ files: 0 });
   write(copy.path, { a: "3" });
   expect(await sandbox.diff(copy)).toMatchObject({ files: 1 });
@@ -136,7 +141,7 @@ test("what counts in spite of .gitignore counts in a copy, too", async () => {
   const origin = await sandbox.checkedOut(url, "", "acme/origin");
   const copy = sandbox.workspace("acme/copy");
   write(copy.path, { ".gitignore": "*.log\n", "kept.log": "1" });
-  await sandbox.trees.begin(copy, copy.path, origin);
+  await sandbox.trees.begin(copy, copy.path, { original: origin, leftOut: NOTHING_LEFT_OUT });
   write(copy.path, { "kept.log": "2", "other.log": "x" });
   expect(await sandbox.diff(copy)).toMatchObject({ files: 1 });
 });

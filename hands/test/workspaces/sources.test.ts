@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdir, readFile, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Client, createClient } from "@connectrpc/connect";
 import { startServer, temporaryDirectory } from "@serverless-harness/kit/testing";
@@ -8,18 +8,27 @@ import { expect, test } from "vitest";
 import { workspaceService } from "../../rpc/workspace/index.ts";
 import { Workspaces } from "../../workspaces.ts";
 import { reasonOf } from "../files/service.ts";
+import { makeDeep } from "../fixtures/deep-tree.ts";
 import { openTrees } from "../fixtures/trees.ts";
 
 type Service = Client<typeof WorkspaceService>;
 
 /** A sandbox of its own; those with the same `artifacts` share their snapshots. */
-async function startSandbox(artifacts?: string): Promise<{ service: Service; path: (name: string) => string }> {
+async function startSandbox(artifacts?: string): Promise<{
+  service: Service;
+  path: (name: string) => string;
+  staging: (name: string) => string;
+}> {
   const base = await temporaryDirectory();
   const workspaces = await Workspaces.open({ root: join(base, "workspaces"), state: join(base, "state") });
   const trees = await openTrees(base, artifacts ?? join(base, "artifacts"));
   workspaces.beforeDelete((workspace) => trees.release(workspace));
   const { client } = await startServer({ routes: (router) => router.service(WorkspaceService, workspaceService({ workspaces, trees })) });
-  return { service: createClient(WorkspaceService, client()), path: (name) => workspaces.find(name).path };
+  return {
+    service: createClient(WorkspaceService, client()),
+    path: (name) => workspaces.find(name).path,
+    staging: (name) => join(base, "workspaces", ".staging", name),
+  };
 }
 
 /** A repository with two commits, the first one tagged `v1`. */
@@ -98,6 +107,61 @@ test("a copy has the files of the original, its links and modes, and is changed 
   await rm(join(copy, "bin"), { recursive: true });
   expect(await readFile(join(original, "bin/run"), "utf8")).toBe("#!/bin/sh\n");
   expect((await patchOf(service, "acme/two")).files).toBe(1);
+});
+
+test("a copy has names and link targets that are no UTF-8, byte for byte, and names what it can't have", async () => {
+  const { service, path } = await startSandbox();
+  await service.create({ workspace: "acme/one", epoch: 1n });
+  const original = path("acme/one");
+  const script = `mkdir $(printf 'd\\377'); echo content > $(printf 'd\\377/f\\376'); ln -s $(printf 't\\375') $(printf 'l\\374'); mkfifo pipe`;
+  execFileSync("bash", ["-c", script], { cwd: original });
+  const made = await service.create({ workspace: "acme/two", epoch: 1n, source: { case: "copy", value: { workspace: "acme/one" } } });
+  const listing = (directory: string) =>
+    execFileSync("bash", ["-c", "find . -type f -o -type d -o -type l -printf '%p -> %l' | LC_ALL=C sort; cat d*/f*"], { cwd: directory });
+  expect(listing(path("acme/two"))).toEqual(listing(original));
+  expect(made.workspace?.leftOut).toMatchObject({ paths: [{ path: "pipe", why: "is a FIFO" }], more: 0 });
+  const again = await service.create({ workspace: "acme/two", epoch: 1n, source: { case: "copy", value: { workspace: "acme/one" } } });
+  expect(again).toMatchObject({ existed: true, workspace: { leftOut: { paths: [{ path: "pipe" }] } } });
+});
+
+test("a copy of directories too deep is refused with the limit before anything is staged", async () => {
+  const { service, path, staging } = await startSandbox();
+  await service.create({ workspace: "acme/one", epoch: 1n });
+  await writeFile(join(path("acme/one"), "file"), "content");
+  makeDeep(path("acme/one"), 3000);
+  const copy = service.create({ workspace: "acme/two", epoch: 1n, source: { case: "copy", value: { workspace: "acme/one" } } });
+  await expect(copy).rejects.toThrow(/lies below more than 256 directories/);
+  expect(await readdir(staging("acme/two"))).toEqual([]);
+  expect((await service.list({})).workspaces.map(({ name }) => name)).toEqual(["acme/one"]);
+  await service.delete({ workspace: "acme/one", epoch: 1n });
+});
+
+test("worktrees, alternates, settings and links of a copy lead into the copy, and nothing there changes the original", async () => {
+  const { service, path } = await startSandbox();
+  await service.create({ workspace: "acme/one", epoch: 1n });
+  const original = path("acme/one");
+  await writeFile(join(original, "notes"), "original");
+  const script = `
+    git init -q -b main repo; cd repo; git config user.name t; git config user.email t@t; git commit -q --allow-empty -m first
+    git worktree add -q ../tree -b side; git worktree add -q "$OUTSIDE" -b outside
+    cd ..; git clone -q --shared "$PWD/repo" shared
+    ln -s "$PWD/notes" absolute; ln -s ../one/notes relative; ln -s ../../other elsewhere`;
+  const outside = join(await temporaryDirectory(), "outside");
+  execFileSync("bash", ["-ec", script], { cwd: original, env: { ...process.env, OUTSIDE: outside } });
+  const made = await service.create({ workspace: "acme/two", epoch: 1n, source: { case: "copy", value: { workspace: "acme/one" } } });
+  const copy = path("acme/two");
+  const changes = `
+    cd tree; git -c user.name=t -c user.email=t@t commit -q --allow-empty -m second; cd ../shared; git push -q origin HEAD:pushed; git log -1 --format=%s
+    cd ..; echo changed > absolute; cat relative; git -C repo worktree list --porcelain | grep ^worktree`;
+  const seen = execFileSync("bash", ["-ec", changes], { cwd: copy, encoding: "utf8" });
+  expect(seen.trim().split("\n")).toEqual(["first", "changed", `worktree ${copy}/repo`, `worktree ${copy}/tree`]);
+  const branches = execFileSync("git", ["-C", join(original, "repo"), "log", "--branches", "--format=%s"], { encoding: "utf8" });
+  expect(branches.trim()).toBe("first");
+  expect(await readFile(join(original, "notes"), "utf8")).toBe("original");
+  expect(await readlink(join(copy, "elsewhere"))).toBe("../../other");
+  expect(made.workspace?.leftOut?.paths).toMatchObject([
+    { path: "repo/.git/worktrees/outside", why: "belongs to a worktree outside of the workspace" },
+  ]);
 });
 
 test("a copy is made of another workspace of the same tenant only", async () => {

@@ -4,6 +4,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, test } from "vitest";
 import { Workspaces } from "../../workspaces.ts";
+import { makeDeep } from "../fixtures/deep-tree.ts";
 
 async function openWorkspaces() {
   const base = await temporaryDirectory();
@@ -131,8 +132,68 @@ test("a deletion that a crash interrupted is finished at the next start", async 
   workspaces.beforeDelete(() => Promise.reject(new Error("crash")));
   await expect(workspaces.delete("acme/one", 1n)).rejects.toThrow("crash");
   const restarted = await Workspaces.open(options);
+  await restarted.tidied;
   await expect(readdir(workspace.path)).rejects.toThrow("ENOENT");
   expect(restarted.list()).toEqual([]);
+});
+
+test("a deleted workspace of any depth keeps no daemon from starting, and is gone", async () => {
+  const { options, workspaces } = await openWorkspaces();
+  const { workspace } = await workspaces.create("acme/deep", 1n);
+  makeDeep(workspace.path, 3000);
+  workspaces.beforeDelete(() => Promise.reject(new Error("crash")));
+  await expect(workspaces.delete("acme/deep", 1n)).rejects.toThrow("crash");
+  const restarted = await Workspaces.open(options);
+  await restarted.tidied;
+  expect(await readdir(join(options.root, ".trash"))).toEqual([]);
+  await restarted.create("acme/deep", 2n);
+  await restarted.delete("acme/deep", 2n);
+  expect(await readdir(join(options.root, "acme"))).toEqual([]);
+});
+
+test.each([
+  ["null", "null"],
+  ["no JSON", "{"],
+  ["no epoch", '{"createdAtMs":1}'],
+  ["an epoch that is no number", '{"epoch":"x","createdAtMs":1}'],
+  ["an impossible time", '{"epoch":"1","createdAtMs":1e300}'],
+])("a record that holds %s sets its workspace aside with its files, and no other", async (_what, record) => {
+  const { options, workspaces } = await openWorkspaces();
+  const { workspace } = await workspaces.create("acme/one", 1n);
+  await writeFile(join(workspace.path, "file"), "kept");
+  await workspaces.create("acme/two", 1n);
+  await writeFile(join(workspace.stateDirectory, "workspace.json"), record);
+  const restarted = await Workspaces.open(options);
+  expect(restarted.list().map(({ name }) => name)).toEqual(["acme/two"]);
+  const [aside = ""] = await readdir(join(options.root, ".aside"));
+  expect(aside).toMatch(/^acme\+one\./);
+  expect(await readFile(join(options.root, ".aside", aside, "file"), "utf8")).toBe("kept");
+  expect(await readFile(join(options.state, "aside", aside, "workspace.json"), "utf8")).toBe(record);
+  expect(await restarted.create("acme/one", 1n)).toMatchObject({ existed: false });
+});
+
+test("something else in the place of records and of staged files keeps no daemon from starting", async () => {
+  const { options, workspaces } = await openWorkspaces();
+  const { workspace } = await workspaces.create("acme/one", 1n);
+  await writeFile(join(options.state, "workspaces", "stray"), "");
+  await writeFile(join(options.state, "workspaces", "acme", "stray"), "");
+  await rm(join(workspace.stateDirectory, "workspace.json"));
+  await mkdir(join(workspace.stateDirectory, "workspace.json"));
+  await mkdir(join(options.root, ".staging", "acme", "gone", "left"), { recursive: true });
+  const restarted = await Workspaces.open(options);
+  await restarted.tidied;
+  expect(restarted.list()).toEqual([]);
+  expect(await readdir(join(options.root, ".staging", "acme"))).toEqual([]);
+});
+
+test("files without a record are set aside, not overwritten, if a workspace of that name is made", async () => {
+  const { options, workspaces } = await openWorkspaces();
+  await mkdir(join(options.root, "acme", "one"), { recursive: true });
+  await writeFile(join(options.root, "acme", "one", "file"), "kept");
+  const { workspace } = await workspaces.create("acme/one", 1n);
+  expect(await readdir(workspace.path)).toEqual([]);
+  const [aside = ""] = await readdir(join(options.root, ".aside"));
+  expect(await readFile(join(options.root, ".aside", aside, "file"), "utf8")).toBe("kept");
 });
 
 test("a workspace made again after a deletion that failed half-way is empty", async () => {

@@ -11,6 +11,7 @@ import {
 } from "@earendil-works/pi-agent-core";
 import { callsUnderWay, changesBehind, LANE, type LaneLog, readLaneLog } from "../log/lane-log.ts";
 import { type ForkOrigin, forkNotice } from "./fork-notice.ts";
+import { LACKS_NOTHING, type Lacks } from "./lacks.ts";
 import { noticeOf } from "./notice.ts";
 import { type MadeWorkspace, type SnapshotNote, untouched, WORKSPACE_STATE, type WorkspaceState } from "./state.ts";
 import { type WorkspaceHome, WorkspaceLog } from "./workspace-log.ts";
@@ -57,7 +58,7 @@ async function recover(
   const { identity } = asBefore ? found : await home.renew(state.source);
   const lane = await readLaneLog(session);
   const lost = await callsUnderWay(session, lane);
-  const note = await restoreNewest(home, state.snapshots);
+  const { note, lacks } = await restoreNewest(home, state.snapshots);
   const covered = new Set(note?.done);
   const changes = (await changesBehind(session, lane, note?.tipId ?? null)).filter(({ id }) => !covered.has(id));
   const behind = changes.length > 0 || lost.length > 0;
@@ -71,7 +72,7 @@ async function recover(
     restored: { leafId: home.leafId, made: identity, snapshotId: note?.id ?? "", behind },
     ...(broken && lane.open !== undefined ? { broken: lane.open.id } : {}),
   };
-  const notice = behind ? noticeOf(note) : undefined;
+  const notice = behind || lacks.named.length > 0 ? noticeOf(note, { behind, lacks }) : undefined;
   await session.mutate(async (mutator) => {
     const told = notice === undefined ? [] : await tellWrites(mutator, lane, session.idGenerator.next(), notice);
     await mutator.commit([...told, setValue(WORKSPACE_STATE, next)], CONTEXT);
@@ -79,10 +80,16 @@ async function recover(
   return next;
 }
 
-/** The newest snapshot that could be restored. */
-async function restoreNewest(home: WorkspaceHome, notes: readonly SnapshotNote[]): Promise<SnapshotNote | undefined> {
-  for (const note of notes.toReversed()) if (await home.restore(note.id)) return note;
-  return undefined;
+/** The newest snapshot that could be restored, and what the files lack. */
+async function restoreNewest(
+  home: WorkspaceHome,
+  notes: readonly SnapshotNote[],
+): Promise<{ note: SnapshotNote | undefined; lacks: Lacks }> {
+  for (const note of notes.toReversed()) {
+    const lacks = await home.restore(note.id);
+    if (lacks !== undefined) return { note, lacks };
+  }
+  return { note: undefined, lacks: LACKS_NOTHING };
 }
 
 /** The open operation has changed the workspace itself. */

@@ -2,7 +2,8 @@ import { BACKGROUND_CONTEXT as CONTEXT, type Session } from "@earendil-works/pi-
 import type { WorkspaceUse } from "../../tools/changing.ts";
 import { callsOver, callsUnderWay, changesBehind, isChange, readLaneLog } from "../log/lane-log.ts";
 import type { Story } from "../narrator.ts";
-import { NOT_TAKEN_BACK } from "./notice.ts";
+import type { Lacks } from "./lacks.ts";
+import { NOT_TAKEN_BACK, takenBackBut } from "./notice.ts";
 import {
   changedBy,
   type MadeFrom,
@@ -23,8 +24,8 @@ export interface WorkspaceHome {
   readonly made: Promise<MadeWorkspace>;
   /** Snapshots are taken. */
   readonly snapshots: boolean;
-  /** Make the workspace's files those of a snapshot; may be repeated. False where the snapshot is not there, or damaged. */
-  restore(snapshotId: string): Promise<boolean>;
+  /** Make the workspace's files those of a snapshot; may be repeated. What they lack; `undefined` where the snapshot is not there, or damaged. */
+  restore(snapshotId: string): Promise<Lacks | undefined>;
   /** Make the workspace anew, from what another one was made from where that is given. */
   renew(source?: MadeFrom): Promise<MadeWorkspace>;
 }
@@ -101,10 +102,11 @@ export class WorkspaceLog implements WorkspaceUse {
     if (note === undefined) return NOT_TAKEN_BACK;
     const changes = await changesBehind(this.#session, { tipId: fromTipId, open: undefined }, note.tipId);
     // What came before the leaf is worth more than a clean begin.
-    const lacks = changes.some(({ id }) => !note.done.includes(id));
-    if (lacks || !(await this.#home.restore(note.id))) return NOT_TAKEN_BACK;
+    const behind = changes.some(({ id }) => !note.done.includes(id));
+    const lacks = behind ? undefined : await this.#home.restore(note.id);
+    if (lacks === undefined) return NOT_TAKEN_BACK;
     this.#state = upTo(this.#state, note.id);
-    return undefined;
+    return lacks.named.length === 0 ? undefined : takenBackBut(lacks);
   }
 
   /** Take up what an agent that is gone had done. */

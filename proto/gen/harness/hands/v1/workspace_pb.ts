@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file harness/hands/v1/workspace.proto.
  */
 export const file_harness_hands_v1_workspace: GenFile = /*@__PURE__*/
-  fileDesc("CiBoYXJuZXNzL2hhbmRzL3YxL3dvcmtzcGFjZS5wcm90bxIQaGFybmVzcy5oYW5kcy52MSKAAQoJV29ya3NwYWNlEgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCRINCgVlcG9jaBgDIAEoAxIVCg1jcmVhdGVkX2F0X21zGAQgASgDEhMKC2Jhc2VfY29tbWl0GAUgASgJEhwKFHJlc3RvcmVkX3NuYXBzaG90X2lkGAYgASgJItQBCg1DcmVhdGVSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRINCgVlcG9jaBgCIAEoAxIuCgVlbXB0eRgDIAEoCzIdLmhhcm5lc3MuaGFuZHMudjEuRW1wdHlTb3VyY2VIABIsCgRjb3B5GAQgASgLMhwuaGFybmVzcy5oYW5kcy52MS5Db3B5U291cmNlSAASKgoDZ2l0GAUgASgLMhsuaGFybmVzcy5oYW5kcy52MS5HaXRTb3VyY2VIABINCgVmcmVzaBgGIAEoCEIICgZzb3VyY2UiDQoLRW1wdHlTb3VyY2UiHwoKQ29weVNvdXJjZRIRCgl3b3Jrc3BhY2UYASABKAkiJQoJR2l0U291cmNlEgsKA3VybBgBIAEoCRILCgNyZWYYAiABKAkiUQoOQ3JlYXRlUmVzcG9uc2USLgoJd29ya3NwYWNlGAEgASgLMhsuaGFybmVzcy5oYW5kcy52MS5Xb3Jrc3BhY2USDwoHZXhpc3RlZBgCIAEoCCIdChtXb3Jrc3BhY2VTZXJ2aWNlTGlzdFJlcXVlc3QiTwocV29ya3NwYWNlU2VydmljZUxpc3RSZXNwb25zZRIvCgp3b3Jrc3BhY2VzGAEgAygLMhsuaGFybmVzcy5oYW5kcy52MS5Xb3Jrc3BhY2UiTgoLRGlmZlJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEhkKEXNpbmNlX3NuYXBzaG90X2lkGAIgASgJEhEKCW1heF9ieXRlcxgDIAEoAyJNCgxEaWZmUmVzcG9uc2USDQoFcGF0Y2gYASABKAwSLgoHc3VtbWFyeRgCIAEoCzIdLmhhcm5lc3MuaGFuZHMudjEuRGlmZlN1bW1hcnkiPgoLRGlmZlN1bW1hcnkSDQoFZmlsZXMYASABKAUSDQoFYnl0ZXMYAiABKAMSEQoJdHJ1bmNhdGVkGAMgASgIIkgKD1NuYXBzaG90UmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSDQoFZXBvY2gYAiABKAMSEwoLc25hcHNob3RfaWQYAyABKAkiUgoQU25hcHNob3RSZXNwb25zZRIsCghzbmFwc2hvdBgBIAEoCzIaLmhhcm5lc3MuaGFuZHMudjEuU25hcHNob3QSEAoIcmVwbGF5ZWQYAiABKAgiUwoIU25hcHNob3QSEwoLc25hcHNob3RfaWQYASABKAkSDAoEdHJlZRgCIAEoCRINCgVieXRlcxgDIAEoAxIVCg1jcmVhdGVkX2F0X21zGAQgASgDIkcKDlJlc3RvcmVSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRINCgVlcG9jaBgCIAEoAxITCgtzbmFwc2hvdF9pZBgDIAEoCSJWCg9SZXN0b3JlUmVzcG9uc2USLAoIc25hcHNob3QYASABKAsyGi5oYXJuZXNzLmhhbmRzLnYxLlNuYXBzaG90EhUKDWNoYW5nZWRfZmlsZXMYAiABKAUiMQoNRGVsZXRlUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSDQoFZXBvY2gYAiABKAMiEAoORGVsZXRlUmVzcG9uc2Uy/wMKEFdvcmtzcGFjZVNlcnZpY2USSwoGQ3JlYXRlEh8uaGFybmVzcy5oYW5kcy52MS5DcmVhdGVSZXF1ZXN0GiAuaGFybmVzcy5oYW5kcy52MS5DcmVhdGVSZXNwb25zZRJlCgRMaXN0Ei0uaGFybmVzcy5oYW5kcy52MS5Xb3Jrc3BhY2VTZXJ2aWNlTGlzdFJlcXVlc3QaLi5oYXJuZXNzLmhhbmRzLnYxLldvcmtzcGFjZVNlcnZpY2VMaXN0UmVzcG9uc2USRwoERGlmZhIdLmhhcm5lc3MuaGFuZHMudjEuRGlmZlJlcXVlc3QaHi5oYXJuZXNzLmhhbmRzLnYxLkRpZmZSZXNwb25zZTABElEKCFNuYXBzaG90EiEuaGFybmVzcy5oYW5kcy52MS5TbmFwc2hvdFJlcXVlc3QaIi5oYXJuZXNzLmhhbmRzLnYxLlNuYXBzaG90UmVzcG9uc2USTgoHUmVzdG9yZRIgLmhhcm5lc3MuaGFuZHMudjEuUmVzdG9yZVJlcXVlc3QaIS5oYXJuZXNzLmhhbmRzLnYxLlJlc3RvcmVSZXNwb25zZRJLCgZEZWxldGUSHy5oYXJuZXNzLmhhbmRzLnYxLkRlbGV0ZVJlcXVlc3QaIC5oYXJuZXNzLmhhbmRzLnYxLkRlbGV0ZVJlc3BvbnNlYgZwcm90bzM");
+  fileDesc("CiBoYXJuZXNzL2hhbmRzL3YxL3dvcmtzcGFjZS5wcm90bxIQaGFybmVzcy5oYW5kcy52MSKtAQoJV29ya3NwYWNlEgwKBG5hbWUYASABKAkSDAoEcGF0aBgCIAEoCRINCgVlcG9jaBgDIAEoAxIVCg1jcmVhdGVkX2F0X21zGAQgASgDEhMKC2Jhc2VfY29tbWl0GAUgASgJEhwKFHJlc3RvcmVkX3NuYXBzaG90X2lkGAYgASgJEisKCGxlZnRfb3V0GAcgASgLMhkuaGFybmVzcy5oYW5kcy52MS5MZWZ0T3V0IkUKB0xlZnRPdXQSLAoFcGF0aHMYASADKAsyHS5oYXJuZXNzLmhhbmRzLnYxLkxlZnRPdXRQYXRoEgwKBG1vcmUYAiABKAUiKAoLTGVmdE91dFBhdGgSDAoEcGF0aBgBIAEoCRILCgN3aHkYAiABKAki1AEKDUNyZWF0ZVJlcXVlc3QSEQoJd29ya3NwYWNlGAEgASgJEg0KBWVwb2NoGAIgASgDEi4KBWVtcHR5GAMgASgLMh0uaGFybmVzcy5oYW5kcy52MS5FbXB0eVNvdXJjZUgAEiwKBGNvcHkYBCABKAsyHC5oYXJuZXNzLmhhbmRzLnYxLkNvcHlTb3VyY2VIABIqCgNnaXQYBSABKAsyGy5oYXJuZXNzLmhhbmRzLnYxLkdpdFNvdXJjZUgAEg0KBWZyZXNoGAYgASgIQggKBnNvdXJjZSINCgtFbXB0eVNvdXJjZSIfCgpDb3B5U291cmNlEhEKCXdvcmtzcGFjZRgBIAEoCSIlCglHaXRTb3VyY2USCwoDdXJsGAEgASgJEgsKA3JlZhgCIAEoCSJRCg5DcmVhdGVSZXNwb25zZRIuCgl3b3Jrc3BhY2UYASABKAsyGy5oYXJuZXNzLmhhbmRzLnYxLldvcmtzcGFjZRIPCgdleGlzdGVkGAIgASgIIh0KG1dvcmtzcGFjZVNlcnZpY2VMaXN0UmVxdWVzdCJPChxXb3Jrc3BhY2VTZXJ2aWNlTGlzdFJlc3BvbnNlEi8KCndvcmtzcGFjZXMYASADKAsyGy5oYXJuZXNzLmhhbmRzLnYxLldvcmtzcGFjZSJOCgtEaWZmUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSGQoRc2luY2Vfc25hcHNob3RfaWQYAiABKAkSEQoJbWF4X2J5dGVzGAMgASgDIk0KDERpZmZSZXNwb25zZRINCgVwYXRjaBgBIAEoDBIuCgdzdW1tYXJ5GAIgASgLMh0uaGFybmVzcy5oYW5kcy52MS5EaWZmU3VtbWFyeSJrCgtEaWZmU3VtbWFyeRINCgVmaWxlcxgBIAEoBRINCgVieXRlcxgCIAEoAxIRCgl0cnVuY2F0ZWQYAyABKAgSKwoIbGVmdF9vdXQYBCABKAsyGS5oYXJuZXNzLmhhbmRzLnYxLkxlZnRPdXQiSAoPU25hcHNob3RSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRINCgVlcG9jaBgCIAEoAxITCgtzbmFwc2hvdF9pZBgDIAEoCSJSChBTbmFwc2hvdFJlc3BvbnNlEiwKCHNuYXBzaG90GAEgASgLMhouaGFybmVzcy5oYW5kcy52MS5TbmFwc2hvdBIQCghyZXBsYXllZBgCIAEoCCKAAQoIU25hcHNob3QSEwoLc25hcHNob3RfaWQYASABKAkSDAoEdHJlZRgCIAEoCRINCgVieXRlcxgDIAEoAxIVCg1jcmVhdGVkX2F0X21zGAQgASgDEisKCGxlZnRfb3V0GAUgASgLMhkuaGFybmVzcy5oYW5kcy52MS5MZWZ0T3V0IkcKDlJlc3RvcmVSZXF1ZXN0EhEKCXdvcmtzcGFjZRgBIAEoCRINCgVlcG9jaBgCIAEoAxITCgtzbmFwc2hvdF9pZBgDIAEoCSJWCg9SZXN0b3JlUmVzcG9uc2USLAoIc25hcHNob3QYASABKAsyGi5oYXJuZXNzLmhhbmRzLnYxLlNuYXBzaG90EhUKDWNoYW5nZWRfZmlsZXMYAiABKAUiMQoNRGVsZXRlUmVxdWVzdBIRCgl3b3Jrc3BhY2UYASABKAkSDQoFZXBvY2gYAiABKAMiEAoORGVsZXRlUmVzcG9uc2Uy/wMKEFdvcmtzcGFjZVNlcnZpY2USSwoGQ3JlYXRlEh8uaGFybmVzcy5oYW5kcy52MS5DcmVhdGVSZXF1ZXN0GiAuaGFybmVzcy5oYW5kcy52MS5DcmVhdGVSZXNwb25zZRJlCgRMaXN0Ei0uaGFybmVzcy5oYW5kcy52MS5Xb3Jrc3BhY2VTZXJ2aWNlTGlzdFJlcXVlc3QaLi5oYXJuZXNzLmhhbmRzLnYxLldvcmtzcGFjZVNlcnZpY2VMaXN0UmVzcG9uc2USRwoERGlmZhIdLmhhcm5lc3MuaGFuZHMudjEuRGlmZlJlcXVlc3QaHi5oYXJuZXNzLmhhbmRzLnYxLkRpZmZSZXNwb25zZTABElEKCFNuYXBzaG90EiEuaGFybmVzcy5oYW5kcy52MS5TbmFwc2hvdFJlcXVlc3QaIi5oYXJuZXNzLmhhbmRzLnYxLlNuYXBzaG90UmVzcG9uc2USTgoHUmVzdG9yZRIgLmhhcm5lc3MuaGFuZHMudjEuUmVzdG9yZVJlcXVlc3QaIS5oYXJuZXNzLmhhbmRzLnYxLlJlc3RvcmVSZXNwb25zZRJLCgZEZWxldGUSHy5oYXJuZXNzLmhhbmRzLnYxLkRlbGV0ZVJlcXVlc3QaIC5oYXJuZXNzLmhhbmRzLnYxLkRlbGV0ZVJlc3BvbnNlYgZwcm90bzM");
 
 /**
  * Workspace describes one.
@@ -59,6 +59,13 @@ export type Workspace = Message<"harness.hands.v1.Workspace"> & {
    * @generated from field: string restored_snapshot_id = 6;
    */
   restoredSnapshotId: string;
+
+  /**
+   * What it lacks of what it was made from or restored to last. Unset where it lacks nothing.
+   *
+   * @generated from field: harness.hands.v1.LeftOut left_out = 7;
+   */
+  leftOut?: LeftOut | undefined;
 };
 
 /**
@@ -67,6 +74,62 @@ export type Workspace = Message<"harness.hands.v1.Workspace"> & {
  */
 export const WorkspaceSchema: GenMessage<Workspace> = /*@__PURE__*/
   messageDesc(file_harness_hands_v1_workspace, 0);
+
+/**
+ * LeftOut names what could not be taken along: into a copy, a snapshot or a patch.
+ *
+ * @generated from message harness.hands.v1.LeftOut
+ */
+export type LeftOut = Message<"harness.hands.v1.LeftOut"> & {
+  /**
+   * Up to 50 of them.
+   *
+   * @generated from field: repeated harness.hands.v1.LeftOutPath paths = 1;
+   */
+  paths: LeftOutPath[];
+
+  /**
+   * How many more there are.
+   *
+   * @generated from field: int32 more = 2;
+   */
+  more: number;
+};
+
+/**
+ * Describes the message harness.hands.v1.LeftOut.
+ * Use `create(LeftOutSchema)` to create a new message.
+ */
+export const LeftOutSchema: GenMessage<LeftOut> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_workspace, 1);
+
+/**
+ * LeftOutPath is one of them.
+ *
+ * @generated from message harness.hands.v1.LeftOutPath
+ */
+export type LeftOutPath = Message<"harness.hands.v1.LeftOutPath"> & {
+  /**
+   * Path below the workspace; bytes that are not UTF-8 are shown as U+FFFD.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * Why, as a part of a sentence after the path: `is a socket`, `is larger than 536870912 bytes`.
+   *
+   * @generated from field: string why = 2;
+   */
+  why: string;
+};
+
+/**
+ * Describes the message harness.hands.v1.LeftOutPath.
+ * Use `create(LeftOutPathSchema)` to create a new message.
+ */
+export const LeftOutPathSchema: GenMessage<LeftOutPath> = /*@__PURE__*/
+  messageDesc(file_harness_hands_v1_workspace, 2);
 
 /**
  * CreateRequest makes a workspace.
@@ -132,7 +195,7 @@ export type CreateRequest = Message<"harness.hands.v1.CreateRequest"> & {
  * Use `create(CreateRequestSchema)` to create a new message.
  */
 export const CreateRequestSchema: GenMessage<CreateRequest> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 1);
+  messageDesc(file_harness_hands_v1_workspace, 3);
 
 /**
  * EmptySource is an empty directory.
@@ -147,7 +210,7 @@ export type EmptySource = Message<"harness.hands.v1.EmptySource"> & {
  * Use `create(EmptySourceSchema)` to create a new message.
  */
 export const EmptySourceSchema: GenMessage<EmptySource> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 2);
+  messageDesc(file_harness_hands_v1_workspace, 4);
 
 /**
  * CopySource is another workspace of the same tenant, whose files are copied.
@@ -168,7 +231,7 @@ export type CopySource = Message<"harness.hands.v1.CopySource"> & {
  * Use `create(CopySourceSchema)` to create a new message.
  */
 export const CopySourceSchema: GenMessage<CopySource> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 3);
+  messageDesc(file_harness_hands_v1_workspace, 5);
 
 /**
  * GitSource is a repository at a ref. One clone per repository is shared by all worktrees.
@@ -197,7 +260,7 @@ export type GitSource = Message<"harness.hands.v1.GitSource"> & {
  * Use `create(GitSourceSchema)` to create a new message.
  */
 export const GitSourceSchema: GenMessage<GitSource> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 4);
+  messageDesc(file_harness_hands_v1_workspace, 6);
 
 /**
  * CreateResponse describes it.
@@ -225,7 +288,7 @@ export type CreateResponse = Message<"harness.hands.v1.CreateResponse"> & {
  * Use `create(CreateResponseSchema)` to create a new message.
  */
 export const CreateResponseSchema: GenMessage<CreateResponse> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 5);
+  messageDesc(file_harness_hands_v1_workspace, 7);
 
 /**
  * WorkspaceServiceListRequest has no fields.
@@ -240,7 +303,7 @@ export type WorkspaceServiceListRequest = Message<"harness.hands.v1.WorkspaceSer
  * Use `create(WorkspaceServiceListRequestSchema)` to create a new message.
  */
 export const WorkspaceServiceListRequestSchema: GenMessage<WorkspaceServiceListRequest> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 6);
+  messageDesc(file_harness_hands_v1_workspace, 8);
 
 /**
  * WorkspaceServiceListResponse lists workspaces.
@@ -261,7 +324,7 @@ export type WorkspaceServiceListResponse = Message<"harness.hands.v1.WorkspaceSe
  * Use `create(WorkspaceServiceListResponseSchema)` to create a new message.
  */
 export const WorkspaceServiceListResponseSchema: GenMessage<WorkspaceServiceListResponse> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 7);
+  messageDesc(file_harness_hands_v1_workspace, 9);
 
 /**
  * DiffRequest asks for a patch.
@@ -296,7 +359,7 @@ export type DiffRequest = Message<"harness.hands.v1.DiffRequest"> & {
  * Use `create(DiffRequestSchema)` to create a new message.
  */
 export const DiffRequestSchema: GenMessage<DiffRequest> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 8);
+  messageDesc(file_harness_hands_v1_workspace, 10);
 
 /**
  * DiffResponse is a piece of the patch.
@@ -324,7 +387,7 @@ export type DiffResponse = Message<"harness.hands.v1.DiffResponse"> & {
  * Use `create(DiffResponseSchema)` to create a new message.
  */
 export const DiffResponseSchema: GenMessage<DiffResponse> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 9);
+  messageDesc(file_harness_hands_v1_workspace, 11);
 
 /**
  * DiffSummary counts a patch.
@@ -352,6 +415,13 @@ export type DiffSummary = Message<"harness.hands.v1.DiffSummary"> & {
    * @generated from field: bool truncated = 3;
    */
   truncated: boolean;
+
+  /**
+   * What was not compared. Unset where everything was.
+   *
+   * @generated from field: harness.hands.v1.LeftOut left_out = 4;
+   */
+  leftOut?: LeftOut | undefined;
 };
 
 /**
@@ -359,7 +429,7 @@ export type DiffSummary = Message<"harness.hands.v1.DiffSummary"> & {
  * Use `create(DiffSummarySchema)` to create a new message.
  */
 export const DiffSummarySchema: GenMessage<DiffSummary> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 10);
+  messageDesc(file_harness_hands_v1_workspace, 12);
 
 /**
  * SnapshotRequest asks for a snapshot.
@@ -394,7 +464,7 @@ export type SnapshotRequest = Message<"harness.hands.v1.SnapshotRequest"> & {
  * Use `create(SnapshotRequestSchema)` to create a new message.
  */
 export const SnapshotRequestSchema: GenMessage<SnapshotRequest> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 11);
+  messageDesc(file_harness_hands_v1_workspace, 13);
 
 /**
  * SnapshotResponse describes it.
@@ -422,7 +492,7 @@ export type SnapshotResponse = Message<"harness.hands.v1.SnapshotResponse"> & {
  * Use `create(SnapshotResponseSchema)` to create a new message.
  */
 export const SnapshotResponseSchema: GenMessage<SnapshotResponse> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 12);
+  messageDesc(file_harness_hands_v1_workspace, 14);
 
 /**
  * Snapshot describes one.
@@ -457,6 +527,13 @@ export type Snapshot = Message<"harness.hands.v1.Snapshot"> & {
    * @generated from field: int64 created_at_ms = 4;
    */
   createdAtMs: bigint;
+
+  /**
+   * What is not in it, beside what .gitignore excludes. Unset where everything is.
+   *
+   * @generated from field: harness.hands.v1.LeftOut left_out = 5;
+   */
+  leftOut?: LeftOut | undefined;
 };
 
 /**
@@ -464,7 +541,7 @@ export type Snapshot = Message<"harness.hands.v1.Snapshot"> & {
  * Use `create(SnapshotSchema)` to create a new message.
  */
 export const SnapshotSchema: GenMessage<Snapshot> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 13);
+  messageDesc(file_harness_hands_v1_workspace, 15);
 
 /**
  * RestoreRequest names a snapshot.
@@ -499,7 +576,7 @@ export type RestoreRequest = Message<"harness.hands.v1.RestoreRequest"> & {
  * Use `create(RestoreRequestSchema)` to create a new message.
  */
 export const RestoreRequestSchema: GenMessage<RestoreRequest> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 14);
+  messageDesc(file_harness_hands_v1_workspace, 16);
 
 /**
  * RestoreResponse describes what is there now.
@@ -527,7 +604,7 @@ export type RestoreResponse = Message<"harness.hands.v1.RestoreResponse"> & {
  * Use `create(RestoreResponseSchema)` to create a new message.
  */
 export const RestoreResponseSchema: GenMessage<RestoreResponse> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 15);
+  messageDesc(file_harness_hands_v1_workspace, 17);
 
 /**
  * DeleteRequest names a workspace.
@@ -555,7 +632,7 @@ export type DeleteRequest = Message<"harness.hands.v1.DeleteRequest"> & {
  * Use `create(DeleteRequestSchema)` to create a new message.
  */
 export const DeleteRequestSchema: GenMessage<DeleteRequest> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 16);
+  messageDesc(file_harness_hands_v1_workspace, 18);
 
 /**
  * DeleteResponse is empty.
@@ -570,7 +647,7 @@ export type DeleteResponse = Message<"harness.hands.v1.DeleteResponse"> & {
  * Use `create(DeleteResponseSchema)` to create a new message.
  */
 export const DeleteResponseSchema: GenMessage<DeleteResponse> = /*@__PURE__*/
-  messageDesc(file_harness_hands_v1_workspace, 17);
+  messageDesc(file_harness_hands_v1_workspace, 19);
 
 /**
  * WorkspaceService makes, describes, snapshots and deletes workspaces. A workspace is a session's directory in the sandbox; it
