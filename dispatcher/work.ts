@@ -1,7 +1,8 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import { isDeeper, isUnicode, MAX_JSON_DEPTH } from "@serverless-harness/kit/json-limits";
+import { INEXACT_NUMBER, inexactNumber, isDeeper, isUnicode, MAX_JSON_DEPTH } from "@serverless-harness/kit/json-limits";
 import type { Validation } from "@serverless-harness/kit/validate";
 import { LeafKind, LeafKindSchema, type LeafSpec, type Repository, ThinkingLevelSchema } from "@serverless-harness/proto/leaf";
+import { callerChecks } from "./caller-checks.ts";
 
 const MAX_SCHEMA_BYTES = 64 * 1024;
 const MAX_INPUT_BYTES = 1024 * 1024;
@@ -37,9 +38,9 @@ async function checkOutputSchema(v: Validation, kind: LeafKind, schema: JsonObje
   v.maxBytes(field, text, MAX_SCHEMA_BYTES);
   v.check(field, isUnicode(schema), "must be valid Unicode");
   if (Buffer.byteLength(text) > MAX_SCHEMA_BYTES) return;
-  // A validator is large, and most leaves need none.
-  const { schemaProblems } = await import("@serverless-harness/kit/json-schema");
-  for (const problem of schemaProblems(schema, field)) v.fail(problem.field, problem.description);
+  const looked = await callerChecks.run("schemaProblems", schema, field);
+  const slow = { field, description: "takes too long to check: refer to fewer schemas, or put fewer in each other" };
+  for (const problem of looked?.value ?? [slow]) v.fail(problem.field, problem.description);
 }
 
 function checkInput(v: Validation, kind: LeafKind, input: JsonObject): void {
@@ -48,6 +49,8 @@ function checkInput(v: Validation, kind: LeafKind, input: JsonObject): void {
   v.check("spec.input", !isDeeper(input), `must not have more than ${MAX_JSON_DEPTH} objects and lists in each other`);
   v.maxBytes("spec.input", text, MAX_INPUT_BYTES);
   v.check("spec.input", isUnicode(input), "must be valid Unicode");
+  const inexact = inexactNumber(input, "spec.input");
+  if (inexact !== undefined) v.fail(inexact.path, INEXACT_NUMBER);
 }
 
 function checkRepository(v: Validation, { url, ref }: Repository): void {

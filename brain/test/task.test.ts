@@ -208,7 +208,7 @@ describe("a brain that is killed", () => {
   });
 });
 
-test("a schema with a pattern that takes for ever costs the other leaves of its brain a second, and not the brain", async () => {
+test("a schema with a pattern that takes for ever costs neither its brain nor the other leaves of it", async () => {
   const { stack } = house;
   const slow = { type: "object", properties: { a: { type: "string", pattern: "^(a+)+$" } }, required: ["a"] };
   const script = scripted(submit({ a: `${"a".repeat(60)}!` }), submit({ a: "aa" }));
@@ -217,6 +217,30 @@ test("a schema with a pattern that takes for ever costs the other leaves of its 
   const ended = await stack.ended(leaf);
   expect(ended).toMatchObject({ state: LeafState.DONE, claims: 1 });
   expect(ended.result?.value).toEqual({ a: "aa" });
-  expect((await stack.eventsOf(leaf, "toolEnded"))[0]?.text).toContain("can't be matched against it in time");
+  expect((await stack.eventsOf(leaf, "toolEnded"))[0]?.text).toContain("can't be matched against the schema in time");
   expect(await stack.ended(beside)).toMatchObject({ state: LeafState.DONE, claims: 1 });
+});
+
+test("a result is matched by its own properties, under names that every object inherits as well", async () => {
+  const { stack } = house;
+  const inherited = {
+    type: "object",
+    properties: { valueOf: { type: "integer" }, a: { type: "string" } },
+    required: ["a", "toString"],
+  };
+  const leaf = await stack.submit(scripted(submit({ a: "x" }), submit({ a: "x", toString: "own" })), { kind, outputSchema: inherited });
+  const ended = await stack.ended(leaf);
+  expect(ended.result?.value).toEqual({ a: "x", toString: "own" });
+  expect((await stack.eventsOf(leaf, "toolEnded"))[0]?.text).toContain("must have required properties toString");
+});
+
+test.each([
+  ["a whole number that is not kept exactly", { id: 2 ** 53 }, "the result.id: must be a text, since whole numbers beyond"],
+  ["a name that no reader of JSON keeps", JSON.parse('{"__proto__": {"a": 1}}'), "must not have a property __proto__"],
+])("a result with %s is refused", async (_what, odd, told) => {
+  const { stack } = house;
+  const leaf = await stack.submit(scripted(submit(odd), submit({ id: "9007199254740993" })), { kind, outputSchema: { type: "object" } });
+  const ended = await stack.ended(leaf);
+  expect(ended.result?.value).toEqual({ id: "9007199254740993" });
+  expect((await stack.eventsOf(leaf, "toolEnded"))[0]?.text).toContain(told);
 });

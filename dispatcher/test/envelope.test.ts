@@ -91,6 +91,7 @@ const BAD_SPECS: readonly BadSpec[] = [
     ["spec.output_schema.properties.a.$ref"],
   ],
   ["a schema that is too deep", { prompt: "p", kind: LeafKind.TASK, outputSchema: deepSchema(12) }, ["spec.output_schema"]],
+  ["an input with a number that is not kept exactly", { prompt: "p", kind: LeafKind.TASK, input: { a: [2 ** 53] } }, ["spec.input.a[0]"]],
   ["an input that is too deep", { prompt: "p", kind: LeafKind.TASK, input: deepSchema(12) }, ["spec.input"]],
   [
     "a schema over 64 KiB",

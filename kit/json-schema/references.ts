@@ -1,15 +1,18 @@
 import type { Violation } from "../errors.ts";
 import { isObject } from "./well-formed.ts";
 
+const MAX_REFERENCES = 500;
+
 /** Keywords whose schemas look at the same value as the schema that holds them. */
 const IN_PLACE = ["allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"];
 
 /** References of a well-formed schema that lead nowhere, or round in a circle without ever looking at a part of the value. */
 export function referenceProblems(root: unknown, path: string): Violation[] {
   const problems: Violation[] = [];
+  let references = 0;
   visit(root, path, (schema, at) => {
     const reference = schema["$ref"];
-    if (typeof reference !== "string") return;
+    if (typeof reference !== "string" || ++references > MAX_REFERENCES) return;
     if (resolve(root, reference) === undefined) {
       problems.push({
         field: `${at}.$ref`,
@@ -19,6 +22,7 @@ export function referenceProblems(root: unknown, path: string): Violation[] {
       problems.push({ field: `${at}.$ref`, description: "leads back to itself without a property or an item between" });
     }
   });
+  if (references > MAX_REFERENCES) problems.push({ field: path, description: `must not have more than ${MAX_REFERENCES} references` });
   return problems;
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { isDeeper, isUnicode } from "../json-limits.ts";
+import { inexactNumber, isDeeper, isUnicode } from "../json-limits.ts";
 import { compileSchema, type ObjectSchema, schemaProblems } from "../json-schema/index.ts";
 
 const text = { type: "string" };
@@ -36,6 +36,7 @@ describe("a schema that can't be used", () => {
       ["s.$defs.x.$ref"],
     ],
     ["is too deep", nested(12), ["s"]],
+    ["refers too often", { type: "object", anyOf: Array(501).fill({ $ref: "#/$defs/a" }), $defs: { a: {} } }, ["s"]],
     ["is wrong in two places", { type: "object", required: 1, properties: { a: { type: "x" } } }, ["s.required", "s.properties.a.type"]],
   ])("%s", (_what, schema, fields) => {
     expect(schemaProblems(schema, "s").map(({ field }) => field)).toEqual(fields);
@@ -76,13 +77,25 @@ describe("a value that does not match", () => {
     expect(compileSchema(schema)(value)).toEqual(problems);
   });
 
-  test.each([
-    ["pattern", { properties: { a: { type: "string", pattern: "^(a+)+$" } } }, { a: `${"a".repeat(60)}!` }],
-    ["patternProperties", { patternProperties: { "^(a+)+$": { type: "string" } } }, { [`${"a".repeat(60)}!`]: "x" }],
-  ])("holds nobody up, whatever its %s makes of it", (_what, keywords, value) => {
-    const check = compileSchema({ type: "object", ...keywords });
-    expect(check(value)).toEqual(["the result: a pattern of the schema can't be matched against it in time"]);
-    expect(check({ a: "aaa" })).toEqual([]);
+  test.each<readonly [string, ObjectSchema, string, readonly string[]]>([
+    ["requires", { required: ["toString"] }, "{}", ["the result: must have required properties toString"]],
+    ["requires", { required: ["constructor", "__proto__"] }, '{"constructor": 1, "__proto__": 2}', []],
+    ["describes", { properties: { valueOf: text } }, "{}", []],
+    ["describes", { properties: { valueOf: text } }, '{"valueOf": 1}', ["valueOf: must be string"]],
+    [
+      "asks for beside another",
+      { dependentRequired: { a: ["hasOwnProperty"] } },
+      '{"a": 1}',
+      ["the result: must have properties hasOwnProperty when property a is present"],
+    ],
+    [
+      "permits alone",
+      { properties: { toString: {} }, additionalProperties: false },
+      '{"toString": 1, "valueOf": 2}',
+      ["the result: must not have valueOf"],
+    ],
+  ])("has properties of its own only: those that a schema %s", (_what, keywords, json, problems) => {
+    expect(compileSchema({ type: "object", ...keywords })(JSON.parse(json))).toEqual(problems);
   });
 
   test("in very many places is told in the first few", () => {
@@ -90,4 +103,10 @@ describe("a value that does not match", () => {
     expect(problems.length).toBeGreaterThan(1);
     expect(problems.length).toBeLessThan(20);
   });
+});
+
+test("whole numbers that are not kept exactly are found, and other numbers are not", () => {
+  expect(inexactNumber({ a: [1, { b: 2 ** 53 }] }, "v")).toEqual({ path: "v.a[1].b", number: 2 ** 53 });
+  expect(inexactNumber([-(2 ** 60)], "v")).toEqual({ path: "v[0]", number: -(2 ** 60) });
+  expect(inexactNumber({ a: Number.MAX_SAFE_INTEGER, b: 0.1, c: 6.02e23, d: "9007199254740993", e: null }, "v")).toBeUndefined();
 });

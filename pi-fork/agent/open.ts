@@ -12,7 +12,7 @@ import type { LeafEvents } from "../sessions/leaf-events.ts";
 import type { PiSessions } from "../sessions/sessions.ts";
 import { type GateKeeper, Gates } from "../tools/gates.ts";
 import { createTools } from "../tools/index.ts";
-import type { ResultWish } from "../tools/submit.ts";
+import { type ResultWish, showingSchema } from "../tools/submit.ts";
 import type { ToolContext } from "../tools/tool.ts";
 import { Agent } from "./agent.ts";
 import { Compactor } from "./compaction/compactor.ts";
@@ -135,7 +135,7 @@ async function assemble(
       options.on(event);
       if (event.kind === "tool_started") agent?.rest.changed();
     },
-    new InterruptedAnswers(() => words() + wordsOf(tools), price),
+    new InterruptedAnswers(() => words() + wordsOf(tools) + JSON.stringify(result?.schema ?? {}), price),
     expected,
     unfinished,
   );
@@ -148,7 +148,7 @@ async function assemble(
   const { harness } = await AgentHarness.create<ToolContext>(
     {
       session,
-      models: summaries.watch(resolved.models),
+      models: showingSchema(summaries.watch(resolved.models), result),
       model: resolved.model,
       tools,
       toolContext: { env },

@@ -15,8 +15,8 @@ test.each([
   ["every tool", "*", "", "write", true],
   ["arguments that match", "bash", "rm -rf", "bash", true],
   ["arguments that don't", "bash", "rm -r /", "bash", false],
-])("a call is held by %s", (_, tool, pattern, called, held) => {
-  expect(gatesOf(tool, pattern).needsApproval(called, { command: "rm -rf build" })).toBe(held);
+])("a call is held by %s", async (_, tool, pattern, called, held) => {
+  expect(await gatesOf(tool, pattern).needsApproval(called, { command: "rm -rf build" })).toBe(held);
 });
 
 test.each(["Bash", "bahs", "shell"])("a policy with the tool %s is refused, as it would hold nothing", (tool) => {
@@ -27,8 +27,8 @@ test.each(["*", "bash", "request_approval", "submit_result"])("a policy with %s 
   expect(() => gatesOf(tool, "").checkNames(["read", "bash"])).not.toThrow();
 });
 
-test("a call is held where its pattern comes to no end, and the agent is not", () => {
-  expect(gatesOf("bash", "^(?:[^x]+)+x$").needsApproval("bash", { command: "a".repeat(64) })).toBe(true);
+test("a call is held where its pattern comes to no end, and the agent is not", async () => {
+  expect(await gatesOf("bash", "^(?:[^x]+)+x$").needsApproval("bash", { command: "a".repeat(64) })).toBe(true);
 });
 
 const OPEN = { action: "open", command: "rm -rf build" };
@@ -52,8 +52,8 @@ test.each([
   ["an edit, where it names write", "write", "^secrets/", "edit", { path: "secrets/key", edits: [] }, true],
   ["a file that is written, where it names edit", "edit", "", "write", { path: "a", content: "" }, true],
   ["no file that is read, where it names write", "write", "", "read", { path: "a" }, false],
-])("a gate holds %s", (_, named, pattern, called, args, held) => {
-  expect(gatesOf(named, pattern).needsApproval(called, args)).toBe(held);
+])("a gate holds %s", async (_, named, pattern, called, args, held) => {
+  expect(await gatesOf(named, pattern).needsApproval(called, args)).toBe(held);
 });
 
 test.each([
@@ -65,16 +65,16 @@ test.each([
   ["a letter with an accent, a line break", "bash", "é\nb", { command: "echo é\nb" }],
   ["a text inside of a list", "edit", "^secret$", { path: "a", edits: [{ oldText: "x", newText: "secret" }] }],
   ["a number", "submit_result", "^[0-9]{4,}$", { amount: 12345 }],
-])("a pattern finds %s as a person reads it", (_, tool, pattern, args) => {
-  expect(gatesOf(tool, pattern).needsApproval(tool, args)).toBe(true);
+])("a pattern finds %s as a person reads it", async (_, tool, pattern, args) => {
+  expect(await gatesOf(tool, pattern).needsApproval(tool, args)).toBe(true);
 });
 
 test.each([
   ["the name of a field", "write", "content", { path: "a", content: "b" }],
   ["how long a command may take", "bash", "^(?!ls)", { command: "ls", timeout: 10 }],
   ["a text that begins in one field and ends in another", "write", "a.*b", { path: "a", content: "b" }],
-])("a pattern does not find %s", (_, tool, pattern, args) => {
-  expect(gatesOf(tool, pattern).needsApproval(tool, args)).toBe(false);
+])("a pattern does not find %s", async (_, tool, pattern, args) => {
+  expect(await gatesOf(tool, pattern).needsApproval(tool, args)).toBe(false);
 });
 
 test.each([

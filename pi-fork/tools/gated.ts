@@ -18,7 +18,7 @@ export function gated<TParameters extends TSchema, TDetails>(
   return {
     ...tool,
     async execute(toolCallId, params, onUpdate, toolContext, invocation, context) {
-      if (gates.needsApproval(tool.name, params)) {
+      if (await gates.needsApproval(tool.name, params)) {
         const shown = { summary: `The agent wants to use the tool ${tool.name}.`, proposedAction: JSON.stringify(params, undefined, 2) };
         // A call that has passed its gate may have acted: whoever finds its workspace gone has to know.
         const stands = await invocation.getMemo(GATE_MEMO);

@@ -2,9 +2,9 @@ import { createHash } from "node:crypto";
 import { Code } from "@connectrpc/connect";
 import type { Context } from "@earendil-works/pi-agent-core";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { inTime } from "@serverless-harness/kit/in-time";
 import type { Decision, GatePolicy } from "@serverless-harness/proto/leaf";
 import { DecisionKind } from "@serverless-harness/proto/leaf";
+import { callerChecks } from "./caller-checks.ts";
 import { type CallEffect, describeCall, effectOf } from "./effects.ts";
 
 /** What a human is asked. */
@@ -38,8 +38,8 @@ const MAX_ACTION = 60_000;
 /** Which calls one line of a policy holds. */
 interface Rule {
   readonly tool: string;
-  /** Empty: calls with any arguments. Else one of them has to match. */
-  readonly patterns: readonly RegExp[];
+  /** A regular expression. Empty: calls with any arguments. */
+  readonly pattern: string;
 }
 
 /** Asks humans for tool calls, and holds the calls until they answered. */
@@ -54,11 +54,7 @@ export class Gates {
   constructor(keeper: GateKeeper, policy: GatePolicy | undefined) {
     this.#keeper = keeper;
     this.offered = policy?.requestApproval === true;
-    this.#rules = (policy?.tools ?? []).map(({ tool, arguments: pattern }) => ({
-      tool,
-      // A person takes the beginning of a line for a beginning; one who means the whole text is not to lose calls by that.
-      patterns: pattern === "" ? [] : [new RegExp(pattern, "u"), new RegExp(pattern, "um")],
-    }));
+    this.#rules = (policy?.tools ?? []).map(({ tool, arguments: pattern }) => ({ tool, pattern }));
   }
 
   /** A misspelt name must not let everything pass: INVALID_ARGUMENT `unknown_tool` where the policy has a tool that the agent can't have. */
@@ -71,9 +67,10 @@ export class Gates {
   }
 
   /** This call needs a human's approval by the leaf's policy: a rule names its tool, or one that does the same. */
-  needsApproval(tool: string, args: unknown): boolean {
+  async needsApproval(tool: string, args: unknown): Promise<boolean> {
     const call = describeCall(tool, args);
-    return this.#rules.some((rule) => covers(rule.tool, tool, call) && matches(rule.patterns, call));
+    for (const rule of this.#rules) if (covers(rule.tool, tool, call) && (await matches(rule.pattern, call))) return true;
+    return false;
   }
 
   /**
@@ -118,9 +115,9 @@ function covers(named: string, tool: string, { effect }: CallEffect): boolean {
 }
 
 /** A pattern that takes for ever must neither hold up the others nor let a call pass. */
-function matches(patterns: readonly RegExp[], { texts, opaque }: CallEffect): boolean {
-  if (opaque || patterns.length === 0) return true;
-  return inTime(() => texts.some((text) => patterns.some((pattern) => pattern.test(text))))?.value !== false;
+async function matches(pattern: string, { texts, opaque }: CallEffect): Promise<boolean> {
+  if (opaque || pattern === "") return true;
+  return (await callerChecks.run("matches", pattern, texts))?.value !== false;
 }
 
 /** What a human decides on is shown to its end, or it is said what is not shown. */

@@ -11,8 +11,8 @@ import { lazyDescriptors } from "./lazy-descriptors.ts";
 
 /** What is bundled, and which of its sources are started apart: by the name of the file that they become. */
 const SERVICES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
-  brain: {},
-  dispatcher: {},
+  brain: { "caller-checks-worker": "pi-fork/tools/caller-checks-worker.ts" },
+  dispatcher: { "caller-checks-worker": "dispatcher/caller-checks-worker.ts" },
   hands: { "regexp-worker": "hands/files/regexp-worker.ts" },
 };
 
