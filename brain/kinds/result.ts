@@ -9,7 +9,13 @@ interface Brought extends Partial<Solution> {
 }
 
 /** The result as a leaf's record holds it. */
-export function toResult({ text, value, patch = "", baseCommit = "" }: Brought): LeafResult {
+export function toResult({ text, value, patch = "", baseCommit = "", leftOut = [] }: Brought): LeafResult {
   // It came out of a model's JSON.
-  return create(LeafResultSchema, { text, patch, baseCommit, ...(value === undefined ? {} : { value: value as JsonObject }) });
+  return create(LeafResultSchema, {
+    text,
+    patch,
+    baseCommit,
+    leftOut: [...leftOut],
+    ...(value === undefined ? {} : { value: value as JsonObject }),
+  });
 }

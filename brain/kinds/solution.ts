@@ -19,6 +19,8 @@ export interface Solution {
   readonly patch: string;
   /** The commit that the patch is against. */
   readonly baseCommit: string;
+  /** What was changed and is not in the patch, a sentence each that begins with the path. */
+  readonly leftOut: readonly string[];
 }
 
 /**
@@ -28,19 +30,12 @@ export interface Solution {
 export async function readSolution(workspace: WorkspaceClient, baseCommit: string): Promise<Solution | AgentFailure> {
   const { patch, summary } = await workspace.diff({ maxBytes: MAX_PATCH_BYTES });
   if (summary.truncated) return tooLarge(Number(summary.bytes), summary.files);
-  try {
-    return { patch: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(patch), baseCommit };
-  } catch {
-    return undeliverable("the patch holds text that is no UTF-8: have the agent commit it elsewhere, or leave such files alone");
-  }
+  const leftOut = summary.leftOut?.paths.map(({ path, why }) => `${path} ${why}`) ?? [];
+  // Hands brings what is not UTF-8 in git's binary form, which is ASCII.
+  return { patch: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(patch), baseCommit, leftOut };
 }
 
 function tooLarge(bytes: number, files: number): AgentFailure {
-  return undeliverable(
-    `the patch has ${bytes} bytes in ${files} files, the limit is ${MAX_PATCH_BYTES}: ask for a smaller change, and have what is built ignored by git`,
-  );
-}
-
-function undeliverable(message: string): AgentFailure {
+  const message = `the patch has ${bytes} bytes in ${files} files, the limit is ${MAX_PATCH_BYTES}: ask for a smaller change, and have what is built ignored by git`;
   return { reason: FailureReason.INVALID_RESULT, retryable: false, message };
 }

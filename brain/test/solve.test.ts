@@ -134,11 +134,17 @@ describe("a solve", () => {
     expect(failure?.message).toMatch(/^the patch has 10\d{5} bytes in 1 files, the limit is 1048576/);
   });
 
-  test("whose patch is no UTF-8 fails, since it could not be told as it is", async () => {
+  test("brings a file that is no UTF-8 as well", async () => {
     const { stack } = house;
-    const { url } = await origin();
+    const { url, head } = await origin();
     const leaf = await stack.submit(scripted(bash("printf 'h\\344her\\n' >latin"), say("done")), { kind, repository: repository(url) });
-    expect((await stack.ended(leaf)).failure).toMatchObject({ reason: INVALID_RESULT, message: expect.stringContaining("no UTF-8") });
+    const { result } = await stack.ended(leaf);
+    expect(result?.patch).toContain("GIT binary patch");
+    const copy = await temporary();
+    execFileSync("git", ["clone", "-q", url, copy]);
+    execFileSync("git", ["-C", copy, "checkout", "-q", head]);
+    execFileSync("git", ["-C", copy, "apply"], { input: result?.patch ?? "" });
+    expect(await readFile(join(copy, "latin"), "latin1")).toBe("h\xe4her\n");
   });
 
   test.each([

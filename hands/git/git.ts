@@ -27,6 +27,10 @@ export interface GitCall {
   readonly cwd?: string;
   /** Ways to other repositories. Default: none. */
   readonly protocols?: readonly Protocol[];
+  /** Settings for this run, as `name=value`, which go before all others. Default: none. */
+  readonly settings?: readonly string[];
+  /** The index. Default: the repository's own. */
+  readonly indexFile?: string;
   /** Open files that it inherits, as 3 and on. Default: none. */
   readonly descriptors?: readonly number[];
   /** Default 60 s. */
@@ -94,12 +98,13 @@ export class Git {
   #start(args: readonly [string, ...string[]], call: GitCall): Omit<RunningGit, "kill"> & { stop(end: GitEnd): void } {
     const { program = "git", path = "/usr/local/bin:/usr/bin:/bin", environment = {} } = this.#options;
     const options = globalOptions(call.gitDir, call.protocols ?? []);
+    options.push(...(call.settings ?? []).flatMap((setting) => ["-c", setting]));
     if (call.workTree !== undefined) options.push(`--work-tree=${call.workTree}`);
     // A process group of its own, so that what git starts ends with it.
     const cwd = call.cwd ?? call.workTree ?? call.gitDir;
     const child = spawn(program, [...options, ...args], {
       cwd,
-      env: gitEnvironment(path, environment),
+      env: { ...gitEnvironment(path, environment), ...(call.indexFile === undefined ? {} : { GIT_INDEX_FILE: call.indexFile }) },
       stdio: ["pipe", "pipe", "pipe", ...(call.descriptors ?? [])],
       detached: true,
     }) as Child;

@@ -1,10 +1,10 @@
-import { lstatSync, statSync } from "node:fs";
-import { readFile } from "node:fs/promises";
+import { statSync } from "node:fs";
 import { Code } from "@connectrpc/connect";
 import { HarnessError, invalidArgument } from "@serverless-harness/kit/errors";
 import { pathError, translateError } from "../files/fs-error.ts";
 import { type Handle, inodeKey } from "../files/handle.ts";
 import { type Location, locate, type Root } from "../paths.ts";
+import { commonDirOf, type Find, gitDirOf, isThere, type Place, pathFrom, readPointer } from "./git-dir.ts";
 import { LocalContents } from "./local-contents.ts";
 import { sourceUnavailable } from "./source-error.ts";
 
@@ -24,11 +24,6 @@ export interface LocalRepository extends Disposable {
   readonly alternates: readonly Handle[];
 }
 
-/** A place on the way from a path to a repository, which is there. */
-type Place = Location & { readonly entry: Handle };
-
-/** Longest file that only says where something else is. */
-const MAX_POINTER_BYTES = 64 * 1024;
 /** As many directories of objects a repository may borrow from, directly or by those. */
 const MAX_ALTERNATES = 16;
 
@@ -61,13 +56,13 @@ export class LocalRepositories {
   async open(path: string, signal?: AbortSignal): Promise<LocalRepository> {
     using handles = new DisposableStack();
     try {
-      const place = (from: string): Place => handles.use(this.#place(from));
-      const gitDir = await gitDirOf(place, path);
-      const common = await commonDirOf(place, gitDir);
+      const find = (from: string): Place => handles.use(this.#place(from));
+      const gitDir = await gitDirOf(find, path);
+      const common = await commonDirOf(find, gitDir);
       const contents = new LocalContents((from) => this.#locate(from), signal);
       await contents.checkRepository(gitDir);
       if (common !== gitDir) await contents.checkRepository(common);
-      const alternates = await alternatesOf(place, common);
+      const alternates = await alternatesOf(find, common);
       for (const objects of alternates) await contents.checkTree(objects);
       const kept = handles.move();
       return { gitDir: gitDir.entry, alternates: alternates.map(({ entry }) => entry), [Symbol.dispose]: () => kept.dispose() };
@@ -90,44 +85,16 @@ export class LocalRepositories {
   }
 }
 
-type Find = (path: string) => Place;
-
-/** Where git keeps what belongs to the repository at a path: in its `.git`, where a `.git` file says, or there itself. */
-async function gitDirOf(find: Find, path: string): Promise<Place> {
-  const named = find(path);
-  if (!named.entry.stat().isDirectory()) throw pathError("not_directory", path);
-  const inner = lstatSync(named.entry.child(".git"), { throwIfNoEntry: false });
-  if (inner === undefined) return repositoryAt(named, path);
-  const place = find(`${named.resolvedPath}/.git`);
-  if (place.entry.stat().isDirectory()) return repositoryAt(place, path);
-  const target = /^gitdir: (.+)$/s.exec(await readPointer(place))?.[1];
-  if (target === undefined) throw pathError("not_found", path);
-  return repositoryAt(find(from(named, target)), path);
-}
-
-/** A directory that git would take for its own; git itself must not find another one in it. */
-function repositoryAt(place: Place, path: string): Place {
-  const has = (name: string): boolean => lstatSync(place.entry.child(name), { throwIfNoEntry: false }) !== undefined;
-  if (!place.entry.stat().isDirectory() || !has("HEAD") || has(".git")) throw pathError("not_found", path);
-  return place;
-}
-
-/** A worktree keeps little of its own: where the rest is. */
-async function commonDirOf(find: Find, gitDir: Place): Promise<Place> {
-  if (lstatSync(gitDir.entry.child("commondir"), { throwIfNoEntry: false }) === undefined) return gitDir;
-  return find(from(gitDir, await readPointer(find(`${gitDir.resolvedPath}/commondir`))));
-}
-
 async function alternatesOf(find: Find, common: Place): Promise<Place[]> {
   const found: Place[] = [];
   const waiting = [find(`${common.resolvedPath}/objects`)];
   for (let objects = waiting.shift(); objects !== undefined; objects = waiting.shift()) {
     const info = find(objects.resolvedPath);
-    if (lstatSync(info.entry.child("info/alternates"), { throwIfNoEntry: false }) === undefined) continue;
+    if (!isThere(info, "info/alternates")) continue;
     const lines = (await readPointer(find(`${objects.resolvedPath}/info/alternates`))).split("\n");
     for (const line of lines) {
       if (line === "" || line.startsWith("#")) continue;
-      const next = find(from(objects, line));
+      const next = find(pathFrom(objects, line));
       if (found.length === MAX_ALTERNATES) throw refused(`borrows objects from more than ${MAX_ALTERNATES} directories: repack it`);
       if (found.some(({ resolvedPath }) => resolvedPath === next.resolvedPath)) continue;
       found.push(next);
@@ -135,17 +102,6 @@ async function alternatesOf(find: Find, common: Place): Promise<Place[]> {
     }
   }
   return found;
-}
-
-/** A path as a file in a directory of git's gives it. */
-function from(place: Place, target: string): string {
-  return target.startsWith("/") ? target : `${place.resolvedPath}/${target}`;
-}
-
-async function readPointer({ entry, resolvedPath }: Place): Promise<string> {
-  const stat = entry.stat();
-  if (!stat.isFile() || stat.size > MAX_POINTER_BYTES) throw refused(`has a ${resolvedPath.split("/").at(-1)} that git does not write`);
-  return (await readFile(entry.path, "utf8")).replace(/[\r\n]+$/, "");
 }
 
 function refused(description: string): HarnessError {

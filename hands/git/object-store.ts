@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { CollectedCall, Git } from "./git.ts";
 import { GitFailure } from "./git-failure.ts";
 import { killStrays } from "./stray-processes.ts";
-import { type BytePath, parseTree, type SizedEntry } from "./tree-entries.ts";
+import { type BytePath, type EntryMode, parseTree, type SizedEntry, type TreeChange, type TreeEntry } from "./tree-entries.ts";
 
 /** More packs than these, and reading gets slow: they are made one. */
 const MAX_PACKS = 16;
@@ -35,6 +35,32 @@ export class ObjectStore {
   /** Everything in a tree, or in a commit's. */
   async entries(treeish: string): Promise<Map<BytePath, SizedEntry>> {
     return parseTree(await this.run(["ls-tree", "-r", "-l", "-z", "--full-tree", treeish]));
+  }
+
+  /** The submodules in a commit's tree, each with its commit there. */
+  async gitlinks(commit: string): Promise<Map<BytePath, string>> {
+    const listing = (await this.run(["ls-tree", "-r", "-z", "--full-tree", commit])).toString("latin1");
+    const links = new Map<BytePath, string>();
+    for (const [, oid = "", path = ""] of listing.matchAll(/(?<=^|\0)160000 commit ([0-9a-f]{40})\t([^\0]+)/g)) links.set(path, oid);
+    return links;
+  }
+
+  /** What differs between two trees of files. */
+  async changes(before: string, after: string): Promise<TreeChange[]> {
+    const listing = (await this.run(["diff-tree", "-r", "-z", "--no-renames", before, after])).toString("latin1");
+    const record = /:(\d{6}) (\d{6}) ([0-9a-f]{40}) ([0-9a-f]{40}) [A-Z]\0([^\0]+)/g;
+    const entry = (mode = "", oid = ""): TreeEntry | undefined => (mode === "000000" ? undefined : { mode: mode as EntryMode, oid });
+    return [...listing.matchAll(record)].map(([, oldMode, newMode, oldOid, newOid, path = ""]) => ({
+      path,
+      before: entry(oldMode, oldOid),
+      after: entry(newMode, newOid),
+    }));
+  }
+
+  /** Some file in a tree, at any depth, has this name. */
+  async holds(tree: string, name: string): Promise<boolean> {
+    const names = (await this.run(["ls-tree", "-r", "-z", "--name-only", "--full-tree", tree])).toString("latin1");
+    return `\0${names}`.includes(`\0${name}\0`) || names.includes(`/${name}\0`);
   }
 
   /** The tree of a commit; `undefined` where the commit is not here. */

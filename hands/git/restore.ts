@@ -10,6 +10,7 @@ import { type BytePath, compareTrees, displayPath, type SizedEntry, type TreeCha
 import { type TreeLimits, TreeMeter } from "./tree-limits.ts";
 import { Interfered, TreeWriter } from "./tree-writer.ts";
 import type { WorkspaceRepository } from "./workspace-repository.ts";
+import { writeEntries } from "./write-entries.ts";
 
 /** What is worked on, and with what. */
 export interface RestoreContext {
@@ -66,32 +67,10 @@ async function apply({ workspace, repository, signal }: RestoreContext, changes:
       about(path, () => writer.remove(path));
       if (pacer.due) await pacer.rest();
     }
-    await write(repository, writer, sorted, pacer, signal);
+    await writeEntries(repository.store, writer, sorted, signal);
   } catch (error) {
     // The next round looks at what is there now.
     if (!(error instanceof Interfered)) throw error;
-  }
-}
-
-async function write(
-  repository: WorkspaceRepository,
-  writer: TreeWriter,
-  changes: readonly TreeChange[],
-  pacer: Pacer,
-  signal: AbortSignal,
-): Promise<void> {
-  const writes = changes.flatMap(({ path, after }) => (after === undefined ? [] : [{ path, after }]));
-  const oids = writes.map(({ after }) => after.oid);
-  let index = 0;
-  for await (const blob of readBlobs(repository.store.git, repository.store.gitDir, oids, signal)) {
-    const next = writes[index++];
-    if (next === undefined) return;
-    try {
-      await writer.write(next.path, next.after.mode, blob);
-    } catch (error) {
-      throw translateError(error, displayPath(next.path));
-    }
-    if (pacer.due) await pacer.rest();
   }
 }
 

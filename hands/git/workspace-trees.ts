@@ -10,6 +10,7 @@ import { Archive } from "./archive.ts";
 import { type CheckoutOptions, checkOut } from "./checkout.ts";
 import type { Clones } from "./clones.ts";
 import { type DiffPart, StoredPatch } from "./diff.ts";
+import { draftCommit } from "./draft-commit.ts";
 import type { Git } from "./git.ts";
 import { GitFailure, tellsDamage, translateGitFailure } from "./git-failure.ts";
 import { restoreSnapshot } from "./restore.ts";
@@ -120,17 +121,25 @@ export class WorkspaceTrees {
 
   /**
    * What changed, as a patch that `git apply` takes on what it is compared with: new, deleted, renamed and binary files, modes and symbolic
-   * links, without what .gitignore excludes. NOT_FOUND `unknown_snapshot`, DATA_LOSS `corrupt_snapshot`.
+   * links, without what .gitignore excludes. What was made with a git source is compared with its commit, as a commit of everything would be; what was changed below a
+   * submodule is left out, and the summary tells. NOT_FOUND `unknown_snapshot`, DATA_LOSS `corrupt_snapshot`.
    */
   async *diff(workspace: Workspace, { sinceSnapshotId, maxBytes }: DiffOrder): AsyncGenerator<DiffPart> {
     await using patch = await this.#run(workspace, "compare trees", async ({ repository, archive, signal }) => {
-      let before = repository.state.baseTree;
+      const { store, state } = repository;
+      const after = await repository.currentTree();
+      if (sinceSnapshotId === "" && state.baseCommit !== "") {
+        const { baseCommit, baseTree: checkedOut } = state;
+        const draft = await draftCommit({ store, workspace: workspace.path, baseCommit, checkedOut, current: after, signal });
+        return StoredPatch.make(store, { before: baseCommit, after: draft.tree, leftOut: draft.leftOut, maxBytes }, signal);
+      }
+      let before = state.baseTree;
       if (sinceSnapshotId !== "") {
         const manifest = await requireSnapshot(repository, archive, sinceSnapshotId);
         await archive.fetch(manifest, signal);
         before = manifest.tree;
       }
-      return StoredPatch.make(repository.store, before, await repository.currentTree(), maxBytes, signal);
+      return StoredPatch.make(store, { before, after, leftOut: NOTHING_LEFT_OUT, maxBytes }, signal);
     });
     yield* patch.parts();
   }

@@ -61,6 +61,7 @@ export function leafText(leaf: Leaf, color: Colors): string {
     ["result", leaf.result === undefined ? undefined : printable(leaf.result.text).trimEnd()],
     ["value", leaf.result?.value === undefined ? undefined : valueText(leaf.result.value)],
     ["base commit", leaf.result?.baseCommit],
+    ["left out", leaf.result?.leftOut.map(printable).join("\n")],
     ["patch", leaf.result === undefined ? undefined : printable(leaf.result.patch).trimEnd()],
   ];
   const shown = fields.filter((field): field is [string, string] => field[1] !== undefined && field[1] !== "");

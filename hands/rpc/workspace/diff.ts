@@ -1,5 +1,5 @@
 import { Validation } from "@serverless-harness/kit/validate";
-import type { WorkspaceDeps, WorkspaceRpc } from "./deps.ts";
+import { leftOutMessage, type WorkspaceDeps, type WorkspaceRpc } from "./deps.ts";
 
 const DEFAULT_MAX_BYTES = 16 * 1024 * 1024;
 const LARGEST_MAX_BYTES = 256 * 1024 * 1024;
@@ -13,8 +13,12 @@ export function diff(deps: WorkspaceDeps): WorkspaceRpc<"diff"> {
     valid.done();
     const order = { sinceSnapshotId, maxBytes: Number(maxBytes) || DEFAULT_MAX_BYTES };
     for await (const part of deps.trees.diff(deps.workspaces.find(name), order)) {
-      if ("patch" in part) yield { patch: part.patch };
-      else yield { summary: { ...part.summary, bytes: BigInt(part.summary.bytes) } };
+      if ("patch" in part) {
+        yield { patch: part.patch };
+        continue;
+      }
+      const { bytes, leftOut, ...counted } = part.summary;
+      yield { summary: { ...counted, bytes: BigInt(bytes), ...leftOutMessage(leftOut) } };
     }
   };
 }

@@ -12,7 +12,7 @@ test("a checkout is a whole repository at the commit that was asked for, clean, 
   git(url, "tag", "v1");
   const sandbox = await Sandbox.open();
   const one = await sandbox.checkedOut(url, "feature/x");
-  expect(await sandbox.trees.origin(one)).toEqual({ baseCommit: head, restoredSnapshotId: "" });
+  expect(await sandbox.trees.origin(one)).toMatchObject({ baseCommit: head, restoredSnapshotId: "" });
   expect(contents(one.path)).toEqual(contents(url));
   expect(git(one.path, "status", "--porcelain", "--branch")).toBe("## feature/x...origin/feature/x");
   expect(git(one.path, "log", "--format=%s")).toBe("second\nfirst");
@@ -157,7 +157,7 @@ test("submodules stay empty directories, and are no change", async () => {
   expect(readdirSync(join(one.path, "sub"))).toEqual([]);
   expect((await sandbox.diff(one)).files).toBe(0);
   git(one.path, "submodule", "--quiet", "update", "--init");
-  expect((await sandbox.diff(one)).patch.toString()).toContain("sub/inside");
+  expect(await sandbox.diff(one)).toMatchObject({ files: 0, leftOut: { named: [{ path: "sub" }] } });
 });
 
 test("a clone with a broken pack is replaced, and the checkout succeeds", async () => {
@@ -181,7 +181,9 @@ test("a clone with a broken pack is replaced, and the checkout succeeds", async 
 test("a source that can't be had leaves a workspace that can be made from another", async () => {
   const sandbox = await Sandbox.open();
   const one = sandbox.workspace();
-  expect(await reasonOf(() => sandbox.trees.checkOut(one, one.path, { url: "/no/where", ref: "" }))).toBe("source_unavailable");
+  expect(await reasonOf(() => sandbox.trees.checkOut(one, one.path, { url: join(sandbox.base, "nowhere"), ref: "" }))).toBe(
+    "source_unavailable",
+  );
   const url = await repository();
   expect(await reasonOf(() => sandbox.trees.checkOut(one, one.path, { url, ref: "nope" }))).toBe("unknown_ref");
   await sandbox.trees.checkOut(one, one.path, { url, ref: "" });

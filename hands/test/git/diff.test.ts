@@ -66,7 +66,7 @@ test("a patch has new, deleted, renamed, binary, linked and mode-changed files, 
   ]) {
     expect(text).toContain(part);
   }
-  expect(summary).toEqual({ files: 16, bytes: patch.length, truncated: false });
+  expect(summary).toEqual({ files: 16, bytes: patch.length, truncated: false, leftOut: NOTHING_LEFT_OUT });
   expect(await applied(url, base, patch)).toEqual(contents(one.path));
 });
 

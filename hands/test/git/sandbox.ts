@@ -5,6 +5,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { DirectoryArtifacts } from "../../artifacts/directory.ts";
 import { Clones } from "../../git/clones.ts";
+import type { DiffSummary } from "../../git/counted-patch.ts";
 import { Git } from "../../git/git.ts";
 import { WorkspaceTrees, type WorkspaceTreesOptions } from "../../git/workspace-trees.ts";
 import type { Workspace } from "../../workspaces.ts";
@@ -58,11 +59,7 @@ export class Sandbox {
   }
 
   /** The whole patch since the workspace was made, or since a snapshot. */
-  async diff(
-    workspace: Workspace,
-    sinceSnapshotId = "",
-    maxBytes = 1 << 28,
-  ): Promise<{ patch: Buffer; files: number; bytes: number; truncated: boolean }> {
+  async diff(workspace: Workspace, sinceSnapshotId = "", maxBytes = 1 << 28): Promise<{ patch: Buffer } & DiffSummary> {
     const chunks: Buffer[] = [];
     for await (const part of this.trees.diff(workspace, { sinceSnapshotId, maxBytes })) {
       if ("summary" in part) return { patch: Buffer.concat(chunks), ...part.summary };

@@ -417,7 +417,7 @@ export type DiffSummary = Message<"harness.hands.v1.DiffSummary"> & {
   truncated: boolean;
 
   /**
-   * What was not compared. Unset where everything was.
+   * What was not compared, as what was changed below a submodule: that is in no commit of this repository. Unset where everything was.
    *
    * @generated from field: harness.hands.v1.LeftOut left_out = 4;
    */
@@ -681,7 +681,8 @@ export const WorkspaceService: GenService<{
   },
   /**
    * Diff streams what changed since the workspace was made, or since a snapshot, as a git patch: new, deleted, renamed and
-   * binary files and modes, without what .gitignore excludes.
+   * binary files and modes, without what .gitignore excludes. A workspace with a git source is compared with its commit: what attributes convert on checkout is
+   * converted back, as `git add` does. The patch is UTF-8; files that are text in another encoding come in git's binary form.
    *
    * @generated from rpc harness.hands.v1.WorkspaceService.Diff
    */

@@ -1,0 +1,62 @@
+import { lstatSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { invalidArgument } from "@serverless-harness/kit/errors";
+import { pathError } from "../files/fs-error.ts";
+import type { Handle } from "../files/handle.ts";
+import type { Location } from "../paths.ts";
+
+/** A place on the way to a repository, which is there. */
+export type Place = Location & { readonly entry: Handle };
+
+/** Finds what is at an absolute path, through links too, and keeps it open. Throws where the path leads out of what may be looked at. */
+export type Find = (path: string) => Place;
+
+/** Longest file that only says where something else is. */
+const MAX_POINTER_BYTES = 64 * 1024;
+
+/**
+ * Where git keeps what belongs to the repository at a path: in its `.git`, where a `.git` file says, or there itself. NOT_FOUND `not_found` where there is
+ * none.
+ */
+export async function gitDirOf(find: Find, path: string): Promise<Place> {
+  const named = find(path);
+  if (!named.entry.stat().isDirectory()) throw pathError("not_directory", path);
+  if (!isThere(named, ".git")) return repositoryAt(named, path);
+  const place = find(`${named.resolvedPath}/.git`);
+  if (place.entry.stat().isDirectory()) return repositoryAt(place, path);
+  const target = /^gitdir: (.+)$/s.exec(await readPointer(place))?.[1];
+  if (target === undefined) throw pathError("not_found", path);
+  return repositoryAt(find(pathFrom(named, target)), path);
+}
+
+/** A worktree keeps little of its own: where the rest is. */
+export async function commonDirOf(find: Find, gitDir: Place): Promise<Place> {
+  if (!isThere(gitDir, "commondir")) return gitDir;
+  return find(pathFrom(gitDir, await readPointer(find(`${gitDir.resolvedPath}/commondir`))));
+}
+
+/** A directory has something of this name, if only a link that leads nowhere. */
+export function isThere({ entry }: Place, name: string): boolean {
+  return lstatSync(entry.child(name), { throwIfNoEntry: false }) !== undefined;
+}
+
+/** A path as a file in a directory of git's gives it. */
+export function pathFrom(place: Place, target: string): string {
+  return target.startsWith("/") ? target : `${place.resolvedPath}/${target}`;
+}
+
+/** The text of a small file, without the newline at its end. */
+export async function readPointer({ entry, resolvedPath }: Place): Promise<string> {
+  const stat = entry.stat();
+  if (!stat.isFile() || stat.size > MAX_POINTER_BYTES) {
+    const description = `names a repository that has a ${resolvedPath.split("/").at(-1)} that git does not write`;
+    throw invalidArgument([{ field: "url", description }]);
+  }
+  return (await readFile(entry.path, "utf8")).replace(/[\r\n]+$/, "");
+}
+
+/** A directory that git would take for its own, and in which it would not look for another one. */
+function repositoryAt(place: Place, path: string): Place {
+  if (!place.entry.stat().isDirectory() || !isThere(place, "HEAD") || isThere(place, ".git")) throw pathError("not_found", path);
+  return place;
+}
