@@ -11,6 +11,9 @@ import type { Root } from "./paths.ts";
 /** How commands are kept from the rest of the machine. */
 export type SandboxKind = "bwrap" | "process";
 
+/** What commands reach: public addresses alone, all that the machine reaches, or nothing. */
+export type NetworkKind = "public" | "host" | "none";
+
 /** What the journal of execs survives. */
 export type Durability = "process" | "machine";
 
@@ -75,7 +78,7 @@ export interface HandsConfig {
   readonly sandbox: SandboxKind;
   /** This process is inside the jail already. Set by the jail, never by a user. */
   readonly jailed: boolean;
-  readonly network: "host" | "none";
+  readonly network: NetworkKind;
   /** What may be reached though its address is not public. */
   readonly privateHosts: AllowedHosts;
   readonly launcher: LauncherKind;
@@ -125,10 +128,9 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
       "HANDS_PUBLIC_KEY_FILE is not set: on TCP hands needs the key that verifies tokens; without one use HANDS_LISTEN=unix:/path",
     );
   }
-  const network = env.choice("HANDS_NETWORK", "host", ["host", "none"]);
   const sandbox = env.choice("HANDS_SANDBOX", "bwrap", ["bwrap", "process"]);
-  if (network === "none" && sandbox === "process")
-    env.problem("HANDS_NETWORK=none needs HANDS_SANDBOX=bwrap: nothing else keeps a command off the network");
+  const launcher = env.choice("HANDS_LAUNCHER", "keeper", ["keeper", "node"]);
+  const network = readNetwork(env, sandbox, launcher);
   for (const [name, where] of Object.entries({ HANDS_LISTEN: listen, HANDS_METRICS_LISTEN: metricsListen })) {
     if (network === "none" && where?.kind === "tcp")
       env.problem(
@@ -163,7 +165,7 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
     ownCgroup: env.optional("HANDS_OWN_CGROUP"),
     memoryBytes: env.integer("HANDS_MEMORY_BYTES", 0, 0, Number.MAX_SAFE_INTEGER),
     processes: env.integer("HANDS_PROCESSES", 1024, 0, 4_000_000),
-    launcher: env.choice("HANDS_LAUNCHER", "keeper", ["keeper", "node"]),
+    launcher,
     graceMs: env.integer("HANDS_GRACE_MS", 2000, 0, 3_600_000),
     limits: readLimits(env),
     logLevel: env.choice("LOG_LEVEL", "info", LOG_LEVELS),
@@ -194,6 +196,17 @@ function optionalDirectory(env: EnvReader, name: string): string | undefined {
   const value = env.optional(name);
   if (value !== undefined && !isAbsolute(value)) env.problem(`${name} is ${JSON.stringify(value)}: it must be an absolute path`);
   return value;
+}
+
+/** Where commands have no jail of their own, nothing can keep them off the daemon's network. */
+function readNetwork(env: EnvReader, sandbox: SandboxKind, launcher: LauncherKind): NetworkKind {
+  const isApart = sandbox === "bwrap" && launcher === "keeper";
+  const network = env.choice("HANDS_NETWORK", isApart ? "public" : "host", ["public", "host", "none"]);
+  if (network !== "host" && sandbox === "process")
+    env.problem(`HANDS_NETWORK=${network} needs HANDS_SANDBOX=bwrap: nothing else keeps a command off the network`);
+  if (network === "public" && sandbox === "bwrap" && launcher === "node")
+    env.problem("HANDS_NETWORK=public needs HANDS_LAUNCHER=keeper: commands share the daemon's network without it");
+  return network;
 }
 
 function readPrivateHosts(env: EnvReader): AllowedHosts {

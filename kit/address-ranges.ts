@@ -54,11 +54,8 @@ const RANGES_6: readonly AddressRange[] = [
   }),
 ];
 
-/** What a packet filter refuses, by version of the protocol. The loopback networks are among them. */
-export const NOT_PUBLIC: Readonly<Record<4 | 6, readonly string[]>> = {
-  4: RANGES_4.map(({ network }) => network),
-  6: RANGES_6.map(({ network }) => network),
-};
+/** What a packet filter for IPv4 refuses. */
+export const NOT_PUBLIC_IPV4: readonly string[] = RANGES_4.map(({ network }) => network);
 
 /** A network of addresses. */
 export interface Network {

@@ -11,9 +11,11 @@ fail() {
 
 # A system package is looked for by its program: how it came to be there is nobody's business here.
 missing=""
-need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
+need() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 need redis-server redis-server
 need bwrap bubblewrap
+need slirp4netns slirp4netns
+need nft nftables
 need rg ripgrep
 need git git
 need g++ g++
@@ -66,6 +68,7 @@ install_npm_packages() {
 npm_packages_are_current || install_npm_packages
 
 [ ! -e hands/keeper/build.sh ] || sh hands/keeper/build.sh
+[ ! -e hands/network/build.sh ] || sh hands/network/build.sh
 
 # Bundle what starts often, and let Node compile all services once. Without its settings a service ends at once with exit code 64, so each is
 # asked to load the rest too.

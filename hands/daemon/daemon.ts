@@ -16,6 +16,7 @@ import { closeInheritedDescriptors } from "./descriptors.ts";
 import { openDoors } from "./doors.ts";
 import { chooseLaunchers, isolates } from "./launcher.ts";
 import { HandsMetrics } from "./metrics.ts";
+import { openNetworks } from "./networks.ts";
 import { lockState } from "./state-lock.ts";
 import { openTrees } from "./trees.ts";
 
@@ -33,7 +34,8 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
   if (!config.jailed) log.warn("HANDS_SANDBOX=process: commands run unconfined, with all that this user may do");
   for (const directory of [config.home, config.temporary]) mkdirSync(directory, { recursive: true, mode: 0o700 });
   const workspaces = await Workspaces.open({ root: config.workspaces, state: config.state, oneTenant: !isolates(config), log });
-  const launchers = chooseLaunchers(config, log);
+  const networks = await openNetworks(config, log);
+  const launchers = chooseLaunchers(config, networks, log);
   const launcher = launchers.execs;
   const terminals = new Terminals(launchers.pty, TERMINALS);
   workspaces.beforeDelete(({ name }) => terminals.closeAll(name));
@@ -82,6 +84,7 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
       await Promise.all([execs.drain(config.graceMs), terminals.closeAll(), watches.drain()]);
       await doors.close(CLOSE_GRACE_MS);
       closeTrees();
+      await networks.close();
       unlock();
     },
   };

@@ -14,6 +14,7 @@ import { ownCgroup } from "../launch/cgroup/own.ts";
 import type { Launcher } from "../launch/launcher.ts";
 import { NodeLauncher } from "../launch/node-launcher.ts";
 import { WorkspaceLauncher } from "../launch/workspace-launcher.ts";
+import type { WorkspaceNetworks } from "../network/workspace-networks.ts";
 import { type PtyLauncher, startPty } from "../terminals/pty.ts";
 import type { Workspace } from "../workspaces.ts";
 
@@ -31,10 +32,13 @@ export function isolates(config: Pick<HandsConfig, "jailed" | "launcher">): bool
   return config.jailed && config.launcher === "keeper";
 }
 
-/** What is started for a workspace gets a jail of its own in the jail, and a control group of its own where they can be made. */
-export function chooseLaunchers(config: HandsConfig, log: Logger): Launchers {
+/**
+ * What is started for a workspace gets a jail of its own in the jail, a network of its own in it, and a control group of its own where they can be
+ * made.
+ */
+export function chooseLaunchers(config: HandsConfig, networks: WorkspaceNetworks, log: Logger): Launchers {
   const cgroups = openCgroups(config, log);
-  const { execs, pty, end } = config.jailed ? jailed(config, cgroups, log) : unconfined(config, cgroups, log);
+  const { execs, pty, end } = config.jailed ? jailed(config, { cgroups, networks }, log) : unconfined(config, cgroups, log);
   return {
     execs: cgroups.tells || cgroups.divides ? new MemoryWatch(execs, cgroups) : execs,
     pty,
@@ -51,6 +55,12 @@ function openCgroups({ cgroup, ownCgroup: shown, memoryBytes, processes, jailed:
   if (memoryBytes > 0) log.warn("HANDS_MEMORY_BYTES does not hold: it needs a cgroup v2 in HANDS_CGROUP");
   const own = isJailed ? shown : ownCgroup();
   return own === undefined ? noCgroups : new SharedCgroup(own);
+}
+
+/** What a workspace's programs are in, beside their jail. */
+interface Places {
+  readonly cgroups: Cgroups;
+  readonly networks: WorkspaceNetworks;
 }
 
 async function nothing(): Promise<void> {}
@@ -70,20 +80,21 @@ function unconfined(config: HandsConfig, cgroups: Cgroups, log: Logger): Launche
   return { execs, pty, end: (workspace) => execs.end(workspace) };
 }
 
-function jailed(config: HandsConfig, cgroups: Cgroups, log: Logger): Launchers {
+function jailed(config: HandsConfig, { cgroups, networks }: Places, log: Logger): Launchers {
   const { workspaces: root, home, temporary } = config;
   const jail = new WorkspaceJail({ root, home, temporary, spill: spillDirectory(config) });
   const bound = processBound(config.processes, log);
+  const enter = (workspace: Pick<Workspace, "name">): string[] => [...cgroups.of(workspace).enter, ...networks.enter(workspace)];
+  const narrowing = (workspace: Pick<Workspace, "name" | "path">): string[] => [...jail.arguments(workspace), ...networks.jailArguments];
   const pty = (workspace: Pick<Workspace, "name" | "path">): PtyLauncher =>
-    jailedPty(groupedPty(startPty, cgroups.of(workspace).enter), bound, jail.arguments(workspace));
+    jailedPty(groupedPty(startPty, enter(workspace)), bound, narrowing(workspace));
   if (config.launcher === "node") {
     log.warn("HANDS_LAUNCHER=node: commands share the daemon's own namespaces");
     return { execs: new NodeLauncher(), pty, end: nothing };
   }
   const files = keeperFiles();
   const execs = new WorkspaceLauncher(
-    (workspace) =>
-      new KeeperLauncher({ ...jailedKeeper(files, bound, jail.arguments(workspace)), before: cgroups.of(workspace).enter }, { log }),
+    (workspace) => new KeeperLauncher({ ...jailedKeeper(files, bound, narrowing(workspace)), before: enter(workspace) }, { log }),
     config.maxJails,
   );
   const end = async (workspace: Pick<Workspace, "name" | "path">): Promise<void> => {

@@ -6,6 +6,7 @@ import { ConfigError } from "@serverless-harness/kit/env";
 import type { HandsConfig } from "../config.ts";
 import { FRUGAL_FLAGS, frugalEnvironment } from "../daemon/frugal.ts";
 import { ownCgroup } from "../launch/cgroup/own.ts";
+import { NETWORK_DEVICE } from "../network/workspace-networks.ts";
 import { systemMounts } from "./mounts.ts";
 
 /** Where things are inside. What lies below {@link DAEMON} is the daemon's alone: commands don't see it. */
@@ -32,7 +33,7 @@ const PARTS = ["package.json", "hands", "kit", "proto", "dist/hands", "node_modu
 const NAMESPACES = ["--unshare-pid", "--unshare-ipc", "--die-with-parent"];
 /** What root keeps of its powers: those over files, as scripts expect of root, and for the daemon those that make a jail. */
 const FILE_POWERS = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID"];
-const DAEMON_POWERS = [...FILE_POWERS, "CAP_SYS_ADMIN", "CAP_SETPCAP"];
+const DAEMON_POWERS = [...FILE_POWERS, "CAP_SYS_ADMIN", "CAP_SETPCAP", "CAP_SETUID", "CAP_SETGID"];
 
 /**
  * Runs bwrap and passes SIGTERM on to the daemon in it: bwrap itself would die of it, and leave the daemon behind. Its first child
@@ -91,6 +92,7 @@ function jailArguments(config: HandsConfig, own: { readonly temporary: string; r
     ...(config.network === "none" ? ["--unshare-net"] : []),
     ...systemMounts(),
     ...["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run", "--dir", DAEMON],
+    ...(config.network === "public" ? ["--dev-bind-try", NETWORK_DEVICE, NETWORK_DEVICE] : []),
     ...["--bind", config.workspaces, INNER.workspaces, "--bind", own.temporary, INNER.temporary, "--bind", own.home, INNER.home],
     ...["--bind", config.state, INNER.state],
     ...mounts,

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { isInNetwork, NOT_PUBLIC, notPublic, parseNetwork } from "../address-ranges.ts";
+import { isInNetwork, NOT_PUBLIC_IPV4, notPublic, parseNetwork } from "../address-ranges.ts";
 import { AddressRule, readAllowedHosts } from "../address-rule.ts";
 import { startServer } from "../testing/server.ts";
 
@@ -62,11 +62,9 @@ describe("public addresses", () => {
   );
 
   it("are told apart by networks that all can be read", () => {
-    for (const network of [...NOT_PUBLIC[4], ...NOT_PUBLIC[6]]) {
+    for (const network of NOT_PUBLIC_IPV4) {
       const parsed = parseNetwork(network);
-      expect(parsed, network).toBeDefined();
-      if (parsed !== undefined && !network.startsWith("::ffff"))
-        expect(isInNetwork(network.split("/")[0] ?? "", parsed), network).toBe(true);
+      expect(parsed !== undefined && isInNetwork(network.split("/")[0] ?? "", parsed), network).toBe(true);
     }
   });
 });

@@ -29,7 +29,11 @@ export function addUp(program: Command): void {
           "clone git repositories below this directory by their paths, read-only; may be repeated (default: none)",
           repositories,
         )
-        .addOption(new Option("--network <reach>", "what a jailed command reaches (default: host)").choices(NETWORKS)),
+        .addOption(
+          new Option("--network <reach>", "a jailed command reaches public addresses, all of the host's, none (default: public)").choices(
+            NETWORKS,
+          ),
+        ),
     run: async (...given) => (await import("../actions/up.ts")).runUp(...given),
   });
 }

@@ -27,14 +27,16 @@ export function planStack(paths: StackPaths, environment: Environment, wishes: S
   const hands = readRecord(paths, "hands")?.settings;
   const sandbox = wishes.sandbox ?? SANDBOXES.find((kind) => kind === hands?.["sandbox"]);
   const network = wishes.network ?? NETWORKS.find((reach) => reach === hands?.["network"]);
-  if (network === "none" && sandbox === "process") {
-    const message = "without a jail nothing keeps a command off the network: leave --network none away, or --sandbox process";
+  if (network !== undefined && network !== "host" && sandbox === "process") {
+    const message = `without a jail nothing keeps a command off the network: leave --network ${network} away, or --sandbox process`;
     throw new CliError(ExitCode.usage, "bad_network", message);
   }
+  const chosen = chooseSandbox(sandbox);
   const { model, notes } = planRunningModel(paths, environment, wishes.model);
   const store = planStore(paths, environment, wishes.redis);
   const repositories = wishes.repositories === undefined ? (hands?.["repositories"] ?? "") : joinRepositories(wishes.repositories);
-  return { paths, environment, sandbox: chooseSandbox(sandbox), network: network ?? "host", repositories, model, store, notes };
+  const reach = network ?? (chosen === "bwrap" ? "public" : "host");
+  return { paths, environment, sandbox: chosen, network: reach, repositories, model, store, notes };
 }
 
 /** The dispatcher's port: as asked for; where any will do, the one where it is, or was before it died; else the usual one. */

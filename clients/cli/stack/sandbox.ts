@@ -7,7 +7,7 @@ export const SANDBOXES = ["bwrap", "process"] as const;
 export type SandboxKind = (typeof SANDBOXES)[number];
 
 /** What a command in the sandbox may reach: what the machine reaches, or nothing. */
-export const NETWORKS = ["host", "none"] as const;
+export const NETWORKS = ["public", "host", "none"] as const;
 export type Network = (typeof NETWORKS)[number];
 
 const PROBE_TIMEOUT_MS = 10_000;

@@ -52,6 +52,7 @@ export function handsService({ paths, environment, sandbox, network, repositorie
       HANDS_SANDBOX: sandbox,
       HANDS_NETWORK: network,
       HANDS_LOCAL_REPOSITORIES: repositories,
+      ...pick(environment, ["HANDS_PRIVATE_HOSTS"]),
     },
     address: `unix:${paths.handsSocket}`,
     settings: { sandbox, network, repositories },
@@ -105,5 +106,9 @@ function own(paths: StackPaths): Environment {
 }
 
 function harmless(environment: Environment): Environment {
-  return Object.fromEntries(HARMLESS.map((name) => [name, environment[name]]).filter(([, value]) => value !== undefined));
+  return pick(environment, HARMLESS);
+}
+
+function pick(environment: Environment, names: readonly string[]): Environment {
+  return Object.fromEntries(names.map((name) => [name, environment[name]]).filter(([, value]) => value !== undefined));
 }

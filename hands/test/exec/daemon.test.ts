@@ -112,6 +112,13 @@ test.each([
   ["a key that is none", { HANDS_PUBLIC_KEY_FILE: "/etc/passwd" }, ["HANDS_PUBLIC_KEY_FILE can't be used"]],
   ["a limit that is no number", { HANDS_OPEN_EXECS: "many" }, ['HANDS_OPEN_EXECS is "many"']],
   ["no network without a jail", { HANDS_NETWORK: "none" }, ["HANDS_NETWORK=none needs HANDS_SANDBOX=bwrap"]],
+  ["a public network without a jail", { HANDS_NETWORK: "public" }, ["HANDS_NETWORK=public needs HANDS_SANDBOX=bwrap"]],
+  [
+    "a public network without the keeper",
+    { HANDS_NETWORK: "public", HANDS_SANDBOX: "bwrap" },
+    ["HANDS_NETWORK=public needs HANDS_LAUNCHER=keeper"],
+  ],
+  ["private hosts that are none", { HANDS_PRIVATE_HOSTS: "10.0.0.0/40" }, ['HANDS_PRIVATE_HOSTS can\'t be used: "10.0.0.0/40"']],
 ])("a setting that can't be used is told in words, with exit code 64: %s", async (_what, variables, messages) => {
   const daemon = await startDaemon({ HANDS_LAUNCHER: "node", ...variables });
   expect(await daemon.gone).toEqual({ code: 64, signal: null });
@@ -197,7 +204,7 @@ test("the defaults of the settings are those that are meant", () => {
   const config = readConfig({ HANDS_LISTEN: "unix:/x", HANDS_WORKSPACES: "/w", HANDS_STATE: "/s" });
   expect(config).toMatchObject({
     sandbox: "bwrap",
-    network: "host",
+    network: "public",
     launcher: "keeper",
     home: "/w/.home",
     temporary: "/w/.tmp",

@@ -1,0 +1,14 @@
+/** What the user-mode network of a workspace is made with. */
+export const NETWORK_DEVICE = "/dev/net/tun";
+
+/** What the programs of workspaces reach. */
+export interface WorkspaceNetworks {
+  /** A program and its arguments to run a program by, so that it and all that it starts are in the workspace's network. Empty where it is hands' own. */
+  enter(workspace: { readonly name: string }): readonly string[];
+  /** Arguments of bwrap for the jail in it. */
+  readonly jailArguments: readonly string[];
+  close(): Promise<void>;
+}
+
+/** Commands are in the network that hands is in. */
+export const sharedNetwork: WorkspaceNetworks = { enter: () => [], jailArguments: [], close: async () => undefined };
