@@ -37,6 +37,7 @@ export const VARIABLES = [
   "HANDS_JAILS",
   "HANDS_DURABILITY",
   "HANDS_ARTIFACTS",
+  "HANDS_ARTIFACTS_KEY_FILE",
   "HANDS_LOCAL_REPOSITORIES",
   "https_proxy",
   "no_proxy",
@@ -85,6 +86,8 @@ export interface HandsConfig {
   readonly durability: Durability;
   /** URL of the store of snapshots. */
   readonly artifacts: string;
+  /** File with the key of that store's users. `undefined`: this daemon is the only one. */
+  readonly artifactsKeyFile: string | undefined;
   /** Directories whose repositories may be cloned by their paths. */
   readonly localRepositories: readonly Root[];
   /** Variables of git, for the way to repositories. */
@@ -155,6 +158,7 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
     jailed: env.flag("HANDS_JAILED", false),
     network,
     privateHosts: readPrivateHosts(env),
+    artifactsKeyFile: readArtifactsKeyFile(env),
     artifacts: env.string("HANDS_ARTIFACTS", pathToFileURL(join(state, "artifacts")).href),
     // Only the jail says where it shows them.
     localRepositories: readLocalRoots(env, { HANDS_WORKSPACES: workspaces, HANDS_STATE: state }, env.optional("HANDS_REPOSITORIES_AT")),
@@ -214,6 +218,18 @@ function readPrivateHosts(env: EnvReader): AllowedHosts {
   if (typeof hosts !== "string") return hosts;
   env.problem(`HANDS_PRIVATE_HOSTS can't be used: ${hosts}`);
   return { names: new Set(), networks: [] };
+}
+
+/** A store that was named may have other users, who have to know each other's snapshots from those that anybody else put there. */
+function readArtifactsKeyFile(env: EnvReader): string | undefined {
+  const path = env.optional("HANDS_ARTIFACTS_KEY_FILE");
+  if (path === undefined && env.optional("HANDS_ARTIFACTS") !== undefined) {
+    env.problem(
+      "HANDS_ARTIFACTS_KEY_FILE is not set: HANDS_ARTIFACTS needs the key by which the store's users know their snapshots; " +
+        "make one for all of them with: head -c 32 /dev/urandom > FILE",
+    );
+  }
+  return path;
 }
 
 function readLimits(env: EnvReader): ExecLimits {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "@serverless-harness/kit/log";
 import { openArtifacts } from "../artifacts/open.ts";
+import { ownStoreKey, readStoreKey } from "../artifacts/store-key.ts";
 import type { HandsConfig } from "../config.ts";
 import { Clones } from "../git/clones.ts";
 import { Git } from "../git/git.ts";
@@ -20,13 +21,17 @@ export interface OpenTrees {
   close(): void;
 }
 
+function artifactsKey({ state, artifactsKeyFile }: HandsConfig): Buffer {
+  return artifactsKeyFile === undefined ? ownStoreKey(join(state, "artifacts.key")) : readStoreKey(artifactsKeyFile);
+}
+
 /** The trees of the daemon's workspaces: clones and object stores below its state, snapshots in the artifact store. */
 export async function openTrees(config: HandsConfig, workspaces: Workspaces, log: Logger): Promise<OpenTrees> {
   const git = new Git({ environment: config.gitEnvironment });
   const local = new LocalRepositories({ roots: config.localRepositories, own: await ownDirectories(config) });
   const clones = await Clones.open({ git, directory: join(config.state, "clones"), local });
   const artifacts = openArtifacts(config.artifacts);
-  const trees = new WorkspaceTrees({ git, clones, artifacts });
+  const trees = new WorkspaceTrees({ git, clones, artifacts, artifactsKey: artifactsKey(config) });
   workspaces.beforeDelete((workspace) => trees.release(workspace));
   for (const workspace of workspaces.list()) {
     await trees.origin(workspace).catch((error: unknown) => workspaces.setAsideDamaged(workspace.name, error));

@@ -2,17 +2,18 @@ import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { mkdtemp, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type { Readable } from "node:stream";
-import { text } from "node:stream/consumers";
+import { addAbortSignal, type Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import type { ArtifactStore } from "../artifacts/artifact-store.ts";
+import { type ArtifactStore, artifactsUnavailable } from "../artifacts/artifact-store.ts";
 import { GitFailure, noSpace } from "./git-failure.ts";
-import { type Bundle, formatManifest, type Manifest, parseManifest } from "./manifest.ts";
+import { type Bundle, formatManifest, MAX_MANIFEST_BYTES, type Manifest, parseManifest, type Signer } from "./manifest.ts";
 import { type ObjectStore, refOf } from "./object-store.ts";
 
 const LONG_MS = 30 * 60_000;
+/** A description comes within so long, or the store is taken for away. */
+const MANIFEST_MS = 30_000;
 
 /** Name under which a commit is kept while it travels. */
 const TRAVELLING = "travelling";
@@ -23,11 +24,13 @@ export class Archive {
   /** Goes before every key. */
   readonly #prefix: string;
   readonly #store: ObjectStore;
+  readonly #signer: Signer;
 
-  /** `workspace`: its name; its snapshots lie together. */
-  constructor(artifacts: ArtifactStore, workspace: string, store: ObjectStore) {
+  /** `signer`: the workspace, whose snapshots lie together, and the key of the store's users. */
+  constructor(artifacts: ArtifactStore, signer: Signer, store: ObjectStore) {
     this.#artifacts = artifacts;
-    this.#prefix = `${workspace}/`;
+    this.#prefix = `${signer.workspace}/`;
+    this.#signer = signer;
     this.#store = store;
   }
 
@@ -50,7 +53,7 @@ export class Archive {
   }
 
   async putManifest(manifest: Manifest): Promise<void> {
-    await this.#artifacts.put(this.#manifestKey(manifest.snapshotId), { bytes: formatManifest(manifest) });
+    await this.#artifacts.put(this.#manifestKey(manifest.snapshotId), { bytes: formatManifest(manifest, this.#signer) });
   }
 
   /** Remove a snapshot, and of its bundles those that are not in `used`, by their keys. Idempotent. */
@@ -64,9 +67,10 @@ export class Archive {
   async manifest(snapshotId: string): Promise<Manifest | undefined> {
     const stream = await this.#artifacts.get(this.#manifestKey(snapshotId));
     if (stream === undefined) return undefined;
-    const manifest = parseManifest(await text(stream));
+    const text = await readBounded(stream, snapshotId);
+    const manifest = parseManifest(text, this.#signer);
     if (manifest?.snapshotId !== snapshotId || !manifest.bundles.every(({ key }) => key.startsWith(this.#prefix))) {
-      throw corrupt(snapshotId, "its description can't be read");
+      throw corrupt(snapshotId, "its description can't be read, or is not by a user of this artifact store for this workspace");
     }
     return manifest;
   }
@@ -119,7 +123,34 @@ export function corrupt(snapshotId: string, why: string, cause?: unknown): Harne
   return new HarnessError(Code.DataLoss, "corrupt_snapshot", message, { metadata: { snapshotId }, cause });
 }
 
+/** A description as text. DATA_LOSS where it is too long; UNAVAILABLE where it does not come in time. */
+async function readBounded(stream: Readable, snapshotId: string): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  await inTime(MANIFEST_MS, async (signal) => {
+    for await (const chunk of addAbortSignal(signal, stream) as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > MAX_MANIFEST_BYTES) throw corrupt(snapshotId, "its description is too long");
+      chunks.push(chunk);
+    }
+  });
+  return Buffer.concat(chunks).toString();
+}
+
+async function inTime(ms: number, call: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  const signal = AbortSignal.timeout(ms);
+  try {
+    await call(signal);
+  } catch (error) {
+    throw signal.aborted ? artifactsUnavailable(`did not deliver within ${ms / 1000} s`, error) : error;
+  }
+}
+
 async function receive(stream: Readable, file: string, bundle: Bundle, snapshotId: string): Promise<void> {
+  await inTime(LONG_MS, (signal) => receiveUntil(signal, stream, file, bundle, snapshotId));
+}
+
+async function receiveUntil(signal: AbortSignal, stream: Readable, file: string, bundle: Bundle, snapshotId: string): Promise<void> {
   const hash = createHash("sha256");
   let bytes = 0;
   await pipeline(
@@ -133,6 +164,7 @@ async function receive(stream: Readable, file: string, bundle: Bundle, snapshotI
       }
     },
     createWriteStream(file, { mode: 0o600 }),
+    { signal },
   );
   if (hash.digest("hex") !== bundle.sha256) throw corrupt(snapshotId, "a part of it is not what was stored");
 }

@@ -1,3 +1,5 @@
+import { createHmac, timingSafeEqual } from "node:crypto";
+
 /** A git bundle in the artifact store. */
 export interface Bundle {
   /** Key of the artifact. */
@@ -24,21 +26,39 @@ export interface Manifest {
 const OID = /^[0-9a-f]{40}$/;
 const SHA256 = /^[0-9a-f]{64}$/;
 const MAX_BUNDLES = 2;
+const MAX_TIME_MS = 8_640_000_000_000_000;
 
-/** The text of a manifest. */
-export function formatManifest(manifest: Manifest): Buffer {
-  return Buffer.from(`${JSON.stringify(manifest)}\n`);
+/** A longer text is no manifest. */
+export const MAX_MANIFEST_BYTES = 1024 * 1024;
+
+/** Whose snapshots a manifest is among: it counts for that workspace alone, and with the key of the store's users. */
+export interface Signer {
+  /** `<tenant>/<session>`. */
+  readonly workspace: string;
+  readonly key: Uint8Array;
 }
 
-/** Read a manifest; `undefined` where it is none. Nothing in it is believed that is not checked here or against what it names. */
-export function parseManifest(text: string): Manifest | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+/** The text of a manifest: JSON, and below it in hex what only the store's users can tell of that JSON and the workspace. */
+export function formatManifest(manifest: Manifest, signer: Signer): Buffer {
+  const json = JSON.stringify(manifest);
+  return Buffer.from(`${json}\n${signatureOf(json, signer).toString("hex")}\n`);
+}
+
+/**
+ * Read a manifest; `undefined` where it is none, was not written by a user of the store, or for another workspace. Nothing in it is believed
+ * that is not checked here or against what it names.
+ */
+export function parseManifest(text: string, signer: Signer): Manifest | undefined {
+  const [json = "", signature = ""] = text.split("\n");
+  const expected = signatureOf(json, signer);
+  const given = Buffer.from(signature, "hex");
+  if (given.length !== expected.length || !timingSafeEqual(given, expected)) return undefined;
+  const value: unknown = JSON.parse(json);
   return isManifest(value) ? value : undefined;
+}
+
+function signatureOf(json: string, { workspace, key }: Signer): Buffer {
+  return createHmac("sha256", key).update(`harness snapshot of ${workspace}\n${json}`).digest();
 }
 
 /** Something that was read describes a snapshot. */
@@ -49,7 +69,7 @@ export function isManifest(value: unknown): value is Manifest {
     version === 1 &&
     typeof snapshotId === "string" &&
     isText(tree, OID) &&
-    typeof createdAtMs === "number" &&
+    isTime(createdAtMs) &&
     bundles.length > 0 &&
     bundles.length <= MAX_BUNDLES &&
     bundles.every(isBundle)
@@ -60,8 +80,13 @@ export function isManifest(value: unknown): value is Manifest {
 export function isBundle(value: unknown): value is Bundle {
   if (!isRecord(value)) return false;
   const { key, commit, bytes, sha256, createdAtMs } = value;
-  const numbers = Number.isSafeInteger(bytes) && Number(bytes) >= 0 && typeof createdAtMs === "number";
+  const numbers = Number.isSafeInteger(bytes) && Number(bytes) >= 0 && isTime(createdAtMs);
   return typeof key === "string" && isText(commit, OID) && isText(sha256, SHA256) && numbers;
+}
+
+/** Milliseconds since the Unix epoch that a Date can hold. */
+function isTime(value: unknown): boolean {
+  return Number.isSafeInteger(value) && Number(value) >= 0 && Number(value) <= MAX_TIME_MS;
 }
 
 function isText(value: unknown, form: RegExp): boolean {

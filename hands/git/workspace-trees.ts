@@ -24,6 +24,8 @@ export interface WorkspaceTreesOptions {
   readonly git: Git;
   readonly clones: Clones;
   readonly artifacts: ArtifactStore;
+  /** Of the artifact store's users: what is not signed with it is not restored. At least 32 bytes. */
+  readonly artifactsKey: Uint8Array;
   readonly limits?: Partial<TreeLimits>;
   readonly checkout?: Omit<CheckoutOptions, "signal">;
 }
@@ -171,7 +173,11 @@ export class WorkspaceTrees {
         const repository = await WorkspaceRepository.open({ git: this.#options.git, workspace, limits: this.#limits, signal });
         if (!current.swept) await repository.store.sweep();
         current.swept = true;
-        const archive = new Archive(this.#options.artifacts, workspace.name, repository.store);
+        const archive = new Archive(
+          this.#options.artifacts,
+          { workspace: workspace.name, key: this.#options.artifactsKey },
+          repository.store,
+        );
         return await task({ workspace, repository, archive, signal });
       } catch (error) {
         if (signal.aborted)

@@ -19,6 +19,7 @@ const INNER = {
   publicKey: `${DAEMON}/public-key.pem`,
   tls: `${DAEMON}/tls`,
   artifacts: `${DAEMON}/artifacts`,
+  artifactsKey: `${DAEMON}/artifacts.key`,
   repositories: `${DAEMON}/repositories`,
   cgroup: `${DAEMON}/cgroup`,
   workspaces: "/workspaces",
@@ -145,6 +146,10 @@ function insideOf(config: HandsConfig): { program: string[]; environment: Record
   if (config.publicKeyFile !== undefined) {
     mounts.push("--ro-bind", config.publicKeyFile, INNER.publicKey);
     environment["HANDS_PUBLIC_KEY_FILE"] = INNER.publicKey;
+  }
+  if (config.artifactsKeyFile !== undefined) {
+    mounts.push("--ro-bind", config.artifactsKeyFile, INNER.artifactsKey);
+    environment["HANDS_ARTIFACTS_KEY_FILE"] = INNER.artifactsKey;
   }
   for (const [part, { variable, path }] of Object.entries(config.tls ?? {})) {
     if (path === undefined) continue;

@@ -1,8 +1,9 @@
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { mkdir, readdir, utimes, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createNetServer } from "node:net";
 import { join } from "node:path";
 import { buffer } from "node:stream/consumers";
 import { pathToFileURL } from "node:url";
@@ -53,6 +54,35 @@ test("a put that fails leaves no half file and the old artifact", async () => {
   await expect(store.put("key", { file: join(root, "missing") })).rejects.toThrow();
   expect(await readdir(join(root, "+incoming"))).toEqual([]);
   expect(await store.has("key")).toBe(true);
+});
+
+test("artifacts are their owner's alone, and what is no regular file, or led to by a link, is no artifact", async () => {
+  const base = await temporaryDirectory();
+  const root = join(base, "store");
+  const store = new DirectoryArtifacts(root);
+  const file = join(base, "file");
+  await writeFile(file, "content", { mode: 0o644 });
+  await store.put("acme/one/file", { file });
+  await store.put("acme/one/bytes", { bytes });
+  const modes = await Promise.all(
+    ["", "+incoming", "acme", "acme/one", "acme/one/file", "acme/one/bytes"].map(
+      async (name) => (await stat(join(root, name))).mode & 0o777,
+    ),
+  );
+  expect(modes).toEqual([0o700, 0o700, 0o700, 0o700, 0o600, 0o600]);
+  execFileSync("mkfifo", [join(root, "acme/one/pipe")]);
+  await symlink(file, join(root, "acme/one/link"));
+  await symlink(join(root, "acme"), join(root, "linked"));
+  const server = createNetServer().listen(join(root, "acme/one/socket"));
+  await once(server, "listening");
+  onTestFinished(() => void server.close());
+  for (const key of ["acme/one/pipe", "acme/one/link", "acme/one/socket", "acme/one", "linked/one/bytes"]) {
+    expect([await store.get(key), await store.has(key)], key).toEqual([undefined, false]);
+    await store.delete(key);
+  }
+  expect((await failure(() => store.put("linked/one/more", { bytes }))).reason).toBe("invalid_argument");
+  expect(await readdir(join(root, "acme/one"))).toEqual(["bytes", "file", "link", "pipe", "socket"]);
+  expect(await readFile(file, "utf8")).toBe("content");
 });
 
 test("what a crash left half written is never an artifact, and is removed once it is old", async () => {

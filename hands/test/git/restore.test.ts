@@ -1,9 +1,10 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, existsSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, onTestFinished, test } from "vitest";
+import { formatManifest } from "../../git/manifest.ts";
 import type { Workspace } from "../../workspaces.ts";
 import { contents, git, reasonOf, repository, Sandbox, write } from "./sandbox.ts";
 
@@ -107,6 +108,66 @@ const DAMAGES: [string, (bundle: string, manifest: string) => void][] = [
     (_, manifest) => writeFileSync(manifest, readFileSync(manifest, "utf8").replace("acme/one/", "acme/two/")),
   ],
 ];
+
+/** Ways in which somebody who can write to the store, but has not its users' key, may try to have something else restored. */
+const FORGERIES: [string, (directory: string) => void][] = [
+  [
+    "another workspace's snapshot, its names rewritten",
+    (directory) => {
+      cpSync(join(directory, "other/one"), join(directory, "acme/one"), { recursive: true });
+      const manifest = join(directory, "acme/one/s.json");
+      writeFileSync(manifest, readFileSync(manifest, "utf8").replaceAll("other/one", "acme/one"));
+    },
+  ],
+  [
+    "another workspace's snapshot, as it is",
+    (directory) => cpSync(join(directory, "other/one"), join(directory, "acme/one"), { recursive: true }),
+  ],
+  [
+    "an impossible time",
+    (directory) => {
+      cpSync(join(directory, "other/one"), join(directory, "acme/one"), { recursive: true });
+      const manifest = join(directory, "acme/one/s.json");
+      writeFileSync(manifest, readFileSync(manifest, "utf8").replace(/"createdAtMs":\d+/g, '"createdAtMs":1e300'));
+    },
+  ],
+  [
+    "a description signed with another key",
+    (directory) => {
+      cpSync(join(directory, "other/one"), join(directory, "acme/one"), { recursive: true });
+      const [json = ""] = readFileSync(join(directory, "other/one/s.json"), "utf8").split("\n");
+      const manifest = JSON.parse(json.replaceAll("other/one", "acme/one"));
+      const signer = { workspace: "acme/one", key: Buffer.alloc(32, "another") };
+      writeFileSync(join(directory, "acme/one/s.json"), formatManifest(manifest, signer));
+    },
+  ],
+  ["a description without an end", (directory) => writeFileSync(join(directory, "acme/one/s.json"), Buffer.alloc(2 * 1024 * 1024, " "))],
+];
+
+test.each(FORGERIES)("%s is no snapshot of a workspace", async (_what, forge) => {
+  const sandbox = await Sandbox.open();
+  const other = sandbox.workspace("other/one");
+  write(other.path, { secret: "of another tenant" });
+  await sandbox.trees.snapshot(other, "s");
+  mkdirSync(join(sandbox.artifactDirectory, "acme/one"), { recursive: true });
+  forge(sandbox.artifactDirectory);
+  const there = await Sandbox.open({ artifactDirectory: sandbox.artifactDirectory });
+  const one = there.workspace();
+  expect(await reasonOf(() => there.trees.restore(one, "s"))).toBe("corrupt_snapshot");
+  expect(contents(one.path)).toEqual({});
+});
+
+test.each([
+  ["description", "s.json", "unknown_snapshot"],
+  ["content", "s.bundle", "corrupt_snapshot"],
+])("a pipe in the place of a snapshot's %s holds up nobody", async (_what, name, reason) => {
+  const { sandbox } = await snapshotOf({ a: "1" });
+  const { artifactDirectory } = sandbox;
+  rmSync(join(artifactDirectory, "acme/one", name));
+  execFileSync("mkfifo", [join(artifactDirectory, "acme/one", name)]);
+  const there = await Sandbox.open({ artifactDirectory });
+  expect(await reasonOf(() => there.trees.restore(there.workspace(), "s"))).toBe(reason);
+});
 
 test("whatever of a stored snapshot breaks, that is told, and the workspace is as it was", async () => {
   const { sandbox } = await snapshotOf({ a: "1", "sub/b": "2".repeat(1000) });

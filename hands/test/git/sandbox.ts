@@ -10,6 +10,7 @@ import { Git } from "../../git/git.ts";
 import { WorkspaceTrees, type WorkspaceTreesOptions } from "../../git/workspace-trees.ts";
 import type { Workspace } from "../../workspaces.ts";
 import { everywhere } from "../fixtures/trees.ts";
+import { ARTIFACTS_KEY } from "./fixtures/artifacts-key.ts";
 
 /** A sandbox's git side: a daemon's state, workspaces, and an artifact store that several sandboxes may share. */
 export class Sandbox {
@@ -38,6 +39,7 @@ export class Sandbox {
       git: this.git,
       clones: this.clones,
       artifacts: new DirectoryArtifacts(this.artifactDirectory),
+      artifactsKey: ARTIFACTS_KEY,
       ...options,
     });
   }

@@ -34,7 +34,7 @@ test("a snapshot restored in another sandbox gives the same tree: contents, mode
   const other = there.workspace();
   expect(await there.trees.restore(other, "first")).toEqual({ snapshot, changedFiles: 7 });
   expect(contents(other.path)).toEqual(contents(one.path));
-  expect(await there.trees.origin(other)).toEqual({ baseCommit: "", restoredSnapshotId: "first" });
+  expect(await there.trees.origin(other)).toMatchObject({ baseCommit: "", restoredSnapshotId: "first" });
   expect((await there.trees.snapshot(other, "second")).snapshot.tree).toBe(snapshot.tree);
 });
 
