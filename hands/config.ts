@@ -1,3 +1,4 @@
+import { totalmem } from "node:os";
 import { isAbsolute, join, normalize } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Address, parseAddress } from "@serverless-harness/kit/address";
@@ -35,6 +36,7 @@ export const VARIABLES = [
   "HANDS_PRIVATE_HOSTS",
   "HANDS_LAUNCHER",
   "HANDS_JAILS",
+  "HANDS_JAIL_IDLE_MS",
   "HANDS_DURABILITY",
   "HANDS_ARTIFACTS",
   "HANDS_ARTIFACTS_KEY_FILE",
@@ -94,6 +96,8 @@ export interface HandsConfig {
   readonly gitEnvironment: Readonly<Record<string, string>>;
   /** Jails of workspaces that may live at once while nothing runs in them. */
   readonly maxJails: number;
+  /** How long a jail lives in which nothing does, in milliseconds. 0: for ever. */
+  readonly jailIdleMs: number;
   /** A cgroup v2 that is hands' to divide among workspaces. */
   readonly cgroup: string | undefined;
   /** The cgroup v2 that hands is in, where the jail shows it. Set by the jail, never by a user. */
@@ -111,7 +115,12 @@ export interface HandsConfig {
 }
 
 const MIB = 1024 * 1024;
+const MINUTE_MS = 60 * 1000;
 const DAY_MS = 24 * 3600 * 1000;
+/** Memory that a jail takes in which nothing runs, and how much of all memory may go to such jails. */
+const JAIL_BYTES = 4 * MIB;
+const SHARE_OF_JAILS = 0.05;
+const JAILS = { least: 4, most: 100 };
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
 
 /** Read the settings. Throws a ConfigError that names every variable that can't be used. */
@@ -164,7 +173,8 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
     localRepositories: readLocalRoots(env, { HANDS_WORKSPACES: workspaces, HANDS_STATE: state }, env.optional("HANDS_REPOSITORIES_AT")),
     gitEnvironment: Object.fromEntries(["https_proxy", "no_proxy"].flatMap((name) => pairOf(name, env.optional(name)))),
     durability: env.choice("HANDS_DURABILITY", "process", ["process", "machine"]),
-    maxJails: env.integer("HANDS_JAILS", 100, 1, 10_000),
+    maxJails: env.integer("HANDS_JAILS", jailsFor(Math.min(totalmem(), process.constrainedMemory() || Infinity)), 1, 10_000),
+    jailIdleMs: env.integer("HANDS_JAIL_IDLE_MS", 5 * MINUTE_MS, 0, DAY_MS),
     cgroup: optionalDirectory(env, "HANDS_CGROUP"),
     ownCgroup: env.optional("HANDS_OWN_CGROUP"),
     memoryBytes: env.integer("HANDS_MEMORY_BYTES", 0, 0, Number.MAX_SAFE_INTEGER),
@@ -175,6 +185,12 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
     logLevel: env.choice("LOG_LEVEL", "info", LOG_LEVELS),
     variables: Object.fromEntries(VARIABLES.flatMap((name) => (variables[name] === undefined ? [] : [[name, variables[name]]]))),
   });
+}
+
+/** How many jails may live at once on a machine, or in a container, with so much memory. */
+export function jailsFor(memoryBytes: number): number {
+  const jails = Math.floor((memoryBytes * SHARE_OF_JAILS) / JAIL_BYTES);
+  return Math.min(Math.max(jails, JAILS.least), JAILS.most);
 }
 
 /** The environment as it is, for this very process in another form. Commands get nothing of it. */

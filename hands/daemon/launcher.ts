@@ -75,7 +75,8 @@ function unconfined(config: HandsConfig, cgroups: Cgroups, log: Logger): Launche
   }
   const execs = new WorkspaceLauncher(
     (workspace) => new KeeperLauncher({ ...files, before: cgroups.of(workspace).enter }, { log }),
-    config.maxJails,
+    { count: config.maxJails, idleMs: config.jailIdleMs },
+    log,
   );
   return { execs, pty, end: (workspace) => execs.end(workspace) };
 }
@@ -95,7 +96,8 @@ function jailed(config: HandsConfig, { cgroups, networks }: Places, log: Logger)
   const files = keeperFiles();
   const execs = new WorkspaceLauncher(
     (workspace) => new KeeperLauncher({ ...jailedKeeper(files, bound, narrowing(workspace)), before: enter(workspace) }, { log }),
-    config.maxJails,
+    { count: config.maxJails, idleMs: config.jailIdleMs },
+    log,
   );
   const end = async (workspace: Pick<Workspace, "name" | "path">): Promise<void> => {
     await execs.end(workspace);

@@ -1,5 +1,5 @@
-import { spawn } from "node:child_process";
 import { Code } from "@connectrpc/connect";
+import { startChild } from "@serverless-harness/kit/child";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { FileMatches, MatchLines } from "./line-query.ts";
 import { literalOf, matchLiteral } from "./literal-matcher.ts";
@@ -20,7 +20,11 @@ export class LineMatcher {
   }
 
   async *match(...[files, query, signal]: Parameters<MatchLines>): AsyncGenerator<FileMatches> {
-    this.#chosen ??= this.#choose();
+    this.#chosen ??= this.#choose().catch((error: unknown) => {
+      // What could not be found out this time may be the next time.
+      this.#chosen = undefined;
+      throw error;
+    });
     const chosen = await this.#chosen;
     const text = literalOf(query);
     yield* text === undefined ? chosen(files, query, signal) : matchLiteral(text, chosen, files, query, signal);
@@ -33,7 +37,7 @@ export class LineMatcher {
 
 function isInstalled(command: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    const probe = spawn(command, ["--version"], { stdio: "ignore" });
+    const probe = startChild(command, ["--version"], { stdio: "ignore" });
     probe.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code === "ENOENT" || error.code === "EACCES") resolve(false);
       else

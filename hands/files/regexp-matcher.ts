@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { closeSync, constants, openSync } from "node:fs";
 import { Worker } from "node:worker_threads";
+import { outOfResources } from "@serverless-harness/kit/child";
 import { errnoOf } from "./fs-error.ts";
 import type { Handle } from "./handle.ts";
 import { badPattern, type FileMatches, type LineQuery, type SearchFile } from "./line-query.ts";
@@ -15,7 +16,7 @@ export interface MatchRequest {
 /** Match lines with JavaScript's regular expressions. In a thread: one that backtracks for ever is stopped, the daemon goes on. */
 export async function* matchWithRegExp(files: readonly SearchFile[], query: LineQuery, signal: AbortSignal): AsyncGenerator<FileMatches> {
   const { source, flags } = compile(query);
-  const worker = new Worker(new URL("./regexp-worker.ts", import.meta.url), { workerData: { source, flags } });
+  const worker = startWorker({ source, flags });
   const stopped = once(worker, "exit").then((): [number[]] => [[]]);
   // Whoever waits for an answer sees its failure.
   stopped.catch(() => undefined);
@@ -30,6 +31,17 @@ export async function* matchWithRegExp(files: readonly SearchFile[], query: Line
   } finally {
     signal.removeEventListener("abort", stop);
     await worker.terminate();
+  }
+}
+
+function startWorker(workerData: { readonly source: string; readonly flags: string }): Worker {
+  try {
+    const worker = new Worker(new URL("./regexp-worker.ts", import.meta.url), { workerData });
+    // Whoever waits for it sees how it failed; between two waits nobody listens.
+    worker.on("error", () => undefined);
+    return worker;
+  } catch (error) {
+    throw outOfResources(error, "the search thread") ?? error;
   }
 }
 

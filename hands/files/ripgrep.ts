@@ -1,6 +1,7 @@
-import { type ChildProcessByStdio, spawn } from "node:child_process";
+import type { ChildProcessByStdio } from "node:child_process";
 import { once } from "node:events";
 import type { Readable } from "node:stream";
+import { outOfResources, startChild } from "@serverless-harness/kit/child";
 import { badPattern, type LineQuery, type MatchLines } from "./line-query.ts";
 
 /**
@@ -30,7 +31,7 @@ const PREFIX = "/proc/self/fd/";
 /** Match lines with ripgrep. It inherits the files' handles, so there is no path in between that a command could turn elsewhere. */
 export function matchWithRipgrep(command: string): MatchLines {
   return async function* (files, query, signal) {
-    const child = spawn(command, argumentsFor(query, files.length), {
+    const child = startChild(command, argumentsFor(query, files.length), {
       stdio: ["ignore", "pipe", "pipe", ...files.map(({ handle }) => handle.fd)],
       signal,
       killSignal: "SIGKILL",
@@ -44,7 +45,7 @@ export function matchWithRipgrep(command: string): MatchLines {
       await gather(child.stdout, found, query.maxPerFile);
       await ended;
     } catch (error) {
-      if (!signal.aborted) throw error;
+      if (!signal.aborted) throw outOfResources(error, "the search program") ?? error;
     } finally {
       child.kill("SIGKILL");
     }

@@ -1,7 +1,8 @@
-import { type ChildProcessByStdio, spawn } from "node:child_process";
+import type { ChildProcessByStdio } from "node:child_process";
 import { existsSync } from "node:fs";
 import type { Readable, Writable } from "node:stream";
 import { Code } from "@connectrpc/connect";
+import { outOfResources, startChild } from "@serverless-harness/kit/child";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { errnoOf } from "../files/fs-error.ts";
 import { type GitEnd, GitFailure } from "./git-failure.ts";
@@ -89,7 +90,7 @@ export class Git {
     return (await this.run(args, call)).toString("latin1").replace(/\n$/, "");
   }
 
-  /** Start a command. Whoever does has to read its stdout, and to end its stdin or to kill it. */
+  /** Start a command; UNAVAILABLE `out_of_resources` if there is no room for one. Whoever does has to read its stdout, and to end its stdin or to kill it. */
   start(args: readonly [string, ...string[]], call: GitCall): RunningGit {
     const { stdin, stdout, ended, stop } = this.#start(args, call);
     return { stdin, stdout, ended, kill: () => stop({ kind: "aborted" }) };
@@ -102,7 +103,7 @@ export class Git {
     if (call.workTree !== undefined) options.push(`--work-tree=${call.workTree}`);
     // A process group of its own, so that what git starts ends with it.
     const cwd = call.cwd ?? call.workTree ?? call.gitDir;
-    const child = spawn(program, [...options, ...args], {
+    const child = startChild(program, [...options, ...args], {
       cwd,
       env: { ...gitEnvironment(path, environment), ...(call.indexFile === undefined ? {} : { GIT_INDEX_FILE: call.indexFile }) },
       stdio: ["pipe", "pipe", "pipe", ...(call.descriptors ?? [])],
@@ -120,7 +121,9 @@ export class Git {
     // It may end before it has read everything; its exit code tells why.
     child.stdin.on("error", () => undefined);
     const ended = endOf(child, args[0], () => forced).catch((error: unknown) => {
-      throw errnoOf(error) === "ENOENT" && (cwd === undefined || existsSync(cwd)) ? gitMissing(error) : error;
+      throw errnoOf(error) === "ENOENT" && (cwd === undefined || existsSync(cwd))
+        ? gitMissing(error)
+        : (outOfResources(error, "git") ?? error);
     });
     ended.catch(() => undefined);
     const timeoutMs = call.timeoutMs ?? DEFAULT_TIMEOUT_MS;

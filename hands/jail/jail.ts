@@ -114,6 +114,8 @@ function insideOf(config: HandsConfig): { program: string[]; environment: Record
   const environment: Record<string, string> = {
     ...config.variables,
     HANDS_JAILED: "1",
+    // Inside, the limit of a container is not to be seen.
+    HANDS_JAILS: String(config.maxJails),
     HANDS_WORKSPACES: INNER.workspaces,
     HANDS_STATE: INNER.state,
     HANDS_HOME: INNER.home,

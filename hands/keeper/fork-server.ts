@@ -1,4 +1,5 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { startChild } from "@serverless-harness/kit/child";
 import type { Logger } from "@serverless-harness/kit/log";
 import { identifyBelow } from "../exec/processes.ts";
 import type { ProcessIdentity } from "../journal/record.ts";
@@ -111,7 +112,7 @@ export class ForkServer {
     const [program, ...args] = this.#options.argv;
     let child: ChildProcess;
     try {
-      child = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"], env: {}, cwd: "/" });
+      child = startChild(program, args, { stdio: ["pipe", "pipe", "inherit"], env: {}, cwd: "/" });
     } catch (error) {
       this.#gone(undefined, error instanceof Error ? error.message : String(error));
       return;
@@ -119,7 +120,6 @@ export class ForkServer {
     this.#child = child;
     child.once("error", (error) => this.#gone(child, error.message));
     const reader = new FrameReader((type, id, payload) => this.#take(type, id, payload));
-    // Out of descriptors, Node makes no streams: then there is an error alone.
     child.stdout?.on("data", (chunk: Buffer) => this.#read(child, reader, chunk));
     // A fork server that is gone is told by its exit; its pipes have nothing to add.
     child.stdout?.on("error", () => undefined);

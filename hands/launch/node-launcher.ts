@@ -1,11 +1,16 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { existsSync } from "node:fs";
 import type { Readable } from "node:stream";
+import { outOfResources, startChild } from "@serverless-harness/kit/child";
+import { HarnessError } from "@serverless-harness/kit/errors";
 import { Stream } from "@serverless-harness/proto/hands";
 import { EXEC_VARIABLE, identify, ProcessTree } from "../exec/processes.ts";
 import type { ProcessIdentity } from "../journal/record.ts";
 import type { Launcher, ProcessEnd, ProcessSink, ProcessSpec, RunningProcess } from "./launcher.ts";
 import { Drain } from "./node-drain.ts";
+
+/** Until a signal is sent again that could not be, in milliseconds. */
+const SIGNAL_AGAIN_MS = 200;
 
 /** Starts processes by Node itself: nothing to build, but each start costs as much as the daemon is large. */
 export class NodeLauncher implements Launcher {
@@ -51,9 +56,9 @@ class NodeProcess implements RunningProcess {
     const [program = "", ...args] = "shell" in command ? [shellPath(), "-c", command.shell] : command.argv;
     let child: ChildProcess;
     try {
-      child = spawn(program, args, { cwd, env: { ...env }, detached: true, stdio: [stdin ? "pipe" : "ignore", "pipe", "pipe"] });
+      child = startChild(program, args, { cwd, env: { ...env }, detached: true, stdio: [stdin ? "pipe" : "ignore", "pipe", "pipe"] });
     } catch (error) {
-      this.#fail(error as NodeJS.ErrnoException);
+      this.#fail(error as Error);
       return;
     }
     this.#child = child;
@@ -88,7 +93,12 @@ class NodeProcess implements RunningProcess {
   }
 
   signal(name: NodeJS.Signals): void {
-    this.#tree?.signal(name);
+    try {
+      this.#tree?.signal(name);
+    } catch {
+      // Out of descriptors nobody can be looked for; a signal must not get lost.
+      setTimeout(() => this.signal(name), SIGNAL_AGAIN_MS);
+    }
   }
 
   identify(): ProcessIdentity | undefined {
@@ -123,8 +133,9 @@ class NodeProcess implements RunningProcess {
     this.#gone.resolve();
   }
 
-  #fail(error: NodeJS.ErrnoException): void {
-    this.#sink.ended({ kind: "start_failed", message: error.message });
+  #fail(error: Error): void {
+    const kind = error instanceof HarnessError || outOfResources(error, "it") !== undefined ? "unavailable" : "start_failed";
+    this.#sink.ended({ kind, message: error.message });
     this.#onGone();
     this.#gone.resolve();
   }

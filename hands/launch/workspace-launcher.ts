@@ -1,45 +1,67 @@
+import type { Logger } from "@serverless-harness/kit/log";
 import type { KeeperLauncher } from "../keeper/launcher.ts";
 import type { Workspace } from "../workspaces.ts";
 import type { Launcher, ProcessSink, ProcessSpec, RunningProcess } from "./launcher.ts";
 
-/** A workspace's keeper, in a jail or a control group, and how many processes hands runs by it. */
+/** A workspace's keeper, in a jail or a control group, and how many execs hands runs by it. */
 interface Place {
   readonly keeper: KeeperLauncher;
   running: number;
+  /** When an exec began or ended there last, by the clock of `performance.now`. */
+  usedAt: number;
 }
 
 /** Brings up the keeper of a workspace. */
 export type MakeKeeper = (workspace: Pick<Workspace, "name" | "path">) => KeeperLauncher;
 
+/** How many places live, and how long one does in which nothing happens. */
+export interface PlaceLimits {
+  readonly count: number;
+  /** Milliseconds; 0: for ever. */
+  readonly idleMs: number;
+}
+
+/** How often idle places are looked for within their time. */
+const LOOKS = 4;
+/** A keeper tells within this time that an exec left nothing in the background, in milliseconds: only then is it known which place is empty. */
+const SETTLE_MS = 200;
+
 /**
  * Starts the commands of each workspace by a keeper of its own: in a jail of its own they see no process and no file of other workspaces, in a control
  * group of its own they take nothing from them. It is made with the first command (some 10 ms) and lives on, with what commands left running in the
- * background, until its workspace goes or more than `maxPlaces` live: then the one that was idle longest ends.
+ * background, until its workspace goes, or nothing has lived in it for `idleMs`. If more than `count` live, the one whose last exec is longest ago ends: first of
+ * those in which nothing lives, then of those that hold but what commands left in the background.
  */
 export class WorkspaceLauncher implements Launcher {
   readonly #make: MakeKeeper;
-  readonly #maxPlaces: number;
+  readonly #limits: PlaceLimits;
+  readonly #log: Logger;
+  readonly #looking: NodeJS.Timeout | undefined;
+  #counting: NodeJS.Timeout | undefined;
   /** By workspace; the one that was used last is last. */
   readonly #places = new Map<string, Place>();
 
-  constructor(make: MakeKeeper, maxPlaces: number) {
+  constructor(make: MakeKeeper, limits: PlaceLimits, log: Logger) {
     this.#make = make;
-    this.#maxPlaces = maxPlaces;
+    this.#limits = limits;
+    this.#log = log;
+    if (limits.idleMs > 0) this.#looking = setInterval(() => this.#endIdle(), limits.idleMs / LOOKS).unref();
   }
 
   start(spec: ProcessSpec, sink: ProcessSink): RunningProcess {
     const { workspace } = spec;
-    const place = this.#places.get(workspace.name) ?? { keeper: this.#make(workspace), running: 0 };
+    const place = this.#places.get(workspace.name) ?? { keeper: this.#make(workspace), running: 0, usedAt: 0 };
     this.#places.delete(workspace.name);
     this.#places.set(workspace.name, place);
     place.running++;
-    void this.#endIdle();
+    if (this.#places.size > this.#limits.count) this.#counting ??= setTimeout(() => this.#endExcess(), SETTLE_MS).unref();
     return place.keeper.start(spec, {
       started: (pid) => sink.started(pid),
       output: (stream, data) => sink.output(stream, data),
       inputTaken: (bytes) => sink.inputTaken(bytes),
       ended: (end) => {
         place.running--;
+        place.usedAt = performance.now();
         sink.ended(end);
       },
     });
@@ -53,12 +75,30 @@ export class WorkspaceLauncher implements Launcher {
   }
 
   async close(): Promise<void> {
+    clearInterval(this.#looking);
+    clearTimeout(this.#counting);
     await Promise.all([...this.#places.keys()].map((name) => this.end({ name })));
   }
 
-  async #endIdle(): Promise<void> {
-    const idle = [...this.#places].filter(([, { running }]) => running === 0).map(([name]) => name);
-    const tooMany = Math.max(0, this.#places.size - this.#maxPlaces);
-    await Promise.all(idle.slice(0, tooMany).map((name) => this.end({ name })));
+  #endIdle(): void {
+    const before = performance.now() - this.#limits.idleMs;
+    for (const [name, { keeper, usedAt }] of this.#places) if (!keeper.isBusy && usedAt < before) void this.end({ name });
+  }
+
+  #endExcess(): void {
+    this.#counting = undefined;
+    const excess = this.#places.size - this.#limits.count;
+    if (excess <= 0) return;
+    const still = [...this.#places].filter(([, { running }]) => running === 0);
+    const empty = still.filter(([, { keeper }]) => !keeper.isBusy);
+    const others = still.filter(([, { keeper }]) => keeper.isBusy);
+    for (const [name, { keeper }] of [...empty, ...others].slice(0, excess)) {
+      if (keeper.isBusy)
+        this.#log.warn(
+          { workspace: name, jails: this.#limits.count },
+          "what commands left in the background is ended, as more jails than HANDS_JAILS live",
+        );
+      void this.end({ name });
+    }
   }
 }

@@ -1,4 +1,5 @@
 import { constants } from "node:os";
+import { noRoomFor } from "@serverless-harness/kit/child";
 import { type IPty, spawn } from "node-pty";
 import { markedArgv, nextMark, signalMarked } from "./marks.ts";
 import { PtyInput } from "./pty-input.ts";
@@ -42,7 +43,7 @@ const SIGNAL_NAMES = new Map(Object.entries(constants.signals).map(([name, numbe
 export const startPty: PtyLauncher = (spec, sink) => {
   const mark = nextMark();
   const [file = "", ...args] = markedArgv(mark, spec.argv, spec.env);
-  const pty = spawn(file, args, {
+  const pty = spawnPty(file, args, {
     name: spec.env["TERM"] ?? "xterm-256color",
     cols: spec.columns,
     rows: spec.rows,
@@ -50,7 +51,7 @@ export const startPty: PtyLauncher = (spec, sink) => {
     env: { ...spec.env },
     // Bytes, not text: a character may be cut between two chunks.
     encoding: null,
-  }) as UnixPty;
+  });
   const input = new PtyInput(pty.fd);
   pty.on("close", () => input.close());
   let over = false;
@@ -78,3 +79,12 @@ export const startPty: PtyLauncher = (spec, sink) => {
     signal: (name) => signalMarked(mark, name),
   };
 };
+
+/** node-pty tells of a missing program by its end; what it throws is that the kernel gives no PTY or no process. */
+function spawnPty(...args: Parameters<typeof spawn>): UnixPty {
+  try {
+    return spawn(...args) as UnixPty;
+  } catch (error) {
+    throw noRoomFor("a terminal", error instanceof Error ? error.message : String(error), error);
+  }
+}
