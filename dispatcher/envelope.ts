@@ -31,7 +31,7 @@ export interface Envelope {
 export async function validateEnvelope(spec: LeafSpec | undefined, idempotencyKey: string): Promise<Envelope> {
   const v = new Validation();
   v.check("idempotency_key", characters(idempotencyKey) <= MAX_IDEMPOTENCY_KEY, `must be at most ${MAX_IDEMPOTENCY_KEY} characters`);
-  text(v, "idempotency_key", idempotencyKey);
+  v.line("idempotency_key", idempotencyKey);
   if (spec === undefined) v.fail("spec", "must be set: it says what the leaf shall do");
   else await checkSpec(v, spec);
   v.done();
@@ -43,10 +43,10 @@ export function checkLabels(v: Validation, field: string, labels: Readonly<Recor
   const entries = Object.entries(labels);
   v.check(field, entries.length <= MAX_LABELS, `must be at most ${MAX_LABELS} labels`);
   for (const [key, value] of entries) {
-    const path = `${field}[${key.slice(0, 64)}]`;
+    const path = `${field}[${JSON.stringify(key.slice(0, 64)).slice(1, -1)}]`;
     v.check(path, LABEL_KEY.test(key), "the key must be 1 to 63 characters of A-Z a-z 0-9 . _ - /");
     v.check(path, characters(value) <= MAX_LABEL_VALUE, `the value must be at most ${MAX_LABEL_VALUE} characters`);
-    text(v, path, value);
+    v.line(path, value);
   }
 }
 
@@ -61,6 +61,7 @@ async function checkSpec(v: Validation, spec: LeafSpec): Promise<void> {
   text(v, "spec.prompt", spec.prompt);
   checkImages(v, "spec.images", spec.images);
   v.check("spec.model", spec.model === "" || MODEL.test(spec.model), "must look like provider/model, or be empty for the default");
+  v.line("spec.model", spec.model);
   v.maxBytes("spec.system_prompt", spec.systemPrompt, MAX_SYSTEM_PROMPT_BYTES);
   text(v, "spec.system_prompt", spec.systemPrompt);
   checkLabels(v, "spec.labels", spec.labels);

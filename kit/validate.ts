@@ -2,6 +2,8 @@ import { invalidArgument, type Violation } from "./errors.ts";
 
 /** Names of tenants, sessions and the like: no separator can occur in one, so no two pairs of them collide when joined. */
 const NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
+/** Control characters, line ends, and what turns the direction of writing. */
+const STEERING = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u;
 const ID = /^[A-Za-z0-9._:-]{1,200}$/;
 
 /** Collects every wrong field of a request, so that the client learns of all of them at once. */
@@ -21,6 +23,12 @@ export class Validation {
   /** A tenant, session or similar name. */
   name(field: string, value: string): void {
     this.check(field, NAME.test(value), "must be 1 to 128 characters of A-Z a-z 0-9 . _ - and not start with a dot or a dash");
+  }
+
+  /** A text that stands in a line of a list or a log, as a label or who did something: nothing in it may steer whoever shows it. */
+  line(field: string, value: string): void {
+    this.check(field, !STEERING.test(value), "must hold no control characters and no line ends");
+    this.check(field, value.isWellFormed(), "must be valid Unicode");
   }
 
   /** An id that a caller chose, as an exec's. */

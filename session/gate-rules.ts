@@ -14,6 +14,7 @@ export function checkGate(gate: NewGate): void {
   const validation = new Validation();
   validation.characters("gate.gate_id", gate.gateId, 1, 128);
   validation.characters("gate.tool", gate.tool, 1, 128);
+  validation.line("gate.tool", gate.tool);
   validation.maxBytes("gate.summary", gate.summary, 4096);
   validation.maxBytes("gate.proposed_action", gate.proposedAction, 65_536);
   validation.characters("gate.arguments_hash", gate.argumentsHash, 0, 256);
@@ -29,6 +30,7 @@ export function checkDecision(decision: NewDecision): void {
   validation.check("decision.kind", KINDS.includes(decision.kind), "must be approve, reject or abort");
   validation.maxBytes("decision.feedback", decision.feedback, 65_536);
   validation.characters("decision.decided_by", decision.decidedBy, 0, 256);
+  validation.line("decision.decided_by", decision.decidedBy);
   validation.done();
 }
 

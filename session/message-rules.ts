@@ -25,7 +25,7 @@ export function checkMessage(validation: Validation, { messageId, mode, text, se
   validation.maxBytes("text", text, MAX_TEXT_BYTES);
   validation.check("text", text.isWellFormed(), "must be valid Unicode");
   validation.characters("sent_by", sentBy, 0, 256);
-  validation.check("sent_by", sentBy.isWellFormed(), "must be valid Unicode");
+  validation.line("sent_by", sentBy);
 }
 
 /** A message as it is kept, but for its time where none is given. */

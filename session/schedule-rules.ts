@@ -8,6 +8,7 @@ import { scheduleExists } from "./store-errors.ts";
 export function checkSchedule(schedule: Schedule): void {
   const validation = new Validation();
   validation.characters("schedule.schedule_id", schedule.scheduleId, 1, 128);
+  validation.line("schedule.schedule_id", schedule.scheduleId);
   validation.characters("schedule.tenant", schedule.tenant, 1, 128);
   validation.characters("schedule.cron", schedule.cron, 1, 256);
   validation.characters("schedule.time_zone", schedule.timeZone, 0, 64);

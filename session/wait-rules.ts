@@ -22,10 +22,11 @@ export function isWakeKey(text: string): boolean {
   return text !== "" && [...text].length <= KEY_CHARACTERS;
 }
 
-/** Throw INVALID_ARGUMENT where the name of who asks for a cancel is too long. */
+/** Throw INVALID_ARGUMENT where the name of who asks for a cancel is too long, or steers whoever shows it. */
 export function checkRequestedBy(requestedBy: string): void {
   const validation = new Validation();
   validation.characters("requested_by", requestedBy, 0, 256);
+  validation.line("requested_by", requestedBy);
   validation.done();
 }
 

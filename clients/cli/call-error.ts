@@ -33,7 +33,7 @@ function oneLine(error: HarnessError, exitCode: ExitCode): string {
   const message = firstLine(error.message);
   switch (exitCode) {
     case ExitCode.unauthorised:
-      return `the dispatcher refused the token: ${message}; the one in the state directory is used unless LEAF_TOKEN is set`;
+      return `the dispatcher refused the token: ${message}; set LEAF_TOKEN to its token (the state directory's goes to its own stack only)`;
     case ExitCode.notRunning:
       return `can't reach the dispatcher: ${message}; see \`leaf status\`, start it with \`leaf up\``;
     default:

@@ -15,7 +15,10 @@ export const EXAMPLES = {
     { line: "leaf up --model stand-in", does: "with the scripted stand-in, even where a model key is set" },
     { line: "leaf up --network none", does: "commands in the sandbox reach no network" },
   ],
-  down: [{ line: "leaf down", does: "stop everything; leaves that run are suspended, and go on after the next `leaf up`" }],
+  down: [
+    { line: "leaf down", does: "stop everything; leaves that run are suspended, and go on after the next `leaf up`" },
+    { line: "leaf down --wait", does: "once no leaf and no command runs any more" },
+  ],
   status: [
     { line: "leaf status", does: "what runs, and what waits" },
     { line: "leaf status --json", does: "the same for a script; exit code 3 where something is missing" },
@@ -56,7 +59,10 @@ export const EXAMPLES = {
   reject: [{ line: 'leaf reject LEAF_ID --feedback "use the staging database"', does: "don't let it, and tell it why" }],
   abort: [{ line: "leaf abort LEAF_ID", does: "end it at its question" }],
   redrive: [{ line: "leaf redrive LEAF_ID", does: "queue a failed leaf again" }],
-  ps: [{ line: "leaf ps", does: "every process of the stack, brains and commands included" }],
+  ps: [
+    { line: "leaf ps", does: "the services of the stack, and the brains that live" },
+    { line: "leaf ps --all", does: "every process of it, jails, warm shells and commands included" },
+  ],
   logs: [
     { line: "leaf logs", does: "the last lines of every log" },
     { line: "leaf logs brain --lines 20", does: "only the brains'" },

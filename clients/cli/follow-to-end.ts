@@ -5,6 +5,7 @@ import { CliError } from "./errors.ts";
 import { ExitCode } from "./exit-codes.ts";
 import { followLeaf, isTerminal } from "./follow.ts";
 import { interruptible } from "./interrupt.ts";
+import { Silence } from "./silence.ts";
 import type { EventView } from "./view/event-view.ts";
 import { leafJson } from "./view/leaf-text.ts";
 import { nameOf, stateName } from "./view/names.ts";
@@ -28,13 +29,16 @@ export async function followToEnd(
   if (isTerminal(leaf.state) && afterSeq >= leaf.lastSeq) return exitCodeOf(leaf.leafId, leaf);
   let end: Ending | undefined;
   const interrupt = interruptible(timeoutSeconds, () => `the leaf goes on, follow it with \`leaf watch ${leaf.leafId}\``);
+  const silence = out.json ? undefined : new Silence(context, leaf.leafId);
   try {
     for await (const event of followLeaf(context, leaf.leafId, afterSeq, interrupt.signal)) {
+      silence?.heard(event);
       if (out.json) out.document({ event: toJson(LeafEventSchema, event) }, true);
       else view.show(event);
       if (event.event.case === "stateChanged") end = event.event.value;
     }
   } finally {
+    silence?.end();
     interrupt.release();
   }
   if (!out.json) view.end();

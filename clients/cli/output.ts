@@ -1,10 +1,12 @@
-import picocolors from "picocolors";
+import { cleanJson } from "./clean.ts";
 import type { CliConfig } from "./config.ts";
 import type { CliError } from "./errors.ts";
+import { type Colors, createPaint, painted } from "./paint.ts";
 
-type Colors = ReturnType<typeof picocolors.createColors>;
-
-/** Where a command writes: what was asked for on stdout, everything about it on stderr. */
+/**
+ * Where a command writes: what was asked for on stdout, everything about it on stderr. All that is written passes here, and nothing in it but our
+ * own colours steers a terminal.
+ */
 export class Output {
   /** Machine-readable: one JSON document, or one a line for a stream. */
   readonly json: boolean;
@@ -17,14 +19,14 @@ export class Output {
 
   constructor(json: boolean, colors: CliConfig["colors"]) {
     this.json = json;
-    this.color = picocolors.createColors(colors.stdout && !json);
-    this.noteColor = picocolors.createColors(colors.stderr && !json);
+    this.color = createPaint(colors.stdout && !json);
+    this.noteColor = createPaint(colors.stderr && !json);
     this.live = process.stdout.isTTY === true && !json;
   }
 
-  /** Text as it is, on stdout. */
+  /** Text on stdout. */
   write(text: string): void {
-    process.stdout.write(text);
+    process.stdout.write(painted(text));
   }
 
   /** A line on stdout. */
@@ -34,23 +36,27 @@ export class Output {
 
   /** A line about the work, on stderr; not with `--json`. */
   note(text: string): void {
-    if (!this.json) process.stderr.write(`${this.noteColor.dim(text)}\n`);
+    if (!this.json) this.#tell(this.noteColor.dim(text));
   }
 
   /** A line on stderr that must be read, as a warning; not with `--json`. */
   warn(text: string): void {
-    if (!this.json) process.stderr.write(`${this.noteColor.yellow(text)}\n`);
+    if (!this.json) this.#tell(this.noteColor.yellow(text));
   }
 
   /** A JSON document: on one line, where it is one of a stream, or indented. */
   document(value: unknown, inStream = false): void {
-    this.line(JSON.stringify(value, undefined, inStream ? undefined : 2));
+    this.line(cleanJson(JSON.stringify(value, undefined, inStream ? undefined : 2)));
   }
 
   /** The error that ends the command: one line, or one JSON document, on stderr. */
   error(error: CliError): void {
     const { exitCode, reason, message } = error;
-    const text = this.json ? JSON.stringify({ error: { exitCode, reason, message } }) : `${this.noteColor.red("leaf:")} ${message}`;
-    process.stderr.write(`${text}\n`);
+    const document = (): string => cleanJson(JSON.stringify({ error: { exitCode, reason, message } }));
+    this.#tell(this.json ? document() : `${this.noteColor.red("leaf:")} ${message}`);
+  }
+
+  #tell(text: string): void {
+    process.stderr.write(`${painted(text)}\n`);
   }
 }

@@ -1,4 +1,4 @@
-import { text as readAll } from "node:stream/consumers";
+import { buffer as readAll } from "node:stream/consumers";
 import type { LeafState } from "@serverless-harness/proto/leaf";
 import { InvalidArgumentError } from "commander";
 import { CliError } from "./errors.ts";
@@ -55,8 +55,21 @@ const BLANK = {
 
 /** The prompt or message itself, or standard input for `-`. Throws where there is nothing but white space. */
 export async function readText(what: keyof typeof BLANK, argument: string): Promise<string> {
-  const prompt = argument === "-" ? await readAll(process.stdin) : argument;
+  const prompt = argument === "-" ? decoded(what, await readAll(process.stdin)) : argument;
   if (prompt.trim() !== "") return prompt;
   const where = argument === "-" ? "standard input was empty" : `the ${what} is empty`;
   throw new CliError(ExitCode.usage, `${what}_required`, `${where}: ${BLANK[what]}`);
+}
+
+/** Bytes as they were meant: what is no UTF-8 would come to the model as something else. */
+function decoded(what: keyof typeof BLANK, bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new CliError(
+      ExitCode.usage,
+      `${what}_not_text`,
+      `the ${what} on standard input is no UTF-8 text: convert it first, as with iconv`,
+    );
+  }
 }

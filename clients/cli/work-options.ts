@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { readFile } from "node:fs/promises";
 import { create, type JsonObject } from "@bufbuild/protobuf";
 import { LeafKind, type LeafSpec, LimitsSchema, type Repository, RepositorySchema, ThinkingLevel } from "@serverless-harness/proto/leaf";
@@ -81,9 +82,11 @@ function level(text: string): ThinkingLevel {
 }
 
 async function readJson(option: string, name: string): Promise<JsonObject> {
-  const text = await readFile(name, "utf8").catch(() => undefined);
-  if (text === undefined) throw misused(`${option}: ${name} can't be read`);
-  if (Buffer.byteLength(text) > MAX_JSON_BYTES) throw misused(`${option}: ${name} has over ${MAX_JSON_BYTES} bytes`);
+  const bytes = await readFile(name).catch(() => undefined);
+  if (bytes === undefined) throw misused(`${option}: ${name} can't be read`);
+  if (!isUtf8(bytes)) throw misused(`${option}: ${name} is no UTF-8 text`);
+  const text = bytes.toString("utf8");
+  if (bytes.length > MAX_JSON_BYTES) throw misused(`${option}: ${name} has over ${MAX_JSON_BYTES} bytes`);
   const value = parsed(text);
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as JsonObject;
   throw misused(`${option}: ${name} has to hold one JSON object`);

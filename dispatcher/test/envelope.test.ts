@@ -46,6 +46,10 @@ const BAD_SPECS: readonly BadSpec[] = [
       ["spec.gates.tools[0].arguments"],
     ],
   ),
+  ...["a\u001b]52;c;aGk=\u0007", "a\nstate  done", "a\u0000", "a\u009b2J", "a\u202eb", "a\u2028b"].flatMap((steering): BadSpec[] => [
+    [`the label ${JSON.stringify(steering)}`, { prompt: "p", labels: { batch: steering } }, ["spec.labels[batch]"]],
+    [`the model ${JSON.stringify(steering)}`, { prompt: "p", model: `m/${steering.replaceAll(/\s/g, "\u0007")}` }, ["spec.model"]],
+  ]),
   [
     "a gate with a long pattern",
     { prompt: "p", gates: { tools: [{ tool: "*", arguments: "x".repeat(1025) }] } },

@@ -6,7 +6,7 @@ import type { ProcessEnd } from "../launch/launcher.ts";
 
 /** Why hands ended an exec. */
 export interface Stop {
-  /** TIMEOUT, NO_OUTPUT_TIMEOUT or CANCELLED. */
+  /** TIMEOUT, NO_OUTPUT_TIMEOUT, CANCELLED or SHUT_DOWN. */
   readonly cause: EndCause;
   /** A sentence for a human; empty where the cause says it all. */
   readonly message: string;

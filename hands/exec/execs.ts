@@ -148,7 +148,8 @@ export class Execs {
     const patience = new AbortController();
     await Promise.race([settled, sleep(graceMs, undefined, { signal: patience.signal }).catch(() => undefined)]);
     patience.abort();
-    for (const { run } of running) run?.stop({ cause: EndCause.CANCELLED, message: "hands was stopped while this ran, and ended it" });
+    for (const { run } of running)
+      run?.stop({ cause: EndCause.SHUT_DOWN, message: "the sandbox was shut down while this ran, and ended it" });
     await settled;
     await this.#options.launcher.close();
     // The launcher has ended its own; this finds what a launcher without a fork server lost sight of.

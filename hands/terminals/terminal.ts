@@ -1,4 +1,7 @@
+import { createHash } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
+import { Code } from "@connectrpc/connect";
+import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Pty, PtyLauncher, PtySpec } from "./pty.ts";
 import { OutputRing } from "./ring.ts";
 import type { Screen, ScreenView } from "./screen.ts";
@@ -56,7 +59,8 @@ export class Terminal {
   readonly #pty: Pty;
   readonly #output = new OutputRing(SCROLLBACK_BYTES);
   readonly #wakers = new Set<() => void>();
-  readonly #inputIds = new Set<string>();
+  /** What each of the newest ids stands for. */
+  readonly #inputs = new Map<string, string>();
   readonly #ended = Promise.withResolvers<TerminalEnd>();
   #screen: Screen | undefined;
   #end: TerminalEnd | undefined;
@@ -104,16 +108,16 @@ export class Terminal {
     return { total: this.#output.total, first: this.#output.first };
   }
 
-  /** Type. With an id, once only. Returns whether this input was taken before. */
+  /** Type. With an id, once only. Returns whether this input was taken before. ALREADY_EXISTS `id_reused` where the id stands for another. */
   write(data: Uint8Array, inputId = ""): boolean {
-    if (this.#isTaken(inputId)) return true;
+    if (this.#isTaken(inputId, data)) return true;
     this.#pty.write(data);
     return false;
   }
 
   /** Change the window's size; with an id, once only. */
   resize(columns: number, rows: number, inputId = ""): void {
-    if (this.#isTaken(inputId) || (columns === this.#size.columns && rows === this.#size.rows)) return;
+    if (this.#isTaken(inputId, `${columns}x${rows}`) || (columns === this.#size.columns && rows === this.#size.rows)) return;
     this.#size = { columns, rows };
     this.#pty.resize(columns, rows);
     this.#screen?.resize(columns, rows);
@@ -202,12 +206,19 @@ export class Terminal {
   }
 
   /** Whether an input was taken before; from now on it was. */
-  #isTaken(inputId: string): boolean {
+  #isTaken(inputId: string, input: Uint8Array | string): boolean {
     if (inputId === "") return false;
-    if (this.#inputIds.has(inputId)) return true;
-    this.#inputIds.add(inputId);
-    const [oldest] = this.#inputIds;
-    if (this.#inputIds.size > INPUT_IDS && oldest !== undefined) this.#inputIds.delete(oldest);
+    const kind = typeof input === "string" ? "size" : "data";
+    const fingerprint = `${kind} ${createHash("sha256").update(input).digest("base64")}`;
+    const known = this.#inputs.get(inputId);
+    if (known === fingerprint) return true;
+    if (known !== undefined) {
+      const message = `the input id ${inputId} stands for another input, which was taken: give each input an id of its own`;
+      throw new HarnessError(Code.AlreadyExists, "id_reused", message);
+    }
+    this.#inputs.set(inputId, fingerprint);
+    const [oldest] = this.#inputs.keys();
+    if (this.#inputs.size > INPUT_IDS && oldest !== undefined) this.#inputs.delete(oldest);
     return false;
   }
 

@@ -6,6 +6,10 @@ const LOST =
   "The sandbox died while this command ran: whether it completed, and what it changed, is unknown. It was not run again. " +
   "Look at what it did before you run it a second time.";
 
+const SHUT_DOWN =
+  "The sandbox was shut down while this command ran, which ended it before it was done. Nobody cancelled it, and it was not run again. " +
+  "Look at what it did before you run it a second time.";
+
 /** The exit code as a shell would tell it. */
 export function exitCodeOf(ended: Ended): number {
   if (ended.cause === EndCause.EXITED) return ended.exitCode;
@@ -25,6 +29,8 @@ export function endFailure(ended: Ended, timeout: number | undefined): Execution
       return new ExecutionError("unknown", "The sandbox ended the command: it wrote nothing for too long.");
     case EndCause.CANCELLED:
       return new ExecutionError("unknown", "The command was cancelled.");
+    case EndCause.SHUT_DOWN:
+      return new ExecutionError("unknown", SHUT_DOWN);
     case EndCause.OUT_OF_MEMORY:
       return new ExecutionError("unknown", "The command was killed: the sandbox ran out of memory.");
     case EndCause.START_FAILED:

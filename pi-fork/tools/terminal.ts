@@ -107,10 +107,16 @@ async function type(hands: WorkspaceClient, params: Params, context: Context): P
   const before = await hands.terminalScreen(terminalId);
   if (before.terminal?.ended !== undefined) return screenText(before, ["nothing was typed: open another terminal"]);
   const data = Buffer.from(text.replace(/\r?\n/g, "\r") + keyBytes(keys, before.applicationCursorKeys));
-  const { replayed } = await hands.writeTerminal(terminalId, data, { inputId: nextEffectId(context) });
+  const { replayed } = await hands.writeTerminal(terminalId, data, { inputId: nextEffectId(context) }).catch(takenBefore);
   // What was typed by an earlier call of the same id may be answered already.
   const shown = replayed ? "" : before.lines.join("\n");
   return await answer(hands, terminalId, params, { offset: Number(before.terminal?.totalBytes ?? 0n), shown }, context);
+}
+
+/** A program that asked for the other form of the cursor keys meanwhile makes other bytes of the same call: it typed the first ones, once. */
+function takenBefore(error: unknown): { replayed: boolean } {
+  if (error instanceof HarnessError && error.reason === "id_reused") return { replayed: true };
+  throw error;
 }
 
 async function read(hands: WorkspaceClient, params: Params, context: Context): Promise<string> {

@@ -81,6 +81,16 @@ describe("the commands of the README", () => {
 });
 
 describe("the words of the READMEs", () => {
+  test("the versions of Node.js are those that set-up asks for and that the packages bring", () => {
+    const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
+    const least = /install Node\.js (\d+) or newer/.exec(read("scripts/setup.sh"))?.[1];
+    const { engines, devDependencies } = JSON.parse(read("package.json")) as Record<"engines" | "devDependencies", { node: string }>;
+    const runs = /^>=(\d+)$/.exec(engines.node)?.[1];
+    expect(devDependencies.node.split(".")[0]).toBe(runs);
+    expect(readme).toContain(`Node.js ${least} or newer with npm`);
+    expect([...readme.matchAll(/Node\.js (\d+)\b(?! or newer)/g)].map(([, version]) => version)).toEqual([runs, runs]);
+  });
+
   test.each(["README.md", "clients/cli/README.md"])("every link of %s leads somewhere", (path) => {
     const text = readFileSync(join(ROOT, path), "utf8");
     const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)/g)].map((match) => match[1] ?? "");

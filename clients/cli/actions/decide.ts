@@ -6,13 +6,15 @@ import { withDispatcher } from "../dispatcher.ts";
 import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { userName } from "../user.ts";
-import { emptyLeaf } from "../view/leaf-text.ts";
+import { emptyLeaf, gateText } from "../view/leaf-text.ts";
 
 const KINDS: Readonly<Record<Answer, DecisionKind>> = {
   approve: DecisionKind.APPROVE,
   reject: DecisionKind.REJECT,
   abort: DecisionKind.ABORT,
 };
+
+const DONE: Readonly<Record<Answer, string>> = { approve: "approved", reject: "rejected", abort: "aborted" };
 
 /** Does `leaf approve`, `leaf reject` and `leaf abort`. */
 export async function runDecide(
@@ -26,7 +28,7 @@ export async function runDecide(
     return leaves.decide({ leafId, gateId, kind: KINDS[answer], feedback, decidedBy: by });
   });
   if (context.out.json) context.out.document({ gate: gate === undefined ? {} : toJson(GateSchema, gate) });
-  else context.out.line(`${answer}: ${gate?.gateId ?? ""}`);
+  else if (gate !== undefined) context.out.line(`${DONE[answer]}: ${gateText(gate).replaceAll("\n", "\n  ")}`);
   return ExitCode.ok;
 }
 

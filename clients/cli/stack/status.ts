@@ -1,27 +1,9 @@
-import { request } from "node:http";
-import { text } from "node:stream/consumers";
 import type { Context } from "../context.ts";
-import { addressOf, type DispatcherAddress, findDispatcher } from "../dispatcher.ts";
-import { CliError } from "../errors.ts";
-import { ExitCode } from "../exit-codes.ts";
+import { findDispatcher } from "../dispatcher-address.ts";
+import { type DispatcherHealth, readHealth } from "../dispatcher-health.ts";
 import { answers, isServing } from "./health.ts";
 import type { ServiceName, StackPaths } from "./paths.ts";
 import { liveRecord } from "./record.ts";
-
-const TIMEOUT_MS = 5000;
-
-/** What the dispatcher says of itself at `GET /health`. */
-export interface DispatcherHealth {
-  readonly status: string;
-  readonly version: string;
-  /** Why it is not well, and what to do. */
-  readonly problem?: string;
-  readonly backlog?: { readonly ready: number; readonly running: number; readonly nextDueMs?: number };
-  readonly brains?: ReadonlyArray<{ readonly name: string; readonly pid: number; readonly startedAt: number }>;
-  readonly brainsStarted?: number;
-  readonly brainsCrashed?: number;
-  readonly brainSeconds?: number;
-}
 
 /** A part of the stack beside the dispatcher. */
 export interface PartStatus {
@@ -66,41 +48,4 @@ async function readPart(paths: StackPaths, name: ServiceName): Promise<PartStatu
   const { pid, address, settings } = record;
   const healthy = name === "hands" ? await isServing(address) : await answers(`${address}/requests`);
   return { name, pid, address, healthy, settings };
-}
-
-async function readHealth({ url, token }: DispatcherAddress): Promise<DispatcherHealth> {
-  const { status, body } = await get(url, "/health", token).catch((error: Error) => {
-    throw new CliError(
-      ExitCode.notRunning,
-      "unreachable",
-      `can't reach the dispatcher at ${url} (${error.message}): see \`leaf logs dispatcher\``,
-    );
-  });
-  if (status === 401 || status === 403) {
-    const message = `the dispatcher at ${url} refused the token: use the one that its DISPATCHER_TOKEN_FILE holds`;
-    throw new CliError(ExitCode.unauthorised, "unauthorized", message);
-  }
-  try {
-    return JSON.parse(body) as DispatcherHealth;
-  } catch {
-    throw new CliError(
-      ExitCode.notRunning,
-      "unreachable",
-      `${url} is no dispatcher: it answered /health with status ${status} and no JSON`,
-    );
-  }
-}
-
-function get(url: string, path: string, token: string): Promise<{ status: number; body: string }> {
-  const address = addressOf(url);
-  const where = address.kind === "unix" ? { socketPath: address.path } : { host: address.host, port: address.port };
-  const headers = token === "" ? {} : { authorization: `Bearer ${token}` };
-  return new Promise((resolve, reject) => {
-    const call = request({ ...where, path, headers, timeout: TIMEOUT_MS, agent: false }, (response) => {
-      text(response).then((body) => resolve({ status: response.statusCode ?? 0, body }), reject);
-    });
-    call.on("timeout", () => call.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)));
-    call.on("error", reject);
-    call.end();
-  });
 }

@@ -20,9 +20,11 @@ export interface Ran {
 /** What a test gives to a command beside its arguments. */
 export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
-  readonly stdin?: string;
+  readonly stdin?: string | Buffer;
   /** Called once the process is started. */
   readonly during?: (kill: (signal: NodeJS.Signals) => void) => void;
+  /** Called with all that it wrote to stderr so far, whenever it writes. */
+  readonly onStderr?: (sofar: string, kill: (signal: NodeJS.Signals) => void) => void;
   /** Called with all that it wrote to stdout so far, whenever it writes. */
   readonly onStdout?: (sofar: string, kill: (signal: NodeJS.Signals) => void) => void;
 }
@@ -70,6 +72,7 @@ export function runProgram(program: string, args: readonly string[], options: Ru
   });
   child.stderr.setEncoding("utf8").on("data", (text: string) => {
     stderr += text;
+    options.onStderr?.(stderr, kill);
   });
   child.stdin.on("error", () => undefined).end(options.stdin ?? "");
   options.during?.(kill);
@@ -77,6 +80,16 @@ export function runProgram(program: string, args: readonly string[], options: Ru
     child.on("error", reject);
     child.on("close", (code) => resolve({ code, stdout, stderr }));
   });
+}
+
+/** Presses Ctrl-C, once, when this text is on stderr. */
+export function interruptAt(text: string): NonNullable<RunOptions["onStderr"]> {
+  let pressed = false;
+  return (sofar, kill) => {
+    if (pressed || !sofar.includes(text)) return;
+    pressed = true;
+    kill("SIGINT");
+  };
 }
 
 /** A line that a user types into a shell, which has a `leaf` command. */

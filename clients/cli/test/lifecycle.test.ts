@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { EXAMPLES } from "../examples.ts";
 import { stackPaths } from "../stack/paths.ts";
-import { runProgram, shellLine, temporaryLeaf } from "./leaf.ts";
+import { interruptAt, type LeafJson, runProgram, shellLine, temporaryLeaf } from "./leaf.ts";
 
 interface Up {
   readonly url: string;
@@ -194,5 +194,44 @@ describe("the examples of up and down", () => {
     expect(await runProgram("bash", shellLine(line), { env })).toMatchObject({ code: 0, stderr: expect.any(String) });
     expect(await runProgram("bash", shellLine(EXAMPLES.down[0].line), { env })).toMatchObject({ code: 0 });
     expect(leaf.processes()).toEqual([]);
+  });
+});
+
+describe("leaf down under a leaf at work", () => {
+  const running = async (leaf: Awaited<ReturnType<typeof temporaryLeaf>>, line: string): Promise<void> => {
+    while (!leaf.processes("hands").some(({ args }) => args.join(" ") === line)) await sleep(20);
+  };
+
+  test("lists what it ends, and the model is told that the sandbox was shut down, which nobody cancelled", async () => {
+    const leaf = await temporaryLeaf();
+    await leaf.run(["up"]);
+    const { leaf: submitted } = await leaf.json<LeafJson>("submit", "Run: echo begun; sleep 666");
+    await running(leaf, "sleep 666");
+    const down = await leaf.run(["down"]);
+    expect(down).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(new RegExp(`suspends ${submitted.leafId} \\(\\w+; bash {2}echo begun; sleep 666\\)`)),
+    });
+    await leaf.run(["up"]);
+    const { code, stdout } = await leaf.run(["watch", submitted.leafId]);
+    expect(code).toBe(0);
+    expect(stdout).toContain("The sandbox was shut down while this command ran");
+    expect(stdout).not.toMatch(/was cancelled/);
+  });
+
+  test("--wait lets it come to its end first, and Ctrl-C ends the wait alone", async () => {
+    const leaf = await temporaryLeaf();
+    await leaf.run(["up"]);
+    const { leaf: submitted } = await leaf.json<LeafJson>("submit", "Run: until [ -e go ]; do sleep 0.1; done; echo whole");
+    while ((await leaf.json<LeafJson>("get", submitted.leafId)).leaf.state === "LEAF_STATE_QUEUED");
+    const interrupted = await leaf.run(["down", "--wait"], { onStderr: interruptAt(`waits for ${submitted.leafId}`) });
+    expect(interrupted).toMatchObject({ code: 130, stderr: expect.stringContaining("nothing was stopped") });
+    const go = join(leaf.dir, "sandbox", "workspaces", "default", submitted.spec.sessionId, "go");
+    const down = await leaf.run(["down", "--wait"], { onStderr: (sofar) => sofar.includes("waits for") && writeFileSync(go, "") });
+    expect(down).toMatchObject({ code: 0, stdout: expect.stringMatching(/^stopped \d+ processes/) });
+    expect(leaf.processes()).toEqual([]);
+    await leaf.run(["up"]);
+    const { leaf: ended } = await leaf.json<LeafJson>("get", submitted.leafId);
+    expect(ended).toMatchObject({ state: "LEAF_STATE_DONE", result: { text: expect.stringContaining("whole") } });
   });
 });

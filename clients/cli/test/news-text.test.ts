@@ -8,7 +8,7 @@ type Event = NonNullable<MessageInitShape<typeof LeafEventSchema>["event"]>;
 const EVENTS: ReadonlyArray<readonly [event: Event, line: string | undefined]> = [
   [
     { case: "messageReceived", value: { message: { messageId: "m", text: "mind\u001b[31m the gap\nand more", sentBy: "ann" } } },
-    "message m by ann: mind[31m the gap",
+    "message m by ann: mind␛[31m the gap",
   ],
   [
     { case: "messageReceived", value: { message: { messageId: "m", mode: MessageMode.FOLLOW_UP, text: "then" } } },

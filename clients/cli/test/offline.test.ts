@@ -95,6 +95,29 @@ describe("a wrong command line", () => {
   });
 });
 
+describe("text that is no UTF-8", () => {
+  test.each([
+    [["turn", "-"], "the prompt on standard input is no UTF-8 text"],
+    [["submit", "-"], "the prompt on standard input is no UTF-8 text"],
+    [["send", "leaf_1", "-"], "the message on standard input is no UTF-8 text"],
+  ])("is refused by leaf %j before anything is asked", async (args, message) => {
+    const leaf = await temporaryLeaf();
+    const { code, stdout, stderr } = await leaf.run(args, { stdin: Buffer.from([0x61, 0xff, 0xfe, 0x0a]) });
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toContain(message);
+  });
+
+  test("is refused in a file of JSON", async () => {
+    const leaf = await temporaryLeaf();
+    const file = join(leaf.dir, "..", "schema.json");
+    writeFileSync(file, Buffer.from([0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d]));
+    expect(await leaf.run(["submit", "--schema", file, "x"])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("is no UTF-8 text"),
+    });
+  });
+});
+
 describe("a state directory that is not ours", () => {
   test.each([
     ["of another version", '{"layout":2}', "has layout 2, this version of leaf needs layout 1"],

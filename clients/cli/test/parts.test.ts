@@ -2,11 +2,14 @@ import { chownSync, mkdirSync, readFileSync, statSync, symlinkSync, truncateSync
 import { join } from "node:path";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { describe, expect, test } from "vitest";
+import { clean, cleanJson, cleanLine } from "../clean.ts";
+import { createPaint, painted, seenLength } from "../paint.ts";
 import { announcedAddress, lastLines, openLog } from "../stack/log-file.ts";
 import { modelEnvironment, planModel } from "../stack/model.ts";
 import { stackPaths } from "../stack/paths.ts";
 import { ensurePrivateDirectory } from "../stack/private-directory.ts";
-import { duration, firstLine, printable } from "../view/format.ts";
+import { duration, firstLine } from "../view/format.ts";
+import { logText } from "../view/log-text.ts";
 
 describe("the choice of a model", () => {
   test("without a key is the stand-in, and says so with the variables that use a real one", () => {
@@ -99,8 +102,43 @@ describe("a log", () => {
 
 describe("text for humans", () => {
   test("carries nothing that steers a terminal", () => {
-    expect(printable("a\u001b[31mb\u0007\r\nc\td\u009be")).toBe("a[31mb\nc\tde");
+    expect(clean("a\u001b[31mb\u0007\r\nc\td\u009be\u007f\u202ef\rg")).toBe("a␛[31mb␇\nc\td\\u009be␡\\u202ef␍g");
+    expect(cleanLine("a\nb\u001b")).toBe("a␊b␛");
+    const value = { text: "a\u001b\u007f\u009b\u2028\u202e\u2069" };
+    expect(JSON.parse(cleanJson(JSON.stringify(value)))).toEqual(value);
+    expect(cleanJson(JSON.stringify(value))).toMatch(/^[\x20-\x7e]*$/);
     expect(firstLine("\n  one two three\nfour", 7)).toBe("one tw…");
+  });
+
+  test("has the colours that we give it, and none of its own", () => {
+    const { red } = createPaint(true);
+    const text = `${red("ours \u001b[32mtheirs")} \u001b[31mtheirs`;
+    expect(painted(text)).toBe("\u001b[31mours ␛[32mtheirs\u001b[39m ␛[31mtheirs");
+    expect(seenLength(text)).toBe("ours ␛[32mtheirs ␛[31mtheirs".length);
+    expect(createPaint(false).red("a\u001b")).toBe("a␛");
+  });
+
+  test.each([
+    ["a message", { msg: "a\u001b]52;c;aGk=\u0007\nforged" }, "a␛]52;c;aGk=␇␊forged"],
+    ["a message that is no text", { msg: { a: "\u001b" } }, '{"a":"\\u001b"}'],
+    ["a field", { msg: "m", session: "s\u001b[2J\nforged" }, "session=s␛[2J␊forged"],
+    ["a field's name", { msg: "m", "a\u001b\nb": 1 }, "a␛␊b=1"],
+  ])("a log line shows %s without what steers", (_, fields, shown) => {
+    const text = painted(logText("brain", JSON.stringify({ level: 30, time: 1, ...fields }), createPaint(true)));
+    expect(text).toContain(shown);
+    expect(text.split("\n")).toHaveLength(1);
+  });
+
+  test.each([
+    '{"time":1e300,"msg":"a\u001b"}',
+    '{"time":1e999,"msg":"a\u001b"}',
+    '{"time":-8640000000000001,"msg":"a\u001b"}',
+    "no JSON \u001b[2J",
+    '"a text"',
+    "[1]",
+    "null",
+  ])("the log line %j, which can't be read, is shown as it is, but clean", (line) => {
+    expect(painted(logText("brain", line, createPaint(false)))).toContain(clean(line));
   });
 
   test.each([

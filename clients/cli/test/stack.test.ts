@@ -2,7 +2,7 @@ import { appendFileSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { EXAMPLES, type Example } from "../examples.ts";
-import { jsonLines, type LeafJson, runProgram, sharedStack, shellLine } from "./leaf.ts";
+import { interruptAt, jsonLines, type LeafJson, runProgram, sharedStack, shellLine } from "./leaf.ts";
 
 const stack = sharedStack();
 
@@ -103,13 +103,53 @@ describe("leaf submit, watch, get and list", () => {
     expect(await stack.leaf.run([...send.slice(0, -1), "other words"])).toMatchObject({ code: 7, stdout: "" });
     const waiting = await stack.leaf.run(["get", leaf.leafId]);
     expect(waiting.stdout).toMatch(/^unread +m-1 by ann, to follow up: Remember the secret word: fig$/m);
-    await stack.leaf.run(["approve", leaf.leafId]);
+    expect(waiting.stdout).toMatch(new RegExp(`^waits +for an answer: leaf approve\\|reject\\|abort ${leaf.leafId}$`, "m"));
+    const approved = await stack.leaf.run(["approve", leaf.leafId]);
+    expect(approved.stdout).toMatch(/^approved: The agent wants to use the tool bash\.\n/);
+    expect(approved.stdout).toContain('"command": "echo approved"');
     const { code, stdout } = await stack.leaf.run(["watch", leaf.leafId]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/message m-1 by ann, to follow up: Remember the secret word: fig$/m);
     expect(stdout).toMatch(/message m-1 delivered$/m);
     expect((await stack.leaf.run(["get", leaf.leafId])).stdout).toMatch(/^result +OK$/m);
     expect(await stack.leaf.run(["send", leaf.leafId, "too late"])).toMatchObject({ code: 7, stdout: "" });
+  });
+
+  test.each([
+    ["abort", "was aborted"],
+    ["reject", "was not approved"],
+  ])("a call that a human does not let through (%s) is not told as a failure of its tool", async (answer, text) => {
+    const { leaf } = await stack.leaf.json<LeafJson>("submit", "--ask", "bash", "Run: echo never");
+    while ((await stack.leaf.json<LeafJson>("get", leaf.leafId)).leaf.state !== "LEAF_STATE_AWAITING_APPROVAL");
+    await stack.leaf.run([answer, leaf.leafId]);
+    const { stdout } = await stack.leaf.run(["watch", leaf.leafId]);
+    expect(stdout).not.toContain("bash failed");
+    if (stdout.includes("bash was")) expect(stdout).toContain(`bash ${text}`);
+  });
+
+  test("a command that is cancelled is not told as a failure", async () => {
+    const { leaf } = await stack.leaf.json<LeafJson>("submit", "Run: sleep 664");
+    while (!stack.leaf.processes("hands").some(({ args }) => args.join(" ") === "sleep 664"))
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    await stack.leaf.run(["cancel", leaf.leafId]);
+    const { stdout } = await stack.leaf.run(["watch", leaf.leafId]);
+    expect(stdout).toContain("bash was cancelled");
+    expect(stdout).not.toContain("bash failed");
+  });
+
+  test("a leaf that is queued behind another one of its session says so, and so does a turn that waits", async () => {
+    const first = await stack.leaf.json<LeafJson>("submit", "Run: sleep 665");
+    while (!stack.leaf.processes("hands").some(({ args }) => args.join(" ") === "sleep 665"))
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    const { leaf } = await stack.leaf.json<LeafJson>("submit", "--session", first.leaf.spec.sessionId, "Run: true");
+    const text = `for ${first.leaf.leafId} of its session, which is `;
+    expect((await stack.leaf.run(["get", leaf.leafId])).stdout).toMatch(new RegExp(`^waits +${text}(running|suspended)$`, "m"));
+    expect(await stack.leaf.json("get", leaf.leafId)).toMatchObject({ waits: expect.stringContaining(text) });
+    const turn = await stack.leaf.run(["turn", "--session", first.leaf.spec.sessionId, "Run: true"], { onStderr: interruptAt("(waits ") });
+    expect(turn).toMatchObject({ code: 130, stderr: expect.stringContaining(`(waits ${text}`) });
+    const watched = await stack.leaf.run(["watch", first.leaf.leafId], { onStderr: interruptAt("(waits ") });
+    expect(watched).toMatchObject({ code: 130, stderr: expect.stringContaining("(waits for bash  sleep 665)") });
+    await stack.leaf.run(["cancel", first.leaf.leafId]);
   });
 
   test("an unknown leaf is 4 for get and watch", async () => {
@@ -144,7 +184,17 @@ describe("leaf status, ps and logs", () => {
       expect(statSync(`/proc/${pid}`).isDirectory()).toBe(true);
       expect(memoryBytes).toBeGreaterThan(0);
     }
-    expect((await stack.leaf.run(["ps"])).stdout).toMatch(/^NAME +PID +MEMORY +UP +COMMAND$/m);
+    const all = await stack.leaf.run(["ps", "--all"]);
+    expect(all.stdout).toMatch(/^NAME +PID +MEMORY +UP +COMMAND$/m);
+    expect(all.stdout.trim().split("\n").length).toBeGreaterThan(processes.length / 2);
+  });
+
+  test("ps shows a line for each service, and what is below it as a number", async () => {
+    await stack.leaf.run(["turn", "Run: true"]);
+    const [head, ...lines] = (await stack.leaf.run(["ps"])).stdout.trim().split("\n");
+    expect(head).toMatch(/^NAME +PID +MEMORY +UP +BELOW IT$/);
+    for (const line of lines) expect(line).toMatch(/^(dispatcher|hands|model|brain) /);
+    expect(lines.some((line) => /^hands .* \d+ processes, [\d.]+ MB$/.test(line))).toBe(true);
   });
 
   test("logs shows each service's lines", async () => {

@@ -154,17 +154,30 @@ describe("leaf turn", () => {
     expect(await onTerminal({ NO_COLOR: "1" })).not.toContain("\u001b[");
   });
 
-  test("passes on an answer's control characters to a file, but not to a human's list", async () => {
-    const { stdout } = await stack.leaf.run(["turn", "Run: printf '\\033[31mred'"]);
-    expect(stdout).toContain("red");
-    const listed = await stack.leaf.run(["list", "--limit", "1"]);
-    expect(listed.stdout).not.toContain("\u001b");
+  test("shows an answer's control characters and lets none of them through; with --json they are in it", async () => {
+    const prompt = script({ text: "a\u001b]52;c;aGk=\u0007 \u009b2J b" });
+    const shown = await stack.leaf.run(["turn", "-"], { stdin: prompt });
+    expect(shown.stdout).toBe("a␛]52;c;aGk=␇ \\u009b2J b\n");
+    const json = await stack.leaf.run(["turn", "--json", "-"], { stdin: prompt });
+    expect(json.stdout.replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
+    expect(jsonLines(json.stdout).some((line) => JSON.stringify(line).includes("\\u001b]52;c;aGk=\\u0007 \u009b2J"))).toBe(true);
+    for (const args of [
+      ["list", "--limit", "2"],
+      ["get", (jsonLines(json.stdout)[0] as unknown as LeafJson).leaf.leafId],
+    ]) {
+      const { stdout, stderr } = await stack.leaf.run(args);
+      expect((stdout + stderr).replaceAll("\n", "")).not.toMatch(/\p{Cc}/u);
+    }
   });
 });
 
 /** A prompt that the stand-in answers in pieces, the first time with a connection that breaks behind the second. */
 function cutAnswer(word: string): string {
   const step = { text: `the whole of the answer, in the end: ${word}`, chunk_chars: 10, cut: { after_chunks: 2, times: 1 } };
+  return script(step);
+}
+
+function script(step: object): string {
   return `\`\`\`script\n${JSON.stringify({ steps: [step] })}\n\`\`\``;
 }
 

@@ -1,12 +1,8 @@
-/** Text without control characters but line ends and tabs: what a model or a command wrote must not steer the terminal. */
-export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  return text.replace(/\r\n/g, "\n").replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "");
-}
+import { clean } from "../clean.ts";
 
 /** The first line of a text that is not blank, at most `max` characters of it. */
 export function firstLine(text: string, max: number): string {
-  const [line = ""] = printable(text).trim().split("\n", 1);
+  const [line = ""] = clean(text).trim().split("\n", 1);
   return line.length > max ? `${line.slice(0, max - 1)}…` : line;
 }
 
@@ -32,4 +28,10 @@ export function megabytes(bytes: number): string {
 /** A number of things: `1 model call`, `2 model calls`. */
 export function counted(count: number, thing: string): string {
   return `${count} ${thing}${count === 1 ? "" : "s"}`;
+}
+
+/** A time for a human, in ISO 8601; milliseconds since the Unix epoch. A number that is no time is shown as it is. */
+export function isoTime(timeMs: number | bigint): string {
+  const time = new Date(Number(timeMs));
+  return Number.isNaN(time.getTime()) ? `${timeMs} ms` : time.toISOString();
 }

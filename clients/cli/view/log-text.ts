@@ -1,7 +1,7 @@
+import { cleanLine } from "../clean.ts";
 import type { Output } from "../output.ts";
 import { parseObject } from "../stack/log-file.ts";
 import type { LogName } from "../stack/paths.ts";
-import { printable } from "./format.ts";
 
 type Colors = Output["color"];
 
@@ -13,21 +13,28 @@ const NAME_WIDTH = 10;
 /** When a log line was written, milliseconds since the Unix epoch; `undefined` for a line that doesn't say. */
 export function logTime(line: string): number | undefined {
   const time = parseObject(line)?.["time"];
-  return typeof time === "number" ? time : undefined;
+  return typeof time === "number" && Number.isFinite(time) ? time : undefined;
 }
 
-/** A log line for a human: time, service, level, message, and the other fields. */
+/** A log line for a human: time, service, level, message, and the other fields. What can't be read is shown as it is. */
 export function logText(service: LogName, line: string, color: Colors): string {
   const name = color.cyan(service.padEnd(NAME_WIDTH));
   const fields = parseObject(line);
-  if (fields === undefined) return `${" ".repeat(12)} ${name} ${printable(line)}`;
-  const time = typeof fields["time"] === "number" ? new Date(fields["time"]).toISOString().slice(11, 23) : " ".repeat(12);
+  const clock = clockTime(fields?.["time"]);
+  if (fields === undefined || clock === undefined) return `${" ".repeat(12)} ${name} ${cleanLine(line)}`;
   const level = LEVELS[Number(fields["level"])] ?? "";
   const rest = Object.entries(fields).filter(([key]) => !PLACED.has(key));
-  const extra = rest.map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`).join(" ");
-  const text =
-    `${color.dim(time)} ${name} ${paintLevel(level, color)} ${String(fields["msg"] ?? "")} ${color.dim(printable(extra))}`.trimEnd();
+  const extra = rest.map(([key, value]) => cleanLine(`${key}=${typeof value === "string" ? value : JSON.stringify(value)}`)).join(" ");
+  const message = cleanLine(typeof fields["msg"] === "object" ? JSON.stringify(fields["msg"]) : String(fields["msg"] ?? ""));
+  const text = `${color.dim(clock)} ${name} ${paintLevel(level, color)} ${message} ${color.dim(extra)}`.trimEnd();
   return `${text}${errorText(fields["err"])}`;
+}
+
+/** Time of day; blank where none is told, `undefined` for what is no time. */
+function clockTime(time: unknown): string | undefined {
+  if (typeof time !== "number") return " ".repeat(12);
+  const date = new Date(time);
+  return Number.isNaN(date.getTime()) ? undefined : date.toISOString().slice(11, 23).padEnd(12);
 }
 
 /** A log line as an object, with its service. */
@@ -44,5 +51,5 @@ function paintLevel(level: string, color: Colors): string {
 /** An error's stack, indented: a log is the place for it. */
 function errorText(error: unknown): string {
   const stack = typeof error === "object" && error !== null && "stack" in error ? String(error.stack) : "";
-  return stack === "" ? "" : `\n${printable(stack).replace(/^/gm, "    ")}`;
+  return stack === "" ? "" : `\n${stack.replace(/^/gm, "    ")}`;
 }

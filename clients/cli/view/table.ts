@@ -1,8 +1,7 @@
-import { stripVTControlCharacters } from "node:util";
-import type { Output } from "../output.ts";
+import { type Colors, seenLength } from "../paint.ts";
 
 /** Lines of a table whose columns are as wide as their widest cell; cells may be coloured. */
-export function table(heads: readonly string[], rows: ReadonlyArray<readonly string[]>, color: Output["color"]): string[] {
+export function table(heads: readonly string[], rows: ReadonlyArray<readonly string[]>, color: Colors): string[] {
   const all = [heads.map((head) => color.dim(head)), ...rows];
   const widths = heads.map((_head, column) => Math.max(...all.map((row) => width(row[column]))));
   return all.map((row) =>
@@ -18,5 +17,5 @@ function pad(cell: string, size: number): string {
 }
 
 function width(cell: string | undefined): number {
-  return stripVTControlCharacters(cell ?? "").length;
+  return seenLength(cell ?? "");
 }

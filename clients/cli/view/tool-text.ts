@@ -1,5 +1,5 @@
 import type { ToolEnded, ToolStarted } from "@serverless-harness/proto/leaf";
-import { firstLine, printable } from "./format.ts";
+import { firstLine } from "./format.ts";
 
 /** The argument that says most, by its name in the built-in tools. */
 const TELLING = ["command", "path", "pattern", "query"];
@@ -14,9 +14,7 @@ export function toolCallText({ tool, arguments: args, resumed }: ToolStarted): s
 
 /** The first lines of what a tool brought, and how many more there are. */
 export function toolResultLines({ text }: ToolEnded, count: number): string[] {
-  const lines = printable(text)
-    .split("\n")
-    .filter((line) => line.trim() !== "");
+  const lines = text.split("\n").filter((line) => line.trim() !== "");
   const shown = lines.slice(0, count).map((line) => firstLine(line, LINE_CHARS));
   return lines.length > count ? [...shown, `… ${lines.length - count} more lines`] : shown;
 }

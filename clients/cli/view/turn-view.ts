@@ -2,8 +2,9 @@ import type { Leaf, LeafEvent, StateChanged, TextDelta, ToolEnded } from "@serve
 import { LeafState } from "@serverless-harness/proto/leaf";
 import type { Output } from "../output.ts";
 import type { EventView } from "./event-view.ts";
-import { counted, duration, firstLine, printable } from "./format.ts";
+import { counted, duration, firstLine } from "./format.ts";
 import { newsText } from "./news-text.ts";
+import { ToolEndings } from "./tool-endings.ts";
 import { toolCallText, toolResultLines } from "./tool-text.ts";
 
 const RESULT_LINES = 4;
@@ -15,6 +16,7 @@ const RESULT_LINES = 4;
 export class TurnView implements EventView {
   readonly #out: Output;
   readonly #leaf: Leaf;
+  readonly #endings = new ToolEndings();
   #modelCalls = 0;
   /** Characters of the answer that are on the screen already. */
   #shown = 0;
@@ -29,6 +31,7 @@ export class TurnView implements EventView {
 
   show(entry: LeafEvent): void {
     const { event, timeMs } = entry;
+    this.#endings.take(entry);
     this.#lastTimeMs = Number(timeMs);
     switch (event.case) {
       case "modelCallStarted":
@@ -74,7 +77,7 @@ export class TurnView implements EventView {
 
   #delta({ text, thinking }: TextDelta): void {
     if (thinking || !this.#out.live) return;
-    this.#print(printable(text));
+    this.#print(text);
     this.#shown += text.length;
   }
 
@@ -85,14 +88,15 @@ export class TurnView implements EventView {
   }
 
   #answer(text: string): void {
-    if (this.#shown === 0 && text !== "") this.#print(this.#out.live ? printable(text) : text);
+    if (this.#shown === 0 && text !== "") this.#print(text);
     this.#shown = 0;
     this.#endLine();
   }
 
   #result(ended: ToolEnded): void {
     const { noteColor } = this.#out;
-    for (const line of toolResultLines(ended, RESULT_LINES)) this.#out.note(`  ${ended.isError ? noteColor.red(line) : line}`);
+    for (const line of toolResultLines(ended, RESULT_LINES))
+      this.#out.note(`  ${this.#endings.isFailure(ended) ? noteColor.red(line) : line}`);
   }
 
   #news(text: string | undefined): void {

@@ -1,10 +1,11 @@
 import { type Decision, DecisionKind, FailureReason, type Leaf, type LeafEvent, type StateChanged } from "@serverless-harness/proto/leaf";
 import type { Output } from "../output.ts";
 import type { EventView } from "./event-view.ts";
-import { counted, firstLine, printable } from "./format.ts";
+import { counted, firstLine } from "./format.ts";
 import { paintState } from "./leaf-text.ts";
 import { nameOf, stateName } from "./names.ts";
 import { newsText } from "./news-text.ts";
+import { ToolEndings } from "./tool-endings.ts";
 import { toolCallText, toolResultLines } from "./tool-text.ts";
 
 const RESULT_LINES = 20;
@@ -15,6 +16,7 @@ const TIME_WIDTH = 10;
 export class WatchView implements EventView {
   readonly #out: Output;
   readonly #createdAtMs: bigint;
+  readonly #endings = new ToolEndings();
 
   constructor(out: Output, leaf: Leaf) {
     this.#out = out;
@@ -22,7 +24,8 @@ export class WatchView implements EventView {
   }
 
   show(event: LeafEvent): void {
-    const [first, ...rest] = describe(event, this.#out.color);
+    this.#endings.take(event);
+    const [first, ...rest] = describe(event, this.#endings, this.#out.color);
     if (first === undefined) return;
     const seconds = `+${(Number(event.timeMs - this.#createdAtMs) / 1000).toFixed(3)} s`;
     const place = `${String(event.seq).padStart(SEQ_WIDTH)} ${seconds.padStart(TIME_WIDTH)}`;
@@ -36,7 +39,7 @@ export class WatchView implements EventView {
 }
 
 /** What happened, in lines; none for what a human need not see. */
-function describe(entry: LeafEvent, color: Output["color"]): string[] {
+function describe(entry: LeafEvent, endings: ToolEndings, color: Output["color"]): string[] {
   const { event } = entry;
   switch (event.case) {
     case "stateChanged":
@@ -51,7 +54,7 @@ function describe(entry: LeafEvent, color: Output["color"]): string[] {
       return [toolCallText(event.value)];
     case "toolEnded":
       return [
-        event.value.isError ? color.red(`${event.value.tool} failed`) : `${event.value.tool} ended`,
+        endings.isFailure(event.value) ? color.red(endings.text(event.value)) : endings.text(event.value),
         ...toolResultLines(event.value, RESULT_LINES),
       ];
     case "usage":
@@ -68,7 +71,7 @@ function describe(entry: LeafEvent, color: Output["color"]): string[] {
     case "gateDecided":
       return [decisionText(event.value.decision), ...nonEmpty(event.value.decision?.feedback ?? "")];
     case "cancelRequested":
-      return [color.yellow(`cancel asked for${event.value.requestedBy === "" ? "" : ` by ${printable(event.value.requestedBy)}`}`)];
+      return [color.yellow(`cancel asked for${event.value.requestedBy === "" ? "" : ` by ${event.value.requestedBy}`}`)];
     case "messageReceived":
       return [color.yellow(newsText(entry) ?? ""), ...nonEmpty(event.value.message?.text ?? "").slice(1)];
     default:
@@ -79,16 +82,16 @@ function describe(entry: LeafEvent, color: Output["color"]): string[] {
 function describeState({ state, worker, failure, note, epoch }: StateChanged, color: Output["color"]): string[] {
   const by = worker === undefined ? "" : ` by ${worker.name} (pid ${worker.pid}, epoch ${epoch})`;
   const why = failure === undefined ? "" : `: ${nameOf(FailureReason, failure.reason)}: ${firstLine(failure.message, 200)}`;
-  const aside = note === "" ? "" : ` (${printable(note)})`;
+  const aside = note === "" ? "" : ` (${note})`;
   return [`${paintState(state, stateName(state), color)}${by}${why}${aside}`];
 }
 
 function decisionText(decision: Decision | undefined): string {
-  const by = decision?.decidedBy ? ` by ${printable(decision.decidedBy)}` : "";
+  const by = decision?.decidedBy ? ` by ${decision.decidedBy}` : "";
   return `decided: ${nameOf(DecisionKind, decision?.kind ?? DecisionKind.UNSPECIFIED)}${by}`;
 }
 
 function nonEmpty(text: string): string[] {
-  const lines = printable(text).trimEnd().split("\n");
+  const lines = text.trimEnd().split("\n");
   return lines.length === 1 && lines[0] === "" ? [] : lines;
 }

@@ -47,7 +47,7 @@ describe.each(["node", "keeper"])("a daemon with the %s launcher", (launcher) =>
     daemon.process.kill("SIGTERM");
     expect(await short.handle.ended).toMatchObject({ cause: EndCause.EXITED, exitCode: 0 });
     expect(short.text()).toBe("up\nby itself\n");
-    expect(await long.handle.ended).toMatchObject({ cause: EndCause.CANCELLED });
+    expect(await long.handle.ended).toMatchObject({ cause: EndCause.SHUT_DOWN });
     expect(await daemon.gone).toEqual({ code: 0, signal: null });
     expect(await readdir(join(daemon.base, "socket"))).toEqual([]);
   });

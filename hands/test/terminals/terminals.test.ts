@@ -135,6 +135,8 @@ describe("a terminal", () => {
     const input = { ...TARGET, data: Buffer.from("once\n"), inputId: "i1" };
     const replies = [await rpc.write(input), await rpc.write(input), await rpc.write({ ...input, inputId: "", data: Buffer.from("\x04") })];
     expect(replies.map((reply) => reply.replayed)).toEqual([false, true, false]);
+    const other = rpc.write({ ...input, data: Buffer.from("twice\n") });
+    await expect(other).rejects.toThrow(/the input id i1 stands for another input/);
     expect((await watch(rpc).toEnd()).text).toBe("once\r\nonce\r\n");
   });
 

@@ -291,7 +291,7 @@ export const TerminalServiceAttachRequestSchema: GenMessage<TerminalServiceAttac
 
 /**
  * TerminalInput is what a watcher does under an id, so that it may be sent again when the connection broke: the terminal takes each id
- * once. It remembers the last 1000 ids.
+ * once. It remembers the last 1000 ids, and what each stands for: one with another input ends the stream with ALREADY_EXISTS `id_reused`.
  *
  * @generated from message harness.hands.v1.TerminalInput
  */
@@ -585,7 +585,7 @@ export type TerminalServiceWriteRequest = Message<"harness.hands.v1.TerminalServ
   data: Uint8Array;
 
   /**
-   * Id of this input: the same one is typed once only. Empty (default): typed at every call.
+   * Id of this input: the same one is typed once only, with other bytes it is ALREADY_EXISTS `id_reused`. Empty (default): typed at every call.
    *
    * @generated from field: string input_id = 5;
    */

@@ -1,0 +1,40 @@
+import { type Address, formatAddress, parseAddress } from "@serverless-harness/kit/address";
+import type { Context } from "./context.ts";
+import { CliError } from "./errors.ts";
+import { ExitCode } from "./exit-codes.ts";
+import { readText } from "./stack/log-file.ts";
+import { liveRecord } from "./stack/record.ts";
+import { checkLayout } from "./stack/state-directory.ts";
+
+/** Where the dispatcher is, and the token that it wants. */
+export interface DispatcherAddress {
+  /** `http://host:port`, `https://host:port` or `unix:/path`. */
+  readonly url: string;
+  /** Empty: none is known that belongs to it. */
+  readonly token: string;
+}
+
+/**
+ * Find the dispatcher: `LEAF_URL`, else the one that runs from the state directory. The state directory's token goes to that one only, by
+ * whichever way it is found. Throws where nothing runs there, since a connection that is refused would tell less.
+ */
+export function findDispatcher({ config, paths }: Context): DispatcherAddress {
+  const record = liveRecord(paths, "dispatcher");
+  const local = record === undefined || record.address === "" ? undefined : record.address;
+  const own = (): string => config.token ?? readText(paths.token) ?? "";
+  if (config.url !== undefined) {
+    const address = formatAddress(addressOf(config.url));
+    const isLocal = local !== undefined && formatAddress(addressOf(local)) === address;
+    return { url: config.url, token: isLocal ? own() : (config.token ?? "") };
+  }
+  checkLayout(paths);
+  if (local !== undefined) return { url: local, token: own() };
+  throw new CliError(ExitCode.notRunning, "not_running", `nothing is running in ${paths.dir}: start it with \`leaf up\``);
+}
+
+/** Read an address of a dispatcher; throws where it is none. */
+export function addressOf(url: string): Address {
+  const address = parseAddress(url);
+  if (address !== undefined) return address;
+  throw new CliError(ExitCode.usage, "bad_url", `${JSON.stringify(url)} is no dispatcher's address: write http://host:port or unix:/path`);
+}

@@ -1,0 +1,52 @@
+import { type Leaf, LeafState } from "@serverless-harness/proto/leaf";
+import type { Context } from "./context.ts";
+import { withDispatcher } from "./dispatcher.ts";
+import { readStatus } from "./stack/status.ts";
+import { counted, firstLine, isoTime } from "./view/format.ts";
+import { stateName } from "./view/names.ts";
+
+/** States of leaves that hold their session. */
+const AT_WORK = [LeafState.RUNNING, LeafState.SUSPENDED, LeafState.AWAITING_APPROVAL, LeafState.RETRYING];
+
+/** What a leaf waits for, in words that go on after "waits"; `undefined` where it does not wait, or for its own work alone. */
+export async function waitsFor(context: Context, leaf: Leaf): Promise<string | undefined> {
+  switch (leaf.state) {
+    case LeafState.QUEUED:
+      return (await beforeInSession(context, leaf)) ?? (await forBrain(context));
+    case LeafState.RETRYING: {
+      const why = leaf.attempts.at(-1)?.failure?.message ?? "";
+      return `until ${isoTime(leaf.notBeforeMs)} to try again${why === "" ? "" : `: ${firstLine(why, 200)}`}${await sandboxNote(context)}`;
+    }
+    case LeafState.AWAITING_APPROVAL:
+      return `for an answer: leaf approve|reject|abort ${leaf.leafId}`;
+    case LeafState.SUSPENDED:
+      return `for a command in the sandbox${await sandboxNote(context)}`;
+    default:
+      return undefined;
+  }
+}
+
+/** What a leaf that runs may wait for beside its own work. */
+export async function sandboxNote(context: Context): Promise<string> {
+  const { missing } = await readStatus(context);
+  return missing.includes("hands") ? "; the sandbox is away: `leaf up` starts it again" : "";
+}
+
+/** A session works on one leaf at a time. */
+async function beforeInSession(context: Context, { leafId, spec }: Leaf): Promise<string | undefined> {
+  const { tenant = "", sessionId = "" } = spec ?? {};
+  if (sessionId === "") return undefined;
+  const { leaves } = await withDispatcher(context, (service) => service.list({ tenant, sessionId, states: AT_WORK, pageSize: 2 }));
+  const other = leaves.find((each) => each.leafId !== leafId);
+  return other === undefined ? undefined : `for ${other.leafId} of its session, which is ${stateName(other.state)}`;
+}
+
+async function forBrain(context: Context): Promise<string> {
+  const { health, missing } = await readStatus(context);
+  const { backlog, brains = [], problem } = health;
+  const away = missing.includes("hands") ? "; the sandbox is away: `leaf up` starts it again" : "";
+  if (problem !== undefined) return `for a brain: ${firstLine(problem, 200)}${away}`;
+  if (brains.length === 0) return `for a brain, and none lives: \`leaf logs dispatcher\` tells why${away}`;
+  const queued = backlog === undefined ? "" : `, ready to be taken: ${backlog.ready}`;
+  return `for a brain to take it: ${counted(brains.length, "brain")} at work${queued}${away}`;
+}
