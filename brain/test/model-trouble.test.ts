@@ -148,12 +148,20 @@ const EMPTY: ReadonlyArray<readonly [what: string, behaviour: Behaviour, text: s
   ["blanks ever", answer(START, ...text(" \n"), ...stop("end_turn")), NO_ANSWER],
 ];
 
+const wait = (header: string, value: string): Behaviour => refuse(429, "rate_limit_error", "wait", { [header]: value });
+const TOO_LONG: ReadonlyArray<readonly [what: string, behaviour: Behaviour, told: RegExp]> = [
+  ["a date in another century", wait("retry-after", new Date("2100-01-01").toUTCString()), /until 2100-01-01T00:00/],
+  ["a number of seconds", wait("retry-after", "99999999999"), /asked to wait 99999999999 s .*more than the 60 minutes that a leaf waits/],
+  ["a number that has no end", wait("retry-after", "1e999"), /asked to wait \d+ s/],
+  ["many milliseconds", wait("retry-after-ms", "3600001"), /asked to wait 3601 s/],
+];
+
 /** One red pixel. */
 const PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==";
 let pictureRequests = 0;
 const LONGER = 4000;
 const rogue = rogueModel({
-  ...Object.fromEntries([...FAILURES, ...CALLS, ...CUT, ...EMPTY].map(([what, behaviour]) => [what, behaviour])),
+  ...Object.fromEntries([...FAILURES, ...CALLS, ...CUT, ...EMPTY, ...TOO_LONG].map(([what, behaviour]) => [what, behaviour])),
   "a picture that it does not take": (response, request, body) => {
     const told = /left out since[^\]]*/.exec(body)?.[0] ?? "nothing";
     if (!body.includes('"type":"image"')) return answer(START, ...text(`I saw: ${told}`), ...stop("end_turn"))(response, request, body);
@@ -247,6 +255,14 @@ describe("what a provider refuses of a conversation", () => {
 });
 
 describe("a model that asks to wait", () => {
+  test.concurrent.each(TOO_LONG)("longer than an hour fails its leaf with what it asked for: %s", async (what, _behaviour, told) => {
+    const { stack } = house;
+    const ended = await stack.ended(await stack.submit(`<${what}>`));
+    expect(ended).toMatchObject({ state: LeafState.FAILED, claims: 1, failure: { reason: MODEL_UNAVAILABLE, retryable: false } });
+    expect(ended.failure?.message).toMatch(told);
+    expect(ended.failure?.retryAfterMs).toBeGreaterThan(3_600_000n);
+  });
+
   test.each([["a wait in seconds"], ["a wait until a date"]])("has no brain wait with it: %s", async (what) => {
     const stack = await Stack.open(shared);
     const leaf = await stack.submit(`<${what}>`);

@@ -15,6 +15,9 @@ export interface AgentFailure {
   readonly retryAfterMs?: number;
 }
 
+/** Longest wait that a provider may ask for: the session is held meanwhile. */
+const MAX_RETRY_AFTER_MS = 3_600_000;
+
 /** Pi's own words where an answer stopped for want of room, far below its limit, and summing up does not help. */
 const TOO_LONG = "Assistant request exceeded the context window";
 
@@ -35,6 +38,10 @@ export function modelFailure(message: AssistantMessage): AgentFailure {
     const text = `the conversation does not fit into the model's context, even compacted: start a new session (${wordsOf(message)})`;
     return { reason: FailureReason.BAD_INPUTS, retryable: false, message: text };
   }
+  if (retryAfterMs !== undefined && retryAfterMs > MAX_RETRY_AFTER_MS) {
+    const text = `${provider} asked to wait ${waitOf(retryAfterMs)}, more than the ${MAX_RETRY_AFTER_MS / 60_000} minutes that a leaf waits: redrive it then, or choose another model`;
+    return { ...unavailable, retryable: false, message: text };
+  }
   if (outcome.silentMs !== undefined) {
     return { ...unavailable, retryable: true, message: `${provider} sent nothing for ${outcome.silentMs / 1000} s` };
   }
@@ -52,6 +59,13 @@ export function modelFailure(message: AssistantMessage): AgentFailure {
   // Pi reads words: it knows an account without money, but takes any 500 in a text for an outage.
   const retryable = isRetryableAssistantError(message) && (!refused || isTransient(outcome));
   return { ...unavailable, retryable, message: `${provider} ${refused ? `answered HTTP ${status}` : "broke off"}: ${wordsOf(message)}` };
+}
+
+/** A wait in words, and the time that it ends at if there is such a time. */
+function waitOf(waitMs: number): string {
+  const end = new Date(Date.now() + waitMs);
+  const seconds = `${Math.ceil(waitMs / 1000)} s`;
+  return Number.isNaN(end.getTime()) ? seconds : `${seconds} (until ${end.toISOString()})`;
 }
 
 /** Read the failure out of a request for a summary: without it the conversation can't go on. */

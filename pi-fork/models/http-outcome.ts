@@ -90,12 +90,17 @@ function outcomeOf(response: Response): HttpOutcome {
 
 function retryAfter(headers: Headers): number | undefined {
   const milliseconds = Number.parseFloat(headers.get("retry-after-ms") ?? "");
-  if (milliseconds >= 0) return milliseconds;
+  if (milliseconds >= 0) return bound(milliseconds);
   const value = headers.get("retry-after");
   if (value === null) return undefined;
   const seconds = Number(value);
   const wait = Number.isNaN(seconds) ? Date.parse(value) - Date.now() : seconds * 1000;
-  return wait >= 0 ? wait : undefined;
+  return wait >= 0 ? bound(wait) : undefined;
+}
+
+/** A record has a field of 64 bits for it. */
+function bound(waitMs: number): number {
+  return Math.min(waitMs, Number.MAX_SAFE_INTEGER);
 }
 
 function networkError(error: unknown): string {
