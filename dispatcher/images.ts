@@ -1,3 +1,4 @@
+import { imageProblem } from "@serverless-harness/kit/image-header";
 import { IMAGE_TYPES, imageType } from "@serverless-harness/kit/image-type";
 import type { Validation } from "@serverless-harness/kit/validate";
 import type { Image } from "@serverless-harness/proto/leaf";
@@ -14,8 +15,14 @@ export function checkImages(v: Validation, field: string, images: readonly Image
   for (const [index, { mediaType, data }] of images.slice(0, MAX_IMAGES).entries()) {
     const known = IMAGE_TYPES.includes(mediaType);
     v.check(`${field}[${index}].media_type`, known, `must be one of ${IMAGE_TYPES.join(", ")}`);
-    const found = imageType(data);
-    if (!known || found === mediaType) continue;
-    v.fail(`${field}[${index}].data`, `must be the bytes of an ${mediaType} file${found === undefined ? "" : `; these are ${found}`}`);
+    if (!known) continue;
+    const problem = problemOf(mediaType, data);
+    if (problem !== undefined) v.fail(`${field}[${index}].data`, problem);
   }
+}
+
+function problemOf(mediaType: string, data: Uint8Array): string | undefined {
+  const found = imageType(data);
+  if (found === mediaType) return imageProblem(data);
+  return `must be the bytes of an ${mediaType} file${found === undefined ? "" : `; these are ${found}`}`;
 }

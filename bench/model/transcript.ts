@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { imageProblem } from "@serverless-harness/kit/image-header";
 import { IMAGE_TYPES, imageType } from "@serverless-harness/kit/image-type";
 import { type JsonObject, list, object, text, wrong } from "./checks.ts";
 
@@ -155,6 +156,8 @@ function readPicture(name: string, block: JsonObject): Picture {
   if (!IMAGE_TYPES.includes(mediaType)) throw wrong(`${name}.source.media_type`, `must be one of ${IMAGE_TYPES.join(", ")}`);
   const data = Buffer.from(text(`${name}.source.data`, source["data"]), "base64");
   if (imageType(data) !== mediaType) throw wrong(`${name}.source.data`, `is no ${mediaType}`);
+  const problem = imageProblem(data);
+  if (problem !== undefined) throw wrong(`${name}.source.data`, `the image ${problem}`);
   return { mediaType, bytes: data.length };
 }
 

@@ -1,13 +1,12 @@
 import { create } from "@bufbuild/protobuf";
+import { gif, jpeg, png } from "@serverless-harness/kit/testing";
 import { FailureReason, ImageSchema, LeafState } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
 import { bash, calls, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, resident, Stack } from "./fixtures/stack.ts";
 
-/** One red pixel. */
-const PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==";
-/** A file that begins as a JPEG. */
-const JPEG = "/9j/4AAQSkZJRgABAQAAAQABAAD/2Q==";
+const PNG = png().toString("base64");
+const JPEG = jpeg().toString("base64");
 const SIZES = { png: Buffer.from(PNG, "base64").length, jpeg: Buffer.from(JPEG, "base64").length };
 
 const picture = (mediaType: string, base64: string) => create(ImageSchema, { mediaType, data: Buffer.from(base64, "base64") });
@@ -38,8 +37,19 @@ describe("pictures", () => {
     const write = `(echo ${PNG} | base64 -d; head -c 3000000 /dev/zero) > big.png; printf 'GIF' > c.gif`;
     const leaf = await stack.submit(scripted(bash(write), read("big.png"), say("{{last_tool_result}} {{images}}")));
     const text = (await stack.ended(leaf)).result?.text;
-    expect(text).toContain("Not shown: it has 3000070 bytes");
+    expect(text).toContain(`Not shown: it has ${3_000_000 + png().length} bytes`);
     expect(text).toContain("(no images)");
+  });
+
+  test("in the workspace that are damaged, empty or have too many pixels are named and not sent", async () => {
+    const { stack } = house;
+    const files = { "cut.png": png(9, 9).subarray(0, -20), "wide.jpg": jpeg(9000, 1), "empty.gif": gif(0, 0) };
+    const write = Object.entries(files).map(([name, bytes]) => `echo ${bytes.toString("base64")} | base64 -d > ${name}`);
+    const reads = Object.keys(files).map(read);
+    const leaf = await stack.submit(scripted(bash(write.join("; ")), ...reads, say("{{images}}")));
+    expect((await stack.ended(leaf)).result?.text).toBe("(no images)");
+    const told = (await stack.eventsOf(leaf, "toolEnded")).slice(1).map(({ text }) => /Not shown: it is (\w+( \w+)?)/.exec(text)?.[1]);
+    expect(told).toEqual(["damaged", "too large", "empty"]);
   });
 
   test("for a model that takes none fail the leaf at once, with what to do", async () => {

@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import { png } from "@serverless-harness/kit/testing";
 import { FailureReason, ImageSchema, type Leaf, LeafState, RetryPolicySchema } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
 import { answer, type Behaviour, begin, block, refuse, rogueModel, START, sse, stop, text, tool } from "./fixtures/rogue-model.ts";
@@ -156,8 +157,6 @@ const TOO_LONG: ReadonlyArray<readonly [what: string, behaviour: Behaviour, told
   ["many milliseconds", wait("retry-after-ms", "3600001"), /asked to wait 3601 s/],
 ];
 
-/** One red pixel. */
-const PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==";
 let pictureRequests = 0;
 const LONGER = 4000;
 const rogue = rogueModel({
@@ -244,7 +243,7 @@ describe("a model that says nothing is asked once more, and the result says so w
 describe("what a provider refuses of a conversation", () => {
   test("a picture, is left out; the model is told why, and the session goes on without it", async () => {
     const { stack } = house;
-    const images = [create(ImageSchema, { mediaType: "image/png", data: Buffer.from(PNG, "base64") })];
+    const images = [create(ImageSchema, { mediaType: "image/png", data: png() })];
     const leaf = await stack.submit("<a picture that it does not take>", { retry: once, images });
     const said = "left out since the model's provider refused it: messages.0.content.1.image: Could not process image";
     expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE, result: { text: `I saw: ${said}` }, usage: { modelCalls: 1 } });

@@ -1,6 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { create } from "@bufbuild/protobuf";
-import { IMAGE_TYPES, imageType } from "@serverless-harness/kit/image-type";
+import { imageProblem } from "@serverless-harness/kit/image-header";
+import { imageType } from "@serverless-harness/kit/image-type";
 import { type Image, ImageSchema } from "@serverless-harness/proto/leaf";
 import { CliError } from "./errors.ts";
 import { ExitCode } from "./exit-codes.ts";
@@ -26,7 +27,8 @@ async function readImage(name: string): Promise<Image> {
   const data = await readFile(name).catch(() => undefined);
   if (data === undefined) throw unusable(`${name} can't be read`);
   const mediaType = imageType(data);
-  if (mediaType === undefined) throw unusable(`${name} is no picture that a model takes: use ${IMAGE_TYPES.join(", ")}`);
+  const problem = imageProblem(data);
+  if (mediaType === undefined || problem !== undefined) throw unusable(`${name} ${problem}`);
   return create(ImageSchema, { mediaType, data });
 }
 

@@ -1,5 +1,6 @@
 import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
+import { gif, png as pngFile } from "@serverless-harness/kit/testing";
 import { LeafKind, type LeafSpecSchema, type ListRequestSchema, ThinkingLevel } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
 import { allEvents, openDoor, refusal } from "./support.ts";
@@ -7,11 +8,7 @@ import { allEvents, openDoor, refusal } from "./support.ts";
 type Spec = MessageInitShape<typeof LeafSpecSchema>;
 
 const MIB = 1024 * 1024;
-/** A picture of so many bytes, as far as its beginning tells. */
-const png = (bytes = 8) => ({
-  mediaType: "image/png",
-  data: Buffer.concat([Buffer.from("89504e470d0a1a0a", "hex"), Buffer.alloc(bytes - 8)]),
-});
+const png = (data = pngFile()) => ({ mediaType: "image/png", data });
 /** A schema with so many others in each other. */
 function deepSchema(depth: number): JsonObject {
   return depth === 0 ? { type: "object" } : { type: "object", properties: { a: deepSchema(depth - 1) } };
@@ -60,13 +57,16 @@ const BAD_SPECS: readonly BadSpec[] = [
   ["a gate with an unknown decision", { prompt: "p", gates: { deadlineMs: 1n, onDeadline: 9 as never } }, ["spec.gates.on_deadline"]],
   ["a gate with a deadline before it was asked", { prompt: "p", gates: { deadlineMs: -1n } }, ["spec.gates.deadline_ms"]],
   ["nine pictures", { prompt: "p", images: Array.from({ length: 9 }, () => png()) }, ["spec.images"]],
-  ["pictures over 2 MiB together", { prompt: "p", images: [png(MIB), png(MIB), png()] }, ["spec.images"]],
+  ["pictures over 2 MiB together", { prompt: "p", images: [png(pngFile(1, 1, MIB)), png(pngFile(1, 1, MIB)), png()] }, ["spec.images"]],
   [
     "a picture of a kind that models don't take",
     { prompt: "p", images: [{ ...png(), mediaType: "image/tiff" }] },
     ["spec.images[0].media_type"],
   ],
   ["a picture that is another kind's", { prompt: "p", images: [png(), { ...png(), mediaType: "image/jpeg" }] }, ["spec.images[1].data"]],
+  ["a picture that is cut short", { prompt: "p", images: [png(), png(pngFile(9, 9).subarray(0, -20))] }, ["spec.images[1].data"]],
+  ["a picture with too many pixels", { prompt: "p", images: [png(pngFile(9000, 1))] }, ["spec.images[0].data"]],
+  ["a picture of no pixels", { prompt: "p", images: [{ mediaType: "image/gif", data: gif(0, 0) }] }, ["spec.images[0].data"]],
   ["a picture without bytes", { prompt: "p", images: [{ mediaType: "image/png" }] }, ["spec.images[0].data"]],
   ["a solve of nothing", { prompt: "p", kind: LeafKind.SOLVE }, ["spec.repository"]],
   ["a solve of a repository without a url", { prompt: "p", kind: LeafKind.SOLVE, repository: { ref: "main" } }, ["spec.repository.url"]],

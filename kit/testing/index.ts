@@ -1,4 +1,5 @@
 /** What tests of every service share: real servers, real directories. */
 
 export { createAuthority, type Identity } from "./certificates.ts";
+export { gif, jpeg, png, WEBP } from "./pictures.ts";
 export { startServer, type TestServerOptions, temporaryDirectory } from "./server.ts";

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { png } from "@serverless-harness/kit/testing";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { jsonLines, type LeafJson, runProgram, sharedStack, shellLine } from "./leaf.ts";
 
@@ -55,13 +56,16 @@ describe("leaf turn", () => {
     const directory = await mkdtemp(join(tmpdir(), "leaf-images-"));
     onTestFinished(() => rm(directory, { recursive: true, force: true }));
     const [picture, words] = [join(directory, "picture"), join(directory, "words.png")];
-    await writeFile(picture, Buffer.from("89504e470d0a1a0a0000000d49484452", "hex"));
+    const bytes = png();
+    await writeFile(picture, bytes);
+    await writeFile(`${picture}-cut`, bytes.subarray(0, -8));
     await writeFile(words, "not a picture");
     const prompt = '```script\n{"steps": [{"text": "{{images}}"}]}\n```';
     const seen = await stack.leaf.run(["turn", "--image", picture, "--image", picture, prompt]);
-    expect(seen).toMatchObject({ code: 0, stdout: "image/png 16, image/png 16\n" });
+    expect(seen).toMatchObject({ code: 0, stdout: `image/png ${bytes.length}, image/png ${bytes.length}\n` });
     for (const [file, why] of [
-      [words, "is no picture that a model takes"],
+      [words, "is no picture that models take"],
+      [`${picture}-cut`, "is damaged"],
       [`${picture}s`, "there is no file"],
       [directory, "is no file"],
     ] as const) {

@@ -137,7 +137,7 @@ export type LeafSpec = Message<"harness.leaf.v1.LeafSpec"> & {
   thinking: ThinkingLevel;
 
   /**
-   * Pictures that go with the prompt: at most 8, together at most 2 MiB. Default: none.
+   * Pictures that go with the prompt: at most 8, together at most 2 MiB, each whole and of at most 8,000 pixels a side. Default: none.
    *
    * @generated from field: repeated harness.leaf.v1.Image images = 17;
    */
