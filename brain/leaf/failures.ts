@@ -17,7 +17,16 @@ const NOT_CONFIGURED = new Set(["unknown_provider", "unknown_model", "missing_ap
  * What hands says of a repository that a workspace can't be made from. One that can't be fetched may be there later; nobody can tell
  * it from one that does not exist.
  */
-const BAD_SOURCE = new Set(["no_repository", "unknown_ref", "source_unavailable", "tree_too_large", "invalid_argument"]);
+const BAD_SOURCE = new Set([
+  "no_repository",
+  "unknown_ref",
+  "source_unavailable",
+  "source_too_large",
+  "source_faulty",
+  "address_refused",
+  "tree_too_large",
+  "invalid_argument",
+]);
 
 /** The failure as a leaf's record holds it. */
 export function toFailure(failure: AgentFailure): Failure {

@@ -1,6 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { AddressRule } from "@serverless-harness/kit/address-rule";
 import type { Logger } from "@serverless-harness/kit/log";
 import { openArtifacts } from "../artifacts/open.ts";
 import { ownStoreKey, readStoreKey } from "../artifacts/store-key.ts";
@@ -29,7 +30,8 @@ function artifactsKey({ state, artifactsKeyFile }: HandsConfig): Buffer {
 export async function openTrees(config: HandsConfig, workspaces: Workspaces, log: Logger): Promise<OpenTrees> {
   const git = new Git({ environment: config.gitEnvironment });
   const local = new LocalRepositories({ roots: config.localRepositories, own: await ownDirectories(config) });
-  const clones = await Clones.open({ git, directory: join(config.state, "clones"), local });
+  const addresses = new AddressRule(config.privateHosts, "HANDS_PRIVATE_HOSTS");
+  const clones = await Clones.open({ git, directory: join(config.state, "clones"), local, addresses });
   const artifacts = openArtifacts(config.artifacts);
   const trees = new WorkspaceTrees({ git, clones, artifacts, artifactsKey: artifactsKey(config) });
   workspaces.beforeDelete((workspace) => trees.release(workspace));

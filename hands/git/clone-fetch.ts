@@ -1,20 +1,28 @@
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
-import type { Git } from "./git.ts";
+import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Git, GitCall } from "./git.ts";
 import { GitFailure, tellsDamage } from "./git-failure.ts";
 import type { Remote } from "./remote.ts";
 import { BRANCHES, extraName } from "./resolve-ref.ts";
+import { type SourceLimits, sourceTooLarge } from "./source-limits.ts";
 
 /** A shared clone and what it is of. */
 export interface CloneTarget {
   readonly git: Git;
   readonly remote: Remote;
+  readonly limits: SourceLimits;
   /** The clone. Where it is missing, a name beside it that ends in `.new` is used meanwhile. */
   readonly gitDir: string;
   /** How long a fetch may take, in milliseconds. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
 }
+
+/** A ref of a remote with its name takes no more bytes than these, as a rule. */
+const REF_BYTES = 400;
+const MIN_LISTING_BYTES = 1024 * 1024;
+/** How often is looked at how much has come. */
+const MEASURE_MS = 500;
 
 const EVERYTHING = [`+refs/heads/*:${BRANCHES}*`, "+refs/tags/*:refs/tags/*"];
 
@@ -53,18 +61,35 @@ export async function fetchExtra(target: CloneTarget, ref: string): Promise<bool
 /**
  * What the remote's HEAD is: the name of a branch, as `refs/heads/main`, or where it is detached a commit. `undefined` where it has none.
  */
-export async function remoteHead({ git, remote, gitDir, timeoutMs, signal }: CloneTarget): Promise<string | undefined> {
-  const listing = await git.text(["ls-remote", "--symref", ...remote.options, "--", remote.address, "HEAD"], {
-    gitDir,
-    protocols: [remote.protocol],
-    descriptors: remote.descriptors,
-    timeoutMs: Math.min(timeoutMs, 60_000),
-    ...(signal === undefined ? {} : { signal }),
-  });
+export async function remoteHead(target: CloneTarget): Promise<string | undefined> {
+  const listing = await listRemote(target, ["--symref"], ["HEAD"]);
   const branch = /^ref: (refs\/heads\/[^\t]+)\tHEAD$/m.exec(listing)?.[1];
   const commit = /^([0-9a-f]{40})\tHEAD$/m.exec(listing)?.[1];
   // A branch without a commit is the one that the first commit will make.
   return commit === undefined ? undefined : (branch ?? commit);
+}
+
+/** Ask the remote how much it has before it is fetched: RESOURCE_EXHAUSTED `source_too_large` for too many branches and tags. Throws a GitFailure. */
+export async function requireFewRefs(target: CloneTarget): Promise<void> {
+  const { limits } = target;
+  const listing = await listRemote(target, ["--heads", "--tags", "--refs"], []).catch((error: unknown) => {
+    throw error instanceof GitFailure && error.end.kind === "output" ? sourceTooLarge("refs", limits) : error;
+  });
+  let refs = 0;
+  for (let at = listing.indexOf("\t"); at !== -1; at = listing.indexOf("\t", at + 1)) refs += 1;
+  if (refs > limits.refs) throw sourceTooLarge("refs", limits);
+}
+
+function listRemote({ git, remote, gitDir, timeoutMs, limits, signal }: CloneTarget, options: string[], names: string[]): Promise<string> {
+  return git.text(["ls-remote", ...options, ...remote.options, "--", remote.address, ...names], {
+    // It needs no repository, and the clone may not be there yet.
+    gitDir: undefined,
+    cwd: dirname(gitDir),
+    ...accessOf(remote),
+    maxOutputBytes: Math.max(limits.refs * REF_BYTES, MIN_LISTING_BYTES),
+    timeoutMs: Math.min(timeoutMs, 60_000),
+    ...(signal === undefined ? {} : { signal }),
+  });
 }
 
 /** Remove what git leaves where it is killed: locks that nobody holds any more, and half packs. For a clone that nobody works in. */
@@ -86,6 +111,8 @@ export async function makeClone(target: CloneTarget): Promise<void> {
     await mkdir(fresh, { mode: 0o700 });
     await git.run(["init", "--quiet", "--bare", "--template=", "--initial-branch=main", fresh], { gitDir: undefined, cwd: fresh });
     await fetchRefs(target, fresh, EVERYTHING, []);
+    // A small or fast one is there before anybody measures.
+    if ((await packBytes(fresh)) > target.limits.bytes) throw sourceTooLarge("bytes", target.limits);
     await rm(`${gitDir}.old`, { recursive: true, force: true });
     await rename(gitDir, `${gitDir}.old`).catch(() => undefined);
     await rename(fresh, gitDir);
@@ -96,7 +123,7 @@ export async function makeClone(target: CloneTarget): Promise<void> {
 }
 
 async function fetchRefs(target: CloneTarget, gitDir: string, refspecs: readonly string[], options: readonly string[]): Promise<void> {
-  const { git, remote, timeoutMs, signal } = target;
+  const { git, remote, timeoutMs, limits, signal } = target;
   const fixed = [
     "--quiet",
     "--force",
@@ -106,13 +133,40 @@ async function fetchRefs(target: CloneTarget, gitDir: string, refspecs: readonly
     "--no-auto-maintenance",
     "--no-recurse-submodules",
   ];
-  await git.run(["fetch", ...fixed, ...options, ...remote.options, "--", remote.address, ...refspecs], {
-    gitDir,
-    protocols: [remote.protocol],
-    descriptors: remote.descriptors,
-    timeoutMs,
-    ...(signal === undefined ? {} : { signal }),
-  });
+  const overflow = new AbortController();
+  const measuring = setInterval(() => {
+    // What can't be looked at now is looked at the next time.
+    packBytes(gitDir, true).then(
+      (bytes) => bytes > limits.bytes && overflow.abort(),
+      () => undefined,
+    );
+  }, MEASURE_MS);
+  try {
+    await git.run(["fetch", ...fixed, ...options, ...remote.options, "--", remote.address, ...refspecs], {
+      gitDir,
+      ...accessOf(remote),
+      timeoutMs,
+      signal: signal === undefined ? overflow.signal : AbortSignal.any([signal, overflow.signal]),
+    });
+  } catch (error) {
+    throw overflow.signal.aborted ? sourceTooLarge("bytes", limits) : error;
+  } finally {
+    clearInterval(measuring);
+  }
+}
+
+/** How git gets at a remote. */
+function accessOf({ protocol, descriptors, settings }: Remote): Pick<GitCall, "protocols" | "descriptors" | "settings"> {
+  return { protocols: [protocol], descriptors, settings };
+}
+
+/** Bytes of packs; `ofFetch`: of those that are being written. */
+async function packBytes(gitDir: string, ofFetch = false): Promise<number> {
+  const packs = join(gitDir, "objects", "pack");
+  const sizes = (await readdir(packs))
+    .filter((name) => !ofFetch || name.startsWith("tmp_"))
+    .map(async (name) => (await stat(join(packs, name))).size);
+  return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
 }
 
 async function compact({ git, gitDir, timeoutMs }: CloneTarget): Promise<void> {

@@ -1,16 +1,18 @@
 import { createHash } from "node:crypto";
 import { access, mkdir, readdir, realpath, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { AddressRule } from "@serverless-harness/kit/address-rule";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { KeyedQueue } from "../files/keyed-queue.ts";
-import { type CloneTarget, fetchEverything, fetchExtra, makeClone, remoteHead, removeLeftovers } from "./clone-fetch.ts";
+import { type CloneTarget, fetchEverything, fetchExtra, makeClone, remoteHead, removeLeftovers, requireFewRefs } from "./clone-fetch.ts";
 import { withFileLock } from "./file-lock.ts";
 import type { Git } from "./git.ts";
 import { LocalRepositories } from "./local-repositories.ts";
-import { openRemote } from "./remote.ts";
+import { openRemote, type RemoteAccess } from "./remote.ts";
 import { isCommitId, isExtra, type Resolved, resolveRef } from "./resolve-ref.ts";
 import { type GitSource, type Repository, readSource } from "./source.ts";
 import { translateFetchFailure, unknownRef } from "./source-error.ts";
+import { DEFAULT_SOURCE_LIMITS, type SourceLimits } from "./source-limits.ts";
 import { killStrays } from "./stray-processes.ts";
 
 /** How repositories are cloned. */
@@ -20,6 +22,9 @@ export interface ClonesOptions {
   readonly directory: string;
   /** What may be cloned by path and file URL. Default: nothing. */
   readonly local?: LocalRepositories;
+  /** Which hosts may be reached. Default: public ones. */
+  readonly addresses?: AddressRule;
+  readonly limits?: Partial<SourceLimits>;
   /** How long one fetch may take. Default 10 minutes. */
   readonly fetchTimeoutMs?: number;
   /** How long to wait for another process's fetch. Default 15 minutes. */
@@ -56,6 +61,7 @@ interface Waiting {
 }
 
 const MINUTE_MS = 60_000;
+const PUBLIC = new AddressRule({ names: new Set(), networks: [] }, "HANDS_PRIVATE_HOSTS");
 
 /**
  * One bare clone for each repository, shared by all workspaces: they take from it, nothing of theirs is in it, so that no workspace can
@@ -66,14 +72,15 @@ const MINUTE_MS = 60_000;
  */
 export class Clones {
   readonly #options: ClonesOptions;
-  readonly #local: LocalRepositories;
+  readonly #access: RemoteAccess;
   readonly #queue = new KeyedQueue();
   /** The last fetch of each clone by this process: when it began, and what the remote's HEAD was then if that was asked for. */
   readonly #fetches = new Map<string, { readonly startedAt: number; head?: string | undefined }>();
 
   private constructor(options: ClonesOptions) {
     this.#options = options;
-    this.#local = options.local ?? new LocalRepositories();
+    const { git, local = new LocalRepositories(), addresses = PUBLIC } = options;
+    this.#access = { local, addresses, proxied: git.proxied };
   }
 
   static async open(options: ClonesOptions): Promise<Clones> {
@@ -87,7 +94,7 @@ export class Clones {
    * fetched before needs no remote.
    */
   async use<T>(source: GitSource, work: (clone: CloneView) => Promise<T>, options: UseOptions = {}): Promise<T> {
-    const { repository, ref } = readSource(source, this.#local);
+    const { repository, ref } = readSource(source, this.#access.local);
     const askedAt = performance.now();
     const { signal, anew = false } = options;
     const waiting = { waitMs: this.#options.lockTimeoutMs ?? 15 * MINUTE_MS, signal };
@@ -154,11 +161,13 @@ export class Clones {
       const known = await resolveRef(git, gitDir, ref);
       if (known !== undefined) return known;
     }
-    using remote = await openRemote(repository, this.#local, signal);
-    const target: CloneTarget = { git, remote, gitDir, timeoutMs: fetchTimeoutMs, ...(signal === undefined ? {} : { signal }) };
+    using remote = await openRemote(repository, this.#access, signal);
+    const limits = { ...DEFAULT_SOURCE_LIMITS, ...this.#options.limits };
+    const target: CloneTarget = { git, remote, gitDir, limits, timeoutMs: fetchTimeoutMs, ...(signal === undefined ? {} : { signal }) };
     // A fetch that began after this call was made, while it waited for its turn, is as good as one of its own.
     if (!usable || (this.#fetches.get(key)?.startedAt ?? 0) < askedAt) {
       const startedAt = performance.now();
+      await requireFewRefs(target);
       await (usable ? fetchEverything(target) : makeClone(target));
       this.#fetches.set(key, { startedAt });
     }

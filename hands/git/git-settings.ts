@@ -1,6 +1,9 @@
 /** How git may reach other repositories. */
 export type Protocol = "https" | "ssh" | "file";
 
+/** How git starts ssh: it never asks anybody, and gives up on a connection that stalls. */
+export const SSH_COMMAND = "ssh -oBatchMode=yes -oConnectTimeout=20 -oServerAliveInterval=15 -oServerAliveCountMax=2";
+
 /**
  * Settings of every git process. They go before what a repository's own configuration says, though no configuration but the daemon's own is
  * ever read: none of the user's, none of the system's, and none that a command could have written, since git is never run on a workspace.
@@ -28,7 +31,7 @@ const SETTINGS: readonly string[] = [
   // A connection that stalls for half a minute is given up.
   "http.lowSpeedLimit=1000",
   "http.lowSpeedTime=30",
-  "core.sshCommand=ssh -oBatchMode=yes -oConnectTimeout=20 -oServerAliveInterval=15 -oServerAliveCountMax=2",
+  `core.sshCommand=${SSH_COMMAND}`,
   "protocol.allow=never",
 ];
 

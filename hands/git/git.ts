@@ -69,6 +69,11 @@ export class Git {
     this.#options = options;
   }
 
+  /** It reaches https hosts by a proxy. */
+  get proxied(): boolean {
+    return (this.#options.environment?.["https_proxy"] ?? "") !== "";
+  }
+
   /** Run a command and return what it wrote to stdout. Throws a {@link GitFailure}. */
   async run(args: readonly [string, ...string[]], call: CollectedCall): Promise<Buffer> {
     const limit = call.maxOutputBytes ?? MAX_OUTPUT;

@@ -92,7 +92,7 @@ function entryModeOf(mode: string | undefined): EntryMode | undefined {
 }
 
 /** Every name leads one step down, and none to a repository. */
-function isSafePath(path: BytePath): boolean {
+export function isSafePath(path: BytePath): boolean {
   return path.split("/").every((name) => name !== "" && name !== "." && name !== ".." && !isRepository(name));
 }
 

@@ -27,32 +27,36 @@ const WHAT: Readonly<Record<keyof TreeLimits, (limit: number) => string>> = {
 };
 
 /** RESOURCE_EXHAUSTED `tree_too_large`: names the path at which a limit was met, and the limit. */
-function tooLarge(limit: keyof TreeLimits, limits: TreeLimits, path: string): HarnessError {
-  const message = `${path} ${WHAT[limit](limits[limit])}: remove it, or name it in .gitignore`;
-  return new HarnessError(Code.ResourceExhausted, "tree_too_large", message, { metadata: { path, limit: String(limits[limit]) } });
+function tooLarge(limit: keyof TreeLimits, limits: TreeLimits, path: string, remedy: string): HarnessError {
+  const message = `${path} ${WHAT[limit](limits[limit])}: ${remedy}`;
+  const metadata = { path, limit: String(limits[limit]), limit_name: limit };
+  return new HarnessError(Code.ResourceExhausted, "tree_too_large", message, { metadata });
 }
 
 /** Counts what a tree holds, and throws where it is too much. */
 export class TreeMeter {
   readonly #limits: TreeLimits;
+  readonly #remedy: string;
   #files = 0;
   #bytes = 0;
 
-  constructor(limits: TreeLimits) {
+  /** `remedy`: what to do about what is too much. Default for a workspace's files. */
+  constructor(limits: TreeLimits, remedy = "remove it, or name it in .gitignore") {
     this.#limits = limits;
+    this.#remedy = remedy;
   }
 
   /** One more file of so many bytes. */
   add(path: string, bytes: number): void {
     this.#files += 1;
     this.#bytes += bytes;
-    if (bytes > this.#limits.fileBytes) throw tooLarge("fileBytes", this.#limits, path);
-    if (this.#bytes > this.#limits.treeBytes) throw tooLarge("treeBytes", this.#limits, path);
-    if (this.#files > this.#limits.files) throw tooLarge("files", this.#limits, path);
+    if (bytes > this.#limits.fileBytes) throw tooLarge("fileBytes", this.#limits, path, this.#remedy);
+    if (this.#bytes > this.#limits.treeBytes) throw tooLarge("treeBytes", this.#limits, path, this.#remedy);
+    if (this.#files > this.#limits.files) throw tooLarge("files", this.#limits, path, this.#remedy);
   }
 
   /** A directory so many directories down. */
   enter(path: string, depth: number): void {
-    if (depth > this.#limits.depth) throw tooLarge("depth", this.#limits, path);
+    if (depth > this.#limits.depth) throw tooLarge("depth", this.#limits, path, this.#remedy);
   }
 }

@@ -16,6 +16,8 @@ import { GitFailure, tellsDamage, translateGitFailure } from "./git-failure.ts";
 import { restoreSnapshot } from "./restore.ts";
 import { requireSnapshot, type Snapshot, takeSnapshot } from "./snapshot.ts";
 import type { GitSource } from "./source.ts";
+import { translateCheckoutFailure } from "./source-error.ts";
+import { requireSourceFits } from "./source-tree.ts";
 import { DEFAULT_TREE_LIMITS, type TreeLimits } from "./tree-limits.ts";
 import { WorkspaceRepository } from "./workspace-repository.ts";
 
@@ -81,23 +83,26 @@ export class WorkspaceTrees {
   /**
    * Make a directory (missing or empty, and out of the reach of commands until this resolves) the tree of a repository at a ref, with a
    * repository of its own in it, and {@link begin} the workspace with it. INVALID_ARGUMENT, UNAVAILABLE `source_unavailable`, NOT_FOUND
-   * `unknown_ref`; what is in the directory is then of no use.
+   * `unknown_ref`, PERMISSION_DENIED `address_refused`, RESOURCE_EXHAUSTED `source_too_large`, FAILED_PRECONDITION `source_faulty`; what is in the directory is then of no use.
    */
   checkOut(workspace: Workspace, directory: string, source: GitSource): Promise<Origin> {
     return this.#run(workspace, "check the repository out", async ({ repository, signal }) => {
       const { git, clones, checkout } = this.#options;
       const make = async (anew: boolean): Promise<void> => {
         const adopted = await clones.use(source, (clone) => adopt(git, clone, repository.store), { signal, anew });
+        await requireSourceFits(repository.store, adopted.commit, this.#limits, signal);
         await checkOut(git, repository.store, adopted, directory, { ...checkout, signal });
         await repository.begin(directory, { baseCommit: adopted.commit, tracked: [] });
       };
       try {
         await make(false);
       } catch (error) {
-        if (!(error instanceof GitFailure) || !tellsDamage(error)) throw error;
+        if (!(error instanceof GitFailure) || !tellsDamage(error)) throw translateCheckoutFailure(error);
         await unadopt(repository.store);
         await removeTree(directory);
-        await make(true);
+        await make(true).catch((second: unknown) => {
+          throw translateCheckoutFailure(second);
+        });
       }
       return originOf(repository.state);
     });

@@ -52,14 +52,14 @@ describe("leaf submit, watch, get and list", () => {
       "submit",
       "--solve",
       "--repo",
-      "https://127.0.0.1:1/none.git#main",
+      "https://example.invalid/none.git#main",
       "--thinking",
       "low",
       "x",
     );
     expect(submitted.leaf.spec).toMatchObject({
       kind: "LEAF_KIND_SOLVE",
-      repository: { url: "https://127.0.0.1:1/none.git", ref: "main" },
+      repository: { url: "https://example.invalid/none.git", ref: "main" },
       thinking: "THINKING_LEVEL_LOW",
     });
     expect(await stack.leaf.run(["cancel", submitted.leaf.leafId])).toMatchObject({ code: 0 });

@@ -659,7 +659,8 @@ export const WorkspaceService: GenService<{
   /**
    * Create makes a workspace from its source, or takes over an existing one with a newer epoch, whose content stays. Idempotent.
    * FAILED_PRECONDITION with reason `stale_epoch` where a newer owner was seen; `source_unavailable` (UNAVAILABLE) where a
-   * repository can't be fetched; NOT_FOUND `unknown_ref`; FAILED_PRECONDITION `tenant_refused` where this sandbox can't keep
+   * repository can't be fetched; `address_refused` (PERMISSION_DENIED) for a host that may not be reached; `source_too_large` and `tree_too_large`
+   * (RESOURCE_EXHAUSTED), whose metadata name the limit; `source_faulty` (FAILED_PRECONDITION); NOT_FOUND `unknown_ref`; FAILED_PRECONDITION `tenant_refused` where this sandbox can't keep
    * tenants apart and serves another one already.
    *
    * @generated from rpc harness.hands.v1.WorkspaceService.Create
