@@ -30,7 +30,7 @@ export async function startBrain(config: BrainConfig = readConfig()): Promise<Br
     const { leaf, fence, takeover } = claim;
     const leafLog = log.child({ leaf: leaf.leafId, session: sessionKey(fence), epoch: String(fence.epoch) });
     leafLog.info({ takeover, claims: leaf.claims, sinceStartMs: Math.round(performance.now()) }, "leaf claimed");
-    return new LeafRun({ store, claim, leaseMs, open: (owned, seams) => agents.open(owned, seams, leafLog), log: leafLog });
+    return new LeafRun({ store, claim, leaseMs, open: (owned, seams) => agents.open(owned, seams, store, leafLog), log: leafLog });
   };
   const runner = new Runner({ store, worker: thisWorker(name), concurrency, leaseMs, graceMs, createRun, log });
   const server = listen === undefined ? undefined : await serveWake(listen, runner, log);

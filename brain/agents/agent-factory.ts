@@ -2,11 +2,12 @@ import type { CreateOptions } from "@serverless-harness/hands/client";
 import type { Logger } from "@serverless-harness/kit/log";
 import type { AgentLimits, ThinkingLevel as AgentThinking, ModelRegistry, PiSessions } from "@serverless-harness/pi-fork";
 import { LeafKind, ThinkingLevel } from "@serverless-harness/proto/leaf";
-import { type Claim, deadlineOf, sessionKey } from "@serverless-harness/session";
+import { type Claim, deadlineOf, type LeafStore, sessionKey } from "@serverless-harness/session";
 import type { BrainConfig } from "../config.ts";
 import { readSolution, requireRepository } from "../kinds/solution.ts";
 import { resultWish } from "../kinds/task.ts";
 import type { AgentSeams, OpenAgent } from "../leaf/leaf-run.ts";
+import { requireConversation } from "./conversation.ts";
 import { copiedWorkspaces, forkSource } from "./fork.ts";
 import { Hands } from "./hands.ts";
 import { Home } from "./home.ts";
@@ -48,7 +49,15 @@ export class AgentFactory {
   }
 
   /** An agent for a claimed leaf, ready to run. */
-  async open(claim: Claim, { on, flush, events, ask, messages }: AgentSeams, log: Logger): Promise<OpenAgent> {
+  async open(
+    claim: Claim,
+    { on, flush, events, ask, messages }: AgentSeams,
+    leaves: Pick<LeafStore, "list">,
+    log: Logger,
+  ): Promise<OpenAgent> {
+    const forks = claim.leaf.spec?.fork !== undefined;
+    // The workspace of a fork is a copy, which is made once.
+    if (forks) await requireConversation((await this.warmUp()).sessions, leaves, claim);
     const { leaf, fence } = claim;
     const { wakeUrl, sleepAfterMs, snapshots } = this.#config;
     const name = sessionKey(fence);
@@ -73,6 +82,7 @@ export class AgentFactory {
     const result = resultWish(leaf.spec);
     try {
       const { registry, sessions, openAgent } = await this.warmUp();
+      if (!forks) await requireConversation(sessions, leaves, claim);
       const agent = await openAgent({
         sessions,
         fence,

@@ -28,6 +28,9 @@ const BAD_SOURCE = new Set([
   "invalid_argument",
 ]);
 
+/** The conversation that a leaf should go on from is not there. */
+const NOTHING_TO_GO_ON_FROM = new Set(["conversation_gone", "fork_source_empty"]);
+
 /** The failure as a leaf's record holds it. */
 export function toFailure(failure: AgentFailure): Failure {
   const { reason, retryable, message, retryAfterMs } = failure;
@@ -48,6 +51,7 @@ export function failureOf(error: unknown): AgentFailure {
     };
   if (reason === "unknown_tool") return { reason: FailureReason.BAD_INPUTS, retryable: false, message };
   if (reason === "images_not_supported") return { reason: FailureReason.BAD_INPUTS, retryable: false, message };
+  if (NOTHING_TO_GO_ON_FROM.has(reason)) return { reason: FailureReason.BAD_INPUTS, retryable: false, message };
   if (reason === "unknown_entry") return { reason: FailureReason.BAD_INPUTS, retryable: false, message };
   if (NOT_CONFIGURED.has(reason)) return { reason: FailureReason.MODEL_UNAVAILABLE, retryable: false, message };
   if (reason === "sandbox_unavailable" || code === Code.Unavailable)
@@ -55,6 +59,11 @@ export function failureOf(error: unknown): AgentFailure {
   if (code === Code.Unauthenticated || code === Code.PermissionDenied)
     return { reason: FailureReason.SANDBOX_UNAVAILABLE, retryable: false, message };
   return { reason: FailureReason.INTERNAL, retryable: true, message };
+}
+
+/** A leaf that forks a session is there before that one has begun. */
+export function waitsForSource(error: unknown): boolean {
+  return error instanceof HarnessError && error.reason === "fork_source_waits";
 }
 
 /** The session has another owner, so this one may write nothing. */

@@ -6,12 +6,12 @@ import { toResult } from "../kinds/result.ts";
 import type { Solution } from "../kinds/solution.ts";
 import { promptOf } from "../kinds/task.ts";
 import { Announcer } from "./announcer.ts";
-import { failureOf, isStale, nextAttemptAt, toFailure } from "./failures.ts";
+import { failureOf, isStale, nextAttemptAt, toFailure, waitsForSource } from "./failures.ts";
 import { askAtGates } from "./gates.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { Mailbox, messageSource } from "./mailbox.ts";
 import { operationsOf } from "./operations.ts";
-import { suspendAtRest } from "./sleep.ts";
+import { sourcePatience, suspendAtRest } from "./sleep.ts";
 import { takeSnapshot } from "./snapshots.ts";
 
 /** An agent and what it stands on. */
@@ -59,7 +59,7 @@ type LetGo = "drain" | "lost" | "broken";
 type Completed = Extract<RunOutcome, { kind: "completed" }> & Partial<Solution>;
 
 /** How an agent's run ended, with what was changed where that was asked for. */
-type WorkOutcome = Completed | Exclude<RunOutcome, { kind: "completed" }>;
+type WorkOutcome = Completed | { readonly kind: "early" } | Exclude<RunOutcome, { kind: "completed" }>;
 
 const STATE_NAMES: Readonly<Record<number, string>> = Object.fromEntries(Object.entries(LeafState).map(([name, state]) => [state, name]));
 
@@ -145,10 +145,11 @@ export class LeafRun {
       this.#mailbox.open(open.agent);
       const outcome = await open.agent.run(operationsOf(claim.leaf), promptOf(claim.leaf.spec));
       const solved = await this.#withSolution(outcome, open);
-      await this.#storeWorkspace(solved.kind, open);
+      if (solved.kind !== "early") await this.#storeWorkspace(solved.kind, open);
       return solved;
     } catch (error) {
       if (isStale(error)) return { kind: "superseded" };
+      if (waitsForSource(error)) return { kind: this.#cancelled ? "cancelled" : "early" };
       const failure = this.#failureOf(error);
       if (failure.reason === FailureReason.INTERNAL) log.error({ err: error }, "the attempt failed");
       else log.warn({ reason: failure.reason, why: failure.message }, "the attempt failed");
@@ -190,6 +191,8 @@ export class LeafRun {
         return this.#finish({ state: LeafState.ABORTED });
       case "waiting":
         return this.#sleep(outcome);
+      case "early":
+        return this.#waitForSource();
       case "suspended":
         return this.#handBack();
       case "superseded":
@@ -224,6 +227,15 @@ export class LeafRun {
       this.#open?.notifyEnd(execId, body) ?? Promise.reject(new Error("no agent"));
     await suspendAtRest(store, claim, rest, notifyEnd, await this.#announcer.drain());
     log.info({ gates: rest.gateIds.length, commands: rest.execIds.length }, "leaf sleeps");
+    return "released";
+  }
+
+  /** The session that it forks has not begun: looked for again, ever more rarely. */
+  async #waitForSource(): Promise<LeafRunEnd> {
+    const { store, claim, log } = this.#options;
+    const notBeforeMs = Date.now() + sourcePatience(claim.leaf.claims);
+    await store.suspend(claim, { notBeforeMs }, "waits for the session that it forks to begin", await this.#announcer.drain());
+    log.info("leaf waits for the session that it forks");
     return "released";
   }
 

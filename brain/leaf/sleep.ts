@@ -28,6 +28,11 @@ export async function suspendAtRest(
   await store.suspend(claim, { gateIds, wakeKey, notBeforeMs: Date.now() + patienceMs }, note, events);
 }
 
+/** How long a leaf waits for the session that it forks to begin, before it looks again: twice as long with each claim, up to half a minute. */
+export function sourcePatience(claims: number): number {
+  return Math.min(500 * 2 ** Math.min(claims, 10), 30_000);
+}
+
 /**
  * Each look takes a brain for its start and its grace time, so a leaf that was claimed again and again waits twice as long each time: a call that is
  * lost costs about as much again as the command has run.

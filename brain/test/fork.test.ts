@@ -1,6 +1,8 @@
 import { DatabaseSync } from "node:sqlite";
+import { create } from "@bufbuild/protobuf";
 import { openPiSessions, type SessionName } from "@serverless-harness/pi-fork";
-import { FailureReason, type Leaf, LeafState } from "@serverless-harness/proto/leaf";
+import { FailureReason, type Leaf, LeafState, WorkerSchema } from "@serverless-harness/proto/leaf";
+import { sessionKey } from "@serverless-harness/session";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
@@ -44,6 +46,16 @@ async function linesOf(stack: Stack, leaf: Leaf): Promise<string[]> {
     const lines: string[] = [];
     for await (const line of sessions.exportSession(nameOf(leaf))) lines.push(line);
     return lines;
+  } finally {
+    await sessions.close();
+  }
+}
+
+/** Remove the log of a leaf's session, as if it had been lost. */
+async function removeLog(stack: Stack, leaf: Leaf): Promise<void> {
+  const sessions = openPiSessions(stack.storeUrl);
+  try {
+    expect(await sessions.expireSessions({ idleMs: -60_000 })).toEqual([sessionKey(nameOf(leaf))]);
   } finally {
     await sessions.close();
   }
@@ -120,6 +132,51 @@ describe.each(Object.entries(stores))("a fork, with a leaf store on %s,", (_, op
     await gate.open();
     expect(await answered(stack, working)).toBe("begun\ndone\n");
     expect(await gate.log()).toEqual(["begun", "done"]);
+  });
+
+  test("of a session that has not begun waits for it, and a fork of that fork as well; neither begins empty", async () => {
+    const stack = await open();
+    const first = await stack.submit("Remember the secret word: kiwi");
+    const second = await fork(stack, first, "", QUESTION);
+    const third = await fork(stack, second, "", QUESTION);
+    // The session that is to be forked is held up.
+    const held = await stack.store.claim(create(WorkerSchema, { name: "elsewhere" }), 600_000);
+    expect(held?.leaf.leafId).toBe(first.leafId);
+    stack.brain({ BRAIN_GRACE_MS: "3600000" });
+    for (const leaf of [second, third]) {
+      const note = "waits for the session that it forks to begin";
+      await stack.when(leaf, ({ event }) => event.case === "stateChanged" && event.value.note === note);
+    }
+    if (held !== undefined) await stack.store.release(held, "");
+    expect(await answered(stack, second)).toContain("kiwi");
+    expect(await answered(stack, third)).toContain("kiwi");
+    expect((await stack.get(second)).failedAttempts).toBe(0);
+  });
+
+  test("of a session in which no leaf ever talked to a model fails and says so", async () => {
+    const stack = await open();
+    const first = await stack.submit("never said");
+    await stack.store.cancel(first.leafId, "");
+    const forked = await fork(stack, first, "", QUESTION);
+    stack.brain();
+    expect((await stack.ended(forked)).failure).toMatchObject({
+      reason: FailureReason.BAD_INPUTS,
+      retryable: false,
+      message: expect.stringContaining("the session that is to be forked has no conversation"),
+    });
+  });
+
+  test("and every other leaf fails clearly where the session's log is gone", async () => {
+    const stack = await open();
+    stack.brain({ BRAIN_GRACE_MS: "3600000" });
+    const first = await stack.submit("Remember the secret word: kiwi");
+    await answered(stack, first);
+    const { sessionId } = nameOf(first);
+    await removeLog(stack, first);
+    const failure = { reason: FailureReason.BAD_INPUTS, retryable: false };
+    const gone = { ...failure, message: expect.stringContaining("the conversation of this session is gone") };
+    expect((await stack.ended(await stack.submit(QUESTION, { sessionId }))).failure).toMatchObject(gone);
+    expect((await stack.ended(await fork(stack, first, "", QUESTION))).failure).toMatchObject(failure);
   });
 
   test("at an entry that is not there fails at once, and leaves no session behind", async () => {

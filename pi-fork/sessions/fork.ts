@@ -51,7 +51,8 @@ export async function forkSession(places: ForkPlaces, entryId: string): Promise<
   }
 }
 
-async function tipOf(session: Session): Promise<string | null> {
+/** The newest entry of a session's conversation; `null` where nothing was said. */
+export async function tipOf(session: Session): Promise<string | null> {
   return (await session.getValue(branchTip(BRANCH), CONTEXT))?.value ?? null;
 }
 

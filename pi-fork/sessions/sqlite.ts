@@ -19,6 +19,7 @@ import { importLines } from "./sqlite/import.ts";
 type Metadata = Parameters<SqliteSessionRepo["open"]>[0];
 
 const HAS_TABLE = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'sessions'";
+const HAS_ENTRY = "SELECT 1 FROM entries WHERE session_id = ? LIMIT 1";
 const HAS_SESSION = "SELECT 1 FROM sessions WHERE id = ?";
 
 /** Pi's sessions in the SQLite leaf store's database, beside its tables. */
@@ -89,6 +90,12 @@ export class SqlitePiSessions implements PiSessions {
       },
       entryId,
     );
+  }
+
+  async has(name: SessionName): Promise<boolean> {
+    if (this.#closing !== undefined) throw closed();
+    const id = sessionKey(name);
+    return this.#exists(id) && this.#connection.one(HAS_ENTRY, id) !== undefined;
   }
 
   async *exportSession({ tenant, sessionId }: SessionName): AsyncGenerator<string> {

@@ -4,7 +4,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import { type Fence, type RedisAddress, sessionKey } from "@serverless-harness/session";
 import type { Database } from "@serverless-harness/session/redis";
 import type { Expiry } from "../archive/expiry.ts";
-import { type Forked, forkSession } from "../fork.ts";
+import { type Forked, forkSession, tipOf } from "../fork.ts";
 import type { LeafEvents } from "../leaf-events.ts";
 import type { PiSessions, SessionName } from "../sessions.ts";
 import type { RedisSessionRepo } from "./repo.ts";
@@ -63,6 +63,15 @@ export class RedisPiSessions implements PiSessions {
       },
       entryId,
     );
+  }
+
+  async has(name: SessionName): Promise<boolean> {
+    const [database, { RedisSessionRepo }] = await Promise.all([this.#opened(), import("./repo.ts")]);
+    const repo = new RedisSessionRepo({ database });
+    const known = await repo.find(sessionKey(name));
+    if (known === undefined) return false;
+    const session = await repo.open(known, BACKGROUND_CONTEXT);
+    return (await tipOf(session).finally(() => session.close(BACKGROUND_CONTEXT))) !== null;
   }
 
   async *exportSession({ tenant, sessionId }: SessionName): AsyncGenerator<string> {
