@@ -1,4 +1,5 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
+import { isLeftOuts, type LeftOuts } from "../files/left-out.ts";
 
 /** A git bundle in the artifact store. */
 export interface Bundle {
@@ -21,6 +22,8 @@ export interface Manifest {
   readonly createdAtMs: number;
   /** One with a whole tree and, unless it is that tree, one with the difference to the snapshot's; to be applied in this order. */
   readonly bundles: readonly Bundle[];
+  /** What is not in it, beside what .gitignore excludes. Default: nothing. */
+  readonly leftOut?: LeftOuts;
 }
 
 const OID = /^[0-9a-f]{40}$/;
@@ -64,12 +67,13 @@ function signatureOf(json: string, { workspace, key }: Signer): Buffer {
 /** Something that was read describes a snapshot. */
 export function isManifest(value: unknown): value is Manifest {
   if (!isRecord(value) || !Array.isArray(value["bundles"])) return false;
-  const { version, snapshotId, tree, createdAtMs, bundles } = value;
+  const { version, snapshotId, tree, createdAtMs, bundles, leftOut } = value;
   return (
     version === 1 &&
     typeof snapshotId === "string" &&
     isText(tree, OID) &&
     isTime(createdAtMs) &&
+    (leftOut === undefined || isLeftOuts(leftOut)) &&
     bundles.length > 0 &&
     bundles.length <= MAX_BUNDLES &&
     bundles.every(isBundle)

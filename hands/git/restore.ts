@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { pathError, translateError } from "../files/fs-error.ts";
+import { NOTHING_LEFT_OUT } from "../files/left-out.ts";
 import type { Workspace } from "../workspaces.ts";
 import type { Archive } from "./archive.ts";
 import { readBlobs, wholeOf } from "./blob-reader.ts";
@@ -39,13 +40,20 @@ export async function restoreSnapshot(context: RestoreContext, snapshotId: strin
   const meter = new TreeMeter(limits);
   for (const [path, { size }] of target) meter.add(displayPath(path), size);
   const rules = givenRules(await ignoreFiles(repository, target));
+  const leftOut = manifest.leftOut ?? NOTHING_LEFT_OUT;
+  const lacking = new Set(leftOut.named.map(({ path }) => path));
   const changed = new Set<BytePath>();
   for (let round = 1; round <= ROUNDS; round++) {
-    const entries = await repository.currentEntries(rules, target.keys());
+    const { entries, omitted } = await repository.currentEntries(rules, target.keys());
+    // What was too large then as well is as good as it can be.
+    for (const path of omitted) {
+      const wanted = target.get(path);
+      if (wanted !== undefined && lacking.has(displayPath(path))) entries.set(path, { ...wanted, tag: "" });
+    }
     const changes = await compareTrees(entries, target);
     if (changes.length === 0) {
       await repository.store.keep("restored", manifest.tree);
-      await repository.update({ restoredSnapshotId: snapshotId, restoredTree: manifest.tree });
+      await repository.update({ restoredSnapshotId: snapshotId, restoredTree: manifest.tree, leftOut });
       await noteSnapshot(repository, manifest);
       await repository.remember({ tree: manifest.tree, entries });
       return { snapshot: describeSnapshot(manifest), changedFiles: changed.size };

@@ -1,13 +1,14 @@
-import { type Dir, opendirSync } from "node:fs";
+import { type BigIntStats, type Dir, opendirSync } from "node:fs";
 import { openChildDirectory, statChild } from "../files/byte-handle.ts";
 import { errnoOf, pathError, translateError } from "../files/fs-error.ts";
 import { type Handle, openDirectory } from "../files/handle.ts";
+import { LeftOutList, type LeftOuts } from "../files/left-out.ts";
 import { type BlobSink, entryMode, type ReadEntry, readEntry, tagOf } from "./content-reader.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 import type { IgnoreSource } from "./ignore-source.ts";
 import { Pacer } from "./pacer.ts";
 import type { TrackedPaths } from "./tracked-paths.ts";
-import { type BytePath, displayPath, isRepository, type TreeEntries } from "./tree-entries.ts";
+import { type BytePath, displayPath, type EntryMode, isRepository, type TreeEntries } from "./tree-entries.ts";
 import { type TreeLimits, TreeMeter } from "./tree-limits.ts";
 
 /** How a workspace's tree is read. */
@@ -33,13 +34,28 @@ export interface ScanOptions {
  * links, some run soon has a file from outside. And as git gets to see neither the directory nor what lies in it (attributes, filters,
  * hooks, another repository's configuration), none of that can make it run or read anything.
  *
- * RESOURCE_EXHAUSTED `tree_too_large`, PERMISSION_DENIED `permission_denied` for what the daemon may not read.
+ * What is beyond a limit is left out and named. PERMISSION_DENIED `permission_denied` for what the daemon may not read.
  */
-export async function scanTree(options: ScanOptions): Promise<Map<BytePath, ReadEntry>> {
+export async function scanTree(options: ScanOptions): Promise<Scanned> {
   using root = openRoot(options.root);
   const scan = new Scan(options);
   await scan.walk(root, { path: "", depth: 0, rules: undefined, ignored: false });
-  return scan.entries;
+  return scan;
+}
+
+/** What was found in a workspace. */
+export interface Scanned {
+  readonly entries: Map<BytePath, ReadEntry>;
+  /** What counts, but is too much: it is in no tree. */
+  readonly leftOut: LeftOuts;
+  /** All paths of {@link leftOut}. */
+  readonly omitted: readonly BytePath[];
+  /** Permissions of files and directories that are others than a tree tells or git makes. */
+  readonly modes: ReadonlyMap<BytePath, number>;
+  /** Directories below which nothing counts, with their permissions. */
+  readonly empty: ReadonlyMap<BytePath, number>;
+  /** Repositories' own directories, and the files that stand for them. */
+  readonly repositories: readonly BytePath[];
 }
 
 /** A directory on the walk. */
@@ -52,8 +68,21 @@ interface Place {
   readonly ignored: boolean;
 }
 
-class Scan {
+/** Permissions of directories that git makes. */
+export const DIRECTORY_MODE = 0o755;
+
+/** Permissions of a file that git writes. */
+export function fileMode(mode: EntryMode): number {
+  return mode === "100755" ? 0o755 : 0o644;
+}
+
+class Scan implements Scanned {
   readonly entries = new Map<BytePath, ReadEntry>();
+  readonly leftOut = new LeftOutList();
+  readonly omitted: BytePath[] = [];
+  readonly modes = new Map<BytePath, number>();
+  readonly empty = new Map<BytePath, number>();
+  readonly repositories: BytePath[] = [];
   readonly #options: ScanOptions;
   readonly #pacer: Pacer;
   readonly #meter: TreeMeter;
@@ -64,8 +93,9 @@ class Scan {
     this.#meter = new TreeMeter(options.limits);
   }
 
-  async walk(directory: Handle, above: Place): Promise<void> {
-    this.#meter.enter(displayPath(above.path), above.depth);
+  /** Whether anything was found that counts. */
+  async walk(directory: Handle, above: Place): Promise<boolean> {
+    const before = this.entries.size + this.omitted.length + this.repositories.length;
     const rules = above.ignored ? undefined : about(above.path, () => this.#options.ignores(directory, above.path, above.rules));
     const place = { ...above, rules };
     const directories: BytePath[] = [];
@@ -73,21 +103,38 @@ class Scan {
     try {
       for (let name = next(listing); name !== undefined; name = next(listing)) {
         if (this.#pacer.due) await this.#pacer.rest();
-        if (isRepository(name)) continue;
-        if ((await this.#visit(directory, name, place)) === "directory") directories.push(name);
+        if (isRepository(name)) this.repositories.push(place.path + name);
+        else if ((await this.#visit(directory, name, place)) === "directory") directories.push(name);
       }
     } finally {
       listing.closeSync();
     }
-    for (const name of directories) await this.#descend(directory, name, place);
+    let full = false;
+    for (const name of directories) if (await this.#descend(directory, name, place)) full = true;
+    return full || this.entries.size + this.omitted.length + this.repositories.length > before;
   }
 
-  async #descend(directory: Handle, name: BytePath, place: Place): Promise<void> {
+  /** Whether there is anything below, an empty directory included. */
+  async #descend(directory: Handle, name: BytePath, place: Place): Promise<boolean> {
     const path = place.path + name;
     const ignored = place.ignored || place.rules?.ignores(path, name, true) === true;
-    if (ignored && !(await this.#options.tracked.hasBelow(path))) return;
+    if (ignored && !(await this.#options.tracked.hasBelow(path))) return false;
+    const why = this.#meter.depthRefusal(place.depth + 1);
+    if (why !== undefined) return this.#omit(path, why);
     using child = about(path, () => openChildDirectory(directory, name));
-    if (child !== undefined) await this.walk(child, { path: `${path}/`, depth: place.depth + 1, rules: place.rules, ignored });
+    if (child === undefined) return false;
+    const mode = permissionsOf(child.stat());
+    const full = await this.walk(child, { path: `${path}/`, depth: place.depth + 1, rules: place.rules, ignored });
+    if (ignored) return full;
+    if (!full) this.empty.set(path, mode);
+    else if (mode !== DIRECTORY_MODE) this.modes.set(path, mode);
+    return true;
+  }
+
+  #omit(path: BytePath, why: string): true {
+    this.omitted.push(path);
+    this.leftOut.add(displayPath(path), why);
+    return true;
   }
 
   /** Look at what has a name, and note it as an entry if it is one. */
@@ -98,10 +145,16 @@ class Scan {
     if (stat === undefined || entryMode(stat) === undefined) return undefined;
     const ignored = place.ignored || place.rules?.ignores(path, name, false) === true;
     if (ignored && !(await this.#options.tracked.has(path))) return undefined;
-    this.#meter.add(displayPath(path), Number(stat.size));
+    const why = this.#meter.refusal(Number(stat.size));
+    if (why !== undefined) {
+      this.#omit(path, why);
+      return undefined;
+    }
     const known = this.#options.known.get(path);
     const entry = known?.tag === tagOf(stat) && known.mode === entryMode(stat) ? known : await this.#read(directory, name, path);
-    if (entry !== undefined) this.entries.set(path, entry);
+    if (entry === undefined) return undefined;
+    this.entries.set(path, entry);
+    if (entry.mode !== "120000" && permissionsOf(stat) !== fileMode(entry.mode)) this.modes.set(path, permissionsOf(stat));
     return undefined;
   }
 
@@ -121,6 +174,10 @@ function openRoot(path: string): Handle {
     if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") throw pathError("workspace_missing", path, { cause: error });
     throw error;
   }
+}
+
+function permissionsOf(stat: BigIntStats): number {
+  return Number(stat.mode & 0o7777n);
 }
 
 function next(listing: Dir): BytePath | undefined {

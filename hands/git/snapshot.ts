@@ -1,5 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
+import { type LeftOuts, NOTHING_LEFT_OUT } from "../files/left-out.ts";
 import type { Archive } from "./archive.ts";
 import type { Bundle, Manifest } from "./manifest.ts";
 import type { WorkspaceRepository } from "./workspace-repository.ts";
@@ -12,6 +13,8 @@ export interface Snapshot {
   /** Bytes of the bundle that was written for it, or that it shares with an earlier one of the same tree. */
   readonly bytes: number;
   readonly createdAtMs: number;
+  /** What is not in it, beside what .gitignore excludes. */
+  readonly leftOut: LeftOuts;
 }
 
 /**
@@ -41,9 +44,9 @@ export async function takeSnapshot(
 ): Promise<{ snapshot: Snapshot; replayed: boolean }> {
   const known = await findSnapshot(repository, archive, snapshotId);
   if (known !== undefined) return { snapshot: describeSnapshot(known), replayed: true };
-  const tree = await repository.currentTree();
+  const { tree, found } = await repository.currentTree();
   const bundles = await bundlesOf(repository, archive, tree, snapshotId);
-  const manifest: Manifest = { version: 1, snapshotId, tree, createdAtMs: Date.now(), bundles };
+  const manifest: Manifest = { version: 1, snapshotId, tree, createdAtMs: Date.now(), bundles, leftOut: found.leftOut };
   await archive.putManifest(manifest);
   await noteSnapshot(repository, manifest);
   // A snapshot that was taken is not refused for an old one that can't be removed now: the next one tries again.
@@ -83,8 +86,8 @@ export async function noteSnapshot(repository: WorkspaceRepository, manifest: Ma
   await repository.update({ anchor, snapshots: [...others, manifest] });
 }
 
-export function describeSnapshot({ snapshotId, tree, createdAtMs, bundles }: Manifest): Snapshot {
-  return { snapshotId, tree, createdAtMs, bytes: bundles.at(-1)?.bytes ?? 0 };
+export function describeSnapshot({ snapshotId, tree, createdAtMs, bundles, leftOut }: Manifest): Snapshot {
+  return { snapshotId, tree, createdAtMs, bytes: bundles.at(-1)?.bytes ?? 0, leftOut: leftOut ?? NOTHING_LEFT_OUT };
 }
 
 async function bundlesOf(repository: WorkspaceRepository, archive: Archive, tree: string, snapshotId: string): Promise<readonly Bundle[]> {

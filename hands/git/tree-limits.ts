@@ -33,7 +33,7 @@ function tooLarge(limit: keyof TreeLimits, limits: TreeLimits, path: string, rem
   return new HarnessError(Code.ResourceExhausted, "tree_too_large", message, { metadata });
 }
 
-/** Counts what a tree holds, and throws where it is too much. */
+/** Counts what a tree holds, and refuses what is too much. */
 export class TreeMeter {
   readonly #limits: TreeLimits;
   readonly #remedy: string;
@@ -48,11 +48,30 @@ export class TreeMeter {
 
   /** One more file of so many bytes. */
   add(path: string, bytes: number): void {
+    const limit = this.#exceeded(bytes);
+    if (limit !== undefined) throw tooLarge(limit, this.#limits, path, this.#remedy);
     this.#files += 1;
     this.#bytes += bytes;
-    if (bytes > this.#limits.fileBytes) throw tooLarge("fileBytes", this.#limits, path, this.#remedy);
-    if (this.#bytes > this.#limits.treeBytes) throw tooLarge("treeBytes", this.#limits, path, this.#remedy);
-    if (this.#files > this.#limits.files) throw tooLarge("files", this.#limits, path, this.#remedy);
+  }
+
+  /** One more file of so many bytes, unless it is too much: then why, as a part of a sentence, and it does not count. */
+  refusal(bytes: number): string | undefined {
+    const limit = this.#exceeded(bytes);
+    if (limit !== undefined) return WHAT[limit](this.#limits[limit]);
+    this.#files += 1;
+    this.#bytes += bytes;
+    return undefined;
+  }
+
+  /** The same for a directory so many directories down. */
+  depthRefusal(depth: number): string | undefined {
+    return depth > this.#limits.depth ? WHAT.depth(this.#limits.depth) : undefined;
+  }
+
+  #exceeded(bytes: number): keyof TreeLimits | undefined {
+    if (bytes > this.#limits.fileBytes) return "fileBytes";
+    if (this.#bytes + bytes > this.#limits.treeBytes) return "treeBytes";
+    return this.#files + 1 > this.#limits.files ? "files" : undefined;
   }
 
   /** A directory so many directories down. */

@@ -7,7 +7,7 @@ import type { Git } from "./git.ts";
 import { GitFailure } from "./git-failure.ts";
 import { type IgnoreSource, rulesOnDisk } from "./ignore-source.ts";
 import { ObjectStore } from "./object-store.ts";
-import { type ScanOptions, scanTree } from "./scan.ts";
+import { type Scanned, type ScanOptions, scanTree } from "./scan.ts";
 import { loadScan, NOTHING_SCANNED, type ScannedTree, saveScan } from "./stat-cache.ts";
 import { TrackedPaths } from "./tracked-paths.ts";
 import { TreeBuilder } from "./tree-builder.ts";
@@ -58,10 +58,10 @@ export class WorkspaceRepository {
   }
 
   /**
-   * The tree of the workspace as it is now, written to the store. Costs a walk over the files, and reading those that have changed since the
+   * The tree of the workspace as it is now, written to the store; of a file that is too large it has what the workspace was made with. Costs a walk over the files, and reading those that have changed since the
    * last time.
    */
-  async currentTree(): Promise<string> {
+  async currentTree(): Promise<BuiltTree> {
     const last = await loadScan(this.#cachePath);
     try {
       return await this.#build(last, this.#workspace.path, { tracked: [], known: () => new Set(oidsOf(last.entries)) });
@@ -80,13 +80,13 @@ export class WorkspaceRepository {
     const entries = source.baseCommit === "" ? new Map<BytePath, TreeEntry>() : await this.store.entries(source.baseCommit);
     this.#state = INITIAL_STATE;
     const tracked = [...entries.keys(), ...source.tracked];
-    const baseTree = await this.#build(NOTHING_SCANNED, directory, { tracked, known: () => new Set(oidsOf(entries)) });
+    const { tree: baseTree } = await this.#build(NOTHING_SCANNED, directory, { tracked, known: () => new Set(oidsOf(entries)) });
     await this.store.keep("base", baseTree);
     await this.update({ baseTree, baseCommit: source.baseCommit, leftOut: source.leftOut ?? NOTHING_LEFT_OUT });
   }
 
   /** What is in the workspace now, by the ignore rules given, without writing anything. `tracked`: files that count besides those that always do. */
-  async currentEntries(ignores: IgnoreSource, tracked: Iterable<BytePath>): Promise<Map<BytePath, ReadEntry>> {
+  async currentEntries(ignores: IgnoreSource, tracked: Iterable<BytePath>): Promise<Scanned> {
     const last = await loadScan(this.#cachePath);
     return this.#scan({ root: this.#workspace.path, known: last.entries, tracked: this.#tracked(tracked), ignores });
   }
@@ -105,17 +105,32 @@ export class WorkspaceRepository {
     return paths;
   }
 
-  async #build(last: ScannedTree, root: string, given: { tracked: Iterable<BytePath>; known: () => ReadonlySet<string> }): Promise<string> {
+  async #build(
+    last: ScannedTree,
+    root: string,
+    given: { tracked: Iterable<BytePath>; known: () => ReadonlySet<string> },
+  ): Promise<BuiltTree> {
     await using builder = new TreeBuilder(this.store.git, this.store.gitDir, given.known, this.#signal);
     const tracked = this.#tracked(given.tracked);
-    const entries = await this.#scan({ root, known: last.entries, tracked, ignores: rulesOnDisk, sink: builder });
+    const found = await this.#scan({ root, known: last.entries, tracked, ignores: rulesOnDisk, sink: builder });
+    const { entries } = found;
+    if (found.omitted.length > 0) await this.#keepMade(entries, found.omitted);
     const changes = await compareTrees(last.entries, entries);
     const tree = changes.length === 0 ? last.tree : await builder.finish(last.tree, changes);
     if (last === NOTHING_SCANNED || !isSame(last.entries, entries)) await saveScan(this.#cachePath, { tree, entries });
-    return tree;
+    return { tree, found };
   }
 
-  #scan(options: Omit<ScanOptions, "limits" | "signal">): Promise<Map<BytePath, ReadEntry>> {
+  /** What is too large now stays what it was when the workspace was made: it is neither removed nor changed. */
+  async #keepMade(entries: Map<BytePath, ReadEntry>, omitted: readonly BytePath[]): Promise<void> {
+    const made = await this.store.entries(this.#state.baseTree);
+    for (const path of omitted) {
+      const entry = made.get(path);
+      if (entry !== undefined) entries.set(path, { ...entry, tag: "" });
+    }
+  }
+
+  #scan(options: Omit<ScanOptions, "limits" | "signal">): Promise<Scanned> {
     return scanTree({ ...options, limits: this.#limits, signal: this.#signal });
   }
 
@@ -137,6 +152,12 @@ function isSame(last: TreeEntries, now: TreeEntries): boolean {
 
 function* oidsOf(entries: TreeEntries): Generator<string> {
   for (const { oid } of entries.values()) yield oid;
+}
+
+/** A tree in the store, and what was found in the workspace when it was built. */
+export interface BuiltTree {
+  readonly tree: string;
+  readonly found: Scanned;
 }
 
 /** Whose trees, and how. */

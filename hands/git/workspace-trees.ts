@@ -2,7 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { ArtifactStore } from "../artifacts/artifact-store.ts";
 import { KeyedQueue } from "../files/keyed-queue.ts";
-import { type LeftOuts, NOTHING_LEFT_OUT } from "../files/left-out.ts";
+import { joinLeftOuts, type LeftOuts, NOTHING_LEFT_OUT } from "../files/left-out.ts";
 import { removeTree } from "../files/remove-tree.ts";
 import type { Workspace } from "../workspaces.ts";
 import { adopt, unadopt } from "./adopt.ts";
@@ -134,11 +134,18 @@ export class WorkspaceTrees {
   async *diff(workspace: Workspace, { sinceSnapshotId, maxBytes }: DiffOrder): AsyncGenerator<DiffPart> {
     await using patch = await this.#run(workspace, "compare trees", async ({ repository, archive, signal }) => {
       const { store, state } = repository;
-      const after = await repository.currentTree();
+      const {
+        tree: after,
+        found: { leftOut: tooLarge },
+      } = await repository.currentTree();
       if (sinceSnapshotId === "" && state.baseCommit !== "") {
         const { baseCommit, baseTree: checkedOut } = state;
         const draft = await draftCommit({ store, workspace: workspace.path, baseCommit, checkedOut, current: after, signal });
-        return StoredPatch.make(store, { before: baseCommit, after: draft.tree, leftOut: draft.leftOut, maxBytes }, signal);
+        return StoredPatch.make(
+          store,
+          { before: baseCommit, after: draft.tree, leftOut: joinLeftOuts(tooLarge, draft.leftOut), maxBytes },
+          signal,
+        );
       }
       let before = state.baseTree;
       if (sinceSnapshotId !== "") {
@@ -146,7 +153,7 @@ export class WorkspaceTrees {
         await archive.fetch(manifest, signal);
         before = manifest.tree;
       }
-      return StoredPatch.make(store, { before, after, leftOut: NOTHING_LEFT_OUT, maxBytes }, signal);
+      return StoredPatch.make(store, { before, after, leftOut: tooLarge, maxBytes }, signal);
     });
     yield* patch.parts();
   }

@@ -29,8 +29,8 @@ export function leftOutMessage({ named, more }: LeftOuts): { leftOut?: MessageIn
 }
 
 /** A snapshot as clients see it. */
-export function snapshotMessage({ snapshotId, tree, bytes, createdAtMs }: Snapshot): MessageInitShape<typeof SnapshotSchema> {
-  return { snapshotId, tree, bytes: BigInt(bytes), createdAtMs: BigInt(createdAtMs) };
+export function snapshotMessage({ snapshotId, tree, bytes, createdAtMs, leftOut }: Snapshot): MessageInitShape<typeof SnapshotSchema> {
+  return { snapshotId, tree, bytes: BigInt(bytes), createdAtMs: BigInt(createdAtMs), ...leftOutMessage(leftOut) };
 }
 
 /** The workspace of a call about a snapshot, for its owner. INVALID_ARGUMENT, and the errors of {@link Workspaces.resolve}. */

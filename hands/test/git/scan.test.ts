@@ -9,9 +9,9 @@ import { TrackedPaths } from "../../git/tracked-paths.ts";
 import { DEFAULT_TREE_LIMITS } from "../../git/tree-limits.ts";
 import { write } from "./sandbox.ts";
 
-function scan(root: string, options: Partial<ScanOptions> = {}): Promise<Map<string, ReadEntry>> {
+async function scan(root: string, options: Partial<ScanOptions> = {}): Promise<Map<string, ReadEntry>> {
   const tracked = new TrackedPaths(async () => []);
-  return scanTree({ root, limits: DEFAULT_TREE_LIMITS, known: new Map(), tracked, ignores: rulesOnDisk, ...options });
+  return (await scanTree({ root, limits: DEFAULT_TREE_LIMITS, known: new Map(), tracked, ignores: rulesOnDisk, ...options })).entries;
 }
 
 test("a file that is written again within one tick of the kernel's clock is read again", async () => {

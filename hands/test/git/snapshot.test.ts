@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, wri
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { KEPT_SNAPSHOTS } from "../../git/snapshot.ts";
-import { commit, contents, failureOf, git, reasonOf, repository, Sandbox, write } from "./sandbox.ts";
+import { commit, contents, git, reasonOf, repository, Sandbox, write } from "./sandbox.ts";
 
 const TREE = {
   "README.md": "hello\n",
@@ -173,25 +173,45 @@ test("many snapshots leave few packs, and all of them can be restored", async ()
   expect((await sandbox.diff(one, "s2")).files).toBe(2);
 });
 
-test("what is too large is refused by its name, and costs nothing", async () => {
+test("what is too large is left out and named, and the rest is stored", async () => {
   const sandbox = await Sandbox.open({ limits: { fileBytes: 1000, treeBytes: 1500, files: 4, depth: 3 } });
   const one = sandbox.workspace();
-  for (const [files, path] of [
-    [{ "sub/huge": "x".repeat(1001) }, "sub/huge"],
-    [{ a: "x".repeat(800), b: "x".repeat(800) }, undefined],
-    [{ a: "", b: "", c: "", d: "", e: "" }, undefined],
-    [{ "1/2/3/4/5": "" }, "1/2/3/4/"],
-  ] as const) {
+  const cases: [Record<string, string>, number, RegExp][] = [
+    [{ "sub/huge": "x".repeat(1001), small: "1" }, 1, /^sub\/huge is larger than 1000 bytes$/],
+    [{ a: "x".repeat(800), b: "x".repeat(800) }, 1, /^[ab] comes after 1500 bytes/],
+    [{ a: "", b: "", c: "", d: "", e: "" }, 1, /^[a-e] comes after 4 files/],
+    [{ "1/2/3/4/5": "", "1/2/3/file": "" }, 1, /^1\/2\/3\/4 lies below more than 3 directories$/],
+    [Object.fromEntries(Array.from({ length: 60 }, (_, i) => [`f${i}`, ""])), 56, /comes after 4 files/],
+  ];
+  for (const [index, [files, missing, why]] of cases.entries()) {
     rmSync(one.path, { recursive: true });
     mkdirSync(one.path);
     write(one.path, files);
-    const error = await failureOf(() => sandbox.trees.snapshot(one, "s"));
-    expect(error?.reason).toBe("tree_too_large");
-    if (path !== undefined) expect(error?.metadata["path"]).toBe(path);
-    expect(readdirSync(join(one.stateDirectory, "git/objects.git/objects/pack"))).toEqual([]);
+    const { snapshot } = await sandbox.trees.snapshot(one, `s${index}`);
+    const { named, more } = snapshot.leftOut;
+    expect(named.length + more).toBe(missing);
+    expect(named.length).toBeLessThanOrEqual(50);
+    for (const { path, why: told } of named) expect(`${path} ${told}`).toMatch(why);
+    const there = await Sandbox.open({ artifactDirectory: sandbox.artifactDirectory });
+    const other = there.workspace();
+    const restored = await there.trees.restore(other, `s${index}`);
+    expect(restored.snapshot.leftOut).toEqual(snapshot.leftOut);
+    expect((await there.trees.origin(other)).leftOut).toEqual(snapshot.leftOut);
+    expect(Object.keys(contents(other.path))).toHaveLength(Object.keys(files).length - missing);
   }
-  write(one.path, { ".gitignore": "1\n" });
-  expect(await reasonOf(() => sandbox.trees.snapshot(one, "s"))).toBe("none");
+});
+
+test("a file of the source that has grown too large is neither deleted by a patch nor changed by a restore", async () => {
+  const sandbox = await Sandbox.open({ limits: { fileBytes: 1000 } });
+  const one = await sandbox.checkedOut(await repository({ data: "small", file: "1" }));
+  write(one.path, { data: "x".repeat(1001), file: "2" });
+  const { patch, files, leftOut } = await sandbox.diff(one);
+  expect([files, leftOut.named.map(({ path }) => path)]).toEqual([1, ["data"]]);
+  expect(patch.toString()).not.toContain("data");
+  await sandbox.trees.snapshot(one, "s");
+  write(one.path, { file: "3" });
+  await sandbox.trees.restore(one, "s");
+  expect(contents(one.path)).toEqual({ data: `file: ${"x".repeat(1001)}`, file: "file: 2" });
 });
 
 test("calls at once about one workspace don't disturb each other", async () => {
