@@ -89,7 +89,7 @@ class RunningCommand {
 
   take(update: ExecUpdate): void {
     if (update.kind === "started") return;
-    if (update.kind === "output") this.#view.push(update.data);
+    if (update.kind === "output") this.#view.push(update.stream, update.data);
     else this.#view.skip(update.to - update.from);
     this.#publisher.touch();
   }

@@ -1,4 +1,5 @@
 import { type ShellOutputView, sanitizeBinaryOutput, truncateHead, truncateTail } from "@earendil-works/pi-agent-core";
+import type { Stream } from "@serverless-harness/proto/hands";
 
 /** What of an output its reader wants. */
 export interface OutputLimits {
@@ -24,6 +25,13 @@ export interface BoundedOutput extends ShellOutputView {
   readonly problem?: string;
 }
 
+/** Makes text of one stream. */
+interface StreamDecoder {
+  readonly ofStream: ReturnType<typeof newDecoder>;
+  /** Nothing but the rest of a character came since a gap. */
+  isAfterGap: boolean;
+}
+
 type Kept = ReturnType<typeof truncateTail> & { readonly beginsInLine?: true };
 
 /**
@@ -33,7 +41,8 @@ type Kept = ReturnType<typeof truncateTail> & { readonly beginsInLine?: true };
  */
 export class OutputView {
   readonly #limits: OutputLimits;
-  #decoder = newDecoder();
+  /** One for each stream: a line of the other one may come in the middle of a character. */
+  readonly #decoders = new Map<Stream, StreamDecoder>();
   #text = "";
   #bytes = 0;
   #newlines = 0;
@@ -49,13 +58,19 @@ export class OutputView {
     this.#limits = limits;
   }
 
-  push(data: Uint8Array): void {
+  push(stream: Stream, data: Uint8Array): void {
+    let decoder = this.#decoders.get(stream);
+    if (decoder === undefined) {
+      decoder = { ofStream: newDecoder(), isAfterGap: this.#afterGap };
+      this.#decoders.set(stream, decoder);
+    }
     let start = 0;
     // After a gap, the rest of a character whose beginning is missing.
-    while (this.#afterGap && this.#text === "" && start < data.length && isContinuation(data[start])) start++;
+    while (decoder.isAfterGap && start < data.length && isContinuation(data[start])) start++;
+    if (start < data.length) decoder.isAfterGap = false;
     this.#bytes += start;
-    this.#before += start;
-    this.#append(this.#decoder.decode(data.subarray(start), { stream: true }));
+    if (this.#text === "") this.#before += start;
+    this.#append(decoder.ofStream.decode(data.subarray(start), { stream: true }));
   }
 
   /** `bytes` bytes are missing here. */
@@ -67,14 +82,14 @@ export class OutputView {
     if (this.#limits.retain === "head") return;
     this.#drop(this.#text);
     this.#before += bytes;
-    this.#decoder = newDecoder();
+    this.#decoders.clear();
     this.#text = "";
     this.#afterGap = true;
   }
 
   /** No more will come. */
   finish(totals: OutputTotals): void {
-    this.#append(this.#decoder.decode());
+    for (const { ofStream } of this.#decoders.values()) this.#append(ofStream.decode());
     if (this.#gap) this.#totals = totals;
   }
 

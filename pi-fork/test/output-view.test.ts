@@ -1,4 +1,5 @@
 import { type AgentHarnessTool, BACKGROUND_CONTEXT as C, sanitizeBinaryOutput } from "@earendil-works/pi-agent-core";
+import { Stream } from "@serverless-harness/proto/hands";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type BoundedOutput, OutputView } from "../env/output-view.ts";
@@ -80,7 +81,7 @@ function viewed(
   ends.forEach((end, index) => {
     const from = missed[index] ? Math.max(at, end - limits.maxBytes) : at;
     if (from > at) view.skip(from - at);
-    if (end > from) view.push(bytes.subarray(from, end));
+    if (end > from) view.push(Stream.STDOUT, bytes.subarray(from, end));
     view.snapshot();
     at = end;
   });
@@ -125,6 +126,41 @@ describe("of any output", () => {
         },
       ),
     );
+  });
+});
+
+describe("of two streams", () => {
+  test("each character is whole, wherever the other one's bytes come in between", () => {
+    const text = fc.array(fc.constantFrom("a", "ü", "€", "🎉", "\n"), { maxLength: 20 }).map((pieces) => Buffer.from(pieces.join("")));
+    fc.assert(
+      fc.property(text, text, fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 1, max: 4 })), { maxLength: 80 }), (out, err, turns) => {
+        const view = new OutputView({ maxBytes: 10_000, maxLines: 1000, retain: "tail" });
+        const left = [
+          { stream: Stream.STDOUT, bytes: out },
+          { stream: Stream.STDERR, bytes: err },
+        ];
+        for (const [first, length] of [...turns, [true, 100], [false, 100]] as const) {
+          const from = left[first ? 0 : 1];
+          if (from === undefined || from.bytes.length === 0) continue;
+          view.push(from.stream, from.bytes.subarray(0, length));
+          from.bytes = from.bytes.subarray(length);
+        }
+        const newlines = [...out, ...err].filter((byte) => byte === 10).length;
+        view.finish({ bytes: out.length + err.length, newlines });
+        const { text: shown, truncation } = view.snapshot();
+        expect([...shown].sort()).toEqual([...`${out}${err}`].sort());
+        expect(truncation.totalBytes).toBe(out.length + err.length);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  test("a character that was never finished is shown as such, after all that came", () => {
+    const view = new OutputView({ maxBytes: 100, maxLines: 10, retain: "tail" });
+    view.push(Stream.STDOUT, Buffer.from([0xe2, 0x82]));
+    view.push(Stream.STDERR, Buffer.from("line\n"));
+    view.finish({ bytes: 7, newlines: 1 });
+    expect(view.snapshot().text).toBe("line\n\u{FFFD}");
   });
 });
 
