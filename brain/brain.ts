@@ -16,7 +16,7 @@ export interface Brain extends Service {
 
 /** Throw a ConfigError where a brain could not start with these settings. Nothing is opened, reached or changed. */
 export function checkBrain(config: BrainConfig = readConfig()): void {
-  new AgentFactory(config);
+  new AgentFactory(config, createLogger("brain", config.logLevel));
 }
 
 /** Start a brain: it looks for work at once, or serves the wake API and works when it is woken. */
@@ -24,7 +24,7 @@ export async function startBrain(config: BrainConfig = readConfig()): Promise<Br
   const { name, leaseMs, concurrency, graceMs, listen } = config;
   const log = createLogger("brain", config.logLevel).child({ brain: name });
   surviveDefects(log);
-  const agents = new AgentFactory(config);
+  const agents = new AgentFactory(config, log);
   const store = await openLeafStore(config.leafStore);
   const createRun = (claim: Claim): LeafRun => {
     const { leaf, fence, takeover } = claim;

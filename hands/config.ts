@@ -6,6 +6,7 @@ import { type AllowedHosts, readAllowedHosts } from "@serverless-harness/kit/add
 import { EnvReader } from "@serverless-harness/kit/env";
 import { readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
 import type { ExecLimits } from "./exec/limits.ts";
+import { NoticeAddresses } from "./exec/notice-addresses.ts";
 import { readLocalRoots } from "./local-roots.ts";
 import type { Root } from "./paths.ts";
 
@@ -34,6 +35,7 @@ export const VARIABLES = [
   "HANDS_SANDBOX",
   "HANDS_NETWORK",
   "HANDS_PRIVATE_HOSTS",
+  "HANDS_NOTIFY_URL",
   "HANDS_LAUNCHER",
   "HANDS_JAILS",
   "HANDS_JAIL_IDLE_MS",
@@ -84,6 +86,8 @@ export interface HandsConfig {
   readonly network: NetworkKind;
   /** What may be reached though its address is not public. */
   readonly privateHosts: AllowedHosts;
+  /** Where ends of execs may be told. */
+  readonly noticeAddresses: NoticeAddresses;
   readonly launcher: LauncherKind;
   readonly durability: Durability;
   /** URL of the store of snapshots. */
@@ -168,6 +172,7 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
     network,
     privateHosts: readPrivateHosts(env),
     artifactsKeyFile: readArtifactsKeyFile(env),
+    noticeAddresses: readNoticeAddresses(env),
     artifacts: env.string("HANDS_ARTIFACTS", pathToFileURL(join(state, "artifacts")).href),
     // Only the jail says where it shows them.
     localRepositories: readLocalRoots(env, { HANDS_WORKSPACES: workspaces, HANDS_STATE: state }, env.optional("HANDS_REPOSITORIES_AT")),
@@ -246,6 +251,15 @@ function readArtifactsKeyFile(env: EnvReader): string | undefined {
     );
   }
   return path;
+}
+
+function readNoticeAddresses(env: EnvReader): NoticeAddresses {
+  try {
+    return NoticeAddresses.parse(env.string("HANDS_NOTIFY_URL", ""));
+  } catch (error) {
+    env.problem(`HANDS_NOTIFY_URL can't be used: ${error instanceof Error ? error.message : error}`);
+    return NoticeAddresses.parse("");
+  }
 }
 
 function readLimits(env: EnvReader): ExecLimits {

@@ -8,6 +8,7 @@ import type { Changes } from "./changes/changes.ts";
 import type { Channels } from "./channel/registry.ts";
 import { commandEnvironment, type Homes } from "./exec/environment.ts";
 import type { Execs } from "./exec/execs.ts";
+import type { NoticeAddresses } from "./exec/notice-addresses.ts";
 import type { Watches } from "./files/watch/watches.ts";
 import type { WorkspaceTrees } from "./git/workspace-trees.ts";
 import { execService } from "./rpc/exec/index.ts";
@@ -21,6 +22,7 @@ import type { Workspaces } from "./workspaces.ts";
 export interface Dependencies {
   readonly execs: Execs;
   readonly channels: Channels;
+  readonly noticeAddresses: NoticeAddresses;
   readonly terminals: Terminals;
   readonly workspaces: Workspaces;
   readonly trees: WorkspaceTrees;

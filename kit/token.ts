@@ -12,7 +12,7 @@ export interface Claims {
   readonly subject: string;
   /** Service it is for, as `hands`. */
   readonly audience: string;
-  /** Scopes, as workspaces `<tenant>/<session>`; `*` at the end matches any rest. */
+  /** Scopes, as workspaces `<tenant>/<session>`; `<tenant>/*` covers all of a tenant, `*` everything. A `*` stands nowhere else. */
   readonly scopes: readonly string[];
   /** Not valid from this time on, milliseconds since the Unix epoch. */
   readonly expiresAtMs: number;
@@ -21,6 +21,9 @@ export interface Claims {
   /** The session's epoch that the token was minted under: it is void once a newer one was seen. Needs one scope, without a `*`. */
   readonly epoch?: bigint;
 }
+
+/** A token is taken for so much longer than it says, as the clocks of two machines are never quite the same, in milliseconds. */
+export const CLOCK_SKEW_MS = 120_000;
 
 /** A new Ed25519 key pair as PEM texts: whoever mints holds the private one, whoever verifies only the public one. */
 export function generateKeys(): { privateKey: string; publicKey: string } {
@@ -42,7 +45,8 @@ export class TokenMint {
   /** Throws where no verifier would take the claims. */
   mint(claims: Claims): string {
     const json = JSON.stringify({ ...claims, epoch: claims.epoch?.toString() });
-    if (readClaims(json) === undefined) throw new Error("these claims make no token: an epoch needs one scope without a *");
+    if (readClaims(json) === undefined)
+      throw new Error("these claims make no token: a * stands alone or after a /, and an epoch needs one scope without it");
     const body = Buffer.from(json).toString("base64url");
     return `${body}.${sign(null, Buffer.from(body), this.#key).toString("base64url")}`;
   }
@@ -60,15 +64,13 @@ export class TokenVerifier {
     this.#audience = audience;
   }
 
-  /** The claims of a valid token. UNAUTHENTICATED for anything else, without telling which part was wrong. */
+  /** The claims of a valid token, whose expiry is taken with {@link CLOCK_SKEW_MS}. UNAUTHENTICATED for anything else, without telling which part was wrong. */
   verify(token: string | undefined, nowMs: number = Date.now()): Claims {
     const claims = token === undefined ? undefined : (this.#known.get(token) ?? this.#check(token));
     if (claims === undefined) {
       throw new HarnessError(Code.Unauthenticated, "unauthenticated", "a valid token is needed: send `Authorization: Bearer <token>`");
     }
-    if (claims.expiresAtMs <= nowMs) {
-      throw new HarnessError(Code.Unauthenticated, "token_expired", "the token has expired: mint a new one");
-    }
+    if (claims.expiresAtMs + CLOCK_SKEW_MS <= nowMs) throw expired(claims, nowMs);
     return claims;
   }
 
@@ -84,6 +86,13 @@ export class TokenVerifier {
   }
 }
 
+/** Whoever minted it learns the time here: a token that is new by its clock has expired when that clock is slow. */
+function expired({ expiresAtMs }: Claims, nowMs: number): HarnessError {
+  const seconds = Math.round((nowMs - expiresAtMs) / 1000);
+  const text = `the token expired ${seconds} s ago by this machine's clock: mint a new one; if it is new, the clock where it was made is slow, set it`;
+  return new HarnessError(Code.Unauthenticated, "token_expired", text, { metadata: { now_ms: String(nowMs) } });
+}
+
 /** Claims from JSON; `undefined` where they are not what {@link Claims} says. Fields that are not known are refused: they may limit it. */
 function readClaims(json: string): Claims | undefined {
   const value = parseObject(json);
@@ -91,7 +100,7 @@ function readClaims(json: string): Claims | undefined {
   const { subject, audience, scopes, expiresAtMs, operations, epoch, ...unknown } = value;
   if (Object.keys(unknown).length > 0) return undefined;
   if (typeof subject !== "string" || typeof audience !== "string" || !Number.isSafeInteger(expiresAtMs)) return undefined;
-  if (!isListOf(scopes, (scope) => typeof scope === "string" && scope !== "")) return undefined;
+  if (!isListOf(scopes, isScope)) return undefined;
   if (operations !== undefined && !isListOf(operations, (name) => OPERATIONS.some((known) => known === name))) return undefined;
   if (
     epoch !== undefined &&
@@ -117,13 +126,18 @@ function parseObject(json: string): Record<string, unknown> | undefined {
   }
 }
 
+/** `race*` is none: it would cover `race2/other` as well, which nobody expects of it. */
+function isScope(scope: unknown): boolean {
+  return typeof scope === "string" && /^(?:[^*]+|(?:[^*]+\/)?\*)$/.test(scope);
+}
+
 function isListOf(value: unknown, isRight: (item: unknown) => boolean): value is unknown[] {
   return Array.isArray(value) && value.every(isRight);
 }
 
 /** PERMISSION_DENIED unless one of the token's scopes covers `scope`. */
 export function requireScope(claims: Claims, scope: string): void {
-  const covered = claims.scopes.some((s) => (s.endsWith("*") ? scope.startsWith(s.slice(0, -1)) : s === scope));
+  const covered = claims.scopes.some((given) => (given.endsWith("*") ? scope.startsWith(given.slice(0, -1)) : given === scope));
   if (!covered) {
     throw new HarnessError(Code.PermissionDenied, "out_of_scope", `the token does not cover ${scope}`);
   }

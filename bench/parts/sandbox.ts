@@ -32,6 +32,8 @@ export async function startSandbox(jail: boolean): Promise<Sandbox> {
     HANDS_WORKSPACES: path("workspaces"),
     HANDS_STATE: path("state"),
     HANDS_SANDBOX: jail ? "bwrap" : "process",
+    // The dispatcher of a run chooses its port.
+    HANDS_NOTIFY_URL: "http://127.0.0.1:*/wake",
     LOG_LEVEL: "warn",
   });
   const { pid } = child;

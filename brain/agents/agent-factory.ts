@@ -37,9 +37,9 @@ export class AgentFactory {
   readonly #hands: Hands;
   #shared: Promise<Shared> | undefined;
 
-  constructor(config: BrainConfig) {
+  constructor(config: BrainConfig, log: Logger) {
     this.#config = config;
-    this.#hands = new Hands(config);
+    this.#hands = new Hands(config, log);
   }
 
   /** Load what agents share, which takes longer than all the rest, ahead of the first. */

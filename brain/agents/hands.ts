@@ -3,20 +3,30 @@ import { HandsClient } from "@serverless-harness/hands/client";
 import { parseAddress } from "@serverless-harness/kit/address";
 import type { ClientTls } from "@serverless-harness/kit/connection";
 import { fromConnectError } from "@serverless-harness/kit/errors";
+import type { Logger } from "@serverless-harness/kit/log";
 import { type Claims, TokenMint } from "@serverless-harness/kit/token";
 import { createTransport } from "@serverless-harness/kit/transport";
 import { ExecService } from "@serverless-harness/proto/hands";
 import type { BrainConfig } from "../config.ts";
 
 const TOKEN_LIFE_MS = 5 * 60_000;
+/** A clock that differs from hands' by more is not made up for. */
+const MAX_CLOCK_CORRECTION_MS = 24 * 3_600_000;
 
 /** Reaches the sandbox, with a token for one workspace where this brain can make one. */
 export class Hands {
   readonly #config: BrainConfig;
   readonly #mint: TokenMint | undefined;
+  readonly #log: Logger;
+  readonly #now: () => number;
+  /** How far hands' clock is ahead of this machine's, as far as hands has told. */
+  #aheadMs = 0;
 
-  constructor(config: BrainConfig) {
+  /** `now`: this machine's clock. Default: the real one. */
+  constructor(config: BrainConfig, log: Logger, now: () => number = Date.now) {
     this.#config = config;
+    this.#log = log;
+    this.#now = now;
     this.#mint = config.handsCredential.kind === "key" ? new TokenMint(config.handsCredential.privateKeyPem) : undefined;
   }
 
@@ -39,6 +49,8 @@ export class Hands {
       await createClient(ExecService, transport).signal({ execId, workspace, epoch, cancel: true });
     } catch (thrown) {
       const error = fromConnectError(thrown);
+      if (error.reason === "token_expired" && this.#setClock(Number(error.metadata["now_ms"])))
+        return this.endExec(workspace, epoch, execId);
       if (error.code !== Code.NotFound) throw error;
     } finally {
       transport.close();
@@ -47,12 +59,23 @@ export class Hands {
 
   #client(token: (() => string) | undefined): HandsClient {
     const { handsUrl, handsPatienceMs } = this.#config;
-    return new HandsClient({ address: handsUrl, patienceMs: handsPatienceMs, ...this.#credentials(token) });
+    const onTokenExpired = (nowMs: number): boolean => this.#setClock(nowMs);
+    return new HandsClient({ address: handsUrl, patienceMs: handsPatienceMs, onTokenExpired, ...this.#credentials(token) });
   }
 
   #credentials(token: (() => string) | undefined): { tls?: ClientTls; token?: () => string } {
     const { handsTls } = this.#config;
     return { ...(handsTls === undefined ? {} : { tls: handsTls }), ...(token === undefined ? {} : { token }) };
+  }
+
+  /** From now on tokens are made by the clock of hands, which refused a new one as expired. False: they were already, or it can't be believed. */
+  #setClock(nowMs: number): boolean {
+    const aheadMs = nowMs - this.#now();
+    const canBe = this.#mint !== undefined && Number.isFinite(aheadMs) && Math.abs(aheadMs) <= MAX_CLOCK_CORRECTION_MS;
+    if (!canBe || Math.abs(aheadMs - this.#aheadMs) < 1000) return false;
+    this.#log.warn({ seconds: Math.round(aheadMs / 1000) }, "this machine's clock is slow by so much, as the sandbox has it: set it");
+    this.#aheadMs = aheadMs;
+    return true;
   }
 
   /** One with an epoch is void as soon as hands hears of a newer owner. */
@@ -64,8 +87,9 @@ export class Hands {
     let token = "";
     let expiresAtMs = 0;
     return () => {
-      if (Date.now() < expiresAtMs - TOKEN_LIFE_MS / 2) return token;
-      expiresAtMs = Date.now() + TOKEN_LIFE_MS;
+      const nowMs = this.#now() + this.#aheadMs;
+      if (nowMs < expiresAtMs - TOKEN_LIFE_MS / 2) return token;
+      expiresAtMs = nowMs + TOKEN_LIFE_MS;
       token = mint.mint({ subject, audience: "hands", expiresAtMs, ...covers });
       return token;
     };

@@ -54,7 +54,8 @@ export function failureOf(error: unknown): AgentFailure {
   if (NOTHING_TO_GO_ON_FROM.has(reason)) return { reason: FailureReason.BAD_INPUTS, retryable: false, message };
   if (reason === "unknown_entry") return { reason: FailureReason.BAD_INPUTS, retryable: false, message };
   if (NOT_CONFIGURED.has(reason)) return { reason: FailureReason.MODEL_UNAVAILABLE, retryable: false, message };
-  if (reason === "sandbox_unavailable" || code === Code.Unavailable)
+  // A clock that is wrong may be set meanwhile.
+  if (reason === "sandbox_unavailable" || reason === "token_expired" || code === Code.Unavailable)
     return { reason: FailureReason.SANDBOX_UNAVAILABLE, retryable: true, message };
   if (code === Code.Unauthenticated || code === Code.PermissionDenied)
     return { reason: FailureReason.SANDBOX_UNAVAILABLE, retryable: false, message };

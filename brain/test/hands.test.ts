@@ -4,12 +4,16 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { createLogger } from "@serverless-harness/kit/log";
 import { createAuthority, temporaryDirectory } from "@serverless-harness/kit/testing";
 import { generateKeys } from "@serverless-harness/kit/token";
+import { FailureReason } from "@serverless-harness/proto/leaf";
 import { expect, onTestFinished, test } from "vitest";
 import { Hands } from "../agents/hands.ts";
 import { readConfig } from "../config.ts";
+import { failureOf } from "../leaf/failures.ts";
 
+const SILENT = createLogger("test", "silent");
 const MAIN = fileURLToPath(new URL("../../hands/main.ts", import.meta.url));
 
 /** A sandbox behind mutual TLS, and the settings of a brain that may use it. */
@@ -54,7 +58,7 @@ async function start(): Promise<Record<string, string>> {
 }
 
 test("a brain reaches hands by mutual TLS, and the token of an older owner is void once it has", async () => {
-  const hands = new Hands(readConfig(await start()));
+  const hands = new Hands(readConfig(await start()), SILENT);
   const owner = (epoch: bigint) => {
     const client = hands.connect("acme/one", epoch);
     onTestFinished(() => client.close());
@@ -68,4 +72,32 @@ test("a brain reaches hands by mutual TLS, and the token of an older owner is vo
   await expect(older.list(".")).rejects.toMatchObject({ reason: "stale_epoch" });
   await hands.endExec("acme/one", 2n, "nobody");
   await expect(hands.endExec("acme/one", 1n, "nobody")).rejects.toMatchObject({ reason: "stale_epoch" });
+});
+
+test("a brain whose clock is an hour slow makes its tokens by the clock of hands, for the workspace and for a command that it ends", async () => {
+  const config = readConfig(await start());
+  const slow = (): number => Date.now() - 3_600_000;
+  const hands = new Hands(config, SILENT, slow);
+  const client = hands.connect("acme/one", 1n);
+  onTestFinished(() => client.close());
+  const workspace = client.workspace("acme/one", 1n);
+  await workspace.create();
+  const exec = workspace.exec({ execId: "one", command: { shell: "echo here" } }, () => undefined);
+  expect((await exec.ended).exitCode).toBe(0);
+  await new Hands(config, SILENT, slow).endExec("acme/one", 1n, "nobody");
+});
+
+test("a clock that is wrong by more than a day is not believed: the failure says what is wrong, and that it may pass", async () => {
+  const hands = new Hands(readConfig(await start()), SILENT, () => Date.now() - 2 * 24 * 3_600_000);
+  const client = hands.connect("acme/one", 1n);
+  onTestFinished(() => client.close());
+  const error: unknown = await client
+    .workspace("acme/one", 1n)
+    .create()
+    .catch((thrown: unknown) => thrown);
+  expect(failureOf(error)).toMatchObject({
+    reason: FailureReason.SANDBOX_UNAVAILABLE,
+    retryable: true,
+    message: expect.stringContaining("clock"),
+  });
 });

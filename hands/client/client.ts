@@ -49,7 +49,7 @@ export class HandsClient {
     };
     this.#connection = new Connection(address, options.tls);
     this.#transport = transportOver(this.#connection, options.token);
-    this.#retry = createRetry({ patienceMs, signal: this.#closed.signal });
+    this.#retry = createRetry({ patienceMs, onTokenExpired: options.onTokenExpired, signal: this.#closed.signal });
   }
 
   /** Made when a command is first asked for, as that of files. */

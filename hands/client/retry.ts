@@ -10,6 +10,8 @@ export type Retry = <T>(call: () => Promise<T>) => Promise<T>;
 export interface RetryOptions {
   /** Give up after this many milliseconds without an answer from hands. */
   readonly patienceMs: number;
+  /** Hands refused the token as expired at this time of its clock, milliseconds since the Unix epoch. True: there is a better one now. */
+  readonly onTokenExpired?: ((nowMs: number) => boolean) | undefined;
   /** No call is made any more once this is aborted. */
   readonly signal?: AbortSignal;
 }
@@ -28,12 +30,17 @@ const OF_OTHERS: ReadonlySet<string> = new Set(["sandbox_unavailable", "source_u
 export function createRetry(options: RetryOptions): Retry {
   return async (call) => {
     const deadline = performance.now() + options.patienceMs;
+    let isRenewed = false;
     for (let attempt = 1; ; attempt++) {
       try {
         return await call();
       } catch (thrown) {
         const error = fromConnectError(thrown);
         if (options.signal?.aborted === true) throw clientClosed();
+        if (!isRenewed && error.reason === "token_expired" && options.onTokenExpired?.(Number(error.metadata["now_ms"])) === true) {
+          isRenewed = true;
+          continue;
+        }
         if (!isConnectionError(error)) throw error;
         const wait = backoffMs(attempt);
         if (performance.now() + wait >= deadline) throw sandboxUnavailable(options.patienceMs, error);

@@ -118,6 +118,11 @@ export interface HandsClientOptions {
   readonly tls?: ClientTls;
   /** Token, or a function that renews it. Absent: none is sent. */
   readonly token?: string | (() => string);
+  /**
+   * Hands refused the token as expired at this time of its clock, milliseconds since the Unix epoch: the clocks of two machines may differ. Return true
+   * if the token is a better one now, and the call is made once more.
+   */
+  readonly onTokenExpired?: (nowMs: number) => boolean;
   /** How long a call waits for hands to come back before it fails, in milliseconds. Default 30000. */
   readonly patienceMs?: number;
 }

@@ -61,7 +61,20 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
   metrics.measure({ execs, channels, terminals, workspaces });
   const doors = await openDoors({
     config,
-    routes: routes({ execs, channels, terminals, workspaces, trees, changes, watches, health, homes, spillDirectory: spill, log }),
+    routes: routes({
+      execs,
+      channels,
+      noticeAddresses: config.noticeAddresses,
+      terminals,
+      workspaces,
+      trees,
+      changes,
+      watches,
+      health,
+      homes,
+      spillDirectory: spill,
+      log,
+    }),
     workspaces,
     health,
     metrics,

@@ -1,3 +1,4 @@
+import { chmodSync, closeSync, openSync, statSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { pathToFileURL } from "node:url";
 import { ConfigError } from "@serverless-harness/kit/env";
@@ -7,6 +8,7 @@ import { isBusy, translateOpenError } from "./sqlite-error.ts";
 
 /** How long a connection waits for another one's write lock, in milliseconds. A write holds it for about one fsync. */
 const BUSY_TIMEOUT_MS = 5000;
+const PRIVATE = 0o600;
 
 /** How {@link openDatabase} opens. */
 export interface OpenDatabaseOptions {
@@ -23,6 +25,7 @@ export function openDatabase(path: string, options: OpenDatabaseOptions = {}): D
   let db: DatabaseSync | undefined;
   try {
     requireKnownFile(path);
+    makePrivate(path, options.create ?? true);
     db = new DatabaseSync(location(path, options.create ?? true), { timeout: BUSY_TIMEOUT_MS });
     requireKnownDatabase(db, path);
     enterWal(db, path);
@@ -35,6 +38,17 @@ export function openDatabase(path: string, options: OpenDatabaseOptions = {}): D
     db?.close();
     throw translateOpenError(path, error);
   }
+}
+
+/** What callers and models said is for the file's owner alone: SQLite makes what lies beside it as this is. A file that another user owns is theirs. */
+function makePrivate(path: string, create: boolean): void {
+  try {
+    if (create) closeSync(openSync(path, "a", PRIVATE));
+  } catch {
+    // SQLite can't open it either, and says so in the words that are known.
+  }
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat?.isFile() && stat.uid === process.getuid?.() && (stat.mode & 0o077) !== 0) chmodSync(path, PRIVATE);
 }
 
 function location(path: string, create: boolean): string | URL {

@@ -1,4 +1,4 @@
-import { chmod, mkdir, open, readFile, truncate, writeFile } from "node:fs/promises";
+import { chmod, mkdir, open, readFile, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { ConfigError } from "@serverless-harness/kit/env";
@@ -32,6 +32,21 @@ test("an absent database is made, and an existing one is opened with what it hol
   await first.close();
   const second = await openLeafStore(url);
   expect((await second.get(leafId))?.leafId).toBe(leafId);
+  await second.close();
+});
+
+test("a database is its owner's alone, with all that lies beside it, and one that was open to others no longer is", async () => {
+  const path = await freshPath();
+  const modes = async (): Promise<string[]> =>
+    (await Promise.all([path, `${path}-wal`, `${path}-shm`].map((file) => stat(file)))).map(({ mode }) => (mode & 0o777).toString(8));
+  const first = await openLeafStore(`sqlite:${path}`);
+  await submit(first);
+  expect(await modes()).toEqual(["600", "600", "600"]);
+  await first.close();
+  await chmod(path, 0o644);
+  const second = await openLeafStore(`sqlite:${path}`);
+  await submit(second);
+  expect(await modes()).toEqual(["600", "600", "600"]);
   await second.close();
 });
 

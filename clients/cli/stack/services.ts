@@ -37,8 +37,8 @@ export interface StackPlan {
 /** Variables that a service without secrets may see: programs to run, the language, the level of its log. */
 const HARMLESS = ["PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LOG_LEVEL"];
 
-/** The sandbox's daemon. It gets no variable of the user but harmless ones: whatever it knew, a command could find out. */
-export function handsService({ paths, environment, sandbox, network, repositories }: StackPlan): ServiceSpec {
+/** The sandbox's daemon, which may wake the dispatcher on a port; 0: one that it chooses. It gets no variable of the user but harmless ones: whatever it knew, a command could find out. */
+export function handsService({ paths, environment, sandbox, network, repositories }: StackPlan, port: number): ServiceSpec {
   return {
     name: "hands",
     program: programOf(REPOSITORY, "hands"),
@@ -52,6 +52,7 @@ export function handsService({ paths, environment, sandbox, network, repositorie
       HANDS_SANDBOX: sandbox,
       HANDS_NETWORK: network,
       HANDS_LOCAL_REPOSITORIES: repositories,
+      HANDS_NOTIFY_URL: `http://127.0.0.1:${port === 0 ? "*" : port}/wake`,
       ...pick(environment, ["HANDS_PRIVATE_HOSTS"]),
     },
     address: `unix:${paths.handsSocket}`,

@@ -32,7 +32,7 @@ export async function startStack(plan: StackPlan, port: number, signal: AbortSig
   const started: ServiceName[] = [];
   const ensure = (service: ServiceSpec): Promise<ServiceRecord> => ensureService(paths, service, started, signal);
   try {
-    const records = [await ensure(handsService(plan))];
+    const records = [await ensure(handsService(plan, port))];
     let standInUrl = "";
     if (plan.model.standIn) {
       const model = await ensure(modelService(plan, knownAddress(paths, "model")));

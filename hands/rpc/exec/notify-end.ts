@@ -8,6 +8,7 @@ export function notifyEnd(deps: ExecDeps): ServiceImpl<typeof ExecService>["noti
   const notices = new EndNotices(deps.log);
   return async (request) => {
     const url = validateNotice(request);
+    deps.noticeAddresses.check(url);
     notices.add(await deps.execs.attach(request.workspace, request.execId, request.epoch), url, request.body);
     return {};
   };

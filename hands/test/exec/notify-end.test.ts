@@ -5,6 +5,7 @@ import { text } from "node:stream/consumers";
 import { Code } from "@connectrpc/connect";
 import { fromConnectError, type HarnessError } from "@serverless-harness/kit/errors";
 import { expect, onTestFinished, test } from "vitest";
+import { NoticeAddresses } from "../../exec/notice-addresses.ts";
 import { EPOCH, run, type Sandbox, spec, startSandbox, takeAll, WORKSPACE } from "../fixtures/sandbox.ts";
 
 interface Door {
@@ -78,6 +79,39 @@ test("a door that fails is tried again, one that refuses is not", async () => {
   await run(sandbox, "true", { execId: "over" });
   await notify(sandbox, "over", failing.url, "1");
   expect([(await failing.next()).body, (await failing.next()).body]).toEqual(["1", "1"]);
+});
+
+test.each([
+  "http://127.0.0.1:%PORT%/",
+  "http://127.0.0.1:%PORT%/wake/",
+  "http://127.0.0.1:%PORT%/wake?to=elsewhere",
+  "http://localhost:%PORT%/wake",
+  "http://me@127.0.0.1:%PORT%/wake",
+  "https://127.0.0.1:%PORT%/wake",
+  "http://169.254.169.254/wake",
+])("no address but the dispatcher's is posted to: %s", async (address) => {
+  const sandbox = await startSandbox();
+  const { url } = await door(200);
+  await run(sandbox, "true", { execId: "over" });
+  const elsewhere = notify(sandbox, "over", address.replace("%PORT%", new URL(url).port));
+  expect(await refused(elsewhere)).toMatchObject({ code: Code.PermissionDenied, reason: "address_refused" });
+  expect((await refused(elsewhere)).message).toContain("HANDS_NOTIFY_URL");
+});
+
+test("the dispatcher's addresses are taken as they are written, and what is none is named", () => {
+  const addresses = NoticeAddresses.parse("http://dispatcher:7433/wake, https://harness.example/wake http://[::1]:*/wake");
+  for (const url of [
+    "http://dispatcher:7433/wake",
+    "https://harness.example/wake",
+    "https://HARNESS.example:443/wake",
+    "http://[::1]:9/wake",
+  ])
+    addresses.check(new URL(url));
+  for (const url of ["http://dispatcher/wake", "http://dispatcher:7434/wake", "https://harness.example:444/wake", "http://[::2]:9/wake"])
+    expect(() => addresses.check(new URL(url)), url).toThrow("HANDS_NOTIFY_URL");
+  expect(() => NoticeAddresses.parse("").check(new URL("http://dispatcher/wake"))).toThrow("HANDS_NOTIFY_URL");
+  for (const text of ["dispatcher:7433/wake", "ftp://dispatcher/wake", "http://me@dispatcher/wake", "http://dispatcher", "http://d/wake?x"])
+    expect(() => NoticeAddresses.parse(text), text).toThrow(JSON.stringify(text));
 });
 
 test("every wrong field is named", async () => {

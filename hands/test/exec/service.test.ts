@@ -2,7 +2,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code, createClient } from "@connectrpc/connect";
 import * as grpc from "@grpc/grpc-js";
 import { fromConnectError } from "@serverless-harness/kit/errors";
-import { type Claims, generateKeys, TokenMint, TokenVerifier } from "@serverless-harness/kit/token";
+import { CLOCK_SKEW_MS, type Claims, generateKeys, TokenMint, TokenVerifier } from "@serverless-harness/kit/token";
 import {
   ExecService,
   file_harness_hands_v1_exec,
@@ -145,7 +145,7 @@ test("a token that covers the workspace opens every RPC", async () => {
 
 test.each([
   ["none", undefined, Code.Unauthenticated, "unauthenticated"],
-  ["an expired one", mint.mint(claims({ expiresAtMs: Date.now() - 1 })), Code.Unauthenticated, "token_expired"],
+  ["an expired one", mint.mint(claims({ expiresAtMs: Date.now() - CLOCK_SKEW_MS })), Code.Unauthenticated, "token_expired"],
   ["one of another key", new TokenMint(generateKeys().privateKey).mint(claims()), Code.Unauthenticated, "unauthenticated"],
   ["one with other claims put in", forged(), Code.Unauthenticated, "unauthenticated"],
   ["one of another service", mint.mint(claims({ audience: "dispatcher" })), Code.Unauthenticated, "unauthenticated"],

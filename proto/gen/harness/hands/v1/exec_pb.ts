@@ -1289,7 +1289,7 @@ export type NotifyEndRequest = Message<"harness.hands.v1.NotifyEndRequest"> & {
   epoch: bigint;
 
   /**
-   * Address that is posted to: http or https, at most 2 KiB.
+   * Address that is posted to: http or https, at most 2 KiB. PERMISSION_DENIED `address_refused` unless hands was told of it (HANDS_NOTIFY_URL).
    *
    * @generated from field: string url = 4;
    */
