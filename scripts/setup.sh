@@ -12,6 +12,7 @@ fail() {
 # A system package is looked for by its program: how it came to be there is nobody's business here.
 missing=""
 need() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
+need_header() { echo "#include <$1>" | cc -E - >/dev/null 2>&1 || missing="$missing $2"; }
 need redis-server redis-server
 need bwrap bubblewrap
 need slirp4netns slirp4netns
@@ -21,6 +22,7 @@ need git git
 need g++ g++
 need make make
 need python3 python3
+need_header seccomp.h libseccomp-dev
 need openssl openssl
 
 install_system_packages() {
@@ -67,8 +69,9 @@ install_npm_packages() {
 }
 npm_packages_are_current || install_npm_packages
 
-[ ! -e hands/keeper/build.sh ] || sh hands/keeper/build.sh
-[ ! -e hands/network/build.sh ] || sh hands/network/build.sh
+for part in hands/keeper hands/jail hands/network; do
+  [ ! -e "$part/build.sh" ] || sh "$part/build.sh"
+done
 
 # Bundle what starts often, and let Node compile all services once. Without its settings a service ends at once with exit code 64, so each is
 # asked to load the rest too.
@@ -85,7 +88,7 @@ compile_sources() {
 cache=node_modules/.cache/leaf
 compiled="$cache/compiled"
 if [ ! -e "$compiled" ] || [ ! -e dist/brain/main.mjs ] || [ ! -e dist/dispatcher/main.mjs ] || [ ! -e dist/hands/main.mjs ] ||
-  [ -n "$(find proto kit session hands pi-fork brain dispatcher bench/model scripts/bundle \( -name '*.ts' -o -name '*.lua' -o -name '*.c' -o -name '*.sh' \) -not -path '*/test/*' -newer "$compiled" -print -quit)" ]; then
+  [ -n "$(find proto kit session hands pi-fork brain dispatcher bench/model scripts/bundle \( -name '*.ts' -o -name '*.lua' -o -name '*.c' -o -name '*.sh' -o -name '*.list' \) -not -path '*/test/*' -newer "$compiled" -print -quit)" ]; then
   compile_sources
   mkdir -p "$cache" && touch "$compiled"
 fi

@@ -14,7 +14,7 @@ import { Terminals } from "../terminals/terminals.ts";
 import { Workspaces } from "../workspaces.ts";
 import { closeInheritedDescriptors } from "./descriptors.ts";
 import { openDoors } from "./doors.ts";
-import { chooseLaunchers, isolates } from "./launcher.ts";
+import { chooseLaunchers, commandUser, isolates } from "./launcher.ts";
 import { HandsMetrics } from "./metrics.ts";
 import { openNetworks } from "./networks.ts";
 import { lockState } from "./state-lock.ts";
@@ -39,7 +39,7 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
   const launcher = launchers.execs;
   const terminals = new Terminals(launchers.pty, TERMINALS);
   workspaces.beforeDelete(({ name }) => terminals.closeAll(name));
-  const homes = { home: config.home, temporary: config.temporary };
+  const homes = { home: config.home, temporary: config.temporary, user: commandUser(config) };
   const spill = spillDirectory(config);
   const metrics = new HandsMetrics();
   const execs = await Execs.open({

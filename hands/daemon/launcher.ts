@@ -1,9 +1,10 @@
 import type { Logger } from "@serverless-harness/kit/log";
 import type { HandsConfig } from "../config.ts";
 import { spillDirectory } from "../exec/output-spill.ts";
+import { CommandJail } from "../jail/commands.ts";
 import { jailedKeeper } from "../jail/keeper.ts";
-import { processBound } from "../jail/processes.ts";
 import { groupedPty, jailedPty } from "../jail/pty.ts";
+import { AGENT } from "../jail/users.ts";
 import { WorkspaceJail } from "../jail/workspace.ts";
 import { keeperFiles } from "../keeper/files.ts";
 import { KeeperLauncher } from "../keeper/launcher.ts";
@@ -30,6 +31,11 @@ export interface Launchers {
 /** Workspaces can't reach each other's files and processes. */
 export function isolates(config: Pick<HandsConfig, "jailed" | "launcher">): boolean {
   return config.jailed && config.launcher === "keeper";
+}
+
+/** The name of the user that commands are. */
+export function commandUser(config: Pick<HandsConfig, "jailed" | "launcher">): string {
+  return isolates(config) || process.getuid?.() !== 0 ? AGENT.name : "root";
 }
 
 /**
@@ -74,7 +80,7 @@ function unconfined(config: HandsConfig, cgroups: Cgroups, log: Logger): Launche
     return { execs, pty, end: ({ name }) => execs.killRest(name) };
   }
   const execs = new WorkspaceLauncher(
-    (workspace) => new KeeperLauncher({ ...files, before: cgroups.of(workspace).enter }, { log }),
+    (workspace) => new KeeperLauncher({ ...files, before: cgroups.of(workspace).enter }, { log: log.child({ workspace: workspace.name }) }),
     { count: config.maxJails, idleMs: config.jailIdleMs },
     log,
   );
@@ -82,20 +88,27 @@ function unconfined(config: HandsConfig, cgroups: Cgroups, log: Logger): Launche
 }
 
 function jailed(config: HandsConfig, { cgroups, networks }: Places, log: Logger): Launchers {
-  const { workspaces: root, home, temporary } = config;
-  const jail = new WorkspaceJail({ root, home, temporary, spill: spillDirectory(config) });
-  const bound = processBound(config.processes, log);
-  const enter = (workspace: Pick<Workspace, "name">): string[] => [...cgroups.of(workspace).enter, ...networks.enter(workspace)];
-  const narrowing = (workspace: Pick<Workspace, "name" | "path">): string[] => [...jail.arguments(workspace), ...networks.jailArguments];
-  const pty = (workspace: Pick<Workspace, "name" | "path">): PtyLauncher =>
-    jailedPty(groupedPty(startPty, enter(workspace)), bound, narrowing(workspace));
+  const { workspaces: root, home, temporary, processes } = config;
   if (config.launcher === "node") {
     log.warn("HANDS_LAUNCHER=node: commands share the daemon's own namespaces");
-    return { execs: new NodeLauncher(), pty, end: nothing };
+    return unconfined(config, cgroups, log);
   }
+  const commandJail = CommandJail.open(root, log);
+  const { dividesUsers } = commandJail;
+  const jail = new WorkspaceJail({ root, home, temporary, spill: spillDirectory(config) }, commandJail);
+  const enter = (workspace: Pick<Workspace, "name">): string[] => [...cgroups.of(workspace).enter, ...networks.enter(workspace)];
+  const pty = (workspace: Pick<Workspace, "name" | "path">): PtyLauncher =>
+    jailedPty(groupedPty(startPty, enter(workspace)), {
+      around: (options) => jail.around(workspace, networks.shown, options),
+      processes,
+      dividesUsers,
+    });
   const files = keeperFiles();
   const execs = new WorkspaceLauncher(
-    (workspace) => new KeeperLauncher({ ...jailedKeeper(files, bound, narrowing(workspace)), before: enter(workspace) }, { log }),
+    (workspace) => {
+      const { before = [], ...keeper } = jailedKeeper(files, jail, { workspace, shown: networks.shown, processes, dividesUsers });
+      return new KeeperLauncher({ ...keeper, before: [...enter(workspace), ...before] }, { log: log.child({ workspace: workspace.name }) });
+    },
     { count: config.maxJails, idleMs: config.jailIdleMs },
     log,
   );

@@ -1,13 +1,13 @@
 /** Where programs are looked for. */
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** Directories that commands are told of. */
+/** What commands are told of their surroundings. */
 export interface Homes {
   readonly home: string;
   readonly temporary: string;
+  /** The name of the user that they are. */
+  readonly user: string;
 }
-
-const user = process.getuid?.() === 0 ? "root" : "agent";
 
 /** The sandbox's own small environment for commands. Nothing of the daemon's is in it. */
 export function commandEnvironment(homes: Homes): Record<string, string> {
@@ -15,8 +15,8 @@ export function commandEnvironment(homes: Homes): Record<string, string> {
     PATH,
     HOME: homes.home,
     TMPDIR: homes.temporary,
-    USER: user,
-    LOGNAME: user,
+    USER: homes.user,
+    LOGNAME: homes.user,
     SHELL: "/bin/bash",
     LANG: "C.UTF-8",
   };

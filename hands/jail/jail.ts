@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, existsSync, mkdirSync, realpathSync } from "node:fs";
+import { existsSync, mkdirSync, realpathSync } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { ConfigError } from "@serverless-harness/kit/env";
@@ -7,7 +7,11 @@ import type { HandsConfig } from "../config.ts";
 import { FRUGAL_FLAGS, frugalEnvironment } from "../daemon/frugal.ts";
 import { ownCgroup } from "../launch/cgroup/own.ts";
 import { NETWORK_DEVICE } from "../network/workspace-networks.ts";
-import { systemMounts } from "./mounts.ts";
+import { STAGE } from "./commands.ts";
+import { EMPTY, findBubblewrap, jailFiles } from "./files.ts";
+import { HOST_NAME, writeHosts } from "./hosts.ts";
+import { deviceMounts, procMounts } from "./kernel-files.ts";
+import { directoriesAround, systemMounts } from "./mounts.ts";
 
 /** Where things are inside. What lies below {@link DAEMON} is the daemon's alone: commands don't see it. */
 const DAEMON = "/run/hands";
@@ -32,9 +36,8 @@ const PARTS = ["package.json", "hands", "kit", "proto", "dist/hands", "node_modu
 
 /** Namespaces of the jail, which the jail for commands inside of it has again. */
 const NAMESPACES = ["--unshare-pid", "--unshare-ipc", "--die-with-parent"];
-/** What root keeps of its powers: those over files, as scripts expect of root, and for the daemon those that make a jail. */
-const FILE_POWERS = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID"];
-const DAEMON_POWERS = [...FILE_POWERS, "CAP_SYS_ADMIN", "CAP_SETPCAP", "CAP_SETUID", "CAP_SETGID"];
+/** What root keeps of its powers: those over files, and those that make a jail of other users within this one. */
+const POWERS = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_SETFCAP"];
 
 /**
  * Runs bwrap and passes SIGTERM on to the daemon in it: bwrap itself would die of it, and leave the daemon behind. Its first child
@@ -66,12 +69,7 @@ done
  * bubblewrap is missing or can't make its namespaces.
  */
 export function enterJail(config: HandsConfig): never {
-  const bwrap = findProgram("bwrap");
-  if (bwrap === undefined) {
-    throw new ConfigError(
-      "bubblewrap is not installed: install it (Debian: apt-get install bubblewrap), or set HANDS_SANDBOX=process to run commands unconfined",
-    );
-  }
+  const bwrap = findBubblewrap();
   assertWorks(bwrap);
   const temporary = join(config.workspaces, ".tmp");
   const home = join(config.workspaces, ".home");
@@ -85,15 +83,17 @@ export function enterJail(config: HandsConfig): never {
 /** Everything behind `bwrap`. */
 function jailArguments(config: HandsConfig, own: { readonly temporary: string; readonly home: string }): string[] {
   const { program, environment, mounts } = insideOf(config);
+  const devices = config.network === "public" ? ["--dev-bind-try", NETWORK_DEVICE, NETWORK_DEVICE] : [];
   return [
-    ...[...NAMESPACES, "--unshare-uts", "--hostname", "sandbox"],
+    ...[...NAMESPACES, "--unshare-uts", "--hostname", HOST_NAME],
     // From a namespace of its own it may not be allowed to move processes into groups elsewhere.
     ...(config.cgroup === undefined ? ["--unshare-cgroup-try"] : []),
-    ...powers(DAEMON_POWERS),
+    ...powers(),
     ...(config.network === "none" ? ["--unshare-net"] : []),
-    ...systemMounts(),
-    ...["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/run", "--dir", DAEMON],
-    ...(config.network === "public" ? ["--dev-bind-try", NETWORK_DEVICE, NETWORK_DEVICE] : []),
+    ...[...systemMounts(), ...directoriesAround([INNER.home], "/"), "--ro-bind", writeHosts(config.state), "/etc/hosts"],
+    ...[...procMounts(join(jailFiles().etc, EMPTY)), ...deviceMounts(devices), "--tmpfs", "/run", "--dir", DAEMON, "--dir", STAGE],
+    // One may mount a /proc in a jail within this one only if there is a whole one to be seen; root makes that itself.
+    ...(isRoot() ? [] : ["--proc", `${DAEMON}/proc`]),
     ...["--bind", config.workspaces, INNER.workspaces, "--bind", own.temporary, INNER.temporary, "--bind", own.home, INNER.home],
     ...["--bind", config.state, INNER.state],
     ...mounts,
@@ -176,34 +176,23 @@ function showReplaceable(path: string, place: string): { readonly mount: string[
   return { mount: stays ? ["--ro-bind", dirname(path), place] : ["--ro-bind", path, inner], path: inner };
 }
 
-/** Arguments that leave root these powers; anybody else gets them in a user namespace only, where they reach nothing outside. */
-function powers(names: readonly string[]): string[] {
-  if (process.getuid?.() !== 0) return ["--unshare-user"];
-  return ["--cap-drop", "ALL", ...names.flatMap((name) => ["--cap-add", name])];
+/** Arguments that leave root what it needs; anybody else gets it in a user namespace only, where it reaches nothing outside. */
+function powers(): string[] {
+  if (!isRoot()) return ["--unshare-user"];
+  return ["--cap-drop", "ALL", ...POWERS.flatMap((name) => ["--cap-add", name])];
 }
 
-/** Make both jails once, around nothing: their absence must be told here, in words, and not by a daemon that never comes up. */
+function isRoot(): boolean {
+  return process.getuid?.() === 0;
+}
+
+/** Make the jail once, around nothing: its absence must be told here, in words, and not by a daemon that never comes up. */
 function assertWorks(bwrap: string): void {
-  const around = ["--bind", "/", "/", "--proc", "/proc", "--dev", "/dev"];
-  const inner = [bwrap, ...NAMESPACES, ...powers(FILE_POWERS), ...around, "true"];
-  const probe = spawnSync(bwrap, [...NAMESPACES, ...powers(DAEMON_POWERS), ...around, ...inner], { encoding: "utf8" });
+  const around = [...NAMESPACES, ...powers(), "--bind", "/", "/", "--proc", "/proc", "--dev", "/dev"];
+  const probe = spawnSync(bwrap, [...around, "true"], { encoding: "utf8" });
   if (probe.status === 0) return;
   const why = probe.error?.message ?? probe.stderr.trim().split("\n").at(-1) ?? "";
   throw new ConfigError(
     `bubblewrap can't make its namespaces here (${why}): allow unprivileged user namespaces, or set HANDS_SANDBOX=process to run commands unconfined`,
   );
-}
-
-function findProgram(name: string): string | undefined {
-  const directories = ["/usr/bin", "/bin", "/usr/local/bin"];
-  return directories.map((directory) => join(directory, name)).find(isExecutable);
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

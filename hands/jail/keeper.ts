@@ -1,9 +1,44 @@
-import { fileURLToPath } from "node:url";
+import { dirname } from "node:path";
 import type { KeeperFiles } from "../keeper/launcher.ts";
-import type { ProcessBound } from "./processes.ts";
+import type { Workspace } from "../workspaces.ts";
+import type { Shown } from "./commands.ts";
+import { AGENT } from "./users.ts";
+import type { WorkspaceJail } from "./workspace.ts";
 
-/** The keeper in the jail for commands. `narrowing`: arguments of bwrap that leave a workspace alone. */
-export function jailedKeeper(files: KeeperFiles, { pids, nproc }: ProcessBound, narrowing: readonly string[]): KeeperFiles {
-  const script = fileURLToPath(new URL("./keeper.sh", import.meta.url));
-  return { ...files, keeper: script, arguments: [String(pids), String(nproc), ...narrowing] };
+/** Where the jail has the fork server's programs. */
+const PLACE = "/run/keeper";
+
+/** How commands are bounded in a workspace's jail. */
+export interface JailedKeeperOptions {
+  readonly workspace: Pick<Workspace, "name" | "path">;
+  /** What the jail shows beside the workspace's own. */
+  readonly shown: readonly Shown[];
+  /** Processes and threads of the workspace; 0: any number. */
+  readonly processes: number;
+  /** Commands are another user than the fork server. */
+  readonly dividesUsers: boolean;
+}
+
+/**
+ * The keeper in the jail for commands. It is the jail's first process: no signal of a command reaches it, and if it ends all of them end. Commands can't
+ * look into it either: it is another user, or it forbids that itself.
+ */
+export function jailedKeeper(
+  files: KeeperFiles,
+  jail: WorkspaceJail,
+  { workspace, shown, processes, dividesUsers }: JailedKeeperOptions,
+): KeeperFiles {
+  const programs = { from: dirname(files.keeper), to: PLACE, writable: false };
+  const around = jail.around(workspace, [...shown, programs], ["--as-pid-1", "--"]);
+  return {
+    keeper: `${PLACE}/keeper`,
+    zygote: `${PLACE}/zygote.so`,
+    before: [...around, ...underLimit(processes)],
+    arguments: dividesUsers ? [String(AGENT.id)] : [],
+  };
+}
+
+/** Runs a program whose user, in the jail's own user namespace, has no more processes than this. */
+export function underLimit(processes: number): string[] {
+  return processes === 0 ? [] : ["/bin/bash", "-c", 'ulimit -u "$0"; exec "$@"', String(processes)];
 }

@@ -33,11 +33,24 @@ const CERTIFICATES = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
 
 /** Arguments of bwrap that show a jail the machine's programs, and nothing of its people. */
 export function systemMounts(): string[] {
-  return [...SYSTEM.flatMap(systemMount), ...etcPaths().flatMap(readOnly), ...certificateHomes().flatMap(readOnly)];
+  const more = [...etcPaths(), ...certificateHomes()];
+  return [...SYSTEM.flatMap(systemMount), ...directoriesAround(more, "/"), ...more.flatMap(readOnly)];
+}
+
+/** Arguments that make the directories below `root` that these paths are in. bwrap makes them by itself, but for nobody but their owner to enter. */
+export function directoriesAround(paths: readonly string[], root: string): string[] {
+  const directories = new Set(paths.flatMap((path) => ancestors(path, root)));
+  return [...directories].flatMap((directory) => ["--dir", directory]);
+}
+
+/** From the top. */
+function ancestors(path: string, root: string): string[] {
+  const parent = dirname(path);
+  return parent === root ? [] : [...ancestors(parent, root), parent];
 }
 
 /** Arguments that bind a path read-only at its own place. */
-export function readOnly(path: string): string[] {
+function readOnly(path: string): string[] {
   return ["--ro-bind", path, path];
 }
 

@@ -2,6 +2,8 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { removeTree } from "../files/remove-tree.ts";
 import type { Workspace } from "../workspaces.ts";
+import type { CommandJail, Shown } from "./commands.ts";
+import { directoriesAround } from "./mounts.ts";
 
 /** Where the daemon's jail has what is divided among workspaces. */
 export interface SharedDirectories {
@@ -13,28 +15,36 @@ export interface SharedDirectories {
   readonly spill: string;
 }
 
-/** What a jail for one workspace's commands is made of: of all workspaces, homes and temporary directories it has only its own. */
+/** What a jail for one workspace's commands shows: of all workspaces, homes and temporary directories only its own. */
 export class WorkspaceJail {
   readonly #shared: SharedDirectories;
+  readonly #jail: CommandJail;
 
-  constructor(shared: SharedDirectories) {
+  constructor(shared: SharedDirectories, jail: CommandJail) {
     this.#shared = shared;
+    this.#jail = jail;
   }
 
-  /** Arguments of bwrap, to go behind those that show the daemon's own world. Makes the workspace's directories. */
-  arguments({ name, path }: Pick<Workspace, "name" | "path">): string[] {
+  /** A program and its arguments to run a program by in the workspace's jail. Makes the workspace's directories. See {@link CommandJail.around}. */
+  around({ name, path }: Pick<Workspace, "name" | "path">, more: readonly Shown[], options: readonly string[]): string[] {
     const { root, home, temporary, spill } = this.#shared;
     const own = { home: join(home, name), temporary: join(temporary, name), spill: join(spill, name) };
     for (const directory of Object.values(own)) mkdirSync(directory, { recursive: true, mode: 0o700 });
-    return [
-      ...["--tmpfs", root, "--bind", path, path, "--ro-bind", own.spill, own.spill, "--remount-ro", root],
-      ...["--bind", own.home, home, "--bind", own.temporary, temporary],
+    const shown = [
+      { from: path, to: path, writable: true },
+      { from: own.spill, to: own.spill, writable: false },
+      { from: own.home, to: home, writable: true },
+      { from: own.temporary, to: temporary, writable: true },
+      ...more,
     ];
+    const covers = ["--tmpfs", root, ...directoriesAround([path, own.spill], root)];
+    return this.#jail.around({ workspace: name, covers, shown, options: ["--remount-ro", root, ...options] });
   }
 
-  /** Remove what {@link arguments} made, beside the workspace itself. */
+  /** Remove what {@link around} made, beside the workspace itself. */
   async remove({ name }: Pick<Workspace, "name">): Promise<void> {
     const { home, temporary } = this.#shared;
     for (const directory of [home, temporary]) await removeTree(join(directory, name));
+    this.#jail.release(name);
   }
 }

@@ -4,6 +4,7 @@ import type { Logger } from "@serverless-harness/kit/log";
 import { identifyBelow } from "../exec/processes.ts";
 import type { ProcessIdentity } from "../journal/record.ts";
 import type { ProcessEnd, ProcessSink } from "../launch/launcher.ts";
+import { onLines } from "../launch/lines.ts";
 import { BadFrame, Event, FrameReader, frame, MAX_REQUEST_BYTES, Request } from "./frames.ts";
 import { ToldProcess } from "./told.ts";
 
@@ -112,7 +113,7 @@ export class ForkServer {
     const [program, ...args] = this.#options.argv;
     let child: ChildProcess;
     try {
-      child = startChild(program, args, { stdio: ["pipe", "pipe", "inherit"], env: {}, cwd: "/" });
+      child = startChild(program, args, { stdio: ["pipe", "pipe", "pipe"], env: {}, cwd: "/" });
     } catch (error) {
       this.#gone(undefined, error instanceof Error ? error.message : String(error));
       return;
@@ -124,9 +125,15 @@ export class ForkServer {
     // A fork server that is gone is told by its exit; its pipes have nothing to add.
     child.stdout?.on("error", () => undefined);
     child.stdin?.on("error", () => undefined);
+    // A pipe of its own: the daemon's log is no file for a jail to have.
+    if (child.stderr !== null && child.stderr !== undefined) onLines(child.stderr, (line) => this.#problem(line));
     // `close` comes after the last byte of what it told.
     child.once("close", (code, signal) => this.#gone(child, `the fork server ended (${signal ?? code})`));
     for (const asked of this.#unconfirmed ?? []) child.stdin?.write(asked);
+  }
+
+  #problem(line: string): void {
+    this.#options.log?.warn({ source: "fork server", line }, "the fork server, or what it is started by, has a problem");
   }
 
   #read(child: ChildProcess, reader: FrameReader, chunk: Buffer): void {

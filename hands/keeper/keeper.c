@@ -308,6 +308,8 @@ static void handle_ready(struct child *c, enum source source, int64_t now) {
 int main(int argc, char **argv) {
   sigset_t chld;
   close_range(3, ~0u, 0); /* Whatever the daemon's own parents left open. */
+  prctl(PR_SET_DUMPABLE, 0); /* Whoever has the same user can't look into it, trace it or take its descriptors. */
+  user_init(argc > 2 ? argv[2] : NULL);
   sigemptyset(&chld), sigaddset(&chld, SIGCHLD);
   sigprocmask(SIG_BLOCK, &chld, NULL); /* Children unblock it before they exec. */
   signal(SIGPIPE, SIG_IGN);

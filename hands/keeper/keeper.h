@@ -69,6 +69,11 @@ int reaper_start(begin_function *begin, const void *what, struct started *starte
 /* start.c: start a process from nothing. Returns 0 or an errno value. */
 int start_fresh(const struct spec *spec, struct started *started);
 
+/* user.c: what `number` says is the user that everything is started as; NULL: the keeper's own. */
+void user_init(const char *number);
+/* In a new child, once its descriptors are in place: become that user. Returns 0 or an errno value. */
+int user_become(void);
+
 /* In a new child: the signal state of a fresh process; the keeper's own is inherited over exec. */
 void reset_signals(void);
 

@@ -69,10 +69,11 @@ static pid_t __attribute__((noinline)) fork_shell(const void *what) {
   if (pid == 0) {
     int null = open("/dev/null", O_RDONLY);
     setsid();
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
     reset_signals();
-    if (null >= 0 && dup2(null, 0) == 0 && dup2(ends->out, 1) == 1 && dup2(ends->err, 2) == 2 && dup2(ends->asks, ZYGOTE_FD) >= 0) {
+    if (null >= 0 && dup2(null, 0) == 0 && dup2(ends->out, 1) == 1 && dup2(ends->err, 2) == 2 && dup2(ends->asks, ZYGOTE_FD) >= 0 &&
+        user_become() == 0) {
       if (null > 2) close(null);
+      prctl(PR_SET_PDEATHSIG, SIGKILL); /* After the change of user, which takes it back. */
       if (getppid() == reaper) execve("/bin/bash", argv, envp);
     }
     _exit(127);

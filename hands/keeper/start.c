@@ -48,9 +48,10 @@ void reset_signals(void) {
 
 /* In the child of a vfork: only system calls, memory is the parent's. */
 static int __attribute__((noinline)) become(const struct spec *spec, const char *files, char **script, const int *fds) {
-  int error = ENOENT;
+  int error = ENOENT, not_allowed;
   setsid();
   if (dup2(fds[0], 0) < 0 || dup2(fds[1], 1) < 0 || dup2(fds[2], 2) < 0) return errno;
+  if ((not_allowed = user_become()) != 0) return not_allowed;
   if (chdir(spec->cwd) != 0) return errno;
   reset_signals();
   if (spec->is_shell) {

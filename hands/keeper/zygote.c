@@ -77,12 +77,14 @@ static int wait_then_main(int argc, char **argv, char **envp) {
   struct spec spec;
   (void)envp;
   fcntl(ZYGOTE_FD, F_SETFD, FD_CLOEXEC);
+  prctl(PR_SET_DUMPABLE, 0); /* Until it is somebody's, it is no other command's to look into. */
   if (!is_asked()) warm_up();
   if (read_all(&length, 4) != 0) _exit(0); /* The keeper is gone, or wants this one no more. */
   char *payload = malloc(length);
   if (payload == NULL || read_all(payload, length) != 0 || spec_parse(payload, length, &spec) != 0) _exit(125);
   close(ZYGOTE_FD);
   prctl(PR_SET_PDEATHSIG, 0);
+  prctl(PR_SET_DUMPABLE, 1);
   if (argc == 3) show_command(argv[2], spec.argv[0]);
   if (chdir(spec.cwd) != 0) fail("can't enter the working directory ", spec.cwd);
   char *shell[] = {(char *)"bash", (char *)"-c", spec.argv[0], NULL};

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { AllowedHosts } from "@serverless-harness/kit/address-rule";
 import { ConfigError } from "@serverless-harness/kit/env";
 import type { Logger } from "@serverless-harness/kit/log";
+import type { Shown } from "../jail/commands.ts";
 import { Network, type NetworkPrograms } from "./network.ts";
 import { NAME_SERVER, reachOf } from "./rules.ts";
 import type { WorkspaceNetworks } from "./workspace-networks.ts";
@@ -27,7 +28,7 @@ const MAX_QUESTION = 4096;
  * by the program that {@link enter} names, so that whatever starts one waits for nothing.
  */
 export class PublicNetworks implements WorkspaceNetworks {
-  readonly jailArguments: readonly string[];
+  readonly shown: readonly Shown[];
   readonly #options: NetworksOptions;
   readonly #socket: string;
   /** What commands see as {@link RESOLVER}. */
@@ -40,7 +41,7 @@ export class PublicNetworks implements WorkspaceNetworks {
     this.#socket = join(options.directory, "network.sock");
     this.#resolver = join(options.directory, "resolv.conf");
     // A machine that asks no name server has none to be replaced.
-    this.jailArguments = existsSync(RESOLVER) ? ["--ro-bind", this.#resolver, RESOLVER] : [];
+    this.shown = existsSync(RESOLVER) ? [{ from: this.#resolver, to: RESOLVER, writable: false }] : [];
     this.#server = createServer((socket) => this.#answer(socket));
   }
 

@@ -1,3 +1,5 @@
+import type { Shown } from "../jail/commands.ts";
+
 /** What the user-mode network of a workspace is made with. */
 export const NETWORK_DEVICE = "/dev/net/tun";
 
@@ -5,10 +7,10 @@ export const NETWORK_DEVICE = "/dev/net/tun";
 export interface WorkspaceNetworks {
   /** A program and its arguments to run a program by, so that it and all that it starts are in the workspace's network. Empty where it is hands' own. */
   enter(workspace: { readonly name: string }): readonly string[];
-  /** Arguments of bwrap for the jail in it. */
-  readonly jailArguments: readonly string[];
+  /** What the jail in it shows. */
+  readonly shown: readonly Shown[];
   close(): Promise<void>;
 }
 
 /** Commands are in the network that hands is in. */
-export const sharedNetwork: WorkspaceNetworks = { enter: () => [], jailArguments: [], close: async () => undefined };
+export const sharedNetwork: WorkspaceNetworks = { enter: () => [], shown: [], close: async () => undefined };

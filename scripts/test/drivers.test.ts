@@ -73,7 +73,9 @@ describe("set-up", () => {
     const nobody = process.getuid?.() === 0 ? { uid: 65534 } : {};
     const found = await run("/bin/sh", [join(root, "scripts/setup.sh")], { env: { PATH: tools }, ...nobody });
     expect(found).toMatchObject({ code: 1, stdout: "" });
-    const needed = [...readFileSync(join(ROOT, "scripts/setup.sh"), "utf8").matchAll(/^need \S+ (\S+)$/gm)].map((match) => match[1]);
+    const needed = [...readFileSync(join(ROOT, "scripts/setup.sh"), "utf8").matchAll(/^need(?:_header)? \S+ (\S+)$/gm)].map(
+      (match) => match[1],
+    );
     expect(needed).toEqual(expect.arrayContaining(["redis-server", "bubblewrap", "ripgrep", "git"]));
     expect(found.stderr).toContain(`sudo apt-get install -y --no-install-recommends ${needed.join(" ")}\n`);
   });

@@ -7,10 +7,10 @@ import { childrenOf, commandLine, isSameProcess, pidNamespace, processStartTicks
 import { createTransport } from "@serverless-harness/kit/transport";
 import { EndCause, TerminalService } from "@serverless-harness/proto/hands";
 import { expect, onTestFinished, test } from "vitest";
-import type { WorkspaceClient } from "../client/index.ts";
-import { type Daemon, startDaemon } from "./fixtures/daemon.ts";
-import { follow } from "./fixtures/followed.ts";
-import { WORKSPACE } from "./fixtures/sandbox.ts";
+import type { WorkspaceClient } from "../../client/index.ts";
+import { type Daemon, startDaemon } from "../fixtures/daemon.ts";
+import { follow } from "../fixtures/followed.ts";
+import { WORKSPACE } from "../fixtures/sandbox.ts";
 
 const SECRET = "a secret of the host";
 
