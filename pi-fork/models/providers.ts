@@ -1,7 +1,7 @@
 import type { Provider } from "@earendil-works/pi-ai";
 
 /**
- * Every provider of pi-ai, loaded when a model of it is asked for: together they take longer to load than all the rest of a brain.
+ * Every provider of pi-ai and the scripted stand-in, loaded when a model of it is asked for: together they take longer to load than all the rest of a brain.
  * Written out, so that a bundler sees them.
  */
 const LOADERS: Readonly<Record<string, () => Promise<Provider>>> = {
@@ -42,6 +42,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Provider>>> = {
   "qwen-token-plan-individual": () =>
     import("@earendil-works/pi-ai/providers/qwen-token-plan-individual").then((module) => module.qwenTokenPlanIndividualProvider()),
   radius: () => import("@earendil-works/pi-ai/providers/radius").then((module) => module.radiusProvider()),
+  "stand-in": () => import("./stand-in.ts").then((module) => module.standInProvider()),
   together: () => import("@earendil-works/pi-ai/providers/together").then((module) => module.togetherProvider()),
   "vercel-ai-gateway": () => import("@earendil-works/pi-ai/providers/vercel-ai-gateway").then((module) => module.vercelAIGatewayProvider()),
   xai: () => import("@earendil-works/pi-ai/providers/xai").then((module) => module.xaiProvider()),

@@ -23,6 +23,7 @@ describe("a gateway", () => {
   test.each([
     ["anthropic-messages", "anthropic/claude-sonnet-4-5", "ANTHROPIC", ""],
     ["anthropic-messages", "minimax/MiniMax-M2.7", "MINIMAX", ""],
+    ["anthropic-messages", "stand-in/scripted", "STAND_IN", ""],
     ["openai-completions", "groq/llama-3.1-8b-instant", "GROQ", "/v1"],
     ["openai-completions", "openrouter/openai/gpt-3.5-turbo", "OPENROUTER", ""],
     ["openai-responses", "openai/gpt-4", "OPENAI", "/v1"],

@@ -5,6 +5,8 @@ import { missingKey, providersWithKey } from "./providers.ts";
 
 /** Name by which the scripted stand-in is asked for, even where a key is set. */
 export const STAND_IN = "stand-in";
+/** Its model, as events and usage name it. */
+const STAND_IN_MODEL = "stand-in/scripted";
 
 const DEFAULT_MODEL = "anthropic/claude-sonnet-4-5";
 /** The stand-in takes any token; it has to get one, as the real API. */
@@ -33,10 +35,10 @@ export interface ModelPlan {
  */
 export function planModel(environment: Environment, wanted: string | undefined): ModelPlan {
   const asked = wanted ?? (environment["LEAF_MODEL"] || undefined);
-  if (asked === STAND_IN) return { standIn: true, model: DEFAULT_MODEL, notes: [] };
+  if (asked === STAND_IN || asked === STAND_IN_MODEL) return { standIn: true, model: STAND_IN_MODEL, notes: [] };
   if (asked !== undefined) return { standIn: false, model: checkedModel(environment, asked), notes: [] };
   if (missingKey("anthropic", environment).length === 0) return { standIn: false, model: DEFAULT_MODEL, notes: [] };
-  return { standIn: true, model: DEFAULT_MODEL, notes: [...standInNotes(environment)] };
+  return { standIn: true, model: STAND_IN_MODEL, notes: [...standInNotes(environment)] };
 }
 
 /** The brains' environment for a plan; `standInUrl` is where the stand-in listens. */
@@ -46,8 +48,8 @@ export function modelEnvironment(plan: ModelPlan, environment: Environment, stan
   return {
     ...Object.fromEntries(others),
     LEAF_MODEL: plan.model,
-    ANTHROPIC_BASE_URL: standInUrl,
-    ANTHROPIC_AUTH_TOKEN: STAND_IN_TOKEN,
+    STAND_IN_BASE_URL: standInUrl,
+    STAND_IN_API_KEY: STAND_IN_TOKEN,
   };
 }
 

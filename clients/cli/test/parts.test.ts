@@ -43,7 +43,7 @@ describe("the choice of a model", () => {
     const environment = { ANTHROPIC_API_KEY: "secret", ANTHROPIC_OAUTH_TOKEN: "secret", HOME: "/home/me" };
     const standIn = modelEnvironment(planModel(environment, "stand-in"), environment, "http://127.0.0.1:1");
     expect(Object.values(standIn)).not.toContain("secret");
-    expect(standIn).toMatchObject({ ANTHROPIC_BASE_URL: "http://127.0.0.1:1", HOME: "/home/me" });
+    expect(standIn).toMatchObject({ STAND_IN_BASE_URL: "http://127.0.0.1:1", LEAF_MODEL: "stand-in/scripted", HOME: "/home/me" });
     expect(modelEnvironment(planModel(environment, undefined), environment, "")).toMatchObject(environment);
   });
 });

@@ -35,6 +35,15 @@ describe("leaf turn", () => {
     expect(await ask("nobody")).toMatchObject({ code: 4, stderr: expect.stringContaining("there is no session nobody") });
   });
 
+  test("tells that the stand-in answered, under its own name and at no cost", async () => {
+    const turn = await stack.leaf.run(["turn", "hello", "--json"]);
+    const [{ leaf }] = jsonLines(turn.stdout) as unknown as [LeafJson];
+    expect(turn.stdout).toMatch(/"model": ?"stand-in\/scripted"/);
+    expect(turn.stdout).toMatch(/"outputTokens": ?"[1-9]/);
+    const { stdout } = await stack.leaf.run(["get", leaf.leafId, "--json"]);
+    expect(turn.stdout + stdout).not.toMatch(/claude|costMicroUsd/);
+  });
+
   test("shows tool calls on stderr, without colours where it is no terminal", async () => {
     const { code, stdout, stderr } = await stack.leaf.run(["turn", "Run: echo out of the sandbox"]);
     expect(code).toBe(0);
