@@ -87,6 +87,21 @@ describe("Decide", () => {
   });
 });
 
+test.each(["a\u001b]52;c;aGk=\u0007", "a\nstate  done", "a\u009b2J", "a\u202eb"])(
+  "a name with control characters (%j) is refused where it comes in",
+  async (name) => {
+    const { leaves, store } = await openDoor();
+    const leafId = await askingLeaf(store);
+    const fields = async (call: Promise<unknown>): Promise<string[]> => (await refusal(call)).violations.map(({ field }) => field);
+    const decision = { leafId, gateId: "call-1", kind: DecisionKind.APPROVE, decidedBy: name };
+    expect(await fields(leaves.decide(decision))).toEqual(["decision.decided_by"]);
+    expect(await fields(leaves.cancel({ leafId, requestedBy: name }))).toEqual(["requested_by"]);
+    expect(await fields(leaves.send({ leafId, text: "x", sentBy: name }))).toEqual(["sent_by"]);
+    expect(await fields(leaves.submit({ spec: { prompt: "p" }, idempotencyKey: name }))).toEqual(["idempotency_key"]);
+    expect(await fields(leaves.list({ labels: { batch: name } }))).toEqual(["labels[batch]"]);
+  },
+);
+
 describe("Redrive", () => {
   test("queues a failed leaf again with all its attempts, and says so in its record", async () => {
     const { leaves, store, wakes } = await openWatchedDoor();

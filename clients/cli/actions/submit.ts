@@ -11,6 +11,10 @@ import { submitLeaf } from "../submit-leaf.ts";
 import { leafJson } from "../view/leaf-text.ts";
 import { workFields } from "../work-options.ts";
 
+/** What gates on changes of files name, and what holds commands too. */
+const CHANGE: ReadonlySet<string> = new Set(["write", "edit"]);
+const COMMANDS: ReadonlySet<string> = new Set(["bash", "terminal", "*"]);
+
 /** Does `leaf submit`. */
 export async function runSubmit(context: Context, [argument = ""]: readonly string[], options: SubmitOptions): Promise<ExitCode> {
   if (options.repo !== undefined && context.config.url === undefined) requireCloned(context.paths, options.repo.url);
@@ -25,6 +29,8 @@ export async function runSubmit(context: Context, [argument = ""]: readonly stri
     labels: options.label ?? {},
   });
   if (options.ask !== undefined) spec.gates = create(GatePolicySchema, { tools: options.ask.map((tool) => ({ tool })) });
+  if (options.ask?.some((tool) => CHANGE.has(tool)) === true && !options.ask.some((tool) => COMMANDS.has(tool)))
+    context.out.warn("commands can change files as well, and none of them waits: add --ask bash where they shall");
   const { leaf, created } = await submitLeaf(context, spec, options.key);
   if (context.out.json) context.out.document({ leaf: leafJson(leaf), created });
   else {

@@ -152,6 +152,12 @@ describe("leaf submit, watch, get and list", () => {
     await stack.leaf.run(["cancel", first.leaf.leafId]);
   });
 
+  test("a gate on changes of files says that commands make some too, unless it holds them", async () => {
+    const submit = (...ask: string[]) => stack.leaf.run(["submit", ...ask.flatMap((tool) => ["--ask", tool]), "hello"]);
+    expect((await submit("write")).stderr).toContain("add --ask bash");
+    for (const ask of [["write", "bash"], ["*"], ["edit", "terminal"]]) expect((await submit(...ask)).stderr).not.toContain("--ask bash");
+  });
+
   test("an unknown leaf is 4 for get and watch", async () => {
     for (const command of ["get", "watch"]) {
       const { code, stdout, stderr } = await stack.leaf.run([command, "leaf_nobody"]);

@@ -168,7 +168,7 @@ test("asked to stop, the jail exits with the daemon's own 0, and nothing is left
   const members = treeOf(daemon.process.pid ?? 0);
   expect(members.length).toBeGreaterThan(4);
   daemon.process.kill("SIGTERM");
-  expect((await running.handle.ended).cause).toBe(EndCause.CANCELLED);
+  expect((await running.handle.ended).cause).toBe(EndCause.SHUT_DOWN);
   expect(await daemon.gone).toEqual({ code: 0, signal: null });
   await untilAllGone(members);
 });
