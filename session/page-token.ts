@@ -1,37 +1,58 @@
+import { createHash } from "node:crypto";
 import { type HarnessError, invalidArgument } from "@serverless-harness/kit/errors";
+import type { LeafQuery } from "./leaf-store.ts";
 
 /** The token that continues a listing behind leaf number `n`. It names a place, not a count, so new leaves don't shift pages. */
-export function pageTokenOf(n: number): string {
-  return Buffer.from(`leaf ${n}`).toString("base64url");
+export function pageTokenOf(n: number, query: Filters): string {
+  return Buffer.from(`leaf ${n} ${mark(query)}`).toString("base64url");
 }
 
-/** The number that a token holds. Throws INVALID_ARGUMENT where it is not one of ours. */
-export function numberOfPageToken(token: string): number {
+/** The number that a token holds. Throws INVALID_ARGUMENT where it is not one of ours, or of a listing with other filters. */
+export function numberOfPageToken(token: string, query: Filters): number {
   const text = Buffer.from(token, "base64url").toString();
-  const n = Number(/^leaf ([1-9]\d{0,15})$/.exec(text)?.[1]);
-  if (Number.isSafeInteger(n) && pageTokenOf(n) === token) return n;
+  const [, number = "", filters] = /^leaf ([1-9]\d{0,15}) ([\w-]{16})$/.exec(text) ?? [];
+  const n = Number(number);
+  if (filters === undefined || !Number.isSafeInteger(n)) throw notOurs();
+  if (filters !== mark(query)) throw otherFilters();
+  if (pageTokenOf(n, query) === token) return n;
   throw notOurs();
 }
 
-/** The token that continues a listing behind a tenant's id, whatever characters they hold. */
-export function pageTokenOfPair(tenant: string, id: string): string {
-  return Buffer.from(JSON.stringify([tenant, id])).toString("base64url");
+/** What of a listing's query chooses leaves. */
+type Filters = Pick<LeafQuery, "tenant" | "sessionId" | "states" | "labels">;
+
+/** A short mark of the filters of a listing: a token goes on in that listing and in no other. */
+function mark({ tenant = "", sessionId = "", states = [], labels = {} }: Filters): string {
+  const byName = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1));
+  const filters = JSON.stringify([tenant, sessionId, [...new Set(states)].sort(), byName]);
+  return createHash("sha256").update(filters).digest("base64url").slice(0, 16);
 }
 
-/** The tenant and the id that a token holds. Throws INVALID_ARGUMENT where it is not one of ours. */
-export function pairOfPageToken(token: string): [tenant: string, id: string] {
-  const text = Buffer.from(token, "base64url").toString();
-  const [, tenant, id] = /^\[("(?:[^"\\]|\\.)*"),("(?:[^"\\]|\\.)*")\]$/.exec(text) ?? [];
-  if (tenant === undefined || id === undefined) throw notOurs();
+/** The token that continues a listing of all tenants, or of `of` alone, behind a tenant's id, whatever characters they hold. */
+export function pageTokenOfPair(tenant: string, id: string, of: string | undefined): string {
+  return Buffer.from(JSON.stringify([tenant, id, of ?? null])).toString("base64url");
+}
+
+/** The tenant and the id that a token holds. Throws INVALID_ARGUMENT where it is not one of ours, or of a listing of others. */
+export function pairOfPageToken(token: string, of: string | undefined): [tenant: string, id: string] {
+  let parts: unknown;
   try {
-    const pair: [string, string] = [JSON.parse(tenant), JSON.parse(id)];
-    if (pageTokenOfPair(...pair) === token) return pair;
+    parts = JSON.parse(Buffer.from(token, "base64url").toString());
   } catch {
-    // Not JSON, so not one of ours.
+    throw notOurs();
   }
-  throw notOurs();
+  const [tenant, id, listed] = Array.isArray(parts) ? (parts as unknown[]) : [];
+  if (typeof tenant !== "string" || typeof id !== "string" || (typeof listed !== "string" && listed !== null)) throw notOurs();
+  if (pageTokenOfPair(tenant, id, listed ?? undefined) !== token) throw notOurs();
+  if (listed !== (of ?? null)) throw otherFilters();
+  return [tenant, id];
 }
 
 function notOurs(): HarnessError {
   return invalidArgument([{ field: "page_token", description: "must be empty or the next_page_token of an earlier answer" }]);
+}
+
+function otherFilters(): HarnessError {
+  const description = "is of a listing with other filters: go on with those that it came with, or leave it empty to begin anew";
+  return invalidArgument([{ field: "page_token", description }]);
 }

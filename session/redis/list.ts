@@ -21,7 +21,7 @@ export async function listLeaves(database: Database, query: LeafQuery): Promise<
   const validation = new Validation();
   validation.range("page_size", query.limit, 1, 1000);
   validation.done();
-  const below = query.pageToken ? String(numberOfPageToken(query.pageToken)) : "";
+  const below = query.pageToken ? String(numberOfPageToken(query.pageToken, query)) : "";
   const walks = database.names.all().map((partition): Walk => ({ partition, found: [], below }));
   const page: { order: number; leafId: string }[] = [];
   // One more than asked for tells whether there is another page.
@@ -38,7 +38,7 @@ export async function listLeaves(database: Database, query: LeafQuery): Promise<
   const last = shown.at(-1);
   return {
     leaves: leaves.filter((leaf) => leaf !== undefined),
-    ...(more && last !== undefined ? { nextPageToken: pageTokenOf(last.order) } : {}),
+    ...(more && last !== undefined ? { nextPageToken: pageTokenOf(last.order, query) } : {}),
   };
 }
 

@@ -11,5 +11,5 @@ export function scheduleRange(tenant: string | undefined, pageToken: string | un
   const first = tenant === undefined ? "-" : `[${encode(tenant)} `;
   // The exclamation mark is what comes behind the space.
   const highest = tenant === undefined ? "+" : `(${encode(tenant)}!`;
-  return [pageToken ? `(${scheduleName(...pairOfPageToken(pageToken))}` : first, highest];
+  return [pageToken ? `(${scheduleName(...pairOfPageToken(pageToken, tenant))}` : first, highest];
 }

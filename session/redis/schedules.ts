@@ -37,7 +37,7 @@ export async function listSchedules(database: Database, tenant: string | undefin
   const last = schedules.length > limit ? schedules[limit - 1] : undefined;
   return {
     schedules: schedules.slice(0, limit),
-    ...(last === undefined ? {} : { nextPageToken: pageTokenOfPair(last.tenant, last.scheduleId) }),
+    ...(last === undefined ? {} : { nextPageToken: pageTokenOfPair(last.tenant, last.scheduleId, tenant) }),
   };
 }
 

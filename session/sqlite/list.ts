@@ -22,7 +22,10 @@ export function listLeaves(connection: Connection, query: LeafQuery): { leaves: 
   const rows = connection.all<LeafRow>(sql, ...params);
   const page = rows.slice(0, query.limit);
   const last = rows.length > query.limit ? page.at(-1) : undefined;
-  return { leaves: page.map((row) => leafOf(connection, row)), ...(last === undefined ? {} : { nextPageToken: pageTokenOf(last.n) }) };
+  return {
+    leaves: page.map((row) => leafOf(connection, row)),
+    ...(last === undefined ? {} : { nextPageToken: pageTokenOf(last.n, query) }),
+  };
 }
 
 /**
@@ -54,7 +57,7 @@ function numbersOf(query: LeafQuery, state: LeafState | undefined, limit: number
   if (query.sessionId !== undefined) must("l.session_id = ?", query.sessionId);
   // A session has few leaves: the plus keeps SQLite from walking along all leaves of that state instead.
   if (state !== undefined) must(query.sessionId === undefined ? "l.state = ?" : "+l.state = ?", state);
-  if (query.pageToken) must(`${n} < ?`, numberOfPageToken(query.pageToken));
+  if (query.pageToken) must(`${n} < ?`, numberOfPageToken(query.pageToken, query));
   const from = label === undefined ? "harness_leaves l" : "harness_labels f CROSS JOIN harness_leaves l ON l.n = f.n";
   const where = terms.length === 0 ? "" : `WHERE ${terms.join(" AND ")}`;
   return { sql: `SELECT ${n} AS n FROM ${from} ${where} ORDER BY ${n} DESC LIMIT ?`, params: [...params, limit] };

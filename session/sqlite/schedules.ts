@@ -42,12 +42,12 @@ export function listSchedules(
   pageToken = "",
 ): { schedules: Schedule[]; nextPageToken?: string } {
   checkPageSize(limit);
-  const [afterTenant, afterId] = pageToken === "" ? ["", ""] : pairOfPageToken(pageToken);
+  const [afterTenant, afterId] = pageToken === "" ? ["", ""] : pairOfPageToken(pageToken, tenant);
   const [sql, first] = tenant === undefined ? [LIST, afterTenant] : [LIST_OF, tenant];
   const found = connection.all<Stored>(sql, first, afterId, limit + 1).map((row) => fromBinary(ScheduleSchema, row.schedule));
   const schedules = found.slice(0, limit);
   const last = found.length > limit ? schedules.at(-1) : undefined;
-  return { schedules, ...(last === undefined ? {} : { nextPageToken: pageTokenOfPair(last.tenant, last.scheduleId) }) };
+  return { schedules, ...(last === undefined ? {} : { nextPageToken: pageTokenOfPair(last.tenant, last.scheduleId, tenant) }) };
 }
 
 /** Stop a schedule's fires or let them go on, inside the caller's transaction. What is so already stays as it is. */

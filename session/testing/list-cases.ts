@@ -101,6 +101,20 @@ export const listCases: readonly Case[] = [
     },
   ],
   [
+    "a page token that is used with other filters than it came with is refused; the order in which they are said does not matter",
+    async ({ store, connect }) => {
+      const labels = { team: "blue", run: "1" };
+      for (let i = 0; i < 3; i++) await submit(store, { tenant: "a", sessionId: `s${i}`, labels });
+      const query = { limit: 1, tenant: "a", states: [LeafState.QUEUED, LeafState.RUNNING], labels };
+      const { nextPageToken: pageToken = "" } = await store.list(query);
+      const others = [{ tenant: "b" }, { sessionId: "s0" }, { states: [LeafState.QUEUED] }, { states: [] }, { labels: { team: "blue" } }];
+      for (const other of others) await refused(store.list({ ...query, ...other, pageToken }), "invalid_argument");
+      await refused(store.list({ limit: 1, pageToken }), "invalid_argument");
+      const same = { ...query, states: [LeafState.RUNNING, LeafState.QUEUED], labels: { run: "1", team: "blue" }, limit: 2, pageToken };
+      strictEqual((await (await connect()).list(same)).leaves.length, 2);
+    },
+  ],
+  [
     "a page token that is not one of ours is refused, and so is a page of no or too many leaves",
     async ({ store }) => {
       await submit(store);

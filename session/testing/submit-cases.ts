@@ -1,6 +1,6 @@
 import { deepStrictEqual, notStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { equals } from "@bufbuild/protobuf";
-import { LeafSchema, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
+import { DecisionKind, LeafSchema, LeafSpecSchema, LeafState, ThinkingLevel } from "@serverless-harness/proto/leaf";
 import { claim, done, logOf, recordOf, refused, specOf, submit, words } from "./build.ts";
 import type { Case } from "./types.ts";
 
@@ -75,6 +75,32 @@ export const submitCases: readonly Case[] = [
       await refused(store.submit({ spec: specOf({ sessionId: "other" }), idempotencyKey: "key" }), "idempotency_key_reused");
       strictEqual((await store.list({ limit: 10 })).leaves.length, 1);
       strictEqual(await store.sessionExists("acme", "other"), false);
+    },
+  ],
+  [
+    "a spec that means the same is the same under its key: whether a default is said or left out, and in which order",
+    async ({ store, connect }) => {
+      const { leafId } = await submit(store, { labels: { a: "1", b: "2" } }, "key");
+      const same = [
+        { limits: {} },
+        { limits: { maxModelCalls: 200 }, retry: { maxAttempts: 5 }, gates: {} },
+        { retry: { maxAttempts: 5, baseDelayMs: 1000n, maxDelayMs: 60_000n }, thinking: ThinkingLevel.OFF },
+        { gates: { onDeadline: DecisionKind.REJECT }, images: [] },
+      ];
+      const other = await connect();
+      for (const fields of same) strictEqual((await submit(other, { labels: { b: "2", a: "1" }, ...fields }, "key")).leafId, leafId);
+      const different = [
+        { limits: { maxModelCalls: 199 } },
+        { retry: { maxDelayMs: 1000n } },
+        { gates: { requestApproval: true } },
+        { thinking: ThinkingLevel.LOW },
+        // What a caller writes in JSON is the caller's own: there is no default in it.
+        { outputSchema: {} },
+        { input: {} },
+      ];
+      for (const fields of different) {
+        await refused(submit(store, { labels: { a: "1", b: "2" }, ...fields }, "key"), "idempotency_key_reused");
+      }
     },
   ],
   [
