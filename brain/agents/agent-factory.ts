@@ -7,6 +7,7 @@ import type { BrainConfig } from "../config.ts";
 import { readSolution, requireRepository } from "../kinds/solution.ts";
 import { resultWish } from "../kinds/task.ts";
 import type { AgentSeams, OpenAgent } from "../leaf/leaf-run.ts";
+import { expireSessions } from "../retention.ts";
 import { requireConversation } from "./conversation.ts";
 import { copiedWorkspaces, forkSource } from "./fork.ts";
 import { Hands } from "./hands.ts";
@@ -123,6 +124,19 @@ export class AgentFactory {
       client.close();
       throw error;
     }
+  }
+
+  /** Remove sessions that nobody has used for so long, with their workspaces. */
+  async expireSessions(store: LeafStore, log: Logger): Promise<void> {
+    const { sessions } = await this.warmUp();
+    const deleteWorkspace = async (workspace: string, epoch: bigint): Promise<void> => {
+      const client = this.#hands.connect(workspace, epoch);
+      await client
+        .workspace(workspace, epoch)
+        .delete()
+        .finally(() => client.close());
+    };
+    await expireSessions({ sessions, store, deleteWorkspace, idleMs: this.#config.keepSessionsMs, log });
   }
 
   /** Close what agents shared. */
