@@ -1,6 +1,6 @@
 import { type MessageInitShape, create as message } from "@bufbuild/protobuf";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
-import { type FileInfo, FileService, type GrepLine, WriteHeaderSchema, type WriteRequestSchema } from "@serverless-harness/proto/hands";
+import { type FileInfo, FileService, WriteHeaderSchema, type WriteRequestSchema } from "@serverless-harness/proto/hands";
 import type { BatchOutcome } from "./batch-types.ts";
 import { runBatch } from "./files-batch.ts";
 import { present } from "./present.ts";
@@ -51,17 +51,17 @@ export class WorkspaceFiles implements FilesClient {
     });
   }
 
-  async write(...[path, data, options]: Parameters<FilesClient["write"]>): Promise<{ file: FileInfo; replayed: boolean }> {
-    const { file, replayed } = await this.#retry(() => this.#files.write(this.#writeMessages(path, data, options)));
-    return { file: present(file, "file"), replayed };
+  async write(...[path, data, options]: Parameters<FilesClient["write"]>): ReturnType<FilesClient["write"]> {
+    const { file, replayed, partedLinks } = await this.#retry(() => this.#files.write(this.#writeMessages(path, data, options)));
+    return { file: present(file, "file"), replayed, partedLinks };
   }
 
   async edit(...[path, edits, options]: Parameters<FilesClient["edit"]>): ReturnType<FilesClient["edit"]> {
     const { changeId, ifMatch = "" } = options;
     const replacements = edits.map(({ oldText, newText }) => ({ oldText, newText }));
     const answer = await this.#retry(() => this.#files.edit({ ...this.#change(changeId), path, edits: replacements, ifMatch }));
-    const { file, patch, firstChangedLine, replayed } = answer;
-    return { file: present(file, "file"), patch, firstChangedLine: Number(firstChangedLine), replayed };
+    const { file, patch, firstChangedLine, replayed, partedLinks } = answer;
+    return { file: present(file, "file"), patch, firstChangedLine: Number(firstChangedLine), replayed, partedLinks };
   }
 
   async list(path: string): Promise<FileInfo[]> {
@@ -81,11 +81,11 @@ export class WorkspaceFiles implements FilesClient {
     return { paths, truncated };
   }
 
-  async grep(...[path, pattern, options = {}]: Parameters<FilesClient["grep"]>): Promise<{ lines: GrepLine[]; truncated: boolean }> {
+  async grep(...[path, pattern, options = {}]: Parameters<FilesClient["grep"]>): ReturnType<FilesClient["grep"]> {
     const { literal = false, ignoreCase = false, glob = "", contextLines = 0, limit = 0 } = options;
     const request = { workspace: this.name, path, pattern, literal, ignoreCase, glob, contextLines, limit };
-    const { lines, truncated } = await this.#retry(() => this.#files.grep(request));
-    return { lines, truncated };
+    const { lines, truncated, binary } = await this.#retry(() => this.#files.grep(request));
+    return { lines, truncated, binary };
   }
 
   async mkdir(...[path, { changeId, recursive = false }]: Parameters<FilesClient["mkdir"]>): Promise<void> {

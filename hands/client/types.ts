@@ -75,16 +75,22 @@ export interface WorkspaceClient extends FilesClient, WatchesClient, TerminalsCl
   notifyEnd(execId: string, url: string, body: string): Promise<void>;
 }
 
+/** What a change of a file's content did to its other names. */
+export interface Parted {
+  /** Other names (hard links) that the file had: they keep the old content. */
+  readonly partedLinks: number;
+}
+
 /** The files of one workspace. Changes happen once per `changeId`. */
 export interface FilesClient {
   stat(path: string, options?: { readonly follow?: boolean }): Promise<FileInfo>;
   read(path: string, options?: { readonly offset?: number; readonly length?: number; readonly ifMatch?: string }): Promise<Uint8Array>;
-  write(path: string, data: Uint8Array, options: WriteOptions): Promise<{ file: FileInfo; replayed: boolean }>;
+  write(path: string, data: Uint8Array, options: WriteOptions): Promise<{ file: FileInfo; replayed: boolean } & Parted>;
   edit(
     path: string,
     edits: ReadonlyArray<{ readonly oldText: string; readonly newText: string }>,
     options: { readonly changeId: string; readonly ifMatch?: string },
-  ): Promise<{ file: FileInfo; patch: string; firstChangedLine: number; replayed: boolean }>;
+  ): Promise<{ file: FileInfo; patch: string; firstChangedLine: number; replayed: boolean } & Parted>;
   /** Every direct child, sorted by name. */
   list(path: string): Promise<FileInfo[]>;
   find(
@@ -102,7 +108,7 @@ export interface FilesClient {
       readonly contextLines?: number;
       readonly limit?: number;
     },
-  ): Promise<{ lines: GrepLine[]; truncated: boolean }>;
+  ): Promise<{ lines: GrepLine[]; truncated: boolean; binary: string[] }>;
   mkdir(path: string, options: { readonly changeId: string; readonly recursive?: boolean }): Promise<void>;
   move(source: string, destination: string, options: { readonly changeId: string }): Promise<void>;
   remove(path: string, options: { readonly changeId: string; readonly recursive?: boolean; readonly missingOk?: boolean }): Promise<void>;

@@ -1,5 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
+import { diffArrays } from "diff";
 import { exactLine, type LineRule, type TextView, tolerantLine, viewText } from "./text-view.ts";
 
 /** A text and what takes its place. */
@@ -19,10 +20,13 @@ interface Span {
 
 const BOM = "\ufeff";
 
+/** Beyond so many differing lines none is looked for that both texts have. */
+const MAX_DIFFERENCES = 2000;
+
 /**
  * Carry out edits, all matched against `original` as it is. Each old text must occur exactly once: as it is, or else, where it does not
  * occur at all, with the tolerance of {@link tolerantLine}. Everything but the replaced parts stays byte for byte, a byte order mark
- * included; new lines get the file's line ending. FAILED_PRECONDITION `no_match`, `ambiguous_match`, `overlapping_edits`.
+ * included; lines that a new text leaves as they were keep their endings, new ones get the file's. FAILED_PRECONDITION `no_match`, `ambiguous_match`, `overlapping_edits`.
  */
 export function editText(original: string, edits: readonly TextEdit[]): string {
   const bom = original.startsWith(BOM) ? BOM : "";
@@ -38,11 +42,10 @@ export function editText(original: string, edits: readonly TextEdit[]): string {
     if (similar !== undefined) return similar;
     throw refusal("no_match", edit, "does not occur: read the file again and copy the text exactly, white space included");
   };
-  const spans = edits.map(({ oldText, newText }, edit) => ({
-    ...find(oldText, edit),
-    newText: ending === undefined ? newText : withLineEnding(newText, ending),
-    edit,
-  }));
+  const spans = edits.map(({ oldText, newText }, edit) => {
+    const { start, end } = find(oldText, edit);
+    return { start, end, newText: ending === undefined ? newText : withLineEndings(newText, text.slice(start, end), ending), edit };
+  });
   return bom + replaceSpans(text, spans);
 }
 
@@ -95,9 +98,32 @@ function lineEndingOf(text: string): "\n" | "\r\n" | undefined {
   return crlf * 2 > all ? "\r\n" : "\n";
 }
 
-function withLineEnding(text: string, ending: "\n" | "\r\n"): string {
-  const lines = text.replaceAll("\r\n", "\n");
-  return ending === "\n" ? lines : lines.replaceAll("\n", ending);
+/** A new text with the endings of the lines that it shares with the old one, and elsewhere with the file's. */
+function withLineEndings(text: string, old: string, ending: "\n" | "\r\n"): string {
+  const lines = text.replaceAll("\r\n", "\n").split("\n");
+  const endings = endingsOf(lines, old, ending);
+  return lines.map((line, index) => (index === lines.length - 1 ? line : line + endings[index])).join("");
+}
+
+function endingsOf(lines: readonly string[], old: string, ending: "\n" | "\r\n"): readonly string[] {
+  const before = old.split("\n");
+  const isMixed = before.slice(0, -1).some((line) => line.endsWith("\r") !== (ending === "\r\n"));
+  if (!isMixed) return lines.map(() => ending);
+  const endings: string[] = [];
+  let at = 0;
+  const changes = diffArrays(before.map(exactLine), [...lines], { maxEditLength: MAX_DIFFERENCES }) ?? [
+    { count: lines.length, added: true, removed: false },
+  ];
+  for (const { count, added, removed } of changes) {
+    for (let index = 0; index < count; index++) {
+      const same = before[at + index];
+      // The last piece of the old text has no ending of its own.
+      const known = at + index < before.length - 1 && same !== undefined;
+      if (!removed) endings.push(added || !known ? ending : same.endsWith("\r") ? "\r\n" : "\n");
+    }
+    if (!added) at += count;
+  }
+  return endings;
 }
 
 function refusal(reason: "no_match" | "ambiguous_match" | "overlapping_edits", edit: number, problem: string): HarnessError {

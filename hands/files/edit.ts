@@ -44,7 +44,7 @@ export function planEdit(order: EditOrder, stagedPath: string): Promise<Plan<Res
       return {
         staged,
         fromOld: true,
-        answer: (file) => ({ file, patch: change.patch, firstChangedLine: BigInt(change.firstChangedLine) }),
+        answer: (file, partedLinks) => ({ file, partedLinks, patch: change.patch, firstChangedLine: BigInt(change.firstChangedLine) }),
       };
     },
   });

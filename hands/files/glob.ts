@@ -54,6 +54,27 @@ export function expandBraces(pattern: string, limit: number): string[] | undefin
   return done;
 }
 
+/** What keeps a text from being a glob, as ripgrep sees it; `undefined` where nothing does. Rules of .gitignore are lenient instead: such a one matches nothing. */
+export function globProblem(pattern: string): string | undefined {
+  if (pattern === "") return "must hold a pattern after the !";
+  let braces = 0;
+  for (let at = 0; at < pattern.length; at++) {
+    const char = pattern[at];
+    if (char === "\\") at += 1;
+    else if (char === "{") braces += 1;
+    else if (char === "}") braces -= 1;
+    else if (char === "[") {
+      const segment = [...(pattern.slice(at).split("/", 1)[0] ?? "")];
+      const found = readClass(segment, 0);
+      if (found === undefined) return "has a [ without its ]: write \\[ for the character";
+      at += segment.slice(0, found.end).join("").length;
+    }
+    if (at >= pattern.length) return "ends with a single backslash";
+    if (braces < 0) return "has a } without its {: write \\} for the character";
+  }
+  return braces > 0 ? "has a { without its }: write \\{ for the character" : undefined;
+}
+
 function expandFirst(pattern: string): string[] | undefined {
   for (let start = pattern.indexOf("{"); start !== -1; start = pattern.indexOf("{", start + 1)) {
     if (pattern[start - 1] === "\\") continue;

@@ -31,7 +31,7 @@ const FIRST_BATCH = 64;
 const LARGEST_BATCH = 1000;
 
 /**
- * Lines that match, with the context around them, sorted by path and line. Binary files are left out. Files are searched and read by their
+ * Lines that match, with the context around them, sorted by path and line. Binary files that match are named. Files are searched and read by their
  * handles, so that not even a race shows a line from outside.
  */
 export async function grepLines(
@@ -39,7 +39,7 @@ export async function grepLines(
   order: GrepOrder,
   matcher: LineMatcher,
   budget: SearchBudget,
-): Promise<{ lines: Line[]; truncated: boolean }> {
+): Promise<{ lines: Line[]; binary: string[]; truncated: boolean }> {
   const wanted: NameFilter = order.glob === "" ? () => true : nameFilter("glob", order.glob);
   using location = locateExisting(roots, order.path, { follow: true });
   const query: LineQuery = { ...order, maxPerFile: order.limit + 1 };

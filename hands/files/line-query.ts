@@ -17,10 +17,18 @@ export interface SearchFile {
   readonly handle: Handle;
 }
 
-/** The matching lines of a file, from 1, ascending. */
+/** A line that matches. */
+export interface MatchingLine {
+  /** From 1. */
+  readonly number: number;
+  /** Bytes of the line before its first match. */
+  readonly offset: number;
+}
+
+/** The matching lines of a file, ascending. */
 export interface FileMatches {
   readonly file: SearchFile;
-  readonly lines: readonly number[];
+  readonly lines: readonly MatchingLine[];
 }
 
 /** Names the matching lines of files, in the order of the files. Ends early once `signal` is aborted. */

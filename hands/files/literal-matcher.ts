@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { errnoOf } from "./fs-error.ts";
 import type { Handle } from "./handle.ts";
-import type { FileMatches, LineQuery, MatchLines, SearchFile } from "./line-query.ts";
+import type { FileMatches, LineQuery, MatchingLine, MatchLines, SearchFile } from "./line-query.ts";
 
 /** Files up to this size are read at once. */
 const SMALL_BYTES = 256 * 1024;
@@ -44,9 +44,9 @@ export async function* matchLiteral(
   yield* found.sort((a, b) => (position.get(a.file) ?? 0) - (position.get(b.file) ?? 0));
 }
 
-/** Numbers of the lines that hold the text, from 1. */
-function linesWith(content: Buffer, text: Buffer, most: number): number[] {
-  const lines: number[] = [];
+/** The lines that hold the text. */
+function linesWith(content: Buffer, text: Buffer, most: number): MatchingLine[] {
+  const lines: MatchingLine[] = [];
   let line = 1;
   let counted = 0;
   for (let at = content.indexOf(text); at !== -1 && lines.length < most; ) {
@@ -54,7 +54,7 @@ function linesWith(content: Buffer, text: Buffer, most: number): number[] {
       line += 1;
       counted = next + 1;
     }
-    lines.push(line);
+    lines.push({ number: line, offset: at - counted });
     const end = content.indexOf(NEWLINE, at);
     at = end === -1 ? -1 : content.indexOf(text, end);
   }

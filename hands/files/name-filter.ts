@@ -1,5 +1,5 @@
 import { invalidArgument } from "@serverless-harness/kit/errors";
-import { compileGlob, expandBraces, matchesGlob } from "./glob.ts";
+import { compileGlob, expandBraces, globProblem, matchesGlob } from "./glob.ts";
 
 /** Alternatives that the braces of one glob may stand for. */
 const MAX_ALTERNATIVES = 200;
@@ -9,15 +9,26 @@ export type NameFilter = (path: readonly string[], isDirectory: boolean) => bool
 
 /**
  * The filter of a glob that a client sent: matched against the whole path, or against the name alone where the glob has no slash but at its
- * end. With a slash at the end only directories match. INVALID_ARGUMENT for `field` where its braces stand for too much.
+ * end. With a slash at the end only directories match. With a `!` before it everything else is wanted, and nothing below a directory that matches. A name that is written
+ * just like the glob matches too, whatever its characters mean. INVALID_ARGUMENT for `field` where it is no glob, or its braces stand for too much.
  */
 export function nameFilter(field: string, glob: string): NameFilter {
+  if (!glob.startsWith("!")) return wantedBy(field, glob);
+  const unwanted = wantedBy(field, glob.slice(1));
+  return (path, isDirectory) => path.every((_name, index) => !unwanted(path.slice(0, index + 1), index < path.length - 1 || isDirectory));
+}
+
+function wantedBy(field: string, glob: string): NameFilter {
+  const problem = globProblem(glob);
+  if (problem !== undefined) throw invalidArgument([{ field, description: problem }]);
   const alternatives = expandBraces(glob, MAX_ALTERNATIVES);
   if (alternatives === undefined) {
     throw invalidArgument([{ field, description: `must stand for at most ${MAX_ALTERNATIVES} alternatives in braces` }]);
   }
   const filters = alternatives.map(filterOne);
-  return (path, isDirectory) => filters.some((filter) => filter(path, isDirectory));
+  const literally = glob.replace(/^\.?\//, "");
+  return (path, isDirectory) =>
+    filters.some((filter) => filter(path, isDirectory)) || path.at(-1) === literally || path.join("/") === literally;
 }
 
 function filterOne(pattern: string): NameFilter {

@@ -4,7 +4,7 @@ import { Worker } from "node:worker_threads";
 import { outOfResources } from "@serverless-harness/kit/child";
 import { errnoOf } from "./fs-error.ts";
 import type { Handle } from "./handle.ts";
-import { badPattern, type FileMatches, type LineQuery, type SearchFile } from "./line-query.ts";
+import { badPattern, type FileMatches, type LineQuery, type MatchingLine, type SearchFile } from "./line-query.ts";
 import { toRegExp } from "./rust-regex.ts";
 
 /** What the thread is asked: the matching lines of an open file, at most so many. */
@@ -17,7 +17,7 @@ export interface MatchRequest {
 export async function* matchWithRegExp(files: readonly SearchFile[], query: LineQuery, signal: AbortSignal): AsyncGenerator<FileMatches> {
   const { source, flags } = compile(query);
   const worker = startWorker({ source, flags });
-  const stopped = once(worker, "exit").then((): [number[]] => [[]]);
+  const stopped = once(worker, "exit").then((): [MatchingLine[]] => [[]]);
   // Whoever waits for an answer sees its failure.
   stopped.catch(() => undefined);
   const stop = () => void worker.terminate();
@@ -55,15 +55,15 @@ function compile(query: LineQuery): RegExp {
 
 interface Thread {
   readonly worker: Worker;
-  readonly stopped: Promise<[number[]]>;
+  readonly stopped: Promise<[MatchingLine[]]>;
 }
 
-async function matchFile({ worker, stopped }: Thread, file: SearchFile, max: number): Promise<number[]> {
+async function matchFile({ worker, stopped }: Thread, file: SearchFile, max: number): Promise<MatchingLine[]> {
   const fd = openFile(file.handle);
   if (fd === undefined) return [];
   try {
     const request: MatchRequest = { fd, max };
-    const answer = once(worker, "message") as Promise<[number[]]>;
+    const answer = once(worker, "message") as Promise<[MatchingLine[]]>;
     worker.postMessage(request);
     // A thread that was stopped never answers.
     const [lines] = await Promise.race([answer, stopped]);

@@ -1,5 +1,6 @@
 import { readSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
+import type { MatchingLine } from "./line-query.ts";
 import type { MatchRequest } from "./regexp-matcher.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
@@ -10,14 +11,16 @@ const NEWLINE = 10;
 const { source, flags } = workerData as { source: string; flags: string };
 const pattern = new RegExp(source, flags);
 
-/** Numbers of the lines of a file that match, from 1. */
-function matchingLines({ fd, max }: MatchRequest): number[] {
-  const found: number[] = [];
+/** The lines of a file that match. A byte order mark is no part of the first one. */
+function matchingLines({ fd, max }: MatchRequest): MatchingLine[] {
+  const found: MatchingLine[] = [];
   let number = 1;
   let rest: Buffer = Buffer.alloc(0);
   const test = (line: Buffer): void => {
-    const text = line.toString("utf8");
-    if (pattern.test(text.endsWith("\r") ? text.slice(0, -1) : text)) found.push(number);
+    const whole = line.toString("utf8");
+    const text = number === 1 ? whole.replace(/^\ufeff/, "") : whole;
+    const match = pattern.exec(text.endsWith("\r") ? text.slice(0, -1) : text);
+    if (match !== null) found.push({ number, offset: Buffer.byteLength(text.slice(0, match.index)) });
     number += 1;
   };
   for (;;) {

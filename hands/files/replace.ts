@@ -15,8 +15,8 @@ export interface NewContent<M extends DescMessage> {
   readonly staged: StagedFile;
   /** It was made from the old content, so the change is overtaken where that has changed. */
   readonly fromOld: boolean;
-  /** The call's answer about the file as it is now. */
-  answer(file: MessageInitShape<typeof FileInfoSchema>): MessageInitShape<M>;
+  /** The call's answer about the file as it is now. `partedLinks`: other names that the old file has, which keep its content. */
+  answer(file: MessageInitShape<typeof FileInfoSchema>, partedLinks: number): MessageInitShape<M>;
 }
 
 /** A call that gives a file new content. */
@@ -47,15 +47,17 @@ export async function planReplacement<M extends DescMessage>(request: ReplaceReq
   const mustBeNew = old === undefined && (fromOld || request.ifMatch === "*");
   const placement = resources.use(await Placement.prepare(place, staged.path, mustBeNew));
   const mustBeSame = fromOld || request.ifMatch !== "";
+  // A rename gives the name another inode: what else the old one is called does not change with it, which is why an editor's write to a package store's file does no harm.
+  const partedLinks = old === undefined ? 0 : Number(old.stat.nlink) - 1;
   const owned = resources.move();
   return {
     witness: placement.witness,
     target: { path: placement.target(workspace), inode: inodeOf(staged.stat()) },
-    draft: answer(describe(staged.stat(), location.path)),
+    draft: answer(describe(staged.stat(), location.path), partedLinks),
     commit: () => {
       if (mustBeSame && old !== undefined) requireSame(place, old);
       placement.commit();
-      return answer(describe(staged.stat(), location.path));
+      return answer(describe(staged.stat(), location.path), partedLinks);
     },
     secure: () => staged.sync(),
     settle: () => placement.settle(),

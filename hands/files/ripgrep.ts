@@ -2,11 +2,11 @@ import type { ChildProcessByStdio } from "node:child_process";
 import { once } from "node:events";
 import type { Readable } from "node:stream";
 import { outOfResources, startChild } from "@serverless-harness/kit/child";
-import { badPattern, type LineQuery, type MatchLines } from "./line-query.ts";
+import { badPattern, type LineQuery, type MatchingLine, type MatchLines } from "./line-query.ts";
 
 /**
  * Its configuration file and all its own ideas of what to search are off: it gets open files. Of the lines only the numbers are of
- * interest, the rest is cut at the source.
+ * interest, and where they match; the rest is cut at the source. A byte order mark is no part of a line, and tells the encoding.
  */
 const OPTIONS = [
   "--no-config",
@@ -14,10 +14,10 @@ const OPTIONS = [
   "--hidden",
   "--no-messages",
   "--text",
-  "--encoding=none",
   "--crlf",
   "--null",
   "--line-number",
+  "--column",
   "--no-heading",
   "--with-filename",
   "--color=never",
@@ -40,7 +40,7 @@ export function matchWithRipgrep(command: string): MatchLines {
     // Whoever awaits it sees its failure; who stops early doesn't care.
     ended.catch(() => undefined);
     const complaint = firstBytes(child.stderr);
-    const found = new Map<number, number[]>();
+    const found = new Map<number, MatchingLine[]>();
     try {
       await gather(child.stdout, found, query.maxPerFile);
       await ended;
@@ -75,7 +75,7 @@ function argumentsFor(query: LineQuery, files: number): string[] {
  * Collect the matching lines by the index of their file: ripgrep works on many files at once, and tells each in one piece but in no order.
  * More than `enough` lines are kept of no prefix of the files, so that matches without end take no memory without end.
  */
-async function gather(stdout: Readable, found: Map<number, number[]>, enough: number): Promise<void> {
+async function gather(stdout: Readable, found: Map<number, MatchingLine[]>, enough: number): Promise<void> {
   let kept = 0;
   let bound = 4 * enough;
   for await (const { fd, line } of records(stdout)) {
@@ -90,7 +90,7 @@ async function gather(stdout: Readable, found: Map<number, number[]>, enough: nu
 }
 
 /** Drop the files behind those that hold `enough` lines, and return how many lines are left. */
-function dropBehind(found: Map<number, number[]>, enough: number): number {
+function dropBehind(found: Map<number, MatchingLine[]>, enough: number): number {
   let kept = 0;
   for (const index of ascending(found)) {
     if (kept >= enough) found.delete(index);
@@ -103,17 +103,22 @@ function ascending(found: ReadonlyMap<number, unknown>): number[] {
   return [...found.keys()].sort((a, b) => a - b);
 }
 
-/** Reads `/proc/self/fd/<descriptor> NUL <number> : <rest> NEWLINE`. */
-async function* records(stdout: Readable): AsyncGenerator<{ fd: number; line: number }> {
+/** Reads `/proc/self/fd/<descriptor> NUL <number> : <column> : <rest> NEWLINE`. */
+async function* records(stdout: Readable): AsyncGenerator<{ fd: number; line: MatchingLine }> {
   let rest: Buffer = Buffer.alloc(0);
   for await (const chunk of stdout as AsyncIterable<Buffer>) {
     rest = Buffer.concat([rest, chunk]);
     for (;;) {
       const name = rest.indexOf(0);
       const number = rest.indexOf(":", name);
+      const column = rest.indexOf(":", number + 1);
       const end = rest.indexOf("\n", number);
-      if (name === -1 || number === -1 || end === -1) break;
-      yield { fd: Number(rest.toString("latin1", PREFIX.length, name)), line: Number(rest.toString("latin1", name + 1, number)) };
+      if (name === -1 || number === -1 || column === -1 || end === -1) break;
+      const line = {
+        number: Number(rest.toString("latin1", name + 1, number)),
+        offset: Number(rest.toString("latin1", number + 1, column)) - 1,
+      };
+      yield { fd: Number(rest.toString("latin1", PREFIX.length, name)), line };
       rest = rest.subarray(end + 1);
     }
   }

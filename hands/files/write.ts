@@ -24,7 +24,7 @@ export function planWrite(order: WriteOrder, data: StagedFile): Promise<Plan<Res
   return planReplacement<Response>({
     ...order,
     content: async (old, resources): Promise<NewContent<Response>> => {
-      const answer: NewContent<Response>["answer"] = (file) => ({ file });
+      const answer: NewContent<Response>["answer"] = (file, partedLinks) => ({ file, partedLinks });
       if (!order.append || old === undefined) return { staged: data, fromOld: order.append, answer };
       if (old.stat.size + data.stat().size > BigInt(order.maxBytes)) throw fileTooLarge(order.path, order.maxBytes);
       const whole = resources.use(await StagedFile.copy(old.handle, `${data.path}.whole`));

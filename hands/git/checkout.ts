@@ -56,6 +56,9 @@ export async function checkOut(
     if (adopted.shallow !== "") await writeFile(join(gitDir, "shallow"), adopted.shallow);
   }
   await writeFile(join(gitDir, "config"), configOf(adopted, options));
+  // What git's own template has, and tools write to.
+  for (const name of ["info", "hooks"]) await mkdir(join(gitDir, name), { recursive: true });
+  await writeFile(join(gitDir, "info", "exclude"), "");
   // The repository's attributes apply, as they will for the workspace's own git; no configuration names a program for them to start.
   await git.run(
     adopted.branch === undefined ? ["checkout", "--quiet", "--detach", adopted.commit] : ["reset", "--quiet", "--hard", adopted.commit],

@@ -86,6 +86,26 @@ async function both(calls: ReadonlyArray<readonly [name: string, args: unknown]>
 
 const LONG = Array.from({ length: 1200 }, (_, index) => `line ${index + 1}`).join("\n");
 
+test("read says what a file is that is no text, and write and edit tell of other names of theirs", async () => {
+  const env = (await openWorkspace(hands)).env;
+  const say = async (name: string, args: unknown) => (await call(ours(), env, name, args)).text;
+  const put = (path: string, data: Buffer) => env.writeFile(path, data, C);
+  await put("u.txt", Buffer.from("\ufeffhello wörld\n", "utf16le"));
+  await put("bare.txt", Buffer.from("hello world, without a mark\n", "utf16le"));
+  await put("a.bin", Buffer.from([1, 2, 0, 3]));
+  await put("noise", Buffer.from(Array.from({ length: 200 }, (_, index) => 128 + (index % 100))));
+  await put("latin1.txt", Buffer.from("caf\xe9 and a longer text\n", "latin1"));
+  expect(await say("read", { path: "u.txt" })).toMatch(/^\[u\.txt has 26 bytes .* text in UTF-16LE: .*iconv -f UTF-16LE/);
+  expect(await say("read", { path: "bare.txt" })).toContain("UTF-16LE");
+  for (const path of ["a.bin", "noise"]) expect(await say("read", { path }), path).toContain("a binary file");
+  expect(await say("read", { path: "latin1.txt" })).toContain("and a longer text");
+  await call(ours(), env, "bash", { command: "ln u.txt other" });
+  expect(await say("write", { path: "u.txt", content: "new" })).toContain("1 other name(s)");
+  await call(ours(), env, "bash", { command: "ln u.txt again" });
+  expect(await say("edit", { path: "u.txt", edits: [{ oldText: "new", newText: "newer" }] })).toContain("1 other name(s)");
+  expect(await say("edit", { path: "u.txt", edits: [{ oldText: "newer", newText: "newest" }] })).not.toContain("other name");
+});
+
 describe("read, write, bash and edit tell what Pi's own tell", () => {
   test("when files are written and read", async () => {
     const results = await both([

@@ -2,6 +2,7 @@ import { type AgentHarnessTool, type Context, createEditTool, type EditToolDetai
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { nextEffectId } from "../context.ts";
 import type { HandsExecutionEnv } from "../env/hands-env.ts";
+import { partedNote } from "./parted-note.ts";
 import { displayPatch } from "./patch-display.ts";
 import { type ToolContext, textResult } from "./tool.ts";
 
@@ -24,13 +25,18 @@ export function createSandboxEditTool(): AgentHarnessTool<ToolContext, PiEditToo
         if (edit.oldText === "")
           throw new Error(`${edits.length === 1 ? "oldText" : `edits[${index}].oldText`} must not be empty in ${path}.`);
       });
-      const details = await editFile(env, path, edits, context);
-      return textResult(`Successfully replaced ${edits.length} block(s) in ${path}.`, details);
+      const { details, note } = await editFile(env, path, edits, context);
+      return textResult(`Successfully replaced ${edits.length} block(s) in ${path}.${note}`, details);
     },
   };
 }
 
-async function editFile(env: HandsExecutionEnv, path: string, edits: Edits, context: Context): Promise<EditToolDetails> {
+async function editFile(
+  env: HandsExecutionEnv,
+  path: string,
+  edits: Edits,
+  context: Context,
+): Promise<{ details: EditToolDetails; note: string }> {
   const changing = edits.filter(({ oldText, newText }) => oldText !== newText);
   if (changing.length === 0) throw unchanged(path, edits.length);
   const changed = await env.call(path, context, (hands, absolute) => hands.edit(absolute, changing, { changeId: nextEffectId(context) }));
@@ -39,7 +45,8 @@ async function editFile(env: HandsExecutionEnv, path: string, edits: Edits, cont
   if (!changed.ok) throw editError(changed.error, path, nameOf);
   const { patch, firstChangedLine } = changed.value;
   if (firstChangedLine === 0) throw unchanged(path, edits.length);
-  return { diff: displayPatch(patch), patch: patch.replace(HEADER, `--- ${path}\n+++ ${path}\n`), firstChangedLine };
+  const details = { diff: displayPatch(patch), patch: patch.replace(HEADER, `--- ${path}\n+++ ${path}\n`), firstChangedLine };
+  return { details, note: partedNote(changed.value) };
 }
 
 function unchanged(path: string, edits: number): Error {

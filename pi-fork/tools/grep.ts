@@ -11,7 +11,9 @@ const MAX_CONTEXT = 50;
 const parameters = Type.Object({
   pattern: Type.String({ minLength: 1, description: "Search pattern (regular expression or literal string)" }),
   path: Type.Optional(Type.String({ description: "Directory or file to search (default: the working directory)" })),
-  glob: Type.Optional(Type.String({ description: "Only files that match this glob pattern, e.g. '*.ts' or '**/*.spec.ts'" })),
+  glob: Type.Optional(
+    Type.String({ description: "Only files that match this glob pattern, e.g. '*.ts' or '**/*.spec.ts'; with a ! before it, only others" }),
+  ),
   ignoreCase: Type.Optional(Type.Boolean({ description: "Case-insensitive search (default: false)" })),
   literal: Type.Optional(Type.Boolean({ description: "Treat the pattern as a literal string (default: false)" })),
   context: Type.Optional(
@@ -31,7 +33,7 @@ export function createGrepTool(): AgentHarnessTool<ToolContext, typeof parameter
     parameters,
     async execute(_toolCallId, params, _onUpdate, { env }, _invocation, context) {
       const limit = params.limit ?? DEFAULT_LIMIT;
-      const { lines, truncated } = getOrThrow(
+      const { lines, truncated, binary } = getOrThrow(
         await env.call(params.path ?? ".", context, (hands, absolute) =>
           hands.grep(absolute, params.pattern, {
             limit,
@@ -42,9 +44,10 @@ export function createGrepTool(): AgentHarnessTool<ToolContext, typeof parameter
           }),
         ),
       );
-      if (lines.length === 0) return textResult("No matches found", undefined);
+      if (lines.length + binary.length === 0) return textResult("No matches found", undefined);
+      const binaries = binary.map((file) => `${file}: binary file matches`);
       const notes = truncated ? [`${limit} matches limit reached, use a larger limit or a narrower pattern`] : [];
-      return textResult(listing(separated(lines), notes), undefined);
+      return textResult(listing([...separated(lines), ...binaries], notes), undefined);
     },
   };
 }

@@ -1,6 +1,7 @@
 import { relative, resolve } from "node:path/posix";
 import { type AgentHarnessTool, type Context, createReadTool, getOrThrow, ok } from "@earendil-works/pi-agent-core";
 import type { HandsExecutionEnv } from "../env/hands-env.ts";
+import { notText } from "./not-text.ts";
 import { showPicture } from "./pictures.ts";
 import type { ToolContext } from "./tool.ts";
 
@@ -8,7 +9,7 @@ type PiReadTool = ReturnType<typeof createReadTool<ToolContext>>;
 
 /**
  * Pi's read tool, with paths as they are given: a name may begin with an @ and hold any kind of blank. A path that names nothing is tried as
- * models misspell them, and the answer says which file it is of.
+ * models misspell them, and the answer says which file it is of. Of what is neither text nor a picture it says what it is.
  */
 export function createSandboxReadTool(): AgentHarnessTool<ToolContext, PiReadTool["parameters"], unknown> {
   const pi = createReadTool<ToolContext>({ imageProcessor: showPicture });
@@ -19,7 +20,11 @@ export function createSandboxReadTool(): AgentHarnessTool<ToolContext, PiReadToo
       const exact = {
         absolutePath: async () => ok(path),
         exists: async () => ok(true),
-        readBinaryFile: (...given: Parameters<HandsExecutionEnv["readBinaryFile"]>) => env.readBinaryFile(...given),
+        readBinaryFile: async (...given: Parameters<HandsExecutionEnv["readBinaryFile"]>) => {
+          const file = await env.readBinaryFile(...given);
+          const problem = file.ok ? notText(file.value, params.path) : undefined;
+          return problem === undefined ? file : ok(Buffer.from(problem));
+        },
       } as unknown as ToolContext["env"];
       const wanted = getOrThrow(await env.absolutePath(params.path));
       if (path === wanted) return pi.execute(toolCallId, params, onUpdate, { env: exact }, invocation, context);

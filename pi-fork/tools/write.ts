@@ -1,4 +1,6 @@
 import { type AgentHarnessTool, createWriteTool, getOrThrow } from "@earendil-works/pi-agent-core";
+import { nextEffectId } from "../context.ts";
+import { partedNote } from "./parted-note.ts";
 import { type ToolContext, textResult } from "./tool.ts";
 
 type PiWriteTool = ReturnType<typeof createWriteTool<ToolContext>>;
@@ -8,8 +10,10 @@ export function createSandboxWriteTool(): AgentHarnessTool<ToolContext, PiWriteT
   return {
     ...createWriteTool<ToolContext>(),
     async execute(_toolCallId, { path, content }, _onUpdate, { env }, _invocation, context) {
-      getOrThrow(await env.writeFile(path, content, context));
-      return textResult(`Successfully wrote to ${path}`, undefined);
+      const written = await env.call(path, context, (hands, absolute) =>
+        hands.write(absolute, Buffer.from(content), { changeId: nextEffectId(context) }),
+      );
+      return textResult(`Successfully wrote to ${path}${partedNote(getOrThrow(written))}`, undefined);
     },
   };
 }

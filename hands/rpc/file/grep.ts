@@ -25,8 +25,8 @@ export function grep(deps: FileDeps): FileRpc<"grep"> {
     const budget = new SearchBudget(deps.limits.searchMs, context.signal);
     const order = { path, pattern, literal, ignoreCase, glob, contextLines, limit: limit || DEFAULT_LIMIT };
     return aboutPath(path, async () => {
-      const { lines, truncated } = await grepLines(readableRoots(deps, workspace), order, deps.matcher, budget);
-      return { lines, truncated };
+      const { lines, truncated, binary } = await grepLines(readableRoots(deps, workspace), order, deps.matcher, budget);
+      return { lines, truncated, binary };
     });
   };
 }

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { link, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Code } from "@connectrpc/connect";
 import { fromConnectError } from "@serverless-harness/kit/errors";
@@ -102,6 +102,26 @@ test("an edit keeps mode, symlink and byte order mark", async () => {
   const answer = await edit(service, "link", [["first", "second"]]);
   expect(answer.file?.mode).toBe(0o755);
   expect(await readFile(join(path, "file"), "utf8")).toBe("\ufeffsecond\n");
+});
+
+test("an edit keeps the endings of lines that it does not change, also in a file of mixed ones", async () => {
+  const service = await startFileService();
+  const file = join(service.path, "mixed");
+  const before = "a\r\nb\nc\r\nd\ne\r\nf\r\n";
+  await writeFile(file, before);
+  await edit(service, "mixed", [["a\nb\nc\nd\ne\n", "A\nb\nc\nnew\nd\nE\n"]]);
+  expect(await readFile(file, "utf8")).toBe("A\r\nb\nc\r\nnew\r\nd\nE\r\nf\r\n");
+});
+
+test("an edit and a write of a file with other names say that those keep the old content", async () => {
+  const service = await startFileService();
+  const { path } = service;
+  await writeFile(join(path, "file"), "old\n");
+  await link(join(path, "file"), join(path, "other"));
+  expect(await edit(service, "file", [["old", "new"]], { id: "linked" })).toMatchObject({ partedLinks: 1 });
+  expect(await readFile(join(path, "other"), "utf8")).toBe("old\n");
+  expect(await edit(service, "file", [["old", "new"]], { id: "linked" })).toMatchObject({ partedLinks: 1, replayed: true });
+  expect(await edit(service, "file", [["new", "newer"]])).toMatchObject({ partedLinks: 0 });
 });
 
 test("if_match holds an edit to one version", async () => {

@@ -112,6 +112,18 @@ test("a glob without a slash matches names, one with a slash the path below the 
   expect(await found("*.ts", "link")).toEqual(["file.ts", "sub/back.ts"]);
 });
 
+test("find takes a negated glob, and a name that is written like the glob", async () => {
+  const service = await startFileService();
+  await plantTree(service);
+  const { find } = searches(service);
+  await writeFile(join(service.path, "[id].tsx"), "");
+  expect((await find("[id].tsx")).paths).toEqual(["[id].tsx"]);
+  const all = (await find("*")).paths;
+  expect((await find("!*.ts")).paths).toEqual(all.filter((path) => !path.endsWith(".ts")));
+  expect((await find("!a/")).paths).toEqual(all.filter((path) => !path.startsWith("a/")));
+  expect(await reasonOf(() => find("["))).toBe("invalid_argument");
+});
+
 test("find stops at its limit and tells whether there is more", async () => {
   const service = await startFileService();
   await plantTree(service);
@@ -220,12 +232,38 @@ describe.each([
     expect(await grep("needle", { path: "binary.bin", limit: 1 })).toMatchObject({ lines: [], truncated: false });
   });
 
+  test("names a binary file that matches, and finds the first line of one with a byte order mark", async () => {
+    await start();
+    expect(await grep("needle", { path: "binary.bin" })).toMatchObject({ lines: [], binary: ["binary.bin"] });
+    expect((await grep("needle")).binary).toEqual(["binary.bin"]);
+    expect(await grep("thread", { path: "binary.bin" })).toMatchObject({ lines: [], binary: [] });
+    await writeFile(join(service.path, "large.bin"), Buffer.concat([Buffer.alloc(2_000_000), Buffer.from("needle")]));
+    expect((await grep("needle", { path: "large.bin" })).binary).toEqual(["large.bin"]);
+    await writeFile(join(service.path, "marked"), "\ufeffxyz\nxyz\n");
+    expect((await grep("^x[y]z", { path: "marked" })).lines.map(({ line }) => line)).toEqual([1n, 2n]);
+  });
+
+  test("a negated glob takes what does not match, and one that is none is refused", async () => {
+    await start();
+    const paths = async (glob: string) => [...new Set((await grep("needle", { glob })).lines.map(({ path }) => path))];
+    const all = await paths("");
+    expect(await paths("!*.ts")).toEqual(all.filter((path) => !path.endsWith(".ts")));
+    expect(await paths("!a")).toEqual(all.filter((path) => !path.startsWith("a/")));
+    for (const glob of ["[", "a[b", "!", "{a,b", "a}", "x\\"])
+      expect(await grep("needle", { glob }).catch(fromConnectError), glob).toMatchObject({ violations: [{ field: "glob" }] });
+  });
+
   test("cuts long lines, replaces invalid UTF-8 and counts many lines right", async () => {
     await start();
     await writeFile(join(service.path, "long"), `${"x".repeat(100_000)}needle${"y".repeat(100_000)}\n`);
     await writeFile(join(service.path, "latin1"), Buffer.from("h\xe9llo needle\n", "latin1"));
     await writeFile(join(service.path, "many"), `${"filler line\n".repeat(50_000)}needle\n`);
-    expect(await shown("needle", { path: "long" })).toEqual([`long:1:${"x".repeat(500)}`]);
+    const around = `…${"x".repeat(100)}needle${"y".repeat(393)}`;
+    expect(await shown("needle", { path: "long" })).toEqual([`long:1:${around}`]);
+    expect(await shown("n[e]edle", { path: "long" })).toEqual([`long:1:${around}`]);
+    await writeFile(join(service.path, "umlauts"), `${"ä".repeat(70_001)}needle`);
+    for (const pattern of ["needle", "n[e]+dle$"])
+      expect(await shown(pattern, { path: "umlauts" }), pattern).toEqual([`umlauts:1:…${"ä".repeat(50)}needle`]);
     expect(await shown("needle", { path: "latin1" })).toEqual(["latin1:1:h\ufffdllo needle"]);
     expect(await shown("needle", { path: "many" })).toEqual(["many:50001:needle"]);
   });

@@ -21,6 +21,14 @@ test("a checkout is a whole repository at the commit that was asked for, clean, 
   expect(git(one.path, "remote", "get-url", "origin")).toBe(url);
 });
 
+test("a command can exclude files in a checkout and give it hooks, as in any clone", async () => {
+  const sandbox = await Sandbox.open();
+  const one = await sandbox.checkedOut(await repository());
+  execFileSync("sh", ["-c", "echo '*.tmp' >> .git/info/exclude; printf '#!/bin/sh\\n' > .git/hooks/post-commit"], { cwd: one.path });
+  write(one.path, { "a.tmp": "x" });
+  expect(git(one.path, "status", "--porcelain")).toBe("");
+});
+
 test("a command can commit, branch, diff, stash, fetch and collect garbage in it, as whoever it says or as nobody in particular", async () => {
   const url = await repository();
   const sandbox = await Sandbox.open();
