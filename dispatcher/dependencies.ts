@@ -3,12 +3,14 @@ import type { Logger } from "@serverless-harness/kit/log";
 import type { LeafStore } from "@serverless-harness/session";
 import type { Authenticator } from "./auth.ts";
 import type { Drain } from "./drain.ts";
+import type { SandboxProbe } from "./sandbox-probe.ts";
 import type { Waker } from "./waker/waker.ts";
 
 /** What the front door stands on. */
 export interface Dependencies {
   readonly store: LeafStore;
   readonly waker: Waker;
+  readonly sandbox: Pick<SandboxProbe, "problem">;
   readonly auth: Authenticator;
   readonly drain: Drain;
   readonly health: HealthState;

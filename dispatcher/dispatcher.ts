@@ -13,6 +13,7 @@ import { type Config, readConfig } from "./config.ts";
 import { Drain } from "./drain.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { routes } from "./routes.ts";
+import { SandboxProbe } from "./sandbox-probe.ts";
 import { type BrainLog, openBrainLog } from "./waker/brain-log.ts";
 import { LocalWaker } from "./waker/local.ts";
 import { noWaker } from "./waker/none.ts";
@@ -28,12 +29,13 @@ export async function startDispatcher(): Promise<Service> {
   const store = await openLeafStore(config.leafStore);
   const brainEnvironment = { ...config.brainEnvironment };
   const waker = createWaker(config, brainEnvironment, store, brainLog, log);
+  const sandbox = new SandboxProbe(config.brainEnvironment["HANDS_URL"], log);
   const auth = new Authenticator(config.token);
   const housekeeping = new Housekeeping(store, config.retention, log);
   const drain = new Drain();
   const health = new HealthState([LeafService.typeName]);
   const metrics = openMetrics(store);
-  const { fallback, interceptors, ...rest } = routes({ store, waker, auth, drain, health, log });
+  const { fallback, interceptors, ...rest } = routes({ store, waker, sandbox, auth, drain, health, log });
   const server = await serve({
     address: config.listen,
     log,

@@ -7,17 +7,20 @@ import type { Reply } from "./reply.ts";
 import type { Handler } from "./router.ts";
 
 /**
- * `GET /health`: 200 `ok`, or 503 `draining` / `store_unavailable` / `store_lost` / `no_brain`. Status and version are for everybody, the rest for who has the
+ * `GET /health`: 200 `ok`, or 503 `draining` / `store_unavailable` / `store_lost` / `no_brain` / `no_sandbox`. Status and version are for everybody, the rest for who has the
  * token; a wrong token is refused, so that a client learns of it here.
  */
-export function health({ store, waker, auth, drain, log }: Dependencies): Handler {
+export function health({ store, waker, sandbox, auth, drain, log }: Dependencies): Handler {
   return async ({ request }) => {
     const trusted = isTrusted(auth, request.headers.authorization);
-    const backlog = await store.backlog().catch((error: unknown) => unavailable(error, log));
+    const [backlog, away] = await Promise.all([store.backlog().catch((error: unknown) => unavailable(error, log)), sandbox.problem()]);
     const trouble = "problem" in backlog ? backlog : undefined;
     const waking = waker.status();
-    const status = trouble?.status ?? (drain.draining ? "draining" : waking.problem === undefined ? "ok" : "no_brain");
-    const details = trouble === undefined ? { backlog } : { problem: trouble.problem };
+    const status =
+      trouble?.status ??
+      (drain.draining ? "draining" : waking.problem !== undefined ? "no_brain" : away === undefined ? "ok" : "no_sandbox");
+    const problem = trouble?.problem ?? waking.problem ?? away;
+    const details = { ...(trouble === undefined ? { backlog } : {}), ...(problem === undefined ? {} : { problem }) };
     return reply(status, trusted ? { ...wakerDetails(waking), ...details } : {});
   };
 }

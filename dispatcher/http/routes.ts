@@ -17,7 +17,12 @@ export function httpRoutes(deps: Dependencies, leaves: Leaves): NonNullable<Serv
       return handler(call);
     };
   return createRouter(
-    { "/turn": { POST: guarded(turn(leaves, log)) }, "/wake": { POST: wake(leaves) }, "/health": { GET: health(deps) } },
+    {
+      "/turn": { POST: guarded(turn(leaves, log)) },
+      "/wake": { POST: wake(leaves) },
+      "/health": { GET: health(deps) },
+      "/readyz": { GET: health(deps) },
+    },
     log,
   );
 }

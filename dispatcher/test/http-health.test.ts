@@ -1,7 +1,9 @@
+import { HealthState } from "@serverless-harness/kit/health";
+import { startServer } from "@serverless-harness/kit/testing";
 import { describe, expect, test } from "vitest";
 import { VERSION } from "../version.ts";
 import { askHttp1, askHttp2 } from "./http-client.ts";
-import { AUTHORIZED, claimed, newLeaf, openDoor } from "./support.ts";
+import { AUTHORIZED, claimed, newLeaf, openDoor, originOf } from "./support.ts";
 
 describe.each([
   ["HTTP/1.1", askHttp1],
@@ -43,6 +45,20 @@ describe.each([
     expect(await ask(origin, "/health")).toMatchObject({ status: 503, body: { status: "draining" } });
     await store.close();
     expect(await ask(origin, "/health")).toMatchObject({ status: 503, body: { status: "store_unavailable" } });
+  });
+
+  test.each(["/health", "/readyz"])("is 503 at %s while the sandbox is away, and 200 while it serves", async (path) => {
+    const sandbox = new HealthState([]);
+    const { server } = await startServer({ routes: (router) => sandbox.routes(router) });
+    const { origin } = await openDoor({ sandbox: originOf(server) });
+    expect(await ask(origin, path)).toMatchObject({ status: 200, body: { status: "ok" } });
+    const away = await openDoor({ sandbox: `unix:/nonexistent/hands.sock` });
+    const { status, body } = await ask(away.origin, path, { headers: AUTHORIZED });
+    expect([status, body["status"]]).toEqual([503, "no_sandbox"]);
+    expect(body["problem"]).toMatch(/^the sandbox at unix:\/nonexistent\/hands.sock is away \(.+\), so leaves wait for it/);
+    sandbox.stopServing();
+    while ((await ask(origin, path)).status === 200) await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await ask(origin, path)).toMatchObject({ status: 503, body: { status: "no_sandbox" } });
   });
 
   test("answers HEAD without a body, and no other method", async () => {

@@ -23,6 +23,7 @@ import { onTestFinished } from "vitest";
 import { Authenticator } from "../auth.ts";
 import { Drain } from "../drain.ts";
 import { routes } from "../routes.ts";
+import { SandboxProbe } from "../sandbox-probe.ts";
 import { noWaker } from "../waker/none.ts";
 import type { Waker } from "../waker/waker.ts";
 
@@ -41,12 +42,13 @@ export async function newStore(): Promise<{ store: LeafStore; url: string; direc
 }
 
 /** The dispatcher's routes on a real port, in this process. */
-export async function openDoor(options: { store?: LeafStore; waker?: Waker; token?: string | null } = {}) {
+export async function openDoor(options: { store?: LeafStore; waker?: Waker; token?: string | null; sandbox?: string } = {}) {
   const store = options.store ?? (await newStore()).store;
   const drain = new Drain();
   const token = options.token === null ? undefined : (options.token ?? TOKEN);
   const health = new HealthState([LeafService.typeName]);
-  const deps = { store, waker: options.waker ?? noWaker, auth: new Authenticator(token), drain, health, log: SILENT };
+  const sandbox = new SandboxProbe(options.sandbox, SILENT);
+  const deps = { store, waker: options.waker ?? noWaker, sandbox, auth: new Authenticator(token), drain, health, log: SILENT };
   const { server, client } = await startServer(routes(deps));
   return { store, drain, health, server, origin: originOf(server), leaves: createClient(LeafService, client(token)), transport: client };
 }
