@@ -27,6 +27,13 @@ export interface ServeOptions {
   readonly maxMessageBytes?: number;
   /** Write down messages of streams in a better way than the general one; by type name. */
   readonly encoders?: ReadonlyMap<string, Encoder>;
+  /** HTTP/2 streams that may be open on one connection; a client keeps what goes beyond that until there is room. Default 1000. */
+  readonly maxStreams?: number;
+  /**
+   * How long a connection may take for its first byte, for its TLS handshake, for a request's header, and over HTTP/2 for its first request, in
+   * milliseconds. Default 30 s. An HTTP/2 connection without a stream is closed after ten times as long.
+   */
+  readonly patienceMs?: number;
   /** Needed where the address asks for TLS. */
   readonly tls?: ServerTls;
 }
@@ -51,15 +58,19 @@ export interface Server {
   close(graceMs?: number): Promise<void>;
 }
 
-/** A connection that says nothing for this long is cut. HTTP/1 has Node's own limits from its first byte on: 60 s for the headers. */
-const FIRST_BYTE_TIMEOUT_MS = 30_000;
+const PATIENCE_MS = 30_000;
+/** An HTTP/2 connection may be idle for so many times the patience. A header that is never finished is no stream: it ends with this as well. */
+const IDLE_FACTOR = 10;
+
+/** Enough for every watcher of a busy console, and few enough to be answered in their order. */
+const MAX_STREAMS = 1000;
 
 /** First bytes of every HTTP/2 connection (RFC 9113, 3.4); three of them tell it from any HTTP/1 method. */
 const HTTP2_PREFACE = "PRI";
 
 /** Serve gRPC, gRPC-web, Connect and plain HTTP of version 1.1 and 2, with TLS or without, on one port or Unix socket. */
 export async function serve(options: ServeOptions): Promise<Server> {
-  const { address, log } = options;
+  const { address, log, patienceMs = PATIENCE_MS } = options;
   const handler = createHandler({
     log,
     routes: options.routes,
@@ -71,21 +82,23 @@ export async function serve(options: ServeOptions): Promise<Server> {
     fallback: options.fallback ?? notFound,
     encoders: options.encoders,
   });
-  const http1Server = http.createServer(handler);
+  const http1Server = http.createServer({ headersTimeout: patienceMs, connectionsCheckingInterval: Math.ceil(patienceMs / 4) }, handler);
   // It never listens itself; this is what starts its check of slow requests.
   http1Server.emit("listening");
-  const http2Server = http2.createServer({ settings: { initialWindowSize: WINDOW_BYTES }, maxSessionMemory: SESSION_MEGABYTES }, handler);
+  const settings = { initialWindowSize: WINDOW_BYTES, maxConcurrentStreams: options.maxStreams ?? MAX_STREAMS };
+  const http2Server = http2.createServer({ settings, maxSessionMemory: SESSION_MEGABYTES }, handler);
   const sessions = new Set<http2.ServerHttp2Session>();
   http2Server.on("session", (session) => {
     sessions.add(session);
     session.setLocalWindowSize(WINDOW_BYTES);
+    closeWhenIdle(session, patienceMs);
     session.on("close", () => sessions.delete(session));
     session.on("error", (error) => log.debug({ err: error }, "connection broke"));
   });
   const sockets = new Set<net.Socket>();
   const listener = createListener(options, (socket) => {
     socket.on("error", (error) => log.debug({ err: error }, "socket broke"));
-    routeByPreface(socket, http1Server, http2Server);
+    routeByPreface(socket, patienceMs, (version) => (version === 2 ? http2Server : http1Server).emit("connection", socket));
   });
   // With TLS this is the socket below it, so that one in the middle of its handshake is cut as well.
   listener.on("connection", (socket: net.Socket) => {
@@ -93,7 +106,11 @@ export async function serve(options: ServeOptions): Promise<Server> {
     socket.setNoDelay(true);
     socket.on("close", () => sockets.delete(socket));
   });
-  listener.on("tlsClientError", (error) => log.info({ err: error }, "TLS handshake refused"));
+  listener.on("tlsClientError", (error: Error, socket: tls.TLSSocket) => {
+    log.info({ err: error }, "TLS handshake refused");
+    // Node leaves one that took too long open.
+    socket.destroy();
+  });
   await listen(listener, address);
 
   let closing: Promise<void> | undefined;
@@ -133,6 +150,7 @@ function createListener(options: ServeOptions, onConnection: (socket: net.Socket
     return tls.createServer(
       {
         ...contextOptions(options.tls),
+        handshakeTimeout: options.patienceMs ?? PATIENCE_MS,
         ALPNProtocols: ["h2", "http/1.1"],
         ...(isMutual ? { requestCert: true, rejectUnauthorized: true } : {}),
       },
@@ -152,9 +170,28 @@ function notFound(_request: PlainRequest, response: PlainResponse): void {
   response.end();
 }
 
-/** Hand a new connection to the server of the HTTP version that it speaks. */
-function routeByPreface(socket: net.Socket, http1Server: http.Server, http2Server: http2.Http2Server): void {
-  const silent = setTimeout(() => socket.destroy(), FIRST_BYTE_TIMEOUT_MS);
+/** Close a connection that has no stream for long: while none was asked for, and later on. A client makes another when it needs one. */
+function closeWhenIdle(session: http2.ServerHttp2Session, patienceMs: number): void {
+  let open = 0;
+  const close = (): void => {
+    session.close();
+    // One whose header never ends counts as a stream that is waited for.
+    setTimeout(() => session.destroy(), patienceMs).unref();
+  };
+  let idle = setTimeout(close, patienceMs);
+  session.on("stream", (stream) => {
+    open++;
+    clearTimeout(idle);
+    stream.once("close", () => {
+      if (--open === 0 && !session.closed) idle = setTimeout(close, patienceMs * IDLE_FACTOR).unref();
+    });
+  });
+  session.once("close", () => clearTimeout(idle));
+}
+
+/** Tell which HTTP version a new connection speaks. */
+function routeByPreface(socket: net.Socket, patienceMs: number, route: (version: 1 | 2) => void): void {
+  const silent = setTimeout(() => socket.destroy(), patienceMs);
   socket.once("close", () => clearTimeout(silent));
   socket.once("readable", () => {
     clearTimeout(silent);
@@ -162,7 +199,7 @@ function routeByPreface(socket: net.Socket, http1Server: http.Server, http2Serve
     if (first === null) return void socket.destroy();
     socket.unshift(first);
     const isHttp2 = first.subarray(0, HTTP2_PREFACE.length).toString("latin1") === HTTP2_PREFACE;
-    (isHttp2 ? http2Server : http1Server).emit("connection", socket);
+    route(isHttp2 ? 2 : 1);
   });
 }
 

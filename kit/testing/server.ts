@@ -22,6 +22,8 @@ export interface TestServerOptions {
   readonly interceptors?: readonly Interceptor[];
   readonly fallback?: NonNullable<ServeOptions["fallback"]>;
   readonly tls?: NonNullable<ServeOptions["tls"]>;
+  readonly patienceMs?: number;
+  readonly maxStreams?: number;
 }
 
 /** A real server on a free port, closed when the test ends; `client` makes transports that are closed as well. */
