@@ -50,6 +50,7 @@ export const VARIABLES = [
   "HANDS_CGROUP",
   "HANDS_MEMORY_BYTES",
   "HANDS_PROCESSES",
+  "HANDS_DISK_BYTES",
   "HANDS_GRACE_MS",
   "HANDS_OPEN_EXECS",
   "HANDS_OUTPUT_BYTES",
@@ -110,6 +111,8 @@ export interface HandsConfig {
   readonly memoryBytes: number;
   /** Processes and threads of a workspace. 0: no limit. */
   readonly processes: number;
+  /** What the commands of a workspace may have on disk, in bytes. 0: no limit. */
+  readonly diskBytes: number;
   /** How long running commands may go on after SIGTERM, in milliseconds, before they are ended. */
   readonly graceMs: number;
   readonly limits: ExecLimits;
@@ -182,7 +185,8 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
     jailIdleMs: env.integer("HANDS_JAIL_IDLE_MS", 5 * MINUTE_MS, 0, DAY_MS),
     cgroup: optionalDirectory(env, "HANDS_CGROUP"),
     ownCgroup: env.optional("HANDS_OWN_CGROUP"),
-    memoryBytes: env.integer("HANDS_MEMORY_BYTES", 0, 0, Number.MAX_SAFE_INTEGER),
+    memoryBytes: env.integer("HANDS_MEMORY_BYTES", Math.floor(totalmem() / 2), 0, Number.MAX_SAFE_INTEGER),
+    diskBytes: env.integer("HANDS_DISK_BYTES", 20 * 1024 * MIB, 0, Number.MAX_SAFE_INTEGER),
     processes: env.integer("HANDS_PROCESSES", 1024, 0, 4_000_000),
     launcher,
     graceMs: env.integer("HANDS_GRACE_MS", 2000, 0, 3_600_000),

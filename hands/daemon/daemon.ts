@@ -12,6 +12,7 @@ import { Watches } from "../files/watch/watches.ts";
 import { routes, SERVICES } from "../routes.ts";
 import { Terminals } from "../terminals/terminals.ts";
 import { Workspaces } from "../workspaces.ts";
+import { boundDisk } from "./bound-disk.ts";
 import { closeInheritedDescriptors } from "./descriptors.ts";
 import { openDoors } from "./doors.ts";
 import { chooseLaunchers, commandUser, isolates } from "./launcher.ts";
@@ -53,6 +54,7 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
     onEnded: metrics.countEnd,
   });
   workspaces.beforeDelete((workspace) => launchers.end(workspace));
+  const disk = boundDisk({ config, launchers, execs, terminals, log });
   const { trees, close: closeTrees } = await openTrees(config, workspaces, log);
   const changes = await Changes.open({ workspaces, log, durability: config.durability });
   const watches = new Watches(workspaces);
@@ -96,6 +98,7 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
       channels.goAway();
       await Promise.all([execs.drain(config.graceMs), terminals.closeAll(), watches.drain()]);
       await doors.close(CLOSE_GRACE_MS);
+      disk?.close();
       closeTrees();
       await networks.close();
       unlock();

@@ -14,8 +14,10 @@ import { MemoryWatch } from "../launch/cgroup/memory-watch.ts";
 import { ownCgroup } from "../launch/cgroup/own.ts";
 import type { Launcher } from "../launch/launcher.ts";
 import { NodeLauncher } from "../launch/node-launcher.ts";
+import { MemoryMeter, MeteredCgroups } from "../launch/usage/memory-meter.ts";
 import { WorkspaceLauncher } from "../launch/workspace-launcher.ts";
 import type { WorkspaceNetworks } from "../network/workspace-networks.ts";
+import { OpenPtys } from "../terminals/open-ptys.ts";
 import { type PtyLauncher, startPty } from "../terminals/pty.ts";
 import type { Workspace } from "../workspaces.ts";
 
@@ -24,6 +26,10 @@ export interface Launchers {
   readonly execs: Launcher;
   /** Of a terminal in this workspace. */
   pty(workspace: Pick<Workspace, "name" | "path">): PtyLauncher;
+  /** The processes that all others of a workspace are below, by workspace, if it has a jail that lives. */
+  roots(): ReadonlyMap<string, readonly number[]>;
+  /** Kill all that execs of a workspace started, what they left in the background too. A no-op where workspaces have no jails. */
+  kill(workspace: Pick<Workspace, "name">): Promise<void>;
   /** End what a workspace's programs run in. Its execs and terminals are to be ended before, so that each is told why. */
   end(workspace: Pick<Workspace, "name" | "path">): Promise<void>;
 }
@@ -44,21 +50,26 @@ export function commandUser(config: Pick<HandsConfig, "jailed" | "launcher">): s
  */
 export function chooseLaunchers(config: HandsConfig, networks: WorkspaceNetworks, log: Logger): Launchers {
   const cgroups = openCgroups(config, log);
-  const { execs, pty, end } = config.jailed ? jailed(config, { cgroups, networks }, log) : unconfined(config, cgroups, log);
+  const { execs, pty, roots, kill, end } = config.jailed ? jailed(config, { cgroups, networks }, log) : unconfined(config, cgroups, log);
+  const isBounded = config.memoryBytes === 0 || !config.jailed || (cgroups.divides && cgroups.tells);
+  const counted = isBounded ? cgroups : new MeteredCgroups(cgroups, new MemoryMeter({ limitBytes: config.memoryBytes, roots, log }));
   return {
-    execs: cgroups.tells || cgroups.divides ? new MemoryWatch(execs, cgroups) : execs,
+    execs: counted.tells || counted.divides ? new MemoryWatch(execs, counted) : execs,
     pty,
+    roots,
+    kill,
     end: async (workspace) => {
       await end(workspace);
-      await cgroups.of(workspace).end();
+      await counted.of(workspace).end();
     },
   };
 }
 
 /** The control groups that hands may divide, or those that it can only read. */
-function openCgroups({ cgroup, ownCgroup: shown, memoryBytes, processes, jailed: isJailed }: HandsConfig, log: Logger): Cgroups {
+function openCgroups({ cgroup, ownCgroup: shown, memoryBytes, processes, jailed: isJailed, variables }: HandsConfig, log: Logger): Cgroups {
   if (cgroup !== undefined) return DividedCgroup.open(cgroup, { memoryBytes, processes }, log);
-  if (memoryBytes > 0) log.warn("HANDS_MEMORY_BYTES does not hold: it needs a cgroup v2 in HANDS_CGROUP");
+  if (variables["HANDS_MEMORY_BYTES"] !== undefined && memoryBytes > 0 && !isJailed)
+    log.warn("HANDS_MEMORY_BYTES does not hold: it needs a jail, or a cgroup v2 in HANDS_CGROUP");
   const own = isJailed ? shown : ownCgroup();
   return own === undefined ? noCgroups : new SharedCgroup(own);
 }
@@ -70,21 +81,22 @@ interface Places {
 }
 
 async function nothing(): Promise<void> {}
+const noRoots = (): ReadonlyMap<string, readonly number[]> => new Map();
 
 function unconfined(config: HandsConfig, cgroups: Cgroups, log: Logger): Launchers {
   const pty = (workspace: Pick<Workspace, "name">): PtyLauncher => groupedPty(startPty, cgroups.of(workspace).enter);
-  if (config.launcher === "node") return { execs: new NodeLauncher(), pty, end: nothing };
+  if (config.launcher === "node") return { execs: new NodeLauncher(), pty, roots: noRoots, kill: nothing, end: nothing };
   const files = keeperFiles();
   if (!cgroups.divides) {
     const execs = new KeeperLauncher(files, { log });
-    return { execs, pty, end: ({ name }) => execs.killRest(name) };
+    return { execs, pty, roots: noRoots, kill: nothing, end: ({ name }) => execs.killRest(name) };
   }
   const execs = new WorkspaceLauncher(
     (workspace) => new KeeperLauncher({ ...files, before: cgroups.of(workspace).enter }, { log: log.child({ workspace: workspace.name }) }),
     { count: config.maxJails, idleMs: config.jailIdleMs },
     log,
   );
-  return { execs, pty, end: (workspace) => execs.end(workspace) };
+  return { execs, pty, roots: noRoots, kill: nothing, end: (workspace) => execs.end(workspace) };
 }
 
 function jailed(config: HandsConfig, { cgroups, networks }: Places, log: Logger): Launchers {
@@ -97,8 +109,9 @@ function jailed(config: HandsConfig, { cgroups, networks }: Places, log: Logger)
   const { dividesUsers } = commandJail;
   const jail = new WorkspaceJail({ root, home, temporary, spill: spillDirectory(config) }, commandJail);
   const enter = (workspace: Pick<Workspace, "name">): string[] => [...cgroups.of(workspace).enter, ...networks.enter(workspace)];
+  const open = new OpenPtys();
   const pty = (workspace: Pick<Workspace, "name" | "path">): PtyLauncher =>
-    jailedPty(groupedPty(startPty, enter(workspace)), {
+    jailedPty(groupedPty(open.counted(startPty, workspace.name), enter(workspace)), {
       around: (options) => jail.around(workspace, networks.shown, options),
       processes,
       dividesUsers,
@@ -116,5 +129,10 @@ function jailed(config: HandsConfig, { cgroups, networks }: Places, log: Logger)
     await execs.end(workspace);
     await jail.remove(workspace);
   };
-  return { execs, pty, end };
+  const roots = (): Map<string, number[]> => {
+    const all = open.pids();
+    for (const [name, pid] of execs.roots()) all.set(name, [...(all.get(name) ?? []), pid]);
+    return all;
+  };
+  return { execs, pty, roots, kill: (workspace) => execs.end(workspace), end };
 }

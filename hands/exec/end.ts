@@ -6,7 +6,7 @@ import type { ProcessEnd } from "../launch/launcher.ts";
 
 /** Why hands ended an exec. */
 export interface Stop {
-  /** TIMEOUT, NO_OUTPUT_TIMEOUT, CANCELLED or SHUT_DOWN. */
+  /** TIMEOUT, NO_OUTPUT_TIMEOUT, CANCELLED, SHUT_DOWN or LIMIT_REACHED. */
   readonly cause: EndCause;
   /** A sentence for a human; empty where the cause says it all. */
   readonly message: string;
@@ -25,7 +25,12 @@ export function causeOf(end: Exclude<ProcessEnd, { kind: "unavailable" }>, stop:
     return { cause: EndCause.START_FAILED, exitCode: 0, signal: "", message: `it could not be started: ${end.message}` };
   const asked = end.kind === "signal" && sent.has(end.signal);
   if (end.outOfMemory === true)
-    return { cause: EndCause.OUT_OF_MEMORY, exitCode, signal, message: "the kernel killed it because its memory was used up" };
+    return {
+      cause: EndCause.OUT_OF_MEMORY,
+      exitCode,
+      signal,
+      message: "it was killed because the memory of its workspace (HANDS_MEMORY_BYTES) or of the machine was used up",
+    };
   return { cause: asked ? EndCause.SIGNALED : EndCause.EXITED, exitCode, signal, message: "" };
 }
 

@@ -10,6 +10,7 @@ import { removeTree } from "../files/remove-tree.ts";
 import type { EndRecord, Intent } from "../journal/record.ts";
 import type { Launcher, ProcessSpec } from "../launch/launcher.ts";
 import type { Workspace, Workspaces } from "../workspaces.ts";
+import type { Stop } from "./end.ts";
 import type { Homes } from "./environment.ts";
 import type { Exec } from "./exec.ts";
 import { fingerprintOf, previewOf } from "./fingerprint.ts";
@@ -264,6 +265,13 @@ export class Execs {
   async #allStores(): Promise<ExecStore[]> {
     const results = await Promise.allSettled(this.#stores.values());
     return results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+  }
+
+  /** End what runs in a workspace, without grace. Returns how many execs that were. */
+  async stopAll(workspace: string, stop: Stop): Promise<number> {
+    const running = [...((await this.#stores.get(workspace))?.running ?? [])];
+    for (const { run } of running) run?.stop(stop, 0);
+    return running.length;
   }
 
   async #endWorkspace(workspace: Workspace): Promise<void> {

@@ -33,12 +33,17 @@ export function jailedKeeper(
   return {
     keeper: `${PLACE}/keeper`,
     zygote: `${PLACE}/zygote.so`,
-    before: [...around, ...underLimit(processes)],
+    before: [...around, ...bounded(processes)],
     arguments: dividesUsers ? [String(AGENT.id)] : [],
   };
 }
 
-/** Runs a program whose user, in the jail's own user namespace, has no more processes than this. */
-export function underLimit(processes: number): string[] {
-  return processes === 0 ? [] : ["/bin/bash", "-c", 'ulimit -u "$0"; exec "$@"', String(processes)];
+const BOUNDED = 'echo 500 >/proc/self/oom_score_adj; [ "$0" = 0 ] || ulimit -u "$0"; exec nice -n 5 -- "$@"';
+
+/**
+ * Runs a program that the daemon goes before: on the CPU, and if the machine's memory is used up. Its user, in the jail's own user namespace, has no
+ * more than this many processes; 0: any number.
+ */
+export function bounded(processes: number): string[] {
+  return ["/bin/bash", "-c", BOUNDED, String(processes)];
 }

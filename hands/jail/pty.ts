@@ -1,5 +1,5 @@
 import type { PtyLauncher } from "../terminals/pty.ts";
-import { underLimit } from "./keeper.ts";
+import { bounded } from "./keeper.ts";
 import { AGENT } from "./users.ts";
 
 /** Starts terminals by a program and its arguments, as to put them into a control group. */
@@ -27,7 +27,7 @@ export function jailedPty(launch: PtyLauncher, { around, processes, dividesUsers
   return (spec, sink) => {
     const variables = Object.entries(spec.env).map(([name, value]) => `${name}=${value}`);
     const enter = ["/usr/bin/env", "--ignore-environment", "--chdir", spec.cwd, ...variables];
-    const argv = [...around(["--clearenv", "--"]), ...underLimit(processes), ...become, ...enter, ...spec.argv];
+    const argv = [...around(["--clearenv", "--"]), ...bounded(processes), ...become, ...enter, ...spec.argv];
     return launch({ ...spec, argv, env: { PATH: "/usr/bin:/bin", TERM: spec.env["TERM"] ?? "xterm-256color" } }, sink);
   };
 }

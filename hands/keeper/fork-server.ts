@@ -47,6 +47,11 @@ export class ForkServer {
     this.#spawn();
   }
 
+  /** Its process; `undefined` if there is none. */
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
   /** It is gone, and starts nothing any more. */
   get isOver(): boolean {
     return this.#isOver;

@@ -39,6 +39,11 @@ export class KeeperLauncher implements Launcher {
     this.#server = this.#bringUp();
   }
 
+  /** The process that all that it starts is below; `undefined` if there is none. */
+  get pid(): number | undefined {
+    return this.#server.pid;
+  }
+
   /** Something that it started lives, if only in the background. */
   get isBusy(): boolean {
     return this.#server.isBusy;

@@ -67,6 +67,11 @@ export class WorkspaceLauncher implements Launcher {
     });
   }
 
+  /** The processes that all others of a workspace's place are below, by workspace. */
+  roots(): Map<string, number> {
+    return new Map([...this.#places].flatMap(([name, { keeper }]) => (keeper.pid === undefined ? [] : [[name, keeper.pid]])));
+  }
+
   /** End a workspace's keeper, and everything in its place. */
   async end(workspace: Pick<Workspace, "name">): Promise<void> {
     const place = this.#places.get(workspace.name);

@@ -33,6 +33,8 @@ export function endFailure(ended: Ended, timeout: number | undefined): Execution
       return new ExecutionError("unknown", SHUT_DOWN);
     case EndCause.OUT_OF_MEMORY:
       return new ExecutionError("unknown", "The command was killed: the sandbox ran out of memory.");
+    case EndCause.LIMIT_REACHED:
+      return new ExecutionError("unknown", `The sandbox ended the command: ${ended.message}.`);
     case EndCause.START_FAILED:
       return new ExecutionError("spawn_error", ended.message || "The command could not be started.");
     default:

@@ -4,7 +4,7 @@ import { jailsFor } from "../../config.ts";
 import { type Daemon, startDaemon } from "../fixtures/daemon.ts";
 import { follow } from "../fixtures/followed.ts";
 
-/** The jails of workspaces that live: what the daemon itself has started. */
+/** The jails of workspaces that live: what the daemon itself has started if it makes no networks for them. */
 function jails(daemon: Daemon): number[] {
   const below = (pid: number): number[] => [pid, ...childrenOf(pid).flatMap(below)];
   const node = below(daemon.process.pid ?? 0).find((pid) => commandLine(pid).some((arg) => arg.endsWith("hands/main.ts")) && isNode(pid));
@@ -20,7 +20,7 @@ async function untilJails(daemon: Daemon, count: number): Promise<void> {
 }
 
 test("a jail in which nothing lives is ended after a while, one with a background process is not, and the next command makes another", async () => {
-  const daemon = await startDaemon({ HANDS_SANDBOX: "bwrap", HANDS_JAIL_IDLE_MS: "300" });
+  const daemon = await startDaemon({ HANDS_SANDBOX: "bwrap", HANDS_NETWORK: "none", HANDS_JAIL_IDLE_MS: "300" });
   const [idle, busy] = [await daemon.connect("acme/idle"), await daemon.connect("acme/busy")];
   await follow(busy, "sleep 300 >/dev/null 2>&1 & echo $! > background").handle.ended;
   await follow(idle, "echo kept > /tmp/file").handle.ended;
@@ -36,7 +36,7 @@ test("a jail in which nothing lives is ended after a while, one with a backgroun
 });
 
 test("beyond the number of jails the one in which nothing lives goes first, then the one that was used longest ago", async () => {
-  const daemon = await startDaemon({ HANDS_SANDBOX: "bwrap", HANDS_JAILS: "2", HANDS_JAIL_IDLE_MS: "0" });
+  const daemon = await startDaemon({ HANDS_SANDBOX: "bwrap", HANDS_NETWORK: "none", HANDS_JAILS: "2", HANDS_JAIL_IDLE_MS: "0" });
   const [first, second, third] = [await daemon.connect("acme/1"), await daemon.connect("acme/2"), await daemon.connect("acme/3")];
   const lives = async (workspace: typeof first): Promise<string> => {
     const asked = follow(workspace, "kill -0 $(cat background) 2>/dev/null && echo yes || echo no");
