@@ -77,7 +77,7 @@ export class Archive {
 
   /** Bring a snapshot's tree into the object store, unless it is there. DATA_LOSS `corrupt_snapshot`; the store is then as it was. */
   async fetch(manifest: Manifest, signal?: AbortSignal): Promise<void> {
-    const { snapshotId, bundles, tree } = manifest;
+    const { snapshotId, bundles, tree, root } = manifest;
     const last = bundles.at(-1);
     if (last === undefined) throw corrupt(snapshotId, "it has no content");
     if ((await this.#store.treeOf(last.commit)) === undefined) {
@@ -87,7 +87,8 @@ export class Archive {
         await this.#store.keep(TRAVELLING, bundle.commit);
       }
     }
-    if ((await this.#store.treeOf(last.commit)) !== tree) throw corrupt(snapshotId, "its content is another tree");
+    if ((await this.#store.treeOf(last.commit)) !== (root ?? tree)) throw corrupt(snapshotId, "its content is another tree");
+    if (root !== undefined && (await this.#store.entryOf(root, "files")) !== tree) throw corrupt(snapshotId, "its files are another tree");
   }
 
   async #fetchBundle(snapshotId: string, bundle: Bundle, signal: AbortSignal | undefined): Promise<void> {

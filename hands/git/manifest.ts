@@ -22,6 +22,8 @@ export interface Manifest {
   readonly createdAtMs: number;
   /** One with a whole tree and, unless it is that tree, one with the difference to the snapshot's; to be applied in this order. */
   readonly bundles: readonly Bundle[];
+  /** The tree of its commit: that tree as `files`, and what no tree of git's can hold as `extras`. Default: `tree` alone. */
+  readonly root?: string;
   /** What is not in it, beside what .gitignore excludes. Default: nothing. */
   readonly leftOut?: LeftOuts;
 }
@@ -67,12 +69,13 @@ function signatureOf(json: string, { workspace, key }: Signer): Buffer {
 /** Something that was read describes a snapshot. */
 export function isManifest(value: unknown): value is Manifest {
   if (!isRecord(value) || !Array.isArray(value["bundles"])) return false;
-  const { version, snapshotId, tree, createdAtMs, bundles, leftOut } = value;
+  const { version, snapshotId, tree, createdAtMs, bundles, leftOut, root } = value;
   return (
     version === 1 &&
     typeof snapshotId === "string" &&
     isText(tree, OID) &&
     isTime(createdAtMs) &&
+    (root === undefined || isText(root, OID)) &&
     (leftOut === undefined || isLeftOuts(leftOut)) &&
     bundles.length > 0 &&
     bundles.length <= MAX_BUNDLES &&

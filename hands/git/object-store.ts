@@ -64,13 +64,28 @@ export class ObjectStore {
   }
 
   /** The tree of a commit; `undefined` where the commit is not here. */
-  async treeOf(commit: string): Promise<string | undefined> {
+  treeOf(commit: string): Promise<string | undefined> {
+    return this.#resolve(`${commit}^{tree}`);
+  }
+
+  /** What has a name in a tree; `undefined` where nothing has, or the tree is not here. */
+  entryOf(tree: string, name: string): Promise<string | undefined> {
+    return this.#resolve(`${tree}:${name}`);
+  }
+
+  async #resolve(expression: string): Promise<string | undefined> {
     try {
-      return await this.git.text(["rev-parse", "--verify", "--quiet", `${commit}^{tree}`], { gitDir: this.gitDir });
+      return await this.git.text(["rev-parse", "--verify", "--quiet", expression], { gitDir: this.gitDir });
     } catch (error) {
       if (error instanceof GitFailure && error.end.kind === "exit") return undefined;
       throw error;
     }
+  }
+
+  /** Make a tree of trees, by their names in it. */
+  async join(trees: Readonly<Record<string, string>>): Promise<string> {
+    const lines = Object.entries(trees).map(([name, tree]) => `040000 tree ${tree}\t${name}\n`);
+    return this.git.text(["mktree", "--missing"], { gitDir: this.gitDir, input: lines.join("") });
   }
 
   /** Make a commit of a tree. The same tree and parent make the same commit. */
@@ -96,6 +111,12 @@ export class ObjectStore {
         if (/^tmp_|\.lock$/.test(name)) await rm(join(directory, name), { force: true });
       }
     }
+  }
+
+  /** Names of the packs that were taken over from a source, without an ending. */
+  async keptPacks(): Promise<Set<string>> {
+    const names = await readdir(join(this.gitDir, "objects", "pack")).catch(() => []);
+    return new Set(names.filter((name) => name.endsWith(".keep")).map((name) => name.slice(0, -".keep".length)));
   }
 
   /** Tidy up where much has been written; what is not kept by name is dropped then. */

@@ -1,11 +1,13 @@
 import { join } from "node:path";
 import { pathError, translateError } from "../files/fs-error.ts";
-import { NOTHING_LEFT_OUT } from "../files/left-out.ts";
+import { joinLeftOuts, NOTHING_LEFT_OUT } from "../files/left-out.ts";
 import type { Workspace } from "../workspaces.ts";
 import type { Archive } from "./archive.ts";
 import { readBlobs, wholeOf } from "./blob-reader.ts";
 import { givenRules, IGNORE_FILE } from "./ignore-source.ts";
 import { Pacer } from "./pacer.ts";
+import { restoreExtras } from "./restore-extras.ts";
+import type { Scanned } from "./scan.ts";
 import { describeSnapshot, noteSnapshot, requireSnapshot, type Snapshot } from "./snapshot.ts";
 import { type BytePath, compareTrees, displayPath, type SizedEntry, type TreeChange, type TreeEntries } from "./tree-entries.ts";
 import { type TreeLimits, TreeMeter } from "./tree-limits.ts";
@@ -27,7 +29,7 @@ const ROUNDS = 5;
 
 /**
  * Make the workspace's tree that of a snapshot: what was written since is replaced, what is not in it is removed, except for what the
- * snapshot's own .gitignore files exclude. Directories that are empty then go. Repeated, it does what is left to do.
+ * snapshot's own .gitignore files exclude. Repositories in it get the HEAD, index and branches that they had. Repeated, it does what is left to do.
  *
  * NOT_FOUND `unknown_snapshot`; DATA_LOSS `corrupt_snapshot`, and the workspace is as it was; ABORTED `busy` where commands don't stop changing
  * the tree.
@@ -41,22 +43,25 @@ export async function restoreSnapshot(context: RestoreContext, snapshotId: strin
   for (const [path, { size }] of target) meter.add(displayPath(path), size);
   const rules = givenRules(await ignoreFiles(repository, target));
   const leftOut = manifest.leftOut ?? NOTHING_LEFT_OUT;
-  const lacking = new Set(leftOut.named.map(({ path }) => path));
+  const tooLarge = new Set(leftOut.named.map(({ path }) => path));
   const changed = new Set<BytePath>();
   for (let round = 1; round <= ROUNDS; round++) {
     const { entries, omitted } = await repository.currentEntries(rules, target.keys());
     // What was too large then as well is as good as it can be.
     for (const path of omitted) {
       const wanted = target.get(path);
-      if (wanted !== undefined && lacking.has(displayPath(path))) entries.set(path, { ...wanted, tag: "" });
+      if (wanted !== undefined && tooLarge.has(displayPath(path))) entries.set(path, { ...wanted, tag: "" });
     }
     const changes = await compareTrees(entries, target);
     if (changes.length === 0) {
+      const scan = (): Promise<Scanned> => repository.currentEntries(rules, target.keys());
+      const lacks = await restoreExtras(context, manifest, scan, (extras) => apply(context, extras));
+      const lacking = joinLeftOuts(leftOut, lacks);
       await repository.store.keep("restored", manifest.tree);
-      await repository.update({ restoredSnapshotId: snapshotId, restoredTree: manifest.tree, leftOut });
+      await repository.update({ restoredSnapshotId: snapshotId, restoredTree: manifest.tree, leftOut: lacking });
       await noteSnapshot(repository, manifest);
       await repository.remember({ tree: manifest.tree, entries });
-      return { snapshot: describeSnapshot(manifest), changedFiles: changed.size };
+      return { snapshot: { ...describeSnapshot(manifest), leftOut: lacking }, changedFiles: changed.size };
     }
     for (const { path } of changes) changed.add(path);
     await apply(context, changes);

@@ -1,6 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { type LeftOuts, NOTHING_LEFT_OUT } from "../files/left-out.ts";
+import { joinLeftOuts, type LeftOuts, NOTHING_LEFT_OUT } from "../files/left-out.ts";
 import type { Archive } from "./archive.ts";
 import type { Bundle, Manifest } from "./manifest.ts";
 import type { WorkspaceRepository } from "./workspace-repository.ts";
@@ -45,8 +45,18 @@ export async function takeSnapshot(
   const known = await findSnapshot(repository, archive, snapshotId);
   if (known !== undefined) return { snapshot: describeSnapshot(known), replayed: true };
   const { tree, found } = await repository.currentTree();
-  const bundles = await bundlesOf(repository, archive, tree, snapshotId);
-  const manifest: Manifest = { version: 1, snapshotId, tree, createdAtMs: Date.now(), bundles, leftOut: found.leftOut };
+  const extras = await repository.currentExtras(found);
+  const root = await repository.store.join({ extras: extras.tree, files: tree });
+  const bundles = await bundlesOf(repository, archive, root, snapshotId);
+  const manifest: Manifest = {
+    version: 1,
+    snapshotId,
+    tree,
+    createdAtMs: Date.now(),
+    bundles,
+    root,
+    leftOut: joinLeftOuts(found.leftOut, extras.leftOut),
+  };
   await archive.putManifest(manifest);
   await noteSnapshot(repository, manifest);
   // A snapshot that was taken is not refused for an old one that can't be removed now: the next one tries again.
@@ -90,18 +100,18 @@ export function describeSnapshot({ snapshotId, tree, createdAtMs, bundles, leftO
   return { snapshotId, tree, createdAtMs, bytes: bundles.at(-1)?.bytes ?? 0, leftOut: leftOut ?? NOTHING_LEFT_OUT };
 }
 
-async function bundlesOf(repository: WorkspaceRepository, archive: Archive, tree: string, snapshotId: string): Promise<readonly Bundle[]> {
+async function bundlesOf(repository: WorkspaceRepository, archive: Archive, root: string, snapshotId: string): Promise<readonly Bundle[]> {
   const { store, state } = repository;
-  const same = state.snapshots.findLast((manifest) => manifest.tree === tree);
+  const same = state.snapshots.findLast((manifest) => manifest.root === root);
   if (same?.bundles.every(isRecent) === true) return same.bundles;
   const anchor = state.anchor !== undefined && isRecent(state.anchor) ? state.anchor : undefined;
   if (anchor !== undefined && (await store.treeOf(anchor.commit)) !== undefined) {
     const limit = Math.max(DIFFERENCE_BYTES, anchor.bytes * DIFFERENCE_SHARE);
-    const commit = await store.commit(tree, anchor.commit);
+    const commit = await store.commit(root, anchor.commit);
     const difference = await archive.putBundle(snapshotId, commit, { since: anchor.commit, maxBytes: limit });
     if (difference !== undefined) return [anchor, difference];
   }
-  const whole = await archive.putBundle(snapshotId, await store.commit(tree, undefined));
+  const whole = await archive.putBundle(snapshotId, await store.commit(root, undefined));
   return whole === undefined ? [] : [whole];
 }
 

@@ -5,9 +5,6 @@ import type { BlobSink } from "./content-reader.ts";
 import type { Git, RunningGit } from "./git.ts";
 import { type BytePath, EMPTY_TREE, type TreeChange } from "./tree-entries.ts";
 
-/** Ref at which the last tree that was built is kept. */
-const BUILT = "refs/harness/built";
-
 const NEWLINE = Buffer.from("\n");
 
 /**
@@ -17,15 +14,17 @@ const NEWLINE = Buffer.from("\n");
 export class TreeBuilder implements BlobSink, AsyncDisposable {
   readonly #git: Git;
   readonly #gitDir: string;
+  readonly #kept: string;
   readonly #known: () => ReadonlySet<string>;
   #knownNow: ReadonlySet<string> | undefined;
   readonly #signal: AbortSignal | undefined;
   #running: RunningGit | undefined;
 
-  /** `known`: ids of blobs that the repository has, as far as that is known without asking. Called once, and only for the first blob. */
-  constructor(git: Git, gitDir: string, known: () => ReadonlySet<string>, signal?: AbortSignal) {
+  /** `kept`: ref at which the last tree that was built is kept. `known`: ids of blobs that the repository has, as far as that is known without asking. Called once, and only for the first blob. */
+  constructor(git: Git, gitDir: string, kept: string, known: () => ReadonlySet<string>, signal?: AbortSignal) {
     this.#git = git;
     this.#gitDir = gitDir;
+    this.#kept = kept;
     this.#known = known;
     this.#signal = signal;
   }
@@ -49,7 +48,7 @@ export class TreeBuilder implements BlobSink, AsyncDisposable {
 
   /** Make a tree of another one and what has changed since, and return its id once it is durable. Every blob in it has to be there. */
   async finish(before: string, changes: readonly TreeChange[]): Promise<string> {
-    const lines = [`commit ${BUILT}`, "mark :1", "committer harness <harness> 0 +0000", "data 0", `M 040000 ${before} ""`];
+    const lines = [`commit ${this.#kept}`, "mark :1", "committer harness <harness> 0 +0000", "data 0", `M 040000 ${before} ""`];
     // What goes first makes room: a directory for a file, or the other way round.
     for (const { path, after } of changes) if (after === undefined) lines.push(`D ${quote(path)}`);
     for (const { path, after } of changes) if (after !== undefined) lines.push(`M ${after.mode} ${after.oid} ${quote(path)}`);

@@ -13,7 +13,7 @@ import {
 } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { childPath, openChildDirectory, statChild } from "../files/byte-handle.ts";
+import { childPath, openChild, openChildDirectory, statChild } from "../files/byte-handle.ts";
 import { errnoOf } from "../files/fs-error.ts";
 import { type Handle, openDirectory } from "../files/handle.ts";
 import { removeTree } from "../files/remove-tree.ts";
@@ -70,6 +70,34 @@ export class TreeWriter implements AsyncDisposable {
     if (mode === "120000") symlinkSync(await wholeOf(blob), staged);
     else await writeFile(staged, mode === "100755" ? 0o755 : 0o644, blob);
     this.#place(staged, parent, name, false);
+  }
+
+  /** Make a directory, with those above it. What else has its name goes. */
+  makeDirectory(path: BytePath): void {
+    this.#make(path.split("/"));
+  }
+
+  /** Remove a directory that is empty, and those above that are empty then. A no-op where it is not, or gone. */
+  removeDirectory(path: BytePath): void {
+    const { directories, name } = split(path);
+    const parent = this.#enter(directories);
+    if (parent === undefined) return;
+    try {
+      rmdirSync(childPath(parent, name));
+    } catch (error) {
+      if (INTERFERED.has(errnoOf(error))) return;
+      throw error;
+    }
+    this.#removeEmpty();
+  }
+
+  /** Give a file or directory permissions. A no-op for anything else, and where nothing is. */
+  setMode(path: BytePath, mode: number): void {
+    const { directories, name } = split(path);
+    const parent = this.#enter(directories);
+    using entry = parent === undefined ? undefined : openChild(parent, name);
+    const stat = entry?.stat();
+    if (entry !== undefined && (stat?.isFile() === true || stat?.isDirectory() === true)) chmodSync(entry.path, mode);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

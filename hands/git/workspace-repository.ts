@@ -2,11 +2,13 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type LeftOuts, NOTHING_LEFT_OUT } from "../files/left-out.ts";
 import type { Workspace } from "../workspaces.ts";
-import type { ReadEntry } from "./content-reader.ts";
+import type { BlobSink, ReadEntry } from "./content-reader.ts";
+import { ATTRIBUTES, formatAttributes, fromStored, toStored } from "./extras.ts";
 import type { Git } from "./git.ts";
 import { GitFailure } from "./git-failure.ts";
 import { type IgnoreSource, rulesOnDisk } from "./ignore-source.ts";
-import { ObjectStore } from "./object-store.ts";
+import { ObjectStore, refOf } from "./object-store.ts";
+import { DEFAULT_REPOSITORY_LIMITS, type ScannedRepositories, scanRepositories } from "./repository-scan.ts";
 import { type Scanned, type ScanOptions, scanTree } from "./scan.ts";
 import { loadScan, NOTHING_SCANNED, type ScannedTree, saveScan } from "./stat-cache.ts";
 import { TrackedPaths } from "./tracked-paths.ts";
@@ -110,7 +112,7 @@ export class WorkspaceRepository {
     root: string,
     given: { tracked: Iterable<BytePath>; known: () => ReadonlySet<string> },
   ): Promise<BuiltTree> {
-    await using builder = new TreeBuilder(this.store.git, this.store.gitDir, given.known, this.#signal);
+    await using builder = new TreeBuilder(this.store.git, this.store.gitDir, refOf("built"), given.known, this.#signal);
     const tracked = this.#tracked(given.tracked);
     const found = await this.#scan({ root, known: last.entries, tracked, ignores: rulesOnDisk, sink: builder });
     const { entries } = found;
@@ -119,6 +121,46 @@ export class WorkspaceRepository {
     const tree = changes.length === 0 ? last.tree : await builder.finish(last.tree, changes);
     if (last === NOTHING_SCANNED || !isSame(last.entries, entries)) await saveScan(this.#cachePath, { tree, entries });
     return { tree, found };
+  }
+
+  /** The second tree of a snapshot, written to the store: see {@link Attributes}. `found`: what the first one was built of. */
+  async currentExtras(found: Scanned): Promise<{ tree: string; leftOut: LeftOuts }> {
+    const cached = await loadScan(this.#extrasCachePath);
+    // Where nothing has changed, the tree is used as it is.
+    const last = (await this.store.treeOf(cached.tree)) === undefined ? NOTHING_SCANNED : cached;
+    try {
+      return await this.#buildExtras(last, found);
+    } catch (error) {
+      if (!(error instanceof GitFailure) || error.end.kind !== "exit" || last === NOTHING_SCANNED) throw error;
+      return await this.#buildExtras(NOTHING_SCANNED, found);
+    }
+  }
+
+  /** What repositories' own directories in the workspace hold now. */
+  async currentRepositories(repositories: readonly BytePath[], sink?: BlobSink, last?: ScannedTree): Promise<ScannedRepositories> {
+    const known = fromStored((last ?? (await loadScan(this.#extrasCachePath))).entries);
+    return scanRepositories({
+      root: this.#workspace.path,
+      repositories,
+      limits: DEFAULT_REPOSITORY_LIMITS,
+      known,
+      sourcePacks: await this.store.keptPacks(),
+      signal: this.#signal,
+      ...(sink === undefined ? {} : { sink }),
+    });
+  }
+
+  async #buildExtras(last: ScannedTree, found: Scanned): Promise<{ tree: string; leftOut: LeftOuts }> {
+    const known = (): ReadonlySet<string> => new Set(oidsOf(last.entries));
+    await using builder = new TreeBuilder(this.store.git, this.store.gitDir, refOf("extras"), known, this.#signal);
+    const repositories = await this.currentRepositories(found.repositories, builder, last);
+    const attributes = formatAttributes(found, repositories);
+    if (!builder.has(attributes.entry.oid)) await builder.add(attributes.content);
+    const entries = toStored(repositories.entries).set(ATTRIBUTES, attributes.entry);
+    const changes = await compareTrees(last.entries, entries);
+    const tree = changes.length === 0 ? last.tree : await builder.finish(last.tree, changes);
+    await saveScan(this.#extrasCachePath, { tree, entries });
+    return { tree, leftOut: repositories.leftOut };
   }
 
   /** What is too large now stays what it was when the workspace was made: it is neither removed nor changed. */
@@ -136,6 +178,10 @@ export class WorkspaceRepository {
 
   #tracked(further: Iterable<BytePath>): TrackedPaths {
     return new TrackedPaths(async () => [...(await this.trackedPaths()), ...further]);
+  }
+
+  get #extrasCachePath(): string {
+    return join(this.#directory, "scan-extras");
   }
 
   get #cachePath(): string {

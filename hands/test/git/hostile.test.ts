@@ -166,7 +166,7 @@ test("names of any bytes come back: newlines, dashes, quotes, backslashes, space
   expect(Object.keys(restored).length).toBe(names.length + 3);
 });
 
-test("repositories inside the tree are files without their history, and are left alone", async () => {
+test("repositories inside the tree travel as plain files, whatever they hold, and are left alone", async () => {
   const sandbox = await Sandbox.open();
   const one = await sandbox.checkedOut(await repository({ a: "1" }));
   const inner = join(one.path, "vendor/inner");
@@ -176,7 +176,7 @@ test("repositories inside the tree are files without their history, and are left
   commit(inner);
   write(one.path, { "fake/.git": "gitdir: /etc\n", "fake/x": "1", "odd/.GIT/hooks/x": "1", "odd/y": "1" });
   const restored = await everyOperation(sandbox, one);
-  expect(Object.keys(restored).sort()).toEqual(["a", "fake/x", "odd/y", "vendor/inner/.gitignore", "vendor/inner/x"]);
+  expect(Object.keys(restored).sort()).toEqual(["a", "fake/x", "odd/.GIT/hooks/x", "odd/y", "vendor/inner/.gitignore", "vendor/inner/x"]);
   expect(git(inner, "status", "--porcelain")).toBe("");
   expect(readFileSync(join(one.path, "fake/.git"), "utf8")).toBe("gitdir: /etc\n");
 });

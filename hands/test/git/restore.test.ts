@@ -1,12 +1,12 @@
 import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, existsSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, existsSync, lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { formatManifest } from "../../git/manifest.ts";
 import type { Workspace } from "../../workspaces.ts";
-import { contents, git, reasonOf, repository, Sandbox, write } from "./sandbox.ts";
+import { commit, contents, git, reasonOf, repository, Sandbox, write } from "./sandbox.ts";
 
 /** A workspace with a snapshot `s`. */
 async function snapshotOf(
@@ -65,7 +65,7 @@ test("it is the snapshot's rules that tell what is ignored, not those that came 
   expect(contents(one.path)).toEqual({ ...wanted, old: "file: stays" });
 });
 
-test("a repository in the workspace keeps its branch and index", async () => {
+test("a repository in the workspace gets back the branch and index that it had", async () => {
   const sandbox = await Sandbox.open();
   const one = await sandbox.checkedOut(await repository({ a: "1" }));
   write(one.path, { a: "2" });
@@ -74,7 +74,80 @@ test("a repository in the workspace keeps its branch and index", async () => {
   git(one.path, "add", "-A");
   git(one.path, "commit", "-q", "-m", "mine");
   await sandbox.trees.restore(one, "s");
-  expect([git(one.path, "log", "-1", "--format=%s"), git(one.path, "status", "--porcelain")]).toEqual(["mine", "M a\n D b"]);
+  expect([git(one.path, "log", "-1", "--format=%s"), git(one.path, "status", "--porcelain")]).toEqual(["first", "M a"]);
+  git(one.path, "fsck", "--strict");
+});
+
+/** All that git knows of a repository: branches, what is staged, what is changed. */
+function gitState(directory: string): string[] {
+  git(directory, "fsck", "--strict");
+  return [
+    git(directory, "symbolic-ref", "HEAD"),
+    git(directory, "for-each-ref", "--format=%(refname) %(objectname)"),
+    git(directory, "ls-files", "--stage"),
+    git(directory, "status", "--porcelain"),
+    git(directory, "stash", "list", "--format=%gd %s"),
+  ];
+}
+
+test("another sandbox gets repositories with their branches, index and stash, nested ones, empty directories and permissions", async () => {
+  const source = await repository({ a: "1", ".gitignore": "ignored\n" });
+  const sandbox = await Sandbox.open();
+  const one = await sandbox.checkedOut(source);
+  git(one.path, "checkout", "-q", "-b", "work");
+  write(one.path, { b: "committed" });
+  commit(one.path, "mine");
+  write(one.path, { a: "stashed" });
+  git(one.path, "stash");
+  write(one.path, { a: "staged", c: "untracked", secret: "x", "ignored/x": "1", run: { mode: 0o755, text: "x" } });
+  git(one.path, "add", "a");
+  mkdirSync(join(one.path, "nested"));
+  git(join(one.path, "nested"), "init", "-q", "-b", "trunk");
+  write(join(one.path, "nested"), { file: "1" });
+  commit(join(one.path, "nested"), "nested");
+  git(join(one.path, "nested"), "pack-refs", "--all");
+  mkdirSync(join(one.path, "unborn"));
+  git(join(one.path, "unborn"), "init", "-q", "-b", "later");
+  mkdirSync(join(one.path, "empty/inner"), { recursive: true });
+  mkdirSync(join(one.path, "private"), { mode: 0o700 });
+  write(one.path, { "private/file": "x" });
+  for (const [name, mode] of Object.entries({ secret: 0o600, run: 0o700, private: 0o700, "empty/inner": 0o750 }))
+    chmodSync(join(one.path, name), mode);
+  const { snapshot } = await sandbox.trees.snapshot(one, "s");
+  expect(snapshot.leftOut.named).toEqual([]);
+  const there = await Sandbox.open({ artifactDirectory: sandbox.artifactDirectory });
+  const other = await there.checkedOut(source);
+  write(other.path, { "stray/file": "x" });
+  mkdirSync(join(other.path, "stray-empty"));
+  await there.trees.restore(other, "s");
+  for (const name of [".", "nested"]) expect(gitState(join(other.path, name)), name).toEqual(gitState(join(one.path, name)));
+  expect(git(join(other.path, "unborn"), "symbolic-ref", "HEAD")).toBe("refs/heads/later");
+  for (const name of ["secret", "run", "private", "private/file", "empty", "empty/inner", "nested"]) {
+    expect(lstatSync(join(other.path, name)).mode, name).toBe(lstatSync(join(one.path, name)).mode);
+  }
+  expect([existsSync(join(other.path, "stray")), existsSync(join(other.path, "stray-empty"))]).toEqual([false, false]);
+});
+
+test("taken back, a workspace loses the commits, repositories, directories and permissions that came later", async () => {
+  const sandbox = await Sandbox.open();
+  const one = await sandbox.checkedOut(await repository({ a: "1", kept: "1" }));
+  chmodSync(join(one.path, "kept"), 0o600);
+  const before = gitState(one.path);
+  await sandbox.trees.snapshot(one, "s");
+  git(one.path, "checkout", "-q", "-b", "failed");
+  write(one.path, { a: "2" });
+  commit(one.path, "failed");
+  mkdirSync(join(one.path, "new/empty"), { recursive: true });
+  git(join(one.path, "new"), "init", "-q");
+  chmodSync(join(one.path, "a"), 0o666);
+  chmodSync(join(one.path, "kept"), 0o644);
+  await sandbox.trees.restore(one, "s");
+  expect(gitState(one.path)).toEqual(before);
+  expect([
+    existsSync(join(one.path, "new")),
+    lstatSync(join(one.path, "a")).mode & 0o777,
+    lstatSync(join(one.path, "kept")).mode & 0o777,
+  ]).toEqual([false, 0o644, 0o600]);
 });
 
 test("an unknown snapshot is unknown", async () => {

@@ -693,8 +693,8 @@ export const WorkspaceService: GenService<{
     output: typeof DiffResponseSchema;
   },
   /**
-   * Snapshot stores the workspace's tree as a bundle in the artifact store. It touches no branch, index or file of the
-   * workspace. The same id returns the first snapshot.
+   * Snapshot stores the workspace's tree as a bundle in the artifact store, with the repositories in it (HEAD, branches, index),
+   * empty directories and permissions. It touches no branch, index or file of the workspace. The same id returns the first snapshot.
    *
    * @generated from rpc harness.hands.v1.WorkspaceService.Snapshot
    */
@@ -704,7 +704,8 @@ export const WorkspaceService: GenService<{
     output: typeof SnapshotResponseSchema;
   },
   /**
-   * Restore replaces the workspace's tree by a snapshot's, from the artifact store where it is not known here. Ignored files stay.
+   * Restore replaces the workspace's tree, repositories included, by a snapshot's, from the artifact store where it is not known
+   * here. Ignored files stay.
    * NOT_FOUND `unknown_snapshot`; DATA_LOSS `corrupt_snapshot`.
    *
    * @generated from rpc harness.hands.v1.WorkspaceService.Restore
