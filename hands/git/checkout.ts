@@ -89,17 +89,18 @@ function configOf({ url, branch }: Adopted, { identity }: CheckoutOptions): stri
     "\tbare = false",
     "\tlogallrefupdates = true",
     "[user]",
-    `\tname = ${quote(name)}`,
-    `\temail = ${quote(email)}`,
+    `\tname = ${quoteSetting(name)}`,
+    `\temail = ${quoteSetting(email)}`,
     '[remote "origin"]',
-    `\turl = ${quote(url)}`,
+    `\turl = ${quoteSetting(url)}`,
     `\tfetch = +refs/heads/*:${BRANCHES}*`,
   ];
-  if (branch !== undefined) lines.push(`[branch ${quote(branch)}]`, "\tremote = origin", `\tmerge = ${quote(`refs/heads/${branch}`)}`);
+  if (branch !== undefined)
+    lines.push(`[branch ${quoteSetting(branch)}]`, "\tremote = origin", `\tmerge = ${quoteSetting(`refs/heads/${branch}`)}`);
   return `${lines.join("\n")}\n`;
 }
 
 /** A text as git's configuration files hold it. */
-function quote(text: string): string {
+export function quoteSetting(text: string): string {
   return `"${text.replace(/["\\]/g, (char) => `\\${char}`)}"`;
 }

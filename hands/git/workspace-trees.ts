@@ -2,7 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { ArtifactStore } from "../artifacts/artifact-store.ts";
 import { KeyedQueue } from "../files/keyed-queue.ts";
-import { joinLeftOuts, type LeftOuts, NOTHING_LEFT_OUT } from "../files/left-out.ts";
+import { joinLeftOuts, LeftOutList, type LeftOuts, NOTHING_LEFT_OUT } from "../files/left-out.ts";
 import { removeTree } from "../files/remove-tree.ts";
 import type { Workspace } from "../workspaces.ts";
 import { adopt, unadopt } from "./adopt.ts";
@@ -18,6 +18,7 @@ import { requireSnapshot, type Snapshot, takeSnapshot } from "./snapshot.ts";
 import type { GitSource } from "./source.ts";
 import { translateCheckoutFailure } from "./source-error.ts";
 import { requireSourceFits } from "./source-tree.ts";
+import { checkOutSubmodules } from "./submodules.ts";
 import { DEFAULT_TREE_LIMITS, type TreeLimits } from "./tree-limits.ts";
 import { WorkspaceRepository } from "./workspace-repository.ts";
 
@@ -82,7 +83,7 @@ export class WorkspaceTrees {
 
   /**
    * Make a directory (missing or empty, and out of the reach of commands until this resolves) the tree of a repository at a ref, with a
-   * repository of its own in it, and {@link begin} the workspace with it. INVALID_ARGUMENT, UNAVAILABLE `source_unavailable`, NOT_FOUND
+   * repository of its own in it, its submodules as far as they can be had, and {@link begin} the workspace with it. INVALID_ARGUMENT, UNAVAILABLE `source_unavailable`, NOT_FOUND
    * `unknown_ref`, PERMISSION_DENIED `address_refused`, RESOURCE_EXHAUSTED `source_too_large`, FAILED_PRECONDITION `source_faulty`; what is in the directory is then of no use.
    */
   checkOut(workspace: Workspace, directory: string, source: GitSource): Promise<Origin> {
@@ -92,7 +93,10 @@ export class WorkspaceTrees {
         const adopted = await clones.use(source, (clone) => adopt(git, clone, repository.store), { signal, anew });
         await requireSourceFits(repository.store, adopted.commit, this.#limits, signal);
         await checkOut(git, repository.store, adopted, directory, { ...checkout, signal });
-        await repository.begin(directory, { baseCommit: adopted.commit, tracked: [] });
+        const leftOut = new LeftOutList();
+        const options = { clones, store: repository.store, limits: this.#limits, checkout: { ...checkout, signal }, signal, leftOut };
+        await checkOutSubmodules(options, { commit: adopted.commit, url: adopted.url, directory });
+        await repository.begin(directory, { baseCommit: adopted.commit, tracked: [], leftOut });
       };
       try {
         await make(false);

@@ -155,17 +155,46 @@ test("a repository's attributes are applied as everywhere, and what they did is 
   expect((await sandbox.diff(one)).files).toBe(0);
 });
 
-test("submodules stay empty directories, and are no change", async () => {
+test("submodules are checked out at the commits that their parents name, with repositories of their own, and are no change", async () => {
+  const innermost = await repository({ deep: "x" });
+  const inner = await repository({ inside: "x" });
+  git(inner, "submodule", "--quiet", "add", innermost, "lib/deep");
+  const pinned = commit(inner);
+  const url = await repository();
+  git(url, "submodule", "--quiet", "add", "--name", "a name", inner, "sub");
+  git(url, "submodule", "--quiet", "add", `../../${inner.split("/").slice(-2).join("/")}`, "relative");
+  commit(url);
+  write(inner, { later: "x" });
+  commit(inner);
+  const sandbox = await Sandbox.open();
+  const one = await sandbox.checkedOut(url);
+  for (const path of ["sub", "relative"]) {
+    expect(readdirSync(join(one.path, path)).sort()).toEqual([".git", ".gitmodules", "inside", "lib"]);
+    expect(git(join(one.path, path), "rev-parse", "HEAD")).toBe(pinned);
+    expect(readFileSync(join(one.path, path, "lib/deep/deep"), "utf8")).toBe("x");
+  }
+  expect(git(one.path, "status", "--porcelain")).toBe("");
+  expect(git(one.path, "submodule", "status", "--recursive")).not.toMatch(/^[-+U]/m);
+  expect(await sandbox.diff(one)).toMatchObject({ files: 0, leftOut: { named: [] } });
+  git(one.path, "submodule", "--quiet", "update", "--init", "--recursive");
+  write(one.path, { "sub/lib/deep/deep": "y" });
+  expect(await sandbox.diff(one)).toMatchObject({ files: 0, leftOut: { named: [{ path: "sub" }] } });
+});
+
+test("a submodule that can't be had stays an empty directory, and the workspace says so", async () => {
   const inner = await repository({ inside: "x" });
   const url = await repository();
-  git(url, "submodule", "--quiet", "add", inner, "sub");
+  for (const name of ["gone", "elsewhere"]) git(url, "submodule", "--quiet", "add", inner, name);
+  git(url, "config", "--file", ".gitmodules", "submodule.gone.url", `${inner}-gone`);
+  git(url, "config", "--file", ".gitmodules", "submodule.elsewhere.url", "https://127.0.0.1/a.git");
   commit(url);
   const sandbox = await Sandbox.open();
   const one = await sandbox.checkedOut(url);
-  expect(readdirSync(join(one.path, "sub"))).toEqual([]);
+  expect([readdirSync(join(one.path, "gone")), readdirSync(join(one.path, "elsewhere"))]).toEqual([[], []]);
+  const { named } = (await sandbox.trees.origin(one)).leftOut;
+  expect(named.map(({ path }) => path).sort()).toEqual(["elsewhere", "gone"]);
+  expect(named.map(({ why }) => why).join()).toContain("may not be reached");
   expect((await sandbox.diff(one)).files).toBe(0);
-  git(one.path, "submodule", "--quiet", "update", "--init");
-  expect(await sandbox.diff(one)).toMatchObject({ files: 0, leftOut: { named: [{ path: "sub" }] } });
 });
 
 test("a clone with a broken pack is replaced, and the checkout succeeds", async () => {

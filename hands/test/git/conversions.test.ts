@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, test } from "vitest";
@@ -115,7 +115,7 @@ test("a submodule at another commit, and one that is gone, are in the patch, whi
   git(one.path, "submodule", "--quiet", "update", "--init");
   const moved = commit(join(one.path, "sub"), "moved");
   const { patch, files, leftOut } = await sandbox.diff(one);
-  expect([files, leftOut.named.map(({ path }) => path)]).toEqual([1, ["sub"]]);
+  expect([files, leftOut.named]).toEqual([1, []]);
   expect(patch.toString()).toContain(`+Subproject commit ${moved}`);
   for (const way of [["--index"], ["--cached"]]) {
     const clone = join(await temporaryDirectory(), "clone");
@@ -136,7 +136,7 @@ test("a submodule whose repository names what it must not, or can't be read, cou
   const { sandbox, one } = await withSubmodule();
   const outside = await repository();
   for (const pointer of [`gitdir: ${outside}/.git\n`, "gitdir: ../../..\n", "nonsense", "gitdir: .\n"]) {
-    writeFileSync(join(one.path, "sub/.git"), pointer);
+    write(one.path, { "sub/.git": pointer });
     expect((await sandbox.diff(one)).files, pointer).toBe(0);
   }
 });
