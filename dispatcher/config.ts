@@ -25,6 +25,8 @@ export interface Config {
   /** Program and arguments that start a brain. */
   readonly brainCommand: readonly [string, ...string[]];
   /** What a brain inherits. */
+  /** A stream of events is never silent for longer, in milliseconds. */
+  readonly keepAliveMs: number;
   readonly brainEnvironment: Readonly<Record<string, string | undefined>>;
   readonly logLevel: string;
 }
@@ -53,6 +55,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
       leafMs: hours(reader, "DISPATCHER_KEEP_LEAVES_HOURS", 7 * 24),
       tombstoneMs: hours(reader, "DISPATCHER_KEEP_TOMBSTONES_HOURS", 30 * 24),
     },
+    keepAliveMs: reader.integer("DISPATCHER_KEEP_ALIVE_MS", 15_000, 100, 3_600_000),
     brainLog: reader.optional("DISPATCHER_BRAIN_LOG"),
     brainCommand: readBrainCommand(reader),
     brainEnvironment: env,

@@ -14,5 +14,7 @@ export interface Dependencies {
   readonly auth: Authenticator;
   readonly drain: Drain;
   readonly health: HealthState;
+  /** A stream is never silent for longer, in milliseconds. */
+  readonly keepAliveMs: number;
   readonly log: Logger;
 }

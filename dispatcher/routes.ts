@@ -20,17 +20,17 @@ export type Routes = Required<Pick<ServeOptions, "routes" | "interceptors" | "fa
 
 /** Bind every RPC and every plain HTTP path to its file. */
 export function routes(deps: Dependencies): Routes {
-  const { store, waker, auth, drain, health } = deps;
+  const { store, waker, auth, drain, health, keepAliveMs } = deps;
   const leaves = new Leaves(store, waker, drain);
   const interceptors: Interceptor[] = [auth.interceptor(), drain.interceptor()];
   const rpcs = (router: ConnectRouter): void => {
     health.routes(router);
     router.service(LeafService, {
       submit: submit(leaves),
-      run: run(leaves),
+      run: run(leaves, keepAliveMs),
       get: get(leaves),
       list: list(store),
-      watch: watch(leaves),
+      watch: watch(leaves, keepAliveMs),
       cancel: cancel(leaves),
       decide: decide(leaves),
       redrive: redrive(leaves),

@@ -40,7 +40,7 @@ async function openCalls({ leaves }: ReturnType<typeof openDispatcher>, { leafId
   for await (const { event } of leaves.watch({ leafId, afterSeq })) {
     if (event?.event.case === "toolStarted") open.set(event.event.value.invocationId, event.event.value);
     else if (event?.event.case === "toolEnded") open.delete(event.event.value.invocationId);
-    if (event === undefined || event.seq >= lastSeq) break;
+    if (event !== undefined && event.seq >= lastSeq) break;
   }
   return [...open.values()].map((call) => toolCallText(call));
 }

@@ -2,11 +2,11 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { LeafService, RunRequest, RunResponseSchema } from "@serverless-harness/proto/leaf";
 import type { Leaves } from "../leaves.ts";
-import { whileRead } from "./stream.ts";
+import { keptAlive, whileRead } from "./stream.ts";
 
 /** Run submits a leaf and streams its events. */
-export function run(leaves: Leaves): ServiceImpl<typeof LeafService>["run"] {
-  return (request, context) => whileRead(leafAndEvents(leaves, request, context.signal), context.signal);
+export function run(leaves: Leaves, keepAliveMs: number): ServiceImpl<typeof LeafService>["run"] {
+  return (request, context) => whileRead(keptAlive(leafAndEvents(leaves, request, context.signal), {}, keepAliveMs), context.signal);
 }
 
 async function* leafAndEvents(

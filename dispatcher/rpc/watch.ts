@@ -4,11 +4,11 @@ import { Validation } from "@serverless-harness/kit/validate";
 import type { LeafService, WatchRequest, WatchResponseSchema } from "@serverless-harness/proto/leaf";
 import type { Leaves } from "../leaves.ts";
 import { checkLeafId } from "../query.ts";
-import { whileRead } from "./stream.ts";
+import { keptAlive, whileRead } from "./stream.ts";
 
 /** Watch streams a leaf's events from a sequence number. */
-export function watch(leaves: Leaves): ServiceImpl<typeof LeafService>["watch"] {
-  return (request, context) => whileRead(events(leaves, request, context.signal), context.signal);
+export function watch(leaves: Leaves, keepAliveMs: number): ServiceImpl<typeof LeafService>["watch"] {
+  return (request, context) => whileRead(keptAlive(events(leaves, request, context.signal), {}, keepAliveMs), context.signal);
 }
 
 async function* events(

@@ -42,13 +42,16 @@ export async function newStore(): Promise<{ store: LeafStore; url: string; direc
 }
 
 /** The dispatcher's routes on a real port, in this process. */
-export async function openDoor(options: { store?: LeafStore; waker?: Waker; token?: string | null; sandbox?: string } = {}) {
+export async function openDoor(
+  options: { store?: LeafStore; waker?: Waker; token?: string | null; sandbox?: string; keepAliveMs?: number } = {},
+) {
   const store = options.store ?? (await newStore()).store;
   const drain = new Drain();
   const token = options.token === null ? undefined : (options.token ?? TOKEN);
   const health = new HealthState([LeafService.typeName]);
   const sandbox = new SandboxProbe(options.sandbox, SILENT);
-  const deps = { store, waker: options.waker ?? noWaker, sandbox, auth: new Authenticator(token), drain, health, log: SILENT };
+  const keepAliveMs = options.keepAliveMs ?? 15_000;
+  const deps = { keepAliveMs, store, waker: options.waker ?? noWaker, sandbox, auth: new Authenticator(token), drain, health, log: SILENT };
   const { server, client } = await startServer(routes(deps));
   return { store, drain, health, server, origin: originOf(server), leaves: createClient(LeafService, client(token)), transport: client };
 }

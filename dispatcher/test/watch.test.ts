@@ -1,7 +1,7 @@
 import * as http2 from "node:http2";
 import * as net from "node:net";
 import { Code } from "@connectrpc/connect";
-import { LeafState } from "@serverless-harness/proto/leaf";
+import { type LeafEvent, LeafState } from "@serverless-harness/proto/leaf";
 import { openLeafStore } from "@serverless-harness/session";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { AUTHORIZED, allEvents, claimed, FollowMeter, finishNext, newLeaf, newStore, openDoor, refusal, textDelta } from "./support.ts";
@@ -35,6 +35,24 @@ describe("Watch", () => {
     expect(all.map((event) => event.seq)).toEqual(Array.from({ length: 153 }, (_, i) => BigInt(i + 1)));
     for (let after = 0; after <= all.length + 1; after += 1) {
       expect(await allEvents(leaves.watch({ leafId: leaf.leafId, afterSeq: BigInt(after) }))).toEqual(all.slice(after));
+    }
+  });
+
+  test("is never silent for long, and neither is Run: empty messages come while a leaf waits, and every event all the same", async () => {
+    const { leaves, store } = await openDoor({ keepAliveMs: 20 });
+    const { leaf } = await store.submit(newLeaf());
+    for (const open of [() => leaves.watch({ leafId: leaf.leafId }), () => leaves.run({ spec: { prompt: "p" } })]) {
+      let empty = 0;
+      const events: LeafEvent[] = [];
+      for await (const message of open()) {
+        if (message.event !== undefined) events.push(message.event);
+        else if (!("leaf" in message) || message.leaf === undefined) {
+          empty += 1;
+          if (empty === 3) await finishNext(store, "done", ["piece"]);
+        }
+      }
+      expect(empty).toBeGreaterThanOrEqual(3);
+      expect(events).toEqual(await allEvents(leaves.watch({ leafId: events[0]?.leafId ?? "" })));
     }
   });
 

@@ -120,7 +120,7 @@ export type RunResponse = Message<"harness.leaf.v1.RunResponse"> & {
   leaf?: Leaf | undefined;
 
   /**
-   * An event; every other message.
+   * An event; every other message. One without either only keeps the stream alive.
    *
    * @generated from field: harness.leaf.v1.LeafEvent event = 2;
    */
@@ -296,13 +296,13 @@ export const WatchRequestSchema: GenMessage<WatchRequest> = /*@__PURE__*/
   messageDesc(file_harness_leaf_v1_service, 8);
 
 /**
- * WatchResponse is an event.
+ * WatchResponse is an event, or nothing: that only keeps the stream from being silent, for proxies that would cut it.
  *
  * @generated from message harness.leaf.v1.WatchResponse
  */
 export type WatchResponse = Message<"harness.leaf.v1.WatchResponse"> & {
   /**
-   * The event.
+   * The event. Absent in a message that keeps the stream alive.
    *
    * @generated from field: harness.leaf.v1.LeafEvent event = 1;
    */
