@@ -2,6 +2,7 @@ import type { Interceptor } from "@connectrpc/connect";
 import { Code, type ConnectError } from "@connectrpc/connect";
 import { type Logger, pino } from "pino";
 import { codeName, toConnectError } from "./errors.ts";
+import { LogDestination } from "./log-destination.ts";
 
 export type { Logger };
 
@@ -13,10 +14,10 @@ const SECRETS = ["token", "authorization", "apiKey", "key", "password", "*.token
 
 /**
  * A service's logger: JSON lines on stdout (file descriptor 1), each with the service's name. A line is out of the process when the call
- * returns: those in front of a kill are the ones that are wanted.
+ * returns: those in front of a kill are the ones that are wanted. It never throws.
  */
 export function createLogger(service: string, level: string): Logger {
-  return pino({ name: service, level, redact: { paths: SECRETS, censor: "[redacted]" } }, pino.destination({ fd: 1, sync: true }));
+  return pino({ name: service, level, redact: { paths: SECRETS, censor: "[redacted]" } }, new LogDestination(1));
 }
 
 /**

@@ -2,9 +2,10 @@ import { existsSync } from "node:fs";
 import { atWorkText, type LeafAtWork, leavesAtWork, waitUntilIdle } from "../at-work.ts";
 import type { DownOptions } from "../commands/down.ts";
 import type { Context } from "../context.ts";
+import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { stopStack } from "../stack/down.ts";
-import { withStackLock } from "../stack/lock.ts";
+import { withStackLockIfPossible } from "../stack/lock.ts";
 import { processLabel } from "../stack/processes.ts";
 import { liveRecord } from "../stack/record.ts";
 import { checkLayout } from "../stack/state-directory.ts";
@@ -18,16 +19,21 @@ export async function runDown(context: Context, { wait = false }: DownOptions): 
   // What is stopped is asked, whatever LEAF_URL says.
   const local = { ...context, config: { ...context.config, url: undefined } };
   const waiting = (): void => out.note(`another leaf command is at work on ${paths.dir}, waiting for it`);
-  return await withStackLock(paths, waiting, async () => {
+  return await withStackLockIfPossible(paths, waiting, stop);
+
+  async function stop(): Promise<ExitCode> {
     if (liveRecord(paths, "dispatcher") !== undefined) {
       if (wait) await waitUntilIdle(local);
       // Whatever ails the dispatcher, it is to be stopped.
       atWork = await leavesAtWork(local).catch((error: unknown) => unasked(out, error));
       for (const leaf of atWork) out.note(ending(leaf));
     }
-    const { stopped, killed } = await stopStack(paths);
-    return report(stopped, killed);
-  });
+    const { stopped, killed, uncleaned } = await stopStack(paths);
+    const code = report(stopped, killed);
+    if (uncleaned === undefined) return code;
+    const message = `everything is stopped, but ${paths.run} can't be cleaned up (${uncleaned}): make ${paths.dir} writable, then \`leaf down\` again`;
+    throw new CliError(ExitCode.refused, "not_cleaned_up", message);
+  }
 
   function report(stopped: Awaited<ReturnType<typeof stopStack>>["stopped"], killed: typeof stopped): ExitCode {
     const list = stopped.map((process) => ({ name: processLabel(process), pid: process.pid, killed: killed.includes(process) }));

@@ -24,14 +24,23 @@ export interface DownResult {
   readonly stopped: readonly StackProcess[];
   /** Those of them that did not end by themselves. */
   readonly killed: readonly StackProcess[];
+  /** Why their run files could not be removed, as `EROFS`. */
+  readonly uncleaned?: string;
 }
 
-/** Stop every process of a stack and remove its run files. Fine where some or all are gone already. The caller holds the lock. */
+/**
+ * Stop every process of a stack and remove its run files. Fine where some or all are gone already. The caller holds the lock, where one
+ * can be had.
+ */
 export async function stopStack(paths: StackPaths): Promise<DownResult> {
   const result = await stopProcesses(paths, SERVICES);
-  removeRecords(paths);
-  rmSync(paths.handsDir, { recursive: true, force: true });
-  return result;
+  try {
+    removeRecords(paths);
+    rmSync(paths.handsDir, { recursive: true, force: true });
+    return result;
+  } catch (error) {
+    return { ...result, uncleaned: (error as NodeJS.ErrnoException).code || String(error) };
+  }
 }
 
 /** Stop these services, with all that they started. Throws where a process survives even SIGKILL. */

@@ -27,6 +27,24 @@ export async function withStackLock<T>(paths: StackPaths, waiting: () => void, w
   }
 }
 
+/**
+ * The same for a command that only ends things: where the lock can't be had at all, since the disk is full or read-only, it does without. No command that
+ * starts anything gets far there either.
+ */
+export async function withStackLockIfPossible<T>(paths: StackPaths, waiting: () => void, work: () => Promise<T>): Promise<T> {
+  let begun = false;
+  const once = (): Promise<T> => {
+    begun = true;
+    return work();
+  };
+  try {
+    return await withStackLock(paths, waiting, once);
+  } catch (error) {
+    if (begun || error instanceof CliError) throw error;
+    return await work();
+  }
+}
+
 async function acquire(database: DatabaseSync, paths: StackPaths, waiting: () => void): Promise<void> {
   const started = Date.now();
   for (let attempt = 0; ; attempt++) {
