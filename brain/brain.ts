@@ -45,7 +45,8 @@ export async function startBrain(config: BrainConfig = readConfig()): Promise<Br
   };
   const tidying = server === undefined ? undefined : setInterval(() => void agents.expireSessions(store, log), TIDY_EVERY_MS).unref();
   return {
-    finished: server === undefined ? exitCodeWhenIdle(runner, () => agents.expireSessions(store, log), release, log) : new Promise(() => undefined),
+    finished:
+      server === undefined ? exitCodeWhenIdle(runner, () => agents.expireSessions(store, log), release, log) : new Promise(() => undefined),
     async stop(signal) {
       log.info({ signal }, "brain drains");
       clearInterval(tidying);
@@ -58,12 +59,7 @@ export async function startBrain(config: BrainConfig = readConfig()): Promise<Br
   };
 }
 
-async function exitCodeWhenIdle(
-  runner: Runner,
-  tidy: () => Promise<void>,
-  release: () => Promise<void>,
-  log: Logger,
-): Promise<number> {
+async function exitCodeWhenIdle(runner: Runner, tidy: () => Promise<void>, release: () => Promise<void>, log: Logger): Promise<number> {
   try {
     const counts = await runner.runUntilIdle();
     // Whoever has done nothing has nothing loaded for that, and nothing grew.
