@@ -5,7 +5,7 @@ import { FailureReason, type LeafMessage } from "@serverless-harness/proto/leaf"
 import { atTime } from "./at-time.ts";
 import { type AgentFailure, isStaleEpoch, modelFailure, sandboxFailure, summaryFailure } from "./failure.ts";
 import { Inbox } from "./inbox.ts";
-import { lastAnswer, newestAnswer } from "./log/history.ts";
+import { lastAnswer } from "./log/history.ts";
 import { lastWords } from "./log/last-words.ts";
 import { Admission, stopWhereExceeded } from "./operations/admission.ts";
 import { DrivenOperation } from "./operations/driven.ts";
@@ -194,8 +194,7 @@ export class Agent {
     if (record.status !== "completed") await this.#inbox.clear();
     const { expected, lane, limits, narrator, summaries, unfinished, workspaceLog } = this.#parts;
     const { fromTipId, tipId } = record;
-    const answer = tipId === null ? undefined : await newestAnswer(lane, { start: tipId, stopAtId: fromTipId });
-    const text = tipId === null ? "" : await lastWords(lane, { start: tipId, stopAtId: fromTipId });
+    const { answer, text } = tipId === null ? { text: "" } : await lastWords(lane, { start: tipId, stopAtId: fromTipId });
     const broken = workspaceLog?.broke(record.operationId) === true ? sandboxLost() : undefined;
     const spent = (expected?.value === undefined ? exhausted : exceeded)(narrator.usage, limits);
     const failure = broken ?? spent ?? unfinished.failure();
