@@ -66,3 +66,16 @@ test("a client that waits for its answer is not, over either version", async () 
   expect(await text(stream)).toBe("here you are");
   session.close();
 });
+
+test("streams of one connection are bounded, and calls beyond the bound are answered in their turn", async () => {
+  const { server } = await startServer({ routes: () => undefined, maxStreams: 2 });
+  const session = http2.connect(formatAddress(server.address));
+  await once(session, "remoteSettings");
+  expect(session.remoteSettings.maxConcurrentStreams).toBe(2);
+  const answers = Array.from({ length: 50 }, async () => {
+    const [headers] = await once(session.request({ ":path": "/" }).resume(), "response");
+    return headers[":status"];
+  });
+  expect(await Promise.all(answers)).toEqual(Array(50).fill(404));
+  session.close();
+});
