@@ -56,7 +56,7 @@ export interface BrainConfig {
   readonly wakeUrl: string | undefined;
   /** Workspaces are stored when a leaf is let go of, and before it ends. */
   readonly snapshots: boolean;
-  /** A session that nothing was written to for so long is removed, with its workspace, in milliseconds. */
+  /** After this time without a write, in milliseconds, a session is removed, with its workspace. */
   readonly keepSessionsMs: number;
   /** An answer of the model of which nothing comes for so long is broken off, in milliseconds. */
   readonly modelSilenceMs: number;

@@ -25,7 +25,7 @@ export async function expireSessions({ sessions, store, deleteWorkspace, idleMs,
     const expired = await sessions.expireSessions({ idleMs, limit: AT_ONCE });
     for (const key of expired) {
       const [tenant = "", sessionId = ""] = key.split("/");
-      // Epochs never stand behind the clock, so whoever claims the session from now on has a newer one.
+      // Epochs are never older than the clock, so whoever claims the session from now on has a newer one.
       await deleteWorkspace(key, BigInt(Date.now())).catch((error: unknown) => {
         log.warn({ err: error, session: key }, "the workspace of a session that was removed could not be, and stays in the sandbox");
       });

@@ -7,7 +7,7 @@ import { Health, HealthCheckResponse_ServingStatus as Status } from "@serverless
 
 /** A sandbox that takes longer counts as away. */
 const TIMEOUT_MS = 2000;
-/** An answer is good for so long: whoever asks often does not ask the sandbox each time. */
+/** How long an answer is good: whoever asks often does not ask the sandbox each time. */
 const FRESH_MS = 1000;
 
 /** Asks whether the sandbox that brains use is there. */

@@ -32,7 +32,7 @@ const RANGES_4: readonly AddressRange[] = [
   { network: "240.0.0.0/4", what: RESERVED },
 ];
 
-/** Behind these 96 bits a translator makes an IPv4 address of the last 32. */
+/** After these 96 bits come the 32 of the IPv4 address that a translator makes of it. */
 const TRANSLATED = "64:ff9b::";
 
 const RANGES_6: readonly AddressRange[] = [

@@ -12,7 +12,7 @@ interface Found {
   readonly whole: boolean;
 }
 
-/** Reads a file of one kind; `undefined`: its header is damaged or missing. Reading behind the end of the file throws a RangeError. */
+/** Reads a file of one kind; `undefined`: its header is damaged or missing. Reading past the end of the file throws a RangeError. */
 type Reader = (file: Buffer) => Found | undefined;
 
 const READERS: Readonly<Record<string, Reader>> = {

@@ -28,7 +28,7 @@ function mark({ tenant = "", sessionId = "", states = [], labels = {} }: Filters
   return createHash("sha256").update(filters).digest("base64url").slice(0, 16);
 }
 
-/** The token that continues a listing of all tenants, or of `of` alone, behind a tenant's id, whatever characters they hold. */
+/** The token that continues a listing of all tenants, or of `of` alone, after a tenant's id, whatever characters they hold. */
 export function pageTokenOfPair(tenant: string, id: string, of: string | undefined): string {
   return Buffer.from(JSON.stringify([tenant, id, of ?? null])).toString("base64url");
 }
@@ -53,6 +53,7 @@ function notOurs(): HarnessError {
 }
 
 function otherFilters(): HarnessError {
-  const description = "is of a listing with other filters: go on with those that it came with, or leave it empty to begin anew";
+  const description =
+    "is of a listing with other filters: go on with those that it came with, or leave it empty to start from the beginning";
   return invalidArgument([{ field: "page_token", description }]);
 }

@@ -126,7 +126,7 @@ export class AgentFactory {
     }
   }
 
-  /** Remove sessions that nobody has used for so long, with their workspaces. */
+  /** Remove sessions that nobody has used for the time that sessions are kept, with their workspaces. */
   async expireSessions(store: LeafStore, log: Logger): Promise<void> {
     const { sessions } = await this.warmUp();
     const deleteWorkspace = async (workspace: string, epoch: bigint): Promise<void> => {

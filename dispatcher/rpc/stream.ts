@@ -11,7 +11,7 @@ export async function* whileRead<T>(stream: AsyncIterable<T>, call: AbortSignal)
 }
 
 /**
- * Send a message without content whenever nothing was sent for so long: proxies cut a stream that is silent. A leaf may wait for
+ * Send a message without content whenever nothing was sent for a time: proxies cut a stream that is silent. A leaf may wait for
  * days at a gate.
  */
 export async function* keptAlive<T extends object>(stream: AsyncIterable<T>, empty: T, everyMs: number): AsyncGenerator<T> {

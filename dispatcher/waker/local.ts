@@ -27,7 +27,7 @@ const MAX_WAIT_MS = 30_000;
 /** A leaf that is due and yet not ready, because its session is busy, must not make a busy loop. */
 const MIN_WAIT_MS = 50;
 const STORE_RETRY_MS = 1000;
-/** A brain that has lived for so long has found nothing wrong with its settings. */
+/** After this time a brain has found nothing wrong with its settings. */
 const WORKS_AFTER_MS = 5000;
 /** How long it waits, when it stops, for output that a process which a brain left behind may still hold. */
 const LAST_OUTPUT_MS = 1000;

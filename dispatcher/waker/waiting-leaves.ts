@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { WorkerSchema } from "@serverless-harness/proto/leaf";
 import type { LeafStore } from "@serverless-harness/session";
 
-/** Leaves that are told in one go; those behind them are told in the next. */
+/** Leaves that are told in one go; the others are told in the next. */
 const AT_ONCE = 100;
 const LEASE_MS = 30_000;
 /** A leaf that is told again and again waits twice as long each time, so that its log stays short. */

@@ -16,7 +16,7 @@ const ABANDONED_MS = 24 * 60 * 60_000;
 
 const CHUNK_BYTES = 1024 * 1024;
 
-/** A volume that does not answer for so long is given up: for a look at names, and for a whole artifact. */
+/** How long to wait for a volume: for a look at names, and for a whole artifact. */
 const LOOK_MS = 30_000;
 const WRITE_MS = 30 * 60_000;
 
@@ -89,7 +89,7 @@ export class DirectoryArtifacts implements ArtifactStore {
 
   async #open(key: string): Promise<FileHandle | undefined> {
     await using directory = await this.#directory(key);
-    // Awaited here: the directory is closed behind it.
+    // Awaited here: the directory is closed afterwards.
     return directory === undefined ? undefined : await openArtifact(childOf(directory.file, nameOf(key)));
   }
 
@@ -188,7 +188,7 @@ async function writeContent(path: string, content: ArtifactContent): Promise<voi
   }
 }
 
-/** Run a call, for so long at the most, and translate what it throws. */
+/** Run a call with a time limit, and translate what it throws. */
 async function translated<T>(ms: number, call: () => Promise<T>): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(artifactsUnavailable(`did not answer within ${ms / 1000} s`, undefined)), ms);

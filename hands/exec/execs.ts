@@ -20,12 +20,10 @@ import type { SpillOptions } from "./output-spill.ts";
 import { processOf } from "./process-spec.ts";
 import { killMarked } from "./processes.ts";
 import { ExecRun } from "./run.ts";
-import { type Entry, ExecStore } from "./store.ts";
+import type { Entry, ExecStore } from "./store.ts";
+import { ExecStores } from "./stores.ts";
 
 const DEFAULT_KILL_GRACE_MS = 2000;
-/** How often ended execs are pruned, and how long the execs of an unused workspace stay in memory. */
-const PRUNE_INTERVAL_MS = 60_000;
-const IDLE_MS = 5 * 60_000;
 
 /** What {@link Execs} needs. */
 export interface ExecsOptions {
@@ -45,13 +43,12 @@ export interface ExecsOptions {
 /** Every exec of the sandbox. An exec runs at most once per workspace and id, whatever is repeated or restarted. */
 export class Execs {
   readonly #options: ExecsOptions;
-  readonly #stores = new Map<string, Promise<ExecStore>>();
-  readonly #pruning: NodeJS.Timeout;
+  readonly #stores: ExecStores;
   #isDraining = false;
 
   private constructor(options: ExecsOptions) {
     this.#options = options;
-    this.#pruning = setInterval(() => void this.prune(), PRUNE_INTERVAL_MS).unref();
+    this.#stores = new ExecStores(options.workspaces, options.limits, options.log);
     options.workspaces.beforeDelete((workspace) => this.#endWorkspace(workspace));
   }
 
@@ -59,7 +56,8 @@ export class Execs {
   static async open(options: ExecsOptions): Promise<Execs> {
     const execs = new Execs(options);
     const { workspaces } = options;
-    for (const { name } of workspaces.list()) await execs.#store(name).catch((error: unknown) => workspaces.setAsideDamaged(name, error));
+    for (const { name } of workspaces.list())
+      await execs.#stores.of(name).catch((error: unknown) => workspaces.setAsideDamaged(name, error));
     return execs;
   }
 
@@ -69,7 +67,7 @@ export class Execs {
    * journaled: see {@link Exec.failure}.
    */
   async run(spec: ExecSpec): Promise<{ exec: Exec; attached: boolean }> {
-    const store = await this.#store(spec.workspace);
+    const store = await this.#stores.of(spec.workspace);
     const workspace = await this.#options.workspaces.resolve(spec.workspace, spec.epoch);
     const fingerprint = fingerprintOf(spec);
     const known = store.entries.get(spec.execId);
@@ -91,7 +89,7 @@ export class Execs {
     });
     const run = this.#newRun(store, entry, spec, process);
     store.begin(entry, run);
-    if (store.isOverfull) void this.#prune(store);
+    if (store.isOverfull) void this.#stores.pruneOne(store);
     void this.#start(store, entry, run, spec.epoch);
     return { exec: entry.exec, attached: false };
   }
@@ -103,12 +101,12 @@ export class Execs {
 
   /** A known exec, for reading. NOT_FOUND `unknown_exec`. */
   async get(workspace: string, execId: string): Promise<Exec> {
-    return known(await this.#store(workspace), execId).exec;
+    return known(await this.#stores.of(workspace), execId).exec;
   }
 
   /** A workspace's execs, newest first. `before`: only those that began before this place in its row. */
   async list(workspace: string, filter: { readonly runningOnly: boolean; readonly before: number }): Promise<Exec[]> {
-    const { entries } = await this.#store(workspace);
+    const { entries } = await this.#stores.of(workspace);
     const chosen = [...entries.values()].filter(
       ({ run, record }) => (run !== undefined || !filter.runningOnly) && record.intent.seq < filter.before,
     );
@@ -122,7 +120,7 @@ export class Execs {
 
   /** How many run, in all workspaces. */
   async openCount(): Promise<number> {
-    return (await this.#allStores()).reduce((sum, store) => sum + store.running.size, 0);
+    return (await this.#stores.all()).reduce((sum, store) => sum + store.running.size, 0);
   }
 
   /** Send a signal to every process of an exec. A no-op once it has ended. */
@@ -143,8 +141,8 @@ export class Execs {
   /** Take no new execs, give the running ones `graceMs` to end, then end them; resolves when all have. */
   async drain(graceMs: number): Promise<void> {
     this.#isDraining = true;
-    clearInterval(this.#pruning);
-    const running = (await this.#allStores()).flatMap((store) => [...store.running]);
+    this.#stores.stopPruning();
+    const running = (await this.#stores.all()).flatMap((store) => [...store.running]);
     const settled = Promise.all(running.map(({ exec }) => exec.settled));
     const patience = new AbortController();
     await Promise.race([settled, sleep(graceMs, undefined, { signal: patience.signal }).catch(() => undefined)]);
@@ -154,7 +152,7 @@ export class Execs {
     await settled;
     await this.#options.launcher.close();
     // The launcher has ended its own; this finds what a launcher without a fork server lost sight of.
-    killMarked(new Set((await this.#allStores()).flatMap((store) => [...store.marks])));
+    killMarked(new Set((await this.#stores.all()).flatMap((store) => [...store.marks])));
   }
 
   async #start(store: ExecStore, entry: Entry, run: ExecRun, epoch: bigint): Promise<void> {
@@ -243,40 +241,20 @@ export class Execs {
   }
 
   async #owned(workspace: string, execId: string, epoch: bigint): Promise<Entry> {
-    const store = await this.#store(workspace);
+    const store = await this.#stores.of(workspace);
     await this.#options.workspaces.resolve(workspace, epoch);
     return known(store, execId);
   }
 
-  async #store(name: string): Promise<ExecStore> {
-    const workspace = this.#options.workspaces.find(name);
-    let opening = this.#stores.get(name);
-    if (opening === undefined) {
-      opening = ExecStore.open(workspace, this.#options.limits, this.#options.log);
-      this.#stores.set(name, opening);
-      // One that can't be read now may be readable later.
-      opening.catch(() => this.#stores.delete(name));
-    }
-    const store = await opening;
-    store.usedAt = performance.now();
-    return store;
-  }
-
-  async #allStores(): Promise<ExecStore[]> {
-    const results = await Promise.allSettled(this.#stores.values());
-    return results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
-  }
-
   /** End what runs in a workspace, without grace. Returns how many execs that were. */
   async stopAll(workspace: string, stop: Stop): Promise<number> {
-    const running = [...((await this.#stores.get(workspace))?.running ?? [])];
+    const running = [...((await this.#stores.ifOpen(workspace))?.running ?? [])];
     for (const { run } of running) run?.stop(stop, 0);
     return running.length;
   }
 
   async #endWorkspace(workspace: Workspace): Promise<void> {
-    const store = await this.#stores.get(workspace.name);
-    this.#stores.delete(workspace.name);
+    const store = await this.#stores.take(workspace.name);
     const running = [...(store?.running ?? [])];
     for (const { run } of running) run?.stop({ cause: EndCause.CANCELLED, message: "its workspace was deleted" }, 0);
     await Promise.all(running.map(({ exec }) => exec.settled));
@@ -285,22 +263,9 @@ export class Execs {
     await removeTree(join(this.#options.spillDirectory, workspace.name));
   }
 
-  async #prune(store: ExecStore): Promise<void> {
-    try {
-      await store.prune();
-    } catch (error) {
-      this.#options.log.error({ workspace: store.workspace.name, err: error }, "ended execs could not be pruned");
-    }
-  }
-
-  /** Forget ended execs beyond the limits, and let go of workspaces that nobody uses. Done by itself once a minute, and between where many end. */
-  async prune(): Promise<void> {
-    for (const store of await this.#allStores()) {
-      await this.#prune(store);
-      if (!store.isIdle || performance.now() - store.usedAt < IDLE_MS) continue;
-      this.#stores.delete(store.workspace.name);
-      store.journal.close();
-    }
+  /** Forget ended execs beyond the limits, and let go of workspaces that nobody uses. Done by itself once a minute, and earlier if many end. */
+  prune(): Promise<void> {
+    return this.#stores.prune();
   }
 }
 

@@ -9,7 +9,7 @@ import { type Handle, openDirectory } from "./handle.ts";
 /** So many files are removed side by side. */
 const BATCH = 32;
 
-/** The removal gives way to the rest of the daemon after so long. */
+/** How long the removal works before it lets the rest of the daemon run. */
 const SLICE_MS = 5;
 
 const OWNER = 0o700n;

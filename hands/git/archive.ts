@@ -12,7 +12,7 @@ import { type Bundle, formatManifest, MAX_MANIFEST_BYTES, type Manifest, parseMa
 import { type ObjectStore, refOf } from "./object-store.ts";
 
 const LONG_MS = 30 * 60_000;
-/** A description comes within so long, or the store is taken for away. */
+/** How long to wait for a description before the store is taken to be away. */
 const MANIFEST_MS = 30_000;
 
 /** Name under which a commit is kept while it travels. */

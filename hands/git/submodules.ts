@@ -28,7 +28,7 @@ interface Parent {
   /** Where it came from: what relative addresses are relative to. */
   readonly url: string;
   readonly directory: string;
-  /** Its path below the workspace, with a slash behind; empty for the workspace itself. */
+  /** Its path below the workspace, with a slash at its end; empty for the workspace itself. */
   readonly path: BytePath;
   readonly depth: number;
 }

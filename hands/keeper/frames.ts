@@ -11,7 +11,7 @@ export const Event = { STARTED: 1, STDOUT: 2, STDERR: 3, ENDED: 4, FAILED: 5, IN
 /** Longest frame that the keeper takes, in bytes: MAX_REQUEST. */
 export const MAX_REQUEST_BYTES = 16 * 1024 * 1024;
 
-/** How long the payload of each event may be, in bytes: exactly so long, or from the first number to the second one. */
+/** How long the payload of each event may be, in bytes: the least and the most. */
 const PAYLOAD_BYTES: ReadonlyMap<number, readonly [number, number]> = new Map([
   [Event.STARTED, [4, 4]],
   [Event.STDOUT, [1, 64 * 1024]],

@@ -192,7 +192,7 @@ static int connect_network(char **argv, int count) {
   return life[0];
 }
 
-/* Who is in it: pidfds, behind stdin and slirp4netns. */
+/* Who is in it: pidfds, after stdin and slirp4netns. */
 static struct pollfd watched[2 + MAX_MEMBERS];
 static nfds_t watching = 2;
 

@@ -24,7 +24,7 @@ export interface PiSessions {
    * entries. An answer whose tool calls have not all got their results is left out. Throws NOT_FOUND `unknown_entry`, and `stale_epoch` as {@link open}.
    */
   fork(from: SessionName, entryId: string, fence: Fence): Promise<Forked>;
-  /** Something was said in the session. Not before its first leaf's prompt, or {@link fork}, nor behind {@link expireSessions}. */
+  /** Something was said in the session. Not before its first leaf's prompt, or {@link fork}, nor after {@link expireSessions}. */
   has(name: SessionName): Promise<boolean>;
   /**
    * A session's log as Pi's own backend of files of lines reads it, a line with its end at a time. It is read in pages; on Redis, a session that

@@ -62,8 +62,8 @@ export class Database {
   }
 
   /**
-   * Throw DATA_LOSS `store_lost` where Redis was found to hold another store than the one that was opened, as behind a FLUSHALL: what was
-   * acknowledged is gone, and what is asked for now would be answered from nothing. It is looked for once a second, behind the calls.
+   * Throw DATA_LOSS `store_lost` where Redis was found to hold another store than the one that was opened, as after a FLUSHALL: what was
+   * acknowledged is gone, and what is asked for now would be answered from nothing. It is looked for once a second, after a call.
    */
   requireSame(): void {
     if (performance.now() - this.#lookedAt >= LOOK_MS) void this.#look();

@@ -23,7 +23,7 @@ test("a store whose keys were removed under a running process takes nothing more
   await client.flushall();
   await expect(following).rejects.toMatchObject({ reason: "store_lost", message: expect.stringContaining("was emptied") });
   await open();
-  // It is looked for once a second, behind the calls.
+  // It is looked for once a second, after a call.
   const lost = { reason: "store_lost", message: expect.stringContaining("was replaced by another one") };
   await expect.poll(() => store.backlog().catch((error: unknown) => error), { timeout: 20_000 }).toMatchObject(lost);
   await expect(submit(store)).rejects.toMatchObject(lost);

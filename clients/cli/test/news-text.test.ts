@@ -24,7 +24,7 @@ const EVENTS: ReadonlyArray<readonly [event: Event, line: string | undefined]> =
     { case: "workspaceRestored", value: { snapshotId: "leaf_1.2", behind: true } },
     "the workspace was lost: restored from snapshot leaf_1.2; the latest changes are gone",
   ],
-  [{ case: "workspaceRestored", value: {} }, "the workspace was lost: made anew, there was no snapshot"],
+  [{ case: "workspaceRestored", value: {} }, "the workspace was lost: made again without files, as there was no snapshot"],
   [{ case: "toolOutput", value: { text: "x" } }, undefined],
 ];
 

@@ -26,6 +26,6 @@ export function messageText({ messageId, mode, sentBy, text }: LeafMessage): str
 }
 
 function restoredText({ snapshotId, behind }: WorkspaceRestored): string {
-  const from = snapshotId === "" ? "made anew, there was no snapshot" : `restored from snapshot ${snapshotId}`;
+  const from = snapshotId === "" ? "made again without files, as there was no snapshot" : `restored from snapshot ${snapshotId}`;
   return `the workspace was lost: ${from}${behind ? "; the latest changes are gone" : ""}`;
 }

@@ -3,11 +3,11 @@ import type { AgentFailure } from "../failure.ts";
 import { type Lacks, lacksSentence } from "./lacks.ts";
 import type { SnapshotNote } from "./state.ts";
 
-const BEGUN_ANEW = "Note of the harness, not of the user: what comes next was tried before, and is begun anew.";
+const BEGUN_ANEW = "Note of the harness, not of the user: what comes next was tried before, and begins again.";
 const ALSO_GONE =
   "What git ignores, background processes and terminals are gone as well. Look at the files before you go on, and do again what is missing.";
 
-/** What the model is told of a workspace whose files are behind the conversation, or that lacks something of them. */
+/** What the model is told of a workspace whose files are older than the conversation, or that lacks something of them. */
 export function noticeOf(note: SnapshotNote | undefined, { behind, lacks }: { behind: boolean; lacks: Lacks }): string {
   const begin = "Note of the harness, not of the user: the sandbox with your workspace was lost, and there is a new one.";
   if (note === undefined) {
@@ -19,7 +19,7 @@ export function noticeOf(note: SnapshotNote | undefined, { behind, lacks }: { be
   return sentences.filter((sentence) => sentence !== "").join(" ");
 }
 
-/** What the model is told where work begins anew, and the workspace was taken back, but for something. */
+/** What the model is told if work begins again and the workspace was taken back, except for something. */
 export function takenBackBut(lacks: Lacks): string {
   return `${BEGUN_ANEW} Your files are those from before that. ${lacksSentence(lacks)} Look at the files before you go on.`;
 }
