@@ -35,9 +35,8 @@ export class Home implements WorkspaceHome {
     this.#options = options;
     this.#source = options.source;
     const making = makeWorkspace(options.maker, options.source);
-    this.#workspace = making.then(({ made }) => made);
-    this.copied = making.then(({ copied }) => copied);
-    for (const each of [this.#workspace, this.copied]) each.catch(() => undefined);
+    this.#workspace = perhapsUnread(making.then(({ made }) => made));
+    this.copied = perhapsUnread(making.then(({ copied }) => copied));
   }
 
   /** The workspace, once it is there. */
@@ -47,15 +46,17 @@ export class Home implements WorkspaceHome {
 
   get made(): Promise<MadeWorkspace> {
     // No two sandboxes make a session's workspace in the same millisecond.
-    return this.workspace.then(({ createdAtMs, baseCommit }) => ({
-      identity: String(createdAtMs),
-      source: { url: this.#source.source?.kind === "git" && baseCommit !== "" ? this.#source.source.url : "", baseCommit },
-    }));
+    return perhapsUnread(
+      this.workspace.then(({ createdAtMs, baseCommit }) => ({
+        identity: String(createdAtMs),
+        source: { url: this.#source.source?.kind === "git" && baseCommit !== "" ? this.#source.source.url : "", baseCommit },
+      })),
+    );
   }
 
   /** What the workspace lacks of what it was made from. */
   get lacks(): Promise<Lacks> {
-    return this.workspace.then(({ leftOut }) => lacksOf(leftOut));
+    return perhapsUnread(this.workspace.then(({ leftOut }) => lacksOf(leftOut)));
   }
 
   async restore(snapshotId: string): Promise<Lacks | undefined> {
@@ -83,6 +84,12 @@ export class Home implements WorkspaceHome {
   async snapshot(snapshotId: string): Promise<void> {
     await this.#options.workspace.snapshot(snapshotId);
   }
+}
+
+/** A leaf may fail before anybody asks how its workspace was made: then a failure of that concerns nobody. */
+function perhapsUnread<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
 }
 
 function lacksOf(leftOut: LeftOut | undefined): Lacks {

@@ -190,16 +190,6 @@ describe.each(Object.entries(stores))("a fork, with a leaf store on %s,", (_, op
     await expect(linesOf(stack, ended)).rejects.toMatchObject({ reason: "session_not_found" });
   });
 
-  test("of a session that never worked begins with nothing", async () => {
-    const stack = await open();
-    const first = await stack.submit(scripted(say("later")));
-    await stack.store.cancel(first.leafId, "");
-    stack.brain({ BRAIN_GRACE_MS: "3600000" });
-    const forked = await fork(stack, first, "", scripted(bash("ls -A"), say("nothing:{{last_tool_result}}")));
-    expect(await answered(stack, forked)).toBe("nothing:(no output)");
-    expect(await notes(stack, forked)).toBe(0);
-  });
-
   test("is made once, whenever brains are killed", async () => {
     const stack = await open();
     const first = await stack.submit("Remember the secret word: kiwi");

@@ -182,8 +182,8 @@ test("hands that stops lets running commands end, then ends them, and starts not
   await drained;
   const [first, second] = await Promise.all(takes);
   expect(first).toMatchObject({ stdout: "up\nby itself\n", ended: { cause: EndCause.EXITED, exitCode: 0 } });
-  expect(second?.ended).toMatchObject({ cause: EndCause.CANCELLED });
-  expect(second?.ended.message).toContain("hands was stopped");
+  expect(second?.ended).toMatchObject({ cause: EndCause.SHUT_DOWN });
+  expect(second?.ended.message).toContain("the sandbox was shut down");
 });
 
 test("a flood of short lines on both streams is kept in order, each byte in its stream", async () => {
