@@ -27,8 +27,9 @@ function wantedBy(field: string, glob: string): NameFilter {
   }
   const filters = alternatives.map(filterOne);
   const literally = glob.replace(/^\.?\//, "");
+  const nameOnly = !glob.includes("/");
   return (path, isDirectory) =>
-    filters.some((filter) => filter(path, isDirectory)) || path.at(-1) === literally || path.join("/") === literally;
+    filters.some((filter) => filter(path, isDirectory)) || (nameOnly && path.at(-1) === literally) || path.join("/") === literally;
 }
 
 function filterOne(pattern: string): NameFilter {

@@ -7,12 +7,8 @@ import { ModelRegistry } from "../models/registry.ts";
 const SONNET = "anthropic/claude-sonnet-4-5";
 
 describe("the providers", () => {
-  test("are all that pi-ai has, each under its own id", async () => {
-    expect(PROVIDER_IDS).toEqual(
-      builtinProviders()
-        .map((provider) => provider.id)
-        .sort(),
-    );
+  test("are all that pi-ai has and the stand-in, each under its own id", async () => {
+    expect(PROVIDER_IDS).toEqual([...builtinProviders().map((provider) => provider.id), "stand-in"].sort());
     const loaded = await Promise.all(PROVIDER_IDS.map(loadProvider));
     expect(loaded.map((provider) => provider?.id)).toEqual(PROVIDER_IDS);
   });
