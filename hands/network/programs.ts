@@ -1,10 +1,7 @@
-import { accessSync, constants } from "node:fs";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConfigError } from "@serverless-harness/kit/env";
+import { findProgram, isExecutable } from "../programs.ts";
 import type { NetworkPrograms } from "./network.ts";
-
-const DIRECTORIES = ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin"];
 
 /** The programs that networks are made with. A {@link ConfigError} that says how to get them where one is missing. */
 export function networkPrograms(): NetworkPrograms {
@@ -15,19 +12,10 @@ export function networkPrograms(): NetworkPrograms {
 }
 
 function find(name: string, debianPackage: string): string {
-  const found = DIRECTORIES.map((directory) => join(directory, name)).find(isExecutable);
+  const found = findProgram(name);
   if (found !== undefined) return found;
   throw new ConfigError(
     `${name} is not installed: install it (Debian: apt-get install ${debianPackage}), or choose HANDS_NETWORK=none (commands reach nothing) ` +
       "or HANDS_NETWORK=host (all that this machine reaches)",
   );
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
