@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["**/test/**/*.test.ts"],
-    exclude: ["**/node_modules/**"],
+    exclude: ["**/node_modules/**", ".versions/**"],
     // Tests start real processes, sockets and databases; on a small machine more files at once only make each slower.
     maxWorkers: 2,
     // Only for what hangs: a machine that is busy with other things may take its time.

@@ -77,7 +77,7 @@ done
 # asked to load the rest too.
 compile_sources() {
   node_modules/.bin/node scripts/bundle/main.ts || fail "the services could not be bundled, see above"
-  for main in dist/hands/main.mjs dist/dispatcher/main.mjs dist/brain/main.mjs bench/model/main.ts; do
+  for main in dist/hands/main.mjs dist/dispatcher/main.mjs dist/brain/main.mjs dist/model/main.mjs; do
     for load in "" "--import ./scripts/load-service.ts"; do
       # shellcheck disable=SC2086
       env -i PATH="$PATH" NODE_COMPILE_CACHE="$cache" NODE_COMPILE_CACHE_PORTABLE=1 MODEL_LISTEN=none \
@@ -88,6 +88,7 @@ compile_sources() {
 cache=node_modules/.cache/leaf
 compiled="$cache/compiled"
 if [ ! -e "$compiled" ] || [ ! -e dist/brain/main.mjs ] || [ ! -e dist/dispatcher/main.mjs ] || [ ! -e dist/hands/main.mjs ] ||
+  [ ! -e dist/model/main.mjs ] ||
   [ -n "$(find proto kit session hands pi-fork brain dispatcher bench/model scripts/bundle \( -name '*.ts' -o -name '*.lua' -o -name '*.c' -o -name '*.sh' -o -name '*.list' \) -not -path '*/test/*' -newer "$compiled" -print -quit)" ]; then
   compile_sources
   mkdir -p "$cache" && touch "$compiled"

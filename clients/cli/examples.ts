@@ -13,6 +13,7 @@ export const EXAMPLES = {
     { line: "leaf up", does: "start what is missing, in .leaf/ and on port 7433" },
     { line: "leaf up --port 0", does: "on a free port" },
     { line: "leaf up --model stand-in", does: "with the scripted stand-in, even where a model key is set" },
+    { line: "leaf up --restart", does: "after an update: suspend the leaves, stop the running version, start the new one" },
     { line: "leaf up --network none", does: "commands in the sandbox reach no network" },
   ],
   down: [

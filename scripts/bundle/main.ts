@@ -14,7 +14,11 @@ const SERVICES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   brain: { "caller-checks-worker": "pi-fork/tools/caller-checks-worker.ts" },
   dispatcher: { "caller-checks-worker": "dispatcher/caller-checks-worker.ts" },
   hands: { "regexp-worker": "hands/files/regexp-worker.ts" },
+  model: {},
 };
+
+/** Where a service that is no room of its own has its main file. */
+const MAINS: Readonly<Record<string, string>> = { model: "bench/model/main.ts" };
 
 /** Those whose start counts; the others tell their whole schema to whoever asks, so they have to make all of it anyway. */
 const STARTS_OFTEN: ReadonlySet<string> = new Set(["brain"]);
@@ -43,7 +47,7 @@ async function bundle(service: string, directory: string): Promise<void> {
   mkdirSync(fresh, { recursive: true });
   const apart = Object.entries(SERVICES[service] ?? {}).map(([name, source]) => [name, join(ROOT, source)] as const);
   await build({
-    entryPoints: { main: join(ROOT, service, "main.ts"), ...Object.fromEntries(apart) },
+    entryPoints: { main: join(ROOT, MAINS[service] ?? `${service}/main.ts`), ...Object.fromEntries(apart) },
     outdir: fresh,
     outExtension: { ".js": ".mjs" },
     bundle: true,

@@ -3,6 +3,7 @@ import { ExitCode } from "../exit-codes.ts";
 import { describeModel } from "../stack/model.ts";
 import { readStatus, type StackStatus } from "../stack/status.ts";
 import { ago } from "../view/format.ts";
+import { outdatedText } from "../view/version-text.ts";
 
 /** Does `leaf status`. */
 export async function runStatus(context: Context): Promise<ExitCode> {
@@ -36,6 +37,7 @@ function describe({ out, config, paths }: Context, status: StackStatus): string[
     ...(health.brainsStarted === undefined
       ? []
       : [`so far      ${health.brainsStarted} brains started, ${health.brainsCrashed} crashed, ${health.brainSeconds} brain-seconds`]),
+    ...(status.version?.outdated === true ? [color.yellow(`version     ${outdatedText(status.version)}`)] : []),
     ...(config.url === undefined ? [`state       ${paths.dir}`] : []),
   ];
 }

@@ -17,11 +17,13 @@ export function addUp(program: Command): void {
   addCommand<UpOptions>(program, {
     name: "up",
     summary: "start the stack in the background: sandbox, dispatcher, and a stand-in for the model where no key is set",
-    description: "Starts only what is not running. Brains are not started: the dispatcher wakes one when there is work.",
+    description:
+      "Starts only what is not running, in the version that runs; says if the checkout has another one. Brains are not started: the dispatcher wakes one when there is work.",
     options: (command) =>
       command
         .option("--port <n>", "port of the dispatcher on 127.0.0.1, 0 for a free one (LEAF_PORT; default: 7433)", wholeNumber(0, 65535))
         .addOption(new Option("--sandbox <kind>", "bwrap: a jail; process: none (default: bwrap)").choices(SANDBOXES))
+        .option("--restart", "suspend what is at work, stop what runs, and start the version that the checkout has")
         .option("--model <provider/model>", "the model, or stand-in (LEAF_MODEL; default: by the keys that are set)")
         .option("--redis <url>", "keep leaves and sessions in this Redis (LEAF_REDIS; default: a database in the state directory)")
         .option(

@@ -1,10 +1,11 @@
 import { spawn } from "node:child_process";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
-import { REPOSITORY } from "../config.ts";
 import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit-codes.ts";
+import { bundleOf } from "./programs.ts";
 import type { ServiceSpec } from "./services.ts";
+import { nodeOf } from "./versions.ts";
 
 /** Exit code of a service whose settings can't be used. */
 const BAD_SETTINGS = 64;
@@ -13,9 +14,9 @@ const BAD_SETTINGS = 64;
  * Throw, with a line for each problem, where brains could not start with the settings that the dispatcher would hand to them: it starts them only
  * when there is work, which would then wait for ever.
  */
-export async function requireUsableBrain({ program, environment }: ServiceSpec): Promise<void> {
-  const brain = join(REPOSITORY, program.replace("dispatcher/main", "brain/main"));
-  const child = spawn(process.execPath, [brain, "--check"], { env: environment, stdio: ["ignore", "ignore", "pipe"] });
+export async function requireUsableBrain({ version, environment }: ServiceSpec): Promise<void> {
+  const brain = join(version.root, bundleOf("brain"));
+  const child = spawn(nodeOf(version), [brain, "--check"], { env: environment, stdio: ["ignore", "ignore", "pipe"] });
   const ended = new Promise<number | null>((resolve) => {
     child.on("error", () => resolve(null));
     child.on("close", resolve);

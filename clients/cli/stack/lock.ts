@@ -16,7 +16,7 @@ const POLL_MS = 50;
  * The lock is SQLite's on a file of its own: the system frees it with the process that held it, however that ended, while a file
  * that names its owner has to be taken over, and two takers of a stale one can both win.
  */
-export async function withStackLock<T>(paths: StackPaths, waiting: () => void, work: () => Promise<T>): Promise<T> {
+export async function withStackLock<T>(paths: Pick<StackPaths, "dir" | "lock">, waiting: () => void, work: () => Promise<T>): Promise<T> {
   const database = new DatabaseSync(paths.lock, { timeout: 0 });
   try {
     chmodSync(paths.lock, 0o600);
@@ -45,7 +45,7 @@ export async function withStackLockIfPossible<T>(paths: StackPaths, waiting: () 
   }
 }
 
-async function acquire(database: DatabaseSync, paths: StackPaths, waiting: () => void): Promise<void> {
+async function acquire(database: DatabaseSync, paths: Pick<StackPaths, "dir">, waiting: () => void): Promise<void> {
   const started = Date.now();
   for (let attempt = 0; ; attempt++) {
     if (tryAcquire(database)) return;

@@ -1,7 +1,7 @@
 import { DEFAULT_PORT, type Environment } from "../config.ts";
 import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit-codes.ts";
-import { type ModelPlan, planModel } from "./model.ts";
+import { type ModelPlan, planModel, STAND_IN } from "./model.ts";
 import type { StackPaths } from "./paths.ts";
 import { liveRecord, readRecord } from "./record.ts";
 import { joinRepositories } from "./repositories.ts";
@@ -17,13 +17,15 @@ export interface StackWishes {
   readonly model?: string;
   readonly redis?: string;
   readonly repositories?: readonly string[];
+  /** What runs is stopped first: as it was, but for what is asked for. */
+  readonly restart?: boolean;
 }
 
 /**
  * Decide what to start. What the user does not ask for stays as the stack has it, until `leaf down`: a second `leaf up` mends a stack,
  * it does not change it.
  */
-export function planStack(paths: StackPaths, environment: Environment, wishes: StackWishes): StackPlan {
+export function planStack(paths: StackPaths, environment: Environment, wishes: StackWishes): Omit<StackPlan, "version"> {
   const hands = readRecord(paths, "hands")?.settings;
   const sandbox = wishes.sandbox ?? SANDBOXES.find((kind) => kind === hands?.["sandbox"]);
   const network = wishes.network ?? NETWORKS.find((reach) => reach === hands?.["network"]);
@@ -32,8 +34,8 @@ export function planStack(paths: StackPaths, environment: Environment, wishes: S
     throw new CliError(ExitCode.usage, "bad_network", message);
   }
   const chosen = chooseSandbox(sandbox);
-  const { model, notes } = planRunningModel(paths, environment, wishes.model);
-  const store = planStore(paths, environment, wishes.redis);
+  const { model, notes } = planRunningModel(paths, environment, wishes);
+  const store = planStore(paths, environment, wishes);
   const repositories = wishes.repositories === undefined ? (hands?.["repositories"] ?? "") : joinRepositories(wishes.repositories);
   const reach = network ?? (chosen === "bwrap" ? "public" : "host");
   return { paths, environment, sandbox: chosen, network: reach, repositories, model, store, notes };
@@ -50,11 +52,13 @@ export function choosePort(paths: StackPaths, wanted: number | undefined): numbe
 function planRunningModel(
   paths: StackPaths,
   environment: Environment,
-  wanted: string | undefined,
+  { model: wanted, restart }: StackWishes,
 ): { model: ModelPlan; notes: readonly string[] } {
   const running = liveRecord(paths, "dispatcher")?.settings;
-  const planned = planModel(environment, wanted);
-  if (running === undefined || wanted !== undefined) return { model: planned, notes: planned.notes };
+  const kept = running?.["standIn"] === "true" ? STAND_IN : running?.["model"];
+  // What is started anew needs the key of its model again.
+  const planned = planModel(environment, wanted ?? (restart ? kept : undefined));
+  if (running === undefined || wanted !== undefined || restart) return { model: planned, notes: planned.notes };
   const model: ModelPlan = { standIn: running["standIn"] === "true", model: running["model"] ?? "", notes: [] };
   if (model.standIn === planned.standIn && model.model === planned.model) return { model, notes: planned.notes };
   return {

@@ -79,11 +79,21 @@ function programOf(args: readonly string[]): string | undefined {
   return /(?:^|\/)(\w+)\/main\.(?:ts|mjs)$/.exec(script)?.[1];
 }
 
+/** Processes whose command line has this text. */
+export function processesNaming(text: string): number[] {
+  return allPids().filter((pid) => commandLine(pid).some((arg) => arg.includes(text)));
+}
+
 /** Processes of this user whose environment carries the mark of this stack. */
 function markedProcesses(dir: string): number[] {
   const mark = `${STACK_MARK}=${dir}`;
-  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-  return pids.map(Number).filter((pid) => pid !== process.pid && environmentOf(pid).includes(mark));
+  return allPids().filter((pid) => pid !== process.pid && environmentOf(pid).includes(mark));
+}
+
+function allPids(): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
 }
 
 function environmentOf(pid: number): string[] {

@@ -3,25 +3,38 @@ import { join } from "node:path";
 
 /** What a service's bundle was made of. The dispatcher starts the brain that lies beside it. */
 const SOURCES = {
-  dispatcher: ["brain", "dispatcher", "kit", "pi-fork", "proto", "session", "hands/client"],
+  brain: ["brain", "kit", "pi-fork", "proto", "session", "hands/client"],
+  dispatcher: ["dispatcher", "kit", "pi-fork", "proto", "session", "hands/client"],
   hands: ["hands", "kit", "proto"],
+  model: ["bench/model", "kit"],
 } as const;
 
-/**
- * A service's program below the checkout: its bundle, which starts in less than half the time, unless a source changed since (or there is none:
- * `npm run setup` makes it).
- */
-export function programOf(root: string, service: keyof typeof SOURCES): string {
-  const bundle = `dist/${service}/main.mjs`;
-  const made = existsSync(join(root, bundle)) ? statSync(join(root, bundle)).mtimeMs : 0;
-  const current = made > 0 && SOURCES[service].every((directory) => !hasNewer(join(root, directory), made));
-  return current ? bundle : `${service}/main.ts`;
+/** A program that the stack runs. */
+export type Program = keyof typeof SOURCES;
+
+/** All that a stack runs. */
+export const PROGRAMS = Object.keys(SOURCES) as readonly Program[];
+
+/** A program's bundle below the root of a checkout or of a version. */
+export function bundleOf(program: Program): string {
+  return `dist/${program}/main.mjs`;
+}
+
+/** Programs without a bundle that is newer than every source that it was made of, so that nobody runs yesterday's code. `npm run setup` makes them. */
+export function staleBundles(root: string): readonly Program[] {
+  return PROGRAMS.filter((program) => {
+    const bundle = join(root, bundleOf(program));
+    if (!existsSync(bundle)) return true;
+    const made = statSync(bundle).mtimeMs;
+    return SOURCES[program].some((directory) => hasNewer(join(root, directory), made));
+  });
 }
 
 function hasNewer(directory: string, than: number): boolean {
+  // What people read changes no program.
   return readdirSync(directory, { withFileTypes: true }).some((entry) => {
     const path = join(directory, entry.name);
     if (entry.isDirectory()) return entry.name !== "node_modules" && entry.name !== "test" && hasNewer(path, than);
-    return statSync(path).mtimeMs > than;
+    return !entry.name.endsWith(".md") && statSync(path).mtimeMs > than;
   });
 }

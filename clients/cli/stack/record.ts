@@ -1,7 +1,8 @@
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { isSameProcess, processStartTicks } from "@serverless-harness/kit/proc";
-import type { ServiceName, StackPaths } from "./paths.ts";
+import { SERVICES, type ServiceName, type StackPaths } from "./paths.ts";
 import { writePrivate } from "./state-directory.ts";
+import type { Version } from "./versions.ts";
 
 /** A process of the stack, as `run/<name>.json` has it. */
 export interface ServiceRecord {
@@ -15,12 +16,14 @@ export interface ServiceRecord {
   readonly startedAtMs: number;
   /** What it was started with, to tell whether a later `leaf up` asks for something else. */
   readonly settings: Readonly<Record<string, string>>;
+  /** What it runs from; absent in a record of a leaf that ran services from the checkout. */
+  readonly version?: Version;
 }
 
 /** A record of a process that was just started. */
-export function newRecord(name: ServiceName, pid: number, address: string, settings: ServiceRecord["settings"]): ServiceRecord {
+export function newRecord(name: ServiceName, pid: number, given: Pick<ServiceRecord, "address" | "settings" | "version">): ServiceRecord {
   const startTicks = processStartTicks(pid) ?? "";
-  return { name, pid, startTicks, bootId: bootId(), address, startedAtMs: Date.now(), settings };
+  return { name, pid, startTicks, bootId: bootId(), startedAtMs: Date.now(), ...given };
 }
 
 /** The record of a service, whether its process lives or not; `undefined` where there is none that can be read. */
@@ -41,6 +44,12 @@ export function liveRecord(paths: StackPaths, name: ServiceName): ServiceRecord 
 /** The very process that was started still runs: not another one that got its pid, not one of an earlier boot. */
 export function isAlive(record: ServiceRecord): boolean {
   return record.bootId === bootId() && isSameProcess(record.pid, record.startTicks);
+}
+
+/** What the stack runs from; `undefined` if nothing of it runs, or it does so from the checkout. */
+export function runningVersion(paths: StackPaths): Version | undefined {
+  const versions = SERVICES.map((name) => liveRecord(paths, name)?.version);
+  return versions.find((version) => version !== undefined);
 }
 
 export function writeRecord(paths: StackPaths, record: ServiceRecord): void {

@@ -1,17 +1,20 @@
 import { compiledSources } from "@serverless-harness/kit/compiled";
-import { type Environment, REPOSITORY } from "../config.ts";
+import type { Environment } from "../config.ts";
 import { answers, isServing } from "./health.ts";
 import { type ModelPlan, modelEnvironment } from "./model.ts";
 import type { ServiceName, StackPaths } from "./paths.ts";
 import { STACK_MARK } from "./processes.ts";
-import { programOf } from "./programs.ts";
+import { bundleOf } from "./programs.ts";
 import type { Network, SandboxKind } from "./sandbox.ts";
 import type { StorePlan } from "./store.ts";
+import type { Version } from "./versions.ts";
 
 /** How a service of the stack is started, and how it is asked whether it works. */
 export interface ServiceSpec {
   readonly name: ServiceName;
-  /** Its program, relative to the checkout. */
+  /** What it runs from. */
+  readonly version: Version;
+  /** Its program, relative to the root of the version. */
   readonly program: string;
   readonly environment: Environment;
   /** Where it listens. `undefined`: on a free port, that it announces in its log. */
@@ -23,6 +26,7 @@ export interface ServiceSpec {
 /** What the stack is started with. */
 export interface StackPlan {
   readonly paths: StackPaths;
+  readonly version: Version;
   readonly environment: Environment;
   readonly sandbox: SandboxKind;
   readonly network: Network;
@@ -38,13 +42,14 @@ export interface StackPlan {
 const HARMLESS = ["PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LOG_LEVEL"];
 
 /** The sandbox's daemon, which may wake the dispatcher on a port; 0: one that it chooses. It gets no variable of the user but harmless ones: whatever it knew, a command could find out. */
-export function handsService({ paths, environment, sandbox, network, repositories }: StackPlan, port: number): ServiceSpec {
+export function handsService({ paths, version, environment, sandbox, network, repositories }: StackPlan, port: number): ServiceSpec {
   return {
     name: "hands",
-    program: programOf(REPOSITORY, "hands"),
+    version,
+    program: bundleOf("hands"),
     environment: {
       ...harmless(environment),
-      ...own(paths),
+      ...own(paths, version),
       HANDS_LISTEN: `unix:${paths.handsSocket}`,
       HANDS_PUBLIC_KEY_FILE: paths.publicKey,
       HANDS_WORKSPACES: paths.workspaces,
@@ -62,13 +67,14 @@ export function handsService({ paths, environment, sandbox, network, repositorie
 }
 
 /** The scripted model. `address`: where it listened before, so that a dispatcher that knows it finds it again. */
-export function modelService({ paths, environment }: StackPlan, address: string | undefined): ServiceSpec {
+export function modelService({ paths, version, environment }: StackPlan, address: string | undefined): ServiceSpec {
   return {
     name: "model",
-    program: "bench/model/main.ts",
+    version,
+    program: bundleOf("model"),
     environment: {
       ...harmless(environment),
-      ...own(paths),
+      ...own(paths, version),
       ...(address === undefined ? {} : { MODEL_LISTEN: address }),
     },
     address,
@@ -79,14 +85,15 @@ export function modelService({ paths, environment }: StackPlan, address: string 
 
 /** The dispatcher, and through it the brains, which need the user's variables for their model. */
 export function dispatcherService(plan: StackPlan, token: string, port: number, standInUrl: string): ServiceSpec {
-  const { paths, model, store } = plan;
+  const { paths, version, model, store } = plan;
   const listen = `http://127.0.0.1:${port}`;
   return {
     name: "dispatcher",
-    program: programOf(REPOSITORY, "dispatcher"),
+    version,
+    program: bundleOf("dispatcher"),
     environment: {
       ...modelEnvironment(model, plan.environment, standInUrl),
-      ...own(paths),
+      ...own(paths, version),
       LEAF_STORE: store.url,
       DISPATCHER_LISTEN: listen,
       DISPATCHER_TOKEN_FILE: paths.token,
@@ -102,8 +109,8 @@ export function dispatcherService(plan: StackPlan, token: string, port: number, 
 }
 
 /** What every process of a stack gets: the mark by which it is found, and where compiled sources are kept for the next one. */
-function own(paths: StackPaths): Environment {
-  return { [STACK_MARK]: paths.dir, ...compiledSources(REPOSITORY) };
+function own(paths: StackPaths, version: Version): Environment {
+  return { [STACK_MARK]: paths.dir, ...compiledSources(version.root) };
 }
 
 function harmless(environment: Environment): Environment {

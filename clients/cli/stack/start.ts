@@ -2,13 +2,13 @@ import { spawn } from "node:child_process";
 import { closeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { REPOSITORY } from "../config.ts";
 import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { announcedAddress, lastLines, openLog } from "./log-file.ts";
 import type { StackPaths } from "./paths.ts";
 import { isAlive, newRecord, type ServiceRecord, writeRecord } from "./record.ts";
 import type { ServiceSpec } from "./services.ts";
+import { nodeOf } from "./versions.ts";
 
 const START_TIMEOUT_MS = 20_000;
 const POLL_MS = 20;
@@ -63,8 +63,9 @@ export async function waitUntilHealthy(
 
 /** Start the process, and note it before anything else, so that `leaf down` finds it whatever happens to us. */
 function spawnService(paths: StackPaths, service: ServiceSpec): { record: ServiceRecord; offset: number } {
+  const { settings, version } = service;
   const { fd, offset } = openLog(paths.log(service.name));
-  const child = spawn(process.execPath, [join(REPOSITORY, service.program)], {
+  const child = spawn(nodeOf(service.version), [join(service.version.root, service.program)], {
     cwd: paths.dir,
     env: service.environment,
     detached: true,
@@ -76,7 +77,7 @@ function spawnService(paths: StackPaths, service: ServiceSpec): { record: Servic
   if (child.pid === undefined)
     throw new StartError(ExitCode.refused, "no_process", `can't start ${service.name}: no process could be made`, []);
   child.unref();
-  const record = newRecord(service.name, child.pid, service.address ?? "", service.settings);
+  const record = newRecord(service.name, child.pid, { address: service.address ?? "", settings, version });
   writeRecord(paths, record);
   return { record, offset };
 }

@@ -3,7 +3,8 @@ import { findDispatcher } from "../dispatcher-address.ts";
 import { type DispatcherHealth, readHealth } from "../dispatcher-health.ts";
 import { answers, isServing } from "./health.ts";
 import type { ServiceName, StackPaths } from "./paths.ts";
-import { liveRecord } from "./record.ts";
+import { liveRecord, runningVersion } from "./record.ts";
+import { checkoutVersion } from "./versions.ts";
 
 /** A part of the stack beside the dispatcher. */
 export interface PartStatus {
@@ -12,6 +13,15 @@ export interface PartStatus {
   readonly address: string;
   readonly healthy: boolean;
   readonly settings: Readonly<Record<string, string>>;
+}
+
+/** The version that runs beside the one of the checkout. */
+export interface VersionStatus {
+  /** `null`: from the checkout itself, as an older leaf did. */
+  readonly running: string | null;
+  /** `null`: sources that are newer than their bundles. */
+  readonly checkout: string | null;
+  readonly outdated: boolean;
 }
 
 /** What a stack looks like from outside. */
@@ -23,6 +33,8 @@ export interface StackStatus {
   readonly standIn: boolean;
   /** Those that should run beside it on this machine, and do; empty for a dispatcher elsewhere. */
   readonly parts: readonly PartStatus[];
+  /** What it runs from, and whether the checkout has another one by now; `undefined` elsewhere. */
+  readonly version: VersionStatus | undefined;
   /** Parts that should run and don't answer. */
   readonly missing: readonly ServiceName[];
 }
@@ -33,13 +45,20 @@ export async function readStatus(context: Context): Promise<StackStatus> {
   const found = findDispatcher(context);
   const { url } = found;
   const health = await readHealth(found);
-  if (config.url !== undefined) return { url, pid: undefined, health, model: undefined, standIn: false, parts: [], missing: [] };
+  if (config.url !== undefined)
+    return { url, pid: undefined, health, model: undefined, standIn: false, version: undefined, parts: [], missing: [] };
   const record = liveRecord(paths, "dispatcher");
   const standIn = record?.settings["standIn"] === "true";
   const wanted: readonly ServiceName[] = standIn ? ["hands", "model"] : ["hands"];
   const parts = (await Promise.all(wanted.map((name) => readPart(paths, name)))).filter((part) => part !== undefined);
   const missing = wanted.filter((name) => parts.find((part) => part.name === name)?.healthy !== true);
-  return { url, pid: record?.pid, health, model: record?.settings["model"], standIn, parts, missing };
+  return { url, pid: record?.pid, health, model: record?.settings["model"], standIn, version: compareVersions(paths), parts, missing };
+}
+
+/** Compare what runs with what the checkout has. */
+export function compareVersions(paths: StackPaths): VersionStatus {
+  const [running, checkout] = [runningVersion(paths)?.id ?? null, checkoutVersion() ?? null];
+  return { running, checkout, outdated: running === null || running !== checkout };
 }
 
 async function readPart(paths: StackPaths, name: ServiceName): Promise<PartStatus | undefined> {

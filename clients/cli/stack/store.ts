@@ -15,17 +15,21 @@ export interface StorePlan {
 const EMBEDDED = "embedded";
 
 /**
- * Choose the store: `wanted` (`--redis`), else `LEAF_REDIS`, else the database in the state directory. A stack keeps the store that it was
+ * Choose the store: `redis` (`--redis`), else `LEAF_REDIS`, else the database in the state directory. A stack keeps the store that it was
  * started with until `leaf down`; its password is remembered nowhere, so a dispatcher that died has to be told of a Redis again.
  */
-export function planStore(paths: StackPaths, environment: Environment, wanted: string | undefined): StorePlan {
-  const asked = wanted ?? (environment["LEAF_REDIS"] || undefined);
+export function planStore(
+  paths: StackPaths,
+  environment: Environment,
+  { redis, restart }: { readonly redis?: string; readonly restart?: boolean },
+): StorePlan {
+  const asked = redis ?? (environment["LEAF_REDIS"] || undefined);
   const before = readRecord(paths, "dispatcher")?.settings["store"] ?? EMBEDDED;
   if (asked !== undefined) return { url: asked, name: redisName(asked) };
   const embedded = { url: `sqlite:${paths.database}`, name: EMBEDDED };
   if (before === EMBEDDED) return embedded;
   // It runs and is not started again, so its address is not needed.
-  if (liveRecord(paths, "dispatcher") !== undefined) return { ...embedded, name: before };
+  if (!restart && liveRecord(paths, "dispatcher") !== undefined) return { ...embedded, name: before };
   const message = `the stack's leaf store is ${before}: name it again with --redis or LEAF_REDIS, or \`leaf down\` first to leave it`;
   throw new CliError(ExitCode.usage, "store_needed", message);
 }

@@ -26,8 +26,7 @@ export async function startStack(plan: StackPlan, port: number, signal: AbortSig
   const token = readText(paths.token) ?? "";
   if (liveRecord(paths, "dispatcher") === undefined) {
     await requireFreePort(port);
-    // Where the stand-in will listen is not known yet, and does not matter here.
-    await requireUsableBrain(dispatcherService(plan, token, port, "http://127.0.0.1"));
+    await requireUsableSettings(plan, port);
   }
   const started: ServiceName[] = [];
   const ensure = (service: ServiceSpec): Promise<ServiceRecord> => ensureService(paths, service, started, signal);
@@ -46,6 +45,12 @@ export async function startStack(plan: StackPlan, port: number, signal: AbortSig
     for (const name of started) rmSync(paths.record(name), { force: true });
     throw error;
   }
+}
+
+/** Throw if brains can't work with a plan. */
+export async function requireUsableSettings(plan: StackPlan, port: number): Promise<void> {
+  // Where the stand-in will listen is not known yet, and does not matter here.
+  await requireUsableBrain(dispatcherService(plan, readText(plan.paths.token) ?? "", port, "http://127.0.0.1"));
 }
 
 async function ensureService(paths: StackPaths, service: ServiceSpec, started: ServiceName[], signal: AbortSignal): Promise<ServiceRecord> {

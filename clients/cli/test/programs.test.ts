@@ -2,13 +2,15 @@ import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { programOf } from "../stack/programs.ts";
+import { bundleOf, PROGRAMS, staleBundles } from "../stack/programs.ts";
+
+const ROOMS = ["brain", "dispatcher", "kit", "pi-fork", "proto", "session", "hands/client", "bench/model"];
 
 let root: string;
 
 beforeEach(() => {
   root = mkdtempSync(join(tmpdir(), "leaf-programs-"));
-  for (const part of ["brain", "dispatcher", "kit", "pi-fork", "proto", "session", "hands/client"]) write(`${part}/index.ts`, 1000);
+  for (const part of ROOMS) write(`${part}/index.ts`, 1000);
 });
 afterEach(() => rmSync(root, { recursive: true }));
 
@@ -18,23 +20,28 @@ function write(path: string, seconds: number): void {
   utimesSync(join(root, path), seconds, seconds);
 }
 
-test("without a bundle, the sources are started", () => {
-  expect(programOf(root, "dispatcher")).toBe("dispatcher/main.ts");
+function bundleAll(seconds: number): void {
+  for (const program of PROGRAMS) write(bundleOf(program), seconds);
+}
+
+test("without a bundle, every program has to be bundled", () => {
+  expect(staleBundles(root)).toEqual(PROGRAMS);
 });
 
-test("a bundle is started while it is newer than every source that it was made of", () => {
-  write("dist/dispatcher/main.mjs", 2000);
-  expect(programOf(root, "dispatcher")).toBe("dist/dispatcher/main.mjs");
+test("a bundle is used while it is newer than every source that it was made of", () => {
+  bundleAll(2000);
+  expect(staleBundles(root)).toEqual([]);
 });
 
-test("a source that changed since is started itself, so that nobody runs yesterday's code", () => {
-  write("dist/dispatcher/main.mjs", 2000);
+test("the bundles of a source that changed since are stale, so that nobody runs yesterday's code", () => {
+  bundleAll(2000);
   write("session/redis/scripts/claim.lua", 3000);
-  expect(programOf(root, "dispatcher")).toBe("dispatcher/main.ts");
+  expect(staleBundles(root)).toEqual(["brain", "dispatcher"]);
 });
 
-test("a test that changed since changes nothing", () => {
-  write("dist/dispatcher/main.mjs", 2000);
+test("a test or a text for people that changed since changes nothing", () => {
+  bundleAll(2000);
   write("session/test/some.test.ts", 3000);
-  expect(programOf(root, "dispatcher")).toBe("dist/dispatcher/main.mjs");
+  write("session/README.md", 3000);
+  expect(staleBundles(root)).toEqual([]);
 });
