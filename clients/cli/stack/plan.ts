@@ -56,7 +56,7 @@ function planRunningModel(
 ): { model: ModelPlan; notes: readonly string[] } {
   const running = liveRecord(paths, "dispatcher")?.settings;
   const kept = running?.["standIn"] === "true" ? STAND_IN : running?.["model"];
-  // What is started anew needs the key of its model again.
+  // What is started again needs the key of its model again.
   const planned = planModel(environment, wanted ?? (restart ? kept : undefined));
   if (running === undefined || wanted !== undefined || restart) return { model: planned, notes: planned.notes };
   const model: ModelPlan = { standIn: running["standIn"] === "true", model: running["model"] ?? "", notes: [] };

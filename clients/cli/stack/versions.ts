@@ -47,7 +47,7 @@ const DRAFT = ".new-";
 const OLD = ".old-";
 
 /**
- * The version of the checkout, made if it is not there yet; bundles that are older than their sources are made anew first. It appears whole or not
+ * The version of the checkout, made if it is not there yet; bundles that are older than their sources are built again first. It appears whole or not
  * at all, under a name that tells what it holds.
  */
 export async function prepareVersion(paths: StackPaths): Promise<Version> {
