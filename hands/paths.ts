@@ -1,6 +1,7 @@
 import { readlinkSync } from "node:fs";
-import { errnoOf, type PathProblem, pathError } from "./files/fs-error.ts";
-import { type Handle, inodeKey, openDirectory, openInode } from "./files/handle.ts";
+import { errnoOf, pathError } from "./files/fs-error.ts";
+import { type Handle, inodeKey, openInode } from "./files/handle.ts";
+import { openRoot } from "./files/root.ts";
 
 /** A directory that paths may lie in. */
 export interface Root {
@@ -198,15 +199,6 @@ class Walk implements Disposable {
     // It was replaced since it was opened: look again.
     if (target === undefined) this.#descend(name, true);
     else for (const next of this.#enter(target)) this.#step(next, true);
-  }
-}
-
-function openRoot(path: string, problem: PathProblem): Handle {
-  try {
-    return openDirectory(path);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") throw pathError(problem, path, { cause: error });
-    throw error;
   }
 }
 

@@ -1,9 +1,10 @@
 import { type BigIntStats, closeSync, constants, openSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { chmod, copyFile, mkdir, utimes } from "node:fs/promises";
 import { type ByteName, childPath, namesIn, openChild, openChildDirectory, statChild } from "../files/byte-handle.ts";
-import { errnoOf, pathError, translateError } from "../files/fs-error.ts";
+import { errnoOf, translateError } from "../files/fs-error.ts";
 import { type Handle, openDirectory } from "../files/handle.ts";
 import { LeftOutList, type LeftOuts } from "../files/left-out.ts";
+import { openRoot } from "../files/root.ts";
 import { Pacer } from "../git/pacer.ts";
 import { type BytePath, displayPath, isRepository } from "../git/tree-entries.ts";
 import { TreeMeter } from "../git/tree-limits.ts";
@@ -83,7 +84,7 @@ class Copy {
         throw translateError(error, displayPath(join(place.path, name)));
       });
     }
-    await dress(to.path, stat);
+    await setAttributes(to.path, stat);
   }
 
   async #entry(directory: Handle, name: ByteName, place: Place, to: Handle): Promise<void> {
@@ -137,7 +138,7 @@ class Copy {
     } else {
       await copyFile(entry.path, to, constants.COPYFILE_FICLONE);
     }
-    await dress(to, stat);
+    await setAttributes(to, stat);
   }
 }
 
@@ -162,18 +163,9 @@ function readWhole(file: Handle): string {
 }
 
 /** Give a copy its original's permissions and times. */
-async function dress(path: string | Buffer, stat: BigIntStats): Promise<void> {
+async function setAttributes(path: string | Buffer, stat: BigIntStats): Promise<void> {
   await chmod(path, Number(stat.mode & 0o7777n));
   await utimes(path, Number(stat.atimeMs) / 1000, Number(stat.mtimeMs) / 1000);
-}
-
-function openRoot(path: string): Handle {
-  try {
-    return openDirectory(path);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") throw pathError("workspace_missing", path, { cause: error });
-    throw error;
-  }
 }
 
 function join(path: BytePath, name: ByteName): BytePath {

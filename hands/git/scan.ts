@@ -1,8 +1,9 @@
 import { type BigIntStats, type Dir, opendirSync } from "node:fs";
 import { openChildDirectory, statChild } from "../files/byte-handle.ts";
-import { errnoOf, pathError, translateError } from "../files/fs-error.ts";
-import { type Handle, openDirectory } from "../files/handle.ts";
+import { translateError } from "../files/fs-error.ts";
+import type { Handle } from "../files/handle.ts";
 import { LeftOutList, type LeftOuts } from "../files/left-out.ts";
+import { openRoot } from "../files/root.ts";
 import { type BlobSink, entryMode, type ReadEntry, readEntry, tagOf } from "./content-reader.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 import type { IgnoreSource } from "./ignore-source.ts";
@@ -164,15 +165,6 @@ class Scan implements Scanned {
     } catch (error) {
       throw translateError(error, displayPath(path));
     }
-  }
-}
-
-function openRoot(path: string): Handle {
-  try {
-    return openDirectory(path);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") throw pathError("workspace_missing", path, { cause: error });
-    throw error;
   }
 }
 

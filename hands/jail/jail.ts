@@ -196,7 +196,7 @@ function showReplaceable(path: string, place: string): { readonly mount: string[
   return { mount: stays ? ["--ro-bind", dirname(path), place] : ["--ro-bind", path, inner], path: inner };
 }
 
-/** Arguments that leave root what it needs; anybody else gets it in a user namespace only, where it reaches nothing outside. */
+/** Arguments that leave root what it needs; anybody else gets it in a user namespace only, in which it reaches nothing outside. */
 function powers(): string[] {
   if (!isRoot()) return ["--unshare-user"];
   return ["--cap-drop", "ALL", ...POWERS.flatMap((name) => ["--cap-add", name])];

@@ -89,7 +89,7 @@ function giveId(db: DatabaseSync): number {
   try {
     const id = idOf(db) || 1 + Math.floor(Math.random() * 0x7fff_fffe);
     db.exec(`PRAGMA application_id = ${id}; COMMIT`);
-    // From the log into the header, where it can be seen without SQLite.
+    // From the log into the header, in which it is visible without SQLite.
     db.exec("PRAGMA wal_checkpoint(PASSIVE)");
     return id;
   } catch (error) {
