@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { BENCHMARKS } from "./benchmark.ts";
+import { runCommandLine } from "./command-line.ts";
 import { describeMachine } from "./config.ts";
 import { formatPlot } from "./report/plot.ts";
 import type { Report } from "./report/report.ts";
@@ -17,26 +18,9 @@ const USAGE = `usage: npm run bench -- NAME [--quick] [--jail] [--json FILE]
   --json FILE  write the report as JSON; - is stdout, and then nothing else is printed there
 `;
 
-/** Exit code for a command line that can't be used (sysexits EX_USAGE). */
-const EX_USAGE = 64;
+process.exitCode = await runCommandLine({ usage: USAGE, parse, work });
 
-process.exitCode = await main(process.argv.slice(2));
-
-/** Returns the exit code. */
-async function main(args: readonly string[]): Promise<number> {
-  let options: ReturnType<typeof parse>;
-  try {
-    options = parse(args);
-  } catch (error) {
-    return refuse(error instanceof Error ? error.message : String(error));
-  }
-  const { name, quick, jail, json } = options;
-  if (options.help) {
-    process.stdout.write(USAGE);
-    return 0;
-  }
-  const load = Object.hasOwn(BENCHMARKS, name) ? BENCHMARKS[name] : undefined;
-  if (load === undefined) return refuse(name === "" ? "which benchmark?" : `there is no benchmark ${JSON.stringify(name)}`);
+async function work({ load, quick, jail, json }: NonNullable<ReturnType<typeof parse>>): Promise<number> {
   const machine = describeMachine();
   const started = performance.now();
   const progress = (line: string): void => void process.stderr.write(`${line}\n`);
@@ -47,7 +31,7 @@ async function main(args: readonly string[]): Promise<number> {
   return 0;
 }
 
-function parse(args: readonly string[]): { name: string; quick: boolean; jail: boolean; help: boolean; json: string | undefined } {
+function parse(args: readonly string[]) {
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
@@ -58,13 +42,16 @@ function parse(args: readonly string[]): { name: string; quick: boolean; jail: b
       help: { type: "boolean", short: "h", default: false },
     },
   });
+  if (values.help) return undefined;
   if (positionals.length > 1) throw new RangeError(`one benchmark at a time, not ${positionals.length}`);
-  return { ...values, name: positionals[0] ?? "", json: values.json };
+  return { ...values, json: values.json, load: benchmarkOf(positionals[0]) };
 }
 
-function refuse(message: string): number {
-  process.stderr.write(`${message}\n\n${USAGE}`);
-  return EX_USAGE;
+function benchmarkOf(name: string | undefined) {
+  if (name === undefined) throw new RangeError("which benchmark?");
+  const load = Object.hasOwn(BENCHMARKS, name) ? BENCHMARKS[name] : undefined;
+  if (load === undefined) throw new RangeError(`there is no benchmark ${JSON.stringify(name)}`);
+  return load;
 }
 
 async function write(report: Report, to: { machine: string; file: string | undefined; keep: boolean; variant: string }): Promise<void> {

@@ -5,6 +5,7 @@ import { EnvReader } from "@serverless-harness/kit/env";
 import { QUICK_START } from "@serverless-harness/kit/quick-start";
 import { readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
 import type { Retention } from "@serverless-harness/session";
+import type { BrainLogOptions } from "./waker/brain-log.ts";
 
 /** The dispatcher's settings. */
 export interface Config {
@@ -20,13 +21,13 @@ export interface Config {
   readonly waker: "local" | "none";
   /** How long leaves and then their tombstones are kept. */
   readonly retention: Retention;
-  /** File that brains' output is appended to; absent: the dispatcher's own stdout. */
-  readonly brainLog: string | undefined;
+  /** What brains say. */
+  readonly brainLog: BrainLogOptions;
   /** Program and arguments that start a brain. */
   readonly brainCommand: readonly [string, ...string[]];
-  /** What a brain inherits. */
   /** A stream of events is never silent for longer, in milliseconds. */
   readonly keepAliveMs: number;
+  /** What a brain inherits. */
   readonly brainEnvironment: Readonly<Record<string, string | undefined>>;
   readonly logLevel: string;
 }
@@ -56,7 +57,10 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
       tombstoneMs: hours(reader, "DISPATCHER_KEEP_TOMBSTONES_HOURS", 30 * 24),
     },
     keepAliveMs: reader.integer("DISPATCHER_KEEP_ALIVE_MS", 15_000, 100, 3_600_000),
-    brainLog: reader.optional("DISPATCHER_BRAIN_LOG"),
+    brainLog: {
+      path: reader.optional("DISPATCHER_BRAIN_LOG"),
+      maxBytes: Math.round(reader.number("DISPATCHER_BRAIN_LOG_MB", 10, 0.01, 100_000) * 1e6),
+    },
     brainCommand: readBrainCommand(reader),
     brainEnvironment: env,
     logLevel: reader.choice("LOG_LEVEL", "info", LOG_LEVELS),

@@ -2,6 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { runCommandLine } from "../command-line.ts";
 import { describeMachine } from "../config.ts";
 import { formatChart } from "./chart.ts";
 import { formatRows, formatSoakMarkdown, verdict } from "./report.ts";
@@ -16,24 +17,10 @@ const USAGE = `usage: npm run soak -- [--minutes M] [--store ${STORES.join("|")}
   --json FILE   write report and samples as JSON; - is stdout, and then nothing else is printed there
   --keep        write the report, the samples and a plot to bench/results/
 `;
-/** Exit code for a command line that can't be used (sysexits EX_USAGE). */
-const EX_USAGE = 64;
-
-process.exitCode = await main(process.argv.slice(2));
+process.exitCode = await runCommandLine({ usage: USAGE, parse, work });
 
 /** Returns the exit code: 0 if all is flat, 1 if something grows. */
-async function main(args: readonly string[]): Promise<number> {
-  let options: ReturnType<typeof parse>;
-  try {
-    options = parse(args);
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
-    return EX_USAGE;
-  }
-  if (options.help) {
-    process.stdout.write(USAGE);
-    return 0;
-  }
+async function work(options: NonNullable<ReturnType<typeof parse>>): Promise<number> {
   const machine = describeMachine();
   const found = await soak({ ...options, progress: (line) => void process.stderr.write(`${line}\n`) });
   const json = `${JSON.stringify(found)}\n`;
@@ -68,6 +55,7 @@ function parse(args: readonly string[]) {
       help: { type: "boolean", short: "h", default: false },
     },
   });
+  if (values.help) return undefined;
   const minutes = Number(values.minutes);
   if (!(minutes > 0 && minutes <= 1440)) throw new RangeError(`--minutes is ${values.minutes}: it must be more than 0, at most 1440`);
   if (!isStore(values.store)) throw new RangeError(`--store is ${values.store}: it must be ${STORES.join(" or ")}`);

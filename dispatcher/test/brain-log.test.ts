@@ -1,4 +1,6 @@
-import { chmod, readFile, stat, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { closeSync, openSync, readSync } from "node:fs";
+import { chmod, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
@@ -50,7 +52,7 @@ describe("the brains' log file", () => {
   test("is appended to, and is its owner's only", async () => {
     const path = join(await temporaryDirectory(), "brain.log");
     for (const line of ["one\n", "two\n"]) {
-      const log = openBrainLog(path);
+      const log = openBrainLog({ path, maxBytes: 1000 });
       log.write(line);
       log.close();
     }
@@ -58,10 +60,51 @@ describe("the brains' log file", () => {
     expect((await stat(path)).mode & 0o777).toBe(0o600);
   });
 
+  test("that would grow beyond its bound is set aside whole, and the next is begun: no line is lost between them", async () => {
+    const path = join(await temporaryDirectory(), "brain.log");
+    await writeFile(path, "an earlier dispatcher's\n");
+    const log = openBrainLog({ path, maxBytes: 100 });
+    const lines = Array.from({ length: 6 }, (_, index) => `line ${index} ${"x".repeat(30)}\n`);
+    const aside = [];
+    for (const line of lines) {
+      log.write(line);
+      expect((await stat(path)).size).toBeLessThanOrEqual(100);
+      aside.push(await readFile(`${path}.1`, "utf8").catch(() => ""));
+    }
+    expect([...new Set(aside), await readFile(path, "utf8")].join("")).toBe(`an earlier dispatcher's\n${lines.join("")}`);
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    log.write(`longer ${"y".repeat(100)}\n`);
+    expect(await readFile(path, "utf8")).toMatch(/^longer y+\n$/);
+    log.close();
+  });
+
+  test("that was moved away by another is begun again", async () => {
+    const path = join(await temporaryDirectory(), "brain.log");
+    const log = openBrainLog({ path, maxBytes: 10 });
+    log.write("moved\n");
+    await rename(path, `${path}.mine`);
+    log.write("and the next\n");
+    log.close();
+    expect(await Promise.all([`${path}.mine`, path].map((file) => readFile(file, "utf8")))).toEqual(["moved\n", "and the next\n"]);
+  });
+
+  test("that is a pipe is never set aside", async () => {
+    const path = join(await temporaryDirectory(), "brain.pipe");
+    execFileSync("mkfifo", [path]);
+    const reader = openSync(path, "r+");
+    const log = openBrainLog({ path, maxBytes: 10 });
+    for (const line of ["longer than that\n", "and once more\n"]) log.write(line);
+    log.close();
+    const read = Buffer.alloc(100);
+    expect(read.toString("utf8", 0, readSync(reader, read))).toBe("longer than that\nand once more\n");
+    closeSync(reader);
+    expect((await stat(path)).isFIFO()).toBe(true);
+  });
+
   test("that can't be opened is named with its variable", async () => {
     const directory = await temporaryDirectory();
-    expect(() => openBrainLog(directory)).toThrow(/DISPATCHER_BRAIN_LOG: .* \(EISDIR\)/);
-    expect(() => openBrainLog(join(directory, "none", "brain.log"))).toThrow(/ENOENT/);
+    expect(() => openBrainLog({ path: directory, maxBytes: 1000 })).toThrow(/DISPATCHER_BRAIN_LOG: .* \(EISDIR\)/);
+    expect(() => openBrainLog({ path: join(directory, "none", "brain.log"), maxBytes: 1000 })).toThrow(/ENOENT/);
     await writeFile(join(directory, "f"), "");
     await chmod(join(directory, "f"), 0o400);
   });

@@ -16,7 +16,7 @@ describe("settings", () => {
   test("need only the store and a token on loopback", async () => {
     const config = readConfig({ ...STORE, DISPATCHER_TOKEN_FILE: await tokenFile("secret\n") });
     expect(config).toMatchObject({ listen: { kind: "tcp", host: "127.0.0.1", port: 7433 }, token: "secret", waker: "local" });
-    expect(config.brainLog).toBeUndefined();
+    expect(config.brainLog).toEqual({ path: undefined, maxBytes: 10_000_000 });
     expect(config.brainCommand[0]).toBe(process.execPath);
     expect(config.brainCommand.at(-1)).toMatch(/brain\/main\.ts$/);
   });

@@ -18,7 +18,7 @@ export async function openWaker({ env = {}, command = [process.execPath, SCRIPTE
   const opened = on ?? (await newStore());
   const { store, url, directory } = opened;
   const logFile = join(directory, "brain.log");
-  const brainLog = openBrainLog(logFile);
+  const brainLog = openBrainLog({ path: logFile, maxBytes: 1_000_000 });
   const brain = { command, env: { ...process.env, LEAF_STORE: url, DIRECTORY: directory, ...env } };
   const waker = new LocalWaker({ store, log: SILENT, brain, brainLog, ...options });
   onTestFinished(async () => {

@@ -1,4 +1,4 @@
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, fstatSync, openSync, renameSync, writeSync } from "node:fs";
 import { ConfigError } from "@serverless-harness/kit/env";
 
 /** Where brains' output goes, line by line. */
@@ -8,21 +8,77 @@ export interface BrainLog {
   close(): void;
 }
 
-/** Append to a file (readable by its owner only, as a brain may print anything), or write to stdout where there is none. */
-export function openBrainLog(path: string | undefined): BrainLog {
+/** How the brains' log is kept. */
+export interface BrainLogOptions {
+  /** File to append to; absent: stdout. */
+  readonly path: string | undefined;
+  /** A file that would grow beyond so many bytes is set aside as `<path>.1`, in place of the one set aside before. */
+  readonly maxBytes: number;
+}
+
+/** Append to a file (readable by its owner only, as a brain may print anything), or write to stdout if there is none. */
+export function openBrainLog({ path, maxBytes }: BrainLogOptions): BrainLog {
   if (path === undefined) return { write: writeStdout, close: () => undefined };
-  const file = openFile(path);
+  const file = new BoundedFile(path, maxBytes);
   return {
     write: (lines) => {
       try {
-        writeAll(file, Buffer.from(lines));
+        file.append(Buffer.from(lines));
       } catch (error) {
         // A full disk must cost neither the dispatcher nor the lines.
         writeStdout(`${formatLine("dispatcher", "stderr", `DISPATCHER_BRAIN_LOG can't be written: ${String(error)}`)}\n${lines}`);
       }
     },
-    close: () => closeSync(file),
+    close: () => file.close(),
   };
+}
+
+/** A file that only we append to. */
+class BoundedFile {
+  readonly #path: string;
+  readonly #maxBytes: number;
+  #fd: number;
+  /** What it holds; `undefined`: it is a pipe or a device, which nobody sets aside. */
+  #size: number | undefined;
+
+  constructor(path: string, maxBytes: number) {
+    this.#path = path;
+    this.#maxBytes = maxBytes;
+    this.#fd = openFile(path);
+    this.#size = sizeOf(this.#fd);
+  }
+
+  append(bytes: Buffer): void {
+    if (this.#size !== undefined && this.#size > 0 && this.#size + bytes.length > this.#maxBytes) this.#begin();
+    for (let done = 0; done < bytes.length; ) {
+      const written = writeSync(this.#fd, bytes, done);
+      done += written;
+      if (this.#size !== undefined) this.#size += written;
+    }
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+
+  /** Set the file aside and begin another. Until there is a new one, lines go to the old one. */
+  #begin(): void {
+    try {
+      renameSync(this.#path, `${this.#path}.1`);
+    } catch (error) {
+      // Somebody moved it away, or it was us, with no descriptor left for the new one.
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+    }
+    const fd = openFile(this.#path);
+    closeSync(this.#fd);
+    this.#fd = fd;
+    this.#size = sizeOf(fd);
+  }
+}
+
+function sizeOf(fd: number): number | undefined {
+  const stat = fstatSync(fd);
+  return stat.isFile() ? stat.size : undefined;
 }
 
 /**
@@ -51,10 +107,6 @@ function openFile(path: string): number {
   } catch (error) {
     throw new ConfigError(`DISPATCHER_BRAIN_LOG: ${path} can't be opened for appending (${(error as NodeJS.ErrnoException).code})`);
   }
-}
-
-function writeAll(file: number, bytes: Buffer): void {
-  for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done);
 }
 
 function writeStdout(text: string): void {
