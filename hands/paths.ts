@@ -2,6 +2,7 @@ import { readlinkSync } from "node:fs";
 import { errnoOf, pathError } from "./files/fs-error.ts";
 import { type Handle, inodeKey, openInode } from "./files/handle.ts";
 import { openRoot } from "./files/root.ts";
+import { shownBytes, shownPath } from "./files/shown-name.ts";
 
 /** A directory that paths may lie in. */
 export interface Root {
@@ -56,8 +57,8 @@ export class Location implements Disposable {
 }
 
 /**
- * Find where `path` (relative to the first root, or absolute and below any of them) leads. PERMISSION_DENIED `path_outside` where it
- * leaves the roots by `..` or by a symlink; what is missing is told by {@link Location.missing}; other errors as the system calls throw them.
+ * Find where `path` (as it is shown, see `shown-name.ts`; relative to the first root, or absolute and below any of them)
+ * leads. PERMISSION_DENIED `path_outside` where it leaves the roots by `..` or by a symlink; what is missing is told by {@link Location.missing}; other errors as the system calls throw them.
  *
  * The calls are synchronous on purpose: each takes microseconds, and none can block (see {@link openInode}).
  */
@@ -135,7 +136,9 @@ class Walk implements Disposable {
 
   /** Go to the root that a path starts from, and return the names that are left. A relative one starts where the walk is. */
   #enter(path: string): string[] {
-    const names = path.split("/").filter((name) => name !== "" && name !== ".");
+    const names = shownPath(path)
+      .split("/")
+      .filter((name) => name !== "" && name !== ".");
     if (!path.startsWith("/")) {
       if (this.#directories.length === 0) this.#restart(this.#roots[0]);
       return names;
@@ -202,7 +205,7 @@ class Walk implements Disposable {
   }
 }
 
-function openIfThere(path: string): Handle | undefined {
+function openIfThere(path: string | Buffer): Handle | undefined {
   try {
     return openInode(path);
   } catch (error) {
@@ -211,9 +214,9 @@ function openIfThere(path: string): Handle | undefined {
   }
 }
 
-function readSymlink(path: string): string | undefined {
+function readSymlink(path: string | Buffer): string | undefined {
   try {
-    return readlinkSync(path);
+    return shownBytes(readlinkSync(path, "buffer"));
   } catch (error) {
     if (errnoOf(error) === "EINVAL" || errnoOf(error) === "ENOENT") return undefined;
     throw error;

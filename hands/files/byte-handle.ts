@@ -1,6 +1,7 @@
 import { type BigIntStats, constants, lstatSync, opendirSync, openSync } from "node:fs";
 import { errnoOf } from "./fs-error.ts";
 import { Handle } from "./handle.ts";
+import { shownBytes } from "./shown-name.ts";
 
 /** A name in a directory: its bytes as characters 0 to 255 each ("latin1"), since names need not be UTF-8. */
 export type ByteName = string;
@@ -8,7 +9,12 @@ export type ByteName = string;
 /** Linux's O_PATH: see {@link Handle}. */
 const O_PATH = 0o10000000;
 
-/** A path that leads to a name in a directory, whatever that is called by then. For names that are bytes, as `Handle.child` is for text. */
+/** How a name is shown. */
+export function shownName(name: ByteName): string {
+  return shownBytes(Buffer.from(name, "latin1"));
+}
+
+/** A path that leads to a name in a directory, whatever that is called by then. For names that are bytes, as `Handle.child` is for shown ones. */
 export function childPath(directory: Handle, name: ByteName): Buffer {
   return Buffer.from(`${directory.path}/${name}`, "latin1");
 }

@@ -15,7 +15,7 @@ export async function writeDurably(path: string, content: string): Promise<void>
 }
 
 /** Make the names in a directory durable: a rename is only so once its directory is synced. */
-export async function syncDirectory(path: string): Promise<void> {
+export async function syncDirectory(path: string | Buffer): Promise<void> {
   await usingFile(path, "r", undefined, (file) => file.sync());
 }
 
@@ -26,7 +26,12 @@ export async function syncChanged(directory: Handle): Promise<void> {
   });
 }
 
-async function usingFile<T>(path: string, flags: string, mode: number | undefined, use: (file: FileHandle) => Promise<T>): Promise<T> {
+async function usingFile<T>(
+  path: string | Buffer,
+  flags: string,
+  mode: number | undefined,
+  use: (file: FileHandle) => Promise<T>,
+): Promise<T> {
   const file = await open(path, flags, mode);
   try {
     return await use(file);

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { errnoOf } from "./fs-error.ts";
 import { compileGlob, type Glob, matchesGlob } from "./glob.ts";
 import { type Handle, openInode } from "./handle.ts";
+import { globbedBytes, globbedName } from "./shown-name.ts";
 
 /** One line of a .gitignore file. */
 interface Rule {
@@ -36,9 +37,9 @@ export class IgnoreRules {
     return text === undefined ? parent : new IgnoreRules(parent, parseIgnoreFile(text), depth);
   }
 
-  /** The path, in segments below the workspace, is ignored. */
+  /** The path, in segments below the workspace as they are shown, is ignored. */
   ignores(path: readonly string[], isDirectory: boolean): boolean {
-    const below = path.slice(this.#depth);
+    const below = path.slice(this.#depth).map(globbedName);
     const deciding = this.#rules.findLast((rule) => (isDirectory || !rule.directoriesOnly) && matchesGlob(rule.glob, below));
     if (deciding !== undefined) return !deciding.negated;
     return this.#parent?.ignores(path, isDirectory) ?? false;
@@ -49,7 +50,7 @@ function readIgnoreFile(directory: Handle): string | undefined {
   try {
     using file = openInode(directory.child(".gitignore"));
     const stat = file.stat();
-    return stat.isFile() && stat.size <= MAX_BYTES ? readFileSync(file.path, "utf8") : undefined;
+    return stat.isFile() && stat.size <= MAX_BYTES ? globbedBytes(readFileSync(file.path)) : undefined;
   } catch (error) {
     if (errnoOf(error) === "ENOENT" || errnoOf(error) === "EACCES") return undefined;
     throw error;

@@ -1,4 +1,5 @@
 import { type BigIntStats, closeSync, constants, fstatSync, openSync } from "node:fs";
+import { pathBytes } from "./shown-name.ts";
 
 /** Linux's O_PATH, which Node doesn't name: a handle to an inode itself. It never blocks, whatever is behind the name, and has no side effects. */
 const O_PATH = 0o10000000;
@@ -20,14 +21,9 @@ export class Handle implements Disposable {
     return `/proc/self/fd/${this.fd}`;
   }
 
-  /** A path that leads to a name in this directory. */
-  child(name: string): string {
-    return `${this.path}/${name}`;
-  }
-
-  /** The same for a name that may not be UTF-8, each of its bytes as one character (`latin1`). */
-  childOfBytes(name: string): Buffer {
-    return Buffer.from(this.child(name), "latin1");
+  /** A path that leads to a name in this directory, given as it is shown. For names that are bytes: `childPath`. */
+  child(name: string): string | Buffer {
+    return pathBytes(`${this.path}/${name}`);
   }
 
   /** What the handle stands for. */
@@ -47,7 +43,7 @@ export function inodeKey({ dev, ino }: BigIntStats): string {
 }
 
 /** A handle to what is at `path`; at a symlink itself, not at its target. Throws as open(2). */
-export function openInode(path: string): Handle {
+export function openInode(path: string | Buffer): Handle {
   return new Handle(openSync(path, O_PATH | constants.O_NOFOLLOW));
 }
 

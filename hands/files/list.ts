@@ -3,9 +3,11 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { invalidArgument } from "@serverless-harness/kit/errors";
 import type { FileInfoSchema } from "@serverless-harness/proto/hands";
 import { locateExisting, type Root } from "../paths.ts";
+import { childPath } from "./byte-handle.ts";
 import { describe } from "./describe.ts";
 import { errnoOf, pathError } from "./fs-error.ts";
 import type { Handle } from "./handle.ts";
+import { shownBytes } from "./shown-name.ts";
 
 /** What to list. */
 export interface ListOrder {
@@ -24,7 +26,7 @@ export interface Page {
 
 /**
  * A directory's children, sorted by the bytes of their names. A page begins behind the name that the one before ended with, so what is made
- * or removed between two pages neither repeats nor hides anything else. Names that are not UTF-8 are shown with replacement characters.
+ * or removed between two pages neither repeats nor hides anything else. Names are shown as `shown-name.ts` says.
  */
 export async function listDirectory(roots: readonly [Root, ...Root[]], order: ListOrder): Promise<Page> {
   const after = parseToken(order.pageToken);
@@ -44,8 +46,8 @@ export async function listDirectory(roots: readonly [Root, ...Root[]], order: Li
 
 async function describeChild(directory: Handle, name: Buffer, path: string): Promise<MessageInitShape<typeof FileInfoSchema> | undefined> {
   try {
-    const stat = await lstat(Buffer.concat([Buffer.from(`${directory.path}/`), name]), { bigint: true });
-    return describe(stat, `${path}/${name.toString("utf8")}`);
+    const stat = await lstat(childPath(directory, name.toString("latin1")), { bigint: true });
+    return describe(stat, `${path}/${shownBytes(name)}`);
   } catch (error) {
     // Removed since the directory was read.
     if (errnoOf(error) === "ENOENT") return undefined;

@@ -58,7 +58,7 @@ export function planMove({ workspace, source, destination }: MoveOrder): Plan<Re
   };
 }
 
-function rename(from: string, to: string, source: string): void {
+function rename(from: string | Buffer, to: string | Buffer, source: string): void {
   try {
     renameSync(from, to);
   } catch (error) {

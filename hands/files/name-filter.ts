@@ -1,10 +1,11 @@
 import { invalidArgument } from "@serverless-harness/kit/errors";
 import { compileGlob, expandBraces, globProblem, matchesGlob } from "./glob.ts";
+import { globbedGlob, globbedName } from "./shown-name.ts";
 
 /** Alternatives that the braces of one glob may stand for. */
 const MAX_ALTERNATIVES = 200;
 
-/** Tells which paths are wanted. */
+/** Tells which paths are wanted, given by their segments as they are shown. */
 export type NameFilter = (path: readonly string[], isDirectory: boolean) => boolean;
 
 /**
@@ -18,7 +19,8 @@ export function nameFilter(field: string, glob: string): NameFilter {
   return (path, isDirectory) => path.every((_name, index) => !unwanted(path.slice(0, index + 1), index < path.length - 1 || isDirectory));
 }
 
-function wantedBy(field: string, glob: string): NameFilter {
+function wantedBy(field: string, sent: string): NameFilter {
+  const glob = globbedGlob(sent);
   const problem = globProblem(glob);
   if (problem !== undefined) throw invalidArgument([{ field, description: problem }]);
   const alternatives = expandBraces(glob, MAX_ALTERNATIVES);
@@ -26,10 +28,12 @@ function wantedBy(field: string, glob: string): NameFilter {
     throw invalidArgument([{ field, description: `must stand for at most ${MAX_ALTERNATIVES} alternatives in braces` }]);
   }
   const filters = alternatives.map(filterOne);
-  const literally = glob.replace(/^\.?\//, "");
+  const literally = globbedName(sent).replace(/^\.?\//, "");
   const nameOnly = !glob.includes("/");
-  return (path, isDirectory) =>
-    filters.some((filter) => filter(path, isDirectory)) || (nameOnly && path.at(-1) === literally) || path.join("/") === literally;
+  return (shown, isDirectory) => {
+    const path = shown.map(globbedName);
+    return filters.some((filter) => filter(path, isDirectory)) || (nameOnly && path.at(-1) === literally) || path.join("/") === literally;
+  };
 }
 
 function filterOne(pattern: string): NameFilter {

@@ -1,12 +1,13 @@
 import { linkSync, mkdirSync, renameSync, rmSync, unlinkSync } from "node:fs";
 import { chown } from "node:fs/promises";
-import { basename, join, relative } from "node:path";
+import { basename, relative } from "node:path";
 import { Interference } from "../changes/changes.ts";
 import type { Witness } from "../changes/witness.ts";
 import type { Location } from "../paths.ts";
 import type { Workspace } from "../workspaces.ts";
 import { syncChanged, syncDirectory } from "./durable.ts";
 import type { Handle } from "./handle.ts";
+import { pathBytes } from "./shown-name.ts";
 import { ownershipIn, statNow } from "./staged-file.ts";
 
 /** A place in the workspace for something staged. */
@@ -87,12 +88,18 @@ export class Placement implements AsyncDisposable {
   }
 
   /** The staged parents, the topmost first. */
-  #parents(): string[] {
+  #parents(): Array<string | Buffer> {
     const below = this.#place.missing.slice(1, -1);
-    return [this.#top, ...below.map((_, index) => join(this.#top, ...below.slice(0, index + 1)))];
+    return [this.#top, ...below.map((_, index) => this.#below(below.slice(0, index + 1)))];
   }
 
-  #inParents(): string {
-    return join(this.#top, ...this.#place.missing.slice(1));
+  #inParents(): string | Buffer {
+    return this.#below(this.#place.missing.slice(1));
+  }
+
+  /** A path below the topmost parent, by names as they are shown. */
+  #below(names: readonly string[]): string | Buffer {
+    const path = pathBytes(`/${names.join("/")}`);
+    return typeof path === "string" ? this.#top + path : Buffer.concat([Buffer.from(this.#top), path]);
   }
 }

@@ -10,7 +10,7 @@ const SAMPLE_BYTES = 8 * 1024;
  * A regular file to search; `undefined` where it is gone, or something else by now, or may not be read. A large one that is plainly binary
  * is left out here already: reading through it is what takes time, and nothing in it would be shown.
  */
-export function openToSearch(path: string): Handle | undefined {
+export function openToSearch(path: string | Buffer): Handle | undefined {
   try {
     using stack = new DisposableStack();
     const handle = stack.use(openInode(path));

@@ -88,6 +88,6 @@ export function ownershipIn(directory: Handle, mode?: number): Ownership {
 }
 
 /** What is at a path now; `undefined` where nothing is. */
-export function statNow(path: string): BigIntStats | undefined {
+export function statNow(path: string | Buffer): BigIntStats | undefined {
   return lstatSync(path, { bigint: true, throwIfNoEntry: false });
 }

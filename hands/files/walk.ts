@@ -4,10 +4,11 @@ import { errnoOf } from "./fs-error.ts";
 import { IgnoreRules } from "./gitignore.ts";
 import { type Handle, openDirectory } from "./handle.ts";
 import { compareUtf8 } from "./order.ts";
+import { shownBytes, shownText } from "./shown-name.ts";
 
 /** What a walk comes by. */
 export interface WalkEntry {
-  /** Segments below the directory where the walk began. */
+  /** Segments below the directory where the walk began, as they are shown. */
   readonly path: readonly string[];
   readonly kind: "file" | "directory" | "other";
   /** The directory that holds it; only until the walk goes on. */
@@ -29,8 +30,20 @@ interface Level {
   readonly directory: Handle;
   readonly path: readonly string[];
   readonly rules: IgnoreRules | undefined;
-  readonly entries: Dirent[];
+  readonly entries: Child[];
 }
+
+/** An entry of a directory. */
+interface Child {
+  /** As it is shown. */
+  readonly name: string;
+  /** {@link compareUtf8} puts those of one directory in the order of their names' bytes, a directory's name with a slash. */
+  readonly key: string;
+  readonly kind: WalkEntry["kind"];
+}
+
+/** What Node puts in place of bytes that are not UTF-8. */
+const REPLACEMENT = "\ufffd";
 
 /** The walk gives way to the rest of the daemon after so long. */
 const SLICE_MS = 10;
@@ -53,9 +66,9 @@ export async function* walk(start: Handle, options: WalkOptions): AsyncGenerator
         continue;
       }
       const path = [...level.path, entry.name];
-      if (level.rules?.ignores([...options.base, ...path], entry.isDirectory())) continue;
-      yield { path, kind: kindOf(entry), directory: level.directory };
-      if (entry.isDirectory()) {
+      if (level.rules?.ignores([...options.base, ...path], entry.kind === "directory")) continue;
+      yield { path, kind: entry.kind, directory: level.directory };
+      if (entry.kind === "directory") {
         const below = open(level.directory, entry.name);
         if (below !== undefined) levels.push(enter(below, path, options, level.rules));
       }
@@ -74,22 +87,24 @@ function enter(directory: Handle, path: readonly string[], options: WalkOptions,
   const rules = options.ignore === undefined ? undefined : IgnoreRules.of(directory, options.base.length + path.length, above);
   // The last one is taken first.
   const entries = childrenOf(directory).filter((entry) => entry.name !== ".git");
-  entries.sort((a, b) => compareUtf8(sortKey(b), sortKey(a)));
+  entries.sort((a, b) => compareUtf8(b.key, a.key));
   return { directory, path, rules, entries };
 }
 
-function sortKey(entry: Dirent): string {
-  return entry.isDirectory() ? `${entry.name}/` : entry.name;
+function childOf(entry: Dirent<string | Buffer>, shown: string, key: string): Child {
+  if (entry.isDirectory()) return { name: shown, key: `${key}/`, kind: "directory" };
+  return { name: shown, key, kind: entry.isFile() ? "file" : "other" };
 }
 
-function kindOf(entry: Dirent): WalkEntry["kind"] {
-  if (entry.isDirectory()) return "directory";
-  return entry.isFile() ? "file" : "other";
-}
-
-function childrenOf(directory: Handle): Dirent[] {
+function childrenOf(directory: Handle): Child[] {
   try {
-    return readdirSync(directory.path, { withFileTypes: true });
+    const entries = readdirSync(directory.path, { withFileTypes: true });
+    if (!entries.some(({ name }) => name.includes(REPLACEMENT)))
+      return entries.map((entry) => childOf(entry, shownText(entry.name), entry.name));
+    // Some name may not be UTF-8, which is rare: only then is the price of bytes paid.
+    return readdirSync(directory.path, { withFileTypes: true, encoding: "buffer" }).map((entry) =>
+      childOf(entry, shownBytes(entry.name), entry.name.toString("latin1")),
+    );
   } catch (error) {
     if (errnoOf(error) === "EACCES") return [];
     throw error;

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { invalidArgument } from "@serverless-harness/kit/errors";
 import { pathError } from "../files/fs-error.ts";
 import type { Handle } from "../files/handle.ts";
+import { shownBytes } from "../files/shown-name.ts";
 import type { Location } from "../paths.ts";
 
 /** A place on the way to a repository, which is there. */
@@ -45,14 +46,14 @@ export function pathFrom(place: Place, target: string): string {
   return target.startsWith("/") ? target : `${place.resolvedPath}/${target}`;
 }
 
-/** The text of a small file, without the newline at its end. */
+/** What a small file says, without the newline at its end; paths in it are as they are shown. */
 export async function readPointer({ entry, resolvedPath }: Place): Promise<string> {
   const stat = entry.stat();
   if (!stat.isFile() || stat.size > MAX_POINTER_BYTES) {
     const description = `names a repository that has a ${resolvedPath.split("/").at(-1)} that git does not write`;
     throw invalidArgument([{ field: "url", description }]);
   }
-  return (await readFile(entry.path, "utf8")).replace(/[\r\n]+$/, "");
+  return shownBytes(await readFile(entry.path)).replace(/[\r\n]+$/, "");
 }
 
 /** A directory that git would take for its own, and in which it would not look for another one. */

@@ -1,6 +1,6 @@
 import { opendirSync } from "node:fs";
 import { invalidArgument } from "@serverless-harness/kit/errors";
-import { openChildDirectory, statChild } from "../files/byte-handle.ts";
+import { openChildDirectory, shownName, statChild } from "../files/byte-handle.ts";
 import type { Handle } from "../files/handle.ts";
 import type { Location } from "../paths.ts";
 import { Pacer } from "./pacer.ts";
@@ -58,7 +58,7 @@ export class LocalContents {
     if (this.#entries > MAX_ENTRIES) throw refused(`has over ${MAX_ENTRIES} files of git's own: repack it`);
     const stat = statChild(directory, name);
     if (stat === undefined || stat.isFile()) return;
-    const path = `${above}/${textOf(name)}`;
+    const path = `${above}/${shownName(name)}`;
     if (stat.isSymbolicLink()) await this.#follow(path, depth);
     else if (!stat.isDirectory()) throw refused("has, among git's own files, one that is no file");
     else {
@@ -74,14 +74,6 @@ export class LocalContents {
     if (entry.stat().isDirectory()) await this.checkTree({ entry, resolvedPath }, depth + 1);
     else if (!entry.stat().isFile()) throw refused("has, among git's own files, one that is no file");
   }
-}
-
-/** A name as the text that paths are made of. */
-function textOf(name: BytePath): string {
-  const bytes = Buffer.from(name, "latin1");
-  const text = bytes.toString();
-  if (!Buffer.from(text).equals(bytes)) throw refused("has, among git's own files, a name that is no UTF-8");
-  return text;
 }
 
 function refused(problem: string): Error {

@@ -1,5 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
+import { shownName } from "../files/byte-handle.ts";
 import { Pacer } from "./pacer.ts";
 
 /**
@@ -23,9 +24,9 @@ export type TreeEntries<E extends TreeEntry = TreeEntry> = ReadonlyMap<BytePath,
 /** The tree without any entry, which git knows without being told. */
 export const EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 
-/** What a file may be called for a client: paths as text, invalid UTF-8 replaced. */
+/** What a file is called for a client. */
 export function displayPath(path: BytePath): string {
-  return Buffer.from(path, "latin1").toString();
+  return shownName(path);
 }
 
 /** A difference between two trees. */

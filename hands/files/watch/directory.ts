@@ -1,3 +1,4 @@
+import { shownName } from "../byte-handle.ts";
 import type { IgnoreRules } from "../gitignore.ts";
 import type { Look } from "./look.ts";
 
@@ -15,7 +16,7 @@ const MAX_DIRTY_NAMES = 10_000;
 export class WatchedDirectory {
   readonly parent: WatchedDirectory | undefined;
   readonly name: string;
-  /** Segments below the watched directory, as they are shown: invalid UTF-8 replaced. */
+  /** Segments below the watched directory, as they are shown. */
   readonly path: readonly string[];
   readonly inode: string;
   readonly entries = new Map<string, Entry>();
@@ -60,9 +61,4 @@ export function* eachDirectory(top: WatchedDirectory): Generator<WatchedDirector
     yield directory;
     for (const entry of directory.entries.values()) if (entry.directory !== undefined) open.push(entry.directory);
   }
-}
-
-/** A name as it is shown. */
-export function shownName(name: string): string {
-  return Buffer.from(name, "latin1").toString("utf8");
 }

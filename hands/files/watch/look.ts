@@ -1,6 +1,7 @@
 import { type BigIntStats, lstatSync } from "node:fs";
 import { FileKind } from "@serverless-harness/proto/hands";
 import { inodeOf } from "../../changes/witness.ts";
+import { childPath } from "../byte-handle.ts";
 import { kindOf } from "../describe.ts";
 import { errnoOf } from "../fs-error.ts";
 import type { Handle } from "../handle.ts";
@@ -56,7 +57,7 @@ export function unsettled(look: Look): Look {
 
 function statOf(directory: Handle, name: string): BigIntStats | undefined {
   try {
-    return lstatSync(directory.childOfBytes(name), { bigint: true, throwIfNoEntry: false });
+    return lstatSync(childPath(directory, name), { bigint: true, throwIfNoEntry: false });
   } catch (error) {
     if (["ENOENT", "ENOTDIR", "EACCES"].includes(errnoOf(error) ?? "")) return undefined;
     throw error;

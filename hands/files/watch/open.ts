@@ -1,12 +1,13 @@
 import { readdirSync } from "node:fs";
 import { inodeOf } from "../../changes/witness.ts";
+import { childPath } from "../byte-handle.ts";
 import { errnoOf } from "../fs-error.ts";
 import { type Handle, openDirectory } from "../handle.ts";
 
 /** The directory of this name, if it is this inode. */
 export function openSame(parent: Handle, name: string, inode: string): Handle | undefined {
   try {
-    const handle = openDirectory(parent.childOfBytes(name));
+    const handle = openDirectory(childPath(parent, name));
     if (inodeOf(handle.stat()) === inode) return handle;
     handle[Symbol.dispose]();
     return undefined;

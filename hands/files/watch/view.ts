@@ -1,7 +1,8 @@
+import { shownName } from "../byte-handle.ts";
 import { IgnoreRules } from "../gitignore.ts";
 import type { Handle } from "../handle.ts";
 import type { NameFilter } from "../name-filter.ts";
-import { shownName, type WatchedDirectory } from "./directory.ts";
+import type { WatchedDirectory } from "./directory.ts";
 import { lookAt } from "./look.ts";
 
 /** What of a directory is watched. */

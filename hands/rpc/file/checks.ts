@@ -1,4 +1,5 @@
 import { Validation } from "@serverless-harness/kit/validate";
+import { pathBytes } from "../../files/shown-name.ts";
 
 /** Bytes of the longest path that Linux takes. */
 const MAX_PATH_BYTES = 4096;
@@ -12,8 +13,8 @@ export class FileValidation extends Validation {
   path(field: string, value: string, allowEmpty: boolean = false): void {
     this.check(field, allowEmpty || value !== "", "must not be empty: `.` is the workspace itself");
     this.check(field, !value.includes("\0"), "must not hold a NUL character");
-    this.maxBytes(field, value, MAX_PATH_BYTES);
-    const long = value.split("/").some((name) => Buffer.byteLength(name) > MAX_NAME_BYTES);
+    this.check(field, Buffer.byteLength(pathBytes(value)) <= MAX_PATH_BYTES, `must be at most ${MAX_PATH_BYTES} bytes`);
+    const long = value.split("/").some((name) => Buffer.byteLength(pathBytes(name)) > MAX_NAME_BYTES);
     this.check(field, !long, `must not hold a name longer than ${MAX_NAME_BYTES} bytes`);
   }
 

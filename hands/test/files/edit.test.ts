@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { link, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { link, mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { Code } from "@connectrpc/connect";
 import { fromConnectError } from "@serverless-harness/kit/errors";
@@ -122,6 +122,15 @@ test("an edit and a write of a file with other names say that those keep the old
   expect(await readFile(join(path, "other"), "utf8")).toBe("old\n");
   expect(await edit(service, "file", [["old", "new"]], { id: "linked" })).toMatchObject({ partedLinks: 1, replayed: true });
   expect(await edit(service, "file", [["new", "newer"]])).toMatchObject({ partedLinks: 0 });
+  for (const append of [false, true]) {
+    const name = `linked ${append}`;
+    await link(join(path, "other"), join(path, name));
+    const { ino } = await stat(join(path, "other"));
+    expect(await service.write(name, "written\n", { append })).toMatchObject({ partedLinks: 1 });
+    expect(await readFile(join(path, "other"), "utf8")).toBe("old\n");
+    expect((await stat(join(path, "other"))).ino).toBe(ino);
+    expect(await readFile(join(path, name), "utf8")).toBe(append ? "old\nwritten\n" : "written\n");
+  }
 });
 
 test("if_match holds an edit to one version", async () => {

@@ -146,7 +146,7 @@ test("a listing shows symlinks as such, special files, and names that are not UT
   const { files: listed } = await files.list({ workspace: WORKSPACE, path });
   expect(listed.map(({ name, kind }) => [name, kind])).toEqual([
     ["fifo", FileKind.UNSPECIFIED],
-    ["f\ufffd", FileKind.FILE],
+    ["f\\xff", FileKind.FILE],
     ["link", FileKind.SYMLINK],
   ]);
 });

@@ -38,11 +38,11 @@ export interface FileServiceUnderTest {
 /** Name of the workspace. */
 export const WORKSPACE = "acme/one";
 
-/** A real server with a workspace in a temporary directory. */
+/** A real server with a workspace in `base`, by default a temporary directory. */
 export async function startFileService(
-  options: Partial<Pick<FileServiceOptions, "limits" | "ripgrep">> & Partial<Pick<ChangesOptions, "failpoint">> = {},
+  options: Partial<Pick<FileServiceOptions, "limits" | "ripgrep">> & Partial<Pick<ChangesOptions, "failpoint">> & { base?: string } = {},
 ): Promise<FileServiceUnderTest> {
-  const base = await temporaryDirectory();
+  const base = options.base ?? (await temporaryDirectory());
   const workspaces = await Workspaces.open({ root: join(base, "workspaces"), state: join(base, "state") });
   const { failpoint, ripgrep, limits } = options;
   const changes = new Changes({

@@ -329,7 +329,8 @@ export type WriteResponse = Message<"harness.hands.v1.WriteResponse"> & {
   replayed: boolean;
 
   /**
-   * Other names (hard links) of the file that was replaced: they keep the old content, as this name has an inode of its own now.
+   * Other names (hard links) of the file that was replaced: they keep the old content, as this name has an inode of its own now. Writing into the
+   * shared inode could not be done at once: a crash would leave half a file under every name.
    *
    * @generated from field: int32 parted_links = 3;
    */
@@ -1161,7 +1162,7 @@ export type WatchChange = Message<"harness.hands.v1.WatchChange"> & {
   kind: WatchChangeKind;
 
   /**
-   * Relative to the workspace; invalid UTF-8 replaced, as by List.
+   * Relative to the workspace.
    *
    * @generated from field: string path = 2;
    */
@@ -1580,8 +1581,8 @@ export const FileKindSchema: GenEnum<FileKind> = /*@__PURE__*/
 
 /**
  * WatchMode is how changes are noticed. Both modes tell the same, but what is written through another hard link of a file, which the
- * kernel tells under that name alone, and what is written by way of memory (mmap): the kernel tells nobody, so NOTIFY never sees it, and POLL sees it where and when the
- * file system changes the file's times for it, which is at the first write to a page that was written out before, and on tmpfs never.
+ * kernel tells under that name alone, and what is written by way of memory (mmap). Of that the kernel tells nobody, so NOTIFY does not see it. POLL sees it when the
+ * file system changes the file's times: at a mapping's first write to a page, and at the first one after the page was written out, which on tmpfs never happens.
  *
  * @generated from enum harness.hands.v1.WatchMode
  */
@@ -1610,8 +1611,8 @@ export const WatchMode = {
 
 /**
  * WatchMode is how changes are noticed. Both modes tell the same, but what is written through another hard link of a file, which the
- * kernel tells under that name alone, and what is written by way of memory (mmap): the kernel tells nobody, so NOTIFY never sees it, and POLL sees it where and when the
- * file system changes the file's times for it, which is at the first write to a page that was written out before, and on tmpfs never.
+ * kernel tells under that name alone, and what is written by way of memory (mmap). Of that the kernel tells nobody, so NOTIFY does not see it. POLL sees it when the
+ * file system changes the file's times: at a mapping's first write to a page, and at the first one after the page was written out, which on tmpfs never happens.
  *
  * @generated from enum harness.hands.v1.WatchMode
  */
@@ -1722,6 +1723,10 @@ export const WatchEndReasonSchema: GenEnum<WatchEndReason> = /*@__PURE__*/
 /**
  * FileService reads and changes the files of a workspace. Paths are relative to the workspace, or absolute as a command
  * in it sees them; one that leaves the workspace, by `..` or by a symlink, is PERMISSION_DENIED with reason `path_outside`.
+ *
+ * Names are bytes. One that is not UTF-8 is shown with `\xff` for each byte that is not (two hexadecimal digits, as in a shell's `$'...'`), and every call takes it
+ * back so. A backslash before what would look like such an escape is shown as `\x5c`; all other names are shown as they are. In a glob such a
+ * byte is one character.
  *
  * Every changing call carries an id that the caller chooses and happens at most once per id: a repeated call with the same
  * content gets the first one's answer (`replayed` is true), with another content ALREADY_EXISTS. Common errors as in ExecService;

@@ -110,7 +110,7 @@ export const LeftOutSchema: GenMessage<LeftOut> = /*@__PURE__*/
  */
 export type LeftOutPath = Message<"harness.hands.v1.LeftOutPath"> & {
   /**
-   * Path below the workspace; bytes that are not UTF-8 are shown as U+FFFD.
+   * Path below the workspace, as FileService shows it.
    *
    * @generated from field: string path = 1;
    */
