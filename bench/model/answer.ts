@@ -1,4 +1,5 @@
 import { persona } from "./persona.ts";
+import { recall } from "./recall.ts";
 import {
   DEFAULT_CHUNK_CHARS,
   readScript,
@@ -33,12 +34,12 @@ export interface Answer {
 }
 
 /** The answer to a transcript: it depends on nothing else. `toolNames`: the tools that the request offers. */
-export function answerTo(transcript: Transcript, toolNames: readonly string[]): Answer {
+export async function answerTo(transcript: Transcript, toolNames: readonly string[]): Promise<Answer> {
   const newest = newestPrompt(transcript);
   const summary = summaryIn(writtenText(transcript.messages[newest]));
   if (summary !== undefined) {
     // Placeholders in the script that it carries are for later.
-    return { ...fromStep("summary", summary.step, transcript, newest), text: summary.text, window: summary.window };
+    return { ...(await fromStep("summary", summary.step, transcript, newest)), text: summary.text, window: summary.window };
   }
   const found = scriptInForce(transcript);
   if (found === undefined) {
@@ -49,7 +50,7 @@ export function answerTo(transcript: Transcript, toolNames: readonly string[]): 
   const index = done + transcript.messages.slice(at + 1).filter((message) => message.role === "assistant").length;
   const step = steps[index];
   if (step === undefined) return plain("script over", `The script is over: all of its ${steps.length} steps were answered.`);
-  return { ...fromStep(`script ${index}`, step, transcript, at), window };
+  return { ...(await fromStep(`script ${index}`, step, transcript, at)), window };
 }
 
 /** The newest script, and the message that holds it, unless the user wrote more behind it than it answers. */
@@ -88,10 +89,12 @@ function fromPersona(transcript: Transcript, at: number, prompt: string, toolNam
   return { text: reply.text, tools: [{ name: "bash", input: { command: reply.command } }], stopReason: "tool_use" };
 }
 
-function fromStep(name: string, step: Step, transcript: Transcript, at: number): Omit<Answer, "window"> {
+async function fromStep(name: string, step: Step, transcript: Transcript, at: number): Promise<Omit<Answer, "window">> {
+  const wantsRecall = step.recall !== undefined && step.text?.includes("{{recall}}") === true;
+  const recalled = wantsRecall ? await recall(`${name}: recall`, step.recall, recallable(transcript, at)) : undefined;
   const { tools, stopReason = tools.length > 0 ? "tool_use" : "end_turn" } = step;
   const values: Readonly<Record<string, () => string>> = {
-    recall: () => recall(step.recall, transcript, at) ?? "(nothing found)",
+    recall: () => recalled ?? "(nothing found)",
     last_tool_result: () => quote(lastToolResult(transcript)?.text ?? "(no tool result yet)"),
     images: () =>
       pictures(transcript)
@@ -103,9 +106,7 @@ function fromStep(name: string, step: Step, transcript: Transcript, at: number):
   return { ...step, step: name, text, stopReason };
 }
 
-/** The newest match in any message but the one that carries the script, and then in the instructions. */
-function recall(pattern: RegExp | undefined, { messages, system }: Transcript, at: number): string | undefined {
-  if (pattern === undefined) return undefined;
-  const found = [...messages.toSpliced(at, 1).toReversed().map(readableText), system];
-  return found.map((text) => pattern.exec(text)?.[1]).find((group) => group !== undefined);
+/** What is searched, in this order: every message but the one that carries the script, the newest first, and then the instructions. */
+function recallable({ messages, system }: Transcript, at: number): string[] {
+  return [...messages.toSpliced(at, 1).toReversed().map(readableText), system];
 }

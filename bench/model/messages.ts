@@ -32,7 +32,7 @@ export async function createMessage(
     stream: request.stream,
     thinking: request.thinkingTokens,
   });
-  const answer = answerTo(request.transcript, request.toolNames);
+  const answer = await answerTo(request.transcript, request.toolNames);
   record.step = answer.step;
   if (request.inputTokens > answer.window)
     throw new ApiError(400, `prompt is too long: ${request.inputTokens} tokens > ${answer.window} maximum`);

@@ -48,7 +48,8 @@ export interface Step {
   readonly cut?: ScriptCut;
   /** Requests with the same transcript that get no answer at all. */
   readonly hold?: number;
-  readonly recall?: RegExp;
+  /** A regular expression with one group. */
+  readonly recall?: string;
 }
 
 /** Characters of a streamed piece where a step does not say: some ten tokens. */
@@ -197,7 +198,7 @@ function readUsage(name: string, value: unknown): ScriptUsage {
   return usage;
 }
 
-function readRecall(name: string, value: unknown): RegExp {
+function readRecall(name: string, value: unknown): string {
   const source = text(name, value);
   let groups: number;
   try {
@@ -206,7 +207,7 @@ function readRecall(name: string, value: unknown): RegExp {
     throw wrong(name, `not a regular expression: ${error instanceof Error ? error.message : String(error)}`);
   }
   if (groups !== 1) throw wrong(name, `must have exactly one group, has ${groups}`);
-  return new RegExp(source);
+  return source;
 }
 
 function optional<K extends string, T>(key: K, value: T | undefined): { readonly [P in K]?: T } {

@@ -63,6 +63,19 @@ describe("a script", () => {
     expect(third.answers.map(textOf)).not.toEqual(["three"]);
   });
 
+  test("a recall that takes for ever is refused, and holds up nobody else", async () => {
+    const { client } = model();
+    const endless = script({ recall: "psst ((?:a+)+)$", text: "{{recall}}" });
+    const asked = ask(client, [
+      { role: "user", content: `psst ${"a".repeat(64)}!` },
+      { role: "assistant", content: "Yes?" },
+      { role: "user", content: endless },
+    ]).then(textOf, (error: unknown) => error);
+    expect(await Promise.race([asked, ask(client, script({ text: "at once" })).then(textOf)])).toBe("at once");
+    expect(await asked).toMatchObject({ status: 400, message: expect.stringContaining("script 0: recall") });
+    expect(textOf(await ask(client, script({ recall: "(x)", text: "{{recall}}" })))).toBe("(nothing found)");
+  });
+
   test("repeats a long tool result bounded, and a placeholder that a tool printed as it is", async () => {
     const { client } = model();
     const prompt = script({ tools: [{ name: "bash", id: "t1" }] }, { text: "{{last_tool_result}}" });

@@ -14,7 +14,7 @@ const SERVICES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   brain: { "caller-checks-worker": "pi-fork/tools/caller-checks-worker.ts" },
   dispatcher: { "caller-checks-worker": "dispatcher/caller-checks-worker.ts" },
   hands: { "regexp-worker": "hands/files/regexp-worker.ts" },
-  model: {},
+  model: { "recall-worker": "bench/model/recall-worker.ts" },
 };
 
 /** Where a service that is no room of its own has its main file. */
