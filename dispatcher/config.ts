@@ -5,7 +5,9 @@ import { EnvReader } from "@serverless-harness/kit/env";
 import { QUICK_START } from "@serverless-harness/kit/quick-start";
 import { readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
 import type { Retention } from "@serverless-harness/session";
+import type { ScalerConfig } from "./scaler/serve.ts";
 import type { BrainLogOptions } from "./waker/brain-log.ts";
+import type { KnativeConfig } from "./waker/knative.ts";
 
 /** The dispatcher's settings. */
 export interface Config {
@@ -18,7 +20,11 @@ export interface Config {
   readonly metricsListen: Address | undefined;
   /** The bearer token that clients must send; absent only on a Unix socket, where the file's mode guards. */
   readonly token: string | undefined;
-  readonly waker: "local" | "none";
+  readonly waker: "local" | "knative" | "keda" | "none";
+  /** How brains are called; for the waker `knative` only. */
+  readonly knative: KnativeConfig | undefined;
+  /** KEDA's external scaler, on a port of its own. */
+  readonly scaler: ScalerConfig | undefined;
   /** How long leaves and then their tombstones are kept. */
   readonly retention: Retention;
   /** What brains say. */
@@ -45,13 +51,21 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
     clientCa: reader.file("DISPATCHER_TLS_CLIENT_CA_FILE"),
   });
   const listen: Address = tls !== undefined && address.kind === "tcp" ? { ...address, tls: true } : address;
+  const waker = reader.choice("DISPATCHER_WAKER", "local", ["local", "knative", "keda", "none"]);
+  const scaler = readScaler(reader);
+  if (waker === "keda" && scaler === undefined)
+    reader.problem(
+      "DISPATCHER_SCALER_LISTEN is not set: DISPATCHER_WAKER=keda needs it, as that is where KEDA asks how much there is to do",
+    );
   return reader.done({
     leafStore: reader.required("LEAF_STORE", "the leaf store's URL, as sqlite:/absolute/path/leaf.db or redis://host:port"),
     listen,
     tls,
     metricsListen: reader.probesAddress("DISPATCHER_METRICS_LISTEN"),
     token: readToken(reader, listen),
-    waker: reader.choice("DISPATCHER_WAKER", "local", ["local", "none"]),
+    waker,
+    knative: waker === "knative" ? readKnative(reader) : undefined,
+    scaler,
     retention: {
       leafMs: hours(reader, "DISPATCHER_KEEP_LEAVES_HOURS", 7 * 24),
       tombstoneMs: hours(reader, "DISPATCHER_KEEP_TOMBSTONES_HOURS", 30 * 24),
@@ -78,6 +92,38 @@ function readListen(reader: EnvReader): Address {
   if (address !== undefined) return address;
   reader.problem(`DISPATCHER_LISTEN is ${JSON.stringify(text)}: it must be http://host:port, https://host:port or unix:/absolute/path`);
   return { kind: "unix", path: "/" };
+}
+
+/** How brains are called. */
+function readKnative(reader: EnvReader): KnativeConfig {
+  const url = reader.required("DISPATCHER_KNATIVE_URL", "the address of the brain's service, as http://brain.harness.svc.cluster.local");
+  const { protocol, username, password, search } = URL.canParse(url) ? new URL(url) : { protocol: "" };
+  const isAddress = (protocol === "http:" || protocol === "https:") && !username && !password && !search;
+  if (url !== "" && !isAddress)
+    reader.problem(`DISPATCHER_KNATIVE_URL is ${JSON.stringify(url)}: it must be http://host or https://host, without user and query`);
+  return {
+    url: url.replace(/\/+$/, ""),
+    maxWakes: reader.integer("DISPATCHER_KNATIVE_WAKES", 1, 1, 1000),
+    leavesPerBrain: reader.integer("DISPATCHER_KNATIVE_LEAVES_PER_BRAIN", 50, 1, 1000),
+    timeoutMs: reader.integer("DISPATCHER_KNATIVE_TIMEOUT_MS", 600_000, 1000, 86_400_000),
+  };
+}
+
+/** Where KEDA asks, if anywhere. */
+function readScaler(reader: EnvReader): ScalerConfig | undefined {
+  const address = reader.probesAddress("DISPATCHER_SCALER_LISTEN");
+  const files = {
+    cert: reader.file("DISPATCHER_SCALER_TLS_CERT_FILE"),
+    key: reader.file("DISPATCHER_SCALER_TLS_KEY_FILE"),
+    clientCa: reader.file("DISPATCHER_SCALER_TLS_CLIENT_CA_FILE"),
+  };
+  if (address === undefined) {
+    const set = Object.values(files).find(({ path }) => path !== undefined);
+    if (set !== undefined) reader.problem(`${set.variable} needs DISPATCHER_SCALER_LISTEN`);
+    return undefined;
+  }
+  const tls = readServerTls(reader, address, files);
+  return { listen: tls !== undefined && address.kind === "tcp" ? { ...address, tls: true } : address, tls };
 }
 
 function readToken(reader: EnvReader, listen: Address): string | undefined {

@@ -14,9 +14,11 @@ import { Drain } from "./drain.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { routes } from "./routes.ts";
 import { SandboxProbe } from "./sandbox-probe.ts";
+import { serveScaler } from "./scaler/serve.ts";
 import { type BrainLog, openBrainLog } from "./waker/brain-log.ts";
+import { KnativeWaker } from "./waker/knative.ts";
 import { LocalWaker } from "./waker/local.ts";
-import { noWaker } from "./waker/none.ts";
+import { kedaWaker, noWaker } from "./waker/none.ts";
 import type { Waker } from "./waker/waker.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -46,6 +48,7 @@ export async function startDispatcher(): Promise<Service> {
   });
   const unfollow = config.tls === undefined ? undefined : followTlsFiles(config.tls, server, log);
   const probesServer = await serveProbes(config.metricsListen, { health, metrics, log });
+  const scaler = await serveScaler(config.scaler, { store, health, ended: drain.ended, keepAliveMs: config.keepAliveMs, log });
   brainEnvironment["BRAIN_WAKE_URL"] ??= wakeUrlAt(server.address);
   waker.start();
   housekeeping.start();
@@ -58,7 +61,7 @@ export async function startDispatcher(): Promise<Service> {
       await Promise.all([waker.stop(), housekeeping.stop()]);
       drain.end();
       unfollow?.();
-      await Promise.all([server.close(), probesServer?.close()]);
+      await Promise.all([server.close(), probesServer?.close(), scaler?.close()]);
       await store.close();
       brainLog.close();
     },
@@ -89,6 +92,8 @@ function wakeUrlAt(address: Address): string | undefined {
 
 function createWaker(config: Config, env: Environment, store: LeafStore, brainLog: BrainLog, log: Logger): Waker {
   if (config.waker === "none") return noWaker;
+  if (config.waker === "keda") return kedaWaker;
+  if (config.knative !== undefined) return new KnativeWaker({ store, log, ...config.knative });
   const brain = { command: config.brainCommand, env };
   return new LocalWaker({ store, log, brain, brainLog });
 }

@@ -33,6 +33,14 @@ export function createTransport(options: TransportOptions): ClientTransport {
   return Object.assign(transportOver(connection, options.token), { close: () => connection.close() });
 }
 
+/**
+ * A Connect transport over HTTP/1.1, for addresses that proxies answer too: every one of them knows it. Connections that are idle are closed by
+ * themselves; a dead other end is noticed by TCP's keep-alive.
+ */
+export function createHttp1Transport(baseUrl: string): Transport {
+  return createConnectTransport({ baseUrl, httpVersion: "1.1", readMaxBytes: READ_MAX_BYTES, acceptCompression: [] });
+}
+
 /** A Connect transport over a connection of the caller's. */
 export function transportOver(connection: Connection, token: Token | undefined): Transport {
   const transport = createConnectTransport({

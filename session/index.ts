@@ -1,3 +1,4 @@
+export type { Duties } from "./duties.ts";
 export { deadlineOf } from "./leaf-deadline.ts";
 export { isTerminal, sessionKey } from "./leaf-state.ts";
 export type { Backlog, Claim, Fence, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "./leaf-store.ts";

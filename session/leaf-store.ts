@@ -1,4 +1,5 @@
 import type { Failure, Leaf, LeafEvent, LeafResult, LeafSpec, LeafState, Worker } from "@serverless-harness/proto/leaf";
+import type { Duties } from "./duties.ts";
 import type { Messages, Wishes } from "./messages.ts";
 import type { Retained } from "./retention.ts";
 import type { Schedules } from "./schedules.ts";
@@ -77,7 +78,7 @@ export interface Backlog {
  * Methods that take a {@link Claim} throw a HarnessError with reason `stale_epoch` (FAILED_PRECONDITION) and change nothing where
  * the session has a newer owner or the claim was ended.
  */
-export interface LeafStore extends WaitingLeaves, Messages, Retained, Tenants, Schedules {
+export interface LeafStore extends WaitingLeaves, Messages, Retained, Tenants, Schedules, Duties {
   /**
    * Write a leaf's record, its first event and its place in the queue. A known idempotency key with the same spec returns the
    * first leaf, with `created` false; with another spec it throws ALREADY_EXISTS `idempotency_key_reused`. NOT_FOUND
@@ -124,6 +125,8 @@ export interface LeafStore extends WaitingLeaves, Messages, Retained, Tenants, S
   backlog(): Promise<Backlog>;
   /** Resolves when something may have become ready, at the latest after `timeoutMs`, or when `signal` aborts. Never rejects. */
   waitForWork(timeoutMs: number, signal: AbortSignal): Promise<void>;
+  /** Resolves when nothing is ready and nothing runs, at the latest after `timeoutMs`, or when `signal` aborts. Never rejects. */
+  waitForIdle(timeoutMs: number, signal: AbortSignal): Promise<void>;
   /** Release files and watches; followers end. Idempotent. */
   close(): Promise<void>;
 }

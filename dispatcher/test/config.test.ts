@@ -57,6 +57,31 @@ describe("settings", () => {
     expect(() => readConfig(env)).toThrow("JSON list of a program and its arguments");
   });
 
+  const UNIX = { ...STORE, DISPATCHER_LISTEN: "unix:/x" };
+
+  test("name the brain's service for knative, with bounds that have defaults", () => {
+    const env = { ...UNIX, DISPATCHER_WAKER: "knative", DISPATCHER_KNATIVE_URL: "http://brain.harness.svc/" };
+    const knative = { url: "http://brain.harness.svc", maxWakes: 1, leavesPerBrain: 50, timeoutMs: 600_000 };
+    expect(readConfig(env)).toMatchObject({ waker: "knative", knative, scaler: undefined });
+  });
+
+  test.each([
+    ["knative", {}, "DISPATCHER_KNATIVE_URL is not set"],
+    ["knative", { DISPATCHER_KNATIVE_URL: "brain:80" }, "it must be http://host or https://host"],
+    ["knative", { DISPATCHER_KNATIVE_URL: "http://user:word@brain" }, "without user and query"],
+    ["knative", { DISPATCHER_KNATIVE_URL: "http://brain", DISPATCHER_KNATIVE_WAKES: "0" }, "DISPATCHER_KNATIVE_WAKES"],
+    ["keda", {}, "DISPATCHER_SCALER_LISTEN is not set: DISPATCHER_WAKER=keda needs it"],
+    ["keda", { DISPATCHER_SCALER_LISTEN: "unix:/x" }, "it must be host:port"],
+    ["none", { DISPATCHER_SCALER_TLS_KEY_FILE: "/k" }, "DISPATCHER_SCALER_TLS_KEY_FILE needs DISPATCHER_SCALER_LISTEN"],
+    [
+      "keda",
+      { DISPATCHER_SCALER_LISTEN: "0.0.0.0:7434", DISPATCHER_SCALER_TLS_CERT_FILE: "/c" },
+      "DISPATCHER_SCALER_TLS_KEY_FILE is not set",
+    ],
+  ])("are refused for the waker %s with %j", (waker, env, text) => {
+    expect(() => readConfig({ ...UNIX, DISPATCHER_WAKER: waker, ...env })).toThrow(text);
+  });
+
   test("hand the whole environment to brains", () => {
     const env = { ...STORE, DISPATCHER_LISTEN: "unix:/x", DISPATCHER_BRAIN_COMMAND: '["/bin/brain","--fast"]', ANY_PROVIDER_KEY: "k" };
     expect(readConfig(env)).toMatchObject({ brainCommand: ["/bin/brain", "--fast"], brainEnvironment: env });

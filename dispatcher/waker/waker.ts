@@ -6,15 +6,27 @@ export interface LiveBrain {
   readonly startedAt: number;
 }
 
+/** Calls that wake brains. */
+export interface WakeCounts {
+  /** Under way: each lasts for as long as its brain works. */
+  readonly inFlight: number;
+  /** Those that a brain answered when it was done. */
+  readonly answered: number;
+  /** Those that were refused, cut or not answered in time. They are made again. */
+  readonly failed: number;
+}
+
 /** What a waker knows of its brains since it started. */
 export interface WakerStatus {
-  readonly kind: "local" | "none";
+  readonly kind: "local" | "knative" | "keda" | "none";
   readonly brains: readonly LiveBrain[];
   readonly brainsStarted: number;
   /** Those that ended by a signal or with an exit code other than 0, or could not be started. */
   readonly brainsCrashed: number;
   /** Seconds that brains lived, those that live included. */
   readonly brainSeconds: number;
+  /** Calls that wake brains, if that is how they are woken. */
+  readonly wakes?: WakeCounts;
   /** Brains can't work, so leaves wait: what is wrong, and what to do. */
   readonly problem?: string;
 }

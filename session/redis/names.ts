@@ -67,6 +67,16 @@ export class Names {
     return `${this.prefix}:work`;
   }
 
+  /** Channel that is told when a tenant has nothing ready and nothing that runs any more. */
+  get idleChannel(): string {
+    return `${this.prefix}:idle`;
+  }
+
+  /** Key of what one process does for all; it stands alone, in a slot of its own. */
+  duty(duty: string): string {
+    return `${this.prefix}:duty:${encode(duty)}`;
+  }
+
   /** Channel that is told when somebody wants something of a leaf. */
   wishChannel(leafId: string): string {
     return `${this.prefix}:wish:${leafId}`;

@@ -62,6 +62,10 @@ export interface StoreScripts {
 export const RESERVE = loadScript(DIRECTORY, "reserve");
 export const UNRESERVE = loadScript(DIRECTORY, "unreserve");
 
+/** Scripts of duties, which stand outside of partitions as well. */
+export const TAKE_DUTY = loadScript(DIRECTORY, "take-duty", chain(["clock"]));
+export const LEAVE_DUTY = loadScript(DIRECTORY, "leave-duty");
+
 /** What a script of a partition needs to append events to a leaf's log. */
 export const LOG = chain(["clock", "names", "log"]);
 

@@ -11,6 +11,7 @@ import { readBacklog } from "./backlog.ts";
 import { cancelLeaf, redriveLeaf } from "./cancel.ts";
 import { claimLeaf } from "./claim.ts";
 import { Database } from "./database.ts";
+import { leaveDuty, takeDuty } from "./duties.ts";
 import { readEvents } from "./events.ts";
 import { followLeaf } from "./follow.ts";
 import { decideGate, openGate } from "./gates.ts";
@@ -27,6 +28,7 @@ import { Signals } from "./signals.ts";
 import { readLeaf, submitLeaf } from "./submit.ts";
 import { suspendLeaf, wakeLeaf } from "./suspend.ts";
 import { readTenant, setTenant } from "./tenants.ts";
+import { waitForIdle } from "./wait-for-idle.ts";
 import { waitForReadyLeaf } from "./wait-for-work.ts";
 
 /** How {@link RedisLeafStore.open} opens. */
@@ -217,6 +219,22 @@ export class RedisLeafStore implements LeafStore {
     } catch {
       // The caller claims next, and meets the error there.
     }
+  }
+
+  async waitForIdle(timeoutMs: number, signal: AbortSignal): Promise<void> {
+    try {
+      await waitForIdle(this.#database, this.#signals, timeoutMs, signal, () => this.#closed);
+    } catch {
+      // The caller asks for the backlog next, and meets the error there.
+    }
+  }
+
+  async takeDuty(duty: string, holder: string, ttlMs: number): Promise<boolean> {
+    return takeDuty(this.#opened(), duty, holder, ttlMs);
+  }
+
+  async leaveDuty(duty: string, holder: string): Promise<void> {
+    await leaveDuty(this.#opened(), duty, holder);
   }
 
   async close(): Promise<void> {

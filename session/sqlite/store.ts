@@ -18,6 +18,7 @@ import { Connection } from "./connection.ts";
 import { openDatabase } from "./database.ts";
 import { requireSameFile } from "./database-file.ts";
 import { decideGate } from "./decide.ts";
+import { leaveDuty, takeDuty } from "./duties.ts";
 import { appendEvents, readEvents } from "./events.ts";
 import { followLeaf } from "./follow.ts";
 import { openGate } from "./gates.ts";
@@ -35,6 +36,7 @@ import { SignalFile } from "./signal-file.ts";
 import { submitLeaf } from "./submit.ts";
 import { readTombstone, SWEEP_STEP, sweepLeaves, sweepTombstones } from "./sweep.ts";
 import { readTenant, writeTenant } from "./tenants.ts";
+import { waitForIdle } from "./wait-for-idle.ts";
 import { waitForReadyLeaf } from "./wait-for-work.ts";
 import { suspendLeaf } from "./waits.ts";
 import { wakeLeaf } from "./wake.ts";
@@ -247,6 +249,23 @@ export class SqliteLeafStore implements LeafStore {
     } catch {
       // The caller claims next, and meets the database's error there.
     }
+  }
+
+  async waitForIdle(timeoutMs: number, signal: AbortSignal): Promise<void> {
+    try {
+      await waitForIdle(this.#connection, this.#changes, this.#now, timeoutMs, signal, () => this.#closed);
+    } catch {
+      // The caller asks for the backlog next, and meets the database's error there.
+    }
+  }
+
+  async takeDuty(duty: string, holder: string, ttlMs: number): Promise<boolean> {
+    // It concerns no leaf, so nobody is told.
+    return this.#opened().transaction(() => takeDuty(this.#connection, this.#now(), duty, holder, ttlMs));
+  }
+
+  async leaveDuty(duty: string, holder: string): Promise<void> {
+    this.#opened().transaction(() => leaveDuty(this.#connection, duty, holder));
   }
 
   async close(): Promise<void> {

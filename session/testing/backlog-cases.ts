@@ -128,6 +128,57 @@ export const backlogCases: readonly Case[] = [
     },
   ],
   [
+    "waiting for idle ends at once if nothing is ready and nothing runs",
+    async ({ store }) => {
+      await store.waitForIdle(LONG_LEASE_MS, NEVER);
+      await submit(store);
+      await store.retry(await claim(store), failureOf("x"), Date.now() + LONG_LEASE_MS, []);
+      await store.waitForIdle(LONG_LEASE_MS, NEVER);
+      ok((await store.backlog()).nextDueMs);
+    },
+  ],
+  [
+    "waiting for idle ends when another process ends the last leaf of several tenants, hands it a wait, or cancels it",
+    async ({ store, connect }) => {
+      const other = await connect();
+      await submit(store, { tenant: "one" });
+      await submit(store, { tenant: "two" });
+      const wait = other.waitForIdle(LONG_LEASE_MS, NEVER);
+      const [first, second] = [await claim(store), await claim(store)];
+      await store.finish(first, done(""), []);
+      await store.suspend(second, { wakeKey: "k" }, "", []);
+      await wait;
+      const { leafId } = await submit(store);
+      const again = other.waitForIdle(LONG_LEASE_MS, NEVER);
+      await store.cancel(leafId, "");
+      await again;
+    },
+  ],
+  [
+    "waiting for idle goes on while something is ready or runs",
+    async ({ store }) => {
+      const waits = async (): Promise<boolean> => {
+        const abort = new AbortController();
+        let ended = false;
+        const wait = store.waitForIdle(LONG_LEASE_MS, abort.signal).then(() => {
+          ended = true;
+        });
+        await store.waitForIdle(5, NEVER);
+        const waiting = !ended;
+        abort.abort();
+        await wait;
+        return waiting;
+      };
+      await submit(store, { sessionId: "s" });
+      strictEqual(await waits(), true);
+      const held = await claim(store);
+      strictEqual(await waits(), true);
+      await submit(store, { sessionId: "s" });
+      await store.finish(held, done(""), []);
+      strictEqual(await waits(), true);
+    },
+  ],
+  [
     "every waiting process learns of new work",
     async ({ store, connect }) => {
       const waits = [store, await connect(), await connect()].map((handle) => handle.waitForWork(LONG_LEASE_MS, NEVER));

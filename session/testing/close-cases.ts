@@ -22,8 +22,10 @@ export const closeCases: readonly Case[] = [
       const other = await connect();
       const [closing, staying] = [follow(other, leafId), follow(store, leafId)];
       const wait = other.waitForWork(LONG_LEASE_MS, NEVER);
+      const idle = other.waitForIdle(LONG_LEASE_MS, NEVER);
       await other.close();
       await wait;
+      await idle;
       await closing;
       await store.finish(held, done(""), []);
       deepStrictEqual(words(await staying), ["queued", "running", "done"]);
@@ -49,6 +51,8 @@ export const closeCases: readonly Case[] = [
         other.releaseWorker("w", ""),
         other.events(leafId, 0n, 1),
         other.backlog(),
+        other.takeDuty("d", "h", 1),
+        other.leaveDuty("d", "h"),
       ];
       await Promise.all(calls.map((call) => refused(call, "store_closed")));
       deepStrictEqual(await follow(other, leafId), []);

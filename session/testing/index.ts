@@ -5,6 +5,7 @@ import { claimCases } from "./claim-cases.ts";
 import { closeCases } from "./close-cases.ts";
 import { deadlineCases } from "./deadline-cases.ts";
 import { decideCases } from "./decide-cases.ts";
+import { dutyCases } from "./duty-cases.ts";
 import { eventCases } from "./event-cases.ts";
 import { followCases } from "./follow-cases.ts";
 import { gateCases } from "./gate-cases.ts";
@@ -64,6 +65,7 @@ const GROUPS: Readonly<Record<string, readonly Case[]>> = {
   tenants: tenantCases,
   priority: priorityCases,
   schedules: scheduleCases,
+  duties: dutyCases,
 };
 
 /**

@@ -74,6 +74,7 @@ local function tell(partition, tenant, best, running, version, forced)
   else
     redis.call('DEL', row)
   end
+  if not some and total == 0 then redis.call('PUBLISH', channels .. ':idle', '') end
   if on and was[5] ~= '1' then
     join(tenant)
   elseif not on and was[5] == '1' then
