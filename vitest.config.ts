@@ -2,6 +2,7 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
+    globalSetup: "scripts/test-setup.ts",
     include: ["**/test/**/*.test.ts"],
     exclude: ["**/node_modules/**", ".versions/**"],
     // Tests start real processes, sockets and databases; on a small machine more files at once only make each slower.

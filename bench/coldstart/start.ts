@@ -1,9 +1,8 @@
 import { create } from "@bufbuild/protobuf";
-import { compiledSources } from "@serverless-harness/kit/compiled";
 import { QUICK_START } from "@serverless-harness/kit/quick-start";
+import { bundleOf, COMPILED } from "@serverless-harness/kit/testing/services";
 import { LeafKind, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
 import type { LeafStore } from "@serverless-harness/session";
-import { bundleOf, ROOT } from "../parts/bundle.ts";
 import type { ModelProcess } from "../parts/model.ts";
 import { type Scratch, startProgram, stopProgram } from "../parts/process.ts";
 import type { Sandbox } from "../parts/sandbox.ts";
@@ -50,7 +49,7 @@ export async function startOnce({ store, model, sandbox, files }: Surroundings, 
       ANTHROPIC_BASE_URL: model.url,
       ANTHROPIC_AUTH_TOKEN: "bench",
       LOG_LEVEL: "warn",
-      ...compiledSources(ROOT),
+      ...COMPILED,
     },
     QUICK_START,
   );

@@ -1,11 +1,10 @@
 import type { ChildProcess } from "node:child_process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
-import { compiledSources } from "@serverless-harness/kit/compiled";
 import { QUICK_START } from "@serverless-harness/kit/quick-start";
+import { bundleOf, COMPILED } from "@serverless-harness/kit/testing/services";
 import { LeafKind, LeafSpecSchema } from "@serverless-harness/proto/leaf";
 import { type LeafStore, openLeafStore } from "@serverless-harness/session";
-import { bundleOf, ROOT } from "../parts/bundle.ts";
 import { type ModelProcess, startModelProcess } from "../parts/model.ts";
 import { type Scratch, scratch, startProgram, stopProgram } from "../parts/process.ts";
 import { type Sandbox, startSandbox } from "../parts/sandbox.ts";
@@ -53,7 +52,7 @@ export class House implements AsyncDisposable {
         ANTHROPIC_AUTH_TOKEN: "bench",
         BRAIN_CONCURRENCY: String(concurrency),
         LOG_LEVEL: "warn",
-        ...compiledSources(ROOT),
+        ...COMPILED,
       },
       QUICK_START,
     );

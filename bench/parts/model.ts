@@ -1,12 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
+import { bundleOf, COMPILED } from "@serverless-harness/kit/testing/services";
 import { childEnvironment } from "../config.ts";
 import type { RequestRecord } from "../model/request-log.ts";
-
-/** The scripted model's entry point. */
-export const MODEL_MAIN = fileURLToPath(new URL("../model/main.ts", import.meta.url));
 
 /** The scripted model server, as a process of its own. */
 export interface ModelProcess {
@@ -20,7 +17,7 @@ export interface ModelProcess {
 
 /** Start it on a free port. */
 export async function startModelProcess(): Promise<ModelProcess> {
-  const child = spawn(process.execPath, [MODEL_MAIN], { env: childEnvironment(), stdio: ["ignore", "pipe", "inherit"] });
+  const child = spawn(process.execPath, [bundleOf("model")], { env: childEnvironment(COMPILED), stdio: ["ignore", "pipe", "inherit"] });
   const exited = once(child, "exit");
   const url = await firstUrl(child);
   const { pid } = child;

@@ -2,7 +2,7 @@ import type { ChildProcess } from "node:child_process";
 import { mkdir } from "node:fs/promises";
 
 import { childrenOf, commandLine } from "@serverless-harness/kit/proc";
-import { bundleOf } from "./bundle.ts";
+import { bundleOf } from "@serverless-harness/kit/testing/services";
 import { scratch, startProgram, stopProgram } from "./process.ts";
 
 /** A daemon of the sandbox that runs as in production, on a Unix socket in a directory of its own. */

@@ -2,10 +2,9 @@ import { readFile, writeFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Client, createClient } from "@connectrpc/connect";
 import { parseAddress } from "@serverless-harness/kit/address";
-import { compiledSources } from "@serverless-harness/kit/compiled";
+import { bundleOf, COMPILED } from "@serverless-harness/kit/testing/services";
 import { createTransport } from "@serverless-harness/kit/transport";
 import { LeafService } from "@serverless-harness/proto/leaf";
-import { bundleOf, ROOT } from "./bundle.ts";
 import { type ModelProcess, startModelProcess } from "./model.ts";
 import { scratch, startProgram, stopProgram } from "./process.ts";
 import { type Sandbox, startSandbox } from "./sandbox.ts";
@@ -44,7 +43,7 @@ export async function startStack(jail: boolean, settings: Readonly<Record<string
     HANDS_URL: sandbox.address,
     ANTHROPIC_BASE_URL: model.url,
     ANTHROPIC_AUTH_TOKEN: "bench",
-    ...compiledSources(ROOT),
+    ...COMPILED,
     ...settings,
   });
   const origin = await announcedOrigin(log, () => dispatcher.exitCode === null);

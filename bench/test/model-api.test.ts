@@ -1,8 +1,8 @@
 import { spawnSync } from "node:child_process";
 import { request as httpRequest } from "node:http";
 import Anthropic from "@anthropic-ai/sdk";
+import { bundleOf } from "@serverless-harness/kit/testing/services";
 import { describe, expect, test } from "vitest";
-import { MODEL_MAIN } from "../parts/model.ts";
 import { ask, script, sharedModel, startModel, textOf } from "./model-process.ts";
 
 const BODY = { model: "some-model", max_tokens: 100, messages: [{ role: "user", content: "hello" }] };
@@ -160,7 +160,7 @@ describe("the scripted model's API", () => {
 
   test("refuses to start where it can't listen, and names the setting and the fix", async () => {
     const { url } = await startModel();
-    const start = (listen: string) => spawnSync(process.execPath, [MODEL_MAIN], { env: { MODEL_LISTEN: listen }, encoding: "utf8" });
+    const start = (listen: string) => spawnSync(process.execPath, [bundleOf("model")], { env: { MODEL_LISTEN: listen }, encoding: "utf8" });
     for (const [listen, message] of [
       ["unix:/tmp/x.sock", "MODEL_LISTEN is"],
       ["somewhere", "must be http://host:port"],

@@ -1,6 +1,5 @@
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { expect, onTestFinished, test } from "vitest";
-import { bundledBrain } from "./fixtures/bundled.ts";
 import { Lane, pairsOf, strikeAll, strikesAt } from "./fixtures/every-step.ts";
 import { onTheWay } from "./fixtures/executioner.ts";
 import { redisStepOf } from "./fixtures/redis-steps.ts";
@@ -8,7 +7,6 @@ import { RedisTap } from "./fixtures/redis-tap.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
 const shared = machines();
-const bundled = bundledBrain();
 const server = redisServer();
 
 async function openLane(): Promise<Lane> {
@@ -17,7 +15,7 @@ async function openLane(): Promise<Lane> {
   onTestFinished(async () => tap.close());
   const stack = await Stack.open(shared, (cleanup) => onTestFinished(cleanup), url);
   const executioner = onTheWay(tap, url.replace(`:${server().port}`, `:${tap.port}`));
-  return Lane.open(stack, executioner, { bundled: bundled(), workspaces: shared.hands.workspaces, atEnd: onTestFinished });
+  return Lane.open(stack, executioner, { workspaces: shared.hands.workspaces, atEnd: onTestFinished });
 }
 
 test("a brain may be killed right before and right after each step that it makes on Redis, and so may its heir", {

@@ -1,24 +1,22 @@
 import { LeafState } from "@serverless-harness/proto/leaf";
 import { expect, test } from "vitest";
 import { bash, say, scripted, scriptedFor } from "../../pi-fork/test/fixtures/model.ts";
-import { bundledBrain } from "./fixtures/bundled.ts";
 import { machines, type Stack } from "./fixtures/stack.ts";
 import { countInLog, strikes } from "./fixtures/strikes.ts";
 
 const shared = machines();
-const bundled = bundledBrain();
 
 /** Steps of a brain from its claim to the first request to the model, and some more. */
 const STEPS = 14;
 
 async function undisturbed(stack: Stack, more: Record<string, string> = {}): Promise<void> {
-  await stack.brain({ ...bundled().environment, ...more }, bundled().main).exited;
+  await stack.brain(more).exited;
 }
 
 test("a brain may be killed at each step while it restores a workspace: all is restored, and the model is told once", {
   timeout: 400_000,
 }, async () => {
-  const kills = await strikes(shared, bundled(), STEPS, async (stack, { strike, run }) => {
+  const kills = await strikes(shared, STEPS, async (stack, { strike, run }) => {
     const first = await stack.submit(scripted(bash("echo a >a.txt"), say("done")));
     const sessionId = first.spec?.sessionId ?? "";
     await undisturbed(stack);
@@ -40,7 +38,7 @@ test("a brain may be killed at each step while it restores a workspace: all is r
 test("a brain may be killed at each step while a leaf begins anew: it does so once, in the files from before it", {
   timeout: 400_000,
 }, async () => {
-  const kills = await strikes(shared, bundled(), STEPS, async (stack, { strike, run }) => {
+  const kills = await strikes(shared, STEPS, async (stack, { strike, run }) => {
     const first = await stack.submit(scripted(bash("echo base >a.txt"), say("done")));
     const sessionId = first.spec?.sessionId ?? "";
     await undisturbed(stack);

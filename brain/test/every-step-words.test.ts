@@ -2,18 +2,16 @@ import { create } from "@bufbuild/protobuf";
 import { ForkSchema, type Leaf, LeafState, MessageMode } from "@serverless-harness/proto/leaf";
 import { expect, test } from "vitest";
 import { bash, say, scripted, scriptedFor } from "../../pi-fork/test/fixtures/model.ts";
-import { bundledBrain } from "./fixtures/bundled.ts";
 import { machines, type Stack } from "./fixtures/stack.ts";
 import { countInLog, strikes } from "./fixtures/strikes.ts";
 
 const shared = machines();
-const bundled = bundledBrain();
 
 /** Steps of a brain from its claim to behind the first request to the model. */
 const STEPS = 20;
 
 test("a brain may be killed at each step while it takes messages in: each is said once, in their order", { timeout: 400_000 }, async () => {
-  const kills = await strikes(shared, bundled(), STEPS, async (stack, { strike, run }) => {
+  const kills = await strikes(shared, STEPS, async (stack, { strike, run }) => {
     const heard = (before: string) => say(`${before} {{recall}}`, { recall: "psst: (\\w+)" });
     const leaf = await stack.submit(scriptedFor(4, bash("echo x >>n; wc -l <n"), heard("first"), heard("then")));
     const send = (messageId: string, mode: MessageMode) =>
@@ -39,12 +37,12 @@ test("a brain may be killed at each step while it forks a session: there is one 
   let first: Leaf | undefined;
   const source = async (stack: Stack): Promise<Leaf> => {
     const leaf = await stack.submit(scripted(bash("echo 1 >n"), say("one")));
-    await stack.brain(bundled().environment, bundled().main).exited;
+    await stack.brain().exited;
     await stack.submit(scripted(bash("echo 2 >>n"), say("two")), { sessionId: leaf.spec?.sessionId ?? "" });
-    await stack.brain(bundled().environment, bundled().main).exited;
+    await stack.brain().exited;
     return leaf;
   };
-  const kills = await strikes(shared, bundled(), STEPS, async (stack, { strike, run }) => {
+  const kills = await strikes(shared, STEPS, async (stack, { strike, run }) => {
     first ??= await source(stack);
     const entryId = (await stack.eventsOf(first, "answer")).at(-1)?.entryId ?? "";
     const fork = create(ForkSchema, { sessionId: first.spec?.sessionId ?? "", entryId });

@@ -1,17 +1,15 @@
 import { dirname, join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
-import { bundledBrain } from "./fixtures/bundled.ts";
 import { Lane, pairsOf, strikeAll, strikesAt } from "./fixtures/every-step.ts";
 import { fromInside } from "./fixtures/executioner.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
 const shared = machines();
-const bundled = bundledBrain();
 
 async function openLane(): Promise<Lane> {
   const stack = await Stack.open(shared, (cleanup) => onTestFinished(cleanup));
   const steps = join(dirname(stack.storeUrl.slice("sqlite:".length)), "steps");
-  return Lane.open(stack, fromInside(steps), { bundled: bundled(), workspaces: shared.hands.workspaces, atEnd: onTestFinished });
+  return Lane.open(stack, fromInside(steps), { workspaces: shared.hands.workspaces, atEnd: onTestFinished });
 }
 
 test("a brain may be killed right before and right after each commit to SQLite and each call to hands, and so may its heir", {

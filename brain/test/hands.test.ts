@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { createLogger } from "@serverless-harness/kit/log";
 import { createAuthority, temporaryDirectory } from "@serverless-harness/kit/testing";
+import { bundleOf } from "@serverless-harness/kit/testing/services";
 import { generateKeys } from "@serverless-harness/kit/token";
 import { FailureReason } from "@serverless-harness/proto/leaf";
 import { expect, onTestFinished, test } from "vitest";
@@ -14,7 +14,6 @@ import { readConfig } from "../config.ts";
 import { failureOf } from "../leaf/failures.ts";
 
 const SILENT = createLogger("test", "silent");
-const MAIN = fileURLToPath(new URL("../../hands/main.ts", import.meta.url));
 
 /** A sandbox behind mutual TLS, and the settings of a brain that may use it. */
 async function start(): Promise<Record<string, string>> {
@@ -24,7 +23,7 @@ async function start(): Promise<Record<string, string>> {
   const files = { ca: authority.ca, key: server.key, cert: server.cert, clientKey: client.key, clientCert: client.cert, ...keys };
   for (const [name, text] of Object.entries(files)) await writeFile(join(directory, name), text);
   const path = (name: keyof typeof files): string => join(directory, name);
-  const child = spawn(process.execPath, [MAIN], {
+  const child = spawn(process.execPath, [bundleOf("hands")], {
     env: {
       PATH: process.env["PATH"] ?? "",
       HANDS_LISTEN: "127.0.0.1:0",

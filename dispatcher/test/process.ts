@@ -2,15 +2,13 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import { createClient } from "@connectrpc/connect";
 import { parseAddress } from "@serverless-harness/kit/address";
+import { bundleOf, COMPILED } from "@serverless-harness/kit/testing/services";
 import { createTransport } from "@serverless-harness/kit/transport";
 import { LeafService } from "@serverless-harness/proto/leaf";
 import { onTestFinished } from "vitest";
 import { SCRIPTED_BRAIN, TOKEN } from "./support.ts";
-
-const MAIN = fileURLToPath(new URL("../main.ts", import.meta.url));
 
 /** How a process ended. */
 export interface Exit {
@@ -25,7 +23,10 @@ export function launch(env: Readonly<Record<string, string>>): {
   exited: Promise<Exit>;
   line: (part: string) => Promise<string>;
 } {
-  const child = spawn(process.execPath, [MAIN], { env: { PATH: process.env["PATH"], ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, [bundleOf("dispatcher")], {
+    env: { PATH: process.env["PATH"], ...COMPILED, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   onTestFinished(() => void child.kill("SIGKILL"));
   let stderr = "";
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => {

@@ -7,7 +7,7 @@ import { follow } from "../fixtures/followed.ts";
 /** The daemon itself, in its jail. */
 function innermost(pid: number): number | undefined {
   const below = (at: number): number[] => [at, ...childrenOf(at).flatMap(below)];
-  return below(pid).find((at) => commandLine(at)[0]?.endsWith("/node") && commandLine(at).some((arg) => arg.endsWith("hands/main.ts")));
+  return below(pid).find((at) => commandLine(at)[0]?.endsWith("/node") && commandLine(at).some((arg) => arg.endsWith("hands/main.mjs")));
 }
 
 test("a daemon that died in its jail is started again by whoever started it, and what ran is lost and never run again", async () => {

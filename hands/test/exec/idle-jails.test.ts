@@ -7,7 +7,7 @@ import { follow } from "../fixtures/followed.ts";
 /** The jails of workspaces that live: what the daemon itself has started if it makes no networks for them. */
 function jails(daemon: Daemon): number[] {
   const below = (pid: number): number[] => [pid, ...childrenOf(pid).flatMap(below)];
-  const node = below(daemon.process.pid ?? 0).find((pid) => commandLine(pid).some((arg) => arg.endsWith("hands/main.ts")) && isNode(pid));
+  const node = below(daemon.process.pid ?? 0).find((pid) => commandLine(pid).some((arg) => arg.endsWith("hands/main.mjs")) && isNode(pid));
   return node === undefined ? [] : childrenOf(node);
 }
 

@@ -28,7 +28,7 @@ function daemonOf(daemon: Daemon): number {
   let pid = daemon.process.pid ?? 0;
   for (let depth = 0; depth < 5; depth++) {
     pid = childrenOf(pid)[0] ?? 0;
-    if (commandLine(pid).some((argument) => argument.endsWith("/hands/main.ts")) && commandLine(pid)[0]?.endsWith("node")) return pid;
+    if (commandLine(pid).some((argument) => argument.endsWith("/hands/main.mjs")) && commandLine(pid)[0]?.endsWith("node")) return pid;
   }
   throw new Error("no daemon in the jail");
 }
@@ -42,7 +42,7 @@ test("a command has process ids of its own, and sees neither the host's processe
   expect(inside).not.toBe(readlinkSync(`/proc/${daemonOf(daemon)}/ns/pid`));
   const lines = await output(workspace, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '");
   expect(lines).not.toContain("vitest");
-  expect(lines).not.toContain("main.ts");
+  expect(lines).not.toContain("main.mjs");
   expect(await output(workspace, "hostname")).toBe("sandbox\n");
   expect(hostname()).not.toBe("sandbox");
 });
@@ -58,11 +58,11 @@ test("a command finds no file of the host's people, and nothing of the daemon's"
     workspace,
     `cat ${join(marker, "private")} ${daemon.base}/keys/hands.key ${daemon.base}/state/*/*/*/* 2>&1
      ls -A ${homedir()} /root /run /run/hands /var /srv /mnt /media /etc/shadow /etc/ssh 2>&1
-     find / -xdev \\( -name 'hands.key' -o -name 'hands.pub' -o -name 'hands.sock' -o -name 'execs.jsonl' -o -name 'leaf.db' -o -name main.ts \\) 2>/dev/null
+     find / -xdev \\( -name 'hands.key' -o -name 'hands.pub' -o -name 'hands.sock' -o -name 'execs.jsonl' -o -name 'leaf.db' -o -name main.mjs \\) 2>/dev/null
      true`,
   );
   expect(searched).not.toContain(SECRET);
-  expect(searched).not.toMatch(/BEGIN|hands\.key$|hands\.sock|execs\.jsonl|main\.ts/m);
+  expect(searched).not.toMatch(/BEGIN|hands\.key$|hands\.sock|execs\.jsonl|main\.mjs/m);
   const environments = await output(
     workspace,
     "env; cat /proc/*/environ 2>/dev/null | tr '\\0' '\\n'; grep -a -l HOST_SECRET /proc/*/environ 2>/dev/null; true",
@@ -146,7 +146,7 @@ test("terminals are in the jail for commands as well, and their environment is n
     if (event.case === "output") text += Buffer.from(event.value.data).toString();
     if (event.case === "ended") break;
   }
-  expect(text).not.toContain("main.ts");
+  expect(text).not.toContain("main.mjs");
   expect(text).not.toContain("socket");
   expect(text).toContain("mine");
   expect(text).not.toContain(pidNamespace());
