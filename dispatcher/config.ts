@@ -6,6 +6,8 @@ import { QUICK_START } from "@serverless-harness/kit/quick-start";
 import { readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
 import type { Retention } from "@serverless-harness/session";
 import type { ScalerConfig } from "./scaler/serve.ts";
+import { readSeedApi, withSeedNames } from "./seed-api/config.ts";
+import type { SeedApiSettings } from "./seed-api/settings.ts";
 import type { BrainLogOptions } from "./waker/brain-log.ts";
 import type { KnativeConfig } from "./waker/knative.ts";
 
@@ -31,6 +33,8 @@ export interface Config {
   readonly brainLog: BrainLogOptions;
   /** Program and arguments that start a brain. */
   readonly brainCommand: readonly [string, ...string[]];
+  /** How `/runs` is served, and to whom. */
+  readonly seedApi: SeedApiSettings;
   /** A stream of events is never silent for longer, in milliseconds. */
   readonly keepAliveMs: number;
   /** What a brain inherits. */
@@ -42,7 +46,8 @@ const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"
 const DEFAULT_LISTEN = "http://127.0.0.1:7433";
 
 /** Read the settings; a ConfigError lists everything that is wrong with them. */
-export function readConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
+export function readConfig(environment: Readonly<Record<string, string | undefined>> = process.env): Config {
+  const env = withSeedNames(environment);
   const reader = new EnvReader(env);
   const address = readListen(reader);
   const tls = readServerTls(reader, address, {
@@ -76,6 +81,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>> = p
       maxBytes: Math.round(reader.number("DISPATCHER_BRAIN_LOG_MB", 10, 0.01, 100_000) * 1e6),
     },
     brainCommand: readBrainCommand(reader),
+    seedApi: readSeedApi(reader, env),
     brainEnvironment: env,
     logLevel: reader.choice("LOG_LEVEL", "info", LOG_LEVELS),
   });

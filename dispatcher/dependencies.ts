@@ -4,6 +4,7 @@ import type { LeafStore } from "@serverless-harness/session";
 import type { Authenticator } from "./auth.ts";
 import type { Drain } from "./drain.ts";
 import type { SandboxProbe } from "./sandbox-probe.ts";
+import type { SeedApiSettings } from "./seed-api/settings.ts";
 import type { Waker } from "./waker/waker.ts";
 
 /** What the front door stands on. */
@@ -16,5 +17,6 @@ export interface Dependencies {
   readonly health: HealthState;
   /** A stream is never silent for longer, in milliseconds. */
   readonly keepAliveMs: number;
+  readonly seedApi: SeedApiSettings;
   readonly log: Logger;
 }

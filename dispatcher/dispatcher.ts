@@ -37,7 +37,8 @@ export async function startDispatcher(): Promise<Service> {
   const drain = new Drain();
   const health = new HealthState([LeafService.typeName]);
   const metrics = openMetrics(store);
-  const { fallback, interceptors, ...rest } = routes({ store, waker, sandbox, auth, drain, health, keepAliveMs: config.keepAliveMs, log });
+  const { keepAliveMs, seedApi } = config;
+  const { fallback, interceptors, ...rest } = routes({ store, waker, sandbox, auth, drain, health, keepAliveMs, seedApi, log });
   const server = await serve({
     address: config.listen,
     log,

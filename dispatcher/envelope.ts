@@ -54,6 +54,7 @@ async function checkSpec(v: Validation, spec: LeafSpec): Promise<void> {
   if (spec.tenant !== "") v.name("spec.tenant", spec.tenant);
   if (spec.sessionId !== "") v.name("spec.session_id", spec.sessionId);
   v.check("spec.session_must_exist", !(spec.sessionMustExist && spec.sessionId === ""), "needs spec.session_id");
+  v.check("spec.unusable", spec.unusable === "", "must be empty: the dispatcher sets it");
   checkFork(v, spec);
   await checkWork(v, spec);
   v.check("spec.prompt", spec.prompt.trim() !== "", "must be text that is not blank");
@@ -68,11 +69,12 @@ async function checkSpec(v: Validation, spec: LeafSpec): Promise<void> {
   if (spec.limits !== undefined) checkLimits(v, spec.limits);
   v.range("spec.priority", spec.priority, -100, 100);
   if (spec.retry !== undefined) checkRetry(v, spec.retry);
-  if (spec.gates !== undefined) await checkGatePolicy(v, "spec.gates", spec.gates);
+  if (spec.gates !== undefined) await checkGatePolicy(v, "spec.gates", spec.gates, spec.kind);
 }
 
 function checkLimits(v: Validation, limits: Limits): void {
   v.check("spec.limits.max_model_calls", limits.maxModelCalls >= 0, "must be 0 (the default) or more");
+  v.check("spec.limits.max_tool_turns", limits.maxToolTurns >= 0, "must be 0 (the default) or more");
   milliseconds(v, "spec.limits.deadline_ms", limits.deadlineMs);
   v.range("spec.limits.max_tokens", limits.maxTokens, 0, Number.MAX_SAFE_INTEGER);
   v.range("spec.limits.max_cost_micro_usd", limits.maxCostMicroUsd, 0, Number.MAX_SAFE_INTEGER);

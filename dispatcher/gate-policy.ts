@@ -1,5 +1,5 @@
 import type { Validation } from "@serverless-harness/kit/validate";
-import { DecisionKind, DecisionKindSchema, type GatePolicy } from "@serverless-harness/proto/leaf";
+import { DecisionKind, DecisionKindSchema, type GatePolicy, LeafKind } from "@serverless-harness/proto/leaf";
 import { callerChecks } from "./caller-checks.ts";
 
 const MAX_TOOLS = 32;
@@ -7,7 +7,12 @@ const MAX_PATTERN = 1024;
 const TOOL = /^(\*|[A-Za-z0-9_.-]{1,128})$/;
 
 /** Check which calls of a leaf wait for a human: a policy that can't be understood must not become one that lets everything pass. */
-export async function checkGatePolicy(v: Validation, field: string, policy: GatePolicy): Promise<void> {
+export async function checkGatePolicy(v: Validation, field: string, policy: GatePolicy, kind: LeafKind): Promise<void> {
+  v.check(
+    `${field}.hold_result`,
+    !policy.holdResult || kind === LeafKind.TASK,
+    "is for LEAF_KIND_TASK only: other kinds have no structured result",
+  );
   v.check(`${field}.tools`, policy.tools.length <= MAX_TOOLS, `must be at most ${MAX_TOOLS}`);
   for (const [index, { tool, arguments: pattern }] of policy.tools.slice(0, MAX_TOOLS).entries()) {
     v.check(`${field}.tools[${index}].tool`, TOOL.test(tool), "must be a tool's name, or * for every tool");

@@ -19,9 +19,13 @@ export class Leaves {
     this.#drain = drain;
   }
 
-  /** Validate, write and wake. The leaf is durable when it returns; `created` is false where the idempotency key was known. */
-  async submit(spec: LeafSpec | undefined, idempotencyKey: string): Promise<{ leaf: Leaf; created: boolean }> {
-    const envelope = await validateEnvelope(spec, idempotencyKey);
+  /**
+   * Validate, write and wake. The leaf is durable when it returns; `created` is false where the idempotency key was known. `unusable`: why it can't be
+   * worked on, for a caller who shall learn of it by the leaf's end.
+   */
+  async submit(spec: LeafSpec | undefined, idempotencyKey: string, unusable = ""): Promise<{ leaf: Leaf; created: boolean }> {
+    const valid = await validateEnvelope(spec, idempotencyKey);
+    const envelope = { ...valid, spec: { ...valid.spec, unusable } };
     await requireSource(this.#store, envelope.spec);
     const submitted = await this.#store.submit(envelope);
     if (submitted.created) this.#waker.wake("submit");

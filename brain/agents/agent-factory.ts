@@ -1,7 +1,9 @@
+import { Code } from "@connectrpc/connect";
 import type { CreateOptions } from "@serverless-harness/hands/client";
+import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
 import type { AgentLimits, ThinkingLevel as AgentThinking, ModelRegistry, PiSessions } from "@serverless-harness/pi-fork";
-import { LeafKind, ThinkingLevel } from "@serverless-harness/proto/leaf";
+import { LeafKind, type LeafSpec, ThinkingLevel } from "@serverless-harness/proto/leaf";
 import { type Claim, deadlineOf, type LeafStore, sessionKey } from "@serverless-harness/session";
 import type { BrainConfig } from "../config.ts";
 import { readSolution, requireRepository } from "../kinds/solution.ts";
@@ -56,6 +58,7 @@ export class AgentFactory {
     leaves: Pick<LeafStore, "list">,
     log: Logger,
   ): Promise<OpenAgent> {
+    requireUsable(claim.leaf.spec);
     const forks = claim.leaf.spec?.fork !== undefined;
     // The workspace of a fork is a copy, which is made once.
     if (forks) await requireConversation((await this.warmUp()).sessions, leaves, claim);
@@ -156,14 +159,20 @@ export class AgentFactory {
 }
 
 function limitsOf({ leaf }: Claim): AgentLimits {
-  const { maxModelCalls = 0, maxTokens = 0n, maxCostMicroUsd = 0n } = leaf.spec?.limits ?? {};
+  const { maxModelCalls = 0, maxToolTurns = 0, maxTokens = 0n, maxCostMicroUsd = 0n } = leaf.spec?.limits ?? {};
   const deadlineMs = deadlineOf(leaf);
   return {
     maxModelCalls: maxModelCalls || DEFAULT_MAX_MODEL_CALLS,
+    ...(maxToolTurns > 0 ? { maxToolTurns } : {}),
     ...(maxTokens > 0n ? { maxTokens: Number(maxTokens) } : {}),
     ...(maxCostMicroUsd > 0n ? { maxCostMicroUsd: Number(maxCostMicroUsd) } : {}),
     ...(deadlineMs === undefined ? {} : { deadlineMs }),
   };
+}
+
+/** INVALID_ARGUMENT `unusable` where it is known since the submission that the leaf can't be worked on. */
+function requireUsable(spec: LeafSpec | undefined): void {
+  if (spec !== undefined && spec.unusable !== "") throw new HarnessError(Code.InvalidArgument, "unusable", spec.unusable);
 }
 
 /** What a session's workspace is made from where it does not exist yet. */

@@ -5,7 +5,7 @@ import { LeafKind, type LeafSpec } from "@serverless-harness/proto/leaf";
 const VERDICT = {
   type: "object",
   properties: {
-    item_id: { type: "string", description: "Id of the item that was judged" },
+    item_id: { type: "string", minLength: 1, description: "Id of the item that was judged" },
     verdict: { type: "string", enum: ["FLAGGED", "CLEAR"] },
     reason: { type: "string", description: "Why, in a sentence or two" },
   },

@@ -49,6 +49,7 @@ export function failureOf(error: unknown): AgentFailure {
       retryable: reason === "source_unavailable",
       message: `the workspace can't be used: ${message}`,
     };
+  if (reason === "unusable") return { reason: FailureReason.BAD_INPUTS, retryable: false, message };
   if (reason === "unknown_tool") return { reason: FailureReason.BAD_INPUTS, retryable: false, message };
   if (reason === "images_not_supported") return { reason: FailureReason.BAD_INPUTS, retryable: false, message };
   if (NOTHING_TO_GO_ON_FROM.has(reason)) return { reason: FailureReason.BAD_INPUTS, retryable: false, message };

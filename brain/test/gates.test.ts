@@ -6,10 +6,12 @@ import {
   type GatePolicy,
   GatePolicySchema,
   type Leaf,
+  LeafKind,
   LeafState,
   LimitsSchema,
 } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
+import { Gate as CommandGate } from "../../pi-fork/test/fixtures/gate.ts";
 import { bash, calls, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
@@ -85,6 +87,40 @@ describe("an agent that asks for approval", () => {
     const leaf = await stack.submit(scripted(ASK, say("{{last_tool_result}}")));
     stack.brain();
     expect((await stack.ended(leaf)).result?.text).toMatch(/request_approval.* is unavailable/);
+  });
+});
+
+describe("a result that the leaf's policy holds", () => {
+  const HOLDS: GatePolicy = create(GatePolicySchema, { requestApproval: true, holdResult: true });
+  const kind = LeafKind.TASK;
+  const submit = (verdict: string) => calls({ name: "submit_verdict", input: { item_id: "i", verdict, reason: "so" } });
+
+  test("waits where nobody was asked, and is asked for again after a no", async () => {
+    const stack = await Stack.open(shared);
+    const leaf = await stack.submit(scripted(submit("CLEAR"), submit("FLAGGED")), { kind, gates: HOLDS });
+    stack.brain({ BRAIN_GRACE_MS: "5000" });
+    const first = await asked(stack, leaf);
+    expect(JSON.parse(first.proposedAction)).toMatchObject({ verdict: "CLEAR" });
+    await decide(stack, leaf, first, DecisionKind.REJECT);
+    const second = await stack.when(leaf, ({ event }) => event.case === "gateOpened" && event.value.gate?.gateId !== first.gateId);
+    await decide(stack, leaf, second.openGates[0] ?? expect.fail("nothing is asked"), DecisionKind.APPROVE);
+    expect((await stack.ended(leaf)).result?.value).toMatchObject({ verdict: "FLAGGED" });
+  });
+
+  test("is taken after a human's answer to the agent's own question, also by the next brain", async () => {
+    const stack = await Stack.open(shared);
+    const gate = await CommandGate.make();
+    const leaf = await stack.submit(scripted(ASK, bash(gate.command), submit("FLAGGED")), { kind, gates: HOLDS });
+    const first = stack.brain({ BRAIN_GRACE_MS: "5000" });
+    await decide(stack, leaf, await asked(stack, leaf), DecisionKind.APPROVE);
+    await gate.begun();
+    await first.kill("SIGKILL");
+    await stack.store.releaseWorker(first.name, "killed");
+    await gate.open();
+    stack.brain();
+    const ended = await stack.ended(leaf);
+    expect(ended.result?.value).toMatchObject({ verdict: "FLAGGED" });
+    expect((await stack.eventsOf(leaf, "gateOpened")).length).toBe(1);
   });
 });
 

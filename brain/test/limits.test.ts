@@ -37,6 +37,27 @@ describe("limits", () => {
     expect(await endsInLog(stack, leaf)).toEqual([[leaf.leafId, "aborted"]]);
   });
 
+  test("on turns with tools refuse later calls, the result's too, over a resume as well, until the agent ends by itself", async () => {
+    const stack = await Stack.open(shared);
+    const gate = await Gate.make();
+    const limits = create(LimitsSchema, { maxToolTurns: 1 });
+    const submit = calls({ name: "submit_verdict", input: { item_id: "i", verdict: "CLEAR", reason: "so" } });
+    const script = scripted(bash(gate.command), bash("echo late"), submit, say("I can't"), say("really"));
+    const leaf = await stack.submit(script, { kind: LeafKind.TASK, limits });
+    const first = stack.brain();
+    await gate.begun();
+    await first.kill("SIGTERM");
+    await gate.open();
+    stack.brain();
+    const { failure } = await stack.ended(leaf);
+    expect(failure).toMatchObject({ reason: FailureReason.NO_RESULT, retryable: false });
+    expect((await stack.eventsOf(leaf, "toolEnded")).map(({ tool, isError }) => [tool, isError])).toEqual([
+      ["bash", false],
+      ["bash", true],
+      ["submit_verdict", true],
+    ]);
+  });
+
   test("on time end the command that runs", async () => {
     const { stack } = house;
     const gate = await Gate.make();

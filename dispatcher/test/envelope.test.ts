@@ -56,6 +56,9 @@ const BAD_SPECS: readonly BadSpec[] = [
   ["a gate that decides without a deadline", { prompt: "p", gates: { onDeadline: 1 } }, ["spec.gates.on_deadline"]],
   ["a gate with an unknown decision", { prompt: "p", gates: { deadlineMs: 1n, onDeadline: 9 as never } }, ["spec.gates.on_deadline"]],
   ["a gate with a deadline before it was asked", { prompt: "p", gates: { deadlineMs: -1n } }, ["spec.gates.deadline_ms"]],
+  ["a held result of a turn", { prompt: "p", gates: { holdResult: true } }, ["spec.gates.hold_result"]],
+  ["a leaf that says itself that it is unusable", { prompt: "p", unusable: "broken" }, ["spec.unusable"]],
+  ["tool turns below 0", { prompt: "p", limits: { maxToolTurns: -1 } }, ["spec.limits.max_tool_turns"]],
   ["nine pictures", { prompt: "p", images: Array.from({ length: 9 }, () => png()) }, ["spec.images"]],
   ["pictures over 2 MiB together", { prompt: "p", images: [png(pngFile(1, 1, MIB)), png(pngFile(1, 1, MIB)), png()] }, ["spec.images"]],
   [

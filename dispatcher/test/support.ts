@@ -24,6 +24,7 @@ import { Authenticator } from "../auth.ts";
 import { Drain } from "../drain.ts";
 import { routes } from "../routes.ts";
 import { SandboxProbe } from "../sandbox-probe.ts";
+import type { SeedApiSettings } from "../seed-api/settings.ts";
 import { noWaker } from "../waker/none.ts";
 import type { Waker } from "../waker/waker.ts";
 
@@ -31,6 +32,15 @@ export const TOKEN = "a-token-for-tests";
 export const SILENT = createLogger("test", "silent");
 export const SCRIPTED_BRAIN = fileURLToPath(new URL("fixtures/scripted-brain.ts", import.meta.url));
 export const AUTHORIZED = { authorization: `Bearer ${TOKEN}` };
+
+const SEED_API: SeedApiSettings = {
+  compat: false,
+  openNetworks: undefined,
+  provider: "anthropic",
+  model: "",
+  saturationMs: 30_000,
+  retryAfterS: 5,
+};
 
 /** A leaf store in a directory of its own; `url` is how another process opens it. */
 export async function newStore(): Promise<{ store: LeafStore; url: string; directory: string }> {
@@ -43,7 +53,14 @@ export async function newStore(): Promise<{ store: LeafStore; url: string; direc
 
 /** The dispatcher's routes on a real port, in this process. */
 export async function openDoor(
-  options: { store?: LeafStore; waker?: Waker; token?: string | null; sandbox?: string; keepAliveMs?: number } = {},
+  options: {
+    store?: LeafStore;
+    waker?: Waker;
+    token?: string | null;
+    sandbox?: string;
+    keepAliveMs?: number;
+    seedApi?: Partial<SeedApiSettings>;
+  } = {},
 ) {
   const store = options.store ?? (await newStore()).store;
   const drain = new Drain();
@@ -51,7 +68,18 @@ export async function openDoor(
   const health = new HealthState([LeafService.typeName]);
   const sandbox = new SandboxProbe(options.sandbox, SILENT);
   const keepAliveMs = options.keepAliveMs ?? 15_000;
-  const deps = { keepAliveMs, store, waker: options.waker ?? noWaker, sandbox, auth: new Authenticator(token), drain, health, log: SILENT };
+  const seedApi = { ...SEED_API, ...options.seedApi };
+  const deps = {
+    keepAliveMs,
+    seedApi,
+    store,
+    waker: options.waker ?? noWaker,
+    sandbox,
+    auth: new Authenticator(token),
+    drain,
+    health,
+    log: SILENT,
+  };
   const { server, client } = await startServer(routes(deps));
   return { store, drain, health, server, origin: originOf(server), leaves: createClient(LeafService, client(token)), transport: client };
 }

@@ -144,7 +144,8 @@ async function assemble(
     waits: (gateId) => agent?.rest.held(gateId),
     aborted: () => agent?.abort(),
   };
-  const tools = createTools(narrator, new Gates(keeper, options.gatePolicy), result, workspaceLog);
+  const isOver = (): boolean => narrator.usage.modelCalls > (limits.maxToolTurns ?? Number.POSITIVE_INFINITY);
+  const tools = createTools(narrator, new Gates(keeper, options.gatePolicy, expected), result, workspaceLog, isOver);
   const { harness } = await AgentHarness.create<ToolContext>(
     {
       session,

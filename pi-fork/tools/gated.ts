@@ -9,6 +9,8 @@ export const GATE_MEMO = "gate";
 /** The call has not begun to act. */
 export const WAITS_AT_GATE = "waits";
 const PASSED = "passed";
+/** How the model is told of a human's no begins. */
+export const NOT_APPROVED = "A human did not approve this call, and it was not made.";
 
 /** A tool whose calls wait for a human where the leaf's policy says so. A call that is rejected does nothing, and its model is told why. */
 export function gated<TParameters extends TSchema, TDetails>(
@@ -34,5 +36,5 @@ export function gated<TParameters extends TSchema, TDetails>(
 
 function rejection(feedback: string): string {
   const why = feedback === "" ? "No reason was given." : feedback;
-  return `A human did not approve this call, and it was not made. ${why}`;
+  return `${NOT_APPROVED} ${why}`;
 }

@@ -28,6 +28,14 @@ export interface GateKeeper {
   aborted(): void;
 }
 
+/** A result that may have to wait for a human. */
+export interface HeldResult {
+  /** The tool that it is handed in with. */
+  readonly tool: string;
+  /** A human has answered a question of the agent. */
+  readonly answered: boolean;
+}
+
 /** Tools that an agent has by its leaf: a policy for many leaves may name them, whether or not this one has them. */
 const BY_LEAF = ["request_approval", "submit_result", "submit_verdict"];
 
@@ -46,14 +54,16 @@ interface Rule {
 export class Gates {
   readonly #keeper: GateKeeper;
   readonly #rules: readonly Rule[];
+  readonly #held: HeldResult | undefined;
 
   /** The agent may ask by itself. */
   readonly offered: boolean;
 
-  /** Patterns of the policy have to be regular expressions: who submits a leaf is told. */
-  constructor(keeper: GateKeeper, policy: GatePolicy | undefined) {
+  /** Patterns of the policy have to be regular expressions: who submits a leaf is told. `result`: the one that the policy may hold. */
+  constructor(keeper: GateKeeper, policy: GatePolicy | undefined, result?: HeldResult) {
     this.#keeper = keeper;
     this.offered = policy?.requestApproval === true;
+    this.#held = policy?.holdResult === true ? result : undefined;
     this.#rules = (policy?.tools ?? []).map(({ tool, arguments: pattern }) => ({ tool, pattern }));
   }
 
@@ -66,8 +76,9 @@ export class Gates {
     throw new HarnessError(Code.InvalidArgument, "unknown_tool", text);
   }
 
-  /** This call needs a human's approval by the leaf's policy: a rule names its tool, or one that does the same. */
+  /** This call needs a human's approval by the leaf's policy: a rule names its tool, or one that does the same, or it hands in what is held. */
   async needsApproval(tool: string, args: unknown): Promise<boolean> {
+    if (tool === this.#held?.tool && !this.#held.answered) return true;
     const call = describeCall(tool, args);
     for (const rule of this.#rules) if (covers(rule.tool, tool, call) && (await matches(rule.pattern, call))) return true;
     return false;

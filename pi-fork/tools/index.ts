@@ -1,5 +1,6 @@
 import type { AgentHarnessTool } from "@earendil-works/pi-agent-core";
 import { createSandboxBashTool } from "./bash.ts";
+import { bounded } from "./bounded.ts";
 import { changing, type WorkspaceUse } from "./changing.ts";
 import { createSandboxEditTool } from "./edit.ts";
 import { createFindTool } from "./find.ts";
@@ -16,15 +17,17 @@ import { createSandboxWriteTool } from "./write.ts";
 
 /**
  * Every tool of the agent: read, bash, edit, write, grep, find, ls, terminal; where the policy says so request_approval, and where a result is
- * wished for, the one that takes it. `use` is told of changes to the workspace. Throws where the policy names a tool that is none of them.
+ * wished for, the one that takes it. `use` is told of changes to the workspace; once `isOver` says so, calls are refused. Throws where the policy names
+ * a tool that is none of them.
  */
 export function createTools(
   observer: ToolObserver,
   gates: Gates,
   wish?: ResultWish,
   use?: WorkspaceUse,
+  isOver: () => boolean = () => false,
 ): Array<AgentHarnessTool<ToolContext>> {
-  const tool: typeof replayable = (each, observed) => replayable(gated(changing(each, use), gates), observed);
+  const tool: typeof replayable = (each, observed) => replayable(bounded(gated(changing(each, use), gates), isOver), observed);
   const tools = [
     tool(createSandboxReadTool(), observer),
     tool(createSandboxBashTool(), observer),
@@ -34,7 +37,7 @@ export function createTools(
     tool(createFindTool(), observer),
     tool(createLsTool(), observer),
     tool(createTerminalTool(), observer),
-    ...(gates.offered ? [replayable(createRequestApprovalTool(gates), observer)] : []),
+    ...(gates.offered ? [replayable(bounded(createRequestApprovalTool(gates), isOver), observer)] : []),
     ...(wish === undefined ? [] : [tool(createSubmitTool(wish), observer)]),
   ];
   gates.checkNames(tools.map(({ name }) => name));

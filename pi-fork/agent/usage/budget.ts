@@ -6,6 +6,8 @@ import type { AgentUsage } from "./usage.ts";
 export interface AgentLimits {
   /** Answers of the model. */
   readonly maxModelCalls: number;
+  /** Answers of the model whose tool calls are made. Absent: all. */
+  readonly maxToolTurns?: number;
   /** Tokens in and out, cached ones included. Absent: unbounded. */
   readonly maxTokens?: number;
   /** Millionths of a US dollar. Absent: unbounded. */

@@ -1,0 +1,33 @@
+import { HarnessError } from "@serverless-harness/kit/errors";
+import { DecisionKind, type Leaf } from "@serverless-harness/proto/leaf";
+import type { LeafStore } from "@serverless-harness/session";
+import type { Leaves } from "../leaves.ts";
+import type { RunDecision } from "./envelope.ts";
+import { openQuestions } from "./questions.ts";
+
+const KINDS: Readonly<Record<RunDecision["action"], DecisionKind>> = {
+  approve: DecisionKind.APPROVE,
+  reject: DecisionKind.REJECT,
+  abort: DecisionKind.ABORT,
+};
+/** The question was answered, or its leaf ended, while this answer was on its way: what stands is told by the leaf. */
+const OVERTAKEN: ReadonlySet<string> = new Set(["gate_decided", "gate_not_found", "leaf_ended", "deadline_passed"]);
+
+/** Answer the question that a decision names, and return the leaf as it is then. A decision that names none that is open changes nothing. */
+export async function answerQuestion(
+  leaves: Leaves,
+  store: Pick<LeafStore, "events">,
+  leaf: Leaf,
+  decision: RunDecision | undefined,
+): Promise<Leaf> {
+  if (decision === undefined) return leaf;
+  const question = (await openQuestions(store, leaf)).find(({ number }) => number === decision.gateId);
+  if (question === undefined) return leaf;
+  try {
+    const { action, feedback } = decision;
+    await leaves.decide(leaf.leafId, question.gate.gateId, { kind: KINDS[action], feedback, decidedBy: "" });
+  } catch (error) {
+    if (!(error instanceof HarnessError) || !OVERTAKEN.has(error.reason)) throw error;
+  }
+  return await leaves.get(leaf.leafId);
+}
