@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make a clone ready: system packages, npm packages, the native fork server. Idempotent, and silent where nothing is missing.
+# Make a clone ready: system packages, npm packages, native programs. Idempotent, and silent where nothing is missing.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -69,7 +69,7 @@ install_npm_packages() {
 }
 npm_packages_are_current || install_npm_packages
 
-for part in hands/keeper hands/jail hands/network; do
+for part in hands/keeper hands/jail hands/network clients/cli/watcher; do
   [ ! -e "$part/build.sh" ] || sh "$part/build.sh"
 done
 

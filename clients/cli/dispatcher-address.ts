@@ -2,9 +2,11 @@ import { type Address, formatAddress, parseAddress } from "@serverless-harness/k
 import type { Context } from "./context.ts";
 import { CliError } from "./errors.ts";
 import { ExitCode } from "./exit-codes.ts";
+import { readLife } from "./stack/life.ts";
 import { readText } from "./stack/log-file.ts";
 import { liveRecord } from "./stack/record.ts";
 import { checkLayout } from "./stack/state-directory.ts";
+import { gaveUpText } from "./view/life-text.ts";
 
 /** Where the dispatcher is, and the token that it wants. */
 export interface DispatcherAddress {
@@ -29,6 +31,11 @@ export function findDispatcher({ config, paths }: Context): DispatcherAddress {
   }
   checkLayout(paths);
   if (local !== undefined) return { url: local, token: own() };
+  const life = readLife(paths, "dispatcher");
+  if (life?.gaveUp === true) {
+    const message = `${gaveUpText("dispatcher", life)}: see \`leaf logs dispatcher\`, mend it, then \`leaf up\``;
+    throw new CliError(ExitCode.notRunning, "gave_up", message);
+  }
   throw new CliError(ExitCode.notRunning, "not_running", `nothing is running in ${paths.dir}: start it with \`leaf up\``);
 }
 

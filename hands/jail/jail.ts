@@ -39,15 +39,10 @@ const NAMESPACES = ["--unshare-pid", "--unshare-ipc", "--die-with-parent"];
 /** What root keeps of its powers: those over files, and those that make a jail of other users within this one. */
 const POWERS = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_SETFCAP"];
 
-/** A daemon that has lived for so many seconds has found nothing wrong with its settings. */
-const WORKS_AFTER_S = 3;
-
 /**
  * Runs bwrap and passes SIGTERM on to the daemon in it: bwrap itself would die of it, and leave the daemon behind. Its first child
  * is the jail's init, that one's first child the daemon. SIGINT needs no passing on, a terminal sends it to all of them. It takes the place of the
  * process that was started, so its pid and its exit code are the daemon's to everybody outside; if it is killed, so is the jail.
- * A daemon that dies after it has worked is started again: after a second at first, then after pauses that double up to 30 s while it lives
- * for less than a minute.
  */
 const SUPERVISOR = `
 first_child() {
@@ -56,31 +51,16 @@ first_child() {
   echo "$child"
 }
 pass_on() {
-  asked=1
   { init=$(first_child "$jail"); daemon=$(first_child "$init"); kill -TERM "$daemon" || kill -TERM "$jail"; } 2>/dev/null
 }
-asked=
-pause=1
 trap pass_on TERM HUP
 trap : INT
+bwrap "$@" &
+jail=$!
 while :; do
-  begun=$(date +%s)
-  bwrap "$@" &
-  jail=$!
-  while :; do
-    wait "$jail"
-    status=$?
-    kill -0 "$jail" 2>/dev/null || break
-  done
-  lived=$(($(date +%s) - begun))
-  # Ended as it was asked to, by itself or by a wrong setting; or it never worked.
-  [ -z "$asked" ] && [ "$status" != 0 ] && [ "$status" != 64 ] && [ "$lived" -ge ${WORKS_AFTER_S} ] || exit "$status"
-  [ "$lived" -lt 60 ] || pause=1
-  echo '{"level":"error","service":"hands","status":'"$status"',"msg":"the daemon died and is started again"}'
-  sleep "$pause" &
-  wait $!
-  [ -z "$asked" ] || exit 0
-  [ "$pause" -ge 30 ] || pause=$((pause * 2))
+  wait "$jail"
+  status=$?
+  kill -0 "$jail" 2>/dev/null || exit "$status"
 done
 `;
 

@@ -3,6 +3,7 @@ import { ExitCode } from "../exit-codes.ts";
 import { describeModel } from "../stack/model.ts";
 import { readStatus, type StackStatus } from "../stack/status.ts";
 import { ago } from "../view/format.ts";
+import { lifeLines } from "../view/life-text.ts";
 import { outdatedText } from "../view/version-text.ts";
 
 /** Does `leaf status`. */
@@ -26,11 +27,13 @@ function describe({ out, config, paths }: Context, status: StackStatus): string[
     ...(health.problem === undefined ? [] : [`            ${health.problem}`]),
     ...parts.map(({ name, healthy, pid, settings }) => {
       const kind = name === "hands" ? `  sandbox: ${settings["sandbox"]}, network: ${settings["network"]}` : "";
-      return `${name.padEnd(10)}  ${state(healthy, healthy ? "ok" : "does not answer")}  pid ${pid}${kind}`;
+      const word = healthy ? "ok" : pid === null ? "is started again" : "does not answer";
+      return `${name.padEnd(10)}  ${state(healthy, word)}${pid === null ? "" : `  pid ${pid}`}${kind}`;
     }),
     ...missing
       .filter((name) => !parts.some((part) => part.name === name))
       .map((name) => `${name.padEnd(10)}  ${state(false, "not running")}`),
+    ...Object.entries(status.lives).flatMap(([name, life]) => lifeLines(name, life).map((line) => color.yellow(line))),
     ...(status.model === undefined ? [] : [`answers     ${describeModel({ standIn: status.standIn, model: status.model, notes: [] })}`]),
     ...(backlog === undefined ? [] : [`leaves      ${backlog.ready} ready, ${backlog.running} running`]),
     `brains      ${brains.length === 0 ? "none" : brains.map((brain) => `pid ${brain.pid}, for ${ago(brain.startedAt)}`).join("; ")}`,

@@ -8,7 +8,7 @@ import { withStackLock } from "../stack/lock.ts";
 import { describeModel } from "../stack/model.ts";
 import { choosePort, planStack } from "../stack/plan.ts";
 import { ensurePrivateDirectory } from "../stack/private-directory.ts";
-import { runningVersion } from "../stack/record.ts";
+import { runningVersion, servicePid } from "../stack/record.ts";
 import type { StackPlan } from "../stack/services.ts";
 import { StartError } from "../stack/start.ts";
 import { checkLayout, prepareStateDirectory } from "../stack/state-directory.ts";
@@ -62,7 +62,12 @@ function report(
   const url = records.find(({ name }) => name === "dispatcher")?.address ?? "";
   const version = compareVersions(paths);
   if (out.json) {
-    const processes = records.map(({ name, pid, address }) => ({ name, pid, address, started: started.includes(name) }));
+    const processes = records.map((record) => ({
+      name: record.name,
+      pid: servicePid(paths, record) ?? null,
+      address: record.address,
+      started: started.includes(record.name),
+    }));
     out.document({
       dir: paths.dir,
       url,
@@ -87,8 +92,10 @@ function report(
   if (repositories !== "") out.line(`  clones   ${repositories.split(":").join(", ")}`);
   out.line(`  store    ${describeStore(store)}`);
   out.line(`  state    ${paths.dir}`);
-  for (const { name, pid } of records)
-    out.line(`  ${name.padEnd(10)} pid ${pid}${started.includes(name) ? "" : color.dim(" (ran already)")}`);
+  for (const record of records) {
+    const ranAlready = started.includes(record.name) ? "" : color.dim(" (ran already)");
+    out.line(`  ${record.name.padEnd(10)} pid ${servicePid(paths, record) ?? "none"}${ranAlready}`);
+  }
   if (version.outdated) out.warn(outdatedText(version));
   if (started.length > 0) out.note('try: leaf turn "Run: uname"   stop: leaf down');
 }

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { SERVICES, type StackPaths } from "./paths.ts";
-import { isRunning, processLabel, type StackProcess, stackProcesses, UNKNOWN_PART } from "./processes.ts";
+import { isRunning, processLabel, type StackProcess, signalProcess, stackProcesses, UNKNOWN_PART } from "./processes.ts";
 import { removeRecords } from "./record.ts";
 
 /** How long the processes of a part have to end by themselves. */
@@ -35,7 +35,7 @@ export interface DownResult {
 export async function stopStack(paths: StackPaths): Promise<DownResult> {
   const result = await stopProcesses(paths, SERVICES);
   try {
-    removeRecords(paths);
+    removeRecords(paths, SERVICES);
     rmSync(paths.handsDir, { recursive: true, force: true });
     return result;
   } catch (error) {
@@ -55,12 +55,14 @@ export async function stopProcesses(paths: StackPaths, services: readonly string
   const members = (part: string): StackProcess[] => look().filter((process) => process.part === part);
   for (const part of ORDER.filter((part) => services.includes(ownerOf(part)))) {
     const first = members(part);
-    for (const process of toAsk(first)) signal(process, "SIGTERM");
+    // Before anything dies, or it is started again.
+    for (const process of first) if (process.watches) signalProcess(process, "SIGUSR1");
+    for (const process of toAsk(first)) signalProcess(process, "SIGTERM");
     // What has left its part's tree meanwhile is not found from above any more.
     const living = (): StackProcess[] => unique([...first.filter(isRunning), ...members(part)]);
     await waitUntilGone(living, GRACE_MS);
     const stubborn = living();
-    for (const process of stubborn) signal(process, "SIGKILL");
+    for (const process of stubborn) signalProcess(process, "SIGKILL");
     killed.push(...stubborn);
     await waitUntilGone(() => stubborn.filter(isRunning), KILL_MS);
   }
@@ -95,14 +97,4 @@ function unique(processes: readonly StackProcess[]): StackProcess[] {
 
 async function waitUntilGone(living: () => readonly StackProcess[], timeoutMs: number): Promise<void> {
   for (const deadline = Date.now() + timeoutMs; living().length > 0 && Date.now() < deadline; ) await sleep(POLL_MS);
-}
-
-/** Signal the very process that was found; one that is gone meanwhile is fine. */
-function signal(target: StackProcess, name: NodeJS.Signals): void {
-  if (!isRunning(target)) return;
-  try {
-    process.kill(target.pid, name);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-  }
 }

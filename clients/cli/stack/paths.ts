@@ -37,6 +37,10 @@ export interface StackPaths {
   readonly handsDir: string;
   readonly handsSocket: string;
   record(service: ServiceName): string;
+  /** What a service's watcher knows of it. */
+  watch(service: ServiceName): string;
+  /** Where a service listens that has worked; its watcher starts no other again. */
+  worked(service: ServiceName): string;
   log(name: LogName): string;
 }
 
@@ -61,6 +65,8 @@ export function stackPaths(dir: string): StackPaths {
     handsDir,
     handsSocket: join(handsDir, "hands.sock"),
     record: (service) => join(dir, "run", `${service}.json`),
+    watch: (service) => join(dir, "run", `${service}.watch`),
+    worked: (service) => join(dir, "run", `${service}.address`),
     log: (name) => join(dir, "log", `${name}.log`),
   };
 }

@@ -2,7 +2,8 @@ import { readdirSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { childrenOf, commandLine, isSameProcess, processStartTicks, residentBytes } from "@serverless-harness/kit/proc";
 import { SERVICES, type StackPaths } from "./paths.ts";
-import { liveRecord } from "./record.ts";
+import { liveRecord, servicePid } from "./record.ts";
+import { WATCHER } from "./watch.ts";
 
 /**
  * Variable that marks every process of a stack, with its state directory: brains inherit it from the dispatcher, so they are found
@@ -24,6 +25,8 @@ export interface StackProcess {
   readonly part: string;
   /** It runs the part's own program; false for the jail around it, and for commands in it. */
   readonly main: boolean;
+  /** It starts the part again when that dies. */
+  readonly watches: boolean;
   readonly args: readonly string[];
   /** Processes of the stack above it, the nearest last. */
   readonly ancestors: readonly number[];
@@ -46,6 +49,7 @@ export function stackProcesses(paths: StackPaths): StackProcess[] {
       startTicks,
       part,
       main: program !== undefined,
+      watches: basename(args[0] ?? "") === WATCHER,
       args,
       ancestors,
       memoryBytes: residentBytes(pid),
@@ -55,15 +59,28 @@ export function stackProcesses(paths: StackPaths): StackProcess[] {
   };
   for (const name of SERVICES) {
     const record = liveRecord(paths, name);
-    if (record !== undefined) visit(record.pid, name, []);
+    if (record === undefined) continue;
+    visit(record.pid, name, []);
+    // One whose watcher was killed is below nobody.
+    visit(servicePid(paths, record) ?? record.pid, name, []);
   }
   for (const pid of markedProcesses(paths.dir)) visit(pid, UNKNOWN_PART, []);
   return [...found.values()];
 }
 
 /** The process lives still. */
-export function isRunning(process: StackProcess): boolean {
-  return isSameProcess(process.pid, process.startTicks);
+export function isRunning({ pid, startTicks }: Pick<StackProcess, "pid" | "startTicks">): boolean {
+  return isSameProcess(pid, startTicks);
+}
+
+/** Signal the very process that was found; one that is gone meanwhile is fine. */
+export function signalProcess(target: Pick<StackProcess, "pid" | "startTicks">, name: NodeJS.Signals): void {
+  if (!isRunning(target)) return;
+  try {
+    process.kill(target.pid, name);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
 }
 
 /** A name for a list: the part, and what it is of it. */

@@ -1,12 +1,14 @@
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { isSameProcess, processStartTicks } from "@serverless-harness/kit/proc";
 import { SERVICES, type ServiceName, type StackPaths } from "./paths.ts";
 import { writePrivate } from "./state-directory.ts";
 import type { Version } from "./versions.ts";
+import { forgetWatch, isWatchedRunning, readWatch } from "./watch.ts";
 
-/** A process of the stack, as `run/<name>.json` has it. */
+/** A service of the stack, as `run/<name>.json` has it. */
 export interface ServiceRecord {
   readonly name: ServiceName;
+  /** Of its watcher, the process that `leaf up` started. */
   readonly pid: number;
   /** With the pid and the boot it names the process for good. */
   readonly startTicks: string;
@@ -20,7 +22,7 @@ export interface ServiceRecord {
   readonly version?: Version;
 }
 
-/** A record of a process that was just started. */
+/** A record of a service whose watcher was just started. */
 export function newRecord(name: ServiceName, pid: number, given: Pick<ServiceRecord, "address" | "settings" | "version">): ServiceRecord {
   const startTicks = processStartTicks(pid) ?? "";
   return { name, pid, startTicks, bootId: bootId(), startedAtMs: Date.now(), ...given };
@@ -35,15 +37,22 @@ export function readRecord(paths: StackPaths, name: ServiceName): ServiceRecord 
   }
 }
 
-/** The record of a service whose process lives. */
+/** The record of a service that runs, or whose watcher starts it again. */
 export function liveRecord(paths: StackPaths, name: ServiceName): ServiceRecord | undefined {
   const record = readRecord(paths, name);
-  return record !== undefined && isAlive(record) ? record : undefined;
+  return record !== undefined && (isWatched(record) || servicePid(paths, record) !== undefined) ? record : undefined;
 }
 
-/** The very process that was started still runs: not another one that got its pid, not one of an earlier boot. */
-export function isAlive(record: ServiceRecord): boolean {
+/** A service's watcher lives, so it is started again if it dies. */
+export function isWatched(record: ServiceRecord): boolean {
+  // The very process that was started: not another one that got its pid, not one of an earlier boot.
   return record.bootId === bootId() && isSameProcess(record.pid, record.startTicks);
+}
+
+/** The process of a service that runs; it outlives a watcher that was killed. */
+export function servicePid(paths: StackPaths, record: ServiceRecord): number | undefined {
+  const watch = record.bootId === bootId() ? readWatch(paths, record.name) : undefined;
+  return watch !== undefined && isWatchedRunning(watch) ? watch.pid : undefined;
 }
 
 /** What the stack runs from; `undefined` if nothing of it runs, or it does so from the checkout. */
@@ -56,15 +65,12 @@ export function writeRecord(paths: StackPaths, record: ServiceRecord): void {
   writePrivate(paths.record(record.name), `${JSON.stringify(record)}\n`);
 }
 
-/** Remove every record. */
-export function removeRecords(paths: StackPaths): void {
-  let names: string[] = [];
-  try {
-    names = readdirSync(paths.run).filter((name) => name.endsWith(".json"));
-  } catch {
-    return;
+/** Remove what is known of services. */
+export function removeRecords(paths: StackPaths, names: readonly ServiceName[]): void {
+  for (const name of names) {
+    rmSync(paths.record(name), { force: true });
+    forgetWatch(paths, name);
   }
-  for (const name of names) rmSync(`${paths.run}/${name}`, { force: true });
 }
 
 /** Changes with every boot, after which pids and start times begin anew. Empty where the platform has none. */

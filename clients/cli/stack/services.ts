@@ -17,6 +17,8 @@ export interface ServiceSpec {
   /** Its program, relative to the root of the version. */
   readonly program: string;
   readonly environment: Environment;
+  /** The variable that says where it listens. */
+  readonly listen: string;
   /** Where it listens. `undefined`: on a free port, that it announces in its log. */
   readonly address: string | undefined;
   readonly settings: Readonly<Record<string, string>>;
@@ -60,6 +62,7 @@ export function handsService({ paths, version, environment, sandbox, network, re
       HANDS_NOTIFY_URL: `http://127.0.0.1:${port === 0 ? "*" : port}/wake`,
       ...pick(environment, ["HANDS_PRIVATE_HOSTS"]),
     },
+    listen: "HANDS_LISTEN",
     address: `unix:${paths.handsSocket}`,
     settings: { sandbox, network, repositories },
     isHealthy: (address) => isServing(address),
@@ -77,6 +80,7 @@ export function modelService({ paths, version, environment }: StackPlan, address
       ...own(paths, version),
       ...(address === undefined ? {} : { MODEL_LISTEN: address }),
     },
+    listen: "MODEL_LISTEN",
     address,
     settings: {},
     isHealthy: (url) => answers(`${url}/requests`),
@@ -102,6 +106,7 @@ export function dispatcherService(plan: StackPlan, token: string, port: number, 
       HANDS_URL: `unix:${paths.handsSocket}`,
       HANDS_PRIVATE_KEY_FILE: paths.privateKey,
     },
+    listen: "DISPATCHER_LISTEN",
     address: port === 0 ? undefined : listen,
     settings: { model: model.model, standIn: String(model.standIn), store: store.name },
     isHealthy: (address) => isServing(address, token),

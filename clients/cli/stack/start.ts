@@ -6,9 +6,10 @@ import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { announcedAddress, lastLines, openLog } from "./log-file.ts";
 import type { StackPaths } from "./paths.ts";
-import { isAlive, newRecord, type ServiceRecord, writeRecord } from "./record.ts";
+import { isWatched, newRecord, type ServiceRecord, writeRecord } from "./record.ts";
 import type { ServiceSpec } from "./services.ts";
-import { nodeOf } from "./versions.ts";
+import { nodeOf, watcherOf } from "./versions.ts";
+import { forgetWatch, markWorked, WATCH_BOUNDS, watcherArguments } from "./watch.ts";
 
 const START_TIMEOUT_MS = 20_000;
 const POLL_MS = 20;
@@ -25,7 +26,7 @@ export class StartError extends CliError {
   }
 }
 
-/** Start a service in the background and wait until it works. It outlives this process. */
+/** Start a service in the background and wait until it works. It outlives this process, and is started again if it dies. */
 export async function startService(paths: StackPaths, service: ServiceSpec, signal: AbortSignal): Promise<ServiceRecord> {
   const { record, offset } = spawnService(paths, service);
   return await waitUntilHealthy(paths, service, record, offset, signal);
@@ -45,7 +46,7 @@ export async function waitUntilHealthy(
   let record = started;
   for (const deadline = Date.now() + START_TIMEOUT_MS; Date.now() < deadline; await sleep(POLL_MS)) {
     if (signal.aborted) throw signal.reason;
-    if (!isAlive(record)) {
+    if (!isWatched(record)) {
       const message = `${service.name} ended while it started; the end of its log is above, all of it is in ${log}`;
       throw new StartError(ExitCode.refused, "service_ended", message, lastLines(log, SHOWN_LINES, offset));
     }
@@ -55,17 +56,21 @@ export async function waitUntilHealthy(
       record = { ...record, address };
       writeRecord(paths, record);
     }
-    if (await service.isHealthy(record.address)) return record;
+    if (!(await service.isHealthy(record.address))) continue;
+    markWorked(paths, service.name, record.address);
+    return record;
   }
   const message = `${service.name} (pid ${record.pid}) runs but did not answer for ${START_TIMEOUT_MS / 1000} s: try \`leaf down\`, then \`leaf up\``;
   throw new StartError(ExitCode.timeout, "service_silent", message, lastLines(log, SHOWN_LINES, offset));
 }
 
-/** Start the process, and note it before anything else, so that `leaf down` finds it whatever happens to us. */
+/** Start its watcher, which starts the service, and note it before anything else, so that `leaf down` finds it whatever happens to us. */
 function spawnService(paths: StackPaths, service: ServiceSpec): { record: ServiceRecord; offset: number } {
   const { settings, version } = service;
   const { fd, offset } = openLog(paths.log(service.name));
-  const child = spawn(nodeOf(service.version), [join(service.version.root, service.program)], {
+  forgetWatch(paths, service.name);
+  const command = [nodeOf(version), join(version.root, service.program)];
+  const child = spawn(watcherOf(version), watcherArguments(paths, service, WATCH_BOUNDS, command), {
     cwd: paths.dir,
     env: service.environment,
     detached: true,

@@ -2,14 +2,16 @@ import type { Context } from "../context.ts";
 import { findDispatcher } from "../dispatcher-address.ts";
 import { type DispatcherHealth, readHealth } from "../dispatcher-health.ts";
 import { answers, isServing } from "./health.ts";
+import { type LifeStatus, readLife } from "./life.ts";
 import type { ServiceName, StackPaths } from "./paths.ts";
-import { liveRecord, runningVersion } from "./record.ts";
+import { liveRecord, runningVersion, servicePid } from "./record.ts";
 import { checkoutVersion } from "./versions.ts";
 
 /** A part of the stack beside the dispatcher. */
 export interface PartStatus {
   readonly name: ServiceName;
-  readonly pid: number;
+  /** `null`: it died, and is about to be started again. */
+  readonly pid: number | null;
   readonly address: string;
   readonly healthy: boolean;
   readonly settings: Readonly<Record<string, string>>;
@@ -35,6 +37,8 @@ export interface StackStatus {
   readonly parts: readonly PartStatus[];
   /** What it runs from, and whether the checkout has another one by now; `undefined` elsewhere. */
   readonly version: VersionStatus | undefined;
+  /** Services that were started, by name. */
+  readonly lives: Readonly<Partial<Record<ServiceName, LifeStatus>>>;
   /** Parts that should run and don't answer. */
   readonly missing: readonly ServiceName[];
 }
@@ -46,13 +50,20 @@ export async function readStatus(context: Context): Promise<StackStatus> {
   const { url } = found;
   const health = await readHealth(found);
   if (config.url !== undefined)
-    return { url, pid: undefined, health, model: undefined, standIn: false, version: undefined, parts: [], missing: [] };
+    return { url, pid: undefined, health, model: undefined, standIn: false, version: undefined, parts: [], lives: {}, missing: [] };
   const record = liveRecord(paths, "dispatcher");
   const standIn = record?.settings["standIn"] === "true";
   const wanted: readonly ServiceName[] = standIn ? ["hands", "model"] : ["hands"];
   const parts = (await Promise.all(wanted.map((name) => readPart(paths, name)))).filter((part) => part !== undefined);
   const missing = wanted.filter((name) => parts.find((part) => part.name === name)?.healthy !== true);
-  return { url, pid: record?.pid, health, model: record?.settings["model"], standIn, version: compareVersions(paths), parts, missing };
+  const pid = record === undefined ? undefined : servicePid(paths, record);
+  const lives = Object.fromEntries(
+    (["dispatcher", ...wanted] as const).flatMap((name) => {
+      const life = readLife(paths, name);
+      return life === undefined ? [] : [[name, life]];
+    }),
+  );
+  return { url, pid, health, model: record?.settings["model"], standIn, version: compareVersions(paths), parts, lives, missing };
 }
 
 /** Compare what runs with what the checkout has. */
@@ -64,7 +75,8 @@ export function compareVersions(paths: StackPaths): VersionStatus {
 async function readPart(paths: StackPaths, name: ServiceName): Promise<PartStatus | undefined> {
   const record = liveRecord(paths, name);
   if (record === undefined) return undefined;
-  const { pid, address, settings } = record;
+  const { address, settings } = record;
+  const pid = servicePid(paths, record) ?? null;
   const healthy = name === "hands" ? await isServing(address) : await answers(`${address}/requests`);
   return { name, pid, address, healthy, settings };
 }

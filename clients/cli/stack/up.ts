@@ -1,4 +1,3 @@
-import { rmSync } from "node:fs";
 import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { requireUsableBrain } from "./brain-check.ts";
@@ -6,7 +5,8 @@ import { stopProcesses } from "./down.ts";
 import { readText } from "./log-file.ts";
 import type { ServiceName, StackPaths } from "./paths.ts";
 import { requireFreePort } from "./port.ts";
-import { liveRecord, readRecord, type ServiceRecord } from "./record.ts";
+import { signalProcess } from "./processes.ts";
+import { isWatched, liveRecord, readRecord, removeRecords, type ServiceRecord, servicePid } from "./record.ts";
 import { dispatcherService, handsService, modelService, type ServiceSpec, type StackPlan } from "./services.ts";
 import { startService, waitUntilHealthy } from "./start.ts";
 
@@ -42,7 +42,7 @@ export async function startStack(plan: StackPlan, port: number, signal: AbortSig
     return { records, started };
   } catch (error) {
     await stopProcesses(paths, started);
-    for (const name of started) rmSync(paths.record(name), { force: true });
+    removeRecords(paths, started);
     throw error;
   }
 }
@@ -57,7 +57,13 @@ async function ensureService(paths: StackPaths, service: ServiceSpec, started: S
   const running = liveRecord(paths, service.name);
   if (running !== undefined) {
     requireSameSettings(running, service);
-    return await waitUntilHealthy(paths, service, running, 0, signal);
+    if (isWatched(running)) {
+      // One that died needn't wait for its turn.
+      if (servicePid(paths, running) === undefined) signalProcess(running, "SIGUSR2");
+      return await waitUntilHealthy(paths, service, running, 0, signal);
+    }
+    // Nobody would start it again when it dies.
+    await stopProcesses(paths, [service.name]);
   }
   started.push(service.name);
   return await startService(paths, service, signal);

@@ -35,8 +35,10 @@ export interface Version {
 
 /** The part of a package with a native add-on that Linux needs. */
 const ADD_ON = ["package.json", "lib", "build/Release"].map((part) => join("node_modules/node-pty", part));
+/** What starts services and stays to start them again. */
+const WATCHER = "clients/cli/watcher/build/watcher";
 /** What makes a version another one. */
-const CONTENTS = ["package.json", ...PROGRAMS.map((program) => join("dist", program)), ...ADD_ON];
+const CONTENTS = ["package.json", ...PROGRAMS.map((program) => join("dist", program)), ...ADD_ON, WATCHER];
 /** What only makes it start quickly. */
 const COMPILED = "node_modules/.cache/leaf";
 const NODE = "node_modules/node/bin/node";
@@ -79,6 +81,11 @@ export function checkoutVersion(): string | undefined {
 export function nodeOf({ root }: Version): string {
   const own = join(root, NODE);
   return existsSync(own) ? own : process.execPath;
+}
+
+/** The program of a version that watches a service. */
+export function watcherOf({ root }: Version): string {
+  return join(root, WATCHER);
 }
 
 /** Remove versions that no process uses, but for the newest and those that were chosen lately. What can't be removed stays. */

@@ -102,10 +102,10 @@ describe("leaf up", () => {
     expect(stdout).toContain("through");
   });
 
-  test("mends a stack whose hands and model were killed, which the dispatcher finds where they were", async () => {
+  test("mends a stack whose hands and model were ended, which the dispatcher finds where they were", async () => {
     const leaf = await temporaryLeaf();
     const before = await leaf.json<Up>("up");
-    for (const name of ["hands", "model"]) process.kill(pidOf(before, name), "SIGKILL");
+    for (const name of ["hands", "model"]) process.kill(pidOf(before, name), "SIGTERM");
     while (leaf.processes().some(({ part }) => part === "hands" || part === "model")) await sleep(20);
     expect(await leaf.run(["status"])).toMatchObject({ code: 3, stdout: expect.stringContaining("not running") });
     const after = await leaf.json<Up>("up");
