@@ -8,9 +8,6 @@ import { LeafRun } from "./leaf/leaf-run.ts";
 import { Runner } from "./runner.ts";
 import { thisWorker } from "./worker.ts";
 
-/** A brain that serves the wake API removes what is kept for long enough this often; any other does when it goes. */
-const TIDY_EVERY_MS = 3_600_000;
-
 /** A running brain. */
 export interface Brain extends Service {
   /** Resolves with the exit code when the brain has nothing to do any more. Never, where it serves the wake API. */
@@ -43,13 +40,10 @@ export async function startBrain(config: BrainConfig = readConfig()): Promise<Br
     await agents.close();
     await store.close();
   };
-  const tidying = server === undefined ? undefined : setInterval(() => void agents.expireSessions(store, log), TIDY_EVERY_MS).unref();
   return {
-    finished:
-      server === undefined ? exitCodeWhenIdle(runner, () => agents.expireSessions(store, log), release, log) : new Promise(() => undefined),
+    finished: server === undefined ? exitCodeWhenIdle(runner, release, log) : new Promise(() => undefined),
     async stop(signal) {
       log.info({ signal }, "brain drains");
-      clearInterval(tidying);
       server?.stopServing();
       await runner.drain();
       // A wake that is being answered ends with the drain.
@@ -59,11 +53,9 @@ export async function startBrain(config: BrainConfig = readConfig()): Promise<Br
   };
 }
 
-async function exitCodeWhenIdle(runner: Runner, tidy: () => Promise<void>, release: () => Promise<void>, log: Logger): Promise<number> {
+async function exitCodeWhenIdle(runner: Runner, release: () => Promise<void>, log: Logger): Promise<number> {
   try {
     const counts = await runner.runUntilIdle();
-    // Whoever has done nothing has nothing loaded for that, and nothing grew.
-    if (counts.claimed > 0) await tidy();
     await release();
     log.info({ ...counts, livedMs: Math.round(performance.now()) }, "brain goes: nothing to do");
     return 0;

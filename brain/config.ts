@@ -30,7 +30,6 @@ export const VARIABLES = [
   "BRAIN_SLEEP_AFTER_MS",
   "BRAIN_WAKE_URL",
   "BRAIN_SNAPSHOTS",
-  "BRAIN_KEEP_SESSIONS_HOURS",
   "BRAIN_MODEL_SILENCE_MS",
   "LEAF_MODEL",
   "LOG_LEVEL",
@@ -57,8 +56,6 @@ export interface BrainConfig {
   readonly wakeUrl: string | undefined;
   /** Workspaces are stored when a leaf is let go of, and before it ends. */
   readonly snapshots: boolean;
-  /** After this time without a write, in milliseconds, a session is removed, with its workspace. */
-  readonly keepSessionsMs: number;
   /** An answer of the model of which nothing comes for so long is broken off, in milliseconds. */
   readonly modelSilenceMs: number;
   /** For leaves that name none, as `provider/model`. */
@@ -92,7 +89,6 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     sleepAfterMs: env.integer("BRAIN_SLEEP_AFTER_MS", 10_000, 0, 3_600_000),
     wakeUrl: readWakeUrl(env),
     snapshots: env.choice("BRAIN_SNAPSHOTS", "on", ["on", "off"]) === "on",
-    keepSessionsMs: Math.round(env.number("BRAIN_KEEP_SESSIONS_HOURS", 30 * 24, 0.01, 87_600) * 3_600_000),
     modelSilenceMs: env.integer("BRAIN_MODEL_SILENCE_MS", 300_000, 100, 3_600_000),
     model: env.string("LEAF_MODEL", "anthropic/claude-sonnet-4-5"),
     modelEnvironment: environment,

@@ -3,8 +3,10 @@ import { fileURLToPath } from "node:url";
 import { type Address, formatAddress, isLoopback, parseAddress } from "@serverless-harness/kit/address";
 import { EnvReader } from "@serverless-harness/kit/env";
 import { QUICK_START } from "@serverless-harness/kit/quick-start";
-import { readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
+import { readClientTls, readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
 import type { Retention } from "@serverless-harness/session";
+import type { SandboxSettings } from "./sandbox/sandbox.ts";
+import type { SandboxCredential } from "./sandbox/sandbox-tokens.ts";
 import type { ScalerConfig } from "./scaler/serve.ts";
 import { readSeedApi, withSeedNames } from "./seed-api/config.ts";
 import type { SeedApiSettings } from "./seed-api/settings.ts";
@@ -31,6 +33,10 @@ export interface Config {
   readonly retention: Retention;
   /** What brains say. */
   readonly brainLog: BrainLogOptions;
+  /** How long a session is kept after its last owner came, in milliseconds. */
+  readonly keepSessionsMs: number;
+  /** The sandbox; `undefined` where nothing says where it is. */
+  readonly sandbox: SandboxSettings | undefined;
   /** Program and arguments that start a brain. */
   readonly brainCommand: readonly [string, ...string[]];
   /** How `/runs` is served, and to whom. */
@@ -75,6 +81,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       leafMs: hours(reader, "DISPATCHER_KEEP_LEAVES_HOURS", 7 * 24),
       tombstoneMs: hours(reader, "DISPATCHER_KEEP_TOMBSTONES_HOURS", 30 * 24),
     },
+    keepSessionsMs: hours(reader, "DISPATCHER_KEEP_SESSIONS_HOURS", 30 * 24),
+    sandbox: readSandbox(reader),
     keepAliveMs: reader.integer("DISPATCHER_KEEP_ALIVE_MS", 15_000, 100, 3_600_000),
     brainLog: {
       path: reader.optional("DISPATCHER_BRAIN_LOG"),
@@ -150,6 +158,37 @@ function readToken(reader: EnvReader, listen: Address): string | undefined {
     reader.problem(`DISPATCHER_TOKEN_FILE: ${file} can't be read (${(error as NodeJS.ErrnoException).code})`);
   }
   return undefined;
+}
+
+/** An address that can't be read is told by brains, which need it first. */
+function readSandbox(reader: EnvReader): SandboxSettings | undefined {
+  const address = parseAddress(reader.string("HANDS_URL", ""));
+  const tls = readClientTls(reader, address, {
+    ca: reader.file("HANDS_TLS_CA_FILE"),
+    cert: reader.file("HANDS_TLS_CERT_FILE"),
+    key: reader.file("HANDS_TLS_KEY_FILE"),
+  });
+  const credential = readSandboxCredential(reader);
+  return address === undefined ? undefined : { address, tls, credential };
+}
+
+function readSandboxCredential(reader: EnvReader): SandboxCredential {
+  const tokenFile = reader.optional("HANDS_TOKEN_FILE");
+  const keyFile = reader.optional("HANDS_PRIVATE_KEY_FILE");
+  if (tokenFile !== undefined && keyFile !== undefined)
+    reader.problem("HANDS_TOKEN_FILE and HANDS_PRIVATE_KEY_FILE are both set: set one of them");
+  if (keyFile !== undefined) return { kind: "key", privateKeyPem: readSecret(reader, "HANDS_PRIVATE_KEY_FILE", keyFile) };
+  if (tokenFile !== undefined) return { kind: "token", token: readSecret(reader, "HANDS_TOKEN_FILE", tokenFile).trim() };
+  return { kind: "none" };
+}
+
+function readSecret(reader: EnvReader, name: string, file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    reader.problem(`${name}: ${file} can't be read (${(error as NodeJS.ErrnoException).code})`);
+    return "";
+  }
 }
 
 function readBrainCommand(reader: EnvReader): readonly [string, ...string[]] {

@@ -6,6 +6,7 @@ import { Metrics } from "@serverless-harness/kit/metrics";
 import { probes, serveProbes } from "@serverless-harness/kit/probes";
 import { serve } from "@serverless-harness/kit/serve";
 import { followTlsFiles, loadServerTls } from "@serverless-harness/kit/tls";
+import type { Conversations } from "@serverless-harness/pi-fork/conversations";
 import { LeafService } from "@serverless-harness/proto/leaf";
 import { type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { Authenticator } from "./auth.ts";
@@ -13,8 +14,10 @@ import { type Config, readConfig } from "./config.ts";
 import { Drain } from "./drain.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { routes } from "./routes.ts";
+import { Sandbox } from "./sandbox/sandbox.ts";
 import { SandboxProbe } from "./sandbox-probe.ts";
 import { serveScaler } from "./scaler/serve.ts";
+import { SessionRetention } from "./session-retention.ts";
 import { type BrainLog, openBrainLog } from "./waker/brain-log.ts";
 import { KnativeWaker } from "./waker/knative.ts";
 import { LocalWaker } from "./waker/local.ts";
@@ -33,7 +36,7 @@ export async function startDispatcher(): Promise<Service> {
   const waker = createWaker(config, brainEnvironment, store, brainLog, log);
   const sandbox = new SandboxProbe(config.brainEnvironment["HANDS_URL"], log);
   const auth = new Authenticator(config.token);
-  const housekeeping = new Housekeeping(store, config.retention, log);
+  const housekeeping = new Housekeeping(store, config.retention, createSessionRetention(config, store, log), log);
   const drain = new Drain();
   const health = new HealthState([LeafService.typeName]);
   const metrics = openMetrics(store);
@@ -89,6 +92,23 @@ function wakeUrlAt(address: Address): string | undefined {
   if (address.kind === "unix") return undefined;
   const everywhere = address.host === "0.0.0.0" || address.host === "::";
   return `${formatAddress(everywhere ? { ...address, host: "127.0.0.1" } : address)}/wake`;
+}
+
+/** `undefined` where nobody says where the sandbox is: without the workspaces no session would go whole. */
+function createSessionRetention(
+  { sandbox, leafStore, keepSessionsMs: keepMs }: Config,
+  store: LeafStore,
+  log: Logger,
+): SessionRetention | undefined {
+  if (sandbox === undefined) {
+    log.info("sessions are kept for ever: HANDS_URL does not say where their workspaces are");
+    return undefined;
+  }
+  const openConversations = async (): Promise<Conversations> => {
+    const conversations = await import("@serverless-harness/pi-fork/conversations");
+    return conversations.openConversations(leafStore);
+  };
+  return new SessionRetention({ store, openConversations, sandbox: new Sandbox(sandbox), keepMs, log });
 }
 
 function createWaker(config: Config, env: Environment, store: LeafStore, brainLog: BrainLog, log: Logger): Waker {

@@ -1,6 +1,7 @@
 import type { Logger } from "@serverless-harness/kit/log";
 import type { LeafStore, Retention } from "@serverless-harness/session";
 import { Chore } from "./chore.ts";
+import type { SessionRetention } from "./session-retention.ts";
 
 const SWEEP_EVERY_MS = 60_000;
 const LOOK_FOR_OVERDUE_EVERY_MS = 1000;
@@ -9,12 +10,18 @@ const OVERDUE_GRACE_MS = 30_000;
 /** Leaves that one step of the store ends or removes. */
 const STEP = 200;
 
+const LOOK_FOR_IDLE_EVERY_MS = 60_000;
+
 /** What the store needs somebody to do from time to time, whether or not there is a brain. Several dispatchers may do it on one store. */
 export class Housekeeping {
   readonly #chores: readonly Chore[];
+  readonly #sessions: SessionRetention | undefined;
 
-  constructor(store: Pick<LeafStore, "sweep" | "endOverdue">, retention: Retention, log: Logger) {
+  /** `sessions`: removes those that are idle; `undefined` where sessions are kept. */
+  constructor(store: Pick<LeafStore, "sweep" | "endOverdue">, retention: Retention, sessions: SessionRetention | undefined, log: Logger) {
+    this.#sessions = sessions;
     this.#chores = [
+      ...(sessions === undefined ? [] : [idleSessionsChore(sessions, log)]),
       new Chore({
         intervalMs: SWEEP_EVERY_MS,
         work: async (signal) => {
@@ -44,7 +51,17 @@ export class Housekeeping {
   /** Begin with nothing more; resolves when the steps that are under way are done. */
   async stop(): Promise<void> {
     await Promise.all(this.#chores.map((chore) => chore.stop()));
+    await this.#sessions?.close();
   }
+}
+
+function idleSessionsChore(sessions: SessionRetention, log: Logger): Chore {
+  return new Chore({
+    intervalMs: LOOK_FOR_IDLE_EVERY_MS,
+    work: (signal) => sessions.removeIdle(signal),
+    failed: "sessions that were idle for long enough could not be removed: tried again",
+    log,
+  });
 }
 
 /** Repeat a step for as long as it finds as much as it may do at once. Returns how much it did. */

@@ -188,14 +188,29 @@ export class Workspaces {
 
   /** Remove a workspace, its files and its state. A no-op where there is none. `stale_epoch` where a newer owner was seen. */
   delete(name: string, epoch: bigint): Promise<void> {
+    return this.#queue.run(name, () => this.#delete(name, epoch));
+  }
+
+  /**
+   * {@link delete} it for good: its epoch is not remembered. `elsewhere` removes what there is of it in other places, also where the workspace is not known
+   * here; nobody makes it anew meanwhile.
+   */
+  forget(name: string, epoch: bigint, elsewhere: () => Promise<void>): Promise<void> {
     return this.#queue.run(name, async () => {
-      const known = this.#records.get(name);
-      if (known === undefined) return;
-      assertCurrent(name, known, epoch);
-      // The mark comes first: from here on every other call finds no such workspace, and a crash is made good at the next start.
-      if (known.deletedAtMs === undefined) await this.#save(name, { ...known, epoch, deletedAtMs: Date.now() });
-      await this.#empty(this.#places.locate(name));
+      await this.#delete(name, epoch);
+      await elsewhere();
+      await removeTree(this.#places.locate(name).stateDirectory);
+      this.#records.delete(name);
     });
+  }
+
+  async #delete(name: string, epoch: bigint): Promise<void> {
+    const known = this.#records.get(name);
+    if (known === undefined) return;
+    assertCurrent(name, known, epoch);
+    // The mark comes first: from here on every other call finds no such workspace, and a crash is made good at the next start.
+    if (known.deletedAtMs === undefined) await this.#save(name, { ...known, epoch, deletedAtMs: Date.now() });
+    await this.#empty(this.#places.locate(name));
   }
 
   async #empty(workspace: Workspace): Promise<void> {

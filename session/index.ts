@@ -5,7 +5,7 @@ export type { Backlog, Claim, Fence, LeafQuery, LeafStore, NewEvent, NewLeaf, Ou
 export { checkMessage } from "./message-rules.ts";
 export type { Messages, NewMessage, Wishes } from "./messages.ts";
 export { openLeafStore } from "./open.ts";
-export type { Retained, Retention } from "./retention.ts";
+export type { IdleSession, Retained, Retention } from "./retention.ts";
 export type { Fire, Schedules } from "./schedules.ts";
 export { sessionNotFound } from "./store-errors.ts";
 export { parseStoreUrl, type RedisAddress, type StoreAddress } from "./store-url.ts";

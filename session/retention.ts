@@ -8,6 +8,14 @@ export interface Retention {
   readonly tombstoneMs: number;
 }
 
+/** A session that has no leaf any more. */
+export interface IdleSession {
+  readonly tenant: string;
+  readonly sessionId: string;
+  /** That of its last owner; the time in milliseconds at which that one came, or a little more. */
+  readonly epoch: bigint;
+}
+
 /** What is removed, and what is left of it. */
 export interface Retained {
   /**
@@ -18,8 +26,13 @@ export interface Retained {
   /** What is left of a leaf that was removed; `undefined` where the leaf is there, unknown, or gone for longer. */
   tombstone(leafId: string): Promise<Tombstone | undefined>;
   /**
-   * Forget a session that has no leaf any more. Its epoch never comes back: who held it then stays refused. False where it has leaves, or is
-   * unknown. The session's own log has to be deleted before.
+   * Sessions that have no leaf any more, and whose last owner came more than `idleMs` ago: at most `limit` (1 to 1000), without the first `skip` of
+   * them. They are listed until they are removed, so that what else there is of them can go before.
    */
-  removeSession(tenant: string, sessionId: string): Promise<boolean>;
+  idleSessions(idleMs: number, limit: number, skip: number): Promise<IdleSession[]>;
+  /**
+   * Forget a session that has no leaf any more. Its epoch never comes back: who held it then stays refused. False where it has leaves, has had
+   * another owner since, or is unknown. All else that there is of it has to be removed before.
+   */
+  removeSession(session: IdleSession): Promise<boolean>;
 }

@@ -21,7 +21,12 @@ export interface SoakOptions {
 /** How many looks there are in a soak. */
 const SAMPLES = 360;
 /** What is over is kept for a few minutes only, and a log for some hundred lines, so that keeping and removing come to balance in the warm-up. */
-const RETENTION = { DISPATCHER_KEEP_LEAVES_HOURS: "0.1", DISPATCHER_KEEP_TOMBSTONES_HOURS: "0.1", DISPATCHER_BRAIN_LOG_MB: "0.2" };
+const RETENTION = {
+  DISPATCHER_KEEP_LEAVES_HOURS: "0.1",
+  DISPATCHER_KEEP_TOMBSTONES_HOURS: "0.1",
+  DISPATCHER_KEEP_SESSIONS_HOURS: "0.1",
+  DISPATCHER_BRAIN_LOG_MB: "0.2",
+};
 
 /** Put a stack under a constant load and look at everything that must not grow. Rejects if a leaf fails. */
 export async function soak(options: SoakOptions): Promise<SoakReport> {

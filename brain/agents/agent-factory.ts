@@ -9,7 +9,6 @@ import type { BrainConfig } from "../config.ts";
 import { readSolution, requireRepository } from "../kinds/solution.ts";
 import { resultWish } from "../kinds/task.ts";
 import type { AgentSeams, OpenAgent } from "../leaf/leaf-run.ts";
-import { expireSessions } from "../retention.ts";
 import { requireConversation } from "./conversation.ts";
 import { copiedWorkspaces, forkSource } from "./fork.ts";
 import { Hands } from "./hands.ts";
@@ -127,19 +126,6 @@ export class AgentFactory {
       client.close();
       throw error;
     }
-  }
-
-  /** Remove sessions that nobody has used for the time that sessions are kept, with their workspaces. */
-  async expireSessions(store: LeafStore, log: Logger): Promise<void> {
-    const { sessions } = await this.warmUp();
-    const deleteWorkspace = async (workspace: string, epoch: bigint): Promise<void> => {
-      const client = this.#hands.connect(workspace, epoch);
-      await client
-        .workspace(workspace, epoch)
-        .delete()
-        .finally(() => client.close());
-    };
-    await expireSessions({ sessions, store, deleteWorkspace, idleMs: this.#config.keepSessionsMs, log });
   }
 
   /** Close what agents shared. */

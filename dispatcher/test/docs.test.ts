@@ -7,7 +7,8 @@ const read = (path: string): Promise<string> => readFile(new URL(path, import.me
 test("the README names every RPC and every setting, with no setting too many", async () => {
   const readme = await read("../README.md");
   for (const method of LeafService.methods) expect(readme).toMatch(new RegExp(`^\\| \`${method.name}\` +\\|`, "m"));
-  const variables = (text: string): string[] => [...new Set(text.match(/\b(?:DISPATCHER_[A-Z_]+|LEAF_STORE|LOG_LEVEL)\b/g))].sort();
+  const variables = (text: string): string[] =>
+    [...new Set(text.match(/\b(?:(?:DISPATCHER|HANDS)_[A-Z_]+|LEAF_STORE|LOG_LEVEL)\b/g))].sort();
   const code = (await read("../config.ts")).replaceAll("LOG_LEVELS", "");
   expect(variables(readme)).toEqual(variables(code));
 });

@@ -19,6 +19,8 @@ export interface ArtifactStore {
   has(key: string): Promise<boolean>;
   /** Idempotent. */
   delete(key: string): Promise<void>;
+  /** Delete every artifact whose key begins with `prefix` and a slash; `prefix` is made as keys are. Idempotent; one that fails may have deleted some. */
+  deleteBelow(prefix: string): Promise<void>;
   /** Let go of connections. */
   close(): void;
 }

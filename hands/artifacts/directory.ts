@@ -6,6 +6,7 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError, invalidArgument } from "@serverless-harness/kit/errors";
 import { newId } from "@serverless-harness/kit/ids";
 import { errnoOf } from "../files/fs-error.ts";
+import { removeTree } from "../files/remove-tree.ts";
 import { type ArtifactContent, type ArtifactStore, artifactsMisconfigured, artifactsUnavailable, assertKey } from "./artifact-store.ts";
 
 /** Holds what is being written. `+` occurs in no key. */
@@ -82,6 +83,20 @@ export class DirectoryArtifacts implements ArtifactStore {
       await file.close();
       await unlink(childOf(directory.file, nameOf(key)));
       await directory.file.sync();
+    });
+  }
+
+  async deleteBelow(prefix: string): Promise<void> {
+    assertKey(prefix);
+    await translated(WRITE_MS, async () => {
+      await using above = await this.#directory(prefix);
+      if (above === undefined) return;
+      const path = childOf(above.file, nameOf(prefix));
+      const directory = await openIfThere(path, DIRECTORY);
+      if (directory === undefined) return;
+      await directory.close();
+      await removeTree(path);
+      await above.file.sync();
     });
   }
 

@@ -97,6 +97,18 @@ export class S3Artifacts implements ArtifactStore {
     await this.#call(({ sdk, client }, Bucket) => client.send(new sdk.DeleteObjectCommand({ Bucket, Key })));
   }
 
+  async deleteBelow(prefix: string): Promise<void> {
+    const Prefix = `${this.#key(prefix)}/`;
+    await this.#call(async ({ sdk, client }, Bucket) => {
+      for (;;) {
+        // What was deleted is not listed again.
+        const { Contents = [] } = await client.send(new sdk.ListObjectsV2Command({ Bucket, Prefix }));
+        if (Contents.length === 0) return;
+        for (const { Key } of Contents) await client.send(new sdk.DeleteObjectCommand({ Bucket, Key }));
+      }
+    });
+  }
+
   close(): void {
     void this.#loaded?.then(({ client }) => client.destroy());
   }

@@ -179,6 +179,11 @@ export class WorkspaceTrees {
     await this.#queue.run(workspace.name, async () => undefined);
   }
 
+  /** Delete all snapshots of a workspace of this name, also where it is not known here. Idempotent. Errors of the artifact store. */
+  async deleteSnapshots(name: string): Promise<void> {
+    await this.#options.artifacts.deleteBelow(name);
+  }
+
   #run<T>(workspace: Workspace, doing: string, task: (context: Context) => Promise<T>): Promise<T> {
     const current = this.#current.get(workspace.name) ?? { controller: new AbortController(), swept: false };
     this.#current.set(workspace.name, current);

@@ -93,6 +93,12 @@ export function sessionName(tenant: string, sessionId: string): string {
   return `${encode(tenant)}/${encode(sessionId)}`;
 }
 
+/** What {@link sessionName} made of a session. */
+export function nameParts(name: string): { tenant: string; sessionId: string } {
+  const [tenant = "", sessionId = ""] = name.split("/").map(decodeURIComponent);
+  return { tenant, sessionId };
+}
+
 /** An idempotency key's name in keys: of a tenant's own. */
 export function idempotencyName(tenant: string, key: string): string {
   return `${encode(tenant)}/${encode(key)}`;

@@ -17,6 +17,7 @@ const PARTITION = {
   forget: "forget",
   get: "get",
   heartbeat: "heartbeat",
+  idleSessions: "idle-sessions",
   inspect: "inspect",
   list: "list",
   openGate: "open-gate",

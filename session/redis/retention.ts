@@ -1,9 +1,9 @@
 import { create } from "@bufbuild/protobuf";
 import { type LeafState, type Tombstone, TombstoneSchema } from "@serverless-harness/proto/leaf";
-import type { Retention } from "../retention.ts";
-import { checkSweep } from "../retention-rules.ts";
+import type { IdleSession, Retention } from "../retention.ts";
+import { checkIdle, checkSweep } from "../retention-rules.ts";
 import type { Database } from "./database.ts";
-import { sessionName } from "./names.ts";
+import { nameParts, sessionName } from "./names.ts";
 import { UNRESERVE } from "./programs.ts";
 import { list, runScript, text } from "./scripts.ts";
 
@@ -61,8 +61,23 @@ export async function readTombstone(database: Database, leafId: string): Promise
   return create(TombstoneSchema, { leafId, state: Number(state) as LeafState, expiredAtMs: BigInt(expiredMs) });
 }
 
+/** Sessions without a leaf whose last owner came more than `idleMs` ago, the longest idle of each partition first. */
+export async function idleSessions(database: Database, idleMs: number, limit: number, skip: number): Promise<IdleSession[]> {
+  checkIdle(idleMs, limit, skip);
+  const found: IdleSession[] = [];
+  let passed = skip;
+  for (const partition of database.names.all()) {
+    if (found.length === limit) break;
+    const reply = await database.run("idleSessions", partition, Math.ceil(idleMs), passed, limit - found.length);
+    const [count = "0", ...rest] = list(reply).map(text);
+    for (let i = 0; i < rest.length; i += 2) found.push({ ...nameParts(rest[i] ?? ""), epoch: BigInt(rest[i + 1] ?? 0) });
+    passed = Math.max(0, passed - Number(count));
+  }
+  return found;
+}
+
 /** Forget a session that has no leaf. */
-export async function removeSession(database: Database, tenant: string, sessionId: string): Promise<boolean> {
+export async function removeSession(database: Database, { tenant, sessionId, epoch }: IdleSession): Promise<boolean> {
   const session = sessionName(tenant, sessionId);
-  return text(await database.run("removeSession", database.names.partitionOf(session), session)) === "1";
+  return text(await database.run("removeSession", database.names.partitionOf(session), session, epoch)) === "1";
 }

@@ -1,7 +1,7 @@
 import type { Failure, Gate, Leaf, LeafEvent, LeafMessage, Schedule, Tombstone, Worker } from "@serverless-harness/proto/leaf";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
 import type { NewMessage, Wishes } from "../messages.ts";
-import type { Retention } from "../retention.ts";
+import type { IdleSession, Retention } from "../retention.ts";
 import type { Fire } from "../schedules.ts";
 import { storeClosed } from "../store-errors.ts";
 import type { RedisAddress } from "../store-url.ts";
@@ -21,7 +21,7 @@ import { sessionName } from "./names.ts";
 import { appendEvents, finishLeaf, prolongLease, releaseLeavesOf, retryLeaf } from "./outcome.ts";
 import { endOverdueLeaves } from "./overdue.ts";
 import { repairIndex } from "./repair.ts";
-import { readTombstone, removeSession, sweepLeaves } from "./retention.ts";
+import { idleSessions, readTombstone, removeSession, sweepLeaves } from "./retention.ts";
 import { createSchedule, deleteSchedule, dueSchedules, fireSchedule, listSchedules, pauseSchedule, readSchedule } from "./schedules.ts";
 import { runCommand } from "./scripts.ts";
 import { Signals } from "./signals.ts";
@@ -157,8 +157,12 @@ export class RedisLeafStore implements LeafStore {
     return readTombstone(this.#opened(), leafId);
   }
 
-  async removeSession(tenant: string, sessionId: string): Promise<boolean> {
-    return removeSession(this.#opened(), tenant, sessionId);
+  async idleSessions(idleMs: number, limit: number, skip: number): Promise<IdleSession[]> {
+    return idleSessions(this.#opened(), idleMs, limit, skip);
+  }
+
+  async removeSession(session: IdleSession): Promise<boolean> {
+    return removeSession(this.#opened(), session);
   }
 
   async setTenant(tenant: string, settings: TenantSettings): Promise<void> {

@@ -4,8 +4,8 @@ import { checkEndOverdue } from "../leaf-deadline.ts";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
 import { assertSameMessage } from "../message-rules.ts";
 import type { NewMessage, Wishes } from "../messages.ts";
-import type { Retention } from "../retention.ts";
-import { checkSweep } from "../retention-rules.ts";
+import type { IdleSession, Retention } from "../retention.ts";
+import { checkIdle, checkSweep } from "../retention-rules.ts";
 import type { Fire } from "../schedules.ts";
 import { storeClosed } from "../store-errors.ts";
 import type { TenantSettings } from "../tenants.ts";
@@ -31,7 +31,7 @@ import { prolongLease, requireOwner } from "./ownership.ts";
 import { readLeaf } from "./records.ts";
 import { redriveLeaf } from "./redrive.ts";
 import { createSchedule, deleteSchedule, dueSchedules, fireSchedule, listSchedules, pauseSchedule, readSchedule } from "./schedules.ts";
-import { removeSession, sessionExists } from "./sessions.ts";
+import { idleSessions, removeSession, sessionExists } from "./sessions.ts";
 import { SignalFile } from "./signal-file.ts";
 import { submitLeaf } from "./submit.ts";
 import { readTombstone, SWEEP_STEP, sweepLeaves, sweepTombstones } from "./sweep.ts";
@@ -219,8 +219,13 @@ export class SqliteLeafStore implements LeafStore {
     return readTombstone(this.#opened(), leafId);
   }
 
-  async removeSession(tenant: string, sessionId: string): Promise<boolean> {
-    return this.#change(() => removeSession(this.#connection, tenant, sessionId));
+  async idleSessions(idleMs: number, limit: number, skip: number): Promise<IdleSession[]> {
+    checkIdle(idleMs, limit, skip);
+    return idleSessions(this.#opened(), this.#now() - idleMs, limit, skip);
+  }
+
+  async removeSession(session: IdleSession): Promise<boolean> {
+    return this.#change(() => removeSession(this.#connection, session));
   }
 
   async setTenant(tenant: string, settings: TenantSettings): Promise<void> {

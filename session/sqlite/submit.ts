@@ -12,7 +12,7 @@ import { headOf } from "./session-order.ts";
 import { sessionExists } from "./sessions.ts";
 
 const INSERT_SESSION = `INSERT INTO harness_sessions (tenant, session_id, epoch, created_ms) VALUES (?, ?, (SELECT first_epoch FROM harness_queue), ?)
-  ON CONFLICT DO NOTHING`;
+  ON CONFLICT DO UPDATE SET leafless = 0 WHERE leafless = 1`;
 /** A number that was given once is never given again, though the leaf may be removed. */
 const NEXT_NUMBER = "max((SELECT coalesce(max(n), 0) FROM harness_leaves), (SELECT last_removed FROM harness_queue)) + 1";
 const INSERT_LEAF = `INSERT INTO harness_leaves (n, leaf_id, tenant, session_id, state, due_ms, created_ms, updated_ms, priority, deadline_ms)

@@ -2,10 +2,11 @@ import { create } from "@bufbuild/protobuf";
 import { type LeafState, type Tombstone, TombstoneSchema } from "@serverless-harness/proto/leaf";
 import type { Retention } from "../retention.ts";
 import type { Connection } from "./connection.ts";
+import { noteLeafless } from "./sessions.ts";
 import { forgetIdleTenants, noteChange } from "./tenants.ts";
 
 const OLD_TOMBSTONES = "SELECT n FROM harness_tombstones WHERE expired_ms <= ? ORDER BY expired_ms LIMIT ?";
-const OLD_LEAVES = `SELECT n, leaf_id, state FROM harness_leaves INDEXED BY harness_leaves_ended WHERE state >= 6 AND updated_ms <= ?
+const OLD_LEAVES = `SELECT n, leaf_id, state, tenant, session_id FROM harness_leaves INDEXED BY harness_leaves_ended WHERE state >= 6 AND updated_ms <= ?
   ORDER BY updated_ms LIMIT ?`;
 const BURY = "INSERT INTO harness_tombstones (n, leaf_id, state, expired_ms) VALUES (?, ?, ?, ?)";
 const FIND = "SELECT leaf_id, state, expired_ms FROM harness_tombstones WHERE leaf_id = ?";
@@ -19,6 +20,14 @@ const NEWEST_EVENT = "SELECT max(id) AS id FROM harness_events";
 const DROP_MARK = "DELETE FROM harness_events WHERE n = 0 AND id < ?";
 const MARK = "INSERT INTO harness_events (id, n, seq, state, event) VALUES (?, 0, 0, 0, x'') ON CONFLICT DO NOTHING";
 
+type OldLeaf = {
+  readonly n: number;
+  readonly leaf_id: string;
+  readonly state: LeafState;
+  readonly tenant: string;
+  readonly session_id: string;
+};
+
 /** Leaves that one transaction removes: others wait for the write lock meanwhile. */
 export const SWEEP_STEP = 50;
 
@@ -31,13 +40,14 @@ export function sweepTombstones(connection: Connection, nowMs: number, { tombsto
 
 /** Remove at most `limit` of the leaves that ended first, if long enough ago, inside the caller's transaction. Returns how many. */
 export function sweepLeaves(connection: Connection, nowMs: number, { leafMs }: Retention, limit: number): number {
-  const old = connection.all<{ n: number; leaf_id: string; state: LeafState }>(OLD_LEAVES, nowMs - leafMs, limit);
+  const old = connection.all<OldLeaf>(OLD_LEAVES, nowMs - leafMs, limit);
   if (old.length === 0) return 0;
   const newest = connection.one<{ id: number }>(NEWEST_EVENT)?.id ?? 0;
-  for (const { n, leaf_id: leafId, state } of old) {
+  for (const { n, leaf_id: leafId, state, tenant, session_id: sessionId } of old) {
     connection.run(BURY, n, leafId, state, nowMs);
     connection.run(NOTE_REMOVED, n);
     for (const part of PARTS) connection.run(part, n);
+    noteLeafless(connection, tenant, sessionId);
   }
   if (connection.one<{ id: number | null }>(NEWEST_EVENT)?.id !== newest) {
     connection.run(DROP_MARK, newest);

@@ -91,14 +91,15 @@ describe.each(Object.entries(places))("on %s", (_, url) => {
   test("a session without leaves is forgotten, and no epoch of it comes back", async () => {
     const now = 5;
     const store = await open(url(), { now: () => now });
-    expect(await store.removeSession("acme", "s")).toBe(false);
+    expect(await store.removeSession({ tenant: "acme", sessionId: "s", epoch: 0n })).toBe(false);
     const { leafId } = await submit(store, { sessionId: "s" });
     for (let i = 0; i < 10; i++) await store.release(await claim(store), "");
     const last = await claim(store);
+    const session = { tenant: "acme", sessionId: "s", epoch: last.fence.epoch };
     await store.finish(last, done(""), []);
-    expect(await store.removeSession("acme", "s")).toBe(false);
+    expect(await store.removeSession(session)).toBe(false);
     await store.sweep({ leafMs: 0, tombstoneMs: 0 }, 10);
-    expect([await store.get(leafId), await store.removeSession("acme", "s"), await store.sessionExists("acme", "s")]).toEqual([
+    expect([await store.get(leafId), await store.removeSession(session), await store.sessionExists("acme", "s")]).toEqual([
       undefined,
       true,
       false,

@@ -6,7 +6,9 @@ export function remove(deps: WorkspaceDeps): WorkspaceRpc<"delete"> {
     const valid = new Validation();
     valid.owner(request);
     valid.done();
-    await deps.workspaces.delete(request.workspace, request.epoch);
+    const { workspace, epoch, forget } = request;
+    if (forget) await deps.workspaces.forget(workspace, epoch, () => deps.trees.deleteSnapshots(workspace));
+    else await deps.workspaces.delete(workspace, epoch);
     return {};
   };
 }

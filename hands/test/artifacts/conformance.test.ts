@@ -60,6 +60,17 @@ describe.each(Object.entries(DRIVERS))("an artifact store on %s", (_name, open) 
     expect(await store.has("acme/one/key")).toBe(false);
   });
 
+  test("deletes all that lies below a prefix, and nothing beside it", async () => {
+    const store = await open();
+    const keys = Array.from({ length: 40 }, (_, i) => `acme/one/${i}`);
+    for (const key of [...keys, "acme/one.x", "acme/two/0", "acme/one2/0"]) await store.put(key, { bytes: Buffer.from("x") });
+    for (let i = 0; i < 2; i++) await store.deleteBelow("acme/one");
+    await store.deleteBelow("never/was");
+    for (const key of keys) expect(await store.has(key)).toBe(false);
+    for (const key of ["acme/one.x", "acme/two/0", "acme/one2/0"]) expect(await store.has(key)).toBe(true);
+    await expect(store.deleteBelow("acme/..")).rejects.toThrow(HarnessError);
+  });
+
   test("refuses keys that could lead elsewhere, before anything happens", async () => {
     const store = await open();
     const bad = [

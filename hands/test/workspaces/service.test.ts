@@ -1,4 +1,4 @@
-import { access, writeFile } from "node:fs/promises";
+import { access, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
 import { startServer, temporaryDirectory } from "@serverless-harness/kit/testing";
@@ -56,6 +56,28 @@ test("the list shows what the token covers and nothing else", async () => {
   expect(await listed("b/1", "a/2")).toEqual(["a/2", "b/1"]);
   expect(await listed("c/1")).toEqual([]);
   expect(await reasonOf(() => as("a/1").create({ workspace: "b/2", epoch: 1n }))).toBe("out_of_scope");
+});
+
+test("a workspace that is forgotten leaves nothing, here or in the artifact store; one that is only deleted leaves its snapshots", async () => {
+  const { as, base } = await start();
+  const service = as("*");
+  const artifacts = join(base, "artifacts", "acme");
+  for (const name of ["one", "two"]) {
+    await service.create({ workspace: `acme/${name}`, epoch: 2n });
+    await service.snapshot({ workspace: `acme/${name}`, epoch: 2n, snapshotId: "first" });
+  }
+  await service.delete({ workspace: "acme/two", epoch: 2n });
+  expect(await reasonOf(() => service.delete({ workspace: "acme/one", epoch: 1n, forget: true }))).toBe("stale_epoch");
+  expect(await readdir(artifacts)).toEqual(["one", "two"]);
+  for (let i = 0; i < 2; i++) await service.delete({ workspace: "acme/one", epoch: 2n, forget: true });
+  expect(await readdir(artifacts)).toEqual(["two"]);
+  expect(await readdir(join(base, "workspaces", "acme"))).toEqual([]);
+  expect(await readdir(join(base, "state", "workspaces", "acme"))).toEqual(["two"]);
+  // Of a workspace that another sandbox had.
+  const other = await openTrees(join(base, "other"), join(base, "artifacts"));
+  await other.deleteSnapshots("acme/two");
+  expect(await readdir(artifacts)).toEqual([]);
+  expect((await service.create({ workspace: "acme/one", epoch: 1n })).existed).toBe(false);
 });
 
 test("delete removes the files, may be repeated, and leaves the name to a newer owner only", async () => {

@@ -37,6 +37,7 @@ const SCRIPTS = {
   list: script("list"),
   open: script("open"),
   position: script("position"),
+  remove: script("remove"),
   restore: script("restore"),
   scan: script("scan"),
   spaces: script("spaces"),

@@ -2,7 +2,7 @@ import type { Connection } from "@serverless-harness/session/sqlite";
 import { EXPIRED_AT_ONCE, type Expiry } from "../archive/expiry.ts";
 import { writeArchive } from "../archive/file.ts";
 import { exportLines } from "./export.ts";
-import { removeRows } from "./import.ts";
+import { removeRows } from "./rows.ts";
 
 /** Sessions by the time of their newest entry; without one, of their making. */
 const LAST_USED = `max(s.created_at, coalesce((SELECT timestamp FROM entries e WHERE e.session_id = s.id ORDER BY seq DESC LIMIT 1), 0))`;

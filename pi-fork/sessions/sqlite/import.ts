@@ -7,12 +7,12 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import { newId } from "@serverless-harness/kit/ids";
 import type { Connection } from "@serverless-harness/session/sqlite";
 import { type ArchivedWrite, ArchiveReader, malformed } from "../archive/line.ts";
+import { removeRows, TABLES } from "./rows.ts";
 
 /** Writes that one commit takes. */
 const BATCH = 500;
 /** What an import is called until it is complete. No session's key begins so. */
 const UNFINISHED = "/import/";
-const TABLES = ["entries", "scalar_values", "list_values", "usage_ledger", "branch_entries", "branch_meta"];
 const EXISTS = "SELECT 1 FROM sessions WHERE id = ?";
 
 /**
@@ -53,12 +53,6 @@ export async function importLines(connection: Connection, path: string, id: stri
     connection.transaction(() => removeRows(connection, unfinished));
     throw error;
   }
-}
-
-/** Remove every row of one of Pi's sessions, inside the caller's transaction. */
-export function removeRows(connection: Connection, id: string): void {
-  for (const table of TABLES) connection.run(`DELETE FROM ${table} WHERE session_id = ?`, id);
-  connection.run("DELETE FROM sessions WHERE id = ?", id);
 }
 
 function rename(connection: Connection, from: string, to: string, createdAt: number): void {

@@ -29,6 +29,7 @@ elseif ARGV[5] == 'new' then
   return { err = 'SESSION_EXISTS' }
 elseif not row[2] then
   redis.call('HSET', sessionRow, 'head', id)
+  redis.call('ZREM', base .. ':leafless', session)
 end
 if ARGV[13] ~= '' then redis.call('HSET', reservation, 'leaf', id, 'session', string.match(session, '/(.*)$'), 'fingerprint', ARGV[13], 'at', ms) end
 

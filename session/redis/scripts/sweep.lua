@@ -7,6 +7,9 @@ for _, id in ipairs(leaves) do
   for name in string.gmatch((row[4] or '') .. '\nleaves', '[^\n]+') do redis.call('ZREM', base .. ':' .. name, id) end
   redis.call('ZREM', key('tenant', tenantOf(row[1])), id)
   redis.call('ZREM', key('of', row[1]), id)
+  if redis.call('EXISTS', key('of', row[1])) == 0 then
+    redis.call('ZADD', base .. ':leafless', redis.call('HGET', key('session', row[1]), 'epoch'), row[1])
+  end
   if LISTED[row[2]] then redis.call('ZREM', key('state', row[2]), id) end
   redis.call('ZREM', base .. ':ended', id)
   redis.call('UNLINK', key('leaf', id), key('events', id), key('keys', id), key('gates', id), key('wakes', id), key('messages', id))
