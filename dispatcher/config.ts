@@ -5,11 +5,13 @@ import { EnvReader } from "@serverless-harness/kit/env";
 import { QUICK_START } from "@serverless-harness/kit/quick-start";
 import { readClientTls, readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
 import type { Retention } from "@serverless-harness/session";
+import { readIssuersFile } from "./issuers-file.ts";
 import type { SandboxSettings } from "./sandbox/sandbox.ts";
 import type { SandboxCredential } from "./sandbox/sandbox-tokens.ts";
 import type { ScalerConfig } from "./scaler/serve.ts";
 import { readSeedApi, withSeedNames } from "./seed-api/config.ts";
 import type { SeedApiSettings } from "./seed-api/settings.ts";
+import type { TrustedIssuer } from "./signed-tokens.ts";
 import type { BrainLogOptions } from "./waker/brain-log.ts";
 import type { KnativeConfig } from "./waker/knative.ts";
 
@@ -22,8 +24,14 @@ export interface Config {
   readonly tls: ServerTlsFiles | undefined;
   /** A port of their own for health and metrics, without TLS and token. */
   readonly metricsListen: Address | undefined;
-  /** The bearer token that clients must send; absent only on a Unix socket, where the file's mode guards. */
+  /** The operator's bearer token; absent only on a Unix socket, where the file's mode guards, and where others' tokens are trusted. */
   readonly token: string | undefined;
+  /** File of the keys that our own tokens are signed with. */
+  readonly signingKeys: string | undefined;
+  /** Our name in our own tokens. */
+  readonly issuer: string;
+  /** Whose tokens are trusted besides. */
+  readonly trustedIssuers: readonly TrustedIssuer[];
   readonly waker: "local" | "knative" | "keda" | "none";
   /** How brains are called; for the waker `knative` only. */
   readonly knative: KnativeConfig | undefined;
@@ -74,6 +82,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     tls,
     metricsListen: reader.probesAddress("DISPATCHER_METRICS_LISTEN"),
     token: readToken(reader, listen),
+    signingKeys: reader.optional("DISPATCHER_SIGNING_KEYS_FILE"),
+    issuer: reader.string("DISPATCHER_ISSUER", "serverless-harness"),
+    trustedIssuers: readTrustedIssuers(reader),
     waker,
     knative: waker === "knative" ? readKnative(reader) : undefined,
     scaler,
@@ -143,7 +154,8 @@ function readScaler(reader: EnvReader): ScalerConfig | undefined {
 function readToken(reader: EnvReader, listen: Address): string | undefined {
   const file = reader.optional("DISPATCHER_TOKEN_FILE");
   if (file === undefined) {
-    if (listen.kind === "unix") return undefined;
+    const others = reader.optional("DISPATCHER_SIGNING_KEYS_FILE") ?? reader.optional("DISPATCHER_ISSUERS_FILE");
+    if (listen.kind === "unix" || others !== undefined) return undefined;
     const reach = isLoopback(listen) ? "every user of this machine" : "other machines";
     reader.problem(
       `DISPATCHER_TOKEN_FILE is not set: ${formatAddress(listen)} can be reached by ${reach}; name a file that holds the bearer token which clients must send`,
@@ -188,6 +200,17 @@ function readSecret(reader: EnvReader, name: string, file: string): string {
   } catch (error) {
     reader.problem(`${name}: ${file} can't be read (${(error as NodeJS.ErrnoException).code})`);
     return "";
+  }
+}
+
+function readTrustedIssuers(reader: EnvReader): readonly TrustedIssuer[] {
+  const file = reader.optional("DISPATCHER_ISSUERS_FILE");
+  if (file === undefined) return [];
+  try {
+    return readIssuersFile(file);
+  } catch (error) {
+    reader.problem(`DISPATCHER_ISSUERS_FILE: ${error instanceof Error ? error.message : error}`);
+    return [];
   }
 }
 

@@ -3,6 +3,7 @@ import type { Logger } from "@serverless-harness/kit/log";
 import type { LeafStore } from "@serverless-harness/session";
 import type { Authenticator } from "./auth.ts";
 import type { Drain } from "./drain.ts";
+import type { IssuedTokens } from "./issued-tokens.ts";
 import type { SandboxProbe } from "./sandbox-probe.ts";
 import type { SeedApiSettings } from "./seed-api/settings.ts";
 import type { Waker } from "./waker/waker.ts";
@@ -13,6 +14,7 @@ export interface Dependencies {
   readonly waker: Waker;
   readonly sandbox: Pick<SandboxProbe, "problem">;
   readonly auth: Authenticator;
+  readonly tokens: IssuedTokens;
   readonly drain: Drain;
   readonly health: HealthState;
   /** A stream is never silent for longer, in milliseconds. */

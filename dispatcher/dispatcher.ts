@@ -1,10 +1,13 @@
 import { type Address, formatAddress } from "@serverless-harness/kit/address";
+import { ConfigError } from "@serverless-harness/kit/env";
 import { HealthState } from "@serverless-harness/kit/health";
+import { issuerOf, JwtSigner } from "@serverless-harness/kit/jwt";
 import { createLogger, type Logger } from "@serverless-harness/kit/log";
 import type { Service } from "@serverless-harness/kit/main";
 import { Metrics } from "@serverless-harness/kit/metrics";
 import { probes, serveProbes } from "@serverless-harness/kit/probes";
 import { serve } from "@serverless-harness/kit/serve";
+import { KeyFile } from "@serverless-harness/kit/signing-keys";
 import { followTlsFiles, loadServerTls } from "@serverless-harness/kit/tls";
 import type { Conversations } from "@serverless-harness/pi-fork/conversations";
 import { LeafService } from "@serverless-harness/proto/leaf";
@@ -13,11 +16,13 @@ import { Authenticator } from "./auth.ts";
 import { type Config, readConfig } from "./config.ts";
 import { Drain } from "./drain.ts";
 import { Housekeeping } from "./housekeeping.ts";
+import { AUDIENCE, IssuedTokens } from "./issued-tokens.ts";
 import { routes } from "./routes.ts";
 import { Sandbox } from "./sandbox/sandbox.ts";
 import { SandboxProbe } from "./sandbox-probe.ts";
 import { serveScaler } from "./scaler/serve.ts";
 import { SessionRetention } from "./session-retention.ts";
+import { OWN_CLAIMS, SignedTokens } from "./signed-tokens.ts";
 import { type BrainLog, openBrainLog } from "./waker/brain-log.ts";
 import { KnativeWaker } from "./waker/knative.ts";
 import { LocalWaker } from "./waker/local.ts";
@@ -35,19 +40,19 @@ export async function startDispatcher(): Promise<Service> {
   const brainEnvironment = { ...config.brainEnvironment };
   const waker = createWaker(config, brainEnvironment, store, brainLog, log);
   const sandbox = new SandboxProbe(config.brainEnvironment["HANDS_URL"], log);
-  const auth = new Authenticator(config.token);
+  const { auth, tokens } = await openTokens(config, store);
   const housekeeping = new Housekeeping(store, config.retention, createSessionRetention(config, store, log), log);
   const drain = new Drain();
   const health = new HealthState([LeafService.typeName]);
   const metrics = openMetrics(store);
   const { keepAliveMs, seedApi } = config;
-  const { fallback, interceptors, ...rest } = routes({ store, waker, sandbox, auth, drain, health, keepAliveMs, seedApi, log });
+  const { fallback, interceptors, ...rest } = routes({ store, waker, sandbox, auth, tokens, drain, health, keepAliveMs, seedApi, log });
   const server = await serve({
     address: config.listen,
     log,
     ...rest,
     interceptors: [metrics.interceptor(), ...interceptors],
-    fallback: probes({ health, metrics, log, authorize: (header) => auth.require(header), next: fallback }),
+    fallback: probes({ health, metrics, log, authorize: (header) => auth.requireOperator(header), next: fallback }),
     ...(config.tls === undefined ? {} : { tls: loadServerTls(config.tls) }),
   });
   const unfollow = config.tls === undefined ? undefined : followTlsFiles(config.tls, server, log);
@@ -70,6 +75,31 @@ export async function startDispatcher(): Promise<Service> {
       brainLog.close();
     },
   };
+}
+
+/** Who is let in: the operator, and whoever has a token of ours or of an issuer that is trusted. Throws a ConfigError for keys that can't be used. */
+async function openTokens(config: Config, store: LeafStore): Promise<{ auth: Authenticator; tokens: IssuedTokens }> {
+  const { signingKeys: path, issuer, trustedIssuers } = config;
+  const keys = path === undefined ? undefined : await openKeys(path);
+  const tokens = new IssuedTokens(store, keys === undefined ? undefined : new JwtSigner(keys, issuer));
+  const own = keys === undefined ? [] : [{ issuer: issuerOf(keys, issuer, AUDIENCE), mapping: OWN_CLAIMS }];
+  const trusted = [...own, ...trustedIssuers];
+  const auth = new Authenticator({
+    operatorToken: config.token,
+    takesEverybody: config.token === undefined && config.listen.kind === "unix",
+    tokens: trusted.length === 0 ? undefined : new SignedTokens(trusted, (tokenId) => tokens.isRevoked(tokenId)),
+  });
+  return { auth, tokens };
+}
+
+async function openKeys(path: string): Promise<KeyFile> {
+  try {
+    const keys = await KeyFile.open(path);
+    await keys.signing();
+    return keys;
+  } catch (error) {
+    throw new ConfigError(`DISPATCHER_SIGNING_KEYS_FILE: ${path} can't be used: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
 /** What every service has, and what waits and runs. */

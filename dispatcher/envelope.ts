@@ -6,9 +6,6 @@ import { checkGatePolicy } from "./gate-policy.ts";
 import { checkImages } from "./images.ts";
 import { checkWork } from "./work.ts";
 
-/** Tenant of a leaf that names none. */
-export const DEFAULT_TENANT = "default";
-
 /** Longest prompt, in bytes of UTF-8. */
 export const MAX_PROMPT_BYTES = 1024 * 1024;
 const MAX_SYSTEM_PROMPT_BYTES = 64 * 1024;
@@ -26,16 +23,21 @@ export interface Envelope {
 
 /**
  * Check a leaf against the rules of `leaf.proto`. Returns the spec with tenant and kind filled in; INVALID_ARGUMENT lists every
- * wrong field.
+ * wrong field. `tenantFor` tells whose leaf it is by the tenant that it names, or empty.
  */
-export async function validateEnvelope(spec: LeafSpec | undefined, idempotencyKey: string): Promise<Envelope> {
+export async function validateEnvelope(
+  spec: LeafSpec | undefined,
+  idempotencyKey: string,
+  tenantFor: (requested: string) => string,
+): Promise<Envelope> {
   const v = new Validation();
   v.check("idempotency_key", characters(idempotencyKey) <= MAX_IDEMPOTENCY_KEY, `must be at most ${MAX_IDEMPOTENCY_KEY} characters`);
   v.line("idempotency_key", idempotencyKey);
   if (spec === undefined) v.fail("spec", "must be set: it says what the leaf shall do");
   else await checkSpec(v, spec);
   v.done();
-  return { spec: withDefaults(spec ?? create(LeafSpecSchema)), idempotencyKey };
+  const valid = spec ?? create(LeafSpecSchema);
+  return { spec: { ...valid, tenant: tenantFor(valid.tenant), kind: valid.kind || LeafKind.TURN }, idempotencyKey };
 }
 
 /** Check the labels of a leaf or of a filter. */
@@ -98,8 +100,4 @@ function text(v: Validation, field: string, value: string): void {
 
 function characters(value: string): number {
   return Array.from(value).length;
-}
-
-function withDefaults(spec: LeafSpec): LeafSpec {
-  return { ...spec, tenant: spec.tenant || DEFAULT_TENANT, kind: spec.kind || LeafKind.TURN };
 }

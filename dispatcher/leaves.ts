@@ -1,13 +1,17 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Gate, Leaf, LeafEvent, LeafMessage, LeafSpec, Tombstone } from "@serverless-harness/proto/leaf";
-import { isTerminal, type LeafStore, type NewDecision, type NewMessage } from "@serverless-harness/session";
+import { isTerminal, type LeafQuery, type LeafStore, type NewDecision, type NewMessage } from "@serverless-harness/session";
+import { actorOf, type Caller, owns, requireScope, type Scope, tenantFor } from "./caller.ts";
 import { type Drain, shuttingDown } from "./drain.ts";
 import { validateEnvelope } from "./envelope.ts";
 import { requireSource } from "./fork.ts";
 import type { Waker } from "./waker/waker.ts";
 
-/** Everything that a client can do with leaves, whatever protocol it speaks. */
+/**
+ * Everything that a client can do with leaves, whatever protocol it speaks. Each method looks at what the caller's token is for; another tenant's leaf is
+ * NOT_FOUND, as if it were not there.
+ */
 export class Leaves {
   readonly #store: LeafStore;
   readonly #waker: Waker;
@@ -23,8 +27,14 @@ export class Leaves {
    * Validate, write and wake. The leaf is durable when it returns; `created` is false where the idempotency key was known. `unusable`: why it can't be
    * worked on, for a caller who shall learn of it by the leaf's end.
    */
-  async submit(spec: LeafSpec | undefined, idempotencyKey: string, unusable = ""): Promise<{ leaf: Leaf; created: boolean }> {
-    const valid = await validateEnvelope(spec, idempotencyKey);
+  async submit(
+    caller: Caller,
+    spec: LeafSpec | undefined,
+    idempotencyKey: string,
+    unusable = "",
+  ): Promise<{ leaf: Leaf; created: boolean }> {
+    requireScope(caller, "leaves:submit");
+    const valid = await validateEnvelope(spec, idempotencyKey, (tenant) => tenantFor(caller, "spec.tenant", tenant));
     const envelope = { ...valid, spec: { ...valid.spec, unusable } };
     await requireSource(this.#store, envelope.spec);
     const submitted = await this.#store.submit(envelope);
@@ -33,54 +43,72 @@ export class Leaves {
   }
 
   /** A leaf's record. NOT_FOUND where the id is unknown, or its record is gone. */
-  async get(leafId: string): Promise<Leaf> {
+  async get(caller: Caller, leafId: string): Promise<Leaf> {
+    requireScope(caller, "leaves:read");
+    return await this.record(caller, leafId);
+  }
+
+  /** {@link get} for a caller whose own request is about the leaf, whatever else its token is for. */
+  async record(caller: Caller, leafId: string): Promise<Leaf> {
     const leaf = await this.#store.get(leafId);
-    if (leaf !== undefined) return leaf;
+    if (leaf !== undefined && owns(caller, tenantOf(leaf))) return leaf;
     throw notFound();
   }
 
   /** A leaf's record, or the tombstone of one that was kept for as long as leaves are. NOT_FOUND where the id is unknown. */
-  async find(leafId: string): Promise<{ leaf: Leaf } | { tombstone: Tombstone }> {
+  async find(caller: Caller, leafId: string): Promise<{ leaf: Leaf } | { tombstone: Tombstone }> {
+    requireScope(caller, "leaves:read");
     const leaf = await this.#store.get(leafId);
-    if (leaf !== undefined) return { leaf };
-    const tombstone = await this.#store.tombstone(leafId);
-    if (tombstone !== undefined) return { tombstone };
+    if (leaf !== undefined && owns(caller, tenantOf(leaf))) return { leaf };
+    const tombstone = leaf === undefined ? await this.#store.tombstone(leafId) : undefined;
+    if (tombstone !== undefined && owns(caller, tombstone.tenant)) return { tombstone };
     throw notFound();
   }
 
-  /** Ask for a leaf's end, and have somebody there who ends what it left running. */
-  async cancel(leafId: string, requestedBy: string): Promise<Leaf> {
-    const leaf = await this.#store.cancel(leafId, requestedBy);
+  /** A page of leaves. */
+  async list(caller: Caller, query: LeafQuery): Promise<Awaited<ReturnType<LeafStore["list"]>>> {
+    requireScope(caller, "leaves:read");
+    const everybody = caller.tenant === undefined && query.tenant === undefined && query.sessionId === undefined;
+    return await this.#store.list(everybody ? query : { ...query, tenant: tenantFor(caller, "tenant", query.tenant ?? "") });
+  }
+
+  /** Ask for a leaf's end, and have somebody there who ends what it left running. `requestedBy`: as the request says it. */
+  async cancel(caller: Caller, leafId: string, requestedBy: string): Promise<Leaf> {
+    await this.#require(caller, "leaves:cancel", leafId);
+    const leaf = await this.#store.cancel(leafId, actorOf(caller, requestedBy));
     if (!isTerminal(leaf.state)) this.#waker.wake("cancel");
     return leaf;
   }
 
   /** Answer a gate, and wake a brain for the leaf that waited for it. */
-  async decide(leafId: string, gateId: string, decision: NewDecision): Promise<Gate> {
-    const gate = await this.#store.decide(leafId, gateId, decision);
+  async decide(caller: Caller, leafId: string, gateId: string, decision: NewDecision): Promise<Gate> {
+    await this.#require(caller, "gates:decide", leafId);
+    const gate = await this.#store.decide(leafId, gateId, { ...decision, decidedBy: actorOf(caller, decision.decidedBy) });
     this.#waker.wake("decision");
     return gate;
   }
 
   /** Say something to a leaf. It wakes nobody: who runs the leaf hears of it, who claims it next finds it. */
-  send(leafId: string, message: NewMessage): Promise<LeafMessage> {
-    return this.#store.send(leafId, message);
+  async send(caller: Caller, leafId: string, message: NewMessage): Promise<LeafMessage> {
+    await this.#require(caller, "leaves:submit", leafId);
+    return await this.#store.send(leafId, { ...message, sentBy: actorOf(caller, message.sentBy) });
   }
 
-  /** What a leaf sleeps for has happened. A hint: nothing happens where nothing waits for that key. */
+  /** What a leaf sleeps for has happened. A hint: nothing happens where nothing waits for that key, which is all that a caller needs. */
   async wake(leafId: string, wakeKey: string): Promise<void> {
     if (await this.#store.wake(leafId, wakeKey)) this.#waker.wake("wake");
   }
 
   /** Queue a failed leaf again. */
-  async redrive(leafId: string, fromStart: boolean): Promise<Leaf> {
+  async redrive(caller: Caller, leafId: string, fromStart: boolean): Promise<Leaf> {
+    await this.#require(caller, "leaves:submit", leafId);
     const leaf = await this.#store.redrive(leafId, fromStart);
     this.#waker.wake("redrive");
     return leaf;
   }
 
   /**
-   * A leaf's events behind `afterSeq` up to the terminal one. Ends when `call` aborts; UNAVAILABLE `shutting_down` where the dispatcher
+   * A leaf's events behind `afterSeq` up to the terminal one, of a leaf that the caller is known to own. Ends when `call` aborts; UNAVAILABLE `shutting_down` where the dispatcher
    * goes down before the end. It reads on only when the last event was taken, so a slow client costs no memory.
    */
   async *follow(leafId: string, afterSeq: bigint, call: AbortSignal): AsyncGenerator<LeafEvent> {
@@ -92,6 +120,16 @@ export class Leaves {
     }
     if (!ended && this.#drain.ended.aborted && !call.aborted) throw shuttingDown();
   }
+
+  /** An operator owns every leaf, so nothing has to be read for one: the store itself tells of an id that is unknown. */
+  async #require(caller: Caller, scope: Scope, leafId: string): Promise<void> {
+    requireScope(caller, scope);
+    if (caller.tenant !== undefined) await this.record(caller, leafId);
+  }
+}
+
+function tenantOf(leaf: Leaf): string {
+  return leaf.spec?.tenant ?? "";
 }
 
 function notFound(): HarnessError {

@@ -1,7 +1,7 @@
 import { Validation } from "@serverless-harness/kit/validate";
 import { type GetRequest, type LeafState, LeafStateSchema, type ListRequest } from "@serverless-harness/proto/leaf";
 import type { LeafQuery } from "@serverless-harness/session";
-import { checkLabels, DEFAULT_TENANT } from "./envelope.ts";
+import { checkLabels } from "./envelope.ts";
 
 const DEFAULT_PAGE_SIZE = 50;
 const MAX_PAGE_SIZE = 1000;
@@ -29,9 +29,8 @@ export function leafQuery(request: ListRequest): LeafQuery {
   checkLabels(v, "labels", request.labels);
   v.check("page_size", request.pageSize >= 0 && request.pageSize <= MAX_PAGE_SIZE, `must be 1 to ${MAX_PAGE_SIZE}, or 0 for the default`);
   v.done();
-  const tenant = request.tenant || (request.sessionId === "" ? "" : DEFAULT_TENANT);
   return {
-    ...(tenant === "" ? {} : { tenant }),
+    ...(request.tenant === "" ? {} : { tenant: request.tenant }),
     ...(request.sessionId === "" ? {} : { sessionId: request.sessionId }),
     ...(request.states.length === 0 ? {} : { states: request.states }),
     ...(Object.keys(request.labels).length === 0 ? {} : { labels: request.labels }),

@@ -1,7 +1,7 @@
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { serveReflection } from "@serverless-harness/kit/reflection";
 import type { ServeOptions } from "@serverless-harness/kit/serve";
-import { LeafService } from "@serverless-harness/proto/leaf";
+import { LeafService, TokenService } from "@serverless-harness/proto/leaf";
 import type { Dependencies } from "./dependencies.ts";
 import { httpRoutes } from "./http/routes.ts";
 import { Leaves } from "./leaves.ts";
@@ -13,6 +13,9 @@ import { redrive } from "./rpc/redrive.ts";
 import { run } from "./rpc/run.ts";
 import { send } from "./rpc/send.ts";
 import { submit } from "./rpc/submit.ts";
+import { create } from "./rpc/token/create.ts";
+import { list as listTokens } from "./rpc/token/list.ts";
+import { revoke } from "./rpc/token/revoke.ts";
 import { watch } from "./rpc/watch.ts";
 
 /** What {@link routes} gives to `serve`. */
@@ -20,7 +23,7 @@ export type Routes = Required<Pick<ServeOptions, "routes" | "interceptors" | "fa
 
 /** Bind every RPC and every plain HTTP path to its file. */
 export function routes(deps: Dependencies): Routes {
-  const { store, waker, auth, drain, health, keepAliveMs } = deps;
+  const { store, waker, auth, tokens, drain, health, keepAliveMs } = deps;
   const leaves = new Leaves(store, waker, drain);
   const interceptors: Interceptor[] = [auth.interceptor(), drain.interceptor()];
   const rpcs = (router: ConnectRouter): void => {
@@ -29,13 +32,14 @@ export function routes(deps: Dependencies): Routes {
       submit: submit(leaves),
       run: run(leaves, keepAliveMs),
       get: get(leaves),
-      list: list(store),
+      list: list(leaves),
       watch: watch(leaves, keepAliveMs),
       cancel: cancel(leaves),
       decide: decide(leaves),
       redrive: redrive(leaves),
       send: send(leaves),
     });
+    router.service(TokenService, { create: create(tokens), list: listTokens(tokens), revoke: revoke(tokens) });
     serveReflection(router);
   };
   return { routes: rpcs, interceptors, fallback: httpRoutes(deps, leaves) };

@@ -12,8 +12,8 @@ export interface ProbesOptions {
   readonly health: HealthState;
   readonly metrics: Metrics;
   readonly log: Logger;
-  /** Throws where this request may not read the metrics. Default: everybody may. */
-  readonly authorize?: (authorization: string | undefined) => void;
+  /** Rejects where this request may not read the metrics. Default: everybody may. */
+  readonly authorize?: (authorization: string | undefined) => void | Promise<void>;
   /** Answers every other path. Default: 404. */
   readonly next?: PlainHandler;
 }
@@ -33,7 +33,7 @@ export function probes(options: ProbesOptions): PlainHandler {
       const { isServing } = options.health;
       return void send(request, response, isServing ? 200 : 503, isServing ? "ok\n" : "draining\n");
     }
-    sendMetrics(options, request, response);
+    void sendMetrics(options, request, response);
   };
 }
 
@@ -45,9 +45,9 @@ export async function serveProbes(address: Address | undefined, options: ProbesO
   return server;
 }
 
-function sendMetrics({ metrics, authorize, log }: ProbesOptions, request: PlainRequest, response: PlainResponse): void {
+async function sendMetrics({ metrics, authorize, log }: ProbesOptions, request: PlainRequest, response: PlainResponse): Promise<void> {
   try {
-    authorize?.(request.headers.authorization);
+    await authorize?.(request.headers.authorization);
   } catch (error) {
     const { code, message } = fromConnectError(error);
     if (code === Code.Unauthenticated) return void send(request, response, 401, `${message}\n`, { "www-authenticate": "Bearer" });

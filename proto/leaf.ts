@@ -5,3 +5,4 @@ export * from "./gen/harness/leaf/v1/leaf_pb.ts";
 export * from "./gen/harness/leaf/v1/message_pb.ts";
 export * from "./gen/harness/leaf/v1/schedule_pb.ts";
 export * from "./gen/harness/leaf/v1/service_pb.ts";
+export * from "./gen/harness/leaf/v1/token_pb.ts";

@@ -10,4 +10,5 @@ export type { Fire, Schedules } from "./schedules.ts";
 export { sessionNotFound } from "./store-errors.ts";
 export { parseStoreUrl, type RedisAddress, type StoreAddress } from "./store-url.ts";
 export { DEFAULT_TENANT, type TenantSettings, type Tenants } from "./tenants.ts";
+export type { Tokens } from "./tokens.ts";
 export type { NewDecision, NewGate, Wait, WaitingLeaves } from "./waiting.ts";

@@ -4,6 +4,7 @@ import type { Messages, Wishes } from "./messages.ts";
 import type { Retained } from "./retention.ts";
 import type { Schedules } from "./schedules.ts";
 import type { Tenants } from "./tenants.ts";
+import type { Tokens } from "./tokens.ts";
 import type { WaitingLeaves } from "./waiting.ts";
 
 /**
@@ -78,7 +79,7 @@ export interface Backlog {
  * Methods that take a {@link Claim} throw a HarnessError with reason `stale_epoch` (FAILED_PRECONDITION) and change nothing where
  * the session has a newer owner or the claim was ended.
  */
-export interface LeafStore extends WaitingLeaves, Messages, Retained, Tenants, Schedules, Duties {
+export interface LeafStore extends WaitingLeaves, Messages, Retained, Tenants, Schedules, Tokens, Duties {
   /**
    * Write a leaf's record, its first event and its place in the queue. A known idempotency key with the same spec returns the
    * first leaf, with `created` false; with another spec it throws ALREADY_EXISTS `idempotency_key_reused`. NOT_FOUND

@@ -102,6 +102,11 @@ export function scheduleNotFound(): HarnessError {
   return new HarnessError(Code.NotFound, "schedule_not_found", "the tenant has no schedule of this id: check it");
 }
 
+/** The error for a token that is not there. */
+export function tokenNotFound(): HarnessError {
+  return new HarnessError(Code.NotFound, "token_not_found", "there is no token of this id, or it expired: check it");
+}
+
 /** The error for a schedule's id that another schedule has. */
 export function scheduleExists(): HarnessError {
   const text = "the tenant has another schedule of this id: delete that one first, or choose another id";

@@ -7,12 +7,11 @@ import type { Reply } from "./reply.ts";
 import type { Handler } from "./router.ts";
 
 /**
- * `GET /health`: 200 `ok`, or 503 `draining` / `store_unavailable` / `store_lost` / `no_brain` / `no_sandbox`. Status and version are for everybody, the rest for who has the
- * token; a wrong token is refused, so that a client learns of it here.
+ * `GET /health`: 200 `ok`, or 503 `draining` / `store_unavailable` / `store_lost` / `no_brain` / `no_sandbox`. Status and version are for everybody, the rest for the operator; a wrong token is refused, so that a client learns of it here.
  */
 export function health({ store, waker, sandbox, auth, drain, log }: Dependencies): Handler {
   return async ({ request }) => {
-    const trusted = isTrusted(auth, request.headers.authorization);
+    const trusted = await isTrusted(auth, request.headers.authorization);
     const [backlog, away] = await Promise.all([store.backlog().catch((error: unknown) => unavailable(error, log)), sandbox.problem()]);
     const trouble = "problem" in backlog ? backlog : undefined;
     const waking = waker.status();
@@ -25,9 +24,10 @@ export function health({ store, waker, sandbox, auth, drain, log }: Dependencies
   };
 }
 
-function isTrusted(auth: Authenticator, header: string | undefined): boolean {
-  if (header !== undefined) auth.require(header);
-  return auth.accepts(header);
+/** Whoever shows no token is a probe; a tenant is told no more than that, since the rest is about all of them. */
+async function isTrusted(auth: Authenticator, header: string | undefined): Promise<boolean> {
+  if (header === undefined) return auth.takesEverybody;
+  return (await auth.identify(header)).tenant === undefined;
 }
 
 /** Why the store can't be read, in a word and in a sentence that says what to do. */

@@ -1,5 +1,6 @@
 import type { Logger } from "@serverless-harness/kit/log";
 import type { PlainRequest, PlainResponse } from "@serverless-harness/kit/serve";
+import type { Caller } from "../caller.ts";
 import { discard } from "./body.ts";
 import { errorBody, errorReply, type Reply } from "./reply.ts";
 
@@ -10,8 +11,15 @@ export interface HttpCall {
   readonly gone: AbortSignal;
 }
 
+/** A request whose sender is known. */
+export interface KnownCall extends HttpCall {
+  readonly caller: Caller;
+}
+
 /** Answers a call; what it throws becomes an error reply. */
 export type Handler = (call: HttpCall) => Promise<Reply>;
+/** Answers a call of somebody who is known. */
+export type KnownHandler = (call: KnownCall) => Promise<Reply>;
 
 /** Paths, and the methods that each one serves. GET serves HEAD too. */
 export type RouteTable = Readonly<Record<string, Readonly<Record<string, Handler>>>>;

@@ -1,10 +1,10 @@
 import type { ServeOptions } from "@serverless-harness/kit/serve";
 import type { Dependencies } from "../dependencies.ts";
 import type { Leaves } from "../leaves.ts";
-import { needsNoToken } from "../seed-api/open-door.ts";
+import { needsNoToken, SEED_CLIENT } from "../seed-api/open-door.ts";
 import { seedRoutes } from "../seed-api/routes.ts";
 import { health } from "./health.ts";
-import { createRouter, type Handler } from "./router.ts";
+import { createRouter, type Handler, type KnownHandler } from "./router.ts";
 import { turn } from "./turn.ts";
 import { wake } from "./wake.ts";
 
@@ -13,12 +13,12 @@ export function httpRoutes(deps: Dependencies, leaves: Leaves): NonNullable<Serv
   const { auth, drain, seedApi, log } = deps;
   /** What the seed has as well: its clients may have no token. */
   const guarded =
-    (handler: Handler): Handler =>
-    (call) => {
+    (handler: KnownHandler): Handler =>
+    async (call) => {
       const { authorization } = call.request.headers;
-      if (authorization !== undefined || !needsNoToken(call.request, seedApi)) auth.require(authorization);
+      const caller = authorization === undefined && needsNoToken(call.request, seedApi) ? SEED_CLIENT : await auth.identify(authorization);
       drain.requireOpen();
-      return handler(call);
+      return await handler({ ...call, caller });
     };
   return createRouter(
     {

@@ -8,7 +8,7 @@ import type { Leaves } from "../leaves.ts";
 import { parseObject, readBody } from "./body.ts";
 import { outcomeReply } from "./outcome.ts";
 import { errorReply, type Made } from "./reply.ts";
-import type { Handler } from "./router.ts";
+import type { KnownHandler } from "./router.ts";
 
 /** Largest body: a prompt of 1 MiB, escaped as JSON. */
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
@@ -17,10 +17,10 @@ const MAX_BODY_BYTES = 4 * 1024 * 1024;
  * `POST /turn` `{prompt, sessionId?}`: one prompt on a session, a new one where none is named. Answers when the turn is over. The client
  * going away stops the waiting, not the turn. A repeated `Idempotency-Key` waits for the first turn again.
  */
-export function turn(leaves: Leaves, log: Logger): Handler {
-  return async ({ request, gone }) => {
+export function turn(leaves: Leaves, log: Logger): KnownHandler {
+  return async ({ request, gone, caller }) => {
     const spec = turnSpec(await readBody(request, MAX_BODY_BYTES));
-    const { leaf } = await leaves.submit(spec, String(request.headers["idempotency-key"] ?? ""));
+    const { leaf } = await leaves.submit(caller, spec, String(request.headers["idempotency-key"] ?? ""));
     const made: Made = { sessionId: leaf.spec?.sessionId ?? "", leafId: leaf.leafId };
     try {
       return outcomeReply(await terminalState(leaves, leaf.leafId, gone), made);

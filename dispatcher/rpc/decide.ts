@@ -1,6 +1,7 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import { Validation } from "@serverless-harness/kit/validate";
 import { DecisionKind, type LeafService } from "@serverless-harness/proto/leaf";
+import { callerOf } from "../caller.ts";
 import type { Leaves } from "../leaves.ts";
 import { checkLeafId } from "../query.ts";
 
@@ -8,12 +9,12 @@ const KINDS: ReadonlySet<DecisionKind> = new Set([DecisionKind.APPROVE, Decision
 
 /** Decide answers a gate. */
 export function decide(leaves: Leaves): ServiceImpl<typeof LeafService>["decide"] {
-  return async ({ leafId, gateId, kind, feedback, decidedBy }) => {
+  return async ({ leafId, gateId, kind, feedback, decidedBy }, context) => {
     const v = new Validation();
     checkLeafId(v, leafId);
     v.check("gate_id", gateId !== "", "must be set: the leaf's open_gates name it");
     v.check("kind", KINDS.has(kind), "must be DECISION_KIND_APPROVE, DECISION_KIND_REJECT or DECISION_KIND_ABORT");
     v.done();
-    return { gate: await leaves.decide(leafId, gateId, { kind, feedback, decidedBy }) };
+    return { gate: await leaves.decide(callerOf(context), leafId, gateId, { kind, feedback, decidedBy }) };
   };
 }

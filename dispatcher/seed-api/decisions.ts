@@ -1,6 +1,7 @@
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { DecisionKind, type Leaf } from "@serverless-harness/proto/leaf";
 import type { LeafStore } from "@serverless-harness/session";
+import type { Caller } from "../caller.ts";
 import type { Leaves } from "../leaves.ts";
 import type { RunDecision } from "./envelope.ts";
 import { openQuestions } from "./questions.ts";
@@ -16,6 +17,7 @@ const OVERTAKEN: ReadonlySet<string> = new Set(["gate_decided", "gate_not_found"
 /** Answer the question that a decision names, and return the leaf as it is then. A decision that names none that is open changes nothing. */
 export async function answerQuestion(
   leaves: Leaves,
+  caller: Caller,
   store: Pick<LeafStore, "events">,
   leaf: Leaf,
   decision: RunDecision | undefined,
@@ -25,9 +27,9 @@ export async function answerQuestion(
   if (question === undefined) return leaf;
   try {
     const { action, feedback } = decision;
-    await leaves.decide(leaf.leafId, question.gate.gateId, { kind: KINDS[action], feedback, decidedBy: "" });
+    await leaves.decide(caller, leaf.leafId, question.gate.gateId, { kind: KINDS[action], feedback, decidedBy: "" });
   } catch (error) {
     if (!(error instanceof HarnessError) || !OVERTAKEN.has(error.reason)) throw error;
   }
-  return await leaves.get(leaf.leafId);
+  return await leaves.record(caller, leaf.leafId);
 }

@@ -2,6 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { FailureReason, type Leaf, LeafState, type StateChanged } from "@serverless-harness/proto/leaf";
 import { isTerminal } from "@serverless-harness/session";
+import type { Caller } from "../caller.ts";
 import type { Leaves } from "../leaves.ts";
 
 /** Where a run that was waited for stands: over or paused, or it waits for a sandbox that has no room or is away. */
@@ -11,7 +12,7 @@ export type Rested = { readonly kind: "rests"; readonly leaf: Leaf } | { readonl
  * Wait until a leaf is over or waits for a human. `saturatedAfterMs`: one that is tried again for so long for want of a sandbox is waited for no
  * further. CANCELLED if the client goes away before.
  */
-export async function untilRest(leaves: Leaves, begun: Leaf, saturatedAfterMs: number, gone: AbortSignal): Promise<Rested> {
+export async function untilRest(leaves: Leaves, caller: Caller, begun: Leaf, saturatedAfterMs: number, gone: AbortSignal): Promise<Rested> {
   if (rests(begun)) return { kind: "rests", leaf: begun };
   const enough = new AbortController();
   let timer: NodeJS.Timeout | undefined;
@@ -22,7 +23,7 @@ export async function untilRest(leaves: Leaves, begun: Leaf, saturatedAfterMs: n
       if (event.case !== "stateChanged") continue;
       if (wantsSandbox(event.value)) timer ??= setTimeout(() => enough.abort(), saturatedAfterMs);
       // A human may have answered meanwhile: the record says what is so now.
-      const leaf = restsAt(event.value) ? await leaves.get(begun.leafId) : undefined;
+      const leaf = restsAt(event.value) ? await leaves.record(caller, begun.leafId) : undefined;
       if (leaf !== undefined && rests(leaf)) return { kind: "rests", leaf };
     }
   } finally {

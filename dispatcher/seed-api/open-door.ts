@@ -1,5 +1,6 @@
 import { isInNetwork, type Network, parseNetwork } from "@serverless-harness/kit/address-ranges";
 import type { PlainRequest } from "@serverless-harness/kit/serve";
+import { type Caller, SCOPES } from "../caller.ts";
 import type { SeedApiSettings } from "./settings.ts";
 
 const LOOPBACK: readonly Network[] = ["127.0.0.0/8", "::1/128"].flatMap((text) => parseNetwork(text) ?? []);
@@ -8,6 +9,9 @@ const LOCAL_HOST = /^(?:localhost|127(?:\.\d+){3}|\[::1\])(?::\d+)?$/i;
 const OF_BROWSERS = ["origin", "sec-fetch-site"] as const;
 /** A proxy sends one of these: the address that it comes from is not the caller's. */
 const OF_PROXIES = ["forwarded", "x-forwarded-for"] as const;
+
+/** Whoever calls without a token, as the seed's clients do: everything of one tenant but its tokens. */
+export const SEED_CLIENT: Caller = { tenant: "default", subject: "", scopes: new Set(SCOPES.filter((scope) => scope !== "admin")) };
 
 /**
  * A call may do without a token: the seed's clients have none. It has to come from a network that the operator named or, where none is named, from this

@@ -1,12 +1,12 @@
 import type { Logger } from "@serverless-harness/kit/log";
 import type { Dependencies } from "../dependencies.ts";
-import type { Handler, RouteTable } from "../http/router.ts";
+import type { Handler, KnownHandler, RouteTable } from "../http/router.ts";
 import type { Leaves } from "../leaves.ts";
 import { runs } from "./runs.ts";
 import { status } from "./status.ts";
 
 /** The paths of the seed's API, each in front of its `guarded` handler. Its old names stay: whoever uses one is told in the log, once. */
-export function seedRoutes({ store, seedApi, log }: Dependencies, leaves: Leaves, guarded: (handler: Handler) => Handler): RouteTable {
+export function seedRoutes({ store, seedApi, log }: Dependencies, leaves: Leaves, guarded: (handler: KnownHandler) => Handler): RouteTable {
   const post = guarded(runs(leaves, store, seedApi));
   const get = guarded(status(leaves, store));
   return {

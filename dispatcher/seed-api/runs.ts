@@ -3,7 +3,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Leaf } from "@serverless-harness/proto/leaf";
 import type { LeafStore } from "@serverless-harness/session";
 import { parseObject, readBody } from "../http/body.ts";
-import type { Handler } from "../http/router.ts";
+import type { KnownHandler } from "../http/router.ts";
 import type { Leaves } from "../leaves.ts";
 import { answerOf } from "./answer.ts";
 import { answerQuestion } from "./decisions.ts";
@@ -32,16 +32,16 @@ const FIELD_NAMES: Readonly<Record<string, string>> = {
  * `POST /runs`: a leaf on the session that the envelope names, or what that session has brought already. Answers when the run rests (it is over, or waits
  * for a human), or at once with `async: true`. The client going away stops the waiting, not the run.
  */
-export function runs(leaves: Leaves, store: LeafStore, settings: SeedApiSettings): Handler {
+export function runs(leaves: Leaves, store: LeafStore, settings: SeedApiSettings): KnownHandler {
   const sessions = new SessionRuns(leaves, store);
-  return async ({ request, gone }) => {
+  return async ({ request, gone, caller }) => {
     const envelope = readEnvelope(bodyOf(await readBody(request, MAX_BODY_BYTES)));
     requireId(envelope, settings);
     const name = sessionName(runId(envelope));
-    const begun = await inItsOwnWords(sessions.begin(name, () => newRun(envelope, name, settings)));
-    const leaf = await answerQuestion(leaves, store, begun, envelope.decision);
+    const begun = await inItsOwnWords(sessions.begin(caller, name, () => newRun(envelope, name, settings)));
+    const leaf = await answerQuestion(leaves, caller, store, begun, envelope.decision);
     if (envelope.async) return accepted({ sessionId: envelope.sessionId });
-    const rested = await untilRest(leaves, leaf, settings.saturationMs, gone);
+    const rested = await untilRest(leaves, caller, leaf, settings.saturationMs, gone);
     return rested.kind === "saturated" ? saturated(settings) : runReply(await currentAnswer(store, rested.leaf), settings);
   };
 }

@@ -2,7 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { type Leaf, type LeafSpec, LeafState } from "@serverless-harness/proto/leaf";
 import type { LeafStore } from "@serverless-harness/session";
-import { DEFAULT_TENANT } from "../envelope.ts";
+import { type Caller, tenantFor } from "../caller.ts";
 import type { Leaves } from "../leaves.ts";
 import { askedIn } from "./questions.ts";
 import { askedBefore, runLabels, runOf } from "./run-labels.ts";
@@ -28,25 +28,25 @@ export class SessionRuns {
   }
 
   /** The session's newest run, or `undefined`. */
-  async newest(name: string): Promise<Leaf | undefined> {
-    const { leaves } = await this.#store.list({ tenant: DEFAULT_TENANT, sessionId: name, labels: runLabels(), limit: 1 });
+  async newest(caller: Caller, name: string): Promise<Leaf | undefined> {
+    const { leaves } = await this.#store.list({ tenant: tenantFor(caller, "tenant", ""), sessionId: name, labels: runLabels(), limit: 1 });
     return leaves[0];
   }
 
   /** The run that answers for the session; `submit` makes one where there is none, or the last one failed. */
-  async begin(name: string, makeRun: () => NewRun | Promise<NewRun>): Promise<Leaf> {
-    const newest = await this.newest(name);
+  async begin(caller: Caller, name: string, makeRun: () => NewRun | Promise<NewRun>): Promise<Leaf> {
+    const newest = await this.newest(caller, name);
     if (newest !== undefined && newest.state !== LeafState.FAILED) return newest;
     const asked = newest === undefined ? 0 : askedBefore(newest) + (await askedIn(this.#store, newest.leafId)).length;
     const { spec, unusable } = await makeRun();
     for (let run = newest === undefined ? 0 : runOf(newest) + 1; ; run++) {
       const labels = { ...spec.labels, ...runLabels(run, asked) };
       try {
-        return (await this.#leaves.submit({ ...spec, labels }, `runs:${name}:${run}`, unusable)).leaf;
+        return (await this.#leaves.submit(caller, { ...spec, labels }, `runs:${name}:${run}`, unusable)).leaf;
       } catch (error) {
         if (!(error instanceof HarnessError)) throw error;
         // Another caller's envelope for this session was first.
-        if (error.reason === "idempotency_key_reused") return await this.#written(name, run);
+        if (error.reason === "idempotency_key_reused") return await this.#written(caller, name, run);
         // It was kept for as long as leaves are.
         if (error.reason !== "leaf_expired") throw error;
       }
@@ -54,8 +54,8 @@ export class SessionRuns {
   }
 
   /** What another caller has just submitted under the number of a run. */
-  async #written(name: string, run: number): Promise<Leaf> {
-    const leaf = await this.newest(name);
+  async #written(caller: Caller, name: string, run: number): Promise<Leaf> {
+    const leaf = await this.newest(caller, name);
     if (leaf === undefined || runOf(leaf) < run) throw beingWritten();
     return leaf;
   }

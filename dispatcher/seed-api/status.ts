@@ -1,5 +1,6 @@
 import type { LeafStore } from "@serverless-harness/session";
-import type { Handler } from "../http/router.ts";
+import { requireScope } from "../caller.ts";
+import type { KnownHandler } from "../http/router.ts";
 import type { Leaves } from "../leaves.ts";
 import { missing, statusReply } from "./reply.ts";
 import { currentAnswer } from "./runs.ts";
@@ -7,13 +8,14 @@ import { runId, sessionName } from "./session-name.ts";
 import { SessionRuns } from "./session-runs.ts";
 
 /** `GET /runs/status?sessionId=...[&tenant=...]`: where the session's newest run stands. `queued` for all that is not over and asks nothing. */
-export function status(leaves: Leaves, store: LeafStore): Handler {
+export function status(leaves: Leaves, store: LeafStore): KnownHandler {
   const sessions = new SessionRuns(leaves, store);
-  return async ({ request }) => {
+  return async ({ request, caller }) => {
+    requireScope(caller, "leaves:read");
     const query = new URL(request.url ?? "", "http://dispatcher").searchParams;
     const sessionId = query.get("sessionId") ?? "";
     if (sessionId === "") return missing("sessionId", "/runs/status?sessionId=...");
-    const leaf = await sessions.newest(sessionName(runId({ sessionId, tenant: query.get("tenant") ?? "" })));
+    const leaf = await sessions.newest(caller, sessionName(runId({ sessionId, tenant: query.get("tenant") ?? "" })));
     return statusReply(leaf === undefined ? { status: "queued" } : await currentAnswer(store, leaf));
   };
 }

@@ -2,6 +2,7 @@ import { Code, createClient } from "@connectrpc/connect";
 import { LeafService } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
 import { Authenticator } from "../auth.ts";
+import { OPERATOR } from "../caller.ts";
 import { allEvents, openDoor, refusal, TOKEN } from "./support.ts";
 
 describe("the token", () => {
@@ -28,12 +29,12 @@ describe("the token", () => {
     expect((await leaves.list({})).leaves).toEqual([]);
   });
 
-  test.each(["Basic abc", "Bearer", "Bearer  two", `Bearer ${TOKEN} more`, TOKEN])("is not found in the header %j", (header) => {
-    expect(new Authenticator(TOKEN).accepts(header)).toBe(false);
+  test.each(["Basic abc", "Bearer", "Bearer  two", `Bearer ${TOKEN} more`, TOKEN])("is not found in the header %j", async (header) => {
+    expect(await refusal(new Authenticator({ operatorToken: TOKEN }).identify(header))).toMatchObject({ reason: "unauthorized" });
   });
 
-  test("is accepted with the scheme in any case, as the standard wants", () => {
-    expect(new Authenticator(TOKEN).accepts(`bearer ${TOKEN}`)).toBe(true);
+  test("is accepted with the scheme in any case, as the standard wants", async () => {
+    expect(await new Authenticator({ operatorToken: TOKEN }).identify(`bearer ${TOKEN}`)).toBe(OPERATOR);
   });
 
   test("is not asked for where there is none, on a socket that only its owner opens", async () => {

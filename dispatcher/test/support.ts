@@ -4,6 +4,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import { fromConnectError, type HarnessError } from "@serverless-harness/kit/errors";
 import { HealthState } from "@serverless-harness/kit/health";
+import type { JwtSigner } from "@serverless-harness/kit/jwt";
 import { createLogger } from "@serverless-harness/kit/log";
 import type { Server } from "@serverless-harness/kit/serve";
 import { startServer, temporaryDirectory } from "@serverless-harness/kit/testing";
@@ -22,9 +23,11 @@ import { type Claim, type LeafStore, openLeafStore } from "@serverless-harness/s
 import { onTestFinished } from "vitest";
 import { Authenticator } from "../auth.ts";
 import { Drain } from "../drain.ts";
+import { IssuedTokens } from "../issued-tokens.ts";
 import { routes } from "../routes.ts";
 import { SandboxProbe } from "../sandbox-probe.ts";
 import type { SeedApiSettings } from "../seed-api/settings.ts";
+import { SignedTokens, type TrustedIssuer } from "../signed-tokens.ts";
 import { noWaker } from "../waker/none.ts";
 import type { Waker } from "../waker/waker.ts";
 
@@ -60,11 +63,19 @@ export async function openDoor(
     sandbox?: string;
     keepAliveMs?: number;
     seedApi?: Partial<SeedApiSettings>;
+    signer?: JwtSigner;
+    issuers?: readonly TrustedIssuer[];
   } = {},
 ) {
   const store = options.store ?? (await newStore()).store;
   const drain = new Drain();
   const token = options.token === null ? undefined : (options.token ?? TOKEN);
+  const tokens = new IssuedTokens(store, options.signer);
+  const auth = new Authenticator({
+    operatorToken: token,
+    takesEverybody: token === undefined,
+    tokens: options.issuers && new SignedTokens(options.issuers, (tokenId) => tokens.isRevoked(tokenId)),
+  });
   const health = new HealthState([LeafService.typeName]);
   const sandbox = new SandboxProbe(options.sandbox, SILENT);
   const keepAliveMs = options.keepAliveMs ?? 15_000;
@@ -75,7 +86,8 @@ export async function openDoor(
     store,
     waker: options.waker ?? noWaker,
     sandbox,
-    auth: new Authenticator(token),
+    auth,
+    tokens,
     drain,
     health,
     log: SILENT,

@@ -6,7 +6,7 @@ import { storeLost } from "../store-errors.ts";
 import type { RedisAddress } from "../store-url.ts";
 import { adviceOf, type Client, connectRedis } from "./connect.ts";
 import { Names } from "./names.ts";
-import { type IndexScript, type PartitionScript, programs, type ScheduleScript, type StoreScripts } from "./programs.ts";
+import { type IndexScript, type PartitionScript, programs, type ScheduleScript, type StoreScripts, type TokenScript } from "./programs.ts";
 import { type Argument, closeClient, list, type Reply, runScript, text } from "./scripts.ts";
 
 /** Version of the keys. Another one is refused, never guessed at. */
@@ -95,6 +95,11 @@ export class Database {
   /** Run one of the scripts of schedules. */
   runSchedules(name: ScheduleScript, ...args: readonly Argument[]): Promise<Reply> {
     return runScript(this.client, this.#scripts.schedules[name], [this.names.schedules], [this.time, this.names.prefix, ...args]);
+  }
+
+  /** Run one of the scripts of tokens. */
+  runTokens(name: TokenScript, ...args: readonly Argument[]): Promise<Reply> {
+    return runScript(this.client, this.#scripts.tokens[name], [this.names.tokens], [this.time, this.names.prefix, ...args]);
   }
 
   /**

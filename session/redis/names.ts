@@ -62,6 +62,11 @@ export class Names {
     return `{${this.prefix}:schedules}`;
   }
 
+  /** What every key of a token begins with: a hash tag of its own. */
+  get tokens(): string {
+    return `{${this.prefix}:tokens}`;
+  }
+
   /** Channel that is told when something may have become ready. */
   get workChannel(): string {
     return `${this.prefix}:work`;

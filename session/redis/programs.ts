@@ -47,16 +47,21 @@ const SCHEDULES = {
   pause: "schedule-pause",
 } as const;
 
+/** Scripts of tokens. */
+const TOKENS = { add: "token-add", list: "token-list", revoke: "token-revoke", revoked: "token-revoked" } as const;
+
 export type PartitionScript = keyof typeof PARTITION | "claimFrom";
 export type IndexScript = keyof typeof INDEX | "claim";
 
 export type ScheduleScript = keyof typeof SCHEDULES;
+export type TokenScript = keyof typeof TOKENS;
 
 /** The scripts of a store. */
 export interface StoreScripts {
   readonly partition: Readonly<Record<PartitionScript, Script>>;
   readonly index: Readonly<Record<IndexScript, Script>>;
   readonly schedules: Readonly<Record<ScheduleScript, Script>>;
+  readonly tokens: Readonly<Record<TokenScript, Script>>;
 }
 
 /** Scripts of idempotency keys, which stand outside of partitions. */
@@ -90,6 +95,7 @@ function load(together: boolean): StoreScripts {
     partition: { ...each(PARTITION, lib), ...each({ claimFrom: "claim-from" }, take) },
     index: { ...each(INDEX, lib), ...each({ claim: "claim" }, take) },
     schedules: each(SCHEDULES, chain(["clock", "names", "schedules"], header)),
+    tokens: each(TOKENS, chain(["clock", "names", "tokens"], header)),
   };
 }
 

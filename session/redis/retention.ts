@@ -56,9 +56,14 @@ async function sweepSome(database: Database, partition: number, args: readonly n
 export async function readTombstone(database: Database, leafId: string): Promise<Tombstone | undefined> {
   const partition = database.names.partitionOfLeaf(leafId);
   if (partition === undefined) return undefined;
-  const [state, expiredMs] = list(await database.run("tombstone", partition, leafId)).map(text);
+  const [state, expiredMs, tenant = ""] = list(await database.run("tombstone", partition, leafId)).map(text);
   if (state === undefined || expiredMs === undefined) return undefined;
-  return create(TombstoneSchema, { leafId, state: Number(state) as LeafState, expiredAtMs: BigInt(expiredMs) });
+  return create(TombstoneSchema, {
+    leafId,
+    state: Number(state) as LeafState,
+    expiredAtMs: BigInt(expiredMs),
+    tenant: decodeURIComponent(tenant),
+  });
 }
 
 /** Sessions without a leaf whose last owner came more than `idleMs` ago, the longest idle of each partition first. */

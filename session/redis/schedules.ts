@@ -6,7 +6,7 @@ import type { Fire } from "../schedules.ts";
 import { scheduleNotFound } from "../store-errors.ts";
 import { callId } from "./calls.ts";
 import type { Database } from "./database.ts";
-import { scheduleName, scheduleRange } from "./schedule-names.ts";
+import { pairName, pairRange } from "./pair-names.ts";
 import { bytes, list, type Reply, text } from "./scripts.ts";
 import { submitLeaf } from "./submit.ts";
 
@@ -15,7 +15,7 @@ export async function createSchedule(database: Database, schedule: Schedule): Pr
   checkSchedule(schedule);
   const made = asMade(schedule);
   const args = [toBinary(ScheduleSchema, made), schedule.nextFireMs, schedule.paused ? "1" : "0"];
-  const [created, found] = list(await database.runSchedules("create", scheduleName(schedule.tenant, schedule.scheduleId), ...args));
+  const [created, found] = list(await database.runSchedules("create", pairName(schedule.tenant, schedule.scheduleId), ...args));
   const standing = scheduleOf(found);
   if (standing === undefined) throw new Error(`the leaf store's Redis wrote schedule ${schedule.scheduleId} and does not show it`);
   assertSameSchedule(standing, schedule);
@@ -24,13 +24,13 @@ export async function createSchedule(database: Database, schedule: Schedule): Pr
 
 /** A schedule, or `undefined`. */
 export async function readSchedule(database: Database, tenant: string, scheduleId: string): Promise<Schedule | undefined> {
-  return scheduleOf(list(await database.runSchedules("get", scheduleName(tenant, scheduleId)))[0]);
+  return scheduleOf(list(await database.runSchedules("get", pairName(tenant, scheduleId)))[0]);
 }
 
 /** Schedules by tenant and id. */
 export async function listSchedules(database: Database, tenant: string | undefined, limit: number, pageToken?: string) {
   checkPageSize(limit);
-  const [lowest, highest] = scheduleRange(tenant, pageToken);
+  const [lowest, highest] = pairRange(tenant, pageToken);
   // One more than asked for tells whether there is another page.
   const found = list(await database.runSchedules("list", lowest, highest, limit + 1));
   const schedules = found.flatMap((each, i) => (i % 2 === 1 ? [scheduleOf(each)] : [])).filter((each) => each !== undefined);
@@ -50,14 +50,14 @@ export async function pauseSchedule(
   nextFireMs: number,
 ): Promise<Schedule> {
   checkFireTime(nextFireMs);
-  const found = scheduleOf(await database.runSchedules("pause", scheduleName(tenant, scheduleId), paused ? "1" : "0", nextFireMs));
+  const found = scheduleOf(await database.runSchedules("pause", pairName(tenant, scheduleId), paused ? "1" : "0", nextFireMs));
   if (found === undefined) throw scheduleNotFound();
   return found;
 }
 
 /** Forget a schedule. */
 export async function deleteSchedule(database: Database, tenant: string, scheduleId: string): Promise<boolean> {
-  return text(await database.runSchedules("delete", scheduleName(tenant, scheduleId))) === "1";
+  return text(await database.runSchedules("delete", pairName(tenant, scheduleId))) === "1";
 }
 
 /** Schedules whose next fire is due. */
@@ -77,7 +77,7 @@ export async function dueSchedules(database: Database, limit: number): Promise<{
 export async function fireSchedule(database: Database, { schedule, spec, nextFireMs }: Fire): Promise<{ leaf?: Leaf } | undefined> {
   checkFireTime(nextFireMs);
   const { tenant, scheduleId, nextFireMs: fireMs } = schedule;
-  const [name, call] = [scheduleName(tenant, scheduleId), callId()];
+  const [name, call] = [pairName(tenant, scheduleId), callId()];
   if (text(await database.runSchedules("fire", name, fireMs, "", "", call)) !== "1") return undefined;
   const idempotencyKey = keyOfFire(scheduleId, fireMs);
   const leaf = spec === undefined ? undefined : (await submitLeaf(database, { spec, idempotencyKey })).leaf;

@@ -1,4 +1,4 @@
-import type { Failure, Gate, Leaf, LeafEvent, LeafMessage, Schedule, Tombstone, Worker } from "@serverless-harness/proto/leaf";
+import type { Failure, Gate, Leaf, LeafEvent, LeafMessage, Schedule, Token, Tombstone, Worker } from "@serverless-harness/proto/leaf";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
 import type { NewMessage, Wishes } from "../messages.ts";
 import type { IdleSession, Retention } from "../retention.ts";
@@ -28,6 +28,7 @@ import { Signals } from "./signals.ts";
 import { readLeaf, submitLeaf } from "./submit.ts";
 import { suspendLeaf, wakeLeaf } from "./suspend.ts";
 import { readTenant, setTenant } from "./tenants.ts";
+import { addToken, listTokens, revokeToken, tokenRevoked } from "./tokens.ts";
 import { waitForIdle } from "./wait-for-idle.ts";
 import { waitForReadyLeaf } from "./wait-for-work.ts";
 
@@ -171,6 +172,22 @@ export class RedisLeafStore implements LeafStore {
 
   async tenant(tenant: string): Promise<TenantSettings> {
     return readTenant(this.#opened(), tenant);
+  }
+
+  async addToken(token: Token): Promise<void> {
+    await addToken(this.#opened(), token);
+  }
+
+  async listTokens(tenant: string | undefined, limit: number, pageToken?: string): Promise<{ tokens: Token[]; nextPageToken?: string }> {
+    return listTokens(this.#opened(), tenant, limit, pageToken);
+  }
+
+  async revokeToken(tenant: string | undefined, tokenId: string, revokedBy: string): Promise<Token> {
+    return revokeToken(this.#opened(), tenant, tokenId, revokedBy);
+  }
+
+  async tokenRevoked(tokenId: string): Promise<boolean> {
+    return tokenRevoked(this.#opened(), tokenId);
   }
 
   async createSchedule(schedule: Schedule): Promise<{ schedule: Schedule; created: boolean }> {

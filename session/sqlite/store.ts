@@ -1,4 +1,4 @@
-import type { Failure, Gate, Leaf, LeafEvent, LeafMessage, Schedule, Tombstone, Worker } from "@serverless-harness/proto/leaf";
+import type { Failure, Gate, Leaf, LeafEvent, LeafMessage, Schedule, Token, Tombstone, Worker } from "@serverless-harness/proto/leaf";
 import { assertSameDecision } from "../gate-rules.ts";
 import { checkEndOverdue } from "../leaf-deadline.ts";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
@@ -36,6 +36,7 @@ import { SignalFile } from "./signal-file.ts";
 import { submitLeaf } from "./submit.ts";
 import { readTombstone, SWEEP_STEP, sweepLeaves, sweepTombstones } from "./sweep.ts";
 import { readTenant, writeTenant } from "./tenants.ts";
+import { addToken, listTokens, revokeToken, tokenRevoked } from "./tokens.ts";
 import { waitForIdle } from "./wait-for-idle.ts";
 import { waitForReadyLeaf } from "./wait-for-work.ts";
 import { suspendLeaf } from "./waits.ts";
@@ -234,6 +235,22 @@ export class SqliteLeafStore implements LeafStore {
 
   async tenant(tenant: string): Promise<TenantSettings> {
     return readTenant(this.#opened(), tenant);
+  }
+
+  async addToken(token: Token): Promise<void> {
+    this.#change((nowMs) => addToken(this.#connection, nowMs, token));
+  }
+
+  async listTokens(tenant: string | undefined, limit: number, pageToken?: string): Promise<{ tokens: Token[]; nextPageToken?: string }> {
+    return listTokens(this.#opened(), this.#now(), tenant, limit, pageToken);
+  }
+
+  async revokeToken(tenant: string | undefined, tokenId: string, revokedBy: string): Promise<Token> {
+    return this.#change((nowMs) => revokeToken(this.#connection, nowMs, tenant, tokenId, revokedBy));
+  }
+
+  async tokenRevoked(tokenId: string): Promise<boolean> {
+    return tokenRevoked(this.#opened(), tokenId);
   }
 
   async events(leafId: string, afterSeq: bigint, limit: number): Promise<LeafEvent[]> {

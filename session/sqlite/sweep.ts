@@ -8,8 +8,8 @@ import { forgetIdleTenants, noteChange } from "./tenants.ts";
 const OLD_TOMBSTONES = "SELECT n FROM harness_tombstones WHERE expired_ms <= ? ORDER BY expired_ms LIMIT ?";
 const OLD_LEAVES = `SELECT n, leaf_id, state, tenant, session_id FROM harness_leaves INDEXED BY harness_leaves_ended WHERE state >= 6 AND updated_ms <= ?
   ORDER BY updated_ms LIMIT ?`;
-const BURY = "INSERT INTO harness_tombstones (n, leaf_id, state, expired_ms) VALUES (?, ?, ?, ?)";
-const FIND = "SELECT leaf_id, state, expired_ms FROM harness_tombstones WHERE leaf_id = ?";
+const BURY = "INSERT INTO harness_tombstones (n, leaf_id, state, expired_ms, tenant) VALUES (?, ?, ?, ?, ?)";
+const FIND = "SELECT leaf_id, state, expired_ms, tenant FROM harness_tombstones WHERE leaf_id = ?";
 const PARTS = ["leaves", "specs", "labels", "gates", "wakes", "attempts", "events"].map(
   (part) => `DELETE FROM harness_${part} WHERE n = ?`,
 );
@@ -44,7 +44,7 @@ export function sweepLeaves(connection: Connection, nowMs: number, { leafMs }: R
   if (old.length === 0) return 0;
   const newest = connection.one<{ id: number }>(NEWEST_EVENT)?.id ?? 0;
   for (const { n, leaf_id: leafId, state, tenant, session_id: sessionId } of old) {
-    connection.run(BURY, n, leafId, state, nowMs);
+    connection.run(BURY, n, leafId, state, nowMs, tenant);
     connection.run(NOTE_REMOVED, n);
     for (const part of PARTS) connection.run(part, n);
     noteLeafless(connection, tenant, sessionId);
@@ -61,7 +61,7 @@ export function sweepLeaves(connection: Connection, nowMs: number, { leafMs }: R
 
 /** What is left of a leaf, or `undefined`. */
 export function readTombstone(connection: Connection, leafId: string): Tombstone | undefined {
-  const row = connection.one<{ leaf_id: string; state: LeafState; expired_ms: number }>(FIND, leafId);
+  const row = connection.one<{ leaf_id: string; state: LeafState; expired_ms: number; tenant: string }>(FIND, leafId);
   if (row === undefined) return undefined;
-  return create(TombstoneSchema, { leafId: row.leaf_id, state: row.state, expiredAtMs: BigInt(row.expired_ms) });
+  return create(TombstoneSchema, { leafId: row.leaf_id, state: row.state, expiredAtMs: BigInt(row.expired_ms), tenant: row.tenant });
 }

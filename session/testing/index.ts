@@ -21,6 +21,7 @@ import { submitCases } from "./submit-cases.ts";
 import { suspendCases } from "./suspend-cases.ts";
 import { sweepCases } from "./sweep-cases.ts";
 import { tenantCases } from "./tenant-cases.ts";
+import { tokenCases } from "./token-cases.ts";
 import type { Case, ConformanceCase, LeafStoreFixture } from "./types.ts";
 import { wakeCases } from "./wake-cases.ts";
 
@@ -66,6 +67,7 @@ const GROUPS: Readonly<Record<string, readonly Case[]>> = {
   priority: priorityCases,
   schedules: scheduleCases,
   duties: dutyCases,
+  tokens: tokenCases,
 };
 
 /**

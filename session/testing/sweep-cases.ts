@@ -51,13 +51,13 @@ export const sweepCases: readonly Case[] = [
   [
     "a tombstone tells how a removed leaf ended and when it was removed",
     async ({ store }) => {
-      const { leafId } = await submit(store);
+      const { leafId } = await submit(store, { tenant: "acme é/1" }, "a key");
       await store.finish(await claim(store), failed("x"), []);
       strictEqual(await store.tombstone(leafId), undefined);
       const before = BigInt(Date.now());
       await store.sweep(AT_ONCE, 10);
       const tombstone = await store.tombstone(leafId);
-      deepStrictEqual([tombstone?.leafId, tombstone?.state], [leafId, LeafState.FAILED]);
+      deepStrictEqual([tombstone?.leafId, tombstone?.state, tombstone?.tenant], [leafId, LeafState.FAILED, "acme é/1"]);
       ok(tombstone && tombstone.expiredAtMs >= before && tombstone.expiredAtMs <= BigInt(Date.now()));
       strictEqual(await store.tombstone("leaf-nobody"), undefined);
     },

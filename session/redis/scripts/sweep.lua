@@ -13,14 +13,14 @@ for _, id in ipairs(leaves) do
   if LISTED[row[2]] then redis.call('ZREM', key('state', row[2]), id) end
   redis.call('ZREM', base .. ':ended', id)
   redis.call('UNLINK', key('leaf', id), key('events', id), key('keys', id), key('gates', id), key('wakes', id), key('messages', id))
-  redis.call('SET', key('tomb', id), table.concat({ row[2], ms, row[3] or '' }, ' '))
+  redis.call('SET', key('tomb', id), table.concat({ row[2], ms, row[3] or '', tenantOf(row[1]) }, ' '))
   redis.call('ZADD', base .. ':tombs', ms, id)
   announce(id, 0)
 end
 local old = redis.call('ZRANGEBYSCORE', base .. ':tombs', '-inf', int(now - tonumber(ARGV[4])), 'LIMIT', 0, ARGV[6])
 local keys = {}
 for _, id in ipairs(old) do
-  local name = string.match(redis.call('GET', key('tomb', id)) or '', '^%d+ %d+ (.*)$') or ''
+  local name = string.match(redis.call('GET', key('tomb', id)) or '', '^%d+ %d+ (%S*)') or ''
   local reservation = channels .. ':idempotency:' .. name
   if TOGETHER or name == '' then
     if name ~= '' and redis.call('HGET', reservation, 'leaf') == id then redis.call('DEL', reservation) end

@@ -197,7 +197,7 @@ export type ListRequest = Message<"harness.leaf.v1.ListRequest"> & {
   tenant: string;
 
   /**
-   * Only this session's; needs `tenant` or means the default one.
+   * Only this session's. An operator who names no tenant means the one of name `default`.
    *
    * @generated from field: string session_id = 2;
    */
@@ -330,7 +330,7 @@ export type CancelRequest = Message<"harness.leaf.v1.CancelRequest"> & {
   leafId: string;
 
   /**
-   * Who asks, for the leaf's log: at most 256 characters. Default empty.
+   * Who asks, for the leaf's log: at most 256 characters. Default empty. Only the operator says it; else the token's subject stands there.
    *
    * @generated from field: string requested_by = 2;
    */
@@ -400,7 +400,7 @@ export type DecideRequest = Message<"harness.leaf.v1.DecideRequest"> & {
   feedback: string;
 
   /**
-   * Who decides: at most 256 characters. Default empty.
+   * Who decides: at most 256 characters. Default empty. Only the operator says it; else the token's subject stands there.
    *
    * @generated from field: string decided_by = 5;
    */
@@ -519,7 +519,7 @@ export type SendRequest = Message<"harness.leaf.v1.SendRequest"> & {
   messageId: string;
 
   /**
-   * Who says it: at most 256 characters. Default empty.
+   * Who says it: at most 256 characters. Default empty. Only the operator says so; else the token's subject stands there.
    *
    * @generated from field: string sent_by = 5;
    */
@@ -557,7 +557,8 @@ export const SendResponseSchema: GenMessage<SendResponse> = /*@__PURE__*/
 /**
  * LeafService takes leaves from orchestrators, over gRPC, gRPC-web, Connect or plain HTTP with JSON. Schedules will join it.
  *
- * Every RPC needs `Authorization: Bearer <token>`: UNAUTHENTICATED without. INVALID_ARGUMENT lists every bad field
+ * Every RPC needs `Authorization: Bearer <token>`: UNAUTHENTICATED without, PERMISSION_DENIED with reason `scope_missing` where the token is not for
+ * it. Tenant and caller are the token's: another tenant's leaf is NOT_FOUND. INVALID_ARGUMENT lists every bad field
  * (google.rpc.BadRequest in the error details); a request over 4 MiB is RESOURCE_EXHAUSTED.
  *
  * @generated from service harness.leaf.v1.LeafService
