@@ -12,8 +12,8 @@ if ! command -v "$CC" >/dev/null 2>&1; then
 fi
 flags="-std=gnu11 -O2 -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -fstack-protector-strong"
 # To a name of its own, then renamed: another build at the same time, or a keeper that runs, is never cut short.
-"$CC" $flags -o "build/keeper.$$" keeper.c events.c spec.c start.c pool.c reaper.c tree.c user.c
-"$CC" $flags -fPIC -shared -o "build/zygote.$$" zygote.c spec.c -ldl
+"$CC" $flags -o "build/keeper.$$" keeper.c children.c input.c events.c bytes.c spec.c start.c pool.c reaper.c tree.c user.c
+"$CC" $flags -fPIC -shared -o "build/zygote.$$" zygote.c bytes.c spec.c -ldl
 mv "build/keeper.$$" build/keeper
 mv "build/zygote.$$" build/zygote.so
 echo "$stamp" >build/stamp

@@ -35,10 +35,43 @@ struct spec {
   char *cwd, **argv, **envp;
 };
 
-/* A process, its reaper, and the keeper's ends of its pipes: -1 if there is none. What its reaper tells comes on `control`. */
-struct started {
-  pid_t pid, reaper;
-  int control, in, out, err;
+/* A process that watches over one exec at a time (reaper.c), and the keeper's end of what it is asked and tells by; 0 and -1 if there
+ * is none. */
+struct reaper {
+  pid_t pid;
+  int control;
+};
+
+/* What a reaper is asked to start: a shell that waits for its command (pool.c), or what the payload of a REQ_START says (start.c). */
+enum order { ORDER_SHELL = 1, ORDER_FRESH = 2 };
+
+/* Descriptors that go with an order: where the command comes from, and the process's ends of its pipes. Without the last one its stdin is
+ * empty. */
+enum order_fd { ORDER_ASKS, ORDER_OUT, ORDER_ERR, ORDER_IN, ORDER_FDS };
+
+/* What a reaper tells: the pid that it started, or the errno value that kept it from it, after which it is free; the status of that
+ * process as of waitpid; that nothing which descends from it is left: it is free. */
+enum report_kind { REPORT_STARTED = 1, REPORT_FAILED = 2, REPORT_ENDED = 3, REPORT_GONE = 4 };
+struct report {
+  int32_t kind, value;
+};
+
+/* By which descriptor something happens to a child. */
+enum source { FROM_OUT, FROM_ERR, TO_IN, FROM_REAPER };
+
+/* An exec, or a shell that waits for one: then its id is 0. */
+struct child {
+  struct child *next;
+  uint32_t id;
+  pid_t pid; /* 0 until its reaper told it. */
+  struct reaper reaper;
+  int fds[3]; /* By enum source; -1 when closed. */
+  int paused, exited, status, close_in, ended, interactive;
+  int64_t exited_at, quiet_since; /* Microseconds, as every time here. */
+  /* Bytes that its stdin didn't take yet, from `input_at` on: hands never sends more than its limit before it is told what was taken. */
+  char *input;
+  size_t input_at, input_size;
+  size_t taken; /* Bytes that hands is to be told of. */
 };
 
 /* keeper.c: kill every descendant of every exec, and exit. */
@@ -61,13 +94,54 @@ void events_flush(void);
 /* spec.c: read the payload of REQ_START in place. Returns 0, or -1 where it is malformed. `free` argv and envp afterwards. */
 int spec_parse(char *payload, size_t length, struct spec *spec);
 
-/* reaper.c: start a process under a reaper of its own. `begin` does so, in the reaper, and returns the pid or a negative errno value.
- * Returns 0 or an errno value. On `control` an int comes once the process has ended, its status as of waitpid. */
-typedef pid_t begin_function(const void *what);
-int reaper_start(begin_function *begin, const void *what, struct started *started);
+/* reaper.c: give an order to a reaper that is free, or to a new one. The descriptors stay the caller's. Returns 0 or an errno value. */
+int reaper_order(enum order order, const int *fds, int count, struct reaper *reaper);
+/* It told that it is free. */
+void reaper_release(struct reaper *reaper);
+/* Tells whether `pid` is a reaper that is free. */
+int reaper_is_free(pid_t pid);
+/* The process `pid` is gone: if it was a reaper that is free, it is forgotten. Tells whether it was. */
+int reaper_forget(pid_t pid);
 
-/* start.c: start a process from nothing. Returns 0 or an errno value. */
-int start_fresh(const struct spec *spec, struct started *started);
+/* children.c: all children, the newest first. */
+extern struct child *children;
+void children_init(int poller);
+/* The exec with this id; NULL if there is none, or it is gone. */
+struct child *child_find(uint32_t id);
+/* Have a reaper start a process, and listen to the reaper. `*asks` is where the process, or the reaper itself, takes its command from. Returns NULL
+ * with errno if there is none. */
+struct child *child_begin(enum order order, int wants_stdin, int *asks);
+/* From now on it is this exec. */
+void child_name(struct child *c, uint32_t id);
+void child_fail(uint32_t id, int error);
+/* Listen to one of its descriptors, or no more: `operation` is epoll_ctl's. */
+void child_watch(struct child *c, enum source source, int operation);
+void child_close(struct child *c, enum source source);
+/* Something happened by one of its descriptors. */
+void child_ready(struct child *c, enum source source, int64_t now);
+void child_pause(struct child *c, int paused);
+/* Signal all that descends from it. */
+void child_signal(struct child *c, int number);
+/* Processes of this one have ended: reapers, and what was left of a reaper that was killed. */
+void children_reap(int64_t now);
+/* Tell the ends that are due, and let go of what is gone. Only between two rounds, because a round's events point to children. */
+void children_sweep(int64_t now);
+/* When an end is due that no descriptor tells of; -1 for never. */
+int64_t children_due(void);
+
+/* input.c: more to read on its stdin; the end of it; it runs, and can be given what waits; it has room again. */
+void input_add(struct child *c, const char *data, size_t length);
+void input_end(struct child *c);
+void input_begin(struct child *c);
+void input_flush(struct child *c);
+
+/* start.c: in a reaper, start what it reads of `fds[ORDER_ASKS]`. Returns the pid or a negative errno value. */
+pid_t start_fresh(const int *fds);
+
+/* bytes.c: a length and as many bytes, through a socket as a whole. Returns 0 or -1. */
+int send_payload(int fd, const char *payload, size_t length);
+/* Returns them in memory of their own, NULL if they don't come. */
+char *read_payload(int fd, size_t *length);
 
 /* user.c: what `number` says is the user that everything is started as; NULL: the keeper's own. */
 void user_init(const char *number);
@@ -79,15 +153,15 @@ void reset_signals(void);
 
 /* pool.c: shells that wait for their command. */
 void pool_init(const char *preload);
-/* Hand the command to a waiting shell. Returns 0, or -1 where none is ready. */
-int pool_take(const char *payload, size_t length, struct started *started);
-/* Start shells until enough wait; forgets one that died. */
+/* Hand the command to a waiting shell, or to one that starts. Returns it, or NULL if there can be none. */
+struct child *pool_take(const char *payload, size_t length);
+/* Start shells until enough wait. */
 void pool_fill(void);
 int pool_wants_fill(void);
-/* Tells whether `pid` is the reaper of a waiting shell. */
-int pool_has(pid_t pid);
-/* The reaper `pid` is gone. Tells whether it was one of a waiting shell, which is forgotten. */
-int pool_forget(pid_t pid);
+/* A waiting shell has ended, or could not be started. */
+void pool_forget(const struct child *c, int has_run);
+/* In a reaper: start a shell that waits. Returns the pid or a negative errno value. */
+pid_t pool_begin(const int *fds);
 
 /* tree.c: signal every process below `top`, which is a subreaper; returns how many there were. SIGKILL goes on until none is left. */
 int tree_signal(pid_t top, int signal_number);

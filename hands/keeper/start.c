@@ -1,4 +1,4 @@
-/* Starts one process from the keeper, which is small: vfork and exec cost what exec costs. */
+/* Starts one process from a reaper, which is small: vfork and exec cost what exec costs. */
 #define _GNU_SOURCE
 #include "keeper.h"
 
@@ -34,11 +34,6 @@ static char *candidates(const char *name, const char *path) {
   }
 }
 
-static void close_all(int *fds, int count) {
-  for (int i = 0; i < count; i++)
-    if (fds[i] >= 0) close(fds[i]);
-}
-
 void reset_signals(void) {
   sigset_t none;
   sigemptyset(&none);
@@ -50,7 +45,8 @@ void reset_signals(void) {
 static int __attribute__((noinline)) become(const struct spec *spec, const char *files, char **script, const int *fds) {
   int error = ENOENT, not_allowed;
   setsid();
-  if (dup2(fds[0], 0) < 0 || dup2(fds[1], 1) < 0 || dup2(fds[2], 2) < 0) return errno;
+  int in = fds[ORDER_IN] >= 0 ? fds[ORDER_IN] : open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (in < 0 || dup2(in, 0) < 0 || dup2(fds[ORDER_OUT], 1) < 0 || dup2(fds[ORDER_ERR], 2) < 0) return errno;
   if ((not_allowed = user_become()) != 0) return not_allowed;
   if (chdir(spec->cwd) != 0) return errno;
   reset_signals();
@@ -79,8 +75,7 @@ struct fresh {
 };
 
 /* On its own, because what a vfork's child does to local variables its parent sees. */
-static pid_t __attribute__((noinline)) fork_and_become(const void *what) {
-  const struct fresh *fresh = what;
+static pid_t __attribute__((noinline)) fork_and_become(const struct fresh *fresh) {
   volatile int error = 0;
   pid_t pid = vfork();
   if (pid == 0) {
@@ -91,43 +86,31 @@ static pid_t __attribute__((noinline)) fork_and_become(const void *what) {
   return error == 0 ? pid : -error;
 }
 
-int start_fresh(const struct spec *spec, struct started *started) {
-  /* Child's ends first, then the keeper's: stdin, stdout, stderr. */
-  int fds[6] = {-1, -1, -1, -1, -1, -1}, pipe_fds[2];
-  for (int i = 0; i < 3; i++) {
-    if (i == 0 && !spec->wants_stdin) {
-      fds[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
-      continue;
-    }
-    if (pipe2(pipe_fds, O_CLOEXEC) != 0) {
-      int error = errno;
-      close_all(fds, 6);
-      return error;
-    }
-    fds[i] = pipe_fds[i == 0 ? 0 : 1];
-    fds[3 + i] = pipe_fds[i == 0 ? 1 : 0];
-    fcntl(fds[3 + i], F_SETFL, O_NONBLOCK);
-  }
+static pid_t start_spec(const struct spec *spec, const int *fds) {
   size_t argc = 0;
   while (spec->argv[argc] != NULL) argc++;
   char *files = candidates(spec->argv[0], path_of(spec->envp));
   char **script = calloc(argc + 2, sizeof *script);
-  if (files == NULL || script == NULL) {
-    close_all(fds, 6);
-    free(files), free(script);
-    return ENOMEM;
+  pid_t pid = -ENOMEM;
+  if (files != NULL && script != NULL) {
+    script[0] = (char *)"sh";
+    for (size_t i = 1; i < argc; i++) script[i + 1] = spec->argv[i];
+    pid = fork_and_become(&(struct fresh){spec, files, script, fds});
   }
-  script[0] = (char *)"sh";
-  for (size_t i = 1; i < argc; i++) script[i + 1] = spec->argv[i];
-
-  struct fresh fresh = {spec, files, script, fds};
-  int error = reaper_start(fork_and_become, &fresh, started);
   free(files), free(script);
-  close_all(fds, 3);
-  if (error != 0) {
-    close_all(fds + 3, 3);
-    return error;
+  return pid;
+}
+
+pid_t start_fresh(const int *fds) {
+  struct spec spec;
+  size_t length;
+  char *payload = read_payload(fds[ORDER_ASKS], &length);
+  if (payload == NULL) return -ENOMEM;
+  pid_t pid = -ENOMEM;
+  if (spec_parse(payload, length, &spec) == 0) {
+    pid = start_spec(&spec, fds);
+    free(spec.argv), free(spec.envp);
   }
-  started->in = fds[3], started->out = fds[4], started->err = fds[5];
-  return 0;
+  free(payload);
+  return pid;
 }

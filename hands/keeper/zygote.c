@@ -23,17 +23,6 @@ typedef int start_function(main_function *, int, char **, void (*)(void), void (
 
 static main_function *real_main;
 
-static int read_all(void *to, size_t length) {
-  for (char *at = to; length > 0;) {
-    ssize_t n = read(ZYGOTE_FD, at, length);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return -1;
-    at += n;
-    length -= (size_t)n;
-  }
-  return 0;
-}
-
 static void fail(const char *what, const char *about) {
   const char *why = strerror(errno);
   const char *parts[] = {"bash: ", what, about, ": ", why, "\n"};
@@ -73,15 +62,15 @@ static int is_asked(void) {
 }
 
 static int wait_then_main(int argc, char **argv, char **envp) {
-  uint32_t length;
+  size_t length;
   struct spec spec;
   (void)envp;
   fcntl(ZYGOTE_FD, F_SETFD, FD_CLOEXEC);
   prctl(PR_SET_DUMPABLE, 0); /* Until it is somebody's, it is no other command's to look into. */
   if (!is_asked()) warm_up();
-  if (read_all(&length, 4) != 0) _exit(0); /* The keeper is gone, or wants this one no more. */
-  char *payload = malloc(length);
-  if (payload == NULL || read_all(payload, length) != 0 || spec_parse(payload, length, &spec) != 0) _exit(125);
+  char *payload = read_payload(ZYGOTE_FD, &length);
+  if (payload == NULL) _exit(0); /* The keeper is gone, or wants this one no more. */
+  if (spec_parse(payload, length, &spec) != 0) _exit(125);
   close(ZYGOTE_FD);
   prctl(PR_SET_PDEATHSIG, 0);
   prctl(PR_SET_DUMPABLE, 1);
