@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type Address, formatAddress, isLoopback, parseAddress } from "@serverless-harness/kit/address";
 import { EnvReader } from "@serverless-harness/kit/env";
+import { KEEP_ALIVE_MS } from "@serverless-harness/kit/keep-alive";
 import { QUICK_START } from "@serverless-harness/kit/quick-start";
 import { readClientTls, readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
 import type { Retention } from "@serverless-harness/session";
@@ -94,7 +95,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     },
     keepSessionsMs: hours(reader, "DISPATCHER_KEEP_SESSIONS_HOURS", 30 * 24),
     sandbox: readSandbox(reader),
-    keepAliveMs: reader.integer("DISPATCHER_KEEP_ALIVE_MS", 15_000, 100, 3_600_000),
+    keepAliveMs: reader.integer("DISPATCHER_KEEP_ALIVE_MS", KEEP_ALIVE_MS, 100, 3_600_000),
     brainLog: {
       path: reader.optional("DISPATCHER_BRAIN_LOG"),
       maxBytes: Math.round(reader.number("DISPATCHER_BRAIN_LOG_MB", 10, 0.01, 100_000) * 1e6),

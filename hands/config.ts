@@ -4,6 +4,7 @@ import { pathToFileURL } from "node:url";
 import { type Address, parseAddress } from "@serverless-harness/kit/address";
 import { type AllowedHosts, readAllowedHosts } from "@serverless-harness/kit/address-rule";
 import { EnvReader } from "@serverless-harness/kit/env";
+import { KEEP_ALIVE_MS } from "@serverless-harness/kit/keep-alive";
 import { readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
 import type { ExecLimits } from "./exec/limits.ts";
 import { NoticeAddresses } from "./exec/notice-addresses.ts";
@@ -61,6 +62,7 @@ export const VARIABLES = [
   "HANDS_KEPT_EXECS",
   "HANDS_KEPT_MS",
   "HANDS_KEPT_BYTES",
+  "HANDS_KEEP_ALIVE_MS",
   "LOG_LEVEL",
 ] as const;
 
@@ -116,6 +118,8 @@ export interface HandsConfig {
   /** How long running commands may go on after SIGTERM, in milliseconds, before they are ended. */
   readonly graceMs: number;
   readonly limits: ExecLimits;
+  /** A stream is never silent for longer, in milliseconds. */
+  readonly keepAliveMs: number;
   readonly logLevel: string;
   /** The variables as they were set, for the same daemon elsewhere. */
   readonly variables: Readonly<Record<string, string>>;
@@ -191,6 +195,7 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
     launcher,
     graceMs: env.integer("HANDS_GRACE_MS", 2000, 0, 3_600_000),
     limits: readLimits(env),
+    keepAliveMs: env.integer("HANDS_KEEP_ALIVE_MS", KEEP_ALIVE_MS, 100, 3_600_000),
     logLevel: env.choice("LOG_LEVEL", "info", LOG_LEVELS),
     variables: Object.fromEntries(VARIABLES.flatMap((name) => (variables[name] === undefined ? [] : [[name, variables[name]]]))),
   });

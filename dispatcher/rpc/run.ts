@@ -1,9 +1,10 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
+import { keptAlive } from "@serverless-harness/kit/keep-alive";
 import type { LeafService, RunRequest, RunResponseSchema } from "@serverless-harness/proto/leaf";
 import { type Caller, callerOf } from "../caller.ts";
 import type { Leaves } from "../leaves.ts";
-import { keptAlive, whileRead } from "./stream.ts";
+import { whileRead } from "./stream.ts";
 
 /** Run submits a leaf and streams its events. */
 export function run(leaves: Leaves, keepAliveMs: number): ServiceImpl<typeof LeafService>["run"] {

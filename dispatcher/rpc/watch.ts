@@ -1,11 +1,12 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
+import { keptAlive } from "@serverless-harness/kit/keep-alive";
 import { Validation } from "@serverless-harness/kit/validate";
 import type { LeafService, WatchRequest, WatchResponseSchema } from "@serverless-harness/proto/leaf";
 import { type Caller, callerOf } from "../caller.ts";
 import type { Leaves } from "../leaves.ts";
 import { checkLeafId } from "../query.ts";
-import { keptAlive, whileRead } from "./stream.ts";
+import { whileRead } from "./stream.ts";
 
 /** Watch streams a leaf's events from a sequence number. */
 export function watch(leaves: Leaves, keepAliveMs: number): ServiceImpl<typeof LeafService>["watch"] {

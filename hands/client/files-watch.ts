@@ -85,7 +85,10 @@ async function* openStream(source: WatchSource, path: string, options: WatchOpti
   }, pingIntervalMs).unref();
   try {
     const request = { workspace, path, recursive, includeIgnored, exclude: [...exclude], pollIntervalMs };
-    yield* client.watch(request, { signal: AbortSignal.any([stop, dead.signal]) });
+    for await (const response of client.watch(request, { signal: AbortSignal.any([stop, dead.signal]) })) {
+      // One without content says that hands lives.
+      if (response.event.case !== undefined) yield response;
+    }
   } catch (error) {
     if (!dead.signal.aborted) throw error;
     throw new HarnessError(Code.Unavailable, "unavailable", "hands did not answer any more", { cause: error });

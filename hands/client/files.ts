@@ -46,7 +46,7 @@ export class WorkspaceFiles implements FilesClient {
     // A read that broke starts anew: the file may be another one by now.
     return this.#retry(async () => {
       const pieces: Uint8Array[] = [];
-      for await (const { data } of this.#files.read(request)) pieces.push(data);
+      for await (const { data } of this.#files.read(request)) if (data.length > 0) pieces.push(data);
       return pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces);
     });
   }

@@ -84,6 +84,8 @@ export class TerminalFollow implements TerminalHandle {
     outbox.send({ request: { case: "target", value: { terminalId, workspace, epoch, fromOffset: BigInt(this.#offset) } } });
     try {
       for await (const response of client.attach(outbox, { signal })) {
+        // One without content says that hands lives.
+        if (response.event.case === undefined) continue;
         if (!heard) this.#input.over((message) => outbox.send(message));
         heard = true;
         this.#take(response);

@@ -40,7 +40,8 @@ export class WorkspaceTree implements WorkspaceTreeClient {
       const pieces: Uint8Array[] = [];
       let counted: DiffSummary | undefined;
       for await (const { patch, summary } of this.#client.diff(request)) {
-        pieces.push(patch);
+        // One without content says that hands lives.
+        if (patch.length > 0) pieces.push(patch);
         counted ??= summary;
       }
       return { patch: Buffer.concat(pieces), summary: present(counted, "summary") };

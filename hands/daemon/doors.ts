@@ -3,6 +3,7 @@ import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import type { Address } from "@serverless-harness/kit/address";
 import { ConfigError } from "@serverless-harness/kit/env";
 import type { HealthState } from "@serverless-harness/kit/health";
+import { keepAlive } from "@serverless-harness/kit/keep-alive";
 import type { Logger } from "@serverless-harness/kit/log";
 import type { Metrics } from "@serverless-harness/kit/metrics";
 import { probes, serveProbes } from "@serverless-harness/kit/probes";
@@ -12,11 +13,12 @@ import { bearerToken, requireOperation, TokenVerifier } from "@serverless-harnes
 import { authenticate } from "../auth.ts";
 import { ENCODERS } from "../channel/encode.ts";
 import type { HandsConfig } from "../config.ts";
+import { SERVICES } from "../routes.ts";
 import type { Workspaces } from "../workspaces.ts";
 
 /** What the doors lead to. */
 export interface DoorsOptions {
-  readonly config: Pick<HandsConfig, "listen" | "tls" | "publicKeyFile" | "metricsListen" | "jailed" | "launcher">;
+  readonly config: Pick<HandsConfig, "listen" | "tls" | "publicKeyFile" | "metricsListen" | "jailed" | "launcher" | "keepAliveMs">;
   readonly routes: (router: ConnectRouter) => void;
   readonly workspaces: Workspaces;
   readonly health: HealthState;
@@ -40,6 +42,7 @@ export async function openDoors({ config, routes, workspaces, health, metrics, l
   };
   const interceptors: Interceptor[] = [metrics.interceptor()];
   if (verifier !== undefined) interceptors.push(authenticate({ verifier, workspaces }));
+  interceptors.push(keepAlive(SERVICES, config.keepAliveMs));
   const server = await serve({
     encoders: ENCODERS,
     address: config.listen,

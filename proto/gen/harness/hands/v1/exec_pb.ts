@@ -1553,6 +1553,9 @@ export const EndCauseSchema: GenEnum<EndCause> = /*@__PURE__*/
  * PERMISSION_DENIED (the token does not cover the workspace or operation), INVALID_ARGUMENT (lists every
  * bad field), FAILED_PRECONDITION with reason `stale_epoch` (a newer owner was seen for the workspace).
  *
+ * Every stream of this package that was silent for 15 s (HANDS_KEEP_ALIVE_MS) sends a message without content, since proxies cut
+ * streams that are silent: pass over it, also if it is the first.
+ *
  * @generated from service harness.hands.v1.ExecService
  */
 export const ExecService: GenService<{
