@@ -1,18 +1,14 @@
-import { childrenOf, commandLine } from "@serverless-harness/kit/proc";
+import { childrenOf } from "@serverless-harness/kit/proc";
 import { expect, test } from "vitest";
 import { jailsFor } from "../../config.ts";
 import { type Daemon, startDaemon } from "../fixtures/daemon.ts";
 import { follow } from "../fixtures/followed.ts";
+import { innermost } from "../fixtures/innermost.ts";
 
 /** The jails of workspaces that live: what the daemon itself has started if it makes no networks for them. */
 function jails(daemon: Daemon): number[] {
-  const below = (pid: number): number[] => [pid, ...childrenOf(pid).flatMap(below)];
-  const node = below(daemon.process.pid ?? 0).find((pid) => commandLine(pid).some((arg) => arg.endsWith("hands/main.mjs")) && isNode(pid));
+  const node = innermost(daemon.process);
   return node === undefined ? [] : childrenOf(node);
-}
-
-function isNode(pid: number): boolean {
-  return commandLine(pid)[0]?.endsWith("/node") === true;
 }
 
 async function untilJails(daemon: Daemon, count: number): Promise<void> {

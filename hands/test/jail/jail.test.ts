@@ -3,13 +3,14 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { homedir, hostname } from "node:os";
 import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
-import { childrenOf, commandLine, isSameProcess, pidNamespace, processStartTicks } from "@serverless-harness/kit/proc";
+import { childrenOf, isSameProcess, pidNamespace, processStartTicks } from "@serverless-harness/kit/proc";
 import { createTransport } from "@serverless-harness/kit/transport";
 import { EndCause, TerminalService } from "@serverless-harness/proto/hands";
 import { expect, onTestFinished, test } from "vitest";
 import type { WorkspaceClient } from "../../client/index.ts";
-import { type Daemon, startDaemon } from "../fixtures/daemon.ts";
+import { startDaemon } from "../fixtures/daemon.ts";
 import { follow } from "../fixtures/followed.ts";
+import { innermost } from "../fixtures/innermost.ts";
 import { WORKSPACE } from "../fixtures/sandbox.ts";
 
 const SECRET = "a secret of the host";
@@ -23,23 +24,13 @@ async function output(workspace: WorkspaceClient, command: string): Promise<stri
 
 const startJailed = (variables: Record<string, string> = {}) => startDaemon({ HANDS_SANDBOX: "bwrap", HOST_SECRET: SECRET, ...variables });
 
-/** The daemon inside, seen from here: pids from the supervisor down to it. */
-function daemonOf(daemon: Daemon): number {
-  let pid = daemon.process.pid ?? 0;
-  for (let depth = 0; depth < 5; depth++) {
-    pid = childrenOf(pid)[0] ?? 0;
-    if (commandLine(pid).some((argument) => argument.endsWith("/hands/main.mjs")) && commandLine(pid)[0]?.endsWith("node")) return pid;
-  }
-  throw new Error("no daemon in the jail");
-}
-
 test("a command has process ids of its own, and sees neither the host's processes nor the daemon", async () => {
   const daemon = await startJailed();
   const workspace = await daemon.connect();
   const inside = (await output(workspace, "readlink /proc/self/ns/pid")).trim();
   expect(inside).toMatch(/^pid:\[\d+\]$/);
   expect(inside).not.toBe(pidNamespace());
-  expect(inside).not.toBe(readlinkSync(`/proc/${daemonOf(daemon)}/ns/pid`));
+  expect(inside).not.toBe(readlinkSync(`/proc/${innermost(daemon.process)}/ns/pid`));
   const lines = await output(workspace, "cat /proc/[0-9]*/cmdline | tr '\\0' ' '");
   expect(lines).not.toContain("vitest");
   expect(lines).not.toContain("main.mjs");
