@@ -9,15 +9,19 @@ import { readClientTls } from "@serverless-harness/kit/tls";
 export type HandsCredential =
   | { readonly kind: "none" }
   | { readonly kind: "token"; readonly token: string }
-  /** A key that short tokens are made with, each for one workspace. */
-  | { readonly kind: "key"; readonly privateKeyPem: string };
+  /** The dispatcher gives tokens for what was claimed. */
+  | { readonly kind: "dispatcher"; readonly address: Address; readonly tls: ClientTls | undefined; readonly token: string };
 
 /** Every variable of its own that a brain reads; model providers read theirs. */
 export const VARIABLES = [
   "LEAF_STORE",
   "HANDS_URL",
   "HANDS_TOKEN_FILE",
-  "HANDS_PRIVATE_KEY_FILE",
+  "BRAIN_TOKEN_FILE",
+  "DISPATCHER_URL",
+  "BRAIN_TLS_CA_FILE",
+  "BRAIN_TLS_CERT_FILE",
+  "BRAIN_TLS_KEY_FILE",
   "HANDS_TLS_CA_FILE",
   "HANDS_TLS_CERT_FILE",
   "HANDS_TLS_KEY_FILE",
@@ -113,12 +117,28 @@ function readWakeUrl(env: EnvReader): string | undefined {
 
 function readCredential(env: EnvReader): HandsCredential {
   const tokenFile = env.optional("HANDS_TOKEN_FILE");
-  const keyFile = env.optional("HANDS_PRIVATE_KEY_FILE");
-  if (tokenFile !== undefined && keyFile !== undefined)
-    env.problem("HANDS_TOKEN_FILE and HANDS_PRIVATE_KEY_FILE are both set: set one of them");
-  if (keyFile !== undefined) return { kind: "key", privateKeyPem: readSecret(env, "HANDS_PRIVATE_KEY_FILE", keyFile) };
+  const brainTokenFile = env.optional("BRAIN_TOKEN_FILE");
+  if (tokenFile !== undefined && brainTokenFile !== undefined)
+    env.problem("HANDS_TOKEN_FILE and BRAIN_TOKEN_FILE are both set: set one of them");
+  if (brainTokenFile !== undefined) return readDispatcher(env, readSecret(env, "BRAIN_TOKEN_FILE", brainTokenFile).trim());
   if (tokenFile !== undefined) return { kind: "token", token: readSecret(env, "HANDS_TOKEN_FILE", tokenFile).trim() };
   return { kind: "none" };
+}
+
+function readDispatcher(env: EnvReader, token: string): HandsCredential {
+  const url = env.required(
+    "DISPATCHER_URL",
+    "with BRAIN_TOKEN_FILE tokens for the sandbox come from the dispatcher, as http://dispatcher:7433",
+  );
+  const address = parseAddress(url);
+  if (url !== "" && address === undefined)
+    env.problem(`DISPATCHER_URL is ${JSON.stringify(url)}: it must be unix:/path, http://host:port or https://host:port`);
+  const tls = readClientTls(env, address, {
+    ca: env.file("BRAIN_TLS_CA_FILE"),
+    cert: env.file("BRAIN_TLS_CERT_FILE"),
+    key: env.file("BRAIN_TLS_KEY_FILE"),
+  });
+  return address === undefined ? { kind: "none" } : { kind: "dispatcher", address, tls, token };
 }
 
 function readSecret(env: EnvReader, name: string, file: string): string {

@@ -3,6 +3,7 @@ import { Code, type Interceptor } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { REFLECTION_SERVICES } from "@serverless-harness/kit/reflection";
 import { bearerToken } from "@serverless-harness/kit/token";
+import { SandboxAccessService } from "@serverless-harness/proto/brain";
 import { Health } from "@serverless-harness/proto/health";
 import { type Caller, callerKey, OPERATOR } from "./caller.ts";
 
@@ -19,23 +20,27 @@ export interface AuthenticatorOptions {
   readonly operatorToken?: string | undefined;
   readonly takesEverybody?: boolean;
   readonly tokens?: TokenReader | undefined;
+  readonly brainToken?: string | undefined;
 }
 
 /** Tells who calls, by the bearer token of calls and plain requests. */
 export class Authenticator {
   readonly #operator: Buffer | undefined;
+  readonly #ofBrains: Buffer | undefined;
   readonly #tokens: TokenReader | undefined;
   /** Whoever sends no token is the operator. */
   readonly takesEverybody: boolean;
 
   /**
    * `operatorToken`: whoever sends it is the operator. `takesEverybody`: so is who sends no token, for a Unix socket that only its owner can open.
-   * `tokens` reads all other tokens; without it there are none.
+   * `tokens` reads all other tokens; without it there are none. `brainToken`: what brains must send for what is for them alone, which no other token opens and
+   * which opens nothing else; without one, nobody gets in there.
    */
-  constructor({ operatorToken, takesEverybody = false, tokens }: AuthenticatorOptions) {
+  constructor({ operatorToken, takesEverybody = false, tokens, brainToken }: AuthenticatorOptions) {
     this.#operator = operatorToken === undefined ? undefined : digest(operatorToken);
     this.takesEverybody = takesEverybody;
     this.#tokens = tokens;
+    this.#ofBrains = brainToken === undefined ? undefined : digest(brainToken);
   }
 
   /** Who sent this `Authorization` header. UNAUTHENTICATED without a valid token; digests of one length are compared, so a wrong one takes the same time. */
@@ -58,12 +63,24 @@ export class Authenticator {
     throw new HarnessError(Code.PermissionDenied, "operator_only", "this is about every tenant: use the operator's token");
   }
 
-  /** {@link identify} in front of every RPC but health probes, which platforms send without a token, and the public schema. */
+  /** UNAUTHENTICATED unless the header carries the token of brains. */
+  requireBrain(header: string | null | undefined): void {
+    const token = bearerToken(header);
+    if (this.#ofBrains !== undefined && token !== undefined && timingSafeEqual(digest(token), this.#ofBrains)) return;
+    const text = "this is for brains, which send the word of BRAIN_TOKEN_FILE: the same file is needed here and where they start";
+    throw new HarnessError(Code.Unauthenticated, "unauthorized", text);
+  }
+
+  /**
+   * {@link identify} in front of every RPC but health probes, which platforms send without a token, and the public schema; {@link requireBrain} in front
+   * of what is for brains.
+   */
   interceptor(): Interceptor {
     return (next) => async (request) => {
-      if (!OPEN.has(request.service.typeName)) {
-        request.contextValues.set(callerKey, await this.identify(request.header.get("authorization")));
-      }
+      const { typeName } = request.service;
+      const header = request.header.get("authorization");
+      if (typeName === SandboxAccessService.typeName) this.requireBrain(header);
+      else if (!OPEN.has(typeName)) request.contextValues.set(callerKey, await this.identify(header));
       return next(request);
     };
   }

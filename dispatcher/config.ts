@@ -1,3 +1,4 @@
+import { createPrivateKey } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { type Address, formatAddress, isLoopback, parseAddress } from "@serverless-harness/kit/address";
@@ -7,8 +8,7 @@ import { QUICK_START } from "@serverless-harness/kit/quick-start";
 import { readClientTls, readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
 import type { Retention } from "@serverless-harness/session";
 import { readIssuersFile } from "./issuers-file.ts";
-import type { SandboxSettings } from "./sandbox/sandbox.ts";
-import type { SandboxCredential } from "./sandbox/sandbox-tokens.ts";
+import type { SandboxCredential, SandboxSettings } from "./sandbox/sandbox.ts";
 import type { ScalerConfig } from "./scaler/serve.ts";
 import { readSeedApi, withSeedNames } from "./seed-api/config.ts";
 import type { SeedApiSettings } from "./seed-api/settings.ts";
@@ -33,6 +33,8 @@ export interface Config {
   readonly issuer: string;
   /** Whose tokens are trusted besides. */
   readonly trustedIssuers: readonly TrustedIssuer[];
+  /** What brains must send to get into the sandbox. */
+  readonly brainToken: string | undefined;
   readonly waker: "local" | "knative" | "keda" | "none";
   /** How brains are called; for the waker `knative` only. */
   readonly knative: KnativeConfig | undefined;
@@ -86,6 +88,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     signingKeys: reader.optional("DISPATCHER_SIGNING_KEYS_FILE"),
     issuer: reader.string("DISPATCHER_ISSUER", "serverless-harness"),
     trustedIssuers: readTrustedIssuers(reader),
+    brainToken: readBrainToken(reader),
     waker,
     knative: waker === "knative" ? readKnative(reader) : undefined,
     scaler,
@@ -163,13 +166,27 @@ function readToken(reader: EnvReader, listen: Address): string | undefined {
     );
     return undefined;
   }
-  try {
-    const token = readFileSync(file, "utf8").trim();
-    if (/^\S+$/.test(token)) return token;
-    reader.problem(`DISPATCHER_TOKEN_FILE: ${file} must hold one word, the bearer token`);
-  } catch (error) {
-    reader.problem(`DISPATCHER_TOKEN_FILE: ${file} can't be read (${(error as NodeJS.ErrnoException).code})`);
+  return readWord(reader, "DISPATCHER_TOKEN_FILE", file);
+}
+
+/** Whoever holds the sandbox's key gives brains their tokens; a client's token must not do. */
+function readBrainToken(reader: EnvReader): string | undefined {
+  const [file, clients] = [reader.optional("BRAIN_TOKEN_FILE"), reader.optional("DISPATCHER_TOKEN_FILE")];
+  if (file === undefined) {
+    if (reader.optional("HANDS_PRIVATE_KEY_FILE") !== undefined)
+      reader.problem(
+        "BRAIN_TOKEN_FILE is not set: with HANDS_PRIVATE_KEY_FILE brains get tokens for the sandbox here, and need a word for it",
+      );
+    return undefined;
   }
+  if (file === clients) reader.problem("BRAIN_TOKEN_FILE and DISPATCHER_TOKEN_FILE are the same file: brains need a word of their own");
+  return readWord(reader, "BRAIN_TOKEN_FILE", file);
+}
+
+function readWord(reader: EnvReader, name: string, file: string): string | undefined {
+  const word = readSecret(reader, name, file)?.trim();
+  if (word === undefined || /^\S+$/.test(word)) return word;
+  reader.problem(`${name}: ${file} must hold one word, the bearer token`);
   return undefined;
 }
 
@@ -190,17 +207,28 @@ function readSandboxCredential(reader: EnvReader): SandboxCredential {
   const keyFile = reader.optional("HANDS_PRIVATE_KEY_FILE");
   if (tokenFile !== undefined && keyFile !== undefined)
     reader.problem("HANDS_TOKEN_FILE and HANDS_PRIVATE_KEY_FILE are both set: set one of them");
-  if (keyFile !== undefined) return { kind: "key", privateKeyPem: readSecret(reader, "HANDS_PRIVATE_KEY_FILE", keyFile) };
-  if (tokenFile !== undefined) return { kind: "token", token: readSecret(reader, "HANDS_TOKEN_FILE", tokenFile).trim() };
+  if (keyFile !== undefined) return { kind: "key", privateKeyPem: readKey(reader, keyFile) };
+  if (tokenFile !== undefined) return { kind: "token", token: readWord(reader, "HANDS_TOKEN_FILE", tokenFile) ?? "" };
   return { kind: "none" };
 }
 
-function readSecret(reader: EnvReader, name: string, file: string): string {
+function readKey(reader: EnvReader, file: string): string {
+  const pem = readSecret(reader, "HANDS_PRIVATE_KEY_FILE", file);
+  try {
+    if (pem !== undefined && createPrivateKey(pem).asymmetricKeyType === "ed25519") return pem;
+  } catch {
+    // Told below: whatever it is, it is no such key.
+  }
+  if (pem !== undefined) reader.problem(`HANDS_PRIVATE_KEY_FILE: ${file} must hold an Ed25519 private key as PEM`);
+  return "";
+}
+
+function readSecret(reader: EnvReader, name: string, file: string): string | undefined {
   try {
     return readFileSync(file, "utf8");
   } catch (error) {
     reader.problem(`${name}: ${file} can't be read (${(error as NodeJS.ErrnoException).code})`);
-    return "";
+    return undefined;
   }
 }
 

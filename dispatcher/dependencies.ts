@@ -4,6 +4,7 @@ import type { LeafStore } from "@serverless-harness/session";
 import type { Authenticator } from "./auth.ts";
 import type { Drain } from "./drain.ts";
 import type { IssuedTokens } from "./issued-tokens.ts";
+import type { Sandbox } from "./sandbox/sandbox.ts";
 import type { SandboxProbe } from "./sandbox-probe.ts";
 import type { SeedApiSettings } from "./seed-api/settings.ts";
 import type { Waker } from "./waker/waker.ts";
@@ -12,7 +13,9 @@ import type { Waker } from "./waker/waker.ts";
 export interface Dependencies {
   readonly store: LeafStore;
   readonly waker: Waker;
-  readonly sandbox: Pick<SandboxProbe, "problem">;
+  /** `undefined` where nothing says where it is. */
+  readonly sandbox: Sandbox | undefined;
+  readonly sandboxProbe: Pick<SandboxProbe, "problem">;
   readonly auth: Authenticator;
   readonly tokens: IssuedTokens;
   readonly drain: Drain;

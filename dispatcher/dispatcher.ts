@@ -37,16 +37,29 @@ export async function startDispatcher(): Promise<Service> {
   const log = createLogger("dispatcher", config.logLevel);
   const brainLog = openBrainLog(config.brainLog);
   const store = await openLeafStore(config.leafStore);
-  const brainEnvironment = { ...config.brainEnvironment };
+  const brainEnvironment = environmentOfBrains(config.brainEnvironment);
   const waker = createWaker(config, brainEnvironment, store, brainLog, log);
-  const sandbox = new SandboxProbe(config.brainEnvironment["HANDS_URL"], log);
+  const sandbox = config.sandbox && new Sandbox(config.sandbox, log);
+  const sandboxProbe = new SandboxProbe(config.brainEnvironment["HANDS_URL"], log);
   const { auth, tokens } = await openTokens(config, store);
-  const housekeeping = new Housekeeping(store, config.retention, createSessionRetention(config, store, log), log);
+  const housekeeping = new Housekeeping(store, config.retention, createSessionRetention(config, sandbox, store, log), log);
   const drain = new Drain();
   const health = new HealthState([LeafService.typeName]);
   const metrics = openMetrics(store);
   const { keepAliveMs, seedApi } = config;
-  const { fallback, interceptors, ...rest } = routes({ store, waker, sandbox, auth, tokens, drain, health, keepAliveMs, seedApi, log });
+  const { fallback, interceptors, ...rest } = routes({
+    store,
+    waker,
+    sandbox,
+    sandboxProbe,
+    auth,
+    tokens,
+    drain,
+    health,
+    keepAliveMs,
+    seedApi,
+    log,
+  });
   const server = await serve({
     address: config.listen,
     log,
@@ -59,6 +72,7 @@ export async function startDispatcher(): Promise<Service> {
   const probesServer = await serveProbes(config.metricsListen, { health, metrics, log });
   const scaler = await serveScaler(config.scaler, { store, health, ended: drain.ended, keepAliveMs: config.keepAliveMs, log });
   brainEnvironment["BRAIN_WAKE_URL"] ??= wakeUrlAt(server.address);
+  brainEnvironment["DISPATCHER_URL"] ??= formatAddress(reachable(server.address));
   waker.start();
   housekeeping.start();
   log.info({ address: formatAddress(server.address), waker: config.waker }, "dispatcher listens");
@@ -85,6 +99,7 @@ async function openTokens(config: Config, store: LeafStore): Promise<{ auth: Aut
   const own = keys === undefined ? [] : [{ issuer: issuerOf(keys, issuer, AUDIENCE), mapping: OWN_CLAIMS }];
   const trusted = [...own, ...trustedIssuers];
   const auth = new Authenticator({
+    brainToken: config.brainToken,
     operatorToken: config.token,
     takesEverybody: config.token === undefined && config.listen.kind === "unix",
     tokens: trusted.length === 0 ? undefined : new SignedTokens(trusted, (tokenId) => tokens.isRevoked(tokenId)),
@@ -120,13 +135,25 @@ function openMetrics(store: LeafStore): Metrics {
 /** Where hands on this machine reaches us; elsewhere BRAIN_WAKE_URL has to say it. A socket takes no calls of hands. */
 function wakeUrlAt(address: Address): string | undefined {
   if (address.kind === "unix") return undefined;
-  const everywhere = address.host === "0.0.0.0" || address.host === "::";
-  return `${formatAddress(everywhere ? { ...address, host: "127.0.0.1" } : address)}/wake`;
+  return `${formatAddress(reachable(address))}/wake`;
+}
+
+/** Where a process on this machine reaches what listens at an address. */
+function reachable(address: Address): Address {
+  const everywhere = address.kind === "tcp" && (address.host === "0.0.0.0" || address.host === "::");
+  return everywhere ? { ...address, host: "127.0.0.1" } : address;
+}
+
+/** What brains inherit: all but what opens more than they need. */
+function environmentOfBrains(own: Environment): Record<string, string | undefined> {
+  const { HANDS_PRIVATE_KEY_FILE: _key, DISPATCHER_TOKEN_FILE: _token, DISPATCHER_TLS_KEY_FILE: _tlsKey, ...rest } = own;
+  return rest;
 }
 
 /** `undefined` where nobody says where the sandbox is: without the workspaces no session would go whole. */
 function createSessionRetention(
-  { sandbox, leafStore, keepSessionsMs: keepMs }: Config,
+  { leafStore, keepSessionsMs: keepMs }: Config,
+  sandbox: Sandbox | undefined,
   store: LeafStore,
   log: Logger,
 ): SessionRetention | undefined {
@@ -138,7 +165,7 @@ function createSessionRetention(
     const conversations = await import("@serverless-harness/pi-fork/conversations");
     return conversations.openConversations(leafStore);
   };
-  return new SessionRetention({ store, openConversations, sandbox: new Sandbox(sandbox), keepMs, log });
+  return new SessionRetention({ store, openConversations, sandbox, keepMs, log });
 }
 
 function createWaker(config: Config, env: Environment, store: LeafStore, brainLog: BrainLog, log: Logger): Waker {

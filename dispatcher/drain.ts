@@ -1,6 +1,9 @@
 import { Code, type Interceptor } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
+import { SandboxAccessService } from "@serverless-harness/proto/brain";
 import { Health } from "@serverless-harness/proto/health";
+
+const STAYS_OPEN: ReadonlySet<string> = new Set([Health.typeName, SandboxAccessService.typeName]);
 
 /** How the dispatcher goes down: first it refuses new calls, then it ends the streams that are still open. */
 export class Drain {
@@ -33,10 +36,10 @@ export class Drain {
     if (this.#draining) throw shuttingDown();
   }
 
-  /** {@link requireOpen} in front of every RPC but the health probes. */
+  /** {@link requireOpen} in front of every RPC but health probes, and what brains need to hand back what they hold. */
   interceptor(): Interceptor {
     return (next) => (request) => {
-      if (request.service.typeName !== Health.typeName) this.requireOpen();
+      if (!STAYS_OPEN.has(request.service.typeName)) this.requireOpen();
       return next(request);
     };
   }

@@ -1,6 +1,7 @@
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { serveReflection } from "@serverless-harness/kit/reflection";
 import type { ServeOptions } from "@serverless-harness/kit/serve";
+import { SandboxAccessService } from "@serverless-harness/proto/brain";
 import { LeafService, TokenService } from "@serverless-harness/proto/leaf";
 import type { Dependencies } from "./dependencies.ts";
 import { httpRoutes } from "./http/routes.ts";
@@ -8,6 +9,7 @@ import { Leaves } from "./leaves.ts";
 import { cancel } from "./rpc/cancel.ts";
 import { decide } from "./rpc/decide.ts";
 import { get } from "./rpc/get.ts";
+import { grant } from "./rpc/grant.ts";
 import { list } from "./rpc/list.ts";
 import { redrive } from "./rpc/redrive.ts";
 import { run } from "./rpc/run.ts";
@@ -23,7 +25,7 @@ export type Routes = Required<Pick<ServeOptions, "routes" | "interceptors" | "fa
 
 /** Bind every RPC and every plain HTTP path to its file. */
 export function routes(deps: Dependencies): Routes {
-  const { store, waker, auth, tokens, drain, health, keepAliveMs } = deps;
+  const { store, waker, sandbox, auth, tokens, drain, health, keepAliveMs } = deps;
   const leaves = new Leaves(store, waker, drain);
   const interceptors: Interceptor[] = [auth.interceptor(), drain.interceptor()];
   const rpcs = (router: ConnectRouter): void => {
@@ -40,6 +42,7 @@ export function routes(deps: Dependencies): Routes {
       send: send(leaves),
     });
     router.service(TokenService, { create: create(tokens), list: listTokens(tokens), revoke: revoke(tokens) });
+    router.service(SandboxAccessService, { grant: grant(store, sandbox) });
     serveReflection(router);
   };
   return { routes: rpcs, interceptors, fallback: httpRoutes(deps, leaves) };

@@ -7,8 +7,8 @@ import { type ClientTls, Connection } from "./connection.ts";
 
 export type { ClientTls } from "./connection.ts";
 
-/** Sent as `Authorization: Bearer`. A function is asked at every call, so that tokens can be renewed. */
-export type Token = string | (() => string);
+/** Sent as `Authorization: Bearer`. A function is asked at every call, so that tokens can be renewed; the call fails with what it throws. */
+export type Token = string | (() => string | Promise<string>);
 
 /** How a client reaches a service. */
 export interface TransportOptions {
@@ -51,21 +51,27 @@ export function transportOver(connection: Connection, token: Token | undefined):
     // Loopback and cluster networks are faster than gzip.
     acceptCompression: [],
   });
-  const authorized = (header: ConstructorParameters<typeof Headers>[0]): Headers => {
-    const headers = new Headers(header);
-    const value = typeof token === "function" ? token() : token;
-    if (value !== undefined) headers.set("authorization", `Bearer ${value}`);
-    return headers;
+  const authorized = async <T>(given: ConstructorParameters<typeof Headers>[0], call: (header: Headers) => Promise<T>): Promise<T> => {
+    const header = new Headers(given);
+    const asked = typeof token === "function" ? token() : token;
+    // One that is at hand costs no turn.
+    const value = asked instanceof Promise ? await asked : asked;
+    if (value !== undefined) header.set("authorization", `Bearer ${value}`);
+    return call(header);
   };
   // What has a deadline is left to connect-node, which knows how to keep it.
   return {
-    unary: (method, signal, timeoutMs, header, message, contextValues) =>
-      timeoutMs === undefined
-        ? callUnary(connection, { method, signal, header: authorized(header), message, readMaxBytes: READ_MAX_BYTES })
-        : transport.unary(method, signal, timeoutMs, authorized(header), message, contextValues),
-    stream: (method, signal, timeoutMs, header, input, contextValues) =>
-      timeoutMs === undefined
-        ? callStream(connection, { method, signal, header: authorized(header), input, readMaxBytes: READ_MAX_BYTES })
-        : transport.stream(method, signal, timeoutMs, authorized(header), input, contextValues),
+    unary: (method, signal, timeoutMs, given, message, contextValues) =>
+      authorized(given, (header) =>
+        timeoutMs === undefined
+          ? callUnary(connection, { method, signal, header, message, readMaxBytes: READ_MAX_BYTES })
+          : transport.unary(method, signal, timeoutMs, header, message, contextValues),
+      ),
+    stream: (method, signal, timeoutMs, given, input, contextValues) =>
+      authorized(given, (header) =>
+        timeoutMs === undefined
+          ? callStream(connection, { method, signal, header, input, readMaxBytes: READ_MAX_BYTES })
+          : transport.stream(method, signal, timeoutMs, header, input, contextValues),
+      ),
   };
 }

@@ -64,15 +64,13 @@ export class AgentFactory {
     const { leaf, fence } = claim;
     const { wakeUrl, sleepAfterMs, snapshots } = this.#config;
     const name = sessionKey(fence);
-    const client = this.#hands.connect(name, fence.epoch);
-    const copied = copiedWorkspaces(claim);
-    const copier = copied.length === 0 ? undefined : this.#hands.connectForCopy(name, copied);
-    const workspace = client.workspace(name, fence.epoch);
+    const sandbox = this.#hands.open(claim);
+    const workspace = sandbox.client.workspace(name, fence.epoch);
     // Asked for before the rest is loaded, which takes longer.
     const home = new Home({
       leafId: leaf.leafId,
       workspace,
-      maker: copier?.workspace(name, fence.epoch) ?? workspace,
+      maker: sandbox.maker.workspace(name, fence.epoch),
       source: sourceOf(claim),
       snapshots,
       log,
@@ -94,7 +92,7 @@ export class AgentFactory {
         workspacePath,
         home,
         fork: forkSource(claim, home),
-        endExec: (execId) => this.#hands.endExec(name, fence.epoch, execId),
+        endExec: (execId) => sandbox.endExec(execId),
         registry,
         model: leaf.spec?.model || this.#config.model,
         systemPrompt: leaf.spec?.systemPrompt ?? "",
@@ -115,15 +113,10 @@ export class AgentFactory {
         solution: async () => readSolution(workspace, (await home.workspace).baseCommit),
         snapshot: (snapshotId) => home.snapshot(snapshotId),
         notifyEnd: (execId, body) => workspace.notifyEnd(execId, wakeUrl ?? "", body),
-        close: () =>
-          agent.close().finally(() => {
-            copier?.close();
-            client.close();
-          }),
+        close: () => agent.close().finally(() => sandbox.close()),
       };
     } catch (error) {
-      copier?.close();
-      client.close();
+      sandbox.close();
       throw error;
     }
   }
@@ -131,6 +124,7 @@ export class AgentFactory {
   /** Close what agents shared. */
   async close(): Promise<void> {
     const shared = await this.#shared?.catch(() => undefined);
+    this.#hands.close();
     await shared?.sessions.close();
   }
 

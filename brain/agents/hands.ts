@@ -1,97 +1,116 @@
 import { Code, createClient } from "@connectrpc/connect";
 import { HandsClient } from "@serverless-harness/hands/client";
 import { parseAddress } from "@serverless-harness/kit/address";
-import type { ClientTls } from "@serverless-harness/kit/connection";
 import { fromConnectError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
-import { type Claims, TokenMint } from "@serverless-harness/kit/token";
-import { createTransport } from "@serverless-harness/kit/transport";
+import { type ClientTransport, createTransport, type Token } from "@serverless-harness/kit/transport";
 import { ExecService } from "@serverless-harness/proto/hands";
+import { type Claim, sessionKey } from "@serverless-harness/session";
 import type { BrainConfig } from "../config.ts";
+import { SandboxGrant } from "./sandbox-grant.ts";
 
-const TOKEN_LIFE_MS = 5 * 60_000;
-/** A clock that differs from hands' by more is not made up for. */
-const MAX_CLOCK_CORRECTION_MS = 24 * 3_600_000;
+type Settings = Pick<BrainConfig, "name" | "handsUrl" | "handsTls" | "handsPatienceMs" | "handsCredential">;
 
-/** Reaches the sandbox, with a token for one workspace where this brain can make one. */
-export class Hands {
-  readonly #config: BrainConfig;
-  readonly #mint: TokenMint | undefined;
-  readonly #log: Logger;
-  readonly #now: () => number;
-  /** How far hands' clock is ahead of this machine's, as far as hands has told. */
-  #aheadMs = 0;
-
-  /** `now`: this machine's clock. Default: the real one. */
-  constructor(config: BrainConfig, log: Logger, now: () => number = Date.now) {
-    this.#config = config;
-    this.#log = log;
-    this.#now = now;
-    this.#mint = config.handsCredential.kind === "key" ? new TokenMint(config.handsCredential.privateKeyPem) : undefined;
-  }
-
-  /** A client for one workspace, for the owner that `epoch` names. It connects at its first call. */
-  connect(workspace: string, epoch: bigint): HandsClient {
-    return this.#client(this.#tokenFor({ scopes: [workspace], epoch }));
-  }
-
-  /** One that makes a workspace from others and does nothing else: a token with an epoch would cover a single one. */
-  connectForCopy(workspace: string, others: readonly string[]): HandsClient {
-    return this.#client(this.#tokenFor({ scopes: [workspace, ...others], operations: ["workspaces"] }));
-  }
-
+/** The sandbox of one claimed leaf. */
+export interface ClaimedSandbox {
+  /** For the session's workspace, as its owner. It connects at its first call. */
+  readonly client: HandsClient;
+  /** For making the workspace, which may have to reach another one for that. */
+  readonly maker: HandsClient;
   /** End an exec that another brain started. Succeeds where there is none of that id. */
-  async endExec(workspace: string, epoch: bigint, execId: string): Promise<void> {
-    const address = parseAddress(this.#config.handsUrl);
+  endExec(execId: string): Promise<void>;
+  /** Let go of everything. What runs in the sandbox goes on. */
+  close(): void;
+}
+
+/** What proves a claim to hands. */
+interface Proof {
+  readonly token?: Token;
+  readonly makingToken?: Token;
+  /** Hands refused the token as expired: there is a better one now. */
+  readonly expired?: () => boolean;
+  close(): void;
+}
+
+/** Reaches the sandbox, for the leaves that this brain has claimed. */
+export class Hands {
+  readonly #settings: Settings;
+  readonly #log: Logger;
+  #dispatcher: ClientTransport | undefined;
+
+  constructor(settings: Settings, log: Logger) {
+    this.#settings = settings;
+    this.#log = log;
+  }
+
+  /** The sandbox of a leaf that was just claimed. Where the dispatcher gives tokens, they are asked for now. */
+  open({ leaf, fence }: Claim): ClaimedSandbox {
+    const proof = this.#prove(leaf.leafId, fence.epoch);
+    const name = sessionKey(fence);
+    const client = this.#client(proof.token, proof.expired);
+    // A token of a session's epoch covers its workspace alone.
+    const maker = leaf.spec?.fork === undefined ? client : this.#client(proof.makingToken, proof.expired);
+    return {
+      client,
+      maker,
+      endExec: (execId) => this.#endExec(name, fence.epoch, execId, proof),
+      close: () => {
+        maker.close();
+        client.close();
+        proof.close();
+      },
+    };
+  }
+
+  /** Let go of the dispatcher. */
+  close(): void {
+    this.#dispatcher?.close();
+  }
+
+  #prove(leafId: string, epoch: bigint): Proof {
+    const { handsCredential: credential, name: worker, handsPatienceMs: patienceMs } = this.#settings;
+    switch (credential.kind) {
+      case "none":
+        return { close: () => undefined };
+      case "token":
+        return { token: credential.token, makingToken: credential.token, close: () => undefined };
+      case "dispatcher": {
+        const { address, tls, token } = credential;
+        this.#dispatcher ??= createTransport({ address, token, ...(tls === undefined ? {} : { tls }) });
+        return new SandboxGrant({ transport: this.#dispatcher, leafId, epoch, worker, patienceMs, log: this.#log });
+      }
+    }
+  }
+
+  async #endExec(workspace: string, epoch: bigint, execId: string, proof: Proof): Promise<void> {
+    const { handsUrl, handsTls } = this.#settings;
+    const address = parseAddress(handsUrl);
     if (address === undefined) throw new Error("the sandbox's address was checked at start");
-    const transport = createTransport({ address, ...this.#credentials(this.#tokenFor({ scopes: [workspace], epoch })) });
+    const { token } = proof;
+    const transport = createTransport({
+      address,
+      ...(handsTls === undefined ? {} : { tls: handsTls }),
+      ...(token === undefined ? {} : { token }),
+    });
     try {
       await createClient(ExecService, transport).signal({ execId, workspace, epoch, cancel: true });
     } catch (thrown) {
       const error = fromConnectError(thrown);
-      if (error.reason === "token_expired" && this.#setClock(Number(error.metadata["now_ms"])))
-        return this.endExec(workspace, epoch, execId);
+      if (error.reason === "token_expired" && proof.expired?.() === true) return this.#endExec(workspace, epoch, execId, proof);
       if (error.code !== Code.NotFound) throw error;
     } finally {
       transport.close();
     }
   }
 
-  #client(token: (() => string) | undefined): HandsClient {
-    const { handsUrl, handsPatienceMs } = this.#config;
-    const onTokenExpired = (nowMs: number): boolean => this.#setClock(nowMs);
-    return new HandsClient({ address: handsUrl, patienceMs: handsPatienceMs, onTokenExpired, ...this.#credentials(token) });
-  }
-
-  #credentials(token: (() => string) | undefined): { tls?: ClientTls; token?: () => string } {
-    const { handsTls } = this.#config;
-    return { ...(handsTls === undefined ? {} : { tls: handsTls }), ...(token === undefined ? {} : { token }) };
-  }
-
-  /** From now on tokens are made by the clock of hands, which refused a new one as expired. False: they were already, or it can't be believed. */
-  #setClock(nowMs: number): boolean {
-    const aheadMs = nowMs - this.#now();
-    const canBe = this.#mint !== undefined && Number.isFinite(aheadMs) && Math.abs(aheadMs) <= MAX_CLOCK_CORRECTION_MS;
-    if (!canBe || Math.abs(aheadMs - this.#aheadMs) < 1000) return false;
-    this.#log.warn({ seconds: Math.round(aheadMs / 1000) }, "this machine's clock is slow by so much, as the sandbox has it: set it");
-    this.#aheadMs = aheadMs;
-    return true;
-  }
-
-  /** One with an epoch is void as soon as hands hears of a newer owner. */
-  #tokenFor(covers: Pick<Claims, "scopes" | "epoch" | "operations">): (() => string) | undefined {
-    const { handsCredential: credential, name: subject } = this.#config;
-    if (credential.kind === "token") return () => credential.token;
-    const mint = this.#mint;
-    if (mint === undefined) return undefined;
-    let token = "";
-    let expiresAtMs = 0;
-    return () => {
-      const nowMs = this.#now() + this.#aheadMs;
-      if (nowMs < expiresAtMs - TOKEN_LIFE_MS / 2) return token;
-      expiresAtMs = nowMs + TOKEN_LIFE_MS;
-      token = mint.mint({ subject, audience: "hands", expiresAtMs, ...covers });
-      return token;
-    };
+  #client(token: Token | undefined, onTokenExpired: (() => boolean) | undefined): HandsClient {
+    const { handsUrl, handsTls, handsPatienceMs } = this.#settings;
+    return new HandsClient({
+      address: handsUrl,
+      patienceMs: handsPatienceMs,
+      ...(onTokenExpired === undefined ? {} : { onTokenExpired }),
+      ...(handsTls === undefined ? {} : { tls: handsTls }),
+      ...(token === undefined ? {} : { token }),
+    });
   }
 }

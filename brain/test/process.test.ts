@@ -45,8 +45,8 @@ describe("settings that can't be used", () => {
   });
 
   test("are two ways to prove oneself", () => {
-    const both = { LEAF_STORE: "s", HANDS_URL: "unix:/x", HANDS_TOKEN_FILE: "/dev/null", HANDS_PRIVATE_KEY_FILE: "/dev/null" };
-    expect(() => readConfig(both)).toThrow("HANDS_TOKEN_FILE and HANDS_PRIVATE_KEY_FILE are both set");
+    const both = { LEAF_STORE: "s", HANDS_URL: "unix:/x", HANDS_TOKEN_FILE: "/dev/null", BRAIN_TOKEN_FILE: "/dev/null" };
+    expect(() => readConfig(both)).toThrow("HANDS_TOKEN_FILE and BRAIN_TOKEN_FILE are both set");
   });
 
   test("are all in the README's table, and no others", async () => {
@@ -79,18 +79,11 @@ describe("a sandbox that asks for tokens", () => {
     const { privateKey, publicKey } = generateKeys();
     const file = (name: string) => join(directoryOf(stack), name);
     await writeFile(file("public.pem"), publicKey);
-    await writeFile(file("private.pem"), privateKey);
     const hands = await HandsProcess.start({ HANDS_PUBLIC_KEY_FILE: file("public.pem") });
     onTestFinished(() => hands.stop());
     const leaf = await stack.submit(scripted(bash("echo let in"), say("{{last_tool_result}}")));
     return { stack, leaf, hands, file, mint: new TokenMint(privateKey) };
   }
-
-  test("gets them from a brain that holds the key", async () => {
-    const { stack, leaf, hands, file } = await guarded();
-    stack.brain({ HANDS_URL: hands.address, HANDS_PRIVATE_KEY_FILE: file("private.pem") });
-    expect((await stack.ended(leaf)).result?.text).toBe("let in\n");
-  });
 
   test("takes one that a file holds", async () => {
     const { stack, leaf, hands, file, mint } = await guarded();

@@ -9,10 +9,10 @@ import type { Handler } from "./router.ts";
 /**
  * `GET /health`: 200 `ok`, or 503 `draining` / `store_unavailable` / `store_lost` / `no_brain` / `no_sandbox`. Status and version are for everybody, the rest for the operator; a wrong token is refused, so that a client learns of it here.
  */
-export function health({ store, waker, sandbox, auth, drain, log }: Dependencies): Handler {
+export function health({ store, waker, sandboxProbe, auth, drain, log }: Dependencies): Handler {
   return async ({ request }) => {
     const trusted = await isTrusted(auth, request.headers.authorization);
-    const [backlog, away] = await Promise.all([store.backlog().catch((error: unknown) => unavailable(error, log)), sandbox.problem()]);
+    const [backlog, away] = await Promise.all([store.backlog().catch((error: unknown) => unavailable(error, log)), sandboxProbe.problem()]);
     const trouble = "problem" in backlog ? backlog : undefined;
     const waking = waker.status();
     const status =

@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { SandboxAccessService } from "@serverless-harness/proto/brain";
 import { FailureReasonSchema, LeafService } from "@serverless-harness/proto/leaf";
 import { expect, test } from "vitest";
 
@@ -6,10 +7,11 @@ const read = (path: string): Promise<string> => readFile(new URL(path, import.me
 
 test("the README names every RPC and every setting, with no setting too many", async () => {
   const readme = await read("../README.md");
-  for (const method of LeafService.methods) expect(readme).toMatch(new RegExp(`^\\| \`${method.name}\` +\\|`, "m"));
+  for (const method of [...LeafService.methods, ...SandboxAccessService.methods])
+    expect(readme).toMatch(new RegExp(`^\\| \`${method.name}\` +\\|`, "m"));
   const variables = (text: string): string[] =>
-    [...new Set(text.match(/\b(?:(?:DISPATCHER|HANDS)_[A-Z_]+|LEAF_STORE|LOG_LEVEL)\b/g))].sort();
-  const code = (await read("../config.ts")).replaceAll("LOG_LEVELS", "");
+    [...new Set(text.match(/\b(?:(?:DISPATCHER|HANDS|BRAIN_TOKEN)_[A-Z_]+|LEAF_STORE|LOG_LEVEL)\b/g))].sort();
+  const code = `${(await read("../config.ts")).replaceAll("LOG_LEVELS", "")}${await read("../dispatcher.ts")}`;
   expect(variables(readme)).toEqual(variables(code));
 });
 

@@ -49,7 +49,7 @@ function handsOf(hands: HandsProcess) {
 }
 
 function sandboxOf(hands: HandsProcess): Sandbox {
-  return new Sandbox({ address: addressOf(hands), tls: undefined, credential: { kind: "none" } });
+  return new Sandbox({ address: addressOf(hands), tls: undefined, credential: { kind: "none" } }, SILENT);
 }
 
 function nameOf({ spec }: Leaf) {

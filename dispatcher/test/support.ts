@@ -25,6 +25,7 @@ import { Authenticator } from "../auth.ts";
 import { Drain } from "../drain.ts";
 import { IssuedTokens } from "../issued-tokens.ts";
 import { routes } from "../routes.ts";
+import type { Sandbox } from "../sandbox/sandbox.ts";
 import { SandboxProbe } from "../sandbox-probe.ts";
 import type { SeedApiSettings } from "../seed-api/settings.ts";
 import { SignedTokens, type TrustedIssuer } from "../signed-tokens.ts";
@@ -60,7 +61,9 @@ export async function openDoor(
     store?: LeafStore;
     waker?: Waker;
     token?: string | null;
+    brainToken?: string;
     sandbox?: string;
+    hands?: Sandbox;
     keepAliveMs?: number;
     seedApi?: Partial<SeedApiSettings>;
     signer?: JwtSigner;
@@ -72,26 +75,17 @@ export async function openDoor(
   const token = options.token === null ? undefined : (options.token ?? TOKEN);
   const tokens = new IssuedTokens(store, options.signer);
   const auth = new Authenticator({
+    brainToken: options.brainToken,
     operatorToken: token,
     takesEverybody: token === undefined,
     tokens: options.issuers && new SignedTokens(options.issuers, (tokenId) => tokens.isRevoked(tokenId)),
   });
   const health = new HealthState([LeafService.typeName]);
-  const sandbox = new SandboxProbe(options.sandbox, SILENT);
+  const sandboxProbe = new SandboxProbe(options.sandbox, SILENT);
   const keepAliveMs = options.keepAliveMs ?? 15_000;
   const seedApi = { ...SEED_API, ...options.seedApi };
-  const deps = {
-    keepAliveMs,
-    seedApi,
-    store,
-    waker: options.waker ?? noWaker,
-    sandbox,
-    auth,
-    tokens,
-    drain,
-    health,
-    log: SILENT,
-  };
+  const waker = options.waker ?? noWaker;
+  const deps = { keepAliveMs, seedApi, store, waker, sandbox: options.hands, sandboxProbe, auth, tokens, drain, health, log: SILENT };
   const { server, client } = await startServer(routes(deps));
   return { store, drain, health, server, origin: originOf(server), leaves: createClient(LeafService, client(token)), transport: client };
 }

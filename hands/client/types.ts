@@ -1,4 +1,5 @@
 import type { ClientTls } from "@serverless-harness/kit/connection";
+import type { Token } from "@serverless-harness/kit/transport";
 import type { Ended, FileInfo, GapReason, GrepLine, Stream } from "@serverless-harness/proto/hands";
 import type { BatchOutcome, BatchStep } from "./batch-types.ts";
 import type { TerminalsClient } from "./terminal-types.ts";
@@ -123,7 +124,7 @@ export interface HandsClientOptions {
   /** For an https address. Default: the system's authorities, no certificate of our own. */
   readonly tls?: ClientTls;
   /** Token, or a function that renews it. Absent: none is sent. */
-  readonly token?: string | (() => string);
+  readonly token?: Token;
   /**
    * Hands refused the token as expired at this time of its clock, milliseconds since the Unix epoch: the clocks of two machines may differ. Return true
    * if the token is a better one now, and the call is made once more.

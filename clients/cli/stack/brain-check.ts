@@ -16,7 +16,9 @@ const BAD_SETTINGS = 64;
  */
 export async function requireUsableBrain({ version, environment }: ServiceSpec): Promise<void> {
   const brain = join(version.root, bundleOf("brain"));
-  const child = spawn(nodeOf(version), [brain, "--check"], { env: environment, stdio: ["ignore", "ignore", "pipe"] });
+  // Where the dispatcher is, it tells brains itself, once it listens.
+  const env = { DISPATCHER_URL: "http://127.0.0.1:7433", ...environment };
+  const child = spawn(nodeOf(version), [brain, "--check"], { env, stdio: ["ignore", "ignore", "pipe"] });
   const ended = new Promise<number | null>((resolve) => {
     child.on("error", () => resolve(null));
     child.on("close", resolve);

@@ -16,7 +16,9 @@ export function prepareStateDirectory(paths: StackPaths): void {
   for (const folder of [paths.keys, paths.run, paths.logs]) mkdirSync(folder, { recursive: true, mode: 0o700 });
   for (const folder of [paths.workspaces, paths.sandboxState]) mkdirSync(folder, { recursive: true, mode: 0o700 });
   ensurePrivateDirectory(paths.handsDir);
-  if (!existsSync(paths.token)) writePrivate(paths.token, `${randomBytes(32).toString("base64url")}\n`);
+  for (const token of [paths.token, paths.brainToken]) {
+    if (!existsSync(token)) writePrivate(token, `${randomBytes(32).toString("base64url")}\n`);
+  }
   if (existsSync(paths.privateKey) && existsSync(paths.publicKey)) return;
   const keys = generateKeys();
   writePrivate(paths.publicKey, keys.publicKey);
