@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { LongestFirst } from "./scripts/longest-first.ts";
 
 export default defineConfig({
   test: {
@@ -10,6 +11,6 @@ export default defineConfig({
     // Only for what hangs: a machine that is busy with other things may take its time.
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    sequence: { hooks: "stack" },
+    sequence: { hooks: "stack", sequencer: LongestFirst },
   },
 });

@@ -39,8 +39,7 @@ describe.each([
     await stack.ended(undisturbed);
     const leaf = await stack.submit(scriptedWith({ summary: { hold: 1 } }, ...steps));
     await held("summary");
-    await first.kill("SIGKILL");
-    await stack.store.releaseWorker(first.name, "killed");
+    await stack.crash(first);
     stack.brain();
     expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE, result: { text: "behind it\n" }, claims: 2, failedAttempts: 0 });
     expect((await stack.eventsOf(leaf, "compacted")).length).toBe(1);
@@ -61,8 +60,7 @@ describe.each([
     const leaf = await stack.submit(scriptedWith({}, ...holding));
     const first = stack.brain();
     await held("script 4");
-    await first.kill("SIGKILL");
-    await stack.store.releaseWorker(first.name, "killed");
+    await stack.crash(first);
     stack.brain();
     expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE, result: { text: "behind it\n" }, claims: 2 });
     expect((await stack.eventsOf(leaf, "compacted")).length).toBe(1);

@@ -28,8 +28,7 @@ describe("a brain that is killed in the middle of a command", () => {
     const first = stack.brain();
     await gate.begun();
     await stack.when(leaf, ({ event }) => event.case === "toolStarted");
-    await first.kill("SIGKILL");
-    await stack.store.releaseWorker(first.name, "killed");
+    await stack.crash(first);
     const second = stack.brain();
     await stack.when(leaf, ({ event }) => event.case === "toolStarted" && event.value.resumed);
     await gate.open();
@@ -81,8 +80,7 @@ describe("a brain that is killed in the middle of a command", () => {
       const brain = stack.brain();
       if (i === 0) await gate.begun();
       else await stack.when(leaf, ({ event }) => event.case === "toolStarted" && event.value.resumed);
-      await brain.kill("SIGKILL");
-      await stack.store.releaseWorker(brain.name, "killed");
+      await stack.crash(brain);
     }
     stack.brain();
     await stack.when(leaf, ({ event, seq }) => event.case === "toolStarted" && event.value.resumed && seq > 6n);
@@ -101,8 +99,7 @@ describe("a brain that is killed in the middle of a command", () => {
     const first = stack.brain();
     await gate.begun();
     await stack.when(leaf, ({ event }) => event.case === "toolEnded");
-    await first.kill("SIGKILL");
-    await stack.store.releaseWorker(first.name, "killed");
+    await stack.crash(first);
     stack.brain();
     await stack.when(leaf, ({ event }) => event.case === "toolStarted" && event.value.resumed);
     await gate.open();
@@ -130,8 +127,7 @@ test("an edit is made once, though its brain died before it learned of it", asyn
   // The model thinks about the edit meanwhile.
   proxy.holdAnswers();
   await until(async () => (await readFile(made?.text.trim() ?? "", "utf8")) === "a\na\n");
-  await first.kill("SIGKILL");
-  await stack.store.releaseWorker(first.name, "killed");
+  await stack.crash(first);
   stack.brain();
   expect((await stack.ended(leaf)).result?.text).toBe("a\na\n");
   expect((await stack.eventsOf(leaf, "toolEnded"))[1]).toMatchObject({
@@ -147,8 +143,7 @@ test("a brain that is killed while the model answers has the answer asked for ag
   const leaf = await stack.submit(scripted(say(text, { chunk_chars: 4, chunk_delay_ms: 20 })));
   const first = stack.brain();
   await stack.when(leaf, ({ event }) => event.case === "textDelta");
-  await first.kill("SIGKILL");
-  await stack.store.releaseWorker(first.name, "killed");
+  await stack.crash(first);
   stack.brain();
   expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE, failedAttempts: 0, result: { text } });
   const events = await stack.events(leaf);
@@ -164,8 +159,7 @@ describe("a brain that is asked to stop", () => {
     const stack = await Stack.open(shared);
     const gate = await Gate.make();
     const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")));
-    // A lease that nobody would want to wait for.
-    const first = stack.brain({ BRAIN_LEASE_MS: "600000" });
+    const first = stack.brain();
     await gate.begun();
     expect(await first.kill("SIGTERM")).toEqual({ code: 0, signal: null });
     expect(await stack.get(leaf)).toMatchObject({ state: LeafState.SUSPENDED, failedAttempts: 0 });
@@ -194,7 +188,7 @@ describe("a brain that is asked to stop", () => {
     const proxy = await HoldingProxy.open(shared.hands.address);
     const leaf = await stack.submit(scripted(say("never")));
     proxy.holdAnswers();
-    const brain = stack.brain({ HANDS_URL: proxy.address, BRAIN_LEASE_MS: "600000" });
+    const brain = stack.brain({ HANDS_URL: proxy.address });
     await brain.logged("leaf claimed");
     await brain.kill("SIGSTOP");
     void brain.kill("SIGTERM");

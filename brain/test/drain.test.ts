@@ -8,7 +8,7 @@ const LEAVES = 100;
 
 test("a brain that is told to stop hands back each of 100 leaves at once: none waits for its lease, none has burnt an attempt", async () => {
   const stack = await Stack.open(shared);
-  const brain = stack.brain({ BRAIN_CONCURRENCY: String(LEAVES), BRAIN_LEASE_MS: "600000" });
+  const brain = stack.brain({ BRAIN_CONCURRENCY: String(LEAVES) });
   const leaves = await Promise.all(Array.from({ length: LEAVES }, () => stack.submit(scripted(say("late", { delay_ms: 600_000 })))));
   await Promise.all(leaves.map((leaf) => stack.when(leaf, ({ event }) => event.case === "modelCallStarted")));
   expect(await stack.store.backlog()).toMatchObject({ ready: 0, running: LEAVES });
@@ -23,7 +23,7 @@ test("a brain that is told to stop hands back each of 100 leaves at once: none w
 
 test("a brain that is told to stop asks for a snapshot of each leaf that changed its workspace, and waits for none that takes long", async () => {
   const stack = await Stack.open(shared);
-  const brain = stack.brain({ BRAIN_CONCURRENCY: String(LEAVES), BRAIN_LEASE_MS: "600000" });
+  const brain = stack.brain({ BRAIN_CONCURRENCY: String(LEAVES) });
   const script = () => scripted(bash("echo a >a.txt"), say("late", { delay_ms: 600_000 }));
   const leaves = await Promise.all(Array.from({ length: LEAVES }, () => stack.submit(script())));
   const secondCall = () => {

@@ -19,7 +19,7 @@ async function openLane(): Promise<Lane> {
 }
 
 test("a brain may be killed right before and right after each step that it makes on Redis, and so may its heir", {
-  timeout: 600_000,
+  timeout: 1_800_000,
 }, async () => {
   const lanes = await Promise.all([openLane(), openLane(), openLane()]);
   // The first tells a fresh server each script in two steps.

@@ -13,7 +13,7 @@ async function openLane(): Promise<Lane> {
 }
 
 test("a brain may be killed right before and right after each commit to SQLite and each call to hands, and so may its heir", {
-  timeout: 600_000,
+  timeout: 1_800_000,
 }, async () => {
   const lanes = await Promise.all([openLane(), openLane(), openLane()]);
   const { steps, run } = await lanes[0].count();

@@ -200,8 +200,7 @@ describe.each(Object.entries(stores))("a fork, with a leaf store on %s,", (_, op
     for (const message of ["leaf claimed", "leaf claimed"]) {
       const brain = stack.brain();
       await brain.logged(message);
-      await brain.kill("SIGKILL");
-      await stack.store.releaseWorker(brain.name, "killed");
+      await stack.crash(brain);
     }
     stack.brain();
     expect(await answered(stack, forked)).toBe("1\n");

@@ -83,8 +83,7 @@ describe("a workspace's AGENTS.md", () => {
       sessionId: before.spec?.sessionId ?? "",
     });
     await gate.begun();
-    await first.kill("SIGKILL");
-    await stack.store.releaseWorker(first.name, "killed");
+    await stack.crash(first);
     stack.brain();
     await gate.open();
     expect(await ended(leaf)).toBe("kiwi");

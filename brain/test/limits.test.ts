@@ -175,8 +175,7 @@ describe("limits on tokens", () => {
     const first = stack.brain();
     let pieces = 0;
     await stack.when(leaf, ({ event }) => event.case === "textDelta" && ++pieces === 3);
-    await first.kill("SIGKILL");
-    await stack.store.releaseWorker(first.name, "killed");
+    await stack.crash(first);
     stack.brain();
     const ended = await stack.ended(leaf);
     expect(ended).toMatchObject({ state: LeafState.DONE, result: { text }, usage: { modelCalls: 2 } });
@@ -197,8 +196,7 @@ describe("limits on tokens", () => {
     const leaf = await stack.submit(scripted(slow), { limits });
     const first = stack.brain();
     await stack.when(leaf, ({ event }) => event.case === "textDelta");
-    await first.kill("SIGKILL");
-    await stack.store.releaseWorker(first.name, "killed");
+    await stack.crash(first);
     stack.brain();
     // The agent's own instructions and tools alone come to more.
     const ended = await stack.ended(leaf);

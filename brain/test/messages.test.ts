@@ -11,7 +11,6 @@ const shared = machines();
 const server = redisServer();
 
 /** Nothing comes with a heartbeat in the time of a test. */
-const PATIENT = { BRAIN_LEASE_MS: "3000000" };
 const { STEER, FOLLOW_UP } = MessageMode;
 
 /** What the model says that it heard, of all that is said to it so: the newest. */
@@ -38,7 +37,7 @@ describe.each(Object.entries(stores))("a message, with a leaf store on %s,", (_,
     const stack = await open();
     const gate = await Gate.make();
     const leaf = await stack.submit(scriptedFor(2, bash(gate.command), heard()));
-    stack.brain(PATIENT);
+    stack.brain();
     await gate.begun();
     await send(stack, leaf, "m", "mind the gap");
     expect(await delivered(stack, leaf)).toEqual(["m"]);
@@ -51,7 +50,7 @@ describe.each(Object.entries(stores))("a message, with a leaf store on %s,", (_,
     const stack = await open();
     const gate = await Gate.make();
     const leaf = await stack.submit(scriptedFor(2, bash(gate.command), heard("at first"), heard("then")));
-    stack.brain(PATIENT);
+    stack.brain();
     await gate.begun();
     await send(stack, leaf, "m", "and now the tests", FOLLOW_UP);
     await delivered(stack, leaf);
@@ -66,7 +65,7 @@ describe.each(Object.entries(stores))("a message, with a leaf store on %s,", (_,
     const stack = await open();
     const leaf = await stack.submit(scriptedFor(4, heard()));
     for (const id of ["c", "a", "b"]) await send(stack, leaf, id, `this is ${id}`);
-    stack.brain(PATIENT);
+    stack.brain();
     const ended = await stack.ended(leaf);
     expect(ended).toMatchObject({ messages: [], result: { text: "heard this is b" }, usage: { modelCalls: 1 } });
     expect((await stack.eventsOf(leaf, "messageDelivered")).map(({ messageId }) => messageId)).toEqual(["c", "a", "b"]);
@@ -91,13 +90,12 @@ describe.each(Object.entries(stores))("a message, with a leaf store on %s,", (_,
     const stack = await open();
     const gate = await Gate.make();
     const leaf = await stack.submit(scriptedFor(2, bash(gate.command), heard()));
-    const first = stack.brain(PATIENT);
+    const first = stack.brain();
     await gate.begun();
     await send(stack, leaf, "m", "hold on");
     await delivered(stack, leaf);
-    await first.kill("SIGKILL");
-    await stack.store.releaseWorker(first.name, "killed");
-    stack.brain(PATIENT);
+    await stack.crash(first);
+    stack.brain();
     await stack.when(leaf, ({ event }) => event.case === "toolStarted" && event.value.resumed);
     await gate.open();
     expect((await stack.ended(leaf)).result?.text).toBe("heard hold on");
@@ -111,7 +109,7 @@ describe.each(Object.entries(stores))("a message, with a leaf store on %s,", (_,
     const leaf = await stack.submit(scriptedFor(2, calls(verdict, { name: "bash", input: { command: gate.command } })), {
       kind: LeafKind.TASK,
     });
-    stack.brain(PATIENT);
+    stack.brain();
     await gate.begun();
     await stack.when(leaf, ({ event }) => event.case === "toolEnded" && event.value.tool === "submit_verdict");
     await send(stack, leaf, "late", "too late");
@@ -125,7 +123,7 @@ describe.each(Object.entries(stores))("a message, with a leaf store on %s,", (_,
     const stack = await open();
     const gate = await Gate.make();
     const leaf = await stack.submit(scriptedFor(1, bash(gate.command)));
-    stack.brain(PATIENT);
+    stack.brain();
     await gate.begun();
     await stack.store.cancel(leaf.leafId, "ann");
     expect((await stack.ended(leaf)).state).toBe(LeafState.CANCELLED);
@@ -141,7 +139,7 @@ test("a message that is in the session's log is not put there again, where the b
   onTestFinished(() => db.close());
   db.exec(`CREATE TRIGGER hold BEFORE UPDATE OF unread ON harness_leaves WHEN length(coalesce(NEW.unread, '')) < length(OLD.unread)
     BEGIN SELECT RAISE(ABORT, 'held'); END`);
-  const first = stack.brain(PATIENT);
+  const first = stack.brain();
   await gate.begun();
   await send(stack, leaf, "m", "once");
   await first.logged("messages could not be delivered");
@@ -150,7 +148,7 @@ test("a message that is in the session's log is not put there again, where the b
   await send(stack, leaf, "n", "once more");
   db.exec("DROP TRIGGER hold");
   await stack.store.releaseWorker(first.name, "killed");
-  stack.brain(PATIENT);
+  stack.brain();
   expect(await delivered(stack, leaf, 2)).toEqual(["m", "n"]);
   await gate.open();
   expect((await stack.ended(leaf)).result?.text).toBe("heard once more");

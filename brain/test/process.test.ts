@@ -160,7 +160,7 @@ describe("a cancel", () => {
     const stack = await Stack.open(shared);
     const gate = await Gate.make();
     const leaf = await stack.submit(scripted(bash(gate.command), say("never said")));
-    stack.brain({ BRAIN_LEASE_MS: "600" });
+    stack.brain();
     await gate.begun();
     await cancel(stack, leaf);
     expect((await stack.ended(leaf)).state).toBe(LeafState.CANCELLED);

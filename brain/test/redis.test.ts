@@ -32,8 +32,7 @@ describe("a brain whose store is a Redis", () => {
     const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")));
     const first = stack.brain();
     await gate.begun();
-    await first.kill("SIGKILL");
-    await stack.store.releaseWorker(first.name, "killed");
+    await stack.crash(first);
     stack.brain();
     await stack.when(leaf, ({ event }) => event.case === "toolStarted" && event.value.resumed);
     await gate.open();
@@ -50,8 +49,7 @@ describe("a brain whose store is a Redis", () => {
     const first = stack.brain();
     await stack.when(leaf, ({ event }) => event.case === "toolEnded" && event.value.tool === "submit_result" && !event.value.isError);
     await gate.begun();
-    await first.kill("SIGKILL");
-    await stack.store.releaseWorker(first.name, "killed");
+    await stack.crash(first);
     stack.brain();
     await stack.when(leaf, ({ event }) => event.case === "toolStarted" && event.value.resumed);
     await gate.open();
@@ -103,8 +101,7 @@ describe("a brain whose store is a Redis", () => {
     const leaf = await stack.submit(scriptedFor(2, bash(gate.command), told), { sessionId: "loses" });
     const brain = stack.brain();
     await gate.begun();
-    await brain.kill("SIGKILL");
-    await stack.store.releaseWorker(brain.name, "killed");
+    await stack.crash(brain);
     await shared.hands.replace();
     stack.brain();
     expect((await stack.ended(leaf)).result?.text).toMatch(/The sandbox was lost while this call ran.*Note of the harness.* snapshot /);

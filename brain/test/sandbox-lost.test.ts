@@ -33,7 +33,6 @@ async function approve(stack: Stack, leaf: Leaf): Promise<void> {
 
 /** Run a leaf until it waits for a human and its brain is gone. */
 async function untilAsked(stack: Stack, leaf: Leaf): Promise<void> {
-  // One that was killed holds its leaf until the lease ends.
   const brain = stack.brain({ BRAIN_GRACE_MS: "20000" });
   await stack.when(
     leaf,
@@ -220,7 +219,7 @@ describe("a model that is being asked when brain and sandbox are lost", () => {
     const brain = stack.brain();
     let calls = 0;
     await stack.when(leaf, ({ seq, event }) => seq > leaf.lastSeq && event.case === "modelCallStarted" && ++calls === 3);
-    await brain.kill("SIGKILL");
+    await stack.crash(brain);
     await shared.hands.replace();
     stack.brain({ BRAIN_GRACE_MS: "20000" });
     const done = await stack.ended(leaf);
@@ -238,7 +237,7 @@ describe("a command whose sandbox is lost under it", () => {
     const second = await stack.submit(scriptedFor(2, bash(gate.command), recallNote("{{last_tool_result}} {{recall}}")), { sessionId });
     const brain = stack.brain();
     await gate.begun();
-    await brain.kill("SIGKILL");
+    await stack.crash(brain);
     await shared.hands.replace();
     stack.brain({ BRAIN_GRACE_MS: "20000" });
     const done = await stack.ended(second);
@@ -260,7 +259,7 @@ describe("a command whose sandbox is lost under it", () => {
     const first = stack.brain();
     await gate.begun();
     await stack.when(leaf, ({ event }) => event.case === "gateOpened");
-    await first.kill("SIGKILL");
+    await stack.crash(first);
     await shared.hands.replace();
     // It restores, tells the first call's end, and waits at the gate of the second.
     await untilAsked(stack, leaf);
@@ -302,7 +301,7 @@ describe("a brain that is killed while it restores", () => {
     const directory = shared.hands.path(`test/${sessionId}`, "");
     let seen = 0;
     while (seen === 0) seen = (await readdir(directory).catch(() => [])).length;
-    await killed.kill("SIGKILL");
+    await stack.crash(killed);
     expect(await restored(stack, second)).toEqual([]);
     stack.brain({ BRAIN_GRACE_MS: "20000" });
     expect((await stack.ended(second)).result?.text.trim()).toBe("3000");

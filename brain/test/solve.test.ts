@@ -108,8 +108,7 @@ describe("a solve", () => {
     });
     const first = stack.brain();
     await gate.begun();
-    await first.kill("SIGKILL");
-    await stack.store.releaseWorker(first.name, "killed");
+    await stack.crash(first);
     stack.brain();
     await gate.open();
     const { result, state } = await stack.ended(leaf);

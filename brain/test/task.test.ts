@@ -161,8 +161,7 @@ describe("a brain that is killed", () => {
       const leaf = await stack.submit(scripted(submit({ count: 5 }), NEVER), { kind, outputSchema });
       const first = stack.brain();
       await stack.when(leaf, ({ event }) => event.case === told);
-      await first.kill("SIGKILL");
-      await stack.store.releaseWorker(first.name, "killed");
+      await stack.crash(first);
       stack.brain();
       const ended = await stack.ended(leaf);
       expect(ended).toMatchObject({ state: LeafState.DONE, failedAttempts: 0, usage: { modelCalls: 1 } });
@@ -181,8 +180,7 @@ describe("a brain that is killed", () => {
     const first = stack.brain();
     await stack.when(leaf, ({ event }) => event.case === "toolEnded" && event.value.tool === "submit_result");
     await gate.begun();
-    await first.kill("SIGKILL");
-    await stack.store.releaseWorker(first.name, "killed");
+    await stack.crash(first);
     stack.brain();
     await stack.when(leaf, ({ event }) => event.case === "toolStarted" && event.value.resumed);
     await gate.open();
@@ -199,8 +197,7 @@ describe("a brain that is killed", () => {
     const leaf = await stack.submit(scriptedFor(9, say("one"), bash(gate.command), say("two"), NEVER), { kind, outputSchema });
     const first = stack.brain();
     await gate.begun();
-    await first.kill("SIGKILL");
-    await stack.store.releaseWorker(first.name, "killed");
+    await stack.crash(first);
     stack.brain();
     await gate.open();
     expect((await stack.ended(leaf)).failure).toMatchObject({ reason: NO_RESULT });
