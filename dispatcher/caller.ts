@@ -2,7 +2,7 @@ import { Code, type ContextKey, createContextKey, type HandlerContext } from "@c
 import { HarnessError } from "@serverless-harness/kit/errors";
 
 /** Tenant of what an operator asks for without naming one. */
-const DEFAULT_TENANT = "default";
+export const DEFAULT_TENANT = "default";
 
 /**
  * What a token may be for. `leaves:submit` also redrives and sends messages; `admin` is everything of its tenant, with making and revoking tokens.

@@ -1,5 +1,6 @@
 import { createPrivateKey } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { isAbsolute, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Address, formatAddress, isLoopback, parseAddress } from "@serverless-harness/kit/address";
 import { EnvReader } from "@serverless-harness/kit/env";
@@ -50,6 +51,8 @@ export interface Config {
   readonly sandbox: SandboxSettings | undefined;
   /** Program and arguments that start a brain. */
   readonly brainCommand: readonly [string, ...string[]];
+  /** The directory that leaves are read from and written to, as callers write it, and where it is without links. */
+  readonly volume: { readonly path: string; readonly at: string } | undefined;
   /** How `/runs` is served, and to whom. */
   readonly seedApi: SeedApiSettings;
   /** A stream of events is never silent for longer, in milliseconds. */
@@ -104,6 +107,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       maxBytes: Math.round(reader.number("DISPATCHER_BRAIN_LOG_MB", 10, 0.01, 100_000) * 1e6),
     },
     brainCommand: readBrainCommand(reader),
+    volume: readVolume(reader),
     seedApi: readSeedApi(reader, env),
     brainEnvironment: env,
     logLevel: reader.choice("LOG_LEVEL", "info", LOG_LEVELS),
@@ -113,6 +117,19 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
 /** A time of up to ten years, in milliseconds. The setting is in hours; a minute is 0.0167 of one. */
 function hours(reader: EnvReader, name: string, fallback: number): number {
   return Math.round(reader.number(name, fallback, 0.01, 87_600) * 3_600_000);
+}
+
+function readVolume(reader: EnvReader): Config["volume"] {
+  const path = reader.optional("DISPATCHER_VOLUME");
+  if (path === undefined) return undefined;
+  try {
+    const at = realpathSync(path);
+    if (isAbsolute(path) && at !== "/" && statSync(at).isDirectory()) return { path: normalize(path), at };
+    reader.problem(`DISPATCHER_VOLUME is ${JSON.stringify(path)}: it must be the absolute path of a directory, and not /`);
+  } catch (error) {
+    reader.problem(`DISPATCHER_VOLUME: ${path} can't be used (${(error as NodeJS.ErrnoException).code})`);
+  }
+  return undefined;
 }
 
 function readListen(reader: EnvReader): Address {

@@ -7,6 +7,7 @@ import type { IssuedTokens } from "./issued-tokens.ts";
 import type { Sandbox } from "./sandbox/sandbox.ts";
 import type { SandboxProbe } from "./sandbox-probe.ts";
 import type { SeedApiSettings } from "./seed-api/settings.ts";
+import type { Volume } from "./volume/volume.ts";
 import type { Waker } from "./waker/waker.ts";
 
 /** What the front door stands on. */
@@ -23,5 +24,7 @@ export interface Dependencies {
   /** A stream is never silent for longer, in milliseconds. */
   readonly keepAliveMs: number;
   readonly seedApi: SeedApiSettings;
+  /** Where leaves are read from and written to. Absent: nowhere. */
+  readonly volume: Volume | undefined;
   readonly log: Logger;
 }

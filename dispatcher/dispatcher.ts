@@ -21,8 +21,11 @@ import { routes } from "./routes.ts";
 import { Sandbox } from "./sandbox/sandbox.ts";
 import { SandboxProbe } from "./sandbox-probe.ts";
 import { serveScaler } from "./scaler/serve.ts";
+import { runWords } from "./seed-api/answer.ts";
 import { SessionRetention } from "./session-retention.ts";
 import { OWN_CLAIMS, SignedTokens } from "./signed-tokens.ts";
+import { FilesWriter } from "./volume/files-writer.ts";
+import { Volume } from "./volume/volume.ts";
 import { type BrainLog, openBrainLog } from "./waker/brain-log.ts";
 import { KnativeWaker } from "./waker/knative.ts";
 import { LocalWaker } from "./waker/local.ts";
@@ -47,19 +50,10 @@ export async function startDispatcher(): Promise<Service> {
   const health = new HealthState([LeafService.typeName]);
   const metrics = openMetrics(store);
   const { keepAliveMs, seedApi } = config;
-  const { fallback, interceptors, ...rest } = routes({
-    store,
-    waker,
-    sandbox,
-    sandboxProbe,
-    auth,
-    tokens,
-    drain,
-    health,
-    keepAliveMs,
-    seedApi,
-    log,
-  });
+  const volume = config.volume && new Volume(config.volume.path, config.volume.at);
+  const files = volume && new FilesWriter({ store, volume, words: runWords, log });
+  const deps = { store, waker, sandbox, sandboxProbe, auth, tokens, drain, health, keepAliveMs, seedApi, volume, log };
+  const { fallback, interceptors, ...rest } = routes(deps);
   const server = await serve({
     address: config.listen,
     log,
@@ -75,13 +69,14 @@ export async function startDispatcher(): Promise<Service> {
   brainEnvironment["DISPATCHER_URL"] ??= formatAddress(reachable(server.address));
   waker.start();
   housekeeping.start();
+  files?.start();
   log.info({ address: formatAddress(server.address), waker: config.waker }, "dispatcher listens");
   return {
     stop: async (signal) => {
       log.info({ signal }, "dispatcher stops");
       drain.begin();
       health.stopServing();
-      await Promise.all([waker.stop(), housekeeping.stop()]);
+      await Promise.all([waker.stop(), housekeeping.stop(), files?.stop()]);
       drain.end();
       unfollow?.();
       await Promise.all([server.close(), probesServer?.close(), scaler?.close()]);

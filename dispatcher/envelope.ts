@@ -4,6 +4,8 @@ import { LeafKind, type LeafSpec, LeafSpecSchema, type Limits, type RetryPolicy 
 import { checkFork } from "./fork.ts";
 import { checkGatePolicy } from "./gate-policy.ts";
 import { checkImages } from "./images.ts";
+import { checkFiles } from "./volume/leaf-files.ts";
+import type { Volume } from "./volume/volume.ts";
 import { checkWork } from "./work.ts";
 
 /** Longest prompt, in bytes of UTF-8. */
@@ -23,18 +25,19 @@ export interface Envelope {
 
 /**
  * Check a leaf against the rules of `leaf.proto`. Returns the spec with tenant and kind filled in; INVALID_ARGUMENT lists every
- * wrong field. `tenantFor` tells whose leaf it is by the tenant that it names, or empty.
+ * wrong field. `tenantFor` tells whose leaf it is by the tenant that it names, or empty; `volume`: where its files may be.
  */
 export async function validateEnvelope(
   spec: LeafSpec | undefined,
   idempotencyKey: string,
   tenantFor: (requested: string) => string,
+  volume?: Volume,
 ): Promise<Envelope> {
   const v = new Validation();
   v.check("idempotency_key", characters(idempotencyKey) <= MAX_IDEMPOTENCY_KEY, `must be at most ${MAX_IDEMPOTENCY_KEY} characters`);
   v.line("idempotency_key", idempotencyKey);
   if (spec === undefined) v.fail("spec", "must be set: it says what the leaf shall do");
-  else await checkSpec(v, spec);
+  else await checkSpec(v, spec, () => volume?.of(tenantFor(spec.tenant)));
   v.done();
   const valid = spec ?? create(LeafSpecSchema);
   return { spec: { ...valid, tenant: tenantFor(valid.tenant), kind: valid.kind || LeafKind.TURN }, idempotencyKey };
@@ -52,12 +55,13 @@ export function checkLabels(v: Validation, field: string, labels: Readonly<Recor
   }
 }
 
-async function checkSpec(v: Validation, spec: LeafSpec): Promise<void> {
+async function checkSpec(v: Validation, spec: LeafSpec, volume: () => Volume | undefined): Promise<void> {
   if (spec.tenant !== "") v.name("spec.tenant", spec.tenant);
   if (spec.sessionId !== "") v.name("spec.session_id", spec.sessionId);
   v.check("spec.session_must_exist", !(spec.sessionMustExist && spec.sessionId === ""), "needs spec.session_id");
   v.check("spec.unusable", spec.unusable === "", "must be empty: the dispatcher sets it");
   checkFork(v, spec);
+  checkFiles(v, spec, volume);
   await checkWork(v, spec);
   v.check("spec.prompt", spec.prompt.trim() !== "", "must be text that is not blank");
   v.maxBytes("spec.prompt", spec.prompt, MAX_PROMPT_BYTES);

@@ -6,6 +6,8 @@ import { actorOf, type Caller, owns, requireScope, type Scope, tenantFor } from 
 import { type Drain, shuttingDown } from "./drain.ts";
 import { validateEnvelope } from "./envelope.ts";
 import { requireSource } from "./fork.ts";
+import { readInputs } from "./volume/leaf-files.ts";
+import type { Volume } from "./volume/volume.ts";
 import type { Waker } from "./waker/waker.ts";
 
 /**
@@ -16,11 +18,13 @@ export class Leaves {
   readonly #store: LeafStore;
   readonly #waker: Waker;
   readonly #drain: Drain;
+  readonly #volume: Volume | undefined;
 
-  constructor(store: LeafStore, waker: Waker, drain: Drain) {
+  constructor(store: LeafStore, waker: Waker, drain: Drain, volume?: Volume) {
     this.#store = store;
     this.#waker = waker;
     this.#drain = drain;
+    this.#volume = volume;
   }
 
   /**
@@ -34,12 +38,18 @@ export class Leaves {
     unusable = "",
   ): Promise<{ leaf: Leaf; created: boolean }> {
     requireScope(caller, "leaves:submit");
-    const valid = await validateEnvelope(spec, idempotencyKey, (tenant) => tenantFor(caller, "spec.tenant", tenant));
-    const envelope = { ...valid, spec: { ...valid.spec, unusable } };
+    const valid = await validateEnvelope(spec, idempotencyKey, (tenant) => tenantFor(caller, "spec.tenant", tenant), this.#volume);
+    const envelope = { ...valid, spec: { ...(await this.#withInputs(valid.spec)), unusable } };
     await requireSource(this.#store, envelope.spec);
     const submitted = await this.#store.submit(envelope);
     if (submitted.created) this.#waker.wake("submit");
     return submitted;
+  }
+
+  /** The spec with what its file of inputs holds now. */
+  async #withInputs(spec: LeafSpec): Promise<LeafSpec> {
+    const path = spec.files?.inputsRef ?? "";
+    return path === "" || this.#volume === undefined ? spec : { ...spec, input: await readInputs(this.#volume.of(spec.tenant), path) };
   }
 
   /** A leaf's record. NOT_FOUND where the id is unknown, or its record is gone. */

@@ -26,7 +26,7 @@ export type Routes = Required<Pick<ServeOptions, "routes" | "interceptors" | "fa
 /** Bind every RPC and every plain HTTP path to its file. */
 export function routes(deps: Dependencies): Routes {
   const { store, waker, sandbox, auth, tokens, drain, health, keepAliveMs } = deps;
-  const leaves = new Leaves(store, waker, drain);
+  const leaves = new Leaves(store, waker, drain, deps.volume);
   const interceptors: Interceptor[] = [auth.interceptor(), drain.interceptor()];
   const rpcs = (router: ConnectRouter): void => {
     health.routes(router);

@@ -5,11 +5,11 @@ import { type Address, parseAddress } from "@serverless-harness/kit/address";
 import { type AllowedHosts, readAllowedHosts } from "@serverless-harness/kit/address-rule";
 import { EnvReader } from "@serverless-harness/kit/env";
 import { KEEP_ALIVE_MS } from "@serverless-harness/kit/keep-alive";
+import type { Root } from "@serverless-harness/kit/paths/locate";
 import { readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
 import type { ExecLimits } from "./exec/limits.ts";
 import { NoticeAddresses } from "./exec/notice-addresses.ts";
 import { readLocalRoots } from "./local-roots.ts";
-import type { Root } from "./paths.ts";
 
 /** How commands are kept from the rest of the machine. */
 export type SandboxKind = "bwrap" | "process";

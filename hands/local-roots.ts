@@ -1,7 +1,7 @@
 import { realpathSync, statSync } from "node:fs";
 import { isAbsolute, join, normalize } from "node:path";
 import type { EnvReader } from "@serverless-harness/kit/env";
-import type { Root } from "./paths.ts";
+import type { Root } from "@serverless-harness/kit/paths/locate";
 
 /** The setting that names directories whose repositories may be cloned. */
 const VARIABLE = "HANDS_LOCAL_REPOSITORIES";

@@ -23,6 +23,8 @@ const OPAQUE: ReadonlySet<string> = new Set(["input", "outputSchema"]);
  */
 export function fingerprint(spec: LeafSpec): Buffer {
   const said = toJson(LeafSpecSchema, spec) as JsonObject;
+  // What was read from a file is what the file held then: the caller said only where it is.
+  if (spec.files !== undefined && spec.files.inputsRef !== "") delete said["input"];
   return createHash("sha256")
     .update(JSON.stringify(sorted(meaningOf(said, DEFAULTS))))
     .digest();

@@ -1,4 +1,5 @@
 export type { Duties } from "./duties.ts";
+export type { Files } from "./files.ts";
 export { deadlineOf } from "./leaf-deadline.ts";
 export { isTerminal, sessionKey } from "./leaf-state.ts";
 export type { Backlog, Claim, Fence, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "./leaf-store.ts";

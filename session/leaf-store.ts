@@ -1,5 +1,6 @@
 import type { Failure, Leaf, LeafEvent, LeafResult, LeafSpec, LeafState, Worker } from "@serverless-harness/proto/leaf";
 import type { Duties } from "./duties.ts";
+import type { Files } from "./files.ts";
 import type { Messages, Wishes } from "./messages.ts";
 import type { Retained } from "./retention.ts";
 import type { Schedules } from "./schedules.ts";
@@ -79,7 +80,7 @@ export interface Backlog {
  * Methods that take a {@link Claim} throw a HarnessError with reason `stale_epoch` (FAILED_PRECONDITION) and change nothing where
  * the session has a newer owner or the claim was ended.
  */
-export interface LeafStore extends WaitingLeaves, Messages, Retained, Tenants, Schedules, Tokens, Duties {
+export interface LeafStore extends WaitingLeaves, Messages, Retained, Tenants, Schedules, Tokens, Duties, Files {
   /**
    * Write a leaf's record, its first event and its place in the queue. A known idempotency key with the same spec returns the
    * first leaf, with `created` false; with another spec it throws ALREADY_EXISTS `idempotency_key_reused`. NOT_FOUND

@@ -11,7 +11,9 @@ import { errorBody, type Made, type Reply, retryAfter } from "./reply.ts";
 /** How a turn that is over is answered. */
 export function outcomeReply(end: StateChanged, made: Made): Reply {
   if (end.state === LeafState.DONE) {
-    return { status: 200, body: { sessionId: made.sessionId, response: end.result?.text ?? "", leafId: made.leafId } };
+    const { sessionId, leafId } = made;
+    // The last answer was whole: one that is cut at the model's limit goes on, or fails the turn.
+    return { status: 200, body: { sessionId, response: end.result?.text ?? "", stopReason: "stop", leafId } };
   }
   if (end.failure !== undefined) return failureReply(end.failure, made);
   const state = (LeafStateSchema.value[end.state]?.localName ?? "ended").toLowerCase();

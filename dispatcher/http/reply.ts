@@ -41,7 +41,7 @@ export function retryAfter(ms: number | undefined): Record<string, string> {
 }
 
 /** Translate anything thrown. What is not a {@link HarnessError} is logged, and tells the client nothing. */
-export function errorReply(error: unknown, log: Logger, made?: Made): Reply {
+export function errorReply(error: unknown, log: Logger, made?: Partial<Made>): Reply {
   if (!(error instanceof HarnessError)) {
     log.error({ err: error }, "request failed");
     return { status: 500, body: { ...errorBody("internal", "internal error; the service's log has the cause"), ...made } };

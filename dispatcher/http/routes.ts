@@ -3,9 +3,10 @@ import type { Dependencies } from "../dependencies.ts";
 import type { Leaves } from "../leaves.ts";
 import { needsNoToken, SEED_CLIENT } from "../seed-api/open-door.ts";
 import { seedRoutes } from "../seed-api/routes.ts";
+import { SEED_TURN } from "../seed-api/turn.ts";
 import { health } from "./health.ts";
 import { createRouter, type Handler, type KnownHandler } from "./router.ts";
-import { turn } from "./turn.ts";
+import { TURN, turn } from "./turn.ts";
 import { wake } from "./wake.ts";
 
 /** The paths of the plain HTTP API. */
@@ -22,7 +23,7 @@ export function httpRoutes(deps: Dependencies, leaves: Leaves): NonNullable<Serv
     };
   return createRouter(
     {
-      "/turn": { POST: guarded(turn(leaves, log)) },
+      "/turn": { POST: guarded(turn(leaves, log, seedApi.compat ? SEED_TURN : TURN)) },
       ...seedRoutes(deps, leaves, guarded),
       "/wake": { POST: wake(leaves) },
       "/health": { GET: health(deps) },

@@ -7,32 +7,49 @@ import { isTerminal } from "@serverless-harness/session";
 import type { Leaves } from "../leaves.ts";
 import { parseObject, readBody } from "./body.ts";
 import { outcomeReply } from "./outcome.ts";
-import { errorReply, type Made } from "./reply.ts";
+import { errorReply, type Made, type Reply } from "./reply.ts";
 import type { KnownHandler } from "./router.ts";
 
 /** Largest body: a prompt of 1 MiB, escaped as JSON. */
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
 
+/** How turns are read and answered. */
+export interface TurnForm {
+  /** Read a body into a leaf, and the session's id as it was sent; empty where none was. */
+  readonly read: (body: Buffer) => { readonly spec: LeafSpec; readonly sessionId: string };
+  readonly outcome: (end: StateChanged, made: Made) => Reply;
+}
+
+/** Our own. */
+export const TURN: TurnForm = {
+  read: (body) => {
+    const spec = turnSpec(parseObject(body, '{"prompt": "..."}'));
+    return { spec, sessionId: spec.sessionId };
+  },
+  outcome: outcomeReply,
+};
+
 /**
  * `POST /turn` `{prompt, sessionId?}`: one prompt on a session, a new one where none is named. Answers when the turn is over. The client
  * going away stops the waiting, not the turn. A repeated `Idempotency-Key` waits for the first turn again.
  */
-export function turn(leaves: Leaves, log: Logger): KnownHandler {
+export function turn(leaves: Leaves, log: Logger, form: TurnForm = TURN): KnownHandler {
   return async ({ request, gone, caller }) => {
-    const spec = turnSpec(await readBody(request, MAX_BODY_BYTES));
-    const { leaf } = await leaves.submit(caller, spec, String(request.headers["idempotency-key"] ?? ""));
-    const made: Made = { sessionId: leaf.spec?.sessionId ?? "", leafId: leaf.leafId };
+    const { spec, sessionId } = form.read(await readBody(request, MAX_BODY_BYTES));
+    let made: Partial<Made> = sessionId === "" ? {} : { sessionId };
     try {
-      return outcomeReply(await terminalState(leaves, leaf.leafId, gone), made);
+      const { leaf } = await leaves.submit(caller, spec, String(request.headers["idempotency-key"] ?? ""));
+      const known: Made = { sessionId: sessionId || (leaf.spec?.sessionId ?? ""), leafId: leaf.leafId };
+      made = known;
+      return form.outcome(await terminalState(leaves, leaf.leafId, gone), known);
     } catch (error) {
       return errorReply(error, log, made);
     }
   };
 }
 
-/** Read the body's JSON into a leaf. */
-function turnSpec(body: Buffer): LeafSpec {
-  const { prompt, sessionId } = parseObject(body, '{"prompt": "..."}');
+/** A turn's prompt and session as a leaf. INVALID_ARGUMENT `prompt_required` where there is nothing to say. */
+export function turnSpec({ prompt, sessionId }: Readonly<Record<string, unknown>>): LeafSpec {
   if (typeof prompt !== "string" || prompt.trim() === "") {
     throw new HarnessError(Code.InvalidArgument, "prompt_required", 'send a prompt that is not blank: {"prompt": "..."}');
   }

@@ -1,5 +1,7 @@
 import { type Failure, FailureReason, type Leaf, LeafKind, LeafState, type Usage } from "@serverless-harness/proto/leaf";
-import type { Question } from "./questions.ts";
+import type { Question } from "../questions.ts";
+import { isRun } from "../run-labels.ts";
+import { type EndWords, endWords } from "../volume/contents.ts";
 
 /** Where a run stands, in the seed's words. */
 export type RunAnswer =
@@ -46,6 +48,18 @@ export function answerOf(leaf: Leaf, questions: readonly Question[]): RunAnswer 
     default:
       return { status: "queued" };
   }
+}
+
+/** In which words the files of a leaf tell its end: those of a run in the seed's, all others in ours. */
+export function runWords(leaf: Leaf): EndWords {
+  if (!isRun(leaf)) return endWords(leaf);
+  const answer = answerOf(leaf, []);
+  return { status: answer.status === "solved" ? "done" : answer.status, reason: answer.status === "failed" ? wordOf(answer.reason) : null };
+}
+
+/** A leaf that is over for want of a sandbox is tried no more: that is an error then. */
+function wordOf(reason: RunFailure): RunFailure {
+  return reason === "saturated" ? "error" : reason;
 }
 
 function done({ result }: Leaf): RunAnswer {

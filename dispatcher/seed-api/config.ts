@@ -25,6 +25,7 @@ export function withSeedNames(env: Environment): Environment {
     LEAF_STORE: env["REDIS_URL"],
     DISPATCHER_LISTEN: env["PORT"] === undefined ? undefined : `http://0.0.0.0:${env["PORT"]}`,
     DISPATCHER_KEEP_LEAVES_HOURS: seconds > 0 ? String(seconds / 3600) : undefined,
+    DISPATCHER_VOLUME: env["LEAF_WORK_DIR"],
     LEAF_MODEL: `${env["SH_MODEL_PROVIDER"] ?? DEFAULT_PROVIDER}/${env["SH_MODEL"] ?? DEFAULT_MODEL}`,
     ANTHROPIC_CUSTOM_MODELS: custom ? `${env["SH_MODEL"]}=${STANDS_FOR}` : undefined,
   };

@@ -3,8 +3,8 @@ import { DecisionKind, type Leaf } from "@serverless-harness/proto/leaf";
 import type { LeafStore } from "@serverless-harness/session";
 import type { Caller } from "../caller.ts";
 import type { Leaves } from "../leaves.ts";
+import { openQuestions } from "../questions.ts";
 import type { RunDecision } from "./envelope.ts";
-import { openQuestions } from "./questions.ts";
 
 const KINDS: Readonly<Record<RunDecision["action"], DecisionKind>> = {
   approve: DecisionKind.APPROVE,

@@ -13,7 +13,18 @@ export interface ReviewItem {
 /** What a run works on. */
 export type RunWork =
   | { readonly kind: "review"; readonly item: ReviewItem }
-  | { readonly kind: "solve"; readonly problem: string; readonly envKey: string };
+  | { readonly kind: "solve"; readonly problem: string; readonly envKey: string }
+  /** The item is in the file that the run's `files` name. */
+  | { readonly kind: "file" };
+
+/** Files on the volume that a run is read from and written to. Empty: not said. */
+export interface RunFiles {
+  readonly inputsRef: string;
+  readonly resultRef: string;
+  readonly doneMarkerRef: string;
+  readonly gateRef: string;
+  readonly decisionRef: string;
+}
 
 /** An answer to a gate, which is named by its place among the questions of its session. */
 export interface RunDecision {
@@ -38,6 +49,7 @@ export interface RunEnvelope {
   /** 0: not said. */
   readonly maxTurns: number;
   readonly decision: RunDecision | undefined;
+  readonly files: RunFiles | undefined;
 }
 
 const MAX_SESSION_ID = 1024;
@@ -101,22 +113,68 @@ export class Fields {
 export function readEnvelope(body: Readonly<Record<string, unknown>>): RunEnvelope {
   const fields = new Fields(body);
   const sessionId = fields.text("sessionId");
+  const files = readFiles(fields, body);
+  if (files !== undefined && !isObject(body["item"]) && body["kind"] !== "solve")
+    return checked(fields, { ...common(fields, body, sessionId, files), work: { kind: "file" } });
   const isReview = body["kind"] !== "solve" || (isObject(body["item"]) && !hasSolve(body));
-  const envelope: RunEnvelope = {
+  const work = isReview ? readReview(fields, body["item"]) : readSolve(fields);
+  if (!isReview) for (const name of ["repoUrl", "ref"]) fields.text(name);
+  return checked(fields, { ...common(fields, body, sessionId, files), work });
+}
+
+function checked(fields: Fields, envelope: RunEnvelope): RunEnvelope {
+  if (fields.problems.length > 0) throw envelopeInvalid(fields.problems);
+  return envelope;
+}
+
+/** What all envelopes have. */
+function common(
+  fields: Fields,
+  body: Readonly<Record<string, unknown>>,
+  sessionId: string,
+  files: RunFiles | undefined,
+): Omit<RunEnvelope, "work"> {
+  return {
     sessionId,
     tenant: fields.optional("tenant"),
-    work: isReview ? readReview(fields, body["item"]) : readSolve(fields),
     async: body["async"] === true,
-    repoUrl: isReview ? fields.optional("repoUrl") : fields.text("repoUrl"),
-    ref: isReview ? fields.optional("ref") : fields.text("ref"),
+    repoUrl: fields.optional("repoUrl"),
+    ref: fields.optional("ref"),
     workspaceRef: fields.optional("workspaceRef"),
     model: fields.optional("model"),
     provider: fields.optional("provider"),
     maxTurns: turns(body["maxTurns"]),
     decision: readDecision(fields, body["decision"]),
+    files,
   };
+}
+
+/** An envelope that names both inputs and result is one of files. */
+function readFiles(fields: Fields, { inputsRef, resultRef }: Readonly<Record<string, unknown>>): RunFiles | undefined {
+  if (typeof inputsRef !== "string" || typeof resultRef !== "string") return undefined;
+  const [doneMarkerRef, gateRef, decisionRef] = ["doneMarkerRef", "gateRef", "decisionRef"].map((name) => fields.optional(name));
+  return {
+    inputsRef: fields.text("inputsRef"),
+    resultRef: fields.text("resultRef"),
+    doneMarkerRef: doneMarkerRef ?? "",
+    gateRef: gateRef ?? "",
+    decisionRef: decisionRef ?? "",
+  };
+}
+
+/** An item that a file holds. INVALID_ARGUMENT `envelope_invalid` lists every field that can't be used. */
+export function readItem(item: Readonly<Record<string, unknown>>): ReviewItem {
+  const fields = new Fields({ item });
+  const { item: read } = readReview(fields, item);
   if (fields.problems.length > 0) throw envelopeInvalid(fields.problems);
-  return envelope;
+  return read;
+}
+
+/** A decision that a file holds, or none. */
+export function decisionIn(value: unknown): RunDecision | undefined {
+  const fields = new Fields({ decision: value });
+  const decision = readDecision(fields, value);
+  return fields.problems.length > 0 ? undefined : decision;
 }
 
 /** The error for an envelope that can't be used, with what is wrong in the words of its own fields. */
@@ -130,7 +188,7 @@ function hasSolve(body: Readonly<Record<string, unknown>>): boolean {
   return ["problemStatement", "repoUrl", "ref"].every((name) => typeof body[name] === "string");
 }
 
-function readReview(fields: Fields, item: unknown): RunWork {
+function readReview(fields: Fields, item: unknown): Extract<RunWork, { kind: "review" }> {
   const [itemId, file, pattern] = [fields.text("item.item_id"), fields.text("item.file"), fields.text("item.pattern")];
   const requireApproval = isObject(item) && item["require_approval"] === true;
   return { kind: "review", item: { itemId, file, pattern, requireApproval } };

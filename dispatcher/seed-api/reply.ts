@@ -1,6 +1,7 @@
 import { errorBody, type Reply } from "../http/reply.ts";
+import type { Question } from "../questions.ts";
 import type { RunAnswer } from "./answer.ts";
-import type { Question } from "./questions.ts";
+import type { RunFiles } from "./envelope.ts";
 import type { SeedApiSettings } from "./settings.ts";
 
 /** How `POST /runs` is answered once its run rests. */
@@ -13,6 +14,13 @@ export function runReply(answer: RunAnswer, settings: Pick<SeedApiSettings, "ret
   const { status, reason, message } = answer;
   if (reason === "saturated") return saturated(settings);
   return ok(message === "" ? { status, reason } : { status, reason, message });
+}
+
+/** How a run that is read from files is answered: by where its own files are. */
+export function fileReply(answer: RunAnswer, { resultRef, gateRef }: RunFiles, settings: Pick<SeedApiSettings, "retryAfterS">): Reply {
+  if (answer.status === "done") return ok({ status: "done", resultRef });
+  if (answer.status === "paused") return ok({ status: "paused", gateRef: gateRef || `${resultRef}.gate`, gateId: answer.question.number });
+  return runReply(answer, settings);
 }
 
 /** There was no room for a run in time. It goes on as soon as there is some. */

@@ -6,9 +6,13 @@ import { runs } from "./runs.ts";
 import { status } from "./status.ts";
 
 /** The paths of the seed's API, each in front of its `guarded` handler. Its old names stay: whoever uses one is told in the log, once. */
-export function seedRoutes({ store, seedApi, log }: Dependencies, leaves: Leaves, guarded: (handler: KnownHandler) => Handler): RouteTable {
-  const post = guarded(runs(leaves, store, seedApi));
-  const get = guarded(status(leaves, store));
+export function seedRoutes(
+  { store, seedApi, volume, log }: Dependencies,
+  leaves: Leaves,
+  guarded: (handler: KnownHandler) => Handler,
+): RouteTable {
+  const post = guarded(runs({ leaves, store, volume, settings: seedApi }));
+  const get = guarded(status(leaves, store, volume));
   return {
     "/runs": { POST: post },
     "/runs/status": { GET: get },

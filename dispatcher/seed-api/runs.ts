@@ -1,16 +1,21 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import type { Leaf } from "@serverless-harness/proto/leaf";
-import type { LeafStore } from "@serverless-harness/session";
+import type { Leaf, LeafFiles } from "@serverless-harness/proto/leaf";
+import { isTerminal, type LeafStore } from "@serverless-harness/session";
+import { tenantFor } from "../caller.ts";
 import { parseObject, readBody } from "../http/body.ts";
+import type { Reply } from "../http/reply.ts";
 import type { KnownHandler } from "../http/router.ts";
 import type { Leaves } from "../leaves.ts";
-import { answerOf } from "./answer.ts";
+import { openQuestions } from "../questions.ts";
+import { filesOf } from "../volume/contents.ts";
+import type { Volume } from "../volume/volume.ts";
+import { answerOf, runWords } from "./answer.ts";
 import { answerQuestion } from "./decisions.ts";
 import { envelopeInvalid, type RunEnvelope, readEnvelope } from "./envelope.ts";
 import { untilRest } from "./follow.ts";
-import { openQuestions } from "./questions.ts";
-import { accepted, runReply, saturated } from "./reply.ts";
+import { accepted, fileReply, runReply, saturated } from "./reply.ts";
+import { filesInside, filesProblem, readDecisionFile, readInputs, requireVolume } from "./run-files.ts";
 import { runId, sessionName } from "./session-name.ts";
 import { type NewRun, SessionRuns } from "./session-runs.ts";
 import type { SeedApiSettings } from "./settings.ts";
@@ -26,23 +31,43 @@ const FIELD_NAMES: Readonly<Record<string, string>> = {
   "spec.repository.ref": "ref",
   "spec.model": "model",
   "spec.prompt": "problemStatement",
+  "spec.files": "resultRef",
 };
+
+/** What runs stand on. */
+export interface RunsOptions {
+  readonly leaves: Leaves;
+  readonly store: LeafStore;
+  readonly volume: Volume | undefined;
+  readonly settings: SeedApiSettings;
+}
 
 /**
  * `POST /runs`: a leaf on the session that the envelope names, or what that session has brought already. Answers when the run rests (it is over, or waits
  * for a human), or at once with `async: true`. The client going away stops the waiting, not the run.
  */
-export function runs(leaves: Leaves, store: LeafStore, settings: SeedApiSettings): KnownHandler {
+export function runs({ leaves, store, volume, settings }: RunsOptions): KnownHandler {
   const sessions = new SessionRuns(leaves, store);
   return async ({ request, gone, caller }) => {
     const envelope = readEnvelope(bodyOf(await readBody(request, MAX_BODY_BYTES)));
     requireId(envelope, settings);
+    const filesOn = requireVolume(envelope, volume?.of(tenantFor(caller, "tenant", "")));
+    const files = filesOn && filesInside(envelope, filesOn);
     const name = sessionName(runId(envelope));
-    const begun = await inItsOwnWords(sessions.begin(caller, name, () => newRun(envelope, name, settings)));
-    const leaf = await answerQuestion(leaves, caller, store, begun, envelope.decision);
-    if (envelope.async) return accepted({ sessionId: envelope.sessionId });
+    const begun = await inItsOwnWords(sessions.begin(caller, name, () => newRun(envelope, name, settings, filesOn, files)));
+    const decision = envelope.decision ?? (filesOn && envelope.files && (await readDecisionFile(envelope.files, filesOn)));
+    const leaf = await answerQuestion(leaves, caller, store, begun, decision);
+    if (envelope.async) {
+      if (filesOn && files) await writeFiles(store, leaf, filesOn, files);
+      return acceptedReply(envelope);
+    }
     const rested = await untilRest(leaves, caller, leaf, settings.saturationMs, gone);
-    return rested.kind === "saturated" ? saturated(settings) : runReply(await currentAnswer(store, rested.leaf), settings);
+    if (rested.kind === "saturated") return saturated(settings);
+    if (filesOn && files) await writeFiles(store, rested.leaf, filesOn, files);
+    const answer = await currentAnswer(store, rested.leaf);
+    return envelope.files !== undefined && envelope.work.kind === "file"
+      ? fileReply(answer, envelope.files, settings)
+      : runReply(answer, settings);
   };
 }
 
@@ -51,9 +76,35 @@ export async function currentAnswer(store: Pick<LeafStore, "events">, leaf: Leaf
   return answerOf(leaf, await openQuestions(store, leaf));
 }
 
-function newRun(envelope: RunEnvelope, name: string, settings: SeedApiSettings): NewRun {
-  const why = unusable(envelope);
-  return why === "" ? { spec: runSpec(envelope, name, settings), unusable: "" } : { spec: unusableSpec(name), unusable: why };
+async function newRun(
+  envelope: RunEnvelope,
+  name: string,
+  settings: SeedApiSettings,
+  volume: Volume | undefined,
+  files: LeafFiles | undefined,
+): Promise<NewRun> {
+  const written = files === undefined ? {} : { files };
+  const { work } = envelope;
+  const failed = (why: string): NewRun => ({ spec: { ...unusableSpec(name), ...written }, unusable: why });
+  const why = unusable(envelope) || (volume === undefined || envelope.files === undefined ? "" : filesProblem(envelope.files, volume));
+  if (why !== "") return failed(why);
+  if (work.kind !== "file" || volume === undefined || envelope.files === undefined)
+    return { spec: { ...runSpec(envelope, name, settings), ...written }, unusable: "" };
+  const item = await readInputs(envelope.files, volume);
+  if (typeof item === "string") return failed(item);
+  return { spec: { ...runSpec({ ...envelope, work: { kind: "review", item } }, name, settings), ...written }, unusable: "" };
+}
+
+/** An envelope may name other files than the one that began the run: what is to be seen already is written there as well. */
+async function writeFiles(store: LeafStore, leaf: Leaf, volume: Volume, files: LeafFiles): Promise<void> {
+  const asked = isTerminal(leaf.state) ? [] : await openQuestions(store, leaf);
+  for (const { path, content } of filesOf(leaf, files, asked, runWords(leaf))) await volume.write(path, content);
+}
+
+function acceptedReply({ sessionId, work, files }: RunEnvelope): Reply {
+  if (work.kind !== "file" || files === undefined) return accepted({ sessionId });
+  const { resultRef, doneMarkerRef } = files;
+  return accepted({ sessionId, resultRef, doneMarker: doneMarkerRef || `${resultRef}.status` });
 }
 
 /** Whatever is no envelope is told in the same word. */

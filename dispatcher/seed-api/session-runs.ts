@@ -4,8 +4,8 @@ import { type Leaf, type LeafSpec, LeafState } from "@serverless-harness/proto/l
 import type { LeafStore } from "@serverless-harness/session";
 import { type Caller, tenantFor } from "../caller.ts";
 import type { Leaves } from "../leaves.ts";
-import { askedIn } from "./questions.ts";
-import { askedBefore, runLabels, runOf } from "./run-labels.ts";
+import { askedIn } from "../questions.ts";
+import { askedBefore, runLabels, runOf } from "../run-labels.ts";
 
 /** A leaf to be submitted for a session. */
 export interface NewRun {

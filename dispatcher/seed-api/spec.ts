@@ -10,6 +10,7 @@ const LAST_WORDS = 10;
 /** A run as a leaf on the session `name`. */
 export function runSpec(envelope: RunEnvelope, name: string, settings: SeedApiSettings): LeafSpec {
   const { work, repoUrl, ref } = envelope;
+  if (work.kind === "file") throw new Error("the item has to be read before");
   const repository = repoUrl !== "" && ref !== "" ? { repository: { url: repoUrl, ref } } : {};
   const shared = { sessionId: name, model: modelOf(envelope, settings), limits: limitsOf(envelope, settings), ...repository };
   if (work.kind === "solve") {

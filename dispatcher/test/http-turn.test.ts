@@ -28,7 +28,7 @@ describe.each([
     await finishNext(store, "OK");
     const { status, body, headers } = await answer;
     const session = (await store.get(leafId))?.spec?.sessionId;
-    expect({ status, body }).toEqual({ status: 200, body: { sessionId: session, response: "OK", leafId } });
+    expect({ status, body }).toEqual({ status: 200, body: { sessionId: session, response: "OK", stopReason: "stop", leafId } });
     expect(headers["content-type"]).toMatch("application/json");
   });
 

@@ -29,6 +29,7 @@ import type { Sandbox } from "../sandbox/sandbox.ts";
 import { SandboxProbe } from "../sandbox-probe.ts";
 import type { SeedApiSettings } from "../seed-api/settings.ts";
 import { SignedTokens, type TrustedIssuer } from "../signed-tokens.ts";
+import type { Volume } from "../volume/volume.ts";
 import { noWaker } from "../waker/none.ts";
 import type { Waker } from "../waker/waker.ts";
 
@@ -68,6 +69,7 @@ export async function openDoor(
     seedApi?: Partial<SeedApiSettings>;
     signer?: JwtSigner;
     issuers?: readonly TrustedIssuer[];
+    volume?: Volume;
   } = {},
 ) {
   const store = options.store ?? (await newStore()).store;
@@ -85,7 +87,8 @@ export async function openDoor(
   const keepAliveMs = options.keepAliveMs ?? 15_000;
   const seedApi = { ...SEED_API, ...options.seedApi };
   const waker = options.waker ?? noWaker;
-  const deps = { keepAliveMs, seedApi, store, waker, sandbox: options.hands, sandboxProbe, auth, tokens, drain, health, log: SILENT };
+  const shared = { keepAliveMs, seedApi, volume: options.volume, store, waker };
+  const deps = { ...shared, sandbox: options.hands, sandboxProbe, auth, tokens, drain, health, log: SILENT };
   const { server, client } = await startServer(routes(deps));
   return { store, drain, health, server, origin: originOf(server), leaves: createClient(LeafService, client(token)), transport: client };
 }

@@ -5,7 +5,7 @@ import type { Readable } from "node:stream";
 import { Code } from "@connectrpc/connect";
 import { HarnessError, invalidArgument } from "@serverless-harness/kit/errors";
 import { newId } from "@serverless-harness/kit/ids";
-import { errnoOf } from "../files/fs-error.ts";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { removeTree } from "../files/remove-tree.ts";
 import { type ArtifactContent, type ArtifactStore, artifactsMisconfigured, artifactsUnavailable, assertKey } from "./artifact-store.ts";
 

@@ -4,8 +4,8 @@ import { create, type DescMessage, fromJson, type JsonObject, type MessageInitSh
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
+import { errnoOf, pathError } from "@serverless-harness/kit/paths/path-error";
 import type { Durability } from "../config.ts";
-import { errnoOf, pathError } from "../files/fs-error.ts";
 import { KeyedQueue } from "../files/keyed-queue.ts";
 import type { Workspace, Workspaces } from "../workspaces.ts";
 import { ChangeLog, type Intent, type LogLimits } from "./log.ts";

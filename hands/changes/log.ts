@@ -3,9 +3,9 @@ import { mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
 import type { JsonObject } from "@bufbuild/protobuf";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import type { Durability } from "../config.ts";
 import { syncDirectory, writeDurably } from "../files/durable.ts";
-import { errnoOf } from "../files/fs-error.ts";
 import { DamagedRecord } from "../files/workspace-record.ts";
 import { isWitness, type Witness } from "./witness.ts";
 

@@ -1,10 +1,10 @@
 import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { create, type JsonObject, toJson } from "@bufbuild/protobuf";
+import { locate } from "@serverless-harness/kit/paths/locate";
 import { FileInfoSchema } from "@serverless-harness/proto/hands";
 import { describe } from "../files/describe.ts";
 import { removeTree } from "../files/remove-tree.ts";
-import { locate } from "../paths.ts";
 import type { Workspace } from "../workspaces.ts";
 import type { ChangeLog, Intent } from "./log.ts";
 import { inodeOf, tookPlace } from "./witness.ts";

@@ -1,7 +1,7 @@
 import { type BigIntStats, lstatSync } from "node:fs";
 import { join } from "node:path";
-import { errnoOf } from "../files/fs-error.ts";
-import { locate } from "../paths.ts";
+import { locate } from "@serverless-harness/kit/paths/locate";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import type { Workspace } from "../workspaces.ts";
 
 /**

@@ -1,10 +1,10 @@
 import { type BigIntStats, closeSync, constants, openSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from "node:fs";
 import { chmod, copyFile, mkdir, utimes } from "node:fs/promises";
+import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
+import { errnoOf, translateError } from "@serverless-harness/kit/paths/path-error";
+import { openRoot } from "@serverless-harness/kit/paths/root";
 import { type ByteName, childPath, namesIn, openChild, openChildDirectory, statChild } from "../files/byte-handle.ts";
-import { errnoOf, translateError } from "../files/fs-error.ts";
-import { type Handle, openDirectory } from "../files/handle.ts";
 import { LeftOutList, type LeftOuts } from "../files/left-out.ts";
-import { openRoot } from "../files/root.ts";
 import { Pacer } from "../git/pacer.ts";
 import { type BytePath, displayPath, isRepository } from "../git/tree-entries.ts";
 import { TreeMeter } from "../git/tree-limits.ts";

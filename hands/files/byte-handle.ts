@@ -1,7 +1,7 @@
 import { type BigIntStats, constants, lstatSync, opendirSync, openSync } from "node:fs";
-import { errnoOf } from "./fs-error.ts";
-import { Handle } from "./handle.ts";
-import { shownBytes } from "./shown-name.ts";
+import { Handle } from "@serverless-harness/kit/paths/handle";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
+import { shownBytes } from "@serverless-harness/kit/paths/shown-name";
 
 /** A name in a directory: its bytes as characters 0 to 255 each ("latin1"), since names need not be UTF-8. */
 export type ByteName = string;

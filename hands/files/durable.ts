@@ -1,7 +1,7 @@
 import { type FileHandle, open, rename } from "node:fs/promises";
 import { dirname } from "node:path";
-import { errnoOf } from "./fs-error.ts";
-import type { Handle } from "./handle.ts";
+import type { Handle } from "@serverless-harness/kit/paths/handle";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 
 /** Replace a file of the daemon's own state so that a crash leaves the old content or the new one; durable when it resolves. Mode 0600. */
 export async function writeDurably(path: string, content: string): Promise<void> {

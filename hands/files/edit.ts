@@ -1,11 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { relative } from "node:path";
+import { pathError } from "@serverless-harness/kit/paths/path-error";
 import type { EditResponseSchema } from "@serverless-harness/proto/hands";
 import type { Plan } from "../changes/changes.ts";
 import type { Workspace } from "../workspaces.ts";
 import { editText, type TextEdit } from "./edit-text.ts";
 import type { ExistingFile } from "./existing-file.ts";
-import { pathError } from "./fs-error.ts";
 import { describeChange } from "./patch.ts";
 import { planReplacement } from "./replace.ts";
 import { StagedFile } from "./staged-file.ts";

@@ -1,8 +1,8 @@
 import { accessSync, type BigIntStats, constants } from "node:fs";
-import type { Location } from "../paths.ts";
+import type { Handle } from "@serverless-harness/kit/paths/handle";
+import type { Location } from "@serverless-harness/kit/paths/locate";
+import { pathError } from "@serverless-harness/kit/paths/path-error";
 import { etagOf } from "./describe.ts";
-import { pathError } from "./fs-error.ts";
-import type { Handle } from "./handle.ts";
 
 /** A regular file, held by a handle, as it was when it was looked at. */
 export interface ExistingFile {

@@ -1,5 +1,5 @@
-import { locateExisting, type Root } from "../paths.ts";
-import { pathError } from "./fs-error.ts";
+import { locateExisting, type Root } from "@serverless-harness/kit/paths/locate";
+import { pathError } from "@serverless-harness/kit/paths/path-error";
 import { nameFilter } from "./name-filter.ts";
 import type { SearchBudget } from "./search-budget.ts";
 import { scopeOf } from "./search-scope.ts";

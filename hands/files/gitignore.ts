@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
-import { errnoOf } from "./fs-error.ts";
+import { type Handle, openInode } from "@serverless-harness/kit/paths/handle";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
+import { globbedBytes, globbedName } from "@serverless-harness/kit/paths/shown-name";
 import { compileGlob, type Glob, matchesGlob } from "./glob.ts";
-import { type Handle, openInode } from "./handle.ts";
-import { globbedBytes, globbedName } from "./shown-name.ts";
 
 /** One line of a .gitignore file. */
 interface Rule {

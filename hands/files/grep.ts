@@ -1,8 +1,8 @@
 import { basename, join, relative } from "node:path";
-import { type Location, locateExisting, type Root } from "../paths.ts";
+import type { Handle } from "@serverless-harness/kit/paths/handle";
+import { type Location, locateExisting, type Root } from "@serverless-harness/kit/paths/locate";
+import { pathError } from "@serverless-harness/kit/paths/path-error";
 import { FoundLines, type Line } from "./found-lines.ts";
-import { pathError } from "./fs-error.ts";
-import type { Handle } from "./handle.ts";
 import type { LineMatcher } from "./line-matcher.ts";
 import type { LineQuery, SearchFile } from "./line-query.ts";
 import { type NameFilter, nameFilter } from "./name-filter.ts";

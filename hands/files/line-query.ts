@@ -1,5 +1,5 @@
 import { type HarnessError, invalidArgument } from "@serverless-harness/kit/errors";
-import type { Handle } from "./handle.ts";
+import type { Handle } from "@serverless-harness/kit/paths/handle";
 
 /** What lines have to match. */
 export interface LineQuery {

@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
-import type { Handle } from "./handle.ts";
+import type { Handle } from "@serverless-harness/kit/paths/handle";
 
 /** Characters of a line that are shown. */
 const MAX_CHARS = 500;

@@ -1,13 +1,13 @@
 import { lstat, readdir } from "node:fs/promises";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { invalidArgument } from "@serverless-harness/kit/errors";
+import type { Handle } from "@serverless-harness/kit/paths/handle";
+import { locateExisting, type Root } from "@serverless-harness/kit/paths/locate";
+import { errnoOf, pathError } from "@serverless-harness/kit/paths/path-error";
+import { shownBytes } from "@serverless-harness/kit/paths/shown-name";
 import type { FileInfoSchema } from "@serverless-harness/proto/hands";
-import { locateExisting, type Root } from "../paths.ts";
 import { childPath } from "./byte-handle.ts";
 import { describe } from "./describe.ts";
-import { errnoOf, pathError } from "./fs-error.ts";
-import type { Handle } from "./handle.ts";
-import { shownBytes } from "./shown-name.ts";
 
 /** What to list. */
 export interface ListOrder {

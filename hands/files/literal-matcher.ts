@@ -1,7 +1,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { errnoOf } from "./fs-error.ts";
-import type { Handle } from "./handle.ts";
+import type { Handle } from "@serverless-harness/kit/paths/handle";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import type { FileMatches, LineQuery, MatchingLine, MatchLines, SearchFile } from "./line-query.ts";
 
 /** Files up to this size are read at once. */

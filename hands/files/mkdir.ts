@@ -1,11 +1,11 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { chown } from "node:fs/promises";
+import { locate } from "@serverless-harness/kit/paths/locate";
+import { pathError } from "@serverless-harness/kit/paths/path-error";
 import type { MkdirResponseSchema } from "@serverless-harness/proto/hands";
 import { Interference, type NoChange, type Plan } from "../changes/changes.ts";
-import { locate } from "../paths.ts";
 import type { Workspace } from "../workspaces.ts";
 import { syncDirectory } from "./durable.ts";
-import { pathError } from "./fs-error.ts";
 import { type Place, Placement } from "./placement.ts";
 import { ownershipIn, statNow } from "./staged-file.ts";
 

@@ -1,12 +1,12 @@
 import { renameSync, unlinkSync } from "node:fs";
 import { relative } from "node:path";
+import { locate, locateExisting } from "@serverless-harness/kit/paths/locate";
+import { errnoOf, pathError } from "@serverless-harness/kit/paths/path-error";
 import type { MoveResponseSchema } from "@serverless-harness/proto/hands";
 import { Interference, type NoChange, type Plan } from "../changes/changes.ts";
 import { inodeOf } from "../changes/witness.ts";
-import { locate, locateExisting } from "../paths.ts";
 import type { Workspace } from "../workspaces.ts";
 import { syncChanged } from "./durable.ts";
-import { errnoOf, pathError } from "./fs-error.ts";
 import { statNow } from "./staged-file.ts";
 
 type Response = typeof MoveResponseSchema;

@@ -1,6 +1,6 @@
 import { invalidArgument } from "@serverless-harness/kit/errors";
+import { globbedGlob, globbedName } from "@serverless-harness/kit/paths/shown-name";
 import { compileGlob, expandBraces, globProblem, matchesGlob } from "./glob.ts";
-import { globbedGlob, globbedName } from "./shown-name.ts";
 
 /** Alternatives that the braces of one glob may stand for. */
 const MAX_ALTERNATIVES = 200;

@@ -1,13 +1,13 @@
 import { linkSync, mkdirSync, renameSync, rmSync, unlinkSync } from "node:fs";
 import { chown } from "node:fs/promises";
 import { basename, relative } from "node:path";
+import type { Handle } from "@serverless-harness/kit/paths/handle";
+import type { Location } from "@serverless-harness/kit/paths/locate";
+import { pathBytes } from "@serverless-harness/kit/paths/shown-name";
 import { Interference } from "../changes/changes.ts";
 import type { Witness } from "../changes/witness.ts";
-import type { Location } from "../paths.ts";
 import type { Workspace } from "../workspaces.ts";
 import { syncChanged, syncDirectory } from "./durable.ts";
-import type { Handle } from "./handle.ts";
-import { pathBytes } from "./shown-name.ts";
 import { ownershipIn, statNow } from "./staged-file.ts";
 
 /** A place in the workspace for something staged. */

@@ -1,11 +1,11 @@
 import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { locateExisting, type Root } from "@serverless-harness/kit/paths/locate";
+import { pathError } from "@serverless-harness/kit/paths/path-error";
 import type { ReadResponseSchema } from "@serverless-harness/proto/hands";
-import { locateExisting, type Root } from "../paths.ts";
 import { describe } from "./describe.ts";
 import { fileAt, requireMatch } from "./existing-file.ts";
-import { pathError } from "./fs-error.ts";
 
 /** What to read. */
 export interface ReadOrder {

@@ -2,8 +2,8 @@ import { once } from "node:events";
 import { closeSync, constants, openSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { outOfResources } from "@serverless-harness/kit/child";
-import { errnoOf } from "./fs-error.ts";
-import type { Handle } from "./handle.ts";
+import type { Handle } from "@serverless-harness/kit/paths/handle";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { badPattern, type FileMatches, type LineQuery, type MatchingLine, type SearchFile } from "./line-query.ts";
 import { toRegExp } from "./rust-regex.ts";
 

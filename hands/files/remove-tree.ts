@@ -2,9 +2,9 @@ import { chmodSync, renameSync, rmdirSync } from "node:fs";
 import { lstat, rmdir, unlink } from "node:fs/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { newId } from "@serverless-harness/kit/ids";
+import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { type ByteName, childPath, namesIn, openChildDirectory, statChild } from "./byte-handle.ts";
-import { errnoOf } from "./fs-error.ts";
-import { type Handle, openDirectory } from "./handle.ts";
 
 /** So many files are removed side by side. */
 const BATCH = 32;

@@ -1,12 +1,12 @@
 import { readdirSync, renameSync, rmdirSync } from "node:fs";
 import { basename, relative } from "node:path";
+import { locate } from "@serverless-harness/kit/paths/locate";
+import { pathError } from "@serverless-harness/kit/paths/path-error";
 import type { RemoveResponseSchema } from "@serverless-harness/proto/hands";
 import { Interference, type NoChange, type Plan } from "../changes/changes.ts";
 import { inodeOf, type Witness } from "../changes/witness.ts";
-import { locate } from "../paths.ts";
 import type { Workspace } from "../workspaces.ts";
 import { syncChanged } from "./durable.ts";
-import { pathError } from "./fs-error.ts";
 import { removeTree } from "./remove-tree.ts";
 import { statNow } from "./staged-file.ts";
 

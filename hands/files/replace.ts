@@ -1,12 +1,12 @@
 import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
+import { locate } from "@serverless-harness/kit/paths/locate";
+import { pathError } from "@serverless-harness/kit/paths/path-error";
 import type { FileInfoSchema } from "@serverless-harness/proto/hands";
 import { Interference, type Plan } from "../changes/changes.ts";
 import { inodeOf } from "../changes/witness.ts";
-import { locate } from "../paths.ts";
 import type { Workspace } from "../workspaces.ts";
 import { describe, MODE_BITS, sameContent } from "./describe.ts";
 import { type ExistingFile, fileAt, requireMatch, requireWritable } from "./existing-file.ts";
-import { pathError } from "./fs-error.ts";
 import { type Place, Placement } from "./placement.ts";
 import { ownershipIn, type StagedFile, statNow } from "./staged-file.ts";
 

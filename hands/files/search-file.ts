@@ -1,6 +1,6 @@
 import { closeSync, constants, openSync, readSync } from "node:fs";
-import { errnoOf } from "./fs-error.ts";
-import { type Handle, openInode } from "./handle.ts";
+import { type Handle, openInode } from "@serverless-harness/kit/paths/handle";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 
 /** Files up to this size are searched without a look at what is in them. */
 const LARGE_BYTES = 1024 * 1024;

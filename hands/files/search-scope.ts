@@ -1,7 +1,7 @@
 import { relative } from "node:path";
-import type { Location, Root } from "../paths.ts";
+import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
+import type { Location, Root } from "@serverless-harness/kit/paths/locate";
 import { IgnoreRules } from "./gitignore.ts";
-import { type Handle, openDirectory } from "./handle.ts";
 
 /** Where a search begins, seen from its root. */
 export interface SearchScope {

@@ -1,7 +1,7 @@
 import { type BigIntStats, constants, fstatSync, lstatSync } from "node:fs";
 import { copyFile, type FileHandle, open, rm } from "node:fs/promises";
-import { errnoOf } from "./fs-error.ts";
-import type { Handle } from "./handle.ts";
+import type { Handle } from "@serverless-harness/kit/paths/handle";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 
 /** Who owns a file, and what they may do with it. */
 export interface Ownership {

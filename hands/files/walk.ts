@@ -1,10 +1,10 @@
 import { type Dirent, readdirSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { errnoOf } from "./fs-error.ts";
+import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
+import { shownBytes, shownText } from "@serverless-harness/kit/paths/shown-name";
 import { IgnoreRules } from "./gitignore.ts";
-import { type Handle, openDirectory } from "./handle.ts";
 import { compareUtf8 } from "./order.ts";
-import { shownBytes, shownText } from "./shown-name.ts";
 
 /** What a walk comes by. */
 export interface WalkEntry {

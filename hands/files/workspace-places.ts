@@ -1,9 +1,9 @@
 import { chmod, mkdir, readdir, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { newId } from "@serverless-harness/kit/ids";
+import { openDirectory } from "@serverless-harness/kit/paths/handle";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import type { Workspace } from "../workspaces.ts";
-import { errnoOf } from "./fs-error.ts";
-import { openDirectory } from "./handle.ts";
 import { removeTree } from "./remove-tree.ts";
 import { isThere } from "./workspace-record.ts";
 

@@ -1,7 +1,7 @@
 import { lstat, mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { syncDirectory, writeDurably } from "./durable.ts";
-import { errnoOf } from "./fs-error.ts";
 import { removeTree } from "./remove-tree.ts";
 
 /** What is remembered about a workspace. */

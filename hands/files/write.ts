@@ -1,7 +1,7 @@
+import { pathError } from "@serverless-harness/kit/paths/path-error";
 import type { WriteResponseSchema } from "@serverless-harness/proto/hands";
 import type { Plan } from "../changes/changes.ts";
 import type { Workspace } from "../workspaces.ts";
-import { pathError } from "./fs-error.ts";
 import { type NewContent, planReplacement } from "./replace.ts";
 import { StagedFile } from "./staged-file.ts";
 

@@ -1,7 +1,7 @@
 import { constants } from "node:fs";
 import { copyFile, link, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { errnoOf } from "../files/fs-error.ts";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import type { CloneView } from "./clones.ts";
 import type { Git } from "./git.ts";
 import type { ObjectStore } from "./object-store.ts";

@@ -2,7 +2,7 @@ import { constants } from "node:fs";
 import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { errnoOf } from "../files/fs-error.ts";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import type { Adopted } from "./adopt.ts";
 import type { Git } from "./git.ts";
 import type { ObjectStore } from "./object-store.ts";

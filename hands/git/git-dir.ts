@@ -1,10 +1,10 @@
 import { lstatSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { invalidArgument } from "@serverless-harness/kit/errors";
-import { pathError } from "../files/fs-error.ts";
-import type { Handle } from "../files/handle.ts";
-import { shownBytes } from "../files/shown-name.ts";
-import type { Location } from "../paths.ts";
+import type { Handle } from "@serverless-harness/kit/paths/handle";
+import type { Location } from "@serverless-harness/kit/paths/locate";
+import { pathError } from "@serverless-harness/kit/paths/path-error";
+import { shownBytes } from "@serverless-harness/kit/paths/shown-name";
 
 /** A place on the way to a repository, which is there. */
 export type Place = Location & { readonly entry: Handle };

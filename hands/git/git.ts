@@ -4,7 +4,7 @@ import type { Readable, Writable } from "node:stream";
 import { Code } from "@connectrpc/connect";
 import { outOfResources, startChild } from "@serverless-harness/kit/child";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { errnoOf } from "../files/fs-error.ts";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { type GitEnd, GitFailure } from "./git-failure.ts";
 import { gitEnvironment, globalOptions, type Protocol } from "./git-settings.ts";
 

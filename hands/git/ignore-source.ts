@@ -1,8 +1,8 @@
 import { closeSync, constants, openSync, readSync } from "node:fs";
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
+import type { Handle } from "@serverless-harness/kit/paths/handle";
 import { openChild } from "../files/byte-handle.ts";
-import type { Handle } from "../files/handle.ts";
 import { IgnoreRules } from "./ignore-rules.ts";
 import type { BytePath } from "./tree-entries.ts";
 

@@ -1,8 +1,8 @@
 import { opendirSync } from "node:fs";
 import { invalidArgument } from "@serverless-harness/kit/errors";
+import type { Handle } from "@serverless-harness/kit/paths/handle";
+import type { Location } from "@serverless-harness/kit/paths/locate";
 import { openChildDirectory, shownName, statChild } from "../files/byte-handle.ts";
-import type { Handle } from "../files/handle.ts";
-import type { Location } from "../paths.ts";
 import { Pacer } from "./pacer.ts";
 import type { BytePath } from "./tree-entries.ts";
 

@@ -1,9 +1,9 @@
 import { statSync } from "node:fs";
 import { Code } from "@connectrpc/connect";
 import { HarnessError, invalidArgument } from "@serverless-harness/kit/errors";
-import { pathError, translateError } from "../files/fs-error.ts";
-import { type Handle, inodeKey } from "../files/handle.ts";
-import { type Location, locate, type Root } from "../paths.ts";
+import { type Handle, inodeKey } from "@serverless-harness/kit/paths/handle";
+import { type Location, locate, type Root } from "@serverless-harness/kit/paths/locate";
+import { pathError, translateError } from "@serverless-harness/kit/paths/path-error";
 import { commonDirOf, type Find, gitDirOf, isThere, type Place, pathFrom, readPointer } from "./git-dir.ts";
 import { LocalContents } from "./local-contents.ts";
 import { sourceUnavailable } from "./source-error.ts";

@@ -1,7 +1,7 @@
 import type { BigIntStats } from "node:fs";
+import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
+import { translateError } from "@serverless-harness/kit/paths/path-error";
 import { namesIn, openChildDirectory, statChild } from "../files/byte-handle.ts";
-import { translateError } from "../files/fs-error.ts";
-import { type Handle, openDirectory } from "../files/handle.ts";
 import { LeftOutList, type LeftOuts } from "../files/left-out.ts";
 import { type BlobSink, entryMode, type ReadEntry, readEntry, tagOf } from "./content-reader.ts";
 import { Pacer } from "./pacer.ts";

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { pathError } from "../files/fs-error.ts";
+import { pathError } from "@serverless-harness/kit/paths/path-error";
 import { type LeftOuts, NOTHING_LEFT_OUT } from "../files/left-out.ts";
 import type { Workspace } from "../workspaces.ts";
 import { corrupt } from "./archive.ts";

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { pathError, translateError } from "../files/fs-error.ts";
+import { pathError, translateError } from "@serverless-harness/kit/paths/path-error";
 import { joinLeftOuts, NOTHING_LEFT_OUT } from "../files/left-out.ts";
 import type { Workspace } from "../workspaces.ts";
 import type { Archive } from "./archive.ts";

@@ -1,9 +1,9 @@
 import { type BigIntStats, type Dir, opendirSync } from "node:fs";
+import type { Handle } from "@serverless-harness/kit/paths/handle";
+import { translateError } from "@serverless-harness/kit/paths/path-error";
+import { openRoot } from "@serverless-harness/kit/paths/root";
 import { openChildDirectory, statChild } from "../files/byte-handle.ts";
-import { translateError } from "../files/fs-error.ts";
-import type { Handle } from "../files/handle.ts";
 import { LeftOutList, type LeftOuts } from "../files/left-out.ts";
-import { openRoot } from "../files/root.ts";
 import { type BlobSink, entryMode, type ReadEntry, readEntry, tagOf } from "./content-reader.ts";
 import type { IgnoreRules } from "./ignore-rules.ts";
 import type { IgnoreSource } from "./ignore-source.ts";

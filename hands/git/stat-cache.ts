@@ -1,5 +1,5 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
-import { errnoOf } from "../files/fs-error.ts";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import type { ReadEntry } from "./content-reader.ts";
 import { Pacer } from "./pacer.ts";
 import { type BytePath, EMPTY_TREE, type EntryMode, type TreeEntries } from "./tree-entries.ts";

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { errnoOf } from "../files/fs-error.ts";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 
 const POLL_MS = 5;
 const PATIENCE_MS = 10_000;

@@ -1,6 +1,6 @@
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { errnoOf } from "../files/fs-error.ts";
-import { locate } from "../paths.ts";
+import { locate } from "@serverless-harness/kit/paths/locate";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { commonDirOf, type Find, gitDirOf, isThere, type Place, readPointer } from "./git-dir.ts";
 import { type BytePath, displayPath } from "./tree-entries.ts";
 

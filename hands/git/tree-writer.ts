@@ -13,9 +13,9 @@ import {
 } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { childPath, openChild, openChildDirectory, statChild } from "../files/byte-handle.ts";
-import { errnoOf } from "../files/fs-error.ts";
-import { type Handle, openDirectory } from "../files/handle.ts";
 import { removeTree } from "../files/remove-tree.ts";
 import { ownershipIn } from "../files/staged-file.ts";
 import { type OutgoingBlob, wholeOf } from "./blob-reader.ts";

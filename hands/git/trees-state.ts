@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { writeDurably } from "../files/durable.ts";
-import { errnoOf } from "../files/fs-error.ts";
 import { isLeftOuts, type LeftOuts, NOTHING_LEFT_OUT } from "../files/left-out.ts";
 import { DamagedRecord } from "../files/workspace-record.ts";
 import { type Bundle, isBundle, isManifest, type Manifest } from "./manifest.ts";

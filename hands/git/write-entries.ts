@@ -1,4 +1,4 @@
-import { translateError } from "../files/fs-error.ts";
+import { translateError } from "@serverless-harness/kit/paths/path-error";
 import { readBlobs } from "./blob-reader.ts";
 import type { ObjectStore } from "./object-store.ts";
 import { Pacer } from "./pacer.ts";

@@ -3,10 +3,10 @@ import { readdirSync, readFileSync } from "node:fs";
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { HarnessError } from "@serverless-harness/kit/errors";
+import { type LocateOptions, locate, type Root } from "@serverless-harness/kit/paths/locate";
+import { translateError } from "@serverless-harness/kit/paths/path-error";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, test } from "vitest";
-import { translateError } from "../files/fs-error.ts";
-import { type LocateOptions, locate, type Root } from "../paths.ts";
 import { startSwapper } from "./files/swapper.ts";
 
 /** A workspace with `a/b/file`, beside it an outside directory with a `secret`, and a second root. */

@@ -13,6 +13,7 @@ import { claimLeaf } from "./claim.ts";
 import { Database } from "./database.ts";
 import { leaveDuty, takeDuty } from "./duties.ts";
 import { readEvents } from "./events.ts";
+import { filesAreWritten, leavesWithFilesDue, putFilesOff } from "./files.ts";
 import { followLeaf } from "./follow.ts";
 import { decideGate, openGate } from "./gates.ts";
 import { listLeaves } from "./list.ts";
@@ -256,6 +257,18 @@ export class RedisLeafStore implements LeafStore {
 
   async leaveDuty(duty: string, holder: string): Promise<void> {
     await leaveDuty(this.#opened(), duty, holder);
+  }
+
+  async filesDue(limit: number): Promise<Leaf[]> {
+    return leavesWithFilesDue(this.#opened(), limit);
+  }
+
+  async filesWritten(leafId: string, seq: bigint): Promise<void> {
+    await filesAreWritten(this.#opened(), leafId, seq);
+  }
+
+  async filesPutOff(leafId: string): Promise<void> {
+    await putFilesOff(this.#opened(), leafId);
   }
 
   async close(): Promise<void> {

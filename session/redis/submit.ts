@@ -118,8 +118,8 @@ async function write(database: Database, plan: Plan, call: string): Promise<{ le
   const session = sessionName(spec.tenant, spec.sessionId);
   const wanted = spec.fork === undefined ? (spec.sessionMustExist ? "1" : "") : "new";
   const args = [leafId, session, wanted, writeBefore, call, toBinary(LeafSpecSchema, spec), QUEUED];
-  const more = [names.partitions, spec.priority, name, take, spec.limits?.deadlineMs ?? 0, ...indexesOf(spec)];
-  const [created, found] = await database.change("submit", names.partitionOf(session), ...args, ...more);
+  const more = [names.partitions, spec.priority, name, take, spec.limits?.deadlineMs ?? 0, spec.files === undefined ? "" : "1"];
+  const [created, found] = await database.change("submit", names.partitionOf(session), ...args, ...more, ...indexesOf(spec));
   if (created === undefined) return undefined;
   // What was written is known here, but for the time.
   const leaf = Array.isArray(found) ? leafOf(leafId, found) : newLeaf(leafId, spec, BigInt(text(found)));

@@ -5,6 +5,7 @@ import { leafNotFound } from "../store-errors.ts";
 import { checkRequestedBy } from "../wait-rules.ts";
 import type { Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";
+import { filesAreDue } from "./files.ts";
 import { readLeafByNumber } from "./records.ts";
 import { enqueueFirst, type Place } from "./session-order.ts";
 import { endWait } from "./waits.ts";
@@ -36,6 +37,7 @@ function request(connection: Connection, nowMs: number, leaf: Found, requestedBy
 /** Nobody ran it since it was queued, so there is nothing to be ended by a worker. */
 function end(connection: Connection, nowMs: number, leaf: Found): void {
   connection.run(CANCEL, nowMs, leaf.n);
+  filesAreDue(connection, nowMs, leaf.n);
   forgetWakes(connection, leaf.n);
   // A leaf without a place in the queue held up nobody.
   if (leaf.due_ms !== null) enqueueFirst(connection, leaf);

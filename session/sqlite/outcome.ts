@@ -4,6 +4,7 @@ import { noteAttempt } from "./attempts.ts";
 import { toBlob } from "./blob.ts";
 import type { Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";
+import { filesAreDue } from "./files.ts";
 import { requireOwner } from "./ownership.ts";
 import { enqueueFirst, type Place } from "./session-order.ts";
 import { letGo } from "./waits.ts";
@@ -43,6 +44,7 @@ export function closeLeaf(connection: Connection, nowMs: number, n: number, { st
   connection.run(FINISH, state, nowMs, toBlob(FailureSchema, failure), toBlob(LeafResultSchema, result), n);
   if (failure !== undefined) noteAttempt(connection, nowMs, n, worker ?? "", failure);
   connection.run(FORGET_GATES, n);
+  filesAreDue(connection, nowMs, n);
   forgetWakes(connection, n);
 }
 

@@ -1,4 +1,5 @@
 import type { Failure, Gate, Leaf, LeafEvent, LeafMessage, Schedule, Token, Tombstone, Worker } from "@serverless-harness/proto/leaf";
+import { checkFilesDue } from "../files.ts";
 import { assertSameDecision } from "../gate-rules.ts";
 import { checkEndOverdue } from "../leaf-deadline.ts";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
@@ -20,6 +21,7 @@ import { requireSameFile } from "./database-file.ts";
 import { decideGate } from "./decide.ts";
 import { leaveDuty, takeDuty } from "./duties.ts";
 import { appendEvents, readEvents } from "./events.ts";
+import { filesAreWritten, leavesWithFilesDue, putFilesOff } from "./files.ts";
 import { followLeaf } from "./follow.ts";
 import { openGate } from "./gates.ts";
 import { listLeaves } from "./list.ts";
@@ -288,6 +290,19 @@ export class SqliteLeafStore implements LeafStore {
 
   async leaveDuty(duty: string, holder: string): Promise<void> {
     this.#opened().transaction(() => leaveDuty(this.#connection, duty, holder));
+  }
+
+  async filesDue(limit: number): Promise<Leaf[]> {
+    checkFilesDue(limit);
+    return leavesWithFilesDue(this.#opened(), limit);
+  }
+
+  async filesWritten(leafId: string, seq: bigint): Promise<void> {
+    this.#opened().transaction(() => filesAreWritten(this.#connection, leafId, seq));
+  }
+
+  async filesPutOff(leafId: string): Promise<void> {
+    this.#opened().transaction(() => putFilesOff(this.#connection, this.#now(), leafId));
   }
 
   async close(): Promise<void> {

@@ -6,6 +6,7 @@ import type { NewLeaf } from "../leaf-store.ts";
 import { sessionExistsAlready, sessionNotFound } from "../store-errors.ts";
 import type { Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";
+import { hasFiles } from "./files.ts";
 import { findByKey, rememberKey } from "./idempotency.ts";
 import { readLeafByNumber } from "./records.ts";
 import { headOf } from "./session-order.ts";
@@ -53,6 +54,7 @@ function insertLeaf(connection: Connection, nowMs: number, spec: LeafSpec): numb
   const deadline = deadlineFrom(spec, nowMs) ?? null;
   const row = connection.one<{ n: number }>(INSERT_LEAF, leafId, tenant, sessionId, due, nowMs, nowMs, spec.priority, deadline);
   if (row === undefined) throw new Error("SQLite inserted no row and no error");
+  if (spec.files !== undefined) hasFiles(connection, row.n);
   connection.run(INSERT_SPEC, row.n, toBinary(LeafSpecSchema, spec));
   for (const [key, value] of Object.entries(spec.labels)) connection.run(INSERT_LABEL, key, value, row.n);
   return row.n;

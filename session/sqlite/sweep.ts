@@ -10,7 +10,7 @@ const OLD_LEAVES = `SELECT n, leaf_id, state, tenant, session_id FROM harness_le
   ORDER BY updated_ms LIMIT ?`;
 const BURY = "INSERT INTO harness_tombstones (n, leaf_id, state, expired_ms, tenant) VALUES (?, ?, ?, ?, ?)";
 const FIND = "SELECT leaf_id, state, expired_ms, tenant FROM harness_tombstones WHERE leaf_id = ?";
-const PARTS = ["leaves", "specs", "labels", "gates", "wakes", "attempts", "events"].map(
+const PARTS = ["leaves", "specs", "labels", "gates", "wakes", "attempts", "events", "files"].map(
   (part) => `DELETE FROM harness_${part} WHERE n = ?`,
 );
 const TOMBSTONE_PARTS = ["DELETE FROM harness_idempotency WHERE n = ?", "DELETE FROM harness_tombstones WHERE n = ?"];

@@ -6,6 +6,7 @@ import { checkWait, isEmptyWait } from "../wait-rules.ts";
 import type { Wait } from "../waiting.ts";
 import type { Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";
+import { filesAreDue } from "./files.ts";
 import { findGate } from "./gates.ts";
 import { requireOwner } from "./ownership.ts";
 import { enqueueFirst, type Place, readyIfFirst } from "./session-order.ts";
@@ -37,6 +38,7 @@ export function suspendLeaf(
   for (const gateId of gateIds) connection.run(WAIT_FOR_GATE, leaf.epoch, leaf.n, gateId);
   const state = gateIds.length > 0 ? LeafState.AWAITING_APPROVAL : LeafState.SUSPENDED;
   connection.run(LET_GO, state, 1, notBeforeMs, wakeKey, nowMs, 0, leaf.n);
+  if (gateIds.length > 0) filesAreDue(connection, nowMs, leaf.n);
   enqueueFirst(connection, leaf);
   appendEvents(connection, leaf.n, nowMs, events, { state, notBeforeMs: BigInt(notBeforeMs), note });
 }

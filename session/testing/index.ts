@@ -7,6 +7,7 @@ import { deadlineCases } from "./deadline-cases.ts";
 import { decideCases } from "./decide-cases.ts";
 import { dutyCases } from "./duty-cases.ts";
 import { eventCases } from "./event-cases.ts";
+import { fileCases } from "./file-cases.ts";
 import { followCases } from "./follow-cases.ts";
 import { gateCases } from "./gate-cases.ts";
 import { listCases } from "./list-cases.ts";
@@ -68,6 +69,7 @@ const GROUPS: Readonly<Record<string, readonly Case[]>> = {
   schedules: scheduleCases,
   duties: dutyCases,
   tokens: tokenCases,
+  files: fileCases,
 };
 
 /**

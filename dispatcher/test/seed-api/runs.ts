@@ -4,6 +4,7 @@ import { type House, machines, resident } from "../../../brain/test/fixtures/sta
 import { type Step, scripted } from "../../../pi-fork/test/fixtures/model.ts";
 import { sessionName } from "../../seed-api/session-name.ts";
 import type { SeedApiSettings } from "../../seed-api/settings.ts";
+import type { Volume } from "../../volume/volume.ts";
 import { type Answer, askHttp1 } from "../http-client.ts";
 import { AUTHORIZED, openDoor } from "../support.ts";
 
@@ -23,8 +24,8 @@ export interface RunsDoor {
 }
 
 /** Open a door on a store. The default is that of a dispatcher without LEAF_COMPAT. */
-export async function openRuns(store?: LeafStore, seedApi: Partial<SeedApiSettings> = {}): Promise<RunsDoor> {
-  const door = await openDoor({ seedApi, ...(store === undefined ? {} : { store }) });
+export async function openRuns(store?: LeafStore, seedApi: Partial<SeedApiSettings> = {}, volume?: Volume): Promise<RunsDoor> {
+  const door = await openDoor({ seedApi, ...(store === undefined ? {} : { store }), ...(volume === undefined ? {} : { volume }) });
   const run: RunsDoor["run"] = (body, headers = AUTHORIZED) =>
     askHttp1(door.origin, "/runs", { method: "POST", headers, body: typeof body === "string" ? body : JSON.stringify(body) });
   const status: RunsDoor["status"] = (query) =>

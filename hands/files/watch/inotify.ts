@@ -1,6 +1,6 @@
 import { readFileSync, statfsSync, watch } from "node:fs";
-import { errnoOf } from "../fs-error.ts";
-import type { Handle } from "../handle.ts";
+import type { Handle } from "@serverless-harness/kit/paths/handle";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 
 /** Network file systems, by their magic numbers: what another machine changes there the kernel is never told. NFS, SMB, CIFS, SMB2, 9P, AFS, Ceph, FUSE. */
 const REMOTE = new Set([0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x01021997, 0x5346414f, 0x00c36400, 0x65735546]);

@@ -1,10 +1,10 @@
 import { type BigIntStats, lstatSync } from "node:fs";
+import type { Handle } from "@serverless-harness/kit/paths/handle";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { FileKind } from "@serverless-harness/proto/hands";
 import { inodeOf } from "../../changes/witness.ts";
 import { childPath } from "../byte-handle.ts";
 import { kindOf } from "../describe.ts";
-import { errnoOf } from "../fs-error.ts";
-import type { Handle } from "../handle.ts";
 
 /** What an entry of a directory looked like. Two looks are compared to tell what happened in between. */
 export interface Look {

@@ -1,8 +1,8 @@
 import { readdirSync } from "node:fs";
+import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { inodeOf } from "../../changes/witness.ts";
 import { childPath } from "../byte-handle.ts";
-import { errnoOf } from "../fs-error.ts";
-import { type Handle, openDirectory } from "../handle.ts";
 
 /** The directory of this name, if it is this inode. */
 export function openSame(parent: Handle, name: string, inode: string): Handle | undefined {

@@ -1,5 +1,5 @@
+import type { Handle } from "@serverless-harness/kit/paths/handle";
 import type { FileKind, WatchChangeKind } from "@serverless-harness/proto/hands";
-import type { Handle } from "../handle.ts";
 import type { WatchBudget } from "./budget.ts";
 import type { Inotify } from "./inotify.ts";
 import type { View } from "./view.ts";

@@ -1,6 +1,6 @@
+import type { Handle } from "@serverless-harness/kit/paths/handle";
 import { shownName } from "../byte-handle.ts";
 import { IgnoreRules } from "../gitignore.ts";
-import type { Handle } from "../handle.ts";
 import type { NameFilter } from "../name-filter.ts";
 import type { WatchedDirectory } from "./directory.ts";
 import { lookAt } from "./look.ts";

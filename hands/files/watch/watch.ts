@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { pathError, translateError } from "@serverless-harness/kit/paths/path-error";
 import { WatchEndReason, WatchMode } from "@serverless-harness/proto/hands";
-import { pathError, translateError } from "../fs-error.ts";
 import type { ChangeQueue } from "./change-queue.ts";
 import { WatchedTree } from "./tree.ts";
 import type { TreeOptions } from "./tree-options.ts";

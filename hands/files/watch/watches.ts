@@ -1,11 +1,11 @@
 import { relative } from "node:path";
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
+import type { Handle } from "@serverless-harness/kit/paths/handle";
+import { locateExisting } from "@serverless-harness/kit/paths/locate";
+import { errnoOf, pathError } from "@serverless-harness/kit/paths/path-error";
 import { WatchEndReason } from "@serverless-harness/proto/hands";
-import { locateExisting } from "../../paths.ts";
 import type { Workspace, Workspaces } from "../../workspaces.ts";
-import { errnoOf, pathError } from "../fs-error.ts";
-import type { Handle } from "../handle.ts";
 import { DEFAULT_FILE_LIMITS, type FileLimits } from "../limits.ts";
 import { nameFilter } from "../name-filter.ts";
 import { scopeOf } from "../search-scope.ts";

@@ -1,5 +1,5 @@
+import { pathBytes } from "@serverless-harness/kit/paths/shown-name";
 import { Validation } from "@serverless-harness/kit/validate";
-import { pathBytes } from "../../files/shown-name.ts";
 
 /** Bytes of the longest path that Linux takes. */
 const MAX_PATH_BYTES = 4096;

@@ -1,10 +1,10 @@
 import type { ServiceImpl } from "@connectrpc/connect";
+import type { Root } from "@serverless-harness/kit/paths/locate";
 import type { FileService } from "@serverless-harness/proto/hands";
 import type { Changes } from "../../changes/changes.ts";
 import type { FileLimits } from "../../files/limits.ts";
 import type { LineMatcher } from "../../files/line-matcher.ts";
 import type { Watches } from "../../files/watch/watches.ts";
-import type { Root } from "../../paths.ts";
 import type { Workspace, Workspaces } from "../../workspaces.ts";
 
 /** What the file calls work with. */

@@ -1,7 +1,7 @@
+import { aboutPath } from "@serverless-harness/kit/paths/path-error";
 import { EditResponseSchema } from "@serverless-harness/proto/hands";
 import { planEdit } from "../../files/edit.ts";
 import { fingerprint } from "../../files/fingerprint.ts";
-import { aboutPath } from "../../files/fs-error.ts";
 import { FileValidation } from "./checks.ts";
 import type { FileDeps, FileRpc } from "./deps.ts";
 

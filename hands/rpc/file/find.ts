@@ -1,5 +1,5 @@
+import { aboutPath } from "@serverless-harness/kit/paths/path-error";
 import { findPaths } from "../../files/find.ts";
-import { aboutPath } from "../../files/fs-error.ts";
 import { SearchBudget } from "../../files/search-budget.ts";
 import { FileValidation } from "./checks.ts";
 import { type FileDeps, type FileRpc, readableRoots } from "./deps.ts";

@@ -1,4 +1,4 @@
-import { aboutPath } from "../../files/fs-error.ts";
+import { aboutPath } from "@serverless-harness/kit/paths/path-error";
 import { grepLines } from "../../files/grep.ts";
 import { SearchBudget } from "../../files/search-budget.ts";
 import { FileValidation } from "./checks.ts";

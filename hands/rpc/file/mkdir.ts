@@ -1,6 +1,6 @@
+import { aboutPath } from "@serverless-harness/kit/paths/path-error";
 import { MkdirResponseSchema } from "@serverless-harness/proto/hands";
 import { fingerprint } from "../../files/fingerprint.ts";
-import { aboutPath } from "../../files/fs-error.ts";
 import { planMkdir } from "../../files/mkdir.ts";
 import { FileValidation } from "./checks.ts";
 import type { FileDeps, FileRpc } from "./deps.ts";

@@ -1,6 +1,6 @@
+import { aboutPath } from "@serverless-harness/kit/paths/path-error";
 import { MoveResponseSchema } from "@serverless-harness/proto/hands";
 import { fingerprint } from "../../files/fingerprint.ts";
-import { aboutPath } from "../../files/fs-error.ts";
 import { planMove } from "../../files/move.ts";
 import { FileValidation } from "./checks.ts";
 import type { FileDeps, FileRpc } from "./deps.ts";

@@ -1,4 +1,4 @@
-import { translateError } from "../../files/fs-error.ts";
+import { translateError } from "@serverless-harness/kit/paths/path-error";
 import { readRange } from "../../files/read.ts";
 import { FileValidation } from "./checks.ts";
 import { type FileDeps, type FileRpc, readableRoots } from "./deps.ts";

@@ -1,6 +1,6 @@
+import { aboutPath } from "@serverless-harness/kit/paths/path-error";
 import { RemoveResponseSchema } from "@serverless-harness/proto/hands";
 import { fingerprint } from "../../files/fingerprint.ts";
-import { aboutPath } from "../../files/fs-error.ts";
 import { planRemove } from "../../files/remove.ts";
 import { FileValidation } from "./checks.ts";
 import type { FileDeps, FileRpc } from "./deps.ts";

@@ -1,4 +1,4 @@
-import { aboutPath } from "../../files/fs-error.ts";
+import { aboutPath } from "@serverless-harness/kit/paths/path-error";
 import { FileValidation } from "./checks.ts";
 import type { FileDeps, FileRpc } from "./deps.ts";
 

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { invalidArgument } from "@serverless-harness/kit/errors";
+import { aboutPath } from "@serverless-harness/kit/paths/path-error";
 import { type WriteHeader, type WriteRequest, WriteResponseSchema } from "@serverless-harness/proto/hands";
 import { fingerprint } from "../../files/fingerprint.ts";
-import { aboutPath } from "../../files/fs-error.ts";
 import { StagedFile } from "../../files/staged-file.ts";
 import { fileTooLarge, planWrite } from "../../files/write.ts";
 import { FileValidation } from "./checks.ts";

@@ -1,11 +1,11 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { openDirectory } from "@serverless-harness/kit/paths/handle";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { compileGlob, expandBraces, matchesGlob } from "../../files/glob.ts";
-import { openDirectory } from "../../files/handle.ts";
 import { nameFilter } from "../../files/name-filter.ts";
 import { compareUtf8 } from "../../files/order.ts";
 import { walk } from "../../files/walk.ts";

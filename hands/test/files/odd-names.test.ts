@@ -1,9 +1,9 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { pathBytes, shownBytes, shownPath } from "@serverless-harness/kit/paths/shown-name";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { pathBytes, shownBytes, shownPath } from "../../files/shown-name.ts";
 import { type FileServiceUnderTest, reasonOf, startFileService, WORKSPACE } from "./service.ts";
 import { startWatching } from "./watching.ts";
 

@@ -2,12 +2,12 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { HarnessError } from "@serverless-harness/kit/errors";
+import { locate } from "@serverless-harness/kit/paths/locate";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, test } from "vitest";
 import { Interference } from "../../changes/changes.ts";
-import { errnoOf } from "../../files/fs-error.ts";
 import { type Place, Placement } from "../../files/placement.ts";
-import { locate } from "../../paths.ts";
 import { startSwapper } from "./swapper.ts";
 
 test("thousands of placements land inside while a process swaps symlinks into the path", async () => {

@@ -3,9 +3,9 @@ import { chmod } from "node:fs/promises";
 import { join } from "node:path";
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
+import { aboutPath, pathError, translateError } from "@serverless-harness/kit/paths/path-error";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, test } from "vitest";
-import { aboutPath, pathError, translateError } from "../../files/fs-error.ts";
 
 const FIXTURE = join(import.meta.dirname, "../fixtures/file-problems.ts");
 const isRoot = process.geteuid?.() === 0;

@@ -148,12 +148,18 @@ local function endWait(leaf, note)
   announce(leaf.id, seq)
 end
 
+-- A leaf's files have to be written, if it has any.
+local function filesDue(id)
+  if redis.call('HEXISTS', key('leaf', id), 'files') == 1 then redis.call('ZADD', base .. ':files', ms, id) end
+end
+
 -- A leaf is over: what only an unfinished one needs goes. The keys of its events stay with one that failed, which may be queued again.
 local function over(id, order, from, to)
   redis.call('DEL', key('gates', id), key('wakes', id), to == '7' and key('gates', id) or key('keys', id))
   redis.call('ZADD', base .. ':ended', ms, id)
   redis.call('ZREM', base .. ':unfinished', id)
   redis.call('ZREM', base .. ':deadlines', id)
+  filesDue(id)
   move(id, order, from, to)
 end
 

@@ -7,6 +7,7 @@
 --   again:T   zset    every other ready leaf: score is less its priority, member order and id, so that the first one is the best
 --   leases    zset    running leaves by the end of their lease, later: waiting ones by the time that ends their wait, in ms
 --   leafless  zset    sessions that have no leaf any more, by their epochs
+--   files     zset    leaves whose files have to be written, by since when, in ms
 --   deadlines zset    unfinished leaves that have to be over at a time, by that, in ms
 local QUEUED, RUNNING, SUSPENDED, AWAITING_APPROVAL, RETRYING = '1', '2', '3', '4', '5'
 local now = tonumber(ms)

@@ -12,6 +12,7 @@ for _, id in ipairs(leaves) do
   end
   if LISTED[row[2]] then redis.call('ZREM', key('state', row[2]), id) end
   redis.call('ZREM', base .. ':ended', id)
+  redis.call('ZREM', base .. ':files', id)
   redis.call('UNLINK', key('leaf', id), key('events', id), key('keys', id), key('gates', id), key('wakes', id), key('messages', id))
   redis.call('SET', key('tomb', id), table.concat({ row[2], ms, row[3] or '', tenantOf(row[1]) }, ' '))
   redis.call('ZADD', base .. ':tombs', ms, id)

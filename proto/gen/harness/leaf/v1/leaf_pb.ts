@@ -15,7 +15,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file harness/leaf/v1/leaf.proto.
  */
 export const file_harness_leaf_v1_leaf: GenFile = /*@__PURE__*/
-  fileDesc("ChpoYXJuZXNzL2xlYWYvdjEvbGVhZi5wcm90bxIPaGFybmVzcy5sZWFmLnYxIr0FCghMZWFmU3BlYxIOCgZ0ZW5hbnQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRIaChJzZXNzaW9uX211c3RfZXhpc3QYAyABKAgSJwoEa2luZBgEIAEoDjIZLmhhcm5lc3MubGVhZi52MS5MZWFmS2luZBIOCgZwcm9tcHQYBSABKAkSDQoFbW9kZWwYBiABKAkSJwoGbGltaXRzGAcgASgLMhcuaGFybmVzcy5sZWFmLnYxLkxpbWl0cxI1CgZsYWJlbHMYCCADKAsyJS5oYXJuZXNzLmxlYWYudjEuTGVhZlNwZWMuTGFiZWxzRW50cnkSKwoFcmV0cnkYCSABKAsyHC5oYXJuZXNzLmxlYWYudjEuUmV0cnlQb2xpY3kSFQoNc3lzdGVtX3Byb21wdBgKIAEoCRIQCghwcmlvcml0eRgLIAEoBRIuCg1vdXRwdXRfc2NoZW1hGAwgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBImCgVpbnB1dBgNIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLwoKcmVwb3NpdG9yeRgOIAEoCzIbLmhhcm5lc3MubGVhZi52MS5SZXBvc2l0b3J5EioKBWdhdGVzGA8gASgLMhsuaGFybmVzcy5sZWFmLnYxLkdhdGVQb2xpY3kSMAoIdGhpbmtpbmcYECABKA4yHi5oYXJuZXNzLmxlYWYudjEuVGhpbmtpbmdMZXZlbBImCgZpbWFnZXMYESADKAsyFi5oYXJuZXNzLmxlYWYudjEuSW1hZ2USIwoEZm9yaxgSIAEoCzIVLmhhcm5lc3MubGVhZi52MS5Gb3JrEhAKCHVudXNhYmxlGBMgASgJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiLAoERm9yaxISCgpzZXNzaW9uX2lkGAEgASgJEhAKCGVudHJ5X2lkGAIgASgJIiYKClJlcG9zaXRvcnkSCwoDdXJsGAEgASgJEgsKA3JlZhgCIAEoCSKuAQoKR2F0ZVBvbGljeRIYChByZXF1ZXN0X2FwcHJvdmFsGAEgASgIEigKBXRvb2xzGAIgAygLMhkuaGFybmVzcy5sZWFmLnYxLlRvb2xHYXRlEhMKC2RlYWRsaW5lX21zGAMgASgDEjIKC29uX2RlYWRsaW5lGAQgASgOMh0uaGFybmVzcy5sZWFmLnYxLkRlY2lzaW9uS2luZBITCgtob2xkX3Jlc3VsdBgFIAEoCCIrCghUb29sR2F0ZRIMCgR0b29sGAEgASgJEhEKCWFyZ3VtZW50cxgCIAEoCSJ+CgZMaW1pdHMSFwoPbWF4X21vZGVsX2NhbGxzGAEgASgFEhMKC2RlYWRsaW5lX21zGAIgASgDEhIKCm1heF90b2tlbnMYAyABKAMSGgoSbWF4X2Nvc3RfbWljcm9fdXNkGAQgASgDEhYKDm1heF90b29sX3R1cm5zGAUgASgFIlAKC1JldHJ5UG9saWN5EhQKDG1heF9hdHRlbXB0cxgBIAEoBRIVCg1iYXNlX2RlbGF5X21zGAIgASgDEhQKDG1heF9kZWxheV9tcxgDIAEoAyLnBAoETGVhZhIPCgdsZWFmX2lkGAEgASgJEicKBHNwZWMYAiABKAsyGS5oYXJuZXNzLmxlYWYudjEuTGVhZlNwZWMSKQoFc3RhdGUYAyABKA4yGi5oYXJuZXNzLmxlYWYudjEuTGVhZlN0YXRlEhUKDWNyZWF0ZWRfYXRfbXMYBCABKAMSFQoNdXBkYXRlZF9hdF9tcxgFIAEoAxIOCgZjbGFpbXMYBiABKAUSFwoPZmFpbGVkX2F0dGVtcHRzGAcgASgFEhUKDW5vdF9iZWZvcmVfbXMYCCABKAMSDQoFZXBvY2gYCSABKAMSEAoIbGFzdF9zZXEYCiABKAMSKwoGcmVzdWx0GAsgASgLMhsuaGFybmVzcy5sZWFmLnYxLkxlYWZSZXN1bHQSKQoHZmFpbHVyZRgMIAEoCzIYLmhhcm5lc3MubGVhZi52MS5GYWlsdXJlEiUKBXVzYWdlGA0gASgLMhYuaGFybmVzcy5sZWFmLnYxLlVzYWdlEhgKEGNhbmNlbF9yZXF1ZXN0ZWQYDiABKAgSJwoGd29ya2VyGA8gASgLMhcuaGFybmVzcy5sZWFmLnYxLldvcmtlchIpCgpvcGVuX2dhdGVzGBAgAygLMhUuaGFybmVzcy5sZWFmLnYxLkdhdGUSKgoIYXR0ZW1wdHMYESADKAsyGC5oYXJuZXNzLmxlYWYudjEuQXR0ZW1wdBIQCghyZWRyaXZlcxgSIAEoBRIQCghyZXN0YXJ0cxgTIAEoBRIuCghtZXNzYWdlcxgUIAMoCzIcLmhhcm5lc3MubGVhZi52MS5MZWFmTWVzc2FnZSJZCgdBdHRlbXB0EhMKC2VuZGVkX2F0X21zGAEgASgDEg4KBndvcmtlchgCIAEoCRIpCgdmYWlsdXJlGAMgASgLMhguaGFybmVzcy5sZWFmLnYxLkZhaWx1cmUibgoJVG9tYnN0b25lEg8KB2xlYWZfaWQYASABKAkSKQoFc3RhdGUYAiABKA4yGi5oYXJuZXNzLmxlYWYudjEuTGVhZlN0YXRlEhUKDWV4cGlyZWRfYXRfbXMYAyABKAMSDgoGdGVuYW50GAQgASgJIngKCkxlYWZSZXN1bHQSDAoEdGV4dBgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDQoFcGF0Y2gYAyABKAkSEwoLYmFzZV9jb21taXQYBCABKAkSEAoIbGVmdF9vdXQYBSADKAkidQoHRmFpbHVyZRIuCgZyZWFzb24YASABKA4yHi5oYXJuZXNzLmxlYWYudjEuRmFpbHVyZVJlYXNvbhIRCglyZXRyeWFibGUYAiABKAgSDwoHbWVzc2FnZRgDIAEoCRIWCg5yZXRyeV9hZnRlcl9tcxgEIAEoAyKYAQoFVXNhZ2USEwoLbW9kZWxfY2FsbHMYASABKAUSFAoMaW5wdXRfdG9rZW5zGAIgASgDEhUKDW91dHB1dF90b2tlbnMYAyABKAMSGQoRY2FjaGVfcmVhZF90b2tlbnMYBCABKAMSGgoSY2FjaGVfd3JpdGVfdG9rZW5zGAUgASgDEhYKDmNvc3RfbWljcm9fdXNkGAYgASgDIlEKBldvcmtlchIMCgRuYW1lGAEgASgJEgsKA3BpZBgCIAEoAxIVCg1waWRfbmFtZXNwYWNlGAMgASgJEhUKDXN0YXJ0ZWRfYXRfbXMYBCABKAMqkwEKDVRoaW5raW5nTGV2ZWwSHgoaVEhJTktJTkdfTEVWRUxfVU5TUEVDSUZJRUQQABIWChJUSElOS0lOR19MRVZFTF9PRkYQARIWChJUSElOS0lOR19MRVZFTF9MT1cQAhIZChVUSElOS0lOR19MRVZFTF9NRURJVU0QAxIXChNUSElOS0lOR19MRVZFTF9ISUdIEAQqYgoITGVhZktpbmQSGQoVTEVBRl9LSU5EX1VOU1BFQ0lGSUVEEAASEgoOTEVBRl9LSU5EX1RVUk4QARISCg5MRUFGX0tJTkRfVEFTSxACEhMKD0xFQUZfS0lORF9TT0xWRRADKokCCglMZWFmU3RhdGUSGgoWTEVBRl9TVEFURV9VTlNQRUNJRklFRBAAEhUKEUxFQUZfU1RBVEVfUVVFVUVEEAESFgoSTEVBRl9TVEFURV9SVU5OSU5HEAISGAoUTEVBRl9TVEFURV9TVVNQRU5ERUQQAxIgChxMRUFGX1NUQVRFX0FXQUlUSU5HX0FQUFJPVkFMEAQSFwoTTEVBRl9TVEFURV9SRVRSWUlORxAFEhMKD0xFQUZfU1RBVEVfRE9ORRAGEhUKEUxFQUZfU1RBVEVfRkFJTEVEEAcSGAoUTEVBRl9TVEFURV9DQU5DRUxMRUQQCBIWChJMRUFGX1NUQVRFX0FCT1JURUQQCSqoAwoNRmFpbHVyZVJlYXNvbhIeChpGQUlMVVJFX1JFQVNPTl9VTlNQRUNJRklFRBAAEh0KGUZBSUxVUkVfUkVBU09OX0JBRF9JTlBVVFMQARIcChhGQUlMVVJFX1JFQVNPTl9OT19SRVNVTFQQAhIhCh1GQUlMVVJFX1JFQVNPTl9JTlZBTElEX1JFU1VMVBADEiQKIEZBSUxVUkVfUkVBU09OX01PREVMX1VOQVZBSUxBQkxFEAQSIAocRkFJTFVSRV9SRUFTT05fTU9ERUxfUkVGVVNFRBAFEiYKIkZBSUxVUkVfUkVBU09OX1NBTkRCT1hfVU5BVkFJTEFCTEUQBhIiCh5GQUlMVVJFX1JFQVNPTl9CVURHRVRfRVhDRUVERUQQBxIkCiBGQUlMVVJFX1JFQVNPTl9ERUFETElORV9FWENFRURFRBAIEh8KG0ZBSUxVUkVfUkVBU09OX1NBTkRCT1hfTE9TVBAJEhsKF0ZBSUxVUkVfUkVBU09OX0lOVEVSTkFMEAoSHwobRkFJTFVSRV9SRUFTT05fT1VUUFVUX0xJTUlUEAtiBnByb3RvMw", [file_google_protobuf_struct, file_harness_leaf_v1_gate, file_harness_leaf_v1_message]);
+  fileDesc("ChpoYXJuZXNzL2xlYWYvdjEvbGVhZi5wcm90bxIPaGFybmVzcy5sZWFmLnYxIugFCghMZWFmU3BlYxIOCgZ0ZW5hbnQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRIaChJzZXNzaW9uX211c3RfZXhpc3QYAyABKAgSJwoEa2luZBgEIAEoDjIZLmhhcm5lc3MubGVhZi52MS5MZWFmS2luZBIOCgZwcm9tcHQYBSABKAkSDQoFbW9kZWwYBiABKAkSJwoGbGltaXRzGAcgASgLMhcuaGFybmVzcy5sZWFmLnYxLkxpbWl0cxI1CgZsYWJlbHMYCCADKAsyJS5oYXJuZXNzLmxlYWYudjEuTGVhZlNwZWMuTGFiZWxzRW50cnkSKwoFcmV0cnkYCSABKAsyHC5oYXJuZXNzLmxlYWYudjEuUmV0cnlQb2xpY3kSFQoNc3lzdGVtX3Byb21wdBgKIAEoCRIQCghwcmlvcml0eRgLIAEoBRIuCg1vdXRwdXRfc2NoZW1hGAwgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBImCgVpbnB1dBgNIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLwoKcmVwb3NpdG9yeRgOIAEoCzIbLmhhcm5lc3MubGVhZi52MS5SZXBvc2l0b3J5EioKBWdhdGVzGA8gASgLMhsuaGFybmVzcy5sZWFmLnYxLkdhdGVQb2xpY3kSMAoIdGhpbmtpbmcYECABKA4yHi5oYXJuZXNzLmxlYWYudjEuVGhpbmtpbmdMZXZlbBImCgZpbWFnZXMYESADKAsyFi5oYXJuZXNzLmxlYWYudjEuSW1hZ2USIwoEZm9yaxgSIAEoCzIVLmhhcm5lc3MubGVhZi52MS5Gb3JrEhAKCHVudXNhYmxlGBMgASgJEikKBWZpbGVzGBQgASgLMhouaGFybmVzcy5sZWFmLnYxLkxlYWZGaWxlcxotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIngKCUxlYWZGaWxlcxISCgppbnB1dHNfcmVmGAEgASgJEhIKCnJlc3VsdF9yZWYYAiABKAkSFwoPZG9uZV9tYXJrZXJfcmVmGAMgASgJEhAKCGdhdGVfcmVmGAQgASgJEhgKEHNob3duX3Nlc3Npb25faWQYBSABKAkiLAoERm9yaxISCgpzZXNzaW9uX2lkGAEgASgJEhAKCGVudHJ5X2lkGAIgASgJIiYKClJlcG9zaXRvcnkSCwoDdXJsGAEgASgJEgsKA3JlZhgCIAEoCSKuAQoKR2F0ZVBvbGljeRIYChByZXF1ZXN0X2FwcHJvdmFsGAEgASgIEigKBXRvb2xzGAIgAygLMhkuaGFybmVzcy5sZWFmLnYxLlRvb2xHYXRlEhMKC2RlYWRsaW5lX21zGAMgASgDEjIKC29uX2RlYWRsaW5lGAQgASgOMh0uaGFybmVzcy5sZWFmLnYxLkRlY2lzaW9uS2luZBITCgtob2xkX3Jlc3VsdBgFIAEoCCIrCghUb29sR2F0ZRIMCgR0b29sGAEgASgJEhEKCWFyZ3VtZW50cxgCIAEoCSJ+CgZMaW1pdHMSFwoPbWF4X21vZGVsX2NhbGxzGAEgASgFEhMKC2RlYWRsaW5lX21zGAIgASgDEhIKCm1heF90b2tlbnMYAyABKAMSGgoSbWF4X2Nvc3RfbWljcm9fdXNkGAQgASgDEhYKDm1heF90b29sX3R1cm5zGAUgASgFIlAKC1JldHJ5UG9saWN5EhQKDG1heF9hdHRlbXB0cxgBIAEoBRIVCg1iYXNlX2RlbGF5X21zGAIgASgDEhQKDG1heF9kZWxheV9tcxgDIAEoAyLnBAoETGVhZhIPCgdsZWFmX2lkGAEgASgJEicKBHNwZWMYAiABKAsyGS5oYXJuZXNzLmxlYWYudjEuTGVhZlNwZWMSKQoFc3RhdGUYAyABKA4yGi5oYXJuZXNzLmxlYWYudjEuTGVhZlN0YXRlEhUKDWNyZWF0ZWRfYXRfbXMYBCABKAMSFQoNdXBkYXRlZF9hdF9tcxgFIAEoAxIOCgZjbGFpbXMYBiABKAUSFwoPZmFpbGVkX2F0dGVtcHRzGAcgASgFEhUKDW5vdF9iZWZvcmVfbXMYCCABKAMSDQoFZXBvY2gYCSABKAMSEAoIbGFzdF9zZXEYCiABKAMSKwoGcmVzdWx0GAsgASgLMhsuaGFybmVzcy5sZWFmLnYxLkxlYWZSZXN1bHQSKQoHZmFpbHVyZRgMIAEoCzIYLmhhcm5lc3MubGVhZi52MS5GYWlsdXJlEiUKBXVzYWdlGA0gASgLMhYuaGFybmVzcy5sZWFmLnYxLlVzYWdlEhgKEGNhbmNlbF9yZXF1ZXN0ZWQYDiABKAgSJwoGd29ya2VyGA8gASgLMhcuaGFybmVzcy5sZWFmLnYxLldvcmtlchIpCgpvcGVuX2dhdGVzGBAgAygLMhUuaGFybmVzcy5sZWFmLnYxLkdhdGUSKgoIYXR0ZW1wdHMYESADKAsyGC5oYXJuZXNzLmxlYWYudjEuQXR0ZW1wdBIQCghyZWRyaXZlcxgSIAEoBRIQCghyZXN0YXJ0cxgTIAEoBRIuCghtZXNzYWdlcxgUIAMoCzIcLmhhcm5lc3MubGVhZi52MS5MZWFmTWVzc2FnZSJZCgdBdHRlbXB0EhMKC2VuZGVkX2F0X21zGAEgASgDEg4KBndvcmtlchgCIAEoCRIpCgdmYWlsdXJlGAMgASgLMhguaGFybmVzcy5sZWFmLnYxLkZhaWx1cmUibgoJVG9tYnN0b25lEg8KB2xlYWZfaWQYASABKAkSKQoFc3RhdGUYAiABKA4yGi5oYXJuZXNzLmxlYWYudjEuTGVhZlN0YXRlEhUKDWV4cGlyZWRfYXRfbXMYAyABKAMSDgoGdGVuYW50GAQgASgJIngKCkxlYWZSZXN1bHQSDAoEdGV4dBgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDQoFcGF0Y2gYAyABKAkSEwoLYmFzZV9jb21taXQYBCABKAkSEAoIbGVmdF9vdXQYBSADKAkidQoHRmFpbHVyZRIuCgZyZWFzb24YASABKA4yHi5oYXJuZXNzLmxlYWYudjEuRmFpbHVyZVJlYXNvbhIRCglyZXRyeWFibGUYAiABKAgSDwoHbWVzc2FnZRgDIAEoCRIWCg5yZXRyeV9hZnRlcl9tcxgEIAEoAyKYAQoFVXNhZ2USEwoLbW9kZWxfY2FsbHMYASABKAUSFAoMaW5wdXRfdG9rZW5zGAIgASgDEhUKDW91dHB1dF90b2tlbnMYAyABKAMSGQoRY2FjaGVfcmVhZF90b2tlbnMYBCABKAMSGgoSY2FjaGVfd3JpdGVfdG9rZW5zGAUgASgDEhYKDmNvc3RfbWljcm9fdXNkGAYgASgDIlEKBldvcmtlchIMCgRuYW1lGAEgASgJEgsKA3BpZBgCIAEoAxIVCg1waWRfbmFtZXNwYWNlGAMgASgJEhUKDXN0YXJ0ZWRfYXRfbXMYBCABKAMqkwEKDVRoaW5raW5nTGV2ZWwSHgoaVEhJTktJTkdfTEVWRUxfVU5TUEVDSUZJRUQQABIWChJUSElOS0lOR19MRVZFTF9PRkYQARIWChJUSElOS0lOR19MRVZFTF9MT1cQAhIZChVUSElOS0lOR19MRVZFTF9NRURJVU0QAxIXChNUSElOS0lOR19MRVZFTF9ISUdIEAQqYgoITGVhZktpbmQSGQoVTEVBRl9LSU5EX1VOU1BFQ0lGSUVEEAASEgoOTEVBRl9LSU5EX1RVUk4QARISCg5MRUFGX0tJTkRfVEFTSxACEhMKD0xFQUZfS0lORF9TT0xWRRADKokCCglMZWFmU3RhdGUSGgoWTEVBRl9TVEFURV9VTlNQRUNJRklFRBAAEhUKEUxFQUZfU1RBVEVfUVVFVUVEEAESFgoSTEVBRl9TVEFURV9SVU5OSU5HEAISGAoUTEVBRl9TVEFURV9TVVNQRU5ERUQQAxIgChxMRUFGX1NUQVRFX0FXQUlUSU5HX0FQUFJPVkFMEAQSFwoTTEVBRl9TVEFURV9SRVRSWUlORxAFEhMKD0xFQUZfU1RBVEVfRE9ORRAGEhUKEUxFQUZfU1RBVEVfRkFJTEVEEAcSGAoUTEVBRl9TVEFURV9DQU5DRUxMRUQQCBIWChJMRUFGX1NUQVRFX0FCT1JURUQQCSqoAwoNRmFpbHVyZVJlYXNvbhIeChpGQUlMVVJFX1JFQVNPTl9VTlNQRUNJRklFRBAAEh0KGUZBSUxVUkVfUkVBU09OX0JBRF9JTlBVVFMQARIcChhGQUlMVVJFX1JFQVNPTl9OT19SRVNVTFQQAhIhCh1GQUlMVVJFX1JFQVNPTl9JTlZBTElEX1JFU1VMVBADEiQKIEZBSUxVUkVfUkVBU09OX01PREVMX1VOQVZBSUxBQkxFEAQSIAocRkFJTFVSRV9SRUFTT05fTU9ERUxfUkVGVVNFRBAFEiYKIkZBSUxVUkVfUkVBU09OX1NBTkRCT1hfVU5BVkFJTEFCTEUQBhIiCh5GQUlMVVJFX1JFQVNPTl9CVURHRVRfRVhDRUVERUQQBxIkCiBGQUlMVVJFX1JFQVNPTl9ERUFETElORV9FWENFRURFRBAIEh8KG0ZBSUxVUkVfUkVBU09OX1NBTkRCT1hfTE9TVBAJEhsKF0ZBSUxVUkVfUkVBU09OX0lOVEVSTkFMEAoSHwobRkFJTFVSRV9SRUFTT05fT1VUUFVUX0xJTUlUEAtiBnByb3RvMw", [file_google_protobuf_struct, file_harness_leaf_v1_gate, file_harness_leaf_v1_message]);
 
 /**
  * LeafSpec says what a leaf shall do. It is fixed at submission.
@@ -157,6 +157,13 @@ export type LeafSpec = Message<"harness.leaf.v1.LeafSpec"> & {
    * @generated from field: string unusable = 19;
    */
   unusable: string;
+
+  /**
+   * Files on the dispatchers' volume that the leaf is read from and written to. Default: none.
+   *
+   * @generated from field: harness.leaf.v1.LeafFiles files = 20;
+   */
+  files?: LeafFiles | undefined;
 };
 
 /**
@@ -165,6 +172,58 @@ export type LeafSpec = Message<"harness.leaf.v1.LeafSpec"> & {
  */
 export const LeafSpecSchema: GenMessage<LeafSpec> = /*@__PURE__*/
   messageDesc(file_harness_leaf_v1_leaf, 0);
+
+/**
+ * LeafFiles names files on the volume that the dispatchers share (DISPATCHER_VOLUME): absolute paths inside of it of at most 4096 bytes. Links that lead
+ * out are refused. What is written appears whole, by a rename, directories above it are made, and a dispatcher writes it, whoever ended the leaf.
+ *
+ * @generated from message harness.leaf.v1.LeafFiles
+ */
+export type LeafFiles = Message<"harness.leaf.v1.LeafFiles"> & {
+  /**
+   * TASK: a JSON object of at most 1 MiB that becomes `input`, read when the leaf is submitted. Default: `input` as it is.
+   *
+   * @generated from field: string inputs_ref = 1;
+   */
+  inputsRef: string;
+
+  /**
+   * Written when the leaf is DONE: the value of a task as JSON, the patch of a solve, the text of a turn. Default: nothing is written.
+   *
+   * @generated from field: string result_ref = 2;
+   */
+  resultRef: string;
+
+  /**
+   * Written when the leaf is over, after the result, as JSON: `status` (`done`, `failed`, `aborted` or `cancelled`), `sessionId`, `reason` (of a
+   * failure, or null) and `ts` (when it ended, as ISO 8601 has it). Default: `<result_ref>.status`.
+   *
+   * @generated from field: string done_marker_ref = 3;
+   */
+  doneMarkerRef: string;
+
+  /**
+   * Written when the leaf asks a human, as JSON: `status` (`awaiting_approval`), `sessionId`, `gateId` (its place among the questions, from 0), `gate`
+   * (`summary` and `proposed_action`) and `ts`. It stays after the answer. Default: `<result_ref>.gate`.
+   *
+   * @generated from field: string gate_ref = 4;
+   */
+  gateRef: string;
+
+  /**
+   * What marker and gate file call the session. Default: `session_id`. At most 1024 bytes.
+   *
+   * @generated from field: string shown_session_id = 5;
+   */
+  shownSessionId: string;
+};
+
+/**
+ * Describes the message harness.leaf.v1.LeafFiles.
+ * Use `create(LeafFilesSchema)` to create a new message.
+ */
+export const LeafFilesSchema: GenMessage<LeafFiles> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_leaf, 1);
 
 /**
  * Fork is a point in a session of the same tenant. The conversation up to it is copied, and the files as they are when the leaf is first claimed; the
@@ -195,7 +254,7 @@ export type Fork = Message<"harness.leaf.v1.Fork"> & {
  * Use `create(ForkSchema)` to create a new message.
  */
 export const ForkSchema: GenMessage<Fork> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 1);
+  messageDesc(file_harness_leaf_v1_leaf, 2);
 
 /**
  * Repository is a git repository at a ref.
@@ -224,7 +283,7 @@ export type Repository = Message<"harness.leaf.v1.Repository"> & {
  * Use `create(RepositorySchema)` to create a new message.
  */
 export const RepositorySchema: GenMessage<Repository> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 2);
+  messageDesc(file_harness_leaf_v1_leaf, 3);
 
 /**
  * GatePolicy says which tool calls wait for a human.
@@ -274,7 +333,7 @@ export type GatePolicy = Message<"harness.leaf.v1.GatePolicy"> & {
  * Use `create(GatePolicySchema)` to create a new message.
  */
 export const GatePolicySchema: GenMessage<GatePolicy> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 3);
+  messageDesc(file_harness_leaf_v1_leaf, 4);
 
 /**
  * ToolGate names tool calls by what they do. One on `bash` or `terminal` holds every command, whichever of the two runs it, and what is typed
@@ -306,7 +365,7 @@ export type ToolGate = Message<"harness.leaf.v1.ToolGate"> & {
  * Use `create(ToolGateSchema)` to create a new message.
  */
 export const ToolGateSchema: GenMessage<ToolGate> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 4);
+  messageDesc(file_harness_leaf_v1_leaf, 5);
 
 /**
  * Limits bound a leaf.
@@ -357,7 +416,7 @@ export type Limits = Message<"harness.leaf.v1.Limits"> & {
  * Use `create(LimitsSchema)` to create a new message.
  */
 export const LimitsSchema: GenMessage<Limits> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 5);
+  messageDesc(file_harness_leaf_v1_leaf, 6);
 
 /**
  * RetryPolicy says how often and how patiently a failed attempt is repeated.
@@ -392,7 +451,7 @@ export type RetryPolicy = Message<"harness.leaf.v1.RetryPolicy"> & {
  * Use `create(RetryPolicySchema)` to create a new message.
  */
 export const RetryPolicySchema: GenMessage<RetryPolicy> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 6);
+  messageDesc(file_harness_leaf_v1_leaf, 7);
 
 /**
  * Leaf is a leaf's record.
@@ -546,7 +605,7 @@ export type Leaf = Message<"harness.leaf.v1.Leaf"> & {
  * Use `create(LeafSchema)` to create a new message.
  */
 export const LeafSchema: GenMessage<Leaf> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 7);
+  messageDesc(file_harness_leaf_v1_leaf, 8);
 
 /**
  * Attempt is one attempt that failed.
@@ -581,7 +640,7 @@ export type Attempt = Message<"harness.leaf.v1.Attempt"> & {
  * Use `create(AttemptSchema)` to create a new message.
  */
 export const AttemptSchema: GenMessage<Attempt> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 8);
+  messageDesc(file_harness_leaf_v1_leaf, 9);
 
 /**
  * Tombstone is what is left of a leaf whose time to be kept is over.
@@ -623,7 +682,7 @@ export type Tombstone = Message<"harness.leaf.v1.Tombstone"> & {
  * Use `create(TombstoneSchema)` to create a new message.
  */
 export const TombstoneSchema: GenMessage<Tombstone> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 9);
+  messageDesc(file_harness_leaf_v1_leaf, 10);
 
 /**
  * LeafResult is what a leaf brought.
@@ -673,7 +732,7 @@ export type LeafResult = Message<"harness.leaf.v1.LeafResult"> & {
  * Use `create(LeafResultSchema)` to create a new message.
  */
 export const LeafResultSchema: GenMessage<LeafResult> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 10);
+  messageDesc(file_harness_leaf_v1_leaf, 11);
 
 /**
  * Failure is why a leaf failed.
@@ -715,7 +774,7 @@ export type Failure = Message<"harness.leaf.v1.Failure"> & {
  * Use `create(FailureSchema)` to create a new message.
  */
 export const FailureSchema: GenMessage<Failure> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 11);
+  messageDesc(file_harness_leaf_v1_leaf, 12);
 
 /**
  * Usage is what was used.
@@ -771,7 +830,7 @@ export type Usage = Message<"harness.leaf.v1.Usage"> & {
  * Use `create(UsageSchema)` to create a new message.
  */
 export const UsageSchema: GenMessage<Usage> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 12);
+  messageDesc(file_harness_leaf_v1_leaf, 13);
 
 /**
  * Worker is the brain process that runs a leaf.
@@ -813,7 +872,7 @@ export type Worker = Message<"harness.leaf.v1.Worker"> & {
  * Use `create(WorkerSchema)` to create a new message.
  */
 export const WorkerSchema: GenMessage<Worker> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 13);
+  messageDesc(file_harness_leaf_v1_leaf, 14);
 
 /**
  * ThinkingLevel is how much a model thinks.

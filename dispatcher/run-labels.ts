@@ -13,6 +13,11 @@ export function runLabels(run?: number, asked?: number): Record<string, string> 
   };
 }
 
+/** `/runs` submitted it. */
+export function isRun(leaf: Leaf): boolean {
+  return leaf.spec?.labels[API] === "runs";
+}
+
 /** A run's place among those of its session, from 0. */
 export function runOf(leaf: Leaf): number {
   return Number(leaf.spec?.labels[RUN] ?? 0);

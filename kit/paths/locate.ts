@@ -1,8 +1,8 @@
 import { readlinkSync } from "node:fs";
-import { errnoOf, pathError } from "./files/fs-error.ts";
-import { type Handle, inodeKey, openInode } from "./files/handle.ts";
-import { openRoot } from "./files/root.ts";
-import { shownBytes, shownPath } from "./files/shown-name.ts";
+import { type Handle, inodeKey, openInode } from "./handle.ts";
+import { errnoOf, pathError } from "./path-error.ts";
+import { openRoot } from "./root.ts";
+import { shownBytes, shownPath } from "./shown-name.ts";
 
 /** A directory that paths may lie in. */
 export interface Root {

@@ -1,5 +1,5 @@
 import { Code } from "@connectrpc/connect";
-import { HarnessError } from "@serverless-harness/kit/errors";
+import { HarnessError } from "../errors.ts";
 
 /** Everything that can be wrong with a path: the status, and what a client is told behind the path. */
 const PROBLEMS = {
