@@ -19,6 +19,7 @@ need slirp4netns slirp4netns
 need nft nftables
 need rg ripgrep
 need git git
+need curl curl
 need g++ g++
 need make make
 need python3 python3

@@ -9,6 +9,14 @@ export interface Reply {
   readonly body: Readonly<Record<string, unknown>>;
 }
 
+/** An answer that comes in pieces; its head goes out with the first. Without any it has no body. */
+export interface StreamReply {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Asked for the next one when the client has room for it. Throws where the answer has to be cut. */
+  readonly pieces: AsyncIterable<string> | readonly [];
+}
+
 /** What a failed call made already; sent along, so that the client can find it again. */
 export interface Made {
   readonly sessionId: string;
@@ -26,7 +34,7 @@ const STATUS: Readonly<Partial<Record<Code, number>>> = {
   [Code.Unavailable]: 503,
 };
 /** Reasons whose status says more than their code's. */
-const STATUS_OF_REASON: Readonly<Record<string, number>> = { body_too_large: 413, client_gone: 400 };
+const STATUS_OF_REASON: Readonly<Record<string, number>> = { body_too_large: 413, client_gone: 400, not_acceptable: 406 };
 
 const DEFAULT_RETRY_MS = 5000;
 
