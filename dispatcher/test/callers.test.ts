@@ -10,6 +10,7 @@ import { expect, test } from "vitest";
 import { SCOPES } from "../caller.ts";
 import { AUDIENCE } from "../issued-tokens.ts";
 import { OWN_CLAIMS } from "../signed-tokens.ts";
+import { openHttp1, textOf } from "./http-stream.ts";
 import { AUTHORIZED, allEvents, claimed, finishNext, newStore, openDoor, refusal } from "./support.ts";
 
 const ISSUER = "serverless-harness";
@@ -33,6 +34,20 @@ async function openGuarded(store?: Awaited<ReturnType<typeof newStore>>["store"]
   };
   return { ...door, signer, tokens, as, tokenFor };
 }
+
+test("the stream of a leaf's events is for whoever may watch it", async () => {
+  const { origin, tokenFor } = await openGuarded();
+  const [ann, eve, submitter] = [await tokenFor("acme"), await tokenFor("evil", "eve"), await tokenFor("acme", "bob", "leaves:submit")];
+  const { leaf } = await ann.leaves.submit({ spec: { prompt: "p" } });
+  const ask = async ({ secret }: { secret: string }) => {
+    const answer = await openHttp1(origin, `/v1/leaves/${leaf?.leafId}/events`, { authorization: `Bearer ${secret}` });
+    return answer.status === 200 ? 200 : [answer.status, JSON.parse(await textOf(answer)).error];
+  };
+  expect(await ask(ann)).toBe(200);
+  expect(await ask(eve)).toEqual([404, "leaf_not_found"]);
+  expect(await ask(submitter)).toEqual([403, "scope_missing"]);
+  expect(await ask({ secret: "made-up" })).toMatchObject([401, expect.any(String)]);
+});
 
 test("a tenant sees and touches nothing of another's, and learns nothing of it", async () => {
   const { store, tokenFor, leaves: operator } = await openGuarded();
