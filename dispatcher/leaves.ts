@@ -6,7 +6,8 @@ import { actorOf, type Caller, owns, requireScope, type Scope, tenantFor } from 
 import { type Drain, shuttingDown } from "./drain.ts";
 import { validateEnvelope } from "./envelope.ts";
 import { requireSource } from "./fork.ts";
-import { readInputs } from "./volume/leaf-files.ts";
+import { openQuestions } from "./questions.ts";
+import { readDecision, readInputs } from "./volume/leaf-files.ts";
 import type { Volume } from "./volume/volume.ts";
 import type { Waker } from "./waker/waker.ts";
 
@@ -98,6 +99,16 @@ export class Leaves {
     return gate;
   }
 
+  /** As {@link decide}, with what a file on the volume says of one of the leaf's questions. */
+  async decideByFile(caller: Caller, leafId: string, path: string, decidedBy: string): Promise<Gate> {
+    requireScope(caller, "gates:decide");
+    const leaf = await this.record(caller, leafId);
+    const { gateId, ...decision } = await readDecision(this.#volume?.of(tenantOf(leaf)), path);
+    const question = (await openQuestions(this.#store, leaf)).find(({ number }) => number === gateId);
+    if (question === undefined) throw gateNotFound();
+    return await this.decide(caller, leafId, question.gate.gateId, { ...decision, decidedBy });
+  }
+
   /** Say something to a leaf. It wakes nobody: who runs the leaf hears of it, who claims it next finds it. */
   async send(caller: Caller, leafId: string, message: NewMessage): Promise<LeafMessage> {
     await this.#require(caller, "leaves:submit", leafId);
@@ -140,6 +151,11 @@ export class Leaves {
 
 function tenantOf(leaf: Leaf): string {
   return leaf.spec?.tenant ?? "";
+}
+
+function gateNotFound(): HarnessError {
+  const text = "the leaf has no open question of this number: look at its gate file, or at its open_gates";
+  return new HarnessError(Code.FailedPrecondition, "gate_not_found", text);
 }
 
 function notFound(): HarnessError {

@@ -1,16 +1,11 @@
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { DecisionKind, type Leaf } from "@serverless-harness/proto/leaf";
+import type { Leaf } from "@serverless-harness/proto/leaf";
 import type { LeafStore } from "@serverless-harness/session";
 import type { Caller } from "../caller.ts";
 import type { Leaves } from "../leaves.ts";
+import { kindOf, type NumberedDecision } from "../numbered-decision.ts";
 import { openQuestions } from "../questions.ts";
-import type { RunDecision } from "./envelope.ts";
 
-const KINDS: Readonly<Record<RunDecision["action"], DecisionKind>> = {
-  approve: DecisionKind.APPROVE,
-  reject: DecisionKind.REJECT,
-  abort: DecisionKind.ABORT,
-};
 /** The question was answered, or its leaf ended, while this answer was on its way: what stands is told by the leaf. */
 const OVERTAKEN: ReadonlySet<string> = new Set(["gate_decided", "gate_not_found", "leaf_ended", "deadline_passed"]);
 
@@ -20,14 +15,13 @@ export async function answerQuestion(
   caller: Caller,
   store: Pick<LeafStore, "events">,
   leaf: Leaf,
-  decision: RunDecision | undefined,
+  decision: NumberedDecision | undefined,
 ): Promise<Leaf> {
   if (decision === undefined) return leaf;
   const question = (await openQuestions(store, leaf)).find(({ number }) => number === decision.gateId);
   if (question === undefined) return leaf;
   try {
-    const { action, feedback } = decision;
-    await leaves.decide(caller, leaf.leafId, question.gate.gateId, { kind: KINDS[action], feedback, decidedBy: "" });
+    await leaves.decide(caller, leaf.leafId, question.gate.gateId, { kind: kindOf(decision), feedback: decision.feedback, decidedBy: "" });
   } catch (error) {
     if (!(error instanceof HarnessError) || !OVERTAKEN.has(error.reason)) throw error;
   }

@@ -1,6 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError, type Violation } from "@serverless-harness/kit/errors";
 import { isObject } from "@serverless-harness/kit/json-schema/well-formed";
+import { type NumberedDecision, numberedDecision } from "../numbered-decision.ts";
 
 /** What a review leaf judges. */
 export interface ReviewItem {
@@ -26,13 +27,6 @@ export interface RunFiles {
   readonly decisionRef: string;
 }
 
-/** An answer to a gate, which is named by its place among the questions of its session. */
-export interface RunDecision {
-  readonly gateId: number;
-  readonly action: "approve" | "reject" | "abort";
-  readonly feedback: string;
-}
-
 /** The body of `POST /runs`. */
 export interface RunEnvelope {
   /** As sent. */
@@ -48,7 +42,7 @@ export interface RunEnvelope {
   readonly provider: string;
   /** 0: not said. */
   readonly maxTurns: number;
-  readonly decision: RunDecision | undefined;
+  readonly decision: NumberedDecision | undefined;
   readonly files: RunFiles | undefined;
 }
 
@@ -59,7 +53,6 @@ const MAX_PATTERN_BYTES = 64 * 1024;
 const MAX_PROBLEM_BYTES = 1024 * 1024;
 const MAX_FEEDBACK_BYTES = 64 * 1024;
 const MAX_TURNS = 1_000_000;
-const ACTIONS: readonly RunDecision["action"][] = ["approve", "reject", "abort"];
 
 /** Longest text of each field, in bytes. */
 const MAX_BYTES: Readonly<Record<string, number>> = {
@@ -171,7 +164,7 @@ export function readItem(item: Readonly<Record<string, unknown>>): ReviewItem {
 }
 
 /** A decision that a file holds, or none. */
-export function decisionIn(value: unknown): RunDecision | undefined {
+export function decisionIn(value: unknown): NumberedDecision | undefined {
   const fields = new Fields({ decision: value });
   const decision = readDecision(fields, value);
   return fields.problems.length > 0 ? undefined : decision;
@@ -199,13 +192,10 @@ function readSolve(fields: Fields): RunWork {
 }
 
 /** A decision that can't be read is none: the gate stays open. Only one that would be lost for its length is refused. */
-function readDecision(fields: Fields, value: unknown): RunDecision | undefined {
-  if (!isObject(value)) return undefined;
-  const { gateId, action, feedback } = value;
-  const known = ACTIONS.find((each) => each === action);
-  if (!Number.isSafeInteger(gateId) || (gateId as number) < 0 || known === undefined) return undefined;
-  if ((feedback ?? undefined) !== undefined && typeof feedback !== "string") return undefined;
-  return { gateId: gateId as number, action: known, feedback: fields.optional("decision.feedback") };
+function readDecision(fields: Fields, value: unknown): NumberedDecision | undefined {
+  const decision = numberedDecision(value);
+  if (decision !== undefined) fields.optional("decision.feedback");
+  return decision;
 }
 
 function turns(value: unknown): number {

@@ -2,10 +2,11 @@ import { create } from "@bufbuild/protobuf";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { type LeafFiles, LeafFilesSchema } from "@serverless-harness/proto/leaf";
 import { parseObject } from "../http/body.ts";
+import type { NumberedDecision } from "../numbered-decision.ts";
 import { markerPath } from "../volume/contents.ts";
 import { pathProblem } from "../volume/leaf-files.ts";
 import type { Volume } from "../volume/volume.ts";
-import { decisionIn, envelopeInvalid, type ReviewItem, type RunDecision, type RunEnvelope, type RunFiles, readItem } from "./envelope.ts";
+import { decisionIn, envelopeInvalid, type ReviewItem, type RunEnvelope, type RunFiles, readItem } from "./envelope.ts";
 
 const MAX_BYTES = 1024 * 1024;
 
@@ -44,7 +45,7 @@ export async function readInputs({ inputsRef }: RunFiles, volume: Volume): Promi
 }
 
 /** The decision that an envelope's file holds. One that is missing or can't be read is none. */
-export async function readDecisionFile({ decisionRef }: RunFiles, volume: Volume): Promise<RunDecision | undefined> {
+export async function readDecisionFile({ decisionRef }: RunFiles, volume: Volume): Promise<NumberedDecision | undefined> {
   if (decisionRef === "") return undefined;
   try {
     const content = await volume.read(decisionRef, MAX_BYTES);

@@ -2,8 +2,9 @@ import type { JsonObject } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { HarnessError, invalidArgument } from "@serverless-harness/kit/errors";
 import type { Validation } from "@serverless-harness/kit/validate";
-import { type LeafFiles, LeafKind, type LeafSpec } from "@serverless-harness/proto/leaf";
+import { type DecisionKind, type LeafFiles, LeafKind, type LeafSpec } from "@serverless-harness/proto/leaf";
 import { parseObject } from "../http/body.ts";
+import { kindOf, numberedDecision } from "../numbered-decision.ts";
 import { gatePath, markerPath } from "./contents.ts";
 import { isTenantName, type Volume } from "./volume.ts";
 
@@ -11,6 +12,8 @@ const MAX_PATH_BYTES = 4096;
 const MAX_SHOWN_BYTES = 1024;
 /** Of inputs, as of `spec.input`. */
 const MAX_INPUTS_BYTES = 1024 * 1024;
+/** Of a decision, with feedback of 64 KiB that is escaped as JSON. */
+const MAX_DECISION_BYTES = 1024 * 1024;
 
 /** Check the files of a leaf: that they may be read and written is seen when that is done. `volumeOf`: the part of the volume for its tenant. */
 export function checkFiles(v: Validation, { files, kind, input, tenant }: LeafSpec, volumeOf: () => Volume | undefined): void {
@@ -55,6 +58,31 @@ export async function readInputs(volume: Volume, path: string): Promise<JsonObje
     return parseObject(content, "{}") as JsonObject;
   } catch {
     return refuse("must hold a JSON object in UTF-8");
+  }
+}
+
+/** Read a file with a decision: its question's number, and what is decided. INVALID_ARGUMENT says what is wrong with it. */
+export async function readDecision(
+  volume: Volume | undefined,
+  path: string,
+): Promise<{ gateId: number; kind: DecisionKind; feedback: string }> {
+  const refuse = (description: string): never => {
+    throw invalidArgument([{ field: "decision_ref", description }]);
+  };
+  if (volume === undefined) return refuse("can't be used: this dispatcher has no volume (DISPATCHER_VOLUME)");
+  const content = await volume.read(path, MAX_DECISION_BYTES).catch((error: unknown) => refuse(problemOf(error)));
+  if (content === undefined) return refuse("does not exist");
+  const decision = numberedDecision(objectIn(content));
+  if (decision === undefined)
+    return refuse('must hold JSON as {"gateId": 0, "action": "approve", "feedback": ""}; the actions are approve, reject and abort');
+  return { gateId: decision.gateId, kind: kindOf(decision), feedback: decision.feedback };
+}
+
+function objectIn(content: Buffer): unknown {
+  try {
+    return parseObject(content, "{}");
+  } catch {
+    return undefined;
   }
 }
 

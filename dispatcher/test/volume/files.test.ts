@@ -118,6 +118,29 @@ describe("the files of a leaf", () => {
     expect(await json(`${root}/r.status`)).toMatchObject({ status: "done" });
   });
 
+  test("may answer its questions: a decision names the question by its number, and nothing else is taken for one", async () => {
+    const { store, leaves, root, submit } = await open();
+    const { leaf } = await submit({ resultRef: `${root}/r` });
+    const leafId = leaf?.leafId ?? "";
+    const claim = await claimed(store);
+    await store.openGate(claim, create(GateSchema, { gateId: "g1", tool: "bash", summary: "May I?", proposedAction: "rm" }));
+    await store.suspend(claim, { gateIds: ["g1"] }, "asks", []);
+    const decisionRef = `${root}/decision.json`;
+    const fields = async (call: Promise<unknown>) => (await refusal(call)).violations.map(({ field }) => field);
+    expect(await fields(leaves.decide({ leafId, decisionRef }))).toEqual(["decision_ref"]);
+    expect(await fields(leaves.decide({ leafId, decisionRef: "/etc/hostname" }))).toEqual(["decision_ref"]);
+    for (const wrong of ["{", "[]", '{"gateId":0}', '{"gateId":"0","action":"approve"}', '{"gateId":0,"action":"maybe"}']) {
+      await writeFile(decisionRef, wrong);
+      expect(await fields(leaves.decide({ leafId, decisionRef }))).toEqual(["decision_ref"]);
+    }
+    await writeFile(decisionRef, '{"gateId":1,"action":"approve"}');
+    expect(await refusal(leaves.decide({ leafId, decisionRef }))).toMatchObject({ reason: "gate_not_found" });
+    await writeFile(decisionRef, '{"gateId":0,"action":"reject","feedback":"not on a Friday"}');
+    expect(await fields(leaves.decide({ leafId, decisionRef, gateId: "g1" }))).toEqual(["decision_ref"]);
+    const { gate } = await leaves.decide({ leafId, decisionRef, decidedBy: "anna" });
+    expect(gate?.decision).toMatchObject({ kind: DecisionKind.REJECT, feedback: "not on a Friday", decidedBy: "anna" });
+  });
+
   test("are its inputs too, as they are when it is submitted", async () => {
     const { root, submit } = await open();
     await writeFile(`${root}/inputs.json`, '{"items":[1,2]}');
@@ -201,6 +224,27 @@ describe("files that can't be used are refused at the submission:", () => {
     const { violations } = await refusal(submit(files(root)));
     expect(violations.map((violation) => violation.field)).toContain(`spec.files.${field}`);
     expect((await store.list({ limit: 1 })).leaves).toEqual([]);
+  });
+
+  test("those of another tenant, also behind a link of one's own, while the tenant's own are written", async () => {
+    const { root, store, write, submit } = await open();
+    write();
+    await mkdir(`${root}/other`);
+    await writeFile(`${root}/other/inputs.json`, '{"secret":1}');
+    await mkdir(`${root}/acme`);
+    await symlink("../other", `${root}/acme/link`);
+    const fields = async (call: Promise<unknown>) => (await refusal(call)).violations.map(({ field }) => field);
+    for (const directory of ["other", "acme/link", "acme/../other"]) {
+      expect(await fields(submit({ resultRef: `${root}/${directory}/r` }, { tenant: "acme" }))).toEqual(["spec.files.result_ref"]);
+      expect(await fields(submit({ inputsRef: `${root}/${directory}/inputs.json` }, { tenant: "acme" }))).toEqual([
+        "spec.files.inputs_ref",
+      ]);
+    }
+    expect(await fields(submit({ resultRef: `${root}/r` }, { tenant: "../up" }))).toEqual(["spec.tenant"]);
+    await submit({ resultRef: `${root}/acme/r` }, { tenant: "acme" });
+    await store.finish(await claimed(store), DONE, []);
+    await allWritten(store);
+    expect(await json(`${root}/acme/r.status`)).toMatchObject({ status: "done" });
   });
 
   test("one file for two things, inputs of a turn, inputs twice, and any where there is no volume", async () => {

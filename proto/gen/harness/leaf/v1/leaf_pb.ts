@@ -174,7 +174,8 @@ export const LeafSpecSchema: GenMessage<LeafSpec> = /*@__PURE__*/
   messageDesc(file_harness_leaf_v1_leaf, 0);
 
 /**
- * LeafFiles names files on the volume that the dispatchers share (DISPATCHER_VOLUME): absolute paths inside of it of at most 4096 bytes. Links that lead
+ * LeafFiles names files on the volume that the dispatchers share (DISPATCHER_VOLUME): absolute paths of at most 4096 bytes inside of it or, if the leaf's
+ * tenant is not `default`, inside of the directory of the tenant's name in it. Links that lead
  * out are refused. What is written appears whole, by a rename, directories above it are made, and a dispatcher writes it, whoever ended the leaf.
  *
  * @generated from message harness.leaf.v1.LeafFiles
