@@ -54,9 +54,9 @@ export function invalidArgument(violations: readonly Violation[]): HarnessError 
 
 /** Translate anything thrown into what a client gets. What is not a {@link HarnessError} or ConnectError tells it nothing. */
 export function toConnectError(error: unknown): ConnectError {
-  if (error instanceof ConnectError) return error;
+  if (error instanceof ConnectError) return withErrorInfo(error);
   if (!(error instanceof HarnessError)) {
-    return new ConnectError("internal error; the service's log has the cause", Code.Internal, undefined, undefined, error);
+    return withErrorInfo(new ConnectError("internal error; the service's log has the cause", Code.Internal, undefined, undefined, error));
   }
   const details: ConstructorParameters<typeof ConnectError>[3] = [
     { desc: ErrorInfoSchema, value: { reason: error.reason, domain: ERROR_DOMAIN, metadata: { ...error.metadata } } },
@@ -71,6 +71,23 @@ export function toConnectError(error: unknown): ConnectError {
     details.push({ desc: RetryInfoSchema, value: create(RetryInfoSchema, { retryDelay: { seconds, nanos } }) });
   }
   return new ConnectError(error.message, error.code, undefined, details, error);
+}
+
+/** Reasons of errors that the RPC library makes by itself, as it reads a request. */
+const LIBRARY_REASONS: Readonly<Partial<Record<Code, string>>> = {
+  [Code.InvalidArgument]: "malformed_message",
+  [Code.ResourceExhausted]: "message_too_large",
+};
+
+/** The same error, with a `google.rpc.ErrorInfo` if it had none: what the library finds, as a message that is none or is too large, carries no details. */
+export function withErrorInfo(error: ConnectError): ConnectError {
+  if (error.findDetails(ErrorInfoSchema).length > 0) return error;
+  const reason = (error.isWireError ? undefined : LIBRARY_REASONS[error.code]) ?? codeName(error.code);
+  const info = { desc: ErrorInfoSchema, value: { reason, domain: ERROR_DOMAIN } };
+  const explained = new ConnectError(error.rawMessage, error.code, error.metadata, undefined, error.cause);
+  explained.details = [...error.details, info];
+  explained.isWireError = error.isWireError;
+  return explained;
 }
 
 /** Read an error that a client got back into the domain's form. Anything but a ConnectError counts as {@link Code.Unknown}. */

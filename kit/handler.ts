@@ -1,7 +1,18 @@
 import { constants } from "node:http2";
-import { type ConnectRouter, type ConnectRouterOptions, createConnectRouter } from "@connectrpc/connect";
+import {
+  type ConnectRouter,
+  type ConnectRouterOptions,
+  createConnectRouter,
+  createContextKey,
+  createContextValues,
+  type Interceptor,
+} from "@connectrpc/connect";
+import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
+import { contentTypeUnaryJson } from "@connectrpc/connect/protocol-connect";
 import { type connectNodeAdapter, universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { Encoder } from "./connect/duplex.ts";
+import { explained } from "./connect/explained.ts";
+import { explainBare, refuseMalformed, refuseUnknown } from "./connect/refusals.ts";
 import type { Rpc } from "./connect/rpc.ts";
 import { servePlain } from "./connect/serve-plain.ts";
 import type { Logger } from "./log.ts";
@@ -28,7 +39,7 @@ export interface HandlerOptions extends ConnectRouterOptions {
  * the middle of a write, and throws out of the request listener where the Host header makes no URL.
  */
 export function createHandler({ routes, fallback, log, encoders = new Map(), ...options }: HandlerOptions): PlainHandler {
-  const router = createConnectRouter(options);
+  const router = createConnectRouter({ ...options, interceptors: [noteCall, ...(options.interceptors ?? [])] });
   const rpcs = new Map<string, Rpc>();
   const { interceptors = [], readMaxBytes = Number.MAX_SAFE_INTEGER } = options;
   routes(
@@ -40,7 +51,14 @@ export function createHandler({ routes, fallback, log, encoders = new Map(), ...
   return (request, response) => {
     const path = request.url?.split("?", 1)[0] ?? "";
     const handler = handlers.get(path);
-    if (handler === undefined) return fallback(request, response);
+    if (handler === undefined) {
+      const refusal = refuseUnknown(path, request.headers["content-type"]);
+      if (refusal === undefined) return fallback(request, response);
+      request.resume();
+      return void send(Promise.resolve(refusal), response, log);
+    }
+    // As a script sends it that knows of no content types: nothing else can be meant.
+    if (request.method === "POST" && handler.method.methodKind === "unary") request.headers["content-type"] ||= contentTypeUnaryJson;
     const rpc = rpcs.get(path);
     const answering = rpc === undefined ? undefined : servePlain(request, response, rpc);
     if (answering !== undefined) {
@@ -51,23 +69,36 @@ export function createHandler({ routes, fallback, log, encoders = new Map(), ...
       });
       return;
     }
+    const values = createContextValues();
     let universal: ReturnType<typeof universalRequestFromNodeRequest>;
     try {
-      universal = universalRequestFromNodeRequest(request, response, undefined, undefined);
+      universal = universalRequestFromNodeRequest(request, response, undefined, values);
     } catch (error) {
       log.info({ err: error }, "malformed request refused");
-      response.writeHead(400);
-      response.end();
-      return;
+      return void send(Promise.resolve(refuseMalformed()), response, log);
     }
-    handler(universal)
-      .then((answer) => universalResponseToNodeResponse(answer, response))
-      .catch((error: unknown) => {
-        if (universal.signal.aborted) log.debug({ err: error }, "client went away");
-        else log.error({ err: error, rpc: handler.requestPath }, "call could not be answered");
-      });
+    const answer = handler(universal).then((bare) => explained(explainBare(bare, handler.method), () => values.get(WAS_CALLED)));
+    void send(answer, response, log, universal.signal);
   };
 }
+
+/** Never rejects. `gone`: aborts when the client goes away; a refusal, which is written at once, can only fail by that. */
+async function send(answer: Promise<UniversalServerResponse>, response: PlainResponse, log: Logger, gone?: AbortSignal): Promise<void> {
+  try {
+    await universalResponseToNodeResponse(await answer, response);
+  } catch (error) {
+    if (gone?.aborted ?? true) log.debug({ err: error }, "client went away");
+    else log.error({ err: error, rpc: response.req.url }, "call could not be answered");
+  }
+}
+
+/** The request could be read, as far as it has to be for a call. */
+const WAS_CALLED = createContextKey(false);
+
+const noteCall: Interceptor = (next) => (request) => {
+  request.contextValues.set(WAS_CALLED, true);
+  return next(request);
+};
 
 /** A router that tells `onRpc` each method that is routed. */
 function noting(router: ConnectRouter, onRpc: (rpc: Pick<Rpc, "method" | "implementation">) => void): ConnectRouter {

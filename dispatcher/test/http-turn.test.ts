@@ -181,14 +181,11 @@ describe.each([
     expect(answer).toMatchObject({ status: 405, headers: { allow: "POST" }, body: { error: "method_not_allowed" } });
   });
 
-  test.each(["/", "/turns", "/turn/", "//turn", "/constructor", "/harness.leaf.v1.LeafService/Nope"])(
-    "is not served at %s",
-    async (path) => {
-      const { origin } = await open();
-      const answer = await asker(origin, path, { method: "POST", headers: AUTHORIZED, body: "{}" });
-      expect(answer).toMatchObject({ status: 404, body: { error: "not_found", message: expect.stringMatching("/turn") } });
-    },
-  );
+  test.each(["/", "/turns", "/turn/", "//turn", "/constructor", "/harness.leaf.v1.LeafService/"])("is not served at %s", async (path) => {
+    const { origin } = await open();
+    const answer = await asker(origin, path, { method: "POST", headers: AUTHORIZED, body: "{}" });
+    expect(answer).toMatchObject({ status: 404, body: { error: "not_found", message: expect.stringMatching("/turn") } });
+  });
 
   test("ignores a query", async () => {
     const { origin } = await open();

@@ -28,8 +28,16 @@ describe("an error that crosses the wire", () => {
   });
 
   it("passes what is translated already as it is", () => {
-    const error = new ConnectError("gone", Code.Aborted);
+    const error = toConnectError(new HarnessError(Code.Aborted, "gone", "gone"));
     expect(toConnectError(error)).toBe(error);
+  });
+
+  it("gets an ErrorInfo, if it is the library's own", () => {
+    const told = (error: ConnectError): string => fromConnectError(toConnectError(error)).reason;
+    expect(told(new ConnectError("gone", Code.Aborted))).toBe("aborted");
+    expect(told(new ConnectError("no message", Code.InvalidArgument))).toBe("malformed_message");
+    expect(told(new ConnectError("too large", Code.ResourceExhausted))).toBe("message_too_large");
+    expect(told(toConnectError(new Error("a defect")))).toBe("internal");
   });
 
   it("lists every bad field in its message too, for those who only see that", () => {
