@@ -22,5 +22,6 @@ export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   dispatch: async () => (await import("./dispatch.ts")).dispatch,
   coldstart: async () => (await import("./coldstart.ts")).coldstart,
   economics: async () => (await import("./economics.ts")).economics,
+  door: async () => (await import("./door.ts")).door,
   density: async () => (await import("./density.ts")).density,
 };

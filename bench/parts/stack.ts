@@ -1,17 +1,15 @@
-import { readFile, writeFile } from "node:fs/promises";
-import { setTimeout as sleep } from "node:timers/promises";
+import { writeFile } from "node:fs/promises";
 import { type Client, createClient } from "@connectrpc/connect";
 import { parseAddress } from "@serverless-harness/kit/address";
 import { bundleOf, COMPILED } from "@serverless-harness/kit/testing/services";
 import { createTransport } from "@serverless-harness/kit/transport";
 import { LeafService } from "@serverless-harness/proto/leaf";
+import { announcedOrigin } from "./announced-origin.ts";
 import { type ModelProcess, startModelProcess } from "./model.ts";
 import { scratch, startProgram, stopProgram } from "./process.ts";
 import { type Sandbox, startSandbox } from "./sandbox.ts";
 
 const TOKEN = "bench-token";
-/** Between two looks for the dispatcher's address, in milliseconds. */
-const POLL_MS = 20;
 
 /** All of it, as `leaf up` starts it: the scripted model, the sandbox, and a dispatcher whose local waker starts the bundled brain. */
 export interface Stack {
@@ -68,13 +66,4 @@ export async function startStack(jail: boolean, settings: Readonly<Record<string
       await files.remove();
     },
   };
-}
-
-/** Where the dispatcher listens, by its log; `undefined` where it ended before. */
-async function announcedOrigin(log: string, lives: () => boolean): Promise<string | undefined> {
-  for (;;) {
-    const origin = /"address":"([^"]+)"[^\n]*dispatcher listens/.exec(await readFile(log, "utf8"))?.[1];
-    if (origin !== undefined || !lives()) return origin;
-    await sleep(POLL_MS);
-  }
 }
