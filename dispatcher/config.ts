@@ -59,6 +59,8 @@ export interface Config {
   readonly keepAliveMs: number;
   /** What a brain inherits. */
   readonly brainEnvironment: Readonly<Record<string, string | undefined>>;
+  /** Schedules that a tenant may have. */
+  readonly schedulesPerTenant: number;
   readonly logLevel: string;
 }
 
@@ -106,6 +108,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       path: reader.optional("DISPATCHER_BRAIN_LOG"),
       maxBytes: Math.round(reader.number("DISPATCHER_BRAIN_LOG_MB", 10, 0.01, 100_000) * 1e6),
     },
+    schedulesPerTenant: reader.integer("DISPATCHER_SCHEDULES_PER_TENANT", 100, 0, 100_000),
     brainCommand: readBrainCommand(reader),
     volume: readVolume(reader),
     seedApi: readSeedApi(reader, env),

@@ -6,6 +6,7 @@ import type { Drain } from "./drain.ts";
 import type { IssuedTokens } from "./issued-tokens.ts";
 import type { Sandbox } from "./sandbox/sandbox.ts";
 import type { SandboxProbe } from "./sandbox-probe.ts";
+import type { Schedules } from "./schedules/schedules.ts";
 import type { SeedApiSettings } from "./seed-api/settings.ts";
 import type { Volume } from "./volume/volume.ts";
 import type { Waker } from "./waker/waker.ts";
@@ -17,6 +18,7 @@ export interface Dependencies {
   /** `undefined` where nothing says where it is. */
   readonly sandbox: Sandbox | undefined;
   readonly sandboxProbe: Pick<SandboxProbe, "problem">;
+  readonly schedules: Schedules;
   readonly auth: Authenticator;
   readonly tokens: IssuedTokens;
   readonly drain: Drain;

@@ -10,17 +10,20 @@ import { serve } from "@serverless-harness/kit/serve";
 import { KeyFile } from "@serverless-harness/kit/signing-keys";
 import { followTlsFiles, loadServerTls } from "@serverless-harness/kit/tls";
 import type { Conversations } from "@serverless-harness/pi-fork/conversations";
-import { LeafService } from "@serverless-harness/proto/leaf";
+import { LeafService, ScheduleService } from "@serverless-harness/proto/leaf";
 import { type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { Authenticator } from "./auth.ts";
 import { type Config, readConfig } from "./config.ts";
 import { Drain } from "./drain.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { AUDIENCE, IssuedTokens } from "./issued-tokens.ts";
+import { Leaves } from "./leaves.ts";
 import { routes } from "./routes.ts";
 import { Sandbox } from "./sandbox/sandbox.ts";
 import { SandboxProbe } from "./sandbox-probe.ts";
 import { serveScaler } from "./scaler/serve.ts";
+import { ScheduleDriver } from "./schedules/driver.ts";
+import { Schedules } from "./schedules/schedules.ts";
 import { runWords } from "./seed-api/answer.ts";
 import { SessionRetention } from "./session-retention.ts";
 import { OWN_CLAIMS, SignedTokens } from "./signed-tokens.ts";
@@ -47,12 +50,15 @@ export async function startDispatcher(): Promise<Service> {
   const { auth, tokens } = await openTokens(config, store);
   const housekeeping = new Housekeeping(store, config.retention, createSessionRetention(config, sandbox, store, log), log);
   const drain = new Drain();
-  const health = new HealthState([LeafService.typeName]);
+  const health = new HealthState([LeafService.typeName, ScheduleService.typeName]);
   const metrics = openMetrics(store);
   const { keepAliveMs, seedApi } = config;
   const volume = config.volume && new Volume(config.volume.path, config.volume.at);
   const files = volume && new FilesWriter({ store, volume, words: runWords, log });
-  const deps = { store, waker, sandbox, sandboxProbe, auth, tokens, drain, health, keepAliveMs, seedApi, volume, log };
+  const leaves = new Leaves(store, waker, drain, volume);
+  const driver = new ScheduleDriver(store, leaves, log);
+  const schedules = new Schedules({ store, leaves, driver, mostOfTenant: config.schedulesPerTenant });
+  const deps = { store, waker, schedules, sandbox, sandboxProbe, auth, tokens, drain, health, keepAliveMs, seedApi, volume, log };
   const { fallback, interceptors, ...rest } = routes(deps);
   const server = await serve({
     address: config.listen,
@@ -70,13 +76,14 @@ export async function startDispatcher(): Promise<Service> {
   waker.start();
   housekeeping.start();
   files?.start();
+  driver.start();
   log.info({ address: formatAddress(server.address), waker: config.waker }, "dispatcher listens");
   return {
     stop: async (signal) => {
       log.info({ signal }, "dispatcher stops");
       drain.begin();
       health.stopServing();
-      await Promise.all([waker.stop(), housekeeping.stop(), files?.stop()]);
+      await Promise.all([waker.stop(), housekeeping.stop(), files?.stop(), driver.stop()]);
       drain.end();
       unfollow?.();
       await Promise.all([server.close(), probesServer?.close(), scaler?.close()]);

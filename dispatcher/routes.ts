@@ -2,7 +2,7 @@ import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { serveReflection } from "@serverless-harness/kit/reflection";
 import type { ServeOptions } from "@serverless-harness/kit/serve";
 import { SandboxAccessService } from "@serverless-harness/proto/brain";
-import { LeafService, TokenService } from "@serverless-harness/proto/leaf";
+import { LeafService, ScheduleService, TokenService } from "@serverless-harness/proto/leaf";
 import type { Dependencies } from "./dependencies.ts";
 import { httpRoutes } from "./http/routes.ts";
 import { Leaves } from "./leaves.ts";
@@ -19,13 +19,14 @@ import { create } from "./rpc/token/create.ts";
 import { list as listTokens } from "./rpc/token/list.ts";
 import { revoke } from "./rpc/token/revoke.ts";
 import { watch } from "./rpc/watch.ts";
+import { scheduleRpcs } from "./schedules/rpc.ts";
 
 /** What {@link routes} gives to `serve`. */
 export type Routes = Required<Pick<ServeOptions, "routes" | "interceptors" | "fallback">>;
 
 /** Bind every RPC and every plain HTTP path to its file. */
 export function routes(deps: Dependencies): Routes {
-  const { store, waker, sandbox, auth, tokens, drain, health, keepAliveMs } = deps;
+  const { store, waker, schedules, sandbox, auth, tokens, drain, health, keepAliveMs } = deps;
   const leaves = new Leaves(store, waker, drain, deps.volume);
   const interceptors: Interceptor[] = [auth.interceptor(), drain.interceptor()];
   const rpcs = (router: ConnectRouter): void => {
@@ -41,6 +42,7 @@ export function routes(deps: Dependencies): Routes {
       redrive: redrive(leaves),
       send: send(leaves),
     });
+    router.service(ScheduleService, scheduleRpcs(schedules));
     router.service(TokenService, { create: create(tokens), list: listTokens(tokens), revoke: revoke(tokens) });
     router.service(SandboxAccessService, { grant: grant(store, sandbox) });
     serveReflection(router);

@@ -7,7 +7,7 @@ export { checkMessage } from "./message-rules.ts";
 export type { Messages, NewMessage, Wishes } from "./messages.ts";
 export { openLeafStore } from "./open.ts";
 export type { IdleSession, Retained, Retention } from "./retention.ts";
-export type { Fire, Schedules } from "./schedules.ts";
+export type { DueSchedules, Schedules } from "./schedules.ts";
 export { sessionNotFound } from "./store-errors.ts";
 export { parseStoreUrl, type RedisAddress, type StoreAddress } from "./store-url.ts";
 export { DEFAULT_TENANT, type TenantSettings, type Tenants } from "./tenants.ts";

@@ -1,35 +1,43 @@
-import type { Leaf, LeafSpec, Schedule } from "@serverless-harness/proto/leaf";
+import type { ScheduleRecord } from "@serverless-harness/proto/store";
 
-/** A fire of a schedule that is due. */
-export interface Fire {
-  /** The schedule as it was read; its `nextFireMs` is the fire's time and names it. */
-  readonly schedule: Schedule;
-  /** What it submits; `undefined`: it is left out. */
-  readonly spec: LeafSpec | undefined;
-  /** The time of the fire behind it, by the schedule's expression. 0: none is left. */
-  readonly nextFireMs: number;
+/** Schedules that something is to be done for. */
+export interface DueSchedules {
+  /** Those whose `dueMs` has come, the longest due first. */
+  readonly due: readonly ScheduleRecord[];
+  /** When the next one of the others is due, milliseconds since the Unix epoch; absent: none is. */
+  readonly nextDueMs?: number;
+  /** The store's clock as it looked, milliseconds since the Unix epoch. */
+  readonly nowMs: number;
 }
 
-/** Schedules, by tenant and id. When an expression's next fire is, the caller works out; the store sees to it that each is made once. */
+/**
+ * Schedules, by tenant and id. What is to be done when, the caller works out; the store sees to it that of all who read a record and write it changed
+ * only one does. So each step of a schedule is taken once, whoever crashes or races.
+ */
 export interface Schedules {
   /**
-   * Write a schedule. The same one again returns what is there, with `created` false; another one of the same id is ALREADY_EXISTS
-   * `schedule_exists`. What the store keeps itself (creation time, last fire, count) is ignored in `schedule`.
+   * Write a schedule. What the store keeps itself (version, creation time) is ignored in `record`. The same one again returns what is there, with
+   * `created` false; another one of the same id is ALREADY_EXISTS `schedule_exists`. RESOURCE_EXHAUSTED `too_many_schedules` if the tenant has
+   * `mostOfTenant` already.
    */
-  createSchedule(schedule: Schedule): Promise<{ schedule: Schedule; created: boolean }>;
+  createSchedule(record: ScheduleRecord, mostOfTenant: number): Promise<{ record: ScheduleRecord; created: boolean }>;
   /** A schedule, or `undefined`. */
-  schedule(tenant: string, scheduleId: string): Promise<Schedule | undefined>;
-  /** Schedules by tenant and id; all tenants' where `tenant` is undefined. `limit` 1 to 1000. */
-  listSchedules(tenant: string | undefined, limit: number, pageToken?: string): Promise<{ schedules: Schedule[]; nextPageToken?: string }>;
-  /** Stop its fires, or let them go on with the one at `nextFireMs`. NOT_FOUND `schedule_not_found`. */
-  pauseSchedule(tenant: string, scheduleId: string, paused: boolean, nextFireMs: number): Promise<Schedule>;
-  /** Forget a schedule; its leaves stay. False where there is none. */
-  deleteSchedule(tenant: string, scheduleId: string): Promise<boolean>;
-  /** Schedules whose next fire is due, the longest due first, at most `limit`; and when the next one is, milliseconds since the Unix epoch. */
-  dueSchedules(limit: number): Promise<{ due: Schedule[]; nextDueMs?: number }>;
+  schedule(tenant: string, scheduleId: string): Promise<ScheduleRecord | undefined>;
+  /** Schedules by tenant and id; all tenants' if `tenant` is undefined. `limit` 1 to 1000. */
+  listSchedules(
+    tenant: string | undefined,
+    limit: number,
+    pageToken?: string,
+  ): Promise<{ schedules: ScheduleRecord[]; nextPageToken?: string }>;
   /**
-   * Make a fire, or leave it out (`spec` undefined), and set the schedule to the next one. Each happens once, whoever crashes where: `undefined`
-   * where this one was made already, or the schedule was paused, deleted or set to another time.
+   * Write a record that was read and changed. Returns it as it stands then, with its new version; `undefined`, and nothing is written, if another one
+   * was written since it was read, or it was deleted.
    */
-  fire(fire: Fire): Promise<{ leaf?: Leaf } | undefined>;
+  replaceSchedule(record: ScheduleRecord): Promise<ScheduleRecord | undefined>;
+  /** Forget a schedule if `record` is still what was read last. False, and nothing happens, if it is not. Its leaves stay. */
+  deleteSchedule(record: ScheduleRecord): Promise<boolean>;
+  /** Schedules that something is to be done for by the store's clock, at most `limit`, 1 to 1000. */
+  dueSchedules(limit: number): Promise<DueSchedules>;
+  /** The clock that decides what is due, milliseconds since the Unix epoch: every process that shares the store reads the same. */
+  nowMs(): Promise<number>;
 }

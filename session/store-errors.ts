@@ -97,9 +97,10 @@ export function sessionExistsAlready(): HarnessError {
   return new HarnessError(Code.FailedPrecondition, "session_exists", text);
 }
 
-/** The error for a schedule that is not there. */
-export function scheduleNotFound(): HarnessError {
-  return new HarnessError(Code.NotFound, "schedule_not_found", "the tenant has no schedule of this id: check it");
+/** The error for a schedule more than a tenant may have. */
+export function tooManySchedules(most: number): HarnessError {
+  const text = `the tenant has ${most} schedules, as many as it may have: delete one that is not needed`;
+  return new HarnessError(Code.ResourceExhausted, "too_many_schedules", text, { metadata: { limit: String(most) } });
 }
 
 /** The error for a token that is not there. */

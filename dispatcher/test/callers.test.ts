@@ -5,7 +5,7 @@ import { Code, createClient } from "@connectrpc/connect";
 import { issuerOf, JwtSigner } from "@serverless-harness/kit/jwt";
 import { createSigningKeys, KeyFile } from "@serverless-harness/kit/signing-keys";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
-import { DecisionKind, GateSchema, LeafService, TokenService } from "@serverless-harness/proto/leaf";
+import { DecisionKind, GateSchema, LeafService, ScheduleService, TokenService } from "@serverless-harness/proto/leaf";
 import { expect, test } from "vitest";
 import { SCOPES } from "../caller.ts";
 import { AUDIENCE } from "../issued-tokens.ts";
@@ -26,7 +26,8 @@ async function openGuarded(store?: Awaited<ReturnType<typeof newStore>>["store"]
   const tokens = createClient(TokenService, door.transport("a-token-for-tests"));
   const as = (secret: string) => {
     const transport = door.transport(secret);
-    return { secret, leaves: createClient(LeafService, transport), tokens: createClient(TokenService, transport) };
+    const schedules = createClient(ScheduleService, transport);
+    return { secret, schedules, leaves: createClient(LeafService, transport), tokens: createClient(TokenService, transport) };
   };
   const tokenFor = async (tenant: string, subject = "ann", ...scopes: string[]) => {
     const made = await tokens.create({ tenant, subject, scopes: scopes.length === 0 ? SCOPES.filter((s) => s !== "admin") : scopes });
@@ -47,6 +48,33 @@ test("the stream of a leaf's events is for whoever may watch it", async () => {
   expect(await ask(eve)).toEqual([404, "leaf_not_found"]);
   expect(await ask(submitter)).toEqual([403, "scope_missing"]);
   expect(await ask({ secret: "made-up" })).toMatchObject([401, expect.any(String)]);
+});
+
+test("a tenant's schedules are its own, and a token that may only read them changes none", async () => {
+  const { tokenFor, schedules: operator } = await openGuarded();
+  const [ann, eve] = [await tokenFor("acme"), await tokenFor("evil", "eve")];
+  const made = await ann.schedules.createSchedule({ schedule: { scheduleId: "s", cron: "0 0 1 1 *", spec: { prompt: "secret of acme" } } });
+  expect([made.schedule?.tenant, made.schedule?.spec?.tenant]).toEqual(["acme", "acme"]);
+  const name = { scheduleId: "s" };
+  const { getSchedule, pauseSchedule, resumeSchedule, deleteSchedule, runSchedule } = eve.schedules;
+  for (const call of [getSchedule, pauseSchedule, resumeSchedule, deleteSchedule, runSchedule]) {
+    expect(await refusal(call(name))).toMatchObject({ code: Code.NotFound, reason: "schedule_not_found" });
+    expect(await refusal(call({ ...name, tenant: "acme" }))).toMatchObject({ code: Code.PermissionDenied, reason: "foreign_tenant" });
+  }
+  const foreign = { scheduleId: "t", tenant: "acme", cron: "* * * * *", spec: { prompt: "x" } };
+  expect((await refusal(eve.schedules.createSchedule({ schedule: foreign }))).reason).toBe("foreign_tenant");
+  expect((await refusal(eve.schedules.listSchedules({ tenant: "acme" }))).reason).toBe("foreign_tenant");
+  expect((await eve.schedules.listSchedules({})).schedules).toEqual([]);
+  expect((await operator.listSchedules({ tenant: "acme" })).schedules).toHaveLength(1);
+
+  const reader = (await tokenFor("acme", "rob", "schedules:read")).schedules;
+  expect((await reader.getSchedule(name)).schedule?.scheduleId).toBe("s");
+  expect((await reader.listSchedules({})).schedules).toHaveLength(1);
+  for (const call of [reader.pauseSchedule, reader.resumeSchedule, reader.deleteSchedule, reader.runSchedule])
+    expect(await refusal(call(name))).toMatchObject({ reason: "scope_missing", metadata: { scope: "schedules:write" } });
+  const writer = (await tokenFor("acme", "wendy", "schedules:write")).schedules;
+  expect((await refusal(writer.getSchedule(name))).reason).toBe("scope_missing");
+  expect((await writer.runSchedule(name)).leaf?.spec?.tenant).toBe("acme");
 });
 
 test("a tenant sees and touches nothing of another's, and learns nothing of it", async () => {

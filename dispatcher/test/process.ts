@@ -6,7 +6,7 @@ import { createClient } from "@connectrpc/connect";
 import { parseAddress } from "@serverless-harness/kit/address";
 import { bundleOf, COMPILED } from "@serverless-harness/kit/testing/services";
 import { createTransport } from "@serverless-harness/kit/transport";
-import { LeafService } from "@serverless-harness/proto/leaf";
+import { LeafService, ScheduleService } from "@serverless-harness/proto/leaf";
 import { onTestFinished } from "vitest";
 import { SCRIPTED_BRAIN, TOKEN } from "./support.ts";
 
@@ -72,5 +72,13 @@ export async function runDispatcher(
   onTestFinished(() => transport.close());
   const health = async (): Promise<Record<string, unknown>> =>
     JSON.parse(await (await fetch(`${text}/health`, { headers: { authorization: `Bearer ${TOKEN}`, connection: "close" } })).text());
-  return { child, exited, line, origin: text, leaves: createClient(LeafService, transport), health };
+  return {
+    child,
+    exited,
+    line,
+    origin: text,
+    leaves: createClient(LeafService, transport),
+    schedules: createClient(ScheduleService, transport),
+    health,
+  };
 }

@@ -16,6 +16,7 @@ import {
   LeafSpecSchema,
   LeafState,
   LeafStateSchema,
+  ScheduleService,
   type Worker,
   WorkerSchema,
 } from "@serverless-harness/proto/leaf";
@@ -24,9 +25,12 @@ import { onTestFinished } from "vitest";
 import { Authenticator } from "../auth.ts";
 import { Drain } from "../drain.ts";
 import { IssuedTokens } from "../issued-tokens.ts";
+import { Leaves } from "../leaves.ts";
 import { routes } from "../routes.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import { SandboxProbe } from "../sandbox-probe.ts";
+import { ScheduleDriver } from "../schedules/driver.ts";
+import { Schedules } from "../schedules/schedules.ts";
 import type { SeedApiSettings } from "../seed-api/settings.ts";
 import { SignedTokens, type TrustedIssuer } from "../signed-tokens.ts";
 import type { Volume } from "../volume/volume.ts";
@@ -61,6 +65,7 @@ export async function openDoor(
   options: {
     store?: LeafStore;
     waker?: Waker;
+    mostSchedules?: number;
     token?: string | null;
     brainToken?: string;
     sandbox?: string;
@@ -87,10 +92,15 @@ export async function openDoor(
   const keepAliveMs = options.keepAliveMs ?? 15_000;
   const seedApi = { ...SEED_API, ...options.seedApi };
   const waker = options.waker ?? noWaker;
-  const shared = { keepAliveMs, seedApi, volume: options.volume, store, waker };
+  const leaves = new Leaves(store, waker, drain, options.volume);
+  // Nothing fires unless a test has it look.
+  const driver = new ScheduleDriver(store, leaves, SILENT);
+  const schedules = new Schedules({ store, leaves, driver, mostOfTenant: options.mostSchedules ?? 100 });
+  const shared = { keepAliveMs, seedApi, volume: options.volume, store, waker, schedules };
   const deps = { ...shared, sandbox: options.hands, sandboxProbe, auth, tokens, drain, health, log: SILENT };
   const { server, client } = await startServer(routes(deps));
-  return { store, drain, health, server, origin: originOf(server), leaves: createClient(LeafService, client(token)), transport: client };
+  const rpcs = { leaves: createClient(LeafService, client(token)), schedules: createClient(ScheduleService, client(token)) };
+  return { store, drain, health, server, driver, origin: originOf(server), ...rpcs, transport: client };
 }
 
 export function originOf(server: Server): string {

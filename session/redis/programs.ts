@@ -41,13 +41,13 @@ const INDEX = { getTenant: "get-tenant", look: "look", pick: "pick", setTenant: 
 
 /** Scripts of schedules. */
 const SCHEDULES = {
+  clock: "schedule-clock",
   create: "schedule-create",
   delete: "schedule-delete",
   due: "schedule-due",
-  fire: "schedule-fire",
   get: "schedule-get",
   list: "schedule-list",
-  pause: "schedule-pause",
+  replace: "schedule-replace",
 } as const;
 
 /** Scripts of tokens. */

@@ -1,8 +1,9 @@
-import type { Failure, Gate, Leaf, LeafEvent, LeafMessage, Schedule, Token, Tombstone, Worker } from "@serverless-harness/proto/leaf";
+import type { Failure, Gate, Leaf, LeafEvent, LeafMessage, Token, Tombstone, Worker } from "@serverless-harness/proto/leaf";
+import type { ScheduleRecord } from "@serverless-harness/proto/store";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
 import type { NewMessage, Wishes } from "../messages.ts";
 import type { IdleSession, Retention } from "../retention.ts";
-import type { Fire } from "../schedules.ts";
+import type { DueSchedules } from "../schedules.ts";
 import { storeClosed } from "../store-errors.ts";
 import type { RedisAddress } from "../store-url.ts";
 import type { TenantSettings } from "../tenants.ts";
@@ -23,7 +24,7 @@ import { appendEvents, finishLeaf, prolongLease, releaseLeavesOf, retryLeaf } fr
 import { endOverdueLeaves } from "./overdue.ts";
 import { repairIndex } from "./repair.ts";
 import { idleSessions, readTombstone, removeSession, sweepLeaves } from "./retention.ts";
-import { createSchedule, deleteSchedule, dueSchedules, fireSchedule, listSchedules, pauseSchedule, readSchedule } from "./schedules.ts";
+import { createSchedule, deleteSchedule, dueSchedules, listSchedules, readClock, readSchedule, replaceSchedule } from "./schedules.ts";
 import { runCommand } from "./scripts.ts";
 import { Signals } from "./signals.ts";
 import { readLeaf, submitLeaf } from "./submit.ts";
@@ -191,11 +192,11 @@ export class RedisLeafStore implements LeafStore {
     return tokenRevoked(this.#opened(), tokenId);
   }
 
-  async createSchedule(schedule: Schedule): Promise<{ schedule: Schedule; created: boolean }> {
-    return createSchedule(this.#opened(), schedule);
+  async createSchedule(record: ScheduleRecord, mostOfTenant: number): Promise<{ record: ScheduleRecord; created: boolean }> {
+    return createSchedule(this.#opened(), record, mostOfTenant);
   }
 
-  async schedule(tenant: string, scheduleId: string): Promise<Schedule | undefined> {
+  async schedule(tenant: string, scheduleId: string): Promise<ScheduleRecord | undefined> {
     return readSchedule(this.#opened(), tenant, scheduleId);
   }
 
@@ -203,24 +204,24 @@ export class RedisLeafStore implements LeafStore {
     tenant: string | undefined,
     limit: number,
     pageToken?: string,
-  ): Promise<{ schedules: Schedule[]; nextPageToken?: string }> {
+  ): Promise<{ schedules: ScheduleRecord[]; nextPageToken?: string }> {
     return listSchedules(this.#opened(), tenant, limit, pageToken);
   }
 
-  async pauseSchedule(tenant: string, scheduleId: string, paused: boolean, nextFireMs: number): Promise<Schedule> {
-    return pauseSchedule(this.#opened(), tenant, scheduleId, paused, nextFireMs);
+  async replaceSchedule(record: ScheduleRecord): Promise<ScheduleRecord | undefined> {
+    return replaceSchedule(this.#opened(), record);
   }
 
-  async deleteSchedule(tenant: string, scheduleId: string): Promise<boolean> {
-    return deleteSchedule(this.#opened(), tenant, scheduleId);
+  async deleteSchedule(record: ScheduleRecord): Promise<boolean> {
+    return deleteSchedule(this.#opened(), record);
   }
 
-  async dueSchedules(limit: number): Promise<{ due: Schedule[]; nextDueMs?: number }> {
+  async dueSchedules(limit: number): Promise<DueSchedules> {
     return dueSchedules(this.#opened(), limit);
   }
 
-  async fire(fire: Fire): Promise<{ leaf?: Leaf } | undefined> {
-    return fireSchedule(this.#opened(), fire);
+  async nowMs(): Promise<number> {
+    return readClock(this.#opened());
   }
 
   async events(leafId: string, afterSeq: bigint, limit: number): Promise<LeafEvent[]> {

@@ -1,4 +1,5 @@
-import type { Failure, Gate, Leaf, LeafEvent, LeafMessage, Schedule, Token, Tombstone, Worker } from "@serverless-harness/proto/leaf";
+import type { Failure, Gate, Leaf, LeafEvent, LeafMessage, Token, Tombstone, Worker } from "@serverless-harness/proto/leaf";
+import type { ScheduleRecord } from "@serverless-harness/proto/store";
 import { checkFilesDue } from "../files.ts";
 import { assertSameDecision } from "../gate-rules.ts";
 import { checkEndOverdue } from "../leaf-deadline.ts";
@@ -7,7 +8,7 @@ import { assertSameMessage } from "../message-rules.ts";
 import type { NewMessage, Wishes } from "../messages.ts";
 import type { IdleSession, Retention } from "../retention.ts";
 import { checkIdle, checkSweep } from "../retention-rules.ts";
-import type { Fire } from "../schedules.ts";
+import type { DueSchedules } from "../schedules.ts";
 import { storeClosed } from "../store-errors.ts";
 import type { TenantSettings } from "../tenants.ts";
 import type { NewDecision, NewGate, Wait } from "../waiting.ts";
@@ -32,7 +33,7 @@ import { endOverdueLeaves, hasOverdueLeaf } from "./overdue.ts";
 import { prolongLease, requireOwner } from "./ownership.ts";
 import { readLeaf } from "./records.ts";
 import { redriveLeaf } from "./redrive.ts";
-import { createSchedule, deleteSchedule, dueSchedules, fireSchedule, listSchedules, pauseSchedule, readSchedule } from "./schedules.ts";
+import { createSchedule, deleteSchedule, dueSchedules, listSchedules, readSchedule, replaceSchedule } from "./schedules.ts";
 import { idleSessions, removeSession, sessionExists } from "./sessions.ts";
 import { SignalFile } from "./signal-file.ts";
 import { submitLeaf } from "./submit.ts";
@@ -173,11 +174,11 @@ export class SqliteLeafStore implements LeafStore {
     return this.#change((nowMs) => redriveLeaf(this.#connection, nowMs, leafId, fromStart));
   }
 
-  async createSchedule(schedule: Schedule): Promise<{ schedule: Schedule; created: boolean }> {
-    return this.#change((nowMs) => createSchedule(this.#connection, nowMs, schedule));
+  async createSchedule(record: ScheduleRecord, mostOfTenant: number): Promise<{ record: ScheduleRecord; created: boolean }> {
+    return this.#change((nowMs) => createSchedule(this.#connection, nowMs, record, mostOfTenant));
   }
 
-  async schedule(tenant: string, scheduleId: string): Promise<Schedule | undefined> {
+  async schedule(tenant: string, scheduleId: string): Promise<ScheduleRecord | undefined> {
     return readSchedule(this.#opened(), tenant, scheduleId);
   }
 
@@ -185,24 +186,24 @@ export class SqliteLeafStore implements LeafStore {
     tenant: string | undefined,
     limit: number,
     pageToken?: string,
-  ): Promise<{ schedules: Schedule[]; nextPageToken?: string }> {
+  ): Promise<{ schedules: ScheduleRecord[]; nextPageToken?: string }> {
     return listSchedules(this.#opened(), tenant, limit, pageToken);
   }
 
-  async pauseSchedule(tenant: string, scheduleId: string, paused: boolean, nextFireMs: number): Promise<Schedule> {
-    return this.#change(() => pauseSchedule(this.#connection, tenant, scheduleId, paused, nextFireMs));
+  async replaceSchedule(record: ScheduleRecord): Promise<ScheduleRecord | undefined> {
+    return this.#change(() => replaceSchedule(this.#connection, record));
   }
 
-  async deleteSchedule(tenant: string, scheduleId: string): Promise<boolean> {
-    return this.#change(() => deleteSchedule(this.#connection, tenant, scheduleId));
+  async deleteSchedule(record: ScheduleRecord): Promise<boolean> {
+    return this.#change(() => deleteSchedule(this.#connection, record));
   }
 
-  async dueSchedules(limit: number): Promise<{ due: Schedule[]; nextDueMs?: number }> {
+  async dueSchedules(limit: number): Promise<DueSchedules> {
     return dueSchedules(this.#opened(), this.#now(), limit);
   }
 
-  async fire(fire: Fire): Promise<{ leaf?: Leaf } | undefined> {
-    return this.#change((nowMs) => fireSchedule(this.#connection, nowMs, fire));
+  async nowMs(): Promise<number> {
+    return Math.floor(this.#now());
   }
 
   async sweep(retention: Retention, limit: number): Promise<number> {

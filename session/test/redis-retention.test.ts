@@ -1,9 +1,8 @@
-import { create } from "@bufbuild/protobuf";
-import { LeafState, ScheduleSchema } from "@serverless-harness/proto/leaf";
+import { LeafState } from "@serverless-harness/proto/leaf";
 import { Redis } from "ioredis";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { RedisLeafStore, type RedisLeafStoreOptions } from "../redis/store.ts";
-import { claim, done, failed, follow, messageOf, nothingReady, recordOf, refused, specOf, submit, workerOf } from "../testing/build.ts";
+import { claim, done, failed, follow, messageOf, nothingReady, refused, specOf, submit, workerOf } from "../testing/build.ts";
 import { redisCluster, redisServer } from "../testing/redis-vitest.ts";
 import { addressOf } from "./redis-fixture.ts";
 
@@ -153,81 +152,6 @@ describe.each(Object.entries(places))("on %s", (_, url) => {
     for (const _ of submitted) claimed.push(submitted.indexOf((await claim(store)).leaf.leafId));
     expect(claimed).toEqual([6, 2, 4, 0, 3, 1, 5]);
   });
-
-  test("a schedule's fire is made once, whoever makes it and crashes where", async () => {
-    let now = 1_000_000;
-    const address = url();
-    const [store, other] = [await open(address, { now: () => now }), await open(address, { now: () => now })];
-    const spec = specOf({ sessionId: "s" });
-    const made = create(ScheduleSchema, {
-      tenant: "acme",
-      scheduleId: "nightly",
-      cron: "* * * * *",
-      timeZone: "UTC",
-      spec,
-      nextFireMs: 1_000_100n,
-    });
-    expect((await store.createSchedule(made)).created).toBe(true);
-    expect((await other.createSchedule(made)).created).toBe(false);
-    await refused(store.createSchedule(create(ScheduleSchema, { ...made, cron: "0 * * * *" })), "schedule_exists");
-    expect(await store.dueSchedules(10)).toEqual({ due: [], nextDueMs: 1_000_100 });
-    now = 1_000_200;
-    const [schedule] = (await store.dueSchedules(10)).due;
-    if (schedule === undefined) throw new Error("nothing is due");
-    // As one that was killed behind its second step: the leaf is there, the schedule does not know.
-    const { leaf } = await store.submit({ spec, idempotencyKey: "schedule:nightly:1000100" });
-    const fires = await Promise.all([store, other, store, other].map((each) => each.fire({ schedule, spec, nextFireMs: 1_000_300 })));
-    expect(fires.filter((fire) => fire !== undefined)).toMatchObject([{ leaf: { leafId: leaf.leafId } }]);
-    expect((await store.list({ limit: 10 })).leaves).toHaveLength(1);
-    expect(await store.schedule("acme", "nightly")).toMatchObject({
-      fires: 1n,
-      lastFireMs: 1_000_100n,
-      lastLeafId: leaf.leafId,
-      nextFireMs: 1_000_300n,
-      createdAtMs: 1_000_000n,
-    });
-    expect(await store.fire({ schedule, spec: undefined, nextFireMs: 1_000_400 })).toBeUndefined();
-    const paused = await store.pauseSchedule("acme", "nightly", true, 1_000_300);
-    expect(await store.fire({ schedule: paused, spec, nextFireMs: 1_000_400 })).toBeUndefined();
-    const resumed = await store.pauseSchedule("acme", "nightly", false, 1_000_300);
-    expect(await store.fire({ schedule: resumed, spec: undefined, nextFireMs: 0 })).toEqual({});
-    expect(await store.dueSchedules(10)).toEqual({ due: [] });
-    await refused(store.pauseSchedule("acme", "nobody", true, 0), "schedule_not_found");
-    expect([await store.deleteSchedule("acme", "nightly"), await store.deleteSchedule("acme", "nightly")]).toEqual([true, false]);
-  });
-
-  test("schedules are listed by tenant and id, page by page", async () => {
-    const store = await open(url());
-    const names = ["a/1", "a/2", "a-b/1", "a.b/0", "b/1"].map((each) => each.split("/"));
-    for (const [tenant = "", scheduleId = ""] of names)
-      await store.createSchedule(create(ScheduleSchema, { tenant, scheduleId, cron: "* * * * *", spec: specOf({ tenant }) }));
-    const found = [];
-    for (let pageToken: string | undefined; ; ) {
-      const page = await store.listSchedules(undefined, 2, pageToken);
-      found.push(...page.schedules.map(({ tenant, scheduleId }) => [tenant, scheduleId]));
-      pageToken = page.nextPageToken;
-      if (pageToken === undefined) break;
-    }
-    expect(found).toEqual(names);
-    expect((await store.listSchedules("a", 10)).schedules.map(({ scheduleId }) => scheduleId)).toEqual(["1", "2"]);
-    await refused(store.listSchedules(undefined, 2, "nonsense"), "invalid_argument");
-  });
-});
-
-test("a fire that was begun before its schedule was paused is finished", async () => {
-  const url = server().freshUrl();
-  const store = await open(url, { now: () => 1_000_200 });
-  const spec = specOf();
-  await store.createSchedule(create(ScheduleSchema, { tenant: "acme", scheduleId: "s", cron: "* * * * *", spec, nextFireMs: 1_000_100n }));
-  const [schedule] = (await store.dueSchedules(1)).due;
-  if (schedule === undefined) throw new Error("nothing is due");
-  const redis = new Redis(server().port, "127.0.0.1");
-  onTestFinished(() => redis.disconnect());
-  // As its process had left it when it was killed behind the first step.
-  await redis.hset(`{${addressOf(url).prefix}:schedules}:at:acme s`, "begun", "1000100", "paused", "1");
-  const fired = await store.fire({ schedule, spec, nextFireMs: 1_000_300 });
-  expect((await recordOf(store, fired?.leaf?.leafId ?? "")).state).toBe(LeafState.QUEUED);
-  expect(await store.schedule("acme", "s")).toMatchObject({ paused: true, fires: 1n, nextFireMs: 1_000_300n });
 });
 
 test("what was said to a leaf goes with it, and a leaf that nobody spoke to has no key for that", async () => {

@@ -1,20 +1,41 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { create, equals, type MessageInitShape } from "@bufbuild/protobuf";
-import { LeafState, MissedFires, type Schedule, ScheduleSchema } from "@serverless-harness/proto/leaf";
+import { LeafState, MissedFires, OverlappingFires, ScheduleSchema } from "@serverless-harness/proto/leaf";
+import { type ScheduleRecord, ScheduleRecordSchema } from "@serverless-harness/proto/store";
 import type { LeafStore } from "../leaf-store.ts";
-import { LONG_LEASE_MS, NEVER, recordOf, refused, specOf } from "./build.ts";
+import { LONG_LEASE_MS, recordOf, refused, specOf } from "./build.ts";
 import type { Case } from "./types.ts";
 
-const FIRST_MS = 1_000_000;
+/** More than any case makes. */
+const MANY = 1000;
 
-function scheduleOf(scheduleId: string, fields: MessageInitShape<typeof ScheduleSchema> = {}): Schedule {
+type ScheduleFields = MessageInitShape<typeof ScheduleSchema>;
+
+function newRecord(scheduleId: string, fields: ScheduleFields = {}, dueMs = 1n): ScheduleRecord {
   const tenant = fields.tenant ?? "acme";
-  const base = { scheduleId, tenant, cron: "*/5 * * * *", timeZone: "UTC", spec: specOf({ tenant }), nextFireMs: BigInt(FIRST_MS) };
-  return create(ScheduleSchema, { ...base, ...fields });
+  const schedule = create(ScheduleSchema, {
+    scheduleId,
+    tenant,
+    cron: "*/5 * * * *",
+    timeZone: "UTC",
+    spec: specOf({ tenant }),
+    ...fields,
+  });
+  return create(ScheduleRecordSchema, { schedule, dueMs });
 }
 
-async function made(store: LeafStore, scheduleId: string, fields: MessageInitShape<typeof ScheduleSchema> = {}): Promise<Schedule> {
-  return (await store.createSchedule(scheduleOf(scheduleId, fields))).schedule;
+async function made(store: LeafStore, scheduleId: string, fields: ScheduleFields = {}, dueMs = 1n): Promise<ScheduleRecord> {
+  return (await store.createSchedule(newRecord(scheduleId, fields, dueMs), MANY)).record;
+}
+
+/** What was read, with one fire more, and due at another time. */
+function fired(record: ScheduleRecord, dueMs = 2n): ScheduleRecord {
+  const schedule = create(ScheduleSchema, { ...(record.schedule ?? create(ScheduleSchema)), fires: (record.schedule?.fires ?? 0n) + 1n });
+  return create(ScheduleRecordSchema, { ...record, schedule, dueMs });
+}
+
+function idsOf(records: readonly ScheduleRecord[]): string[] {
+  return records.map(({ schedule }) => schedule?.scheduleId ?? "");
 }
 
 async function listed(store: LeafStore, tenant: string | undefined, limit: number): Promise<string[][]> {
@@ -22,34 +43,34 @@ async function listed(store: LeafStore, tenant: string | undefined, limit: numbe
   let token: string | undefined = "";
   while (token !== undefined) {
     const page: Awaited<ReturnType<LeafStore["listSchedules"]>> = await store.listSchedules(tenant, limit, token);
-    pages.push(page.schedules.map((schedule) => `${schedule.tenant}.${schedule.scheduleId}`));
+    pages.push(page.schedules.map(({ schedule }) => `${schedule?.tenant}.${schedule?.scheduleId}`));
     token = page.nextPageToken;
   }
   return pages;
 }
 
 const INVALID = {
-  "no id": scheduleOf(""),
-  "an id of 129 characters": scheduleOf("s".repeat(129)),
-  "no tenant": scheduleOf("s", { tenant: "" }),
-  "no expression": scheduleOf("s", { cron: "" }),
-  "a time before the Unix epoch": scheduleOf("s", { nextFireMs: -1n }),
-  "another tenant's leaf": scheduleOf("s", { spec: specOf({ tenant: "other" }) }),
+  "no id": newRecord(""),
+  "an id of 129 characters": newRecord("s".repeat(129)),
+  "no tenant": newRecord("s", { tenant: "" }),
+  "no expression": newRecord("s", { cron: "" }),
+  "a time before the Unix epoch": newRecord("s", {}, -1n),
+  "another tenant's leaf": newRecord("s", { spec: specOf({ tenant: "other" }) }),
 };
 
 export const scheduleCases: readonly Case[] = [
   [
     "a schedule is kept as it was made, with the store's time",
     async ({ store, connect }) => {
-      const before = BigInt(Date.now());
-      const { schedule, created } = await store.createSchedule(
-        scheduleOf("s", { createdAtMs: 1n, fires: 7n, lastFireMs: 3n, lastLeafId: "x" }),
-      );
+      const before = BigInt(await store.nowMs());
+      const { record, created } = await store.createSchedule(newRecord("s", { createdAtMs: 1n, fires: 7n }), MANY);
       strictEqual(created, true);
-      ok(schedule.createdAtMs >= before && schedule.createdAtMs <= BigInt(Date.now()));
-      ok(equals(ScheduleSchema, schedule, scheduleOf("s", { createdAtMs: schedule.createdAtMs })));
+      const createdAtMs = record.schedule?.createdAtMs ?? 0n;
+      ok(createdAtMs >= before && createdAtMs <= BigInt(await store.nowMs()));
+      const expected = create(ScheduleRecordSchema, { ...newRecord("s", { createdAtMs, fires: 7n }), version: record.version });
+      ok(equals(ScheduleRecordSchema, record, expected));
       const other = await (await connect()).schedule("acme", "s");
-      ok(other && equals(ScheduleSchema, other, schedule));
+      ok(other && equals(ScheduleRecordSchema, other, record));
       strictEqual(await store.schedule("acme", "t"), undefined);
       strictEqual(await store.schedule("other", "s"), undefined);
     },
@@ -57,18 +78,39 @@ export const scheduleCases: readonly Case[] = [
   [
     "the same schedule again is the one that is there, another one of its id is refused",
     async ({ store }) => {
-      const first = await made(store, "s");
-      await store.fire({ schedule: first, spec: specOf(), nextFireMs: FIRST_MS + 1 });
-      const again = await store.createSchedule(scheduleOf("s"));
-      deepStrictEqual([again.created, again.schedule.fires, again.schedule.nextFireMs], [false, 1n, BigInt(FIRST_MS + 1)]);
-      const others = [
+      await store.replaceSchedule(fired(await made(store, "s")));
+      const again = await store.createSchedule(newRecord("s", { overlap: OverlappingFires.ALLOW, missedAfterMs: 60_000n }), MANY);
+      deepStrictEqual([again.created, again.record.schedule?.fires, again.record.dueMs], [false, 1n, 2n]);
+      const others: ScheduleFields[] = [
         { cron: "0 * * * *" },
         { timeZone: "Europe/Berlin" },
         { spec: specOf({ prompt: "else" }) },
         { missed: MissedFires.CATCH_UP },
+        { overlap: OverlappingFires.SKIP },
+        { jitterMs: 1n },
+        { startMs: 1n },
+        { endMs: 1n },
+        { maxFires: 1n },
+        { missedAfterMs: 1000n },
+        { maxMissed: 1 },
       ];
-      for (const other of others) await refused(store.createSchedule(scheduleOf("s", other)), "schedule_exists");
-      strictEqual((await store.createSchedule(scheduleOf("s", { tenant: "other" }))).created, true);
+      for (const other of others) await refused(store.createSchedule(newRecord("s", other), MANY), "schedule_exists");
+      strictEqual((await store.createSchedule(newRecord("s", { tenant: "other" }), MANY)).created, true);
+    },
+  ],
+  [
+    "a tenant has at most as many schedules as it may, however many are made at once",
+    async ({ store, connect }) => {
+      const stores = [store, await connect(), await connect()];
+      const ids = Array.from({ length: 9 }, (_, i) => `s${i}`);
+      const results = await Promise.allSettled(ids.map(async (id, i) => stores[i % 3]?.createSchedule(newRecord(id), 4)));
+      strictEqual(results.filter(({ status }) => status === "fulfilled").length, 4);
+      await refused(store.createSchedule(newRecord("more"), 4), "too_many_schedules");
+      const [standing] = (await store.listSchedules("acme", 1)).schedules;
+      strictEqual((await store.createSchedule(newRecord(standing?.schedule?.scheduleId ?? ""), 4)).created, false);
+      strictEqual((await store.createSchedule(newRecord("s", { tenant: "acme2" }), 4)).created, true);
+      ok(standing && (await store.deleteSchedule(standing)));
+      strictEqual((await store.createSchedule(newRecord("more"), 4)).created, true);
     },
   ],
   [
@@ -89,100 +131,74 @@ export const scheduleCases: readonly Case[] = [
     async ({ store }) => {
       const later = Date.now() + LONG_LEASE_MS;
       strictEqual((await store.dueSchedules(10)).nextDueMs, undefined);
-      await made(store, "second", { nextFireMs: 2n });
-      await made(store, "first", { nextFireMs: 1n });
-      await made(store, "paused", { nextFireMs: 1n, paused: true });
-      await made(store, "over", { nextFireMs: 0n });
-      await made(store, "later", { nextFireMs: BigInt(later) });
-      await made(store, "much later", { nextFireMs: BigInt(later + 1) });
+      await made(store, "second", {}, 2n);
+      await made(store, "first", {}, 1n);
+      await made(store, "never", {}, 0n);
+      await made(store, "later", {}, BigInt(later));
+      await made(store, "much later", {}, BigInt(later + 1));
       const { due, nextDueMs } = await store.dueSchedules(10);
-      deepStrictEqual([due.map(({ scheduleId }) => scheduleId), nextDueMs], [["first", "second"], later]);
+      deepStrictEqual([idsOf(due), nextDueMs], [["first", "second"], later]);
       deepStrictEqual((await store.dueSchedules(1)).due.length, 1);
+      for (const limit of [0, 1001]) await refused(store.dueSchedules(limit), "invalid_argument");
     },
   ],
   [
-    "a paused schedule makes no fires, and goes on with the time that is given",
+    "what is due is told with the clock that decides it",
+    async ({ store }) => {
+      const before = await store.nowMs();
+      const { nowMs } = await store.dueSchedules(1);
+      ok(before <= nowMs && nowMs <= (await store.nowMs()));
+    },
+  ],
+  [
+    "a record that is written is due when it says",
     async ({ store, connect }) => {
-      const schedule = await made(store, "s");
-      strictEqual((await (await connect()).pauseSchedule("acme", "s", true, 0)).paused, true);
-      deepStrictEqual((await store.dueSchedules(10)).due, []);
-      strictEqual(await store.fire({ schedule, spec: specOf(), nextFireMs: FIRST_MS + 1 }), undefined);
-      const resumed = await store.pauseSchedule("acme", "s", false, FIRST_MS + 5);
-      deepStrictEqual([resumed.paused, resumed.nextFireMs], [false, BigInt(FIRST_MS + 5)]);
-      strictEqual(await store.fire({ schedule, spec: specOf(), nextFireMs: FIRST_MS + 9 }), undefined);
-      ok((await store.fire({ schedule: resumed, spec: specOf(), nextFireMs: FIRST_MS + 9 }))?.leaf);
-      await refused(store.pauseSchedule("acme", "t", true, 0), "schedule_not_found");
+      const later = BigInt(Date.now() + LONG_LEASE_MS);
+      const first = await store.replaceSchedule(fired(await made(store, "s"), later));
+      deepStrictEqual(await store.dueSchedules(10).then(({ due, nextDueMs }) => [due, nextDueMs]), [[], Number(later)]);
+      const second = first && (await (await connect()).replaceSchedule(fired(first, 1n)));
+      deepStrictEqual(idsOf((await store.dueSchedules(10)).due), ["s"]);
+      ok(second && (await store.replaceSchedule(fired(second, 0n))));
+      const { due, nextDueMs } = await store.dueSchedules(10);
+      deepStrictEqual([due, nextDueMs], [[], undefined]);
+      strictEqual((await store.schedule("acme", "s"))?.schedule?.fires, 3n);
     },
   ],
   [
-    "a deleted schedule makes no fires, and its leaves stay",
-    async ({ store }) => {
-      const schedule = await made(store, "s");
-      const fired = await store.fire({ schedule, spec: specOf(), nextFireMs: FIRST_MS + 1 });
-      strictEqual(await store.deleteSchedule("acme", "s"), true);
-      strictEqual(await store.deleteSchedule("acme", "s"), false);
-      deepStrictEqual(await store.dueSchedules(10), { due: [] });
-      strictEqual(await store.schedule("acme", "s"), undefined);
-      const next = { ...schedule, nextFireMs: BigInt(FIRST_MS + 1) };
-      strictEqual(await store.fire({ schedule: next, spec: specOf(), nextFireMs: FIRST_MS + 2 }), undefined);
-      strictEqual((await recordOf(store, fired?.leaf?.leafId ?? "")).state, LeafState.QUEUED);
-    },
-  ],
-  [
-    "a fire submits its leaf under its own key and sets the schedule to the next one",
-    async ({ store }) => {
-      const schedule = await made(store, "s");
-      const fired = await store.fire({ schedule, spec: specOf({ prompt: "now" }), nextFireMs: FIRST_MS + 300 });
-      const after = await store.schedule("acme", "s");
-      deepStrictEqual([after?.nextFireMs, after?.lastFireMs, after?.fires], [BigInt(FIRST_MS + 300), BigInt(FIRST_MS), 1n]);
-      ok(fired?.leaf && after?.lastLeafId === fired.leaf.leafId);
-      const same = await store.submit({ spec: specOf({ prompt: "now" }), idempotencyKey: `schedule:s:${FIRST_MS}` });
-      deepStrictEqual([same.created, same.leaf.leafId], [false, fired.leaf.leafId]);
-      strictEqual(await store.fire({ schedule, spec: specOf({ prompt: "now" }), nextFireMs: FIRST_MS + 300 }), undefined);
-      strictEqual((await store.backlog()).ready, 1);
-    },
-  ],
-  [
-    "a fire that is left out submits nothing, and the last one leaves none",
-    async ({ store }) => {
-      const schedule = await made(store, "s");
-      deepStrictEqual((await store.fire({ schedule, spec: undefined, nextFireMs: FIRST_MS + 1 }))?.leaf, undefined);
-      const next = await store.schedule("acme", "s");
-      deepStrictEqual([next?.nextFireMs, next?.fires, next?.lastLeafId], [BigInt(FIRST_MS + 1), 0n, ""]);
-      ok(next && (await store.fire({ schedule: next, spec: specOf(), nextFireMs: 0 }))?.leaf);
-      const over = await store.schedule("acme", "s");
-      ok(over);
-      deepStrictEqual(await store.dueSchedules(10), { due: [] });
-      strictEqual(await store.fire({ schedule: over, spec: specOf(), nextFireMs: 5 }), undefined);
-      strictEqual((await store.backlog()).ready, 1);
-    },
-  ],
-  [
-    "of many who make a fire at once, one does",
+    "of many who write what they read, one does, and nothing of the others",
     async ({ store, connect }) => {
       const stores = [store, await connect(), await connect()];
-      const schedule = await made(store, "s");
-      const fires = await Promise.all(
-        Array.from({ length: 12 }, async (_, i) => stores[i % 3]?.fire({ schedule, spec: specOf(), nextFireMs: FIRST_MS + 1 })),
-      );
-      strictEqual(fires.filter((fire) => fire !== undefined).length, 1);
-      deepStrictEqual([(await store.schedule("acme", "s"))?.fires, (await store.backlog()).ready], [1n, 1]);
+      const record = await made(store, "s");
+      const written = await Promise.all(Array.from({ length: 12 }, async (_, i) => stores[i % 3]?.replaceSchedule(fired(record))));
+      const [winner, ...more] = written.filter((each) => each !== undefined);
+      const standing = await store.schedule("acme", "s");
+      ok(winner && standing && equals(ScheduleRecordSchema, standing, winner));
+      deepStrictEqual([more, standing.schedule?.fires], [[], 1n]);
+      strictEqual(await store.replaceSchedule(fired(record)), undefined);
+      strictEqual(await store.deleteSchedule(record), false);
     },
   ],
   [
-    "waiting workers in other processes learn of a fire",
-    async ({ store, connect }) => {
-      const schedule = await made(store, "s");
-      const waiting = (await connect()).waitForWork(LONG_LEASE_MS, NEVER);
-      await store.fire({ schedule, spec: specOf(), nextFireMs: FIRST_MS + 1 });
-      await waiting;
+    "a deleted schedule is not written again, nor is another one that takes its id, and its leaves stay",
+    async ({ store }) => {
+      const record = await made(store, "s");
+      const { leaf } = await store.submit({ spec: specOf(), idempotencyKey: "schedule:s:1" });
+      strictEqual(await store.deleteSchedule(record), true);
+      strictEqual(await store.deleteSchedule(record), false);
+      deepStrictEqual((await store.dueSchedules(10)).due, []);
+      strictEqual(await store.schedule("acme", "s"), undefined);
+      strictEqual(await store.replaceSchedule(fired(record)), undefined);
+      await made(store, "s");
+      strictEqual(await store.replaceSchedule(fired(record)), undefined);
+      strictEqual((await store.schedule("acme", "s"))?.schedule?.fires, 0n);
+      strictEqual((await recordOf(store, leaf.leafId)).state, LeafState.QUEUED);
     },
   ],
   ...Object.entries(INVALID).map(
-    ([what, schedule]): Case => [
+    ([what, record]): Case => [
       `a schedule with ${what} is refused`,
       async ({ store }) => {
-        await refused(store.createSchedule(schedule), "invalid_argument");
+        await refused(store.createSchedule(record, MANY), "invalid_argument");
         deepStrictEqual(await listed(store, undefined, 10), [[]]);
       },
     ],

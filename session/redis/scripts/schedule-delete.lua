@@ -1,4 +1,6 @@
--- Forget a schedule. ARGV: 3 name. Returns '1' where there was one.
+-- Forget a schedule. ARGV: 3 name, 4 the version that was read. Returns '1' if that stood.
+if redis.call('HGET', key('at', ARGV[3]), 'version') ~= ARGV[4] then return '0' end
 redis.call('ZREM', all, ARGV[3])
 redis.call('ZREM', upcoming, ARGV[3])
-return redis.call('DEL', key('at', ARGV[3])) == 1 and '1' or '0'
+redis.call('DEL', key('at', ARGV[3]))
+return '1'

@@ -12,16 +12,16 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file harness/leaf/v1/schedule.proto.
  */
 export const file_harness_leaf_v1_schedule: GenFile = /*@__PURE__*/
-  fileDesc("Ch5oYXJuZXNzL2xlYWYvdjEvc2NoZWR1bGUucHJvdG8SD2hhcm5lc3MubGVhZi52MSKfAgoIU2NoZWR1bGUSEwoLc2NoZWR1bGVfaWQYASABKAkSDgoGdGVuYW50GAIgASgJEgwKBGNyb24YAyABKAkSEQoJdGltZV96b25lGAQgASgJEicKBHNwZWMYBSABKAsyGS5oYXJuZXNzLmxlYWYudjEuTGVhZlNwZWMSLAoGbWlzc2VkGAYgASgOMhwuaGFybmVzcy5sZWFmLnYxLk1pc3NlZEZpcmVzEg4KBnBhdXNlZBgHIAEoCBIUCgxuZXh0X2ZpcmVfbXMYCCABKAMSFQoNY3JlYXRlZF9hdF9tcxgJIAEoAxIUCgxsYXN0X2ZpcmVfbXMYCiABKAMSFAoMbGFzdF9sZWFmX2lkGAsgASgJEg0KBWZpcmVzGAwgASgDKl0KC01pc3NlZEZpcmVzEhwKGE1JU1NFRF9GSVJFU19VTlNQRUNJRklFRBAAEhUKEU1JU1NFRF9GSVJFU19TS0lQEAESGQoVTUlTU0VEX0ZJUkVTX0NBVENIX1VQEAJiBnByb3RvMw", [file_harness_leaf_v1_leaf]);
+  fileDesc("Ch5oYXJuZXNzL2xlYWYvdjEvc2NoZWR1bGUucHJvdG8SD2hhcm5lc3MubGVhZi52MSLUBAoIU2NoZWR1bGUSEwoLc2NoZWR1bGVfaWQYASABKAkSDgoGdGVuYW50GAIgASgJEgwKBGNyb24YAyABKAkSEQoJdGltZV96b25lGAQgASgJEicKBHNwZWMYBSABKAsyGS5oYXJuZXNzLmxlYWYudjEuTGVhZlNwZWMSLAoGbWlzc2VkGAYgASgOMhwuaGFybmVzcy5sZWFmLnYxLk1pc3NlZEZpcmVzEg4KBnBhdXNlZBgHIAEoCBIUCgxuZXh0X2ZpcmVfbXMYCCABKAMSFQoNY3JlYXRlZF9hdF9tcxgJIAEoAxIUCgxsYXN0X2ZpcmVfbXMYCiABKAMSFAoMbGFzdF9sZWFmX2lkGAsgASgJEg0KBWZpcmVzGAwgASgDEhAKCHJldmlzaW9uGA0gASgDEjIKB292ZXJsYXAYDiABKA4yIS5oYXJuZXNzLmxlYWYudjEuT3ZlcmxhcHBpbmdGaXJlcxIRCglqaXR0ZXJfbXMYDyABKAMSEAoIc3RhcnRfbXMYECABKAMSDgoGZW5kX21zGBEgASgDEhEKCW1heF9maXJlcxgSIAEoAxIXCg9taXNzZWRfYWZ0ZXJfbXMYEyABKAMSEgoKbWF4X21pc3NlZBgUIAEoBRIVCg11cGRhdGVkX2F0X21zGBUgASgDEjMKDHJlY2VudF9maXJlcxgWIAMoCzIdLmhhcm5lc3MubGVhZi52MS5TY2hlZHVsZUZpcmUSFwoPd2FpdGluZ19maXJlX21zGBcgAygDEhMKC3VwY29taW5nX21zGBggAygDIqABCgxTY2hlZHVsZUZpcmUSDwoHZmlyZV9pZBgBIAEoCRIPCgdmaXJlX21zGAIgASgDEg0KBWF0X21zGAMgASgDEi0KB291dGNvbWUYBCABKA4yHC5oYXJuZXNzLmxlYWYudjEuRmlyZU91dGNvbWUSDwoHbGVhZl9pZBgFIAEoCRIOCgZyZWFzb24YBiABKAkSDwoHbWVzc2FnZRgHIAEoCSqUAQoLRmlyZU91dGNvbWUSHAoYRklSRV9PVVRDT01FX1VOU1BFQ0lGSUVEEAASGgoWRklSRV9PVVRDT01FX1NVQk1JVFRFRBABEhgKFEZJUkVfT1VUQ09NRV9TS0lQUEVEEAISFwoTRklSRV9PVVRDT01FX01JU1NFRBADEhgKFEZJUkVfT1VUQ09NRV9SRUZVU0VEEAQqcwoLTWlzc2VkRmlyZXMSHAoYTUlTU0VEX0ZJUkVTX1VOU1BFQ0lGSUVEEAASFQoRTUlTU0VEX0ZJUkVTX1NLSVAQARIZChVNSVNTRURfRklSRVNfQ0FUQ0hfVVAQAhIUChBNSVNTRURfRklSRVNfQUxMEAMqiwEKEE92ZXJsYXBwaW5nRmlyZXMSIQodT1ZFUkxBUFBJTkdfRklSRVNfVU5TUEVDSUZJRUQQABIbChdPVkVSTEFQUElOR19GSVJFU19BTExPVxABEhoKFk9WRVJMQVBQSU5HX0ZJUkVTX1NLSVAQAhIbChdPVkVSTEFQUElOR19GSVJFU19RVUVVRRADYgZwcm90bzM", [file_harness_leaf_v1_leaf]);
 
 /**
- * Schedule submits a leaf at each time that a cron expression names.
+ * Schedule submits a leaf at each time that a cron expression names. Such a time names its fire, and each fire is made once, whoever crashes.
  *
  * @generated from message harness.leaf.v1.Schedule
  */
 export type Schedule = Message<"harness.leaf.v1.Schedule"> & {
   /**
-   * Its name within the tenant, chosen by the caller: 1 to 128 characters of A-Z a-z 0-9 . _ - not starting with a dot or a dash.
+   * Its name within the tenant, chosen by the caller: 1 to 100 characters of A-Z a-z 0-9 . _ - not starting with a dot or a dash.
    *
    * @generated from field: string schedule_id = 1;
    */
@@ -35,74 +35,161 @@ export type Schedule = Message<"harness.leaf.v1.Schedule"> & {
   tenant: string;
 
   /**
-   * Cron expression of five fields, or six with seconds in front.
+   * Cron expression of five fields (minute, hour, day of month, month, day of week), six with seconds in front, or a nickname as `@daily`. Fields take
+   * `*`, lists, ranges, steps as `*\/5`, names as MON and JAN, `L` (last), `15W` (nearest weekday) and `MON#2` (second Monday). A day that matches
+   * either day field is meant; with `+` before the day of week, one that matches both. INVALID_ARGUMENT if it never comes, as on February 30.
    *
    * @generated from field: string cron = 3;
    */
   cron: string;
 
   /**
-   * IANA time zone that the expression is meant in, as `Europe/Berlin`. Default `UTC`.
+   * IANA time zone that the expression is meant in, as `Europe/Berlin`. Default `UTC`. An expression with one second, minute and hour that a change of
+   * the clocks leaves out fires right after the gap, and once if its time comes twice. Any other one leaves out what does not exist, and fires at both.
    *
    * @generated from field: string time_zone = 4;
    */
   timeZone: string;
 
   /**
-   * What each fire submits; `__FIRE__` in any of its texts stands for the fire's id.
+   * What each fire submits. `__FIRE__` in any of its texts, at any depth, but not in a name of a field, a label or a property, stands for the fire's id.
    *
    * @generated from field: harness.leaf.v1.LeafSpec spec = 5;
    */
   spec?: LeafSpec | undefined;
 
   /**
-   * What happens to fires that were due while nobody could make them. Default: skip.
+   * What happens to fires that nobody could make in time. Default: skip.
    *
    * @generated from field: harness.leaf.v1.MissedFires missed = 6;
    */
   missed: MissedFires;
 
   /**
-   * It makes no fires at present.
+   * Set by the service: it makes no fires at present. PauseSchedule and ResumeSchedule change it.
    *
    * @generated from field: bool paused = 7;
    */
   paused: boolean;
 
   /**
-   * The next fire, milliseconds since the Unix epoch. 0: none is left.
+   * Set by the service: the next fire, milliseconds since the Unix epoch, without jitter. 0: none is left, or it is paused.
    *
    * @generated from field: int64 next_fire_ms = 8;
    */
   nextFireMs: bigint;
 
   /**
-   * When it was made, milliseconds since the Unix epoch, by the store's clock.
+   * Set by the service: when it was made, milliseconds since the Unix epoch, by the store's clock.
    *
    * @generated from field: int64 created_at_ms = 9;
    */
   createdAtMs: bigint;
 
   /**
-   * The last fire's time; 0: none yet.
+   * Set by the service: the time of the last fire that submitted a leaf, milliseconds since the Unix epoch. 0: none yet.
    *
    * @generated from field: int64 last_fire_ms = 10;
    */
   lastFireMs: bigint;
 
   /**
-   * The last fire's leaf.
+   * Set by the service: that fire's leaf.
    *
    * @generated from field: string last_leaf_id = 11;
    */
   lastLeafId: string;
 
   /**
-   * Fires so far.
+   * Set by the service: fires that submitted a leaf so far. Those of RunSchedule are not counted.
    *
    * @generated from field: int64 fires = 12;
    */
   fires: bigint;
+
+  /**
+   * Its version: another one after each change by a caller, not after a fire. Set by the service; UpdateSchedule needs the one that was read.
+   *
+   * @generated from field: int64 revision = 13;
+   */
+  revision: bigint;
+
+  /**
+   * What a fire does while a leaf of an earlier one is not over (one that waits for a human is not). Default: allow.
+   *
+   * @generated from field: harness.leaf.v1.OverlappingFires overlap = 14;
+   */
+  overlap: OverlappingFires;
+
+  /**
+   * A fire is delayed by up to this, by an amount that id and time decide. Milliseconds, 0 (default) to 3,600,000.
+   *
+   * @generated from field: int64 jitter_ms = 15;
+   */
+  jitterMs: bigint;
+
+  /**
+   * No fire before this time, milliseconds since the Unix epoch. 0 (default): no such bound. What was due before it was made is never caught up.
+   *
+   * @generated from field: int64 start_ms = 16;
+   */
+  startMs: bigint;
+
+  /**
+   * No fire at or after this time, milliseconds since the Unix epoch. 0 (default): no such bound.
+   *
+   * @generated from field: int64 end_ms = 17;
+   */
+  endMs: bigint;
+
+  /**
+   * It makes no fires after so many that submitted a leaf. 0 (default): no bound.
+   *
+   * @generated from field: int64 max_fires = 18;
+   */
+  maxFires: bigint;
+
+  /**
+   * A fire that was not made for so long after its time (and jitter) is missed. Milliseconds, 1,000 to 604,800,000. 0 (default): 60,000.
+   *
+   * @generated from field: int64 missed_after_ms = 19;
+   */
+  missedAfterMs: bigint;
+
+  /**
+   * Missed fires that MISSED_FIRES_ALL makes up for at once, the latest: 1 to 100. 0 (default): 10.
+   *
+   * @generated from field: int32 max_missed = 20;
+   */
+  maxMissed: number;
+
+  /**
+   * Set by the service: when a caller last changed it, milliseconds since the Unix epoch.
+   *
+   * @generated from field: int64 updated_at_ms = 21;
+   */
+  updatedAtMs: bigint;
+
+  /**
+   * Set by the service: its last 20 fires, the latest first. Left out by ListSchedules.
+   *
+   * @generated from field: repeated harness.leaf.v1.ScheduleFire recent_fires = 22;
+   */
+  recentFires: ScheduleFire[];
+
+  /**
+   * Set by the service: fires that wait for the leaf of an earlier one, in order, by their times in milliseconds since the Unix epoch. At most 16.
+   *
+   * @generated from field: repeated int64 waiting_fire_ms = 23;
+   */
+  waitingFireMs: bigint[];
+
+  /**
+   * Set by the service: the next fires, at most 5, milliseconds since the Unix epoch, without jitter. Left out by ListSchedules.
+   *
+   * @generated from field: repeated int64 upcoming_ms = 24;
+   */
+  upcomingMs: bigint[];
 };
 
 /**
@@ -111,6 +198,124 @@ export type Schedule = Message<"harness.leaf.v1.Schedule"> & {
  */
 export const ScheduleSchema: GenMessage<Schedule> = /*@__PURE__*/
   messageDesc(file_harness_leaf_v1_schedule, 0);
+
+/**
+ * ScheduleFire is what became of a fire.
+ *
+ * @generated from message harness.leaf.v1.ScheduleFire
+ */
+export type ScheduleFire = Message<"harness.leaf.v1.ScheduleFire"> & {
+  /**
+   * What `__FIRE__` stood for: the schedule's id and the time in UTC, as `nightly-20261130T020000Z`; of RunSchedule, `nightly-run-RUN_ID`.
+   *
+   * @generated from field: string fire_id = 1;
+   */
+  fireId: string;
+
+  /**
+   * Its time by the expression, milliseconds since the Unix epoch. Of RunSchedule: when it was asked for.
+   *
+   * @generated from field: int64 fire_ms = 2;
+   */
+  fireMs: bigint;
+
+  /**
+   * When this was written, milliseconds since the Unix epoch, by the store's clock.
+   *
+   * @generated from field: int64 at_ms = 3;
+   */
+  atMs: bigint;
+
+  /**
+   * What became of it.
+   *
+   * @generated from field: harness.leaf.v1.FireOutcome outcome = 4;
+   */
+  outcome: FireOutcome;
+
+  /**
+   * SUBMITTED: its leaf.
+   *
+   * @generated from field: string leaf_id = 5;
+   */
+  leafId: string;
+
+  /**
+   * Otherwise, machine-readable: `overlap`, `queue_full`, `missed`, or the reason of the error that refused its leaf, as `session_not_found`.
+   *
+   * @generated from field: string reason = 6;
+   */
+  reason: string;
+
+  /**
+   * The same for a human.
+   *
+   * @generated from field: string message = 7;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message harness.leaf.v1.ScheduleFire.
+ * Use `create(ScheduleFireSchema)` to create a new message.
+ */
+export const ScheduleFireSchema: GenMessage<ScheduleFire> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_schedule, 1);
+
+/**
+ * FireOutcome is what became of a fire.
+ *
+ * @generated from enum harness.leaf.v1.FireOutcome
+ */
+export const FireOutcome = {
+  /**
+   * Not used.
+   *
+   * @generated from enum value: FIRE_OUTCOME_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Its leaf was submitted.
+   *
+   * @generated from enum value: FIRE_OUTCOME_SUBMITTED = 1;
+   */
+  SUBMITTED: 1,
+
+  /**
+   * It was left out, as `overlap` asks.
+   *
+   * @generated from enum value: FIRE_OUTCOME_SKIPPED = 2;
+   */
+  SKIPPED: 2,
+
+  /**
+   * It, and all behind it up to the next fire that is told, were not made in time and left out, as `missed` asks.
+   *
+   * @generated from enum value: FIRE_OUTCOME_MISSED = 3;
+   */
+  MISSED: 3,
+
+  /**
+   * Its leaf was refused, and it is not tried again.
+   *
+   * @generated from enum value: FIRE_OUTCOME_REFUSED = 4;
+   */
+  REFUSED: 4,
+} as const;
+
+/**
+ * FireOutcome is what became of a fire.
+ *
+ * @generated from enum harness.leaf.v1.FireOutcome
+ */
+export type FireOutcome = (typeof FireOutcome)[keyof typeof FireOutcome] | UnknownEnum;
+
+/**
+ * Describes the enum harness.leaf.v1.FireOutcome.
+ */
+export const FireOutcomeSchema: GenEnum<FireOutcome> = /*@__PURE__*/
+  enumDesc(file_harness_leaf_v1_schedule, 0);
 
 /**
  * MissedFires is what happens to fires that nobody made in time.
@@ -133,11 +338,18 @@ export const MissedFires = {
   SKIP: 1,
 
   /**
-   * One fire makes up for all of them.
+   * One fire, the last of them, makes up for all of them.
    *
    * @generated from enum value: MISSED_FIRES_CATCH_UP = 2;
    */
   CATCH_UP: 2,
+
+  /**
+   * Each is made, the earliest first, but not more than the latest `max_missed`.
+   *
+   * @generated from enum value: MISSED_FIRES_ALL = 3;
+   */
+  ALL: 3,
 } as const;
 
 /**
@@ -151,5 +363,53 @@ export type MissedFires = (typeof MissedFires)[keyof typeof MissedFires] | Unkno
  * Describes the enum harness.leaf.v1.MissedFires.
  */
 export const MissedFiresSchema: GenEnum<MissedFires> = /*@__PURE__*/
-  enumDesc(file_harness_leaf_v1_schedule, 0);
+  enumDesc(file_harness_leaf_v1_schedule, 1);
+
+/**
+ * OverlappingFires is what a fire does while a leaf of an earlier one is not over.
+ *
+ * @generated from enum harness.leaf.v1.OverlappingFires
+ */
+export const OverlappingFires = {
+  /**
+   * The default: allow.
+   *
+   * @generated from enum value: OVERLAPPING_FIRES_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * It submits its leaf all the same.
+   *
+   * @generated from enum value: OVERLAPPING_FIRES_ALLOW = 1;
+   */
+  ALLOW: 1,
+
+  /**
+   * It is left out.
+   *
+   * @generated from enum value: OVERLAPPING_FIRES_SKIP = 2;
+   */
+  SKIP: 2,
+
+  /**
+   * It waits until that one is over; those that come while 16 wait are left out.
+   *
+   * @generated from enum value: OVERLAPPING_FIRES_QUEUE = 3;
+   */
+  QUEUE: 3,
+} as const;
+
+/**
+ * OverlappingFires is what a fire does while a leaf of an earlier one is not over.
+ *
+ * @generated from enum harness.leaf.v1.OverlappingFires
+ */
+export type OverlappingFires = (typeof OverlappingFires)[keyof typeof OverlappingFires] | UnknownEnum;
+
+/**
+ * Describes the enum harness.leaf.v1.OverlappingFires.
+ */
+export const OverlappingFiresSchema: GenEnum<OverlappingFires> = /*@__PURE__*/
+  enumDesc(file_harness_leaf_v1_schedule, 2);
 

@@ -563,7 +563,7 @@ export const SendResponseSchema: GenMessage<SendResponse> = /*@__PURE__*/
   messageDesc(file_harness_leaf_v1_service, 17);
 
 /**
- * LeafService takes leaves from orchestrators, over gRPC, gRPC-web, Connect or plain HTTP with JSON. Schedules will join it.
+ * LeafService takes leaves from orchestrators, over gRPC, gRPC-web, Connect or plain HTTP with JSON.
  *
  * Every RPC needs `Authorization: Bearer <token>`: UNAUTHENTICATED without, PERMISSION_DENIED with reason `scope_missing` where the token is not for
  * it. Tenant and caller are the token's: another tenant's leaf is NOT_FOUND. INVALID_ARGUMENT lists every bad field

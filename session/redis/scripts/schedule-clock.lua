@@ -1,0 +1,2 @@
+-- The time, in ms.
+return ms
