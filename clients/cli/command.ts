@@ -22,7 +22,9 @@ export interface Definition<O extends CommonOptions> {
 /** Add a command to the program, with the options that every command has and its examples in the help. */
 export function addCommand<O extends CommonOptions>(program: Command, definition: Definition<O>): void {
   const { name, usage, summary, description, run } = definition;
-  const command = program.command(usage === undefined ? name : `${name} ${usage}`);
+  // Of a command in a group the group is the program.
+  const word = name.split(" ").at(-1) ?? name;
+  const command = program.command(usage === undefined ? word : `${word} ${usage}`);
   command.summary(summary).description(description === undefined ? summary : `${summary}\n\n${description}`);
   definition.options?.(command);
   command.option("--json", "write JSON: one document, or one a line for a stream");

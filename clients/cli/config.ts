@@ -14,6 +14,8 @@ export interface CliConfig {
   readonly url: string | undefined;
   /** `LEAF_TOKEN`: the token for it, instead of the one in the state directory. */
   readonly token: string | undefined;
+  /** `JOB_NAME`: the fire of `leaf cron-dispatch`, as a Kubernetes Job names it: its pods that are tried again have the same. */
+  readonly jobName: string | undefined;
   /** Colours per stream: on a terminal only. `NO_COLOR` turns them off, `FORCE_COLOR` on. */
   readonly colors: { readonly stdout: boolean; readonly stderr: boolean };
   readonly environment: Environment;
@@ -36,6 +38,7 @@ export function readConfig(environment: Environment = process.env): CliConfig {
     port: env.optional("LEAF_PORT") === undefined ? undefined : env.integer("LEAF_PORT", DEFAULT_PORT, 0, 65535),
     url: env.optional("LEAF_URL"),
     token: env.optional("LEAF_TOKEN"),
+    jobName: env.optional("JOB_NAME"),
     colors: { stdout: color(process.stdout), stderr: color(process.stderr) },
     environment,
   });

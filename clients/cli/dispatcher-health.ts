@@ -1,7 +1,5 @@
-import { request as requestPlain } from "node:http";
-import { request as requestTls } from "node:https";
-import { text } from "node:stream/consumers";
-import { addressOf, type DispatcherAddress } from "./dispatcher-address.ts";
+import type { DispatcherAddress } from "./dispatcher-address.ts";
+import { askOverHttp } from "./dispatcher-http.ts";
 import { CliError } from "./errors.ts";
 import { ExitCode } from "./exit-codes.ts";
 
@@ -21,16 +19,19 @@ export interface DispatcherHealth {
 }
 
 /** Ask the dispatcher how it is. Throws where it is not there, refuses the token, or is something else. */
-export async function readHealth({ url, token }: DispatcherAddress): Promise<DispatcherHealth> {
-  const { status, body } = await get(url, "/health", token).catch((error: Error) => {
-    // A server of another protocol answers with what is no HTTP.
-    if ((error as NodeJS.ErrnoException).code?.startsWith("HPE_")) throw noDispatcher(url, "with something that is no HTTP");
-    throw new CliError(
-      ExitCode.notRunning,
-      "unreachable",
-      `can't reach the dispatcher at ${url} (${error.message}): see \`leaf logs dispatcher\``,
-    );
-  });
+export async function readHealth(dispatcher: DispatcherAddress): Promise<DispatcherHealth> {
+  const { url } = dispatcher;
+  const { status, body } = await askOverHttp(dispatcher, { method: "GET", path: "/health", timeoutMs: TIMEOUT_MS }).catch(
+    (error: Error) => {
+      // A server of another protocol answers with what is no HTTP.
+      if ((error as NodeJS.ErrnoException).code?.startsWith("HPE_")) throw noDispatcher(url, "with something that is no HTTP");
+      throw new CliError(
+        ExitCode.notRunning,
+        "unreachable",
+        `can't reach the dispatcher at ${url} (${error.message}): see \`leaf logs dispatcher\``,
+      );
+    },
+  );
   if (status === 401 || status === 403) {
     const message = `the dispatcher at ${url} refused the token: set LEAF_TOKEN to the one that its DISPATCHER_TOKEN_FILE holds`;
     throw new CliError(ExitCode.unauthorised, "unauthorized", message);
@@ -51,19 +52,4 @@ function parsed(body: string): DispatcherHealth | undefined {
   } catch {
     return undefined;
   }
-}
-
-function get(url: string, path: string, token: string): Promise<{ status: number; body: string }> {
-  const address = addressOf(url);
-  const where = address.kind === "unix" ? { socketPath: address.path } : { host: address.host, port: address.port };
-  const headers = token === "" ? {} : { authorization: `Bearer ${token}` };
-  const request = address.kind === "tcp" && address.tls === true ? requestTls : requestPlain;
-  return new Promise((resolve, reject) => {
-    const call = request({ ...where, path, headers, timeout: TIMEOUT_MS, agent: false }, (response) => {
-      text(response).then((body) => resolve({ status: response.statusCode ?? 0, body }), reject);
-    });
-    call.on("timeout", () => call.destroy(new Error(`no answer within ${TIMEOUT_MS / 1000} s`)));
-    call.on("error", reject);
-    call.end();
-  });
 }

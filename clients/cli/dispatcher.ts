@@ -2,13 +2,14 @@ import { type Client, ConnectError, createClient } from "@connectrpc/connect";
 import { ERROR_DOMAIN } from "@serverless-harness/kit/errors";
 import { createTransport } from "@serverless-harness/kit/transport";
 import { ErrorInfoSchema } from "@serverless-harness/proto/error";
-import { LeafService } from "@serverless-harness/proto/leaf";
+import { LeafService, ScheduleService } from "@serverless-harness/proto/leaf";
 import type { Context } from "./context.ts";
 import { addressOf, type DispatcherAddress, findDispatcher } from "./dispatcher-address.ts";
 
 /** A connection to the dispatcher. */
 export interface Dispatcher {
   readonly leaves: Client<typeof LeafService>;
+  readonly schedules: Client<typeof ScheduleService>;
   close(): void;
 }
 
@@ -20,14 +21,27 @@ export function openDispatcher(context: Context): Dispatcher {
 /** Connect to a dispatcher; the connection is made with the first call. */
 export function connect({ url, token }: DispatcherAddress): Dispatcher {
   const transport = createTransport({ address: addressOf(url), ...(token === "" ? {} : { token }) });
-  return { leaves: createClient(LeafService, transport), close: () => transport.close() };
+  return {
+    leaves: createClient(LeafService, transport),
+    schedules: createClient(ScheduleService, transport),
+    close: () => transport.close(),
+  };
 }
 
-/** Call the dispatcher once. */
-export async function withDispatcher<T>(context: Context, work: (leaves: Dispatcher["leaves"]) => Promise<T>): Promise<T> {
+/** Call the dispatcher once, about leaves. */
+export function withDispatcher<T>(context: Context, work: (leaves: Dispatcher["leaves"]) => Promise<T>): Promise<T> {
+  return called(context, ({ leaves }) => work(leaves));
+}
+
+/** Call the dispatcher once, about schedules. */
+export function withSchedules<T>(context: Context, work: (schedules: Dispatcher["schedules"]) => Promise<T>): Promise<T> {
+  return called(context, ({ schedules }) => work(schedules));
+}
+
+async function called<T>(context: Context, work: (dispatcher: Dispatcher) => Promise<T>): Promise<T> {
   const dispatcher = openDispatcher(context);
   try {
-    return await work(dispatcher.leaves);
+    return await work(dispatcher);
   } catch (error) {
     if (error instanceof ConnectError && !isOfHarness(error)) await requireDispatcher(context);
     throw error;

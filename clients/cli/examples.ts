@@ -60,6 +60,24 @@ export const EXAMPLES = {
   reject: [{ line: 'leaf reject LEAF_ID --feedback "use the staging database"', does: "don't let it, and tell it why" }],
   abort: [{ line: "leaf abort LEAF_ID", does: "end it at its question" }],
   redrive: [{ line: "leaf redrive LEAF_ID", does: "queue a failed leaf again" }],
+  "schedule create": [
+    { line: 'leaf schedule create nightly "30 2 * * *" --zone Europe/Berlin "Run: date"', does: "every night at half past two" },
+    {
+      line: 'leaf schedule create often "*/5 * * * *" --overlap skip --missed last "Look at the queue of __FIRE__"',
+      does: "every five minutes, unless the last one still runs; once for all that was missed",
+    },
+  ],
+  "schedule get": [{ line: "leaf schedule get nightly", does: "its next and its last fires, and what became of them" }],
+  "schedule list": [{ line: "leaf schedule list --json", does: "all of them, for a script" }],
+  "schedule update": [{ line: 'leaf schedule update nightly --cron "0 3 * * *"', does: "at three instead; all else stays as it is" }],
+  "schedule pause": [{ line: "leaf schedule pause nightly", does: "no fires until it is resumed" }],
+  "schedule resume": [{ line: "leaf schedule resume nightly", does: "go on with the next one" }],
+  "schedule run": [{ line: "leaf schedule run nightly", does: "its leaf now; its times stay as they are" }],
+  "schedule delete": [{ line: "leaf schedule delete often", does: "forget it; its leaves stay" }],
+  "cron-dispatch": [
+    { line: "leaf cron-dispatch schedule.json", does: "submit every item of the file, from a cron job" },
+    { line: "leaf cron-dispatch schedule.json --fire nightly-7", does: "safe to repeat: the same fire makes no second leaf" },
+  ],
   ps: [
     { line: "leaf ps", does: "the services of the stack, and the brains that live" },
     { line: "leaf ps --all", does: "every process of it, jails, warm shells and commands included" },

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { addCancel } from "./commands/cancel.ts";
+import { addCronDispatch } from "./commands/cron-dispatch.ts";
 import { addDecisions } from "./commands/decide.ts";
 import { addDown } from "./commands/down.ts";
 import { addGet } from "./commands/get.ts";
@@ -7,6 +8,7 @@ import { addList } from "./commands/list.ts";
 import { addLogs } from "./commands/logs.ts";
 import { addPs } from "./commands/ps.ts";
 import { addRedrive } from "./commands/redrive.ts";
+import { addSchedule } from "./commands/schedule.ts";
 import { addSend } from "./commands/send.ts";
 import { addStatus } from "./commands/status.ts";
 import { addSubmit } from "./commands/submit.ts";
@@ -39,6 +41,8 @@ for (const add of [
   addCancel,
   addDecisions,
   addRedrive,
+  addSchedule,
+  addCronDispatch,
   addPs,
   addLogs,
 ])
@@ -65,9 +69,14 @@ async function finish(error: unknown): Promise<number> {
 /** A command line that can't be read is answered with where to read about it. */
 function withHint(known: CliError, error: unknown): CliError {
   if (!(error instanceof CommanderError)) return known;
-  const command = program.commands.find((candidate) => candidate.name() === process.argv[2])?.name();
-  const help = command === undefined ? "leaf --help" : `leaf ${command} --help`;
+  const help = `${["leaf", ...namesOf(program, process.argv.slice(2))].join(" ")} --help`;
   return new CliError(known.exitCode, known.reason, `${known.message.replace(/\.$/, "")}; see \`${help}\``);
+}
+
+/** The names of the command that a command line begins with. */
+function namesOf(group: Command, [word, ...rest]: readonly string[]): string[] {
+  const command = group.commands.find((candidate) => candidate.name() === word);
+  return command === undefined ? [] : [command.name(), ...namesOf(command, rest)];
 }
 
 /** The environment itself may be what is wrong. */

@@ -69,6 +69,11 @@ describe("a wrong command line", () => {
     [["submit", "--thinking", "deep", "x"], "It must be one of off, low, medium, high"],
     [["send", "leaf_1"], "missing required argument 'text'"],
     [["submit", "--label", "nonsense", "x"], "It must be key=value"],
+    [["schedule", "create", "s", "* * * * *"], "missing required argument 'prompt'; see `leaf schedule create --help`"],
+    [["schedule", "create", "s", "* * * * *", "x", "--overlap", "wait"], "It must be one of allow, skip, queue"],
+    [["schedule", "create", "s", "* * * * *", "x", "--end", "tomorrow"], "It must be a time in ISO 8601"],
+    [["schedule", "update", "s", "--prompt", " "], "the prompt is empty"],
+    [["cron-dispatch", "nowhere.json"], "nowhere.json can't be read (ENOENT)"],
     [["logs", "kitchen"], "choose one of hands, model, dispatcher, brain"],
   ])("leaf %j is refused in one line that says what is right", async (args, message) => {
     const leaf = await temporaryLeaf();
@@ -159,7 +164,7 @@ describe("a model that can't be used", () => {
 describe("help", () => {
   test.each(Object.keys(EXAMPLES))("leaf %s --help shows its examples", async (name) => {
     const leaf = await temporaryLeaf();
-    const { code, stdout } = await leaf.run([name, "--help"]);
+    const { code, stdout } = await leaf.run([...name.split(" "), "--help"]);
     expect(code).toBe(0);
     for (const { line } of EXAMPLES[name as keyof typeof EXAMPLES]) expect(stdout).toContain(`$ ${line}\n`);
   });
@@ -168,9 +173,20 @@ describe("help", () => {
     const leaf = await temporaryLeaf();
     const { code, stdout } = await leaf.run(["--help"]);
     expect(code).toBe(0);
-    for (const name of Object.keys(EXAMPLES)) expect(stdout).toMatch(new RegExp(`^  ${name} `, "m"));
+    for (const name of Object.keys(EXAMPLES)) expect(stdout).toMatch(new RegExp(`^  ${name.split(" ")[0]} `, "m"));
     for (const [exitCode, meaning] of Object.entries(EXIT_CODE_MEANINGS)) expect(stdout).toContain(`${exitCode}  ${meaning}`);
   });
+});
+
+test("leaf schedule lists its commands, and names one that it does not have", async () => {
+  const leaf = await temporaryLeaf();
+  const { code, stdout } = await leaf.run(["schedule"]);
+  expect(code).toBe(0);
+  const names = Object.keys(EXAMPLES).flatMap((name) => (name.startsWith("schedule ") ? [name.slice("schedule ".length)] : []));
+  expect(names).toHaveLength(8);
+  for (const name of names) expect(stdout).toMatch(new RegExp(`^  ${name} `, "m"));
+  const refused = { code: 2, stdout: "", stderr: "leaf: unknown command 'schedule nap'; see `leaf schedule --help`\n" };
+  expect(await leaf.run(["schedule", "nap"])).toEqual(refused);
 });
 
 test("started by the machine's own Node, however old, it runs on the checkout's, with its exit code", async () => {

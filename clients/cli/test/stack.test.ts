@@ -1,6 +1,7 @@
-import { appendFileSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { EXAMPLES, type Example } from "../examples.ts";
 import { interruptAt, jsonLines, type LeafJson, runProgram, sharedStack, shellLine } from "./leaf.ts";
 
@@ -280,10 +281,15 @@ describe("the examples of the help", () => {
     .filter(({ line }) => !line.endsWith(" -f"));
 
   let example: LeafJson;
+  let directory = "";
   beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), "leaf-examples-"));
+    writeFileSync(join(directory, "schedule.json"), '{"items": [{"spec": {"prompt": "Run: true"}}]}');
     example = await stack.leaf.json<LeafJson>("submit", "Run: true");
     await stack.leaf.run(["watch", example.leaf.leafId]);
   });
+
+  afterAll(() => rmSync(directory, { recursive: true }));
 
   /** A leaf that the command has something to do with. */
   async function leafFor(name: string): Promise<string> {
@@ -302,7 +308,7 @@ describe("the examples of the help", () => {
 
   test.each(examples)("$line", async ({ name, line }) => {
     const typed = line.replace("LEAF_ID", await leafFor(name)).replace("SESSION_ID", example.leaf.spec.sessionId);
-    const { code, stderr } = await runProgram("bash", shellLine(typed), { env: { LEAF_DIR: stack.leaf.dir } });
+    const { code, stderr } = await runProgram("bash", shellLine(typed), { env: { LEAF_DIR: stack.leaf.dir }, cwd: directory });
     expect({ code, stderr: code === 0 ? "" : stderr }).toEqual({ code: 0, stderr: "" });
   });
 });

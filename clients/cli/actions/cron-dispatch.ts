@@ -1,0 +1,142 @@
+import { readFile } from "node:fs/promises";
+import { fromJson, type JsonValue } from "@bufbuild/protobuf";
+import { type LeafSpec, LeafSpecSchema } from "@serverless-harness/proto/leaf";
+import { callError } from "../call-error.ts";
+import type { CronDispatchOptions } from "../commands/cron-dispatch.ts";
+import type { Context } from "../context.ts";
+import { type Dispatcher, openDispatcher } from "../dispatcher.ts";
+import { type DispatcherAddress, findDispatcher } from "../dispatcher-address.ts";
+import { askOverHttp } from "../dispatcher-http.ts";
+import { CliError } from "../errors.ts";
+import { ExitCode } from "../exit-codes.ts";
+import { firstLine } from "../view/format.ts";
+
+const PLACEHOLDER = "__FIRE__";
+/** An envelope is only queued, which takes no time; a dispatcher that hangs shall not keep the others from being tried. */
+const TIMEOUT_MS = 30_000;
+
+type JsonObject = { readonly [name: string]: JsonValue };
+
+/** What became of an item. */
+interface Outcome {
+  readonly item: number;
+  /** What the item calls itself. */
+  readonly name?: string;
+  readonly accepted: boolean;
+  readonly leafId?: string;
+  /** Why it was refused. */
+  readonly error?: string;
+}
+
+/** Does `leaf cron-dispatch`: every item is tried, one after the other. */
+export async function runCronDispatch(context: Context, [file = ""]: readonly string[], options: CronDispatchOptions): Promise<ExitCode> {
+  const { out } = context;
+  const fire = options.fire ?? context.config.jobName ?? `manual-${process.pid}`;
+  const items = await readItems(file);
+  const address = findDispatcher(context);
+  const dispatcher = openDispatcher(context);
+  const outcomes: Outcome[] = [];
+  try {
+    for (const [index, item] of items.entries()) {
+      const filled = replaced(item, fire);
+      const outcome = { item: index + 1, ...nameOf(filled), ...(await dispatch(dispatcher, address, filled, `cron:${fire}:${index + 1}`)) };
+      outcomes.push(outcome);
+      if (!outcome.accepted)
+        out.warn(`item ${outcome.item}${outcome.name === undefined ? "" : ` (${outcome.name})`} refused: ${outcome.error}`);
+    }
+  } finally {
+    dispatcher.close();
+  }
+  const accepted = outcomes.filter((outcome) => outcome.accepted).length;
+  const failed = outcomes.length - accepted;
+  if (items.length === 0) out.warn(`${file} lists no items: nothing was submitted`);
+  if (out.json) out.document({ fire, accepted, failed, items: outcomes });
+  else out.line(`cron-dispatch: ${accepted}/${outcomes.length} accepted, ${failed} failed (fire=${fire})`);
+  return failed === 0 ? ExitCode.ok : ExitCode.leafFailed;
+}
+
+/** Submit one item, a leaf or an envelope of `POST /runs`. Nothing that ails it is thrown. */
+async function dispatch(
+  { leaves }: Dispatcher,
+  address: DispatcherAddress,
+  item: JsonValue,
+  key: string,
+): Promise<Pick<Outcome, "accepted" | "leafId" | "error">> {
+  if (!isObject(item))
+    return { accepted: false, error: 'an item has to be an object: a leaf as {"spec": {...}}, or an envelope of POST /runs' };
+  try {
+    if (!("spec" in item)) return await post(address, item);
+    const { spec, idempotencyKey = key, ...more } = item;
+    const [unknown] = Object.keys(more);
+    if (unknown !== undefined) return { accepted: false, error: `${unknown}: is no field of an item, which has spec and idempotencyKey` };
+    if (typeof idempotencyKey !== "string") return { accepted: false, error: "idempotencyKey: has to be a text" };
+    const { leaf } = await leaves.submit({ spec: specOf(spec), idempotencyKey });
+    return { accepted: true, leafId: leaf?.leafId ?? "" };
+  } catch (error) {
+    return { accepted: false, error: callError(error).message };
+  }
+}
+
+async function post(address: DispatcherAddress, envelope: JsonObject): Promise<Pick<Outcome, "accepted" | "error">> {
+  const request = { method: "POST", path: "/runs", body: JSON.stringify({ ...envelope, async: true }), timeoutMs: TIMEOUT_MS } as const;
+  const { status, body } = await askOverHttp(address, request).catch((error: Error) => {
+    throw new CliError(ExitCode.notRunning, "unreachable", `can't reach the dispatcher at ${address.url} (${error.message})`);
+  });
+  const answer = parsed(body);
+  const accepted = status === 202 && isObject(answer) && answer["status"] === "accepted";
+  return accepted ? { accepted } : { accepted, error: `HTTP ${status}${body === "" ? "" : ` ${firstLine(body, 200)}`}` };
+}
+
+function specOf(spec: JsonValue | undefined): LeafSpec {
+  try {
+    return fromJson(LeafSpecSchema, spec ?? {});
+  } catch (error) {
+    throw new CliError(
+      ExitCode.usage,
+      "bad_item",
+      `spec: ${error instanceof Error ? firstLine(error.message, 200) : String(error)}`,
+      error,
+    );
+  }
+}
+
+async function readItems(file: string): Promise<readonly JsonValue[]> {
+  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
+    throw unusable(`${file} can't be read (${error.code})`);
+  });
+  const config = parsed(text);
+  if (config === undefined) throw unusable(`${file} holds no JSON`);
+  const items = isObject(config) ? config["items"] : undefined;
+  if (!Array.isArray(items)) throw unusable(`${file} has to hold {"items": [...]}`);
+  return items;
+}
+
+/** The fire's id in all texts of an item, at any depth; names stay. */
+function replaced(value: JsonValue, fire: string): JsonValue {
+  if (typeof value === "string") return value.replaceAll(PLACEHOLDER, () => fire);
+  if (Array.isArray(value)) return value.map((each) => replaced(each, fire));
+  return isObject(value) ? Object.fromEntries(Object.entries(value).map(([name, each]) => [name, replaced(each, fire)])) : value;
+}
+
+function nameOf(item: JsonValue): { name?: string } {
+  if (!isObject(item)) return {};
+  const spec = isObject(item["spec"]) ? item["spec"] : {};
+  const name = item["sessionId"] ?? spec["sessionId"] ?? item["idempotencyKey"];
+  return typeof name === "string" && name !== "" ? { name } : {};
+}
+
+function isObject(value: JsonValue | undefined): value is { [name: string]: JsonValue } {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function parsed(text: string): JsonValue | undefined {
+  try {
+    return JSON.parse(text) as JsonValue;
+  } catch {
+    return undefined;
+  }
+}
+
+function unusable(message: string): CliError {
+  return new CliError(ExitCode.usage, "bad_config", message);
+}
