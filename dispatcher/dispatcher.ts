@@ -146,10 +146,17 @@ function reachable(address: Address): Address {
   return everywhere ? { ...address, host: "127.0.0.1" } : address;
 }
 
+/** What names a file that holds a secret of ours alone. */
+const FILES_OF_SECRETS: ReadonlySet<string> = new Set([
+  "HANDS_PRIVATE_KEY_FILE",
+  "DISPATCHER_TOKEN_FILE",
+  "DISPATCHER_SIGNING_KEYS_FILE",
+  "DISPATCHER_TLS_KEY_FILE",
+]);
+
 /** What brains inherit: all but what opens more than they need. */
 function environmentOfBrains(own: Environment): Record<string, string | undefined> {
-  const { HANDS_PRIVATE_KEY_FILE: _key, DISPATCHER_TOKEN_FILE: _token, DISPATCHER_TLS_KEY_FILE: _tlsKey, ...rest } = own;
-  return rest;
+  return Object.fromEntries(Object.entries(own).filter(([name]) => !FILES_OF_SECRETS.has(name)));
 }
 
 /** `undefined` where nobody says where the sandbox is: without the workspaces no session would go whole. */

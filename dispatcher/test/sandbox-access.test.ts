@@ -2,6 +2,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, createClient } from "@connectrpc/connect";
 import { parseAddress } from "@serverless-harness/kit/address";
+import { createSigningKeys } from "@serverless-harness/kit/signing-keys";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { generateKeys, TokenVerifier } from "@serverless-harness/kit/token";
 import { SandboxAccessService } from "@serverless-harness/proto/brain";
@@ -200,16 +201,17 @@ describe("a dispatcher that holds the sandbox's key", () => {
     expect(await stack.ended(later)).toMatchObject({ state: LeafState.DONE, result: { text: "late\n" }, failedAttempts: 0 });
   });
 
-  test("gives neither the key nor clients' token to the brains that it starts", async () => {
+  test("names neither its keys nor the operator's token to the brains that it starts", async () => {
     const { stack, settings, file } = await stackOf();
-    await writeFile(file("token"), TOKEN);
+    const secrets = { DISPATCHER_TOKEN_FILE: file("token"), DISPATCHER_SIGNING_KEYS_FILE: file("keys.json") };
+    await Promise.all([writeFile(file("token"), TOKEN), writeFile(file("keys.json"), await createSigningKeys())]);
     await stack.submit("wake somebody");
     const command = ["/bin/sh", "-c", `env >${file("draft")} && mv ${file("draft")} ${file("environment")}`];
-    const { line } = launch({ ...settings, DISPATCHER_TOKEN_FILE: file("token"), DISPATCHER_BRAIN_COMMAND: JSON.stringify(command) });
+    const { line } = launch({ ...settings, ...secrets, DISPATCHER_BRAIN_COMMAND: JSON.stringify(command) });
     await line('"brain exited');
     const names = (await readFile(file("environment"), "utf8")).split("\n").map((entry) => entry.split("=", 1)[0]);
     expect(names).toEqual(expect.arrayContaining(["BRAIN_TOKEN_FILE", "DISPATCHER_URL", "HANDS_URL"]));
-    expect(names.filter((name) => name === "HANDS_PRIVATE_KEY_FILE" || name === "DISPATCHER_TOKEN_FILE")).toEqual([]);
+    expect(names.filter((name) => name !== undefined && ["HANDS_PRIVATE_KEY_FILE", ...Object.keys(secrets)].includes(name))).toEqual([]);
   });
 });
 
