@@ -1,6 +1,7 @@
 import { approved } from "./chapters/approved.ts";
 import { asleep } from "./chapters/asleep.ts";
 import { atRest } from "./chapters/at-rest.ts";
+import { cancelled } from "./chapters/cancelled.ts";
 import { coldStart } from "./chapters/cold-start.ts";
 import { economics } from "./chapters/economics.ts";
 import { fanOut } from "./chapters/fan-out.ts";
@@ -8,8 +9,10 @@ import { gone } from "./chapters/gone.ts";
 import { killed } from "./chapters/killed.ts";
 import { killedOften } from "./chapters/killed-often.ts";
 import { reattached } from "./chapters/reattached.ts";
+import { resubmitted } from "./chapters/resubmitted.ts";
 import { resumed } from "./chapters/resumed.ts";
 import { sandboxed, sightCommand } from "./chapters/sandboxed.ts";
+import { scheduled } from "./chapters/scheduled.ts";
 import { sharedTerminal } from "./chapters/shared-terminal.ts";
 import type { Claims } from "./claims.ts";
 import type { World } from "./world.ts";
@@ -19,7 +22,7 @@ const SECRET = "pineapple";
 const SLEEP = ["sleep", "1.0731"] as const;
 
 /** Claims that {@link tellStory} makes. */
-export const CLAIMS = 13;
+export const CLAIMS = 16;
 
 /** Tell the story of the system, a claim after the other, each looked at from outside. */
 export async function tellStory(world: World, claims: Claims): Promise<void> {
@@ -46,5 +49,8 @@ export async function tellStory(world: World, claims: Claims): Promise<void> {
   await claims.check("output re-attached after a cut channel: every byte once, and the command ran once", () => reattached(world));
   await claims.check("a terminal shared by two watchers: the same bytes for both, and both type", () => sharedTerminal(world));
   await claims.check("five async leaves fan out and end", () => fanOut(world));
+  await claims.check("a schedule's fire, each at its second and once", () => scheduled(world));
+  await claims.check("a resubmission that makes nothing new", () => resubmitted(world));
+  await claims.check("a cancel that kills the processes in the sandbox", () => cancelled(world));
   await claims.check("brains cost only while they think", () => economics(world, startedAtMs));
 }

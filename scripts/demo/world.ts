@@ -41,6 +41,7 @@ export class World {
   readonly info: StackInfo;
   readonly paths: StackPaths;
   readonly leaves: Dispatcher["leaves"];
+  readonly schedules: Dispatcher["schedules"];
   readonly #dispatcher: Dispatcher;
 
   constructor(info: StackInfo) {
@@ -48,6 +49,7 @@ export class World {
     this.paths = stackPaths(info.dir);
     this.#dispatcher = connect({ url: info.url, token: this.#token() });
     this.leaves = this.#dispatcher.leaves;
+    this.schedules = this.#dispatcher.schedules;
   }
 
   close(): void {
