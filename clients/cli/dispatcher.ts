@@ -2,7 +2,7 @@ import { type Client, ConnectError, createClient } from "@connectrpc/connect";
 import { ERROR_DOMAIN } from "@serverless-harness/kit/errors";
 import { createTransport } from "@serverless-harness/kit/transport";
 import { ErrorInfoSchema } from "@serverless-harness/proto/error";
-import { LeafService, ScheduleService } from "@serverless-harness/proto/leaf";
+import { LeafService, ScheduleService, TokenService } from "@serverless-harness/proto/leaf";
 import type { Context } from "./context.ts";
 import { addressOf, type DispatcherAddress, findDispatcher } from "./dispatcher-address.ts";
 
@@ -10,6 +10,7 @@ import { addressOf, type DispatcherAddress, findDispatcher } from "./dispatcher-
 export interface Dispatcher {
   readonly leaves: Client<typeof LeafService>;
   readonly schedules: Client<typeof ScheduleService>;
+  readonly tokens: Client<typeof TokenService>;
   close(): void;
 }
 
@@ -24,6 +25,7 @@ export function connect({ url, token }: DispatcherAddress): Dispatcher {
   return {
     leaves: createClient(LeafService, transport),
     schedules: createClient(ScheduleService, transport),
+    tokens: createClient(TokenService, transport),
     close: () => transport.close(),
   };
 }
@@ -36,6 +38,11 @@ export function withDispatcher<T>(context: Context, work: (leaves: Dispatcher["l
 /** Call the dispatcher once, about schedules. */
 export function withSchedules<T>(context: Context, work: (schedules: Dispatcher["schedules"]) => Promise<T>): Promise<T> {
   return called(context, ({ schedules }) => work(schedules));
+}
+
+/** Call the dispatcher once, about tokens. */
+export function withTokens<T>(context: Context, work: (tokens: Dispatcher["tokens"]) => Promise<T>): Promise<T> {
+  return called(context, ({ tokens }) => work(tokens));
 }
 
 async function called<T>(context: Context, work: (dispatcher: Dispatcher) => Promise<T>): Promise<T> {

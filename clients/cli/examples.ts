@@ -78,6 +78,14 @@ export const EXAMPLES = {
     { line: "leaf cron-dispatch schedule.json", does: "submit every item of the file, from a cron job" },
     { line: "leaf cron-dispatch schedule.json --fire nightly-7", does: "safe to repeat: the same fire makes no second leaf" },
   ],
+  "token create": [
+    {
+      line: "leaf token create ci-bot --tenant acme --scope leaves:submit --scope leaves:read --life 30d",
+      does: "a token for another program; use it as LEAF_TOKEN",
+    },
+  ],
+  "token list": [{ line: "leaf token list", does: "who has one, what for, and until when" }],
+  "token revoke": [{ line: "leaf token revoke TOKEN_ID", does: "worthless from now on" }],
   ps: [
     { line: "leaf ps", does: "the services of the stack, and the brains that live" },
     { line: "leaf ps --all", does: "every process of it, jails, warm shells and commands included" },

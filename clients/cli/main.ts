@@ -12,6 +12,7 @@ import { addSchedule } from "./commands/schedule.ts";
 import { addSend } from "./commands/send.ts";
 import { addStatus } from "./commands/status.ts";
 import { addSubmit } from "./commands/submit.ts";
+import { addToken } from "./commands/token.ts";
 import { addTurn } from "./commands/turn.ts";
 import { addUp } from "./commands/up.ts";
 import { addWatch } from "./commands/watch.ts";
@@ -43,6 +44,7 @@ for (const add of [
   addRedrive,
   addSchedule,
   addCronDispatch,
+  addToken,
   addPs,
   addLogs,
 ])

@@ -26,13 +26,13 @@ export async function runUp(context: Context, _args: readonly string[], options:
   const waiting = (): void => out.note(`another leaf command is at work on ${paths.dir}, waiting for it`);
   return await withStackLock(paths, waiting, async () => {
     const wishes = planStack(paths, config.environment, options);
-    prepareStateDirectory(paths);
+    await prepareStateDirectory(paths);
     const plan = { ...wishes, version: await chooseVersion(context, options.restart === true) };
     const port = choosePort(paths, options.port ?? config.port);
     if (options.restart) {
       await requireUsableSettings(plan, port);
       await drainStack(context, false);
-      prepareStateDirectory(paths);
+      await prepareStateDirectory(paths);
     }
     const interrupt = interruptible(0, () => "what was started is stopped again");
     try {

@@ -28,6 +28,8 @@ export interface StackPaths {
   /** Mints tokens for hands; never in the sandbox. */
   readonly privateKey: string;
   readonly publicKey: string;
+  /** Sign and verify callers' tokens. */
+  readonly signingKeys: string;
   /** The word by which brains get tokens for the sandbox from the dispatcher. */
   readonly brainToken: string;
   readonly database: string;
@@ -59,6 +61,7 @@ export function stackPaths(dir: string): StackPaths {
     keys: join(dir, "keys"),
     privateKey: join(dir, "keys", "hands.key"),
     publicKey: join(dir, "keys", "hands.pub"),
+    signingKeys: join(dir, "keys", "signing-keys.json"),
     brainToken: join(dir, "keys", "brain.token"),
     database: join(dir, "leaf.db"),
     run: join(dir, "run"),

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createSigningKeys } from "@serverless-harness/kit/signing-keys";
 import { generateKeys } from "@serverless-harness/kit/token";
 import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit-codes.ts";
@@ -10,7 +11,7 @@ import { ensurePrivateDirectory } from "./private-directory.ts";
 const OURS = /^(?:lock|version\.\d+\.new$)/;
 
 /** Make whatever a state directory lacks: its version, token, keys and folders. The caller holds the lock. */
-export function prepareStateDirectory(paths: StackPaths): void {
+export async function prepareStateDirectory(paths: StackPaths): Promise<void> {
   checkLayout(paths);
   if (!existsSync(paths.version)) writePrivate(paths.version, `${JSON.stringify({ layout: LAYOUT })}\n`);
   for (const folder of [paths.keys, paths.run, paths.logs]) mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -19,6 +20,7 @@ export function prepareStateDirectory(paths: StackPaths): void {
   for (const token of [paths.token, paths.brainToken]) {
     if (!existsSync(token)) writePrivate(token, `${randomBytes(32).toString("base64url")}\n`);
   }
+  if (!existsSync(paths.signingKeys)) writePrivate(paths.signingKeys, await createSigningKeys());
   if (existsSync(paths.privateKey) && existsSync(paths.publicKey)) return;
   const keys = generateKeys();
   writePrivate(paths.publicKey, keys.publicKey);

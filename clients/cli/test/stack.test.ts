@@ -306,8 +306,16 @@ describe("the examples of the help", () => {
     }
   }
 
+  async function someToken(): Promise<string> {
+    const made = await stack.leaf.json<{ token: { tokenId: string } }>("token", "create", "somebody", "--scope", "leaves:read");
+    return made.token.tokenId;
+  }
+
   test.each(examples)("$line", async ({ name, line }) => {
-    const typed = line.replace("LEAF_ID", await leafFor(name)).replace("SESSION_ID", example.leaf.spec.sessionId);
+    const typed = line
+      .replace("LEAF_ID", await leafFor(name))
+      .replace("SESSION_ID", example.leaf.spec.sessionId)
+      .replace("TOKEN_ID", name === "token revoke" ? await someToken() : "");
     const { code, stderr } = await runProgram("bash", shellLine(typed), { env: { LEAF_DIR: stack.leaf.dir }, cwd: directory });
     expect({ code, stderr: code === 0 ? "" : stderr }).toEqual({ code: 0, stderr: "" });
   });

@@ -1,0 +1,80 @@
+import { type Command, InvalidArgumentError } from "commander";
+import { addCommand } from "../command.ts";
+import type { CommonOptions } from "../context.ts";
+import { CliError } from "../errors.ts";
+import { ExitCode } from "../exit-codes.ts";
+import { wholeNumber } from "../parse.ts";
+
+/** Options of `leaf token create`. */
+export interface TokenCreateOptions extends CommonOptions {
+  readonly tenant?: string;
+  readonly scope: readonly string[];
+  /** Seconds. */
+  readonly life?: number;
+}
+
+/** Options of `leaf token list`. */
+export interface TokenListOptions extends CommonOptions {
+  readonly tenant?: string;
+  readonly limit: number;
+  readonly page?: string;
+}
+
+const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+
+/** `leaf token`: who may call the dispatcher. */
+export function addToken(program: Command): void {
+  const group = program
+    .command("token")
+    .summary("make, list and revoke tokens for callers")
+    .description(
+      "A token says who calls, for which tenant, and what it may do. Making one needs the operator's token, or one with the scope admin.",
+    )
+    .argument("[command]")
+    .helpCommand(false)
+    .action((word?: string) => {
+      if (word !== undefined) throw new CliError(ExitCode.usage, "usage", `unknown command 'token ${word}'; see \`leaf token --help\``);
+      group.outputHelp();
+    });
+  addCommand<TokenCreateOptions>(group, {
+    name: "token create",
+    usage: "<subject>",
+    summary: "make a token, and print it once",
+    description:
+      "The subject is who will use it: it stands in events as who decided or cancelled. Scopes: leaves:submit, leaves:read, leaves:cancel, gates:decide, schedules:read, schedules:write, schedules:*, admin.",
+    options: (command) =>
+      command
+        .option("--tenant <name>", "whose leaves it is for (default: your token's tenant; the operator's is default)")
+        .requiredOption("--scope <scope>", "what it is for; may be repeated", repeated, [])
+        .option("--life <time>", "how long it is valid, as 90d, 12h, 30m or 45s (default: 90d)", life),
+    run: async (...given) => (await import("../actions/token.ts")).runCreate(...given),
+  });
+  addCommand<TokenListOptions>(group, {
+    name: "token list",
+    summary: "list tokens that are not expired; the tokens themselves are never kept",
+    options: (command) =>
+      command
+        .option("--tenant <name>", "only this tenant's")
+        .option("--limit <n>", "at most this many", wholeNumber(1, 1000), 50)
+        .option("--page <token>", "the page behind an earlier one"),
+    run: async (...given) => (await import("../actions/token.ts")).runList(...given),
+  });
+  addCommand<CommonOptions>(group, {
+    name: "token revoke",
+    usage: "<token_id>",
+    summary: "make a token worthless, everywhere within two seconds",
+    run: async (context, args) => (await import("../actions/token.ts")).runRevoke(context, args),
+  });
+}
+
+function repeated(text: string, sofar: readonly string[]): string[] {
+  return [...sofar, text];
+}
+
+/** A time as `90d`, in seconds. */
+function life(text: string): number {
+  const [, count, unit = ""] = /^(\d{1,9})([smhd])$/.exec(text) ?? [];
+  const seconds = Number(count) * (SECONDS[unit] ?? 0);
+  if (seconds > 0) return seconds;
+  throw new InvalidArgumentError("It must be a number and a unit, as 90d, 12h, 30m or 45s.");
+}

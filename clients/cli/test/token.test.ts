@@ -1,0 +1,69 @@
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { type LeafJson, sharedStack } from "./leaf.ts";
+
+const stack = sharedStack();
+
+interface MadeJson {
+  readonly secret: string;
+  readonly token: { readonly tokenId: string; readonly tenant: string; readonly scopes: string[] };
+}
+
+async function addressOf(): Promise<string> {
+  const { services } = await stack.leaf.json<{ services: Array<{ name: string; address: string }> }>("status");
+  const address = services.find(({ name }) => name === "dispatcher")?.address;
+  if (address === undefined) throw new Error("leaf status tells no address of the dispatcher");
+  return address;
+}
+
+describe("leaf token", () => {
+  test("makes a token that works from elsewhere, for its tenant and its scopes alone, until it is revoked", async () => {
+    const scopes = ["--scope", "leaves:submit", "--scope", "leaves:read"];
+    const made = await stack.leaf.json<MadeJson>("token", "create", "ci-bot", "--tenant", "acme", ...scopes, "--life", "1h");
+    expect(made.token).toMatchObject({ tenant: "acme", scopes: ["leaves:submit", "leaves:read"] });
+    const ours = await stack.leaf.json<LeafJson>("submit", "Run: true");
+
+    const env = { LEAF_URL: await addressOf(), LEAF_TOKEN: made.secret };
+    const submitted = await stack.leaf.run(["submit", "--json", "Run: true"], { env });
+    expect(submitted).toMatchObject({ code: 0, stderr: "" });
+    const { leaf } = JSON.parse(submitted.stdout) as LeafJson;
+    expect(leaf.spec).toMatchObject({ tenant: "acme" });
+    expect(await stack.leaf.run(["get", ours.leaf.leafId], { env })).toMatchObject({ code: 4, stdout: "" });
+    expect(await stack.leaf.run(["cancel", leaf.leafId], { env })).toMatchObject({
+      code: 5,
+      stderr: expect.stringContaining("use one with the scope leaves:cancel"),
+    });
+    expect(await stack.leaf.run(["token", "list"], { env })).toMatchObject({ code: 5 });
+
+    const { tokenId } = made.token;
+    expect((await stack.leaf.run(["token", "list", "--tenant", "acme"])).stdout).toMatch(
+      new RegExp(`^${tokenId} +acme +ci-bot +valid +\\S+ +leaves:submit leaves:read$`, "m"),
+    );
+    expect(await stack.leaf.run(["token", "revoke", tokenId])).toMatchObject({ code: 0, stdout: `revoked ${tokenId} of ci-bot\n` });
+    expect((await stack.leaf.run(["token", "list"])).stdout).toContain("revoked by operator");
+    expect(await stack.leaf.run(["list"], { env })).toMatchObject({ code: 5, stderr: expect.stringContaining("the token was revoked") });
+  });
+
+  test("prints the token alone on stdout, and keeps it nowhere", async () => {
+    const { code, stdout, stderr } = await stack.leaf.run(["token", "create", "somebody", "--scope", "gates:decide"]);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^[\w-]+\.[\w-]+\.[\w-]+\n$/);
+    expect(stderr).toMatch(/^token_\w+: somebody of tenant default, for gates:decide, until .*; it is shown only now\n$/);
+    const signature = stdout.trim().split(".")[2] ?? "none";
+    for (const name of ["dispatcher", "brain"])
+      expect(await readFile(join(stack.leaf.dir, "log", `${name}.log`), "utf8").catch(() => "")).not.toContain(signature);
+    expect((await stat(join(stack.leaf.dir, "keys", "signing-keys.json"))).mode & 0o777).toBe(0o600);
+  });
+
+  test.each([
+    [["token", "create", "x", "--scope", "everything"], 2, "scopes[0]: must be one of leaves:submit"],
+    [["token", "create", "x"], 2, "required option '--scope <scope>' not specified"],
+    [["token", "create", "x", "--scope", "admin", "--life", "soon"], 2, "It must be a number and a unit, as 90d"],
+    [["token", "create", "x", "--scope", "admin", "--life", "9999d"], 2, "life_seconds"],
+    [["token", "revoke", "token_nobody"], 4, "there is no token of this id"],
+    [["token", "nap"], 2, "unknown command 'token nap'"],
+  ])("refuses %j and says why", async (args, code, message) => {
+    expect(await stack.leaf.run(args)).toMatchObject({ code, stdout: "", stderr: expect.stringContaining(message) });
+  });
+});
