@@ -3,6 +3,7 @@ import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { isAbsolute, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Address, formatAddress, isLoopback, parseAddress } from "@serverless-harness/kit/address";
+import { type AllowedHosts, readAllowedHosts } from "@serverless-harness/kit/address-rule";
 import { EnvReader } from "@serverless-harness/kit/env";
 import { KEEP_ALIVE_MS } from "@serverless-harness/kit/keep-alive";
 import { QUICK_START } from "@serverless-harness/kit/quick-start";
@@ -16,6 +17,20 @@ import type { SeedApiSettings } from "./seed-api/settings.ts";
 import type { TrustedIssuer } from "./signed-tokens.ts";
 import type { BrainLogOptions } from "./waker/brain-log.ts";
 import type { KnativeConfig } from "./waker/knative.ts";
+import { longestSpan, type RetryBounds } from "./webhooks/retry-policy.ts";
+
+/** How events are told to others. */
+export interface WebhooksConfig {
+  /** The operator's file, with secrets and addresses; absent: nobody is told of anything. */
+  readonly file: string | undefined;
+  readonly allowed: AllowedHosts;
+  readonly retry: RetryBounds;
+  /** An answer is waited for so long, in milliseconds. */
+  readonly timeoutMs: number;
+}
+
+/** The variable that allows hosts which are not public, for messages. */
+export const WEBHOOK_ALLOWED_HOSTS = "DISPATCHER_WEBHOOK_ALLOWED_HOSTS";
 
 /** The dispatcher's settings. */
 export interface Config {
@@ -41,6 +56,7 @@ export interface Config {
   readonly knative: KnativeConfig | undefined;
   /** KEDA's external scaler, on a port of its own. */
   readonly scaler: ScalerConfig | undefined;
+  readonly webhooks: WebhooksConfig;
   /** How long leaves and then their tombstones are kept. */
   readonly retention: Retention;
   /** What brains say. */
@@ -84,6 +100,10 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     reader.problem(
       "DISPATCHER_SCALER_LISTEN is not set: DISPATCHER_WAKER=keda needs it, as that is where KEDA asks how much there is to do",
     );
+  const retention = {
+    leafMs: hours(reader, "DISPATCHER_KEEP_LEAVES_HOURS", 7 * 24),
+    tombstoneMs: hours(reader, "DISPATCHER_KEEP_TOMBSTONES_HOURS", 30 * 24),
+  };
   return reader.done({
     leafStore: reader.required("LEAF_STORE", "the leaf store's URL, as sqlite:/absolute/path/leaf.db or redis://host:port"),
     listen,
@@ -97,10 +117,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     waker,
     knative: waker === "knative" ? readKnative(reader) : undefined,
     scaler,
-    retention: {
-      leafMs: hours(reader, "DISPATCHER_KEEP_LEAVES_HOURS", 7 * 24),
-      tombstoneMs: hours(reader, "DISPATCHER_KEEP_TOMBSTONES_HOURS", 30 * 24),
-    },
+    webhooks: readWebhooks(reader, retention),
+    retention,
     keepSessionsMs: hours(reader, "DISPATCHER_KEEP_SESSIONS_HOURS", 30 * 24),
     sandbox: readSandbox(reader),
     keepAliveMs: reader.integer("DISPATCHER_KEEP_ALIVE_MS", KEEP_ALIVE_MS, 100, 3_600_000),
@@ -155,6 +173,30 @@ function readKnative(reader: EnvReader): KnativeConfig {
     maxWakes: reader.integer("DISPATCHER_KNATIVE_WAKES", 1, 1, 1000),
     leavesPerBrain: reader.integer("DISPATCHER_KNATIVE_LEAVES_PER_BRAIN", 50, 1, 1000),
     timeoutMs: reader.integer("DISPATCHER_KNATIVE_TIMEOUT_MS", 600_000, 1000, 86_400_000),
+  };
+}
+
+/** How events are told to others. */
+function readWebhooks(reader: EnvReader, { leafMs }: Retention): WebhooksConfig {
+  const allowed = readAllowedHosts(reader.string(WEBHOOK_ALLOWED_HOSTS, ""));
+  if (typeof allowed === "string") reader.problem(`${WEBHOOK_ALLOWED_HOSTS}: ${allowed}`);
+  const file = reader.optional("DISPATCHER_WEBHOOKS_FILE");
+  const retry = {
+    attempts: reader.integer("DISPATCHER_WEBHOOK_ATTEMPTS", 10, 1, 20),
+    baseMs: reader.integer("DISPATCHER_WEBHOOK_RETRY_MS", 5000, 10, 3_600_000),
+  };
+  // A message is made from its leaf, which has to be there until the last attempt.
+  if (file !== undefined && longestSpan(retry) > leafMs)
+    reader.problem(
+      `DISPATCHER_WEBHOOK_ATTEMPTS: ${retry.attempts} attempts take up to ${(longestSpan(retry) / 3_600_000).toFixed(1)} hours, and ` +
+        "leaves are kept for DISPATCHER_KEEP_LEAVES_HOURS only: allow fewer attempts, or keep leaves for longer",
+    );
+  const none: AllowedHosts = { names: new Set(), networks: [] };
+  return {
+    file,
+    allowed: typeof allowed === "string" ? none : allowed,
+    retry,
+    timeoutMs: reader.integer("DISPATCHER_WEBHOOK_TIMEOUT_MS", 15_000, 100, 300_000),
   };
 }
 

@@ -10,6 +10,7 @@ import type { Schedules } from "./schedules/schedules.ts";
 import type { SeedApiSettings } from "./seed-api/settings.ts";
 import type { Volume } from "./volume/volume.ts";
 import type { Waker } from "./waker/waker.ts";
+import type { Webhooks } from "./webhooks/webhooks.ts";
 
 /** What the front door stands on. */
 export interface Dependencies {
@@ -21,6 +22,7 @@ export interface Dependencies {
   readonly schedules: Schedules;
   readonly auth: Authenticator;
   readonly tokens: IssuedTokens;
+  readonly webhooks: Webhooks;
   readonly drain: Drain;
   readonly health: HealthState;
   /** A stream is never silent for longer, in milliseconds. */

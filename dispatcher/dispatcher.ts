@@ -1,4 +1,5 @@
 import { type Address, formatAddress } from "@serverless-harness/kit/address";
+import { AddressRule } from "@serverless-harness/kit/address-rule";
 import { ConfigError } from "@serverless-harness/kit/env";
 import { HealthState } from "@serverless-harness/kit/health";
 import { issuerOf, JwtSigner } from "@serverless-harness/kit/jwt";
@@ -10,10 +11,10 @@ import { serve } from "@serverless-harness/kit/serve";
 import { KeyFile } from "@serverless-harness/kit/signing-keys";
 import { followTlsFiles, loadServerTls } from "@serverless-harness/kit/tls";
 import type { Conversations } from "@serverless-harness/pi-fork/conversations";
-import { LeafService, ScheduleService } from "@serverless-harness/proto/leaf";
+import { LeafService, ScheduleService, WebhookService } from "@serverless-harness/proto/leaf";
 import { type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { Authenticator } from "./auth.ts";
-import { type Config, readConfig } from "./config.ts";
+import { type Config, readConfig, WEBHOOK_ALLOWED_HOSTS, type WebhooksConfig } from "./config.ts";
 import { Drain } from "./drain.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { AUDIENCE, IssuedTokens } from "./issued-tokens.ts";
@@ -34,6 +35,9 @@ import { KnativeWaker } from "./waker/knative.ts";
 import { LocalWaker } from "./waker/local.ts";
 import { kedaWaker, noWaker } from "./waker/none.ts";
 import type { Waker } from "./waker/waker.ts";
+import { Outbox } from "./webhooks/outbox.ts";
+import { WebhookSettings } from "./webhooks/settings.ts";
+import { Webhooks } from "./webhooks/webhooks.ts";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -43,6 +47,7 @@ export async function startDispatcher(): Promise<Service> {
   const log = createLogger("dispatcher", config.logLevel);
   const brainLog = openBrainLog(config.brainLog);
   const store = await openLeafStore(config.leafStore);
+  const { webhooks, outbox } = openWebhooks(config.webhooks, store, log);
   const brainEnvironment = environmentOfBrains(config.brainEnvironment);
   const waker = createWaker(config, brainEnvironment, store, brainLog, log);
   const sandbox = config.sandbox && new Sandbox(config.sandbox, log);
@@ -50,15 +55,16 @@ export async function startDispatcher(): Promise<Service> {
   const { auth, tokens } = await openTokens(config, store);
   const housekeeping = new Housekeeping(store, config.retention, createSessionRetention(config, sandbox, store, log), log);
   const drain = new Drain();
-  const health = new HealthState([LeafService.typeName, ScheduleService.typeName]);
+  const health = new HealthState([LeafService.typeName, ScheduleService.typeName, WebhookService.typeName]);
   const metrics = openMetrics(store);
   const { keepAliveMs, seedApi } = config;
   const volume = config.volume && new Volume(config.volume.path, config.volume.at);
   const files = volume && new FilesWriter({ store, volume, words: runWords, log });
-  const leaves = new Leaves(store, waker, drain, volume);
+  const leaves = new Leaves({ store, waker, drain, webhooks, volume });
   const driver = new ScheduleDriver(store, leaves, log);
   const schedules = new Schedules({ store, leaves, driver, mostOfTenant: config.schedulesPerTenant });
-  const deps = { store, waker, schedules, sandbox, sandboxProbe, auth, tokens, drain, health, keepAliveMs, seedApi, volume, log };
+  const parts = { store, waker, schedules, sandbox, sandboxProbe, auth, tokens, webhooks, volume };
+  const deps = { ...parts, drain, health, keepAliveMs, seedApi, log };
   const { fallback, interceptors, ...rest } = routes(deps);
   const server = await serve({
     address: config.listen,
@@ -77,13 +83,14 @@ export async function startDispatcher(): Promise<Service> {
   housekeeping.start();
   files?.start();
   driver.start();
+  outbox?.start();
   log.info({ address: formatAddress(server.address), waker: config.waker }, "dispatcher listens");
   return {
     stop: async (signal) => {
       log.info({ signal }, "dispatcher stops");
       drain.begin();
       health.stopServing();
-      await Promise.all([waker.stop(), housekeeping.stop(), files?.stop(), driver.stop()]);
+      await Promise.all([waker.stop(), housekeeping.stop(), files?.stop(), driver.stop(), outbox?.stop()]);
       drain.end();
       unfollow?.();
       await Promise.all([server.close(), probesServer?.close(), scaler?.close()]);
@@ -117,6 +124,14 @@ async function openKeys(path: string): Promise<KeyFile> {
   } catch (error) {
     throw new ConfigError(`DISPATCHER_SIGNING_KEYS_FILE: ${path} can't be used: ${error instanceof Error ? error.message : error}`);
   }
+}
+
+/** Who is told of leaves' events, and what tells them; nothing does without the operator's file. */
+function openWebhooks(config: WebhooksConfig, store: LeafStore, log: Logger): { webhooks: Webhooks; outbox: Outbox | undefined } {
+  const { file, allowed, retry, timeoutMs } = config;
+  const rule = new AddressRule(allowed, WEBHOOK_ALLOWED_HOSTS);
+  const webhooks = new Webhooks(file === undefined ? undefined : new WebhookSettings(file, rule, log), rule);
+  return { webhooks, outbox: file === undefined ? undefined : new Outbox({ store, webhooks, rule, retry, timeoutMs, log }) };
 }
 
 /** What every service has, and what waits and runs. */

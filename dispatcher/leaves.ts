@@ -3,6 +3,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Gate, Leaf, LeafEvent, LeafMessage, LeafSpec, Tombstone } from "@serverless-harness/proto/leaf";
 import { isTerminal, type LeafQuery, type LeafStore, type NewDecision, type NewMessage } from "@serverless-harness/session";
 import { actorOf, type Caller, owns, requireScope, type Scope, tenantFor } from "./caller.ts";
+import type { Dependencies } from "./dependencies.ts";
 import { type Drain, shuttingDown } from "./drain.ts";
 import { validateEnvelope } from "./envelope.ts";
 import { requireSource } from "./fork.ts";
@@ -10,6 +11,7 @@ import { openQuestions } from "./questions.ts";
 import { readDecision, readInputs } from "./volume/leaf-files.ts";
 import type { Volume } from "./volume/volume.ts";
 import type { Waker } from "./waker/waker.ts";
+import type { Webhooks } from "./webhooks/webhooks.ts";
 
 /**
  * Everything that a client can do with leaves, whatever protocol it speaks. Each method looks at what the caller's token is for; another tenant's leaf is
@@ -19,12 +21,14 @@ export class Leaves {
   readonly #store: LeafStore;
   readonly #waker: Waker;
   readonly #drain: Drain;
+  readonly #webhooks: Webhooks;
   readonly #volume: Volume | undefined;
 
-  constructor(store: LeafStore, waker: Waker, drain: Drain, volume?: Volume) {
+  constructor({ store, waker, drain, webhooks, volume }: Pick<Dependencies, "store" | "waker" | "drain" | "webhooks" | "volume">) {
     this.#store = store;
     this.#waker = waker;
     this.#drain = drain;
+    this.#webhooks = webhooks;
     this.#volume = volume;
   }
 
@@ -42,7 +46,7 @@ export class Leaves {
     const valid = await validateEnvelope(spec, idempotencyKey, (tenant) => tenantFor(caller, "spec.tenant", tenant), this.#volume);
     const envelope = { ...valid, spec: { ...(await this.#withInputs(valid.spec)), unusable } };
     await requireSource(this.#store, envelope.spec);
-    const submitted = await this.#store.submit(envelope);
+    const submitted = await this.#store.submit({ ...envelope, notify: this.#webhooks.wanted(envelope.spec) });
     if (submitted.created) this.#waker.wake("submit");
     return submitted;
   }

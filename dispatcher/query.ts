@@ -7,6 +7,12 @@ const DEFAULT_PAGE_SIZE = 50;
 const MAX_PAGE_SIZE = 1000;
 const STATES: ReadonlySet<number> = new Set(LeafStateSchema.values.map((value) => value.number).filter((number) => number !== 0));
 
+/** How many a page has. Notes a size that is out of range. */
+export function pageSize(v: Validation, size: number): number {
+  v.check("page_size", size >= 0 && size <= MAX_PAGE_SIZE, `must be 1 to ${MAX_PAGE_SIZE}, or 0 for the default`);
+  return size || DEFAULT_PAGE_SIZE;
+}
+
 /** Note a leaf id that names nothing. */
 export function checkLeafId(v: Validation, leafId: string): void {
   v.check("leaf_id", leafId !== "", "must be set: Submit returned it");
@@ -27,7 +33,7 @@ export function leafQuery(request: ListRequest): LeafQuery {
   if (request.sessionId !== "") v.name("session_id", request.sessionId);
   checkStates(v, request.states);
   checkLabels(v, "labels", request.labels);
-  v.check("page_size", request.pageSize >= 0 && request.pageSize <= MAX_PAGE_SIZE, `must be 1 to ${MAX_PAGE_SIZE}, or 0 for the default`);
+  const limit = pageSize(v, request.pageSize);
   v.done();
   return {
     ...(request.tenant === "" ? {} : { tenant: request.tenant }),
@@ -35,7 +41,7 @@ export function leafQuery(request: ListRequest): LeafQuery {
     ...(request.states.length === 0 ? {} : { states: request.states }),
     ...(Object.keys(request.labels).length === 0 ? {} : { labels: request.labels }),
     ...(request.pageToken === "" ? {} : { pageToken: request.pageToken }),
-    limit: request.pageSize || DEFAULT_PAGE_SIZE,
+    limit,
   };
 }
 

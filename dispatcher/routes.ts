@@ -2,11 +2,12 @@ import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { serveReflection } from "@serverless-harness/kit/reflection";
 import type { ServeOptions } from "@serverless-harness/kit/serve";
 import { SandboxAccessService } from "@serverless-harness/proto/brain";
-import { LeafService, ScheduleService, TokenService } from "@serverless-harness/proto/leaf";
+import { LeafService, ScheduleService, TokenService, WebhookService } from "@serverless-harness/proto/leaf";
 import type { Dependencies } from "./dependencies.ts";
 import { httpRoutes } from "./http/routes.ts";
 import { Leaves } from "./leaves.ts";
 import { cancel } from "./rpc/cancel.ts";
+import { listDeadLetters, resend } from "./rpc/dead-letters.ts";
 import { decide } from "./rpc/decide.ts";
 import { get } from "./rpc/get.ts";
 import { grant } from "./rpc/grant.ts";
@@ -26,8 +27,8 @@ export type Routes = Required<Pick<ServeOptions, "routes" | "interceptors" | "fa
 
 /** Bind every RPC and every plain HTTP path to its file. */
 export function routes(deps: Dependencies): Routes {
-  const { store, waker, schedules, sandbox, auth, tokens, drain, health, keepAliveMs } = deps;
-  const leaves = new Leaves(store, waker, drain, deps.volume);
+  const { store, schedules, sandbox, auth, tokens, drain, health, keepAliveMs } = deps;
+  const leaves = new Leaves(deps);
   const interceptors: Interceptor[] = [auth.interceptor(), drain.interceptor()];
   const rpcs = (router: ConnectRouter): void => {
     health.routes(router);
@@ -45,6 +46,7 @@ export function routes(deps: Dependencies): Routes {
     router.service(ScheduleService, scheduleRpcs(schedules));
     router.service(TokenService, { create: create(tokens), list: listTokens(tokens), revoke: revoke(tokens) });
     router.service(SandboxAccessService, { grant: grant(store, sandbox) });
+    router.service(WebhookService, { listDeadLetters: listDeadLetters(store), resend: resend(store) });
     serveReflection(router);
   };
   return { routes: rpcs, interceptors, fallback: httpRoutes(deps, leaves) };

@@ -75,6 +75,13 @@ export class AddressRule {
     else if (name === "localhost" || name.endsWith(".localhost")) this.#check(name, "127.0.0.1");
   }
 
+  /** An operator named this very host, or a network that it is an address of. */
+  allowsByName(host: string): boolean {
+    const name = canonicalHost(host);
+    if (name === undefined) return false;
+    return this.#allowed.names.has(name) || (isIP(name) !== 0 && this.#allowed.networks.some((network) => isInNetwork(name, network)));
+  }
+
   /** For `net.connect`, `http.request` and undici's `connect`. They don't ask it about addresses: {@link checkName} does. An error's cause is the rule's own. */
   readonly lookup: LookupFunction = (host, options, done) => {
     this.addresses(host).then(

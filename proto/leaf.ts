@@ -7,3 +7,4 @@ export * from "./gen/harness/leaf/v1/schedule_pb.ts";
 export * from "./gen/harness/leaf/v1/schedule_service_pb.ts";
 export * from "./gen/harness/leaf/v1/service_pb.ts";
 export * from "./gen/harness/leaf/v1/token_pb.ts";
+export * from "./gen/harness/leaf/v1/webhook_pb.ts";

@@ -5,6 +5,7 @@ export { isTerminal, sessionKey } from "./leaf-state.ts";
 export type { Backlog, Claim, Fence, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "./leaf-store.ts";
 export { checkMessage } from "./message-rules.ts";
 export type { Messages, NewMessage, Wishes } from "./messages.ts";
+export type { ClaimedNotice, Notice, NoticeEnd, Notices } from "./notices.ts";
 export { openLeafStore } from "./open.ts";
 export type { IdleSession, Retained, Retention } from "./retention.ts";
 export type { DueSchedules, Schedules } from "./schedules.ts";

@@ -2,6 +2,7 @@ import type { Failure, Leaf, LeafEvent, LeafResult, LeafSpec, LeafState, Worker 
 import type { Duties } from "./duties.ts";
 import type { Files } from "./files.ts";
 import type { Messages, Wishes } from "./messages.ts";
+import type { Notices } from "./notices.ts";
 import type { Retained } from "./retention.ts";
 import type { Schedules } from "./schedules.ts";
 import type { Tenants } from "./tenants.ts";
@@ -43,6 +44,8 @@ export interface NewLeaf {
   readonly spec: LeafSpec;
   /** Empty: none. */
   readonly idempotencyKey: string;
+  /** Somebody outside is to be told when a gate of it is opened, and of its end: each is a notice. Default false. */
+  readonly notify?: boolean;
 }
 
 /** Filters of {@link LeafStore.list}; every one that is set must match. */
@@ -80,7 +83,7 @@ export interface Backlog {
  * Methods that take a {@link Claim} throw a HarnessError with reason `stale_epoch` (FAILED_PRECONDITION) and change nothing where
  * the session has a newer owner or the claim was ended.
  */
-export interface LeafStore extends WaitingLeaves, Messages, Retained, Tenants, Schedules, Tokens, Duties, Files {
+export interface LeafStore extends WaitingLeaves, Messages, Retained, Tenants, Schedules, Tokens, Duties, Files, Notices {
   /**
    * Write a leaf's record, its first event and its place in the queue. A known idempotency key with the same spec returns the
    * first leaf, with `created` false; with another spec it throws ALREADY_EXISTS `idempotency_key_reused`. NOT_FOUND

@@ -39,3 +39,8 @@ export class Subscription {
     this.#resolve = undefined;
   }
 }
+
+/** A wait that never rejects: whoever waited asks the store next, and meets its error there. */
+export async function withoutError(wait: Promise<void>): Promise<void> {
+  await wait.catch(() => undefined);
+}

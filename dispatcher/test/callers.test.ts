@@ -5,13 +5,13 @@ import { Code, createClient } from "@connectrpc/connect";
 import { issuerOf, JwtSigner } from "@serverless-harness/kit/jwt";
 import { createSigningKeys, KeyFile } from "@serverless-harness/kit/signing-keys";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
-import { DecisionKind, GateSchema, LeafService, ScheduleService, TokenService } from "@serverless-harness/proto/leaf";
+import { DecisionKind, GateSchema, LeafService, ScheduleService, TokenService, WebhookService } from "@serverless-harness/proto/leaf";
 import { expect, test } from "vitest";
 import { SCOPES } from "../caller.ts";
 import { AUDIENCE } from "../issued-tokens.ts";
 import { OWN_CLAIMS } from "../signed-tokens.ts";
 import { openHttp1, textOf } from "./http-stream.ts";
-import { AUTHORIZED, allEvents, claimed, finishNext, newStore, openDoor, refusal } from "./support.ts";
+import { AUTHORIZED, allEvents, claimed, finishNext, newLeaf, newStore, openDoor, refusal } from "./support.ts";
 
 const ISSUER = "serverless-harness";
 
@@ -26,8 +26,8 @@ async function openGuarded(store?: Awaited<ReturnType<typeof newStore>>["store"]
   const tokens = createClient(TokenService, door.transport("a-token-for-tests"));
   const as = (secret: string) => {
     const transport = door.transport(secret);
-    const schedules = createClient(ScheduleService, transport);
-    return { secret, schedules, leaves: createClient(LeafService, transport), tokens: createClient(TokenService, transport) };
+    const clients = { leaves: createClient(LeafService, transport), tokens: createClient(TokenService, transport) };
+    return { secret, ...clients, schedules: createClient(ScheduleService, transport), webhooks: createClient(WebhookService, transport) };
   };
   const tokenFor = async (tenant: string, subject = "ann", ...scopes: string[]) => {
     const made = await tokens.create({ tenant, subject, scopes: scopes.length === 0 ? SCOPES.filter((s) => s !== "admin") : scopes });
@@ -245,4 +245,21 @@ test("plain HTTP knows the caller as well, and tells tenants nothing of everybod
   expect(Object.keys((await ask("/health", { headers: AUTHORIZED }))[1])).toContain("backlog");
   const forged = { method: "POST", headers: { authorization: "Bearer a.b.c" }, body: "{}" };
   expect(await ask("/turn", forged)).toMatchObject([401, { error: "unauthorized" }]);
+});
+
+test("dead letters are their own tenant's, for readers to list and for submitters to send again", async () => {
+  const { store, tokenFor } = await openGuarded();
+  const [ann, eve, reader] = [await tokenFor("acme"), await tokenFor("evil", "eve"), await tokenFor("acme", "rob", "leaves:read")];
+  const { leaf } = await store.submit({ ...newLeaf({ tenant: "acme" }), notify: true });
+  const { leafId } = await store.cancel(leaf.leafId, "");
+  const [notice] = await store.claimNotices(1, [], 60_000);
+  if (notice !== undefined) await store.settleNotice(notice, { kind: "dead", note: '{"leaf:0":{"attempts":1,"error":"x","end":"dead"}}' });
+  const letter = { leafId, seq: notice?.seq ?? 0n };
+  expect((await reader.webhooks.listDeadLetters({})).deadLetters).toMatchObject([letter]);
+  expect((await eve.webhooks.listDeadLetters({})).deadLetters).toEqual([]);
+  expect(await refusal(eve.webhooks.listDeadLetters({ tenant: "acme" }))).toMatchObject({ reason: "foreign_tenant" });
+  expect(await refusal(eve.webhooks.resend(letter))).toMatchObject({ code: Code.NotFound, reason: "dead_letter_not_found" });
+  expect(await refusal(reader.webhooks.resend(letter))).toMatchObject({ reason: "scope_missing" });
+  await ann.webhooks.resend(letter);
+  expect((await reader.webhooks.listDeadLetters({})).deadLetters).toEqual([]);
 });

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { LeafState } from "@serverless-harness/proto/leaf";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { askHttp1 } from "./http-client.ts";
 import { runDispatcher } from "./process.ts";
 import { AUTHORIZED, allEvents, newStore } from "./support.ts";
@@ -30,21 +30,26 @@ async function service(path: string, env: Record<string, string>, ready: string)
   throw new Error(`${path} ended before it was up: ${said}`);
 }
 
-/** A dispatcher with everything behind it. */
-async function system() {
+/** A dispatcher with everything behind it; brains are its children, or a service that it calls. */
+async function system({ brains = "local" as "local" | "knative" } = {}) {
   const opened = await newStore();
   const sandbox = { HANDS_WORKSPACES: join(opened.directory, "workspaces"), HANDS_STATE: join(opened.directory, "state") };
   for (const directory of Object.values(sandbox)) await mkdir(directory);
   const hands = `unix:${join(opened.directory, "hands.sock")}`;
   const { url }: { url: string } = JSON.parse(await service("bench/model/main.ts", {}, '"url"'));
   await service("hands/main.ts", { ...sandbox, HANDS_LISTEN: hands, HANDS_SANDBOX: "process" }, "hands is up");
-  const brain = [process.execPath, fileURLToPath(new URL("brain/main.ts", ROOT))];
+  const settings = { HANDS_URL: hands, ANTHROPIC_BASE_URL: url, ANTHROPIC_AUTH_TOKEN: "any", BRAIN_GRACE_MS: "0" };
+  if (brains === "local") {
+    const brain = [process.execPath, fileURLToPath(new URL("brain/main.ts", ROOT))];
+    return await runDispatcher(opened, { ...settings, DISPATCHER_BRAIN_COMMAND: JSON.stringify(brain) });
+  }
+  const listen = { LEAF_STORE: opened.url, BRAIN_LISTEN: "http://127.0.0.1:0" };
+  const { address }: { address: { port: number } } = JSON.parse(
+    await service("brain/main.ts", { ...settings, ...listen }, "brain listens"),
+  );
   return await runDispatcher(opened, {
-    DISPATCHER_BRAIN_COMMAND: JSON.stringify(brain),
-    HANDS_URL: hands,
-    ANTHROPIC_BASE_URL: url,
-    ANTHROPIC_AUTH_TOKEN: "any",
-    BRAIN_GRACE_MS: "0",
+    DISPATCHER_WAKER: "knative",
+    DISPATCHER_KNATIVE_URL: `http://127.0.0.1:${address.port}`,
   });
 }
 
@@ -60,6 +65,19 @@ test("a turn on real parts runs its command in the sandbox, and the next turn, i
   const third = await turn({ prompt: "What was the secret word?", sessionId: first.body["sessionId"] });
   expect(third).toMatchObject({ status: 200, body: { response: expect.stringMatching("pineapple") } });
   expect(await health()).toMatchObject({ brainsCrashed: 0 });
+});
+
+test("turns run on a brain that is called as a service, and that is called again when it has become idle", async () => {
+  const { origin, health } = await system({ brains: "knative" });
+  const turn = (body: object) => askHttp1(origin, "/turn", { method: "POST", headers: AUTHORIZED, body: JSON.stringify(body) });
+  const answered = (answered: number) =>
+    vi.waitFor(async () => expect(await health()).toMatchObject({ wakes: { inFlight: 0, answered, failed: 0 } }), { timeout: 20_000 });
+  const first = await turn({ prompt: "Run: echo pine; echo apple" });
+  expect(first).toMatchObject({ status: 200, body: { response: expect.stringMatching(/pine\napple/) } });
+  await answered(1);
+  const second = await turn({ prompt: "Run: echo cherry", sessionId: first.body["sessionId"] });
+  expect(second).toMatchObject({ status: 200, body: { response: expect.stringMatching("cherry") } });
+  await answered(2);
 });
 
 test("a task on real parts goes in with its schema and comes back with its value", async () => {

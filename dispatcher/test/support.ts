@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
+import { AddressRule } from "@serverless-harness/kit/address-rule";
 import { fromConnectError, type HarnessError } from "@serverless-harness/kit/errors";
 import { HealthState } from "@serverless-harness/kit/health";
 import type { JwtSigner } from "@serverless-harness/kit/jwt";
@@ -36,7 +37,10 @@ import { SignedTokens, type TrustedIssuer } from "../signed-tokens.ts";
 import type { Volume } from "../volume/volume.ts";
 import { noWaker } from "../waker/none.ts";
 import type { Waker } from "../waker/waker.ts";
+import { Webhooks } from "../webhooks/webhooks.ts";
 
+/** Nobody is told of anything. */
+export const NO_WEBHOOKS = new Webhooks(undefined, new AddressRule({ names: new Set(), networks: [] }, "ALLOWED"));
 export const TOKEN = "a-token-for-tests";
 export const SILENT = createLogger("test", "silent");
 export const SCRIPTED_BRAIN = fileURLToPath(new URL("fixtures/scripted-brain.ts", import.meta.url));
@@ -75,6 +79,7 @@ export async function openDoor(
     signer?: JwtSigner;
     issuers?: readonly TrustedIssuer[];
     volume?: Volume;
+    webhooks?: Webhooks;
   } = {},
 ) {
   const store = options.store ?? (await newStore()).store;
@@ -92,11 +97,12 @@ export async function openDoor(
   const keepAliveMs = options.keepAliveMs ?? 15_000;
   const seedApi = { ...SEED_API, ...options.seedApi };
   const waker = options.waker ?? noWaker;
-  const leaves = new Leaves(store, waker, drain, options.volume);
+  const webhooks = options.webhooks ?? NO_WEBHOOKS;
+  const leaves = new Leaves({ store, waker, drain, webhooks, volume: options.volume });
   // Nothing fires unless a test has it look.
   const driver = new ScheduleDriver(store, leaves, SILENT);
   const schedules = new Schedules({ store, leaves, driver, mostOfTenant: options.mostSchedules ?? 100 });
-  const shared = { keepAliveMs, seedApi, volume: options.volume, store, waker, schedules };
+  const shared = { keepAliveMs, seedApi, volume: options.volume, webhooks, store, waker, schedules };
   const deps = { ...shared, sandbox: options.hands, sandboxProbe, auth, tokens, drain, health, log: SILENT };
   const { server, client } = await startServer(routes(deps));
   const rpcs = { leaves: createClient(LeafService, client(token)), schedules: createClient(ScheduleService, client(token)) };

@@ -187,15 +187,13 @@ export class KnativeWaker implements Waker {
   }
 
   /** Until a call ends, or there may be a reason for one more. */
-  async #untilMore({ ready, nextDueMs }: Backlog): Promise<void> {
+  async #untilMore({ nextDueMs }: Backlog): Promise<void> {
     const { store, maxWakes } = this.#options;
     const longest = this.#dutyMs / 4;
     if (this.#inFlight.size > 0) {
       const lookMs = this.#inFlight.size < maxWakes ? Math.min(LOOK_EVERY_MS, longest) : longest;
       return this.#pause(lookMs, [...this.#inFlight]);
     }
-    // Something is ready that may not be claimed for, as a tenant's at its cap.
-    if (ready > 0) return this.#pause(MIN_WAIT_MS);
     const dueMs = nextDueMs === undefined ? longest : Math.max(MIN_WAIT_MS, nextDueMs - Date.now());
     const over = new AbortController();
     const wait = store.waitForWork(Math.min(longest, dueMs), AbortSignal.any([this.#stopping.signal, over.signal]));

@@ -77,6 +77,11 @@ export class Names {
     return `${this.prefix}:idle`;
   }
 
+  /** Channel that is told when somebody outside is to be told something. */
+  get noticeChannel(): string {
+    return `${this.prefix}:notice`;
+  }
+
   /** Key of what one process does for all; it stands alone, in a slot of its own. */
   duty(duty: string): string {
     return `${this.prefix}:duty:${encode(duty)}`;

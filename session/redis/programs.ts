@@ -9,6 +9,9 @@ const PARTITION = {
   backlog: "backlog",
   bury: "bury",
   cancel: "cancel",
+  claimNotices: "claim-notices",
+  deadNotice: "dead-notice",
+  deadNotices: "dead-notices",
   decide: "decide",
   delivered: "delivered",
   endOverdue: "end-overdue",
@@ -23,12 +26,14 @@ const PARTITION = {
   idleSessions: "idle-sessions",
   inspect: "inspect",
   list: "list",
+  nextNotice: "next-notice",
   openGate: "open-gate",
   redrive: "redrive",
   removeSession: "remove-session",
   releaseWorker: "release-worker",
   retry: "retry",
   send: "send",
+  settleNotice: "settle-notice",
   submit: "submit",
   suspend: "suspend",
   sweep: "sweep",
@@ -92,7 +97,7 @@ export function programs(together: boolean): StoreScripts {
 
 function load(together: boolean): StoreScripts {
   const header = `local TOGETHER = ${together}\n`;
-  const lib = chain(["clock", "names", "log", "index", "queue", "proto", "lib"], header);
+  const lib = chain(["clock", "names", "log", "index", "queue", "proto", "lib", "notices"], header);
   const take = chain(["take"], lib);
   return {
     partition: { ...each(PARTITION, lib), ...each({ claimFrom: "claim-from" }, take) },

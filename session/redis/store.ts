@@ -2,10 +2,12 @@ import type { Failure, Gate, Leaf, LeafEvent, LeafMessage, Token, Tombstone, Wor
 import type { ScheduleRecord } from "@serverless-harness/proto/store";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
 import type { NewMessage, Wishes } from "../messages.ts";
+import type { ClaimedNotice, Notice, NoticeEnd } from "../notices.ts";
 import type { IdleSession, Retention } from "../retention.ts";
 import type { DueSchedules } from "../schedules.ts";
 import { storeClosed } from "../store-errors.ts";
 import type { RedisAddress } from "../store-url.ts";
+import { withoutError } from "../subscription.ts";
 import type { TenantSettings } from "../tenants.ts";
 import type { NewDecision, NewGate, Wait } from "../waiting.ts";
 import { readBacklog } from "./backlog.ts";
@@ -20,6 +22,7 @@ import { decideGate, openGate } from "./gates.ts";
 import { listLeaves } from "./list.ts";
 import { listenTo, markDelivered, sendMessage } from "./messages.ts";
 import { sessionName } from "./names.ts";
+import { claimNotices, deadNotice, deadNotices, reviveNotice, settleNotice, waitForNotices } from "./notices.ts";
 import { appendEvents, finishLeaf, prolongLease, releaseLeavesOf, retryLeaf } from "./outcome.ts";
 import { endOverdueLeaves } from "./overdue.ts";
 import { repairIndex } from "./repair.ts";
@@ -237,19 +240,11 @@ export class RedisLeafStore implements LeafStore {
   }
 
   async waitForWork(timeoutMs: number, signal: AbortSignal): Promise<void> {
-    try {
-      await waitForReadyLeaf(this.#database, this.#signals, timeoutMs, signal, () => this.#closed);
-    } catch {
-      // The caller claims next, and meets the error there.
-    }
+    await withoutError(waitForReadyLeaf(this.#database, this.#signals, timeoutMs, signal, () => this.#closed));
   }
 
   async waitForIdle(timeoutMs: number, signal: AbortSignal): Promise<void> {
-    try {
-      await waitForIdle(this.#database, this.#signals, timeoutMs, signal, () => this.#closed);
-    } catch {
-      // The caller asks for the backlog next, and meets the error there.
-    }
+    await withoutError(waitForIdle(this.#database, this.#signals, timeoutMs, signal, () => this.#closed));
   }
 
   async takeDuty(duty: string, holder: string, ttlMs: number): Promise<boolean> {
@@ -270,6 +265,30 @@ export class RedisLeafStore implements LeafStore {
 
   async filesPutOff(leafId: string): Promise<void> {
     await putFilesOff(this.#opened(), leafId);
+  }
+
+  async claimNotices(limit: number, skip: readonly string[], leaseMs: number): Promise<ClaimedNotice[]> {
+    return claimNotices(this.#opened(), limit, skip, leaseMs);
+  }
+
+  async settleNotice(notice: ClaimedNotice, end: NoticeEnd): Promise<boolean> {
+    return settleNotice(this.#opened(), notice, end);
+  }
+
+  async deadNotices(tenant: string, limit: number, pageToken?: string): Promise<{ notices: Notice[]; nextPageToken?: string }> {
+    return deadNotices(this.#opened(), tenant, limit, pageToken);
+  }
+
+  async deadNotice(leafId: string, seq: bigint): Promise<Notice | undefined> {
+    return deadNotice(this.#opened(), leafId, seq);
+  }
+
+  async reviveNotice(leafId: string, seq: bigint, note: string): Promise<boolean> {
+    return reviveNotice(this.#opened(), leafId, seq, note);
+  }
+
+  async waitForNotices(skip: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<void> {
+    await withoutError(waitForNotices(this.#database, this.#signals, skip, timeoutMs, signal, () => this.#closed));
   }
 
   async close(): Promise<void> {

@@ -31,6 +31,8 @@ interface Plan {
   readonly take?: Uint8Array;
   /** It is taken: until then the leaf must be written. */
   readonly writeBefore?: number;
+  /** Somebody outside is to be told of it. */
+  readonly notify?: boolean;
 }
 
 /**
@@ -38,17 +40,20 @@ interface Plan {
  * and where it is known already, it is taken first and names the leaf to be: whoever comes with the same key and spec then, after a crash in
  * between as well, writes that very leaf or finds it.
  */
-export async function submitLeaf(database: Database, { spec, idempotencyKey }: NewLeaf): Promise<{ leaf: Leaf; created: boolean }> {
+export async function submitLeaf(
+  database: Database,
+  { spec, idempotencyKey, notify = false }: NewLeaf,
+): Promise<{ leaf: Leaf; created: boolean }> {
   const call = callId();
   const name = idempotencyKey === "" ? "" : idempotencyName(spec.tenant, idempotencyKey);
   if (name === "" || database.together) {
-    const plan = { ...freshPlan(database, spec), name, ...(name === "" ? {} : { take: fingerprint(spec) }) };
+    const plan = { ...freshPlan(database, spec), name, notify, ...(name === "" ? {} : { take: fingerprint(spec) }) };
     const written = await attempt(database, plan, call);
     if (typeof written === "object") return written;
     refuse(written);
   }
   for (;;) {
-    const plan = await reserve(database, spec, name);
+    const plan = { ...(await reserve(database, spec, name)), notify };
     const written = await attempt(database, plan, call);
     if (typeof written === "object") return written;
     if (written === "TOO_LATE") continue;
@@ -113,12 +118,13 @@ async function isOrWas(database: Database, leafId: string): Promise<boolean> {
 
 /** Write a leaf, or find it. `undefined` where the idempotency key that was to be taken with it is taken. */
 async function write(database: Database, plan: Plan, call: string): Promise<{ leaf: Leaf; created: boolean } | undefined> {
-  const { leafId, spec, name = "", take = "", writeBefore = "" } = plan;
+  const { leafId, spec, name = "", take = "", writeBefore = "", notify = false } = plan;
   const { names } = database;
   const session = sessionName(spec.tenant, spec.sessionId);
   const wanted = spec.fork === undefined ? (spec.sessionMustExist ? "1" : "") : "new";
   const args = [leafId, session, wanted, writeBefore, call, toBinary(LeafSpecSchema, spec), QUEUED];
-  const more = [names.partitions, spec.priority, name, take, spec.limits?.deadlineMs ?? 0, spec.files === undefined ? "" : "1"];
+  const flags = [spec.files === undefined ? "" : "1", notify ? "1" : ""];
+  const more = [names.partitions, spec.priority, name, take, spec.limits?.deadlineMs ?? 0, ...flags];
   const [created, found] = await database.change("submit", names.partitionOf(session), ...args, ...more, ...indexesOf(spec));
   if (created === undefined) return undefined;
   // What was written is known here, but for the time.

@@ -13,8 +13,8 @@ const NEWEST = "SELECT coalesce(max(id), 0) AS id FROM harness_events";
 const CHANGES = "SELECT changes FROM harness_queue";
 const SINCE = "SELECT id, n, state FROM harness_events WHERE id > ? ORDER BY id";
 
-/** What a subscriber waits for: events of one leaf, by its number, or leaves that may have become ready. */
-export type Topic = number | "work";
+/** What a subscriber waits for: events of one leaf, by its number, leaves that may have become ready, or what somebody outside is to be told. */
+export type Topic = number | "work" | "notices";
 
 /**
  * Tells subscribers of this process about commits of all processes. One watch and one reading position serve all of them, and both exist

@@ -1,9 +1,11 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { type LeafEvent, LeafEventSchema, LeafState, StateChangedSchema, UsageSchema } from "@serverless-harness/proto/leaf";
+import { isTerminal } from "../leaf-state.ts";
 import type { NewEvent } from "../leaf-store.ts";
 import type { Bytes, Connection } from "./connection.ts";
+import { writeNotice } from "./notices.ts";
 
-const LAST_SEQ = "SELECT leaf_id, last_seq FROM harness_leaves WHERE n = ?";
+const LAST_SEQ = "SELECT leaf_id, last_seq, notify FROM harness_leaves WHERE n = ?";
 const INSERT = `INSERT INTO harness_events (n, seq, state, key, event) VALUES (?, ?, ?, ?, ?)
   ON CONFLICT (n, key) WHERE key IS NOT NULL DO NOTHING`;
 const SET_LAST_SEQ = "UPDATE harness_leaves SET last_seq = ? WHERE n = ?";
@@ -13,7 +15,7 @@ const READ = `SELECT e.event FROM harness_events e JOIN harness_leaves l ON l.n 
 
 /**
  * Append events to a leaf's log inside the caller's transaction, and a change of state behind them where one is given. An event whose key
- * the log has already is dropped; a usage event that is not becomes the record's usage.
+ * the log has already is dropped; a usage event that is not becomes the record's usage. An opened gate and an end are noticed if the leaf was submitted so.
  */
 export function appendEvents(
   connection: Connection,
@@ -22,13 +24,14 @@ export function appendEvents(
   events: readonly NewEvent[],
   change?: MessageInitShape<typeof StateChangedSchema>,
 ): void {
-  const leaf = connection.one<{ leaf_id: string; last_seq: number }>(LAST_SEQ, n);
+  const leaf = connection.one<{ leaf_id: string; last_seq: number; notify: number }>(LAST_SEQ, n);
   if (leaf === undefined) throw new Error(`the store has no leaf number ${n}, but refers to it`);
   let seq = leaf.last_seq;
   const insert = (event: LeafEvent["event"], state: LeafState, key: string | undefined): boolean => {
     const entry = create(LeafEventSchema, { leafId: leaf.leaf_id, seq: BigInt(seq + 1), timeMs: BigInt(nowMs), event });
     const added = connection.run(INSERT, n, seq + 1, state, key ?? null, toBinary(LeafEventSchema, entry)) === 1;
     if (added) seq++;
+    if (added && leaf.notify !== 0 && (event.case === "gateOpened" || isTerminal(state))) writeNotice(connection, nowMs, n, seq);
     return added;
   };
   for (const { event, key } of events) {

@@ -6,10 +6,13 @@ import { checkEndOverdue } from "../leaf-deadline.ts";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
 import { assertSameMessage } from "../message-rules.ts";
 import type { NewMessage, Wishes } from "../messages.ts";
+import { checkNoticeLimit } from "../notice-rules.ts";
+import type { ClaimedNotice, Notice, NoticeEnd } from "../notices.ts";
 import type { IdleSession, Retention } from "../retention.ts";
-import { checkIdle, checkSweep } from "../retention-rules.ts";
+import { checkIdle } from "../retention-rules.ts";
 import type { DueSchedules } from "../schedules.ts";
 import { storeClosed } from "../store-errors.ts";
+import { withoutError } from "../subscription.ts";
 import type { TenantSettings } from "../tenants.ts";
 import type { NewDecision, NewGate, Wait } from "../waiting.ts";
 import { readBacklog } from "./backlog.ts";
@@ -28,6 +31,7 @@ import { openGate } from "./gates.ts";
 import { listLeaves } from "./list.ts";
 import { listenTo } from "./listen.ts";
 import { markDelivered, sendMessage } from "./messages.ts";
+import { claimNotices, deadNotice, deadNotices, hasDueNotice, reviveNotice, settleNotice, waitForNotices } from "./notices.ts";
 import { finishLeaf, releaseLeaf, releaseLeavesOf, retryLeaf } from "./outcome.ts";
 import { endOverdueLeaves, hasOverdueLeaf } from "./overdue.ts";
 import { prolongLease, requireOwner } from "./ownership.ts";
@@ -37,7 +41,7 @@ import { createSchedule, deleteSchedule, dueSchedules, listSchedules, readSchedu
 import { idleSessions, removeSession, sessionExists } from "./sessions.ts";
 import { SignalFile } from "./signal-file.ts";
 import { submitLeaf } from "./submit.ts";
-import { readTombstone, SWEEP_STEP, sweepLeaves, sweepTombstones } from "./sweep.ts";
+import { readTombstone, sweepInSteps } from "./sweep.ts";
 import { readTenant, writeTenant } from "./tenants.ts";
 import { addToken, listTokens, revokeToken, tokenRevoked } from "./tokens.ts";
 import { waitForIdle } from "./wait-for-idle.ts";
@@ -207,16 +211,7 @@ export class SqliteLeafStore implements LeafStore {
   }
 
   async sweep(retention: Retention, limit: number): Promise<number> {
-    checkSweep(retention, limit);
-    const tombstones = this.#change((nowMs) => sweepTombstones(this.#connection, nowMs, retention, limit));
-    let leaves = 0;
-    for (let step = SWEEP_STEP; step === SWEEP_STEP && leaves < limit; leaves += step) {
-      const most = Math.min(SWEEP_STEP, limit - leaves);
-      step = this.#change((nowMs) => sweepLeaves(this.#connection, nowMs, retention, most));
-      // Whoever waits for the process or for the write lock gets its turn.
-      await new Promise(setImmediate);
-    }
-    return Math.max(tombstones, leaves);
+    return sweepInSteps((work) => this.#change((nowMs) => work(this.#connection, nowMs)), retention, limit);
   }
 
   async tombstone(leafId: string): Promise<Tombstone | undefined> {
@@ -269,19 +264,11 @@ export class SqliteLeafStore implements LeafStore {
   }
 
   async waitForWork(timeoutMs: number, signal: AbortSignal): Promise<void> {
-    try {
-      await waitForReadyLeaf(this.#connection, this.#changes, this.#now, timeoutMs, signal, () => this.#closed);
-    } catch {
-      // The caller claims next, and meets the database's error there.
-    }
+    await withoutError(waitForReadyLeaf(this.#connection, this.#changes, this.#now, timeoutMs, signal, () => this.#closed));
   }
 
   async waitForIdle(timeoutMs: number, signal: AbortSignal): Promise<void> {
-    try {
-      await waitForIdle(this.#connection, this.#changes, this.#now, timeoutMs, signal, () => this.#closed);
-    } catch {
-      // The caller asks for the backlog next, and meets the database's error there.
-    }
+    await withoutError(waitForIdle(this.#connection, this.#changes, this.#now, timeoutMs, signal, () => this.#closed));
   }
 
   async takeDuty(duty: string, holder: string, ttlMs: number): Promise<boolean> {
@@ -304,6 +291,32 @@ export class SqliteLeafStore implements LeafStore {
 
   async filesPutOff(leafId: string): Promise<void> {
     this.#opened().transaction(() => putFilesOff(this.#connection, this.#now(), leafId));
+  }
+
+  async claimNotices(limit: number, skip: readonly string[], leaseMs: number): Promise<ClaimedNotice[]> {
+    checkNoticeLimit(limit);
+    if (!hasDueNotice(this.#opened(), this.#now(), skip)) return [];
+    return this.#opened().transaction(() => claimNotices(this.#connection, this.#now(), limit, skip, leaseMs));
+  }
+
+  async settleNotice(notice: ClaimedNotice, end: NoticeEnd): Promise<boolean> {
+    return this.#change((nowMs) => settleNotice(this.#connection, nowMs, notice, end));
+  }
+
+  async deadNotices(tenant: string, limit: number, pageToken?: string): Promise<{ notices: Notice[]; nextPageToken?: string }> {
+    return deadNotices(this.#opened(), tenant, limit, pageToken);
+  }
+
+  async deadNotice(leafId: string, seq: bigint): Promise<Notice | undefined> {
+    return deadNotice(this.#opened(), leafId, seq);
+  }
+
+  async reviveNotice(leafId: string, seq: bigint, note: string): Promise<boolean> {
+    return this.#change((nowMs) => reviveNotice(this.#connection, nowMs, leafId, seq, note));
+  }
+
+  async waitForNotices(skip: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<void> {
+    await withoutError(waitForNotices(this.#connection, this.#changes, this.#now, skip, timeoutMs, signal, () => this.#closed));
   }
 
   async close(): Promise<void> {

@@ -16,19 +16,23 @@ const INSERT_SESSION = `INSERT INTO harness_sessions (tenant, session_id, epoch,
   ON CONFLICT DO UPDATE SET leafless = 0 WHERE leafless = 1`;
 /** A number that was given once is never given again, though the leaf may be removed. */
 const NEXT_NUMBER = "max((SELECT coalesce(max(n), 0) FROM harness_leaves), (SELECT last_removed FROM harness_queue)) + 1";
-const INSERT_LEAF = `INSERT INTO harness_leaves (n, leaf_id, tenant, session_id, state, due_ms, created_ms, updated_ms, priority, deadline_ms)
-  VALUES (${NEXT_NUMBER}, ?, ?, ?, ${LeafState.QUEUED}, ?, ?, ?, ?, ?) RETURNING n`;
+const INSERT_LEAF = `INSERT INTO harness_leaves (n, leaf_id, tenant, session_id, state, due_ms, created_ms, updated_ms, priority, deadline_ms, notify)
+  VALUES (${NEXT_NUMBER}, ?, ?, ?, ${LeafState.QUEUED}, ?, ?, ?, ?, ?, ?) RETURNING n`;
 const INSERT_SPEC = "INSERT INTO harness_specs (n, spec) VALUES (?, ?)";
 const INSERT_LABEL = "INSERT INTO harness_labels (key, value, n) VALUES (?, ?, ?)";
 
 /** Write a leaf, its first event and its place in the queue, inside the caller's transaction. */
-export function submitLeaf(connection: Connection, nowMs: number, { spec, idempotencyKey }: NewLeaf): { leaf: Leaf; created: boolean } {
+export function submitLeaf(
+  connection: Connection,
+  nowMs: number,
+  { spec, idempotencyKey, notify = false }: NewLeaf,
+): { leaf: Leaf; created: boolean } {
   if (idempotencyKey !== "") {
     const known = findByKey(connection, spec.tenant, idempotencyKey, spec);
     if (known !== undefined) return { leaf: readLeafByNumber(connection, known), created: false };
   }
   const filled = withSession(connection, nowMs, spec);
-  const n = insertLeaf(connection, nowMs, filled);
+  const n = insertLeaf(connection, nowMs, filled, notify);
   if (idempotencyKey !== "") rememberKey(connection, spec.tenant, idempotencyKey, spec, n);
   appendEvents(connection, n, nowMs, [], { state: LeafState.QUEUED });
   return { leaf: readLeafByNumber(connection, n), created: true };
@@ -46,13 +50,16 @@ function withSession(connection: Connection, nowMs: number, spec: LeafSpec): Lea
   return filled;
 }
 
-function insertLeaf(connection: Connection, nowMs: number, spec: LeafSpec): number {
+function insertLeaf(connection: Connection, nowMs: number, spec: LeafSpec, notify: boolean): number {
   const { tenant, sessionId } = spec;
   // Behind an unfinished leaf of its session it has no due time until that one is over.
   const due = headOf(connection, tenant, sessionId) === undefined ? 0 : null;
   const leafId = newId("leaf", nowMs);
   const deadline = deadlineFrom(spec, nowMs) ?? null;
-  const row = connection.one<{ n: number }>(INSERT_LEAF, leafId, tenant, sessionId, due, nowMs, nowMs, spec.priority, deadline);
+  const row = connection.one<{ n: number }>(
+    INSERT_LEAF,
+    ...[leafId, tenant, sessionId, due, nowMs, nowMs, spec.priority, deadline, notify ? 1 : 0],
+  );
   if (row === undefined) throw new Error("SQLite inserted no row and no error");
   if (spec.files !== undefined) hasFiles(connection, row.n);
   connection.run(INSERT_SPEC, row.n, toBinary(LeafSpecSchema, spec));

@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type LeafState, type Tombstone, TombstoneSchema } from "@serverless-harness/proto/leaf";
 import type { Retention } from "../retention.ts";
+import { checkSweep } from "../retention-rules.ts";
 import type { Connection } from "./connection.ts";
 import { noteLeafless } from "./sessions.ts";
 import { forgetIdleTenants, noteChange } from "./tenants.ts";
@@ -10,7 +11,7 @@ const OLD_LEAVES = `SELECT n, leaf_id, state, tenant, session_id FROM harness_le
   ORDER BY updated_ms LIMIT ?`;
 const BURY = "INSERT INTO harness_tombstones (n, leaf_id, state, expired_ms, tenant) VALUES (?, ?, ?, ?, ?)";
 const FIND = "SELECT leaf_id, state, expired_ms, tenant FROM harness_tombstones WHERE leaf_id = ?";
-const PARTS = ["leaves", "specs", "labels", "gates", "wakes", "attempts", "events", "files"].map(
+const PARTS = ["leaves", "specs", "labels", "gates", "wakes", "attempts", "events", "files", "notices"].map(
   (part) => `DELETE FROM harness_${part} WHERE n = ?`,
 );
 const TOMBSTONE_PARTS = ["DELETE FROM harness_idempotency WHERE n = ?", "DELETE FROM harness_tombstones WHERE n = ?"];
@@ -29,17 +30,35 @@ type OldLeaf = {
 };
 
 /** Leaves that one transaction removes: others wait for the write lock meanwhile. */
-export const SWEEP_STEP = 50;
+const SWEEP_STEP = 50;
+
+/** Remove what is kept for long enough, in transactions that `change` runs. Returns how many leaves or tombstones, of that of which there were more. */
+export async function sweepInSteps(
+  change: (work: (connection: Connection, nowMs: number) => number) => number,
+  retention: Retention,
+  limit: number,
+): Promise<number> {
+  checkSweep(retention, limit);
+  const tombstones = change((connection, nowMs) => sweepTombstones(connection, nowMs, retention, limit));
+  let leaves = 0;
+  for (let step = SWEEP_STEP; step === SWEEP_STEP && leaves < limit; leaves += step) {
+    const most = Math.min(SWEEP_STEP, limit - leaves);
+    step = change((connection, nowMs) => sweepLeaves(connection, nowMs, retention, most));
+    // Whoever waits for the process or for the write lock gets its turn.
+    await new Promise(setImmediate);
+  }
+  return Math.max(tombstones, leaves);
+}
 
 /** Remove at most `limit` of the oldest tombstones that are kept for long enough, inside the caller's transaction. Returns how many. */
-export function sweepTombstones(connection: Connection, nowMs: number, { tombstoneMs }: Retention, limit: number): number {
+function sweepTombstones(connection: Connection, nowMs: number, { tombstoneMs }: Retention, limit: number): number {
   const old = connection.all<{ n: number }>(OLD_TOMBSTONES, nowMs - tombstoneMs, limit);
   for (const { n } of old) for (const part of TOMBSTONE_PARTS) connection.run(part, n);
   return old.length;
 }
 
 /** Remove at most `limit` of the leaves that ended first, if long enough ago, inside the caller's transaction. Returns how many. */
-export function sweepLeaves(connection: Connection, nowMs: number, { leafMs }: Retention, limit: number): number {
+function sweepLeaves(connection: Connection, nowMs: number, { leafMs }: Retention, limit: number): number {
   const old = connection.all<OldLeaf>(OLD_LEAVES, nowMs - leafMs, limit);
   if (old.length === 0) return 0;
   const newest = connection.one<{ id: number }>(NEWEST_EVENT)?.id ?? 0;

@@ -23,9 +23,11 @@ export const closeCases: readonly Case[] = [
       const [closing, staying] = [follow(other, leafId), follow(store, leafId)];
       const wait = other.waitForWork(LONG_LEASE_MS, NEVER);
       const idle = other.waitForIdle(LONG_LEASE_MS, NEVER);
+      const notices = other.waitForNotices([], LONG_LEASE_MS, NEVER);
       await other.close();
       await wait;
       await idle;
+      await notices;
       await closing;
       await store.finish(held, done(""), []);
       deepStrictEqual(words(await staying), ["queued", "running", "done"]);
@@ -53,6 +55,10 @@ export const closeCases: readonly Case[] = [
         other.backlog(),
         other.takeDuty("d", "h", 1),
         other.leaveDuty("d", "h"),
+        other.claimNotices(1, [], 1),
+        other.deadNotices("acme", 1),
+        other.deadNotice(leafId, 1n),
+        other.reviveNotice(leafId, 1n, ""),
       ];
       await Promise.all(calls.map((call) => refused(call, "store_closed")));
       deepStrictEqual(await follow(other, leafId), []);

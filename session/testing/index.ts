@@ -12,6 +12,7 @@ import { followCases } from "./follow-cases.ts";
 import { gateCases } from "./gate-cases.ts";
 import { listCases } from "./list-cases.ts";
 import { messageCases } from "./message-cases.ts";
+import { noticeCases } from "./notice-cases.ts";
 import { outcomeCases } from "./outcome-cases.ts";
 import { ownershipCases } from "./ownership-cases.ts";
 import { priorityCases } from "./priority-cases.ts";
@@ -70,6 +71,7 @@ const GROUPS: Readonly<Record<string, readonly Case[]>> = {
   duties: dutyCases,
   tokens: tokenCases,
   files: fileCases,
+  notices: noticeCases,
 };
 
 /**

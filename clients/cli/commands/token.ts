@@ -45,7 +45,7 @@ export function addToken(program: Command): void {
     options: (command) =>
       command
         .option("--tenant <name>", "whose leaves it is for (default: your token's tenant; the operator's is default)")
-        .requiredOption("--scope <scope>", "what it is for; may be repeated", repeated, [])
+        .option("--scope <scope>", "what it is for, at least one; may be repeated", repeated, [])
         .option("--life <time>", "how long it is valid, as 90d, 12h, 30m or 45s (default: 90d)", life),
     run: async (...given) => (await import("../actions/token.ts")).runCreate(...given),
   });

@@ -10,13 +10,6 @@ interface MadeJson {
   readonly token: { readonly tokenId: string; readonly tenant: string; readonly scopes: string[] };
 }
 
-async function addressOf(): Promise<string> {
-  const { services } = await stack.leaf.json<{ services: Array<{ name: string; address: string }> }>("status");
-  const address = services.find(({ name }) => name === "dispatcher")?.address;
-  if (address === undefined) throw new Error("leaf status tells no address of the dispatcher");
-  return address;
-}
-
 describe("leaf token", () => {
   test("makes a token that works from elsewhere, for its tenant and its scopes alone, until it is revoked", async () => {
     const scopes = ["--scope", "leaves:submit", "--scope", "leaves:read"];
@@ -24,7 +17,7 @@ describe("leaf token", () => {
     expect(made.token).toMatchObject({ tenant: "acme", scopes: ["leaves:submit", "leaves:read"] });
     const ours = await stack.leaf.json<LeafJson>("submit", "Run: true");
 
-    const env = { LEAF_URL: await addressOf(), LEAF_TOKEN: made.secret };
+    const env = { LEAF_URL: (await stack.leaf.json<{ url: string }>("status")).url, LEAF_TOKEN: made.secret };
     const submitted = await stack.leaf.run(["submit", "--json", "Run: true"], { env });
     expect(submitted).toMatchObject({ code: 0, stderr: "" });
     const { leaf } = JSON.parse(submitted.stdout) as LeafJson;
@@ -58,7 +51,7 @@ describe("leaf token", () => {
 
   test.each([
     [["token", "create", "x", "--scope", "everything"], 2, "scopes[0]: must be one of leaves:submit"],
-    [["token", "create", "x"], 2, "required option '--scope <scope>' not specified"],
+    [["token", "create", "x"], 2, "scopes: must name what it is for: some of leaves:submit"],
     [["token", "create", "x", "--scope", "admin", "--life", "soon"], 2, "It must be a number and a unit, as 90d"],
     [["token", "create", "x", "--scope", "admin", "--life", "9999d"], 2, "life_seconds"],
     [["token", "revoke", "token_nobody"], 4, "there is no token of this id"],

@@ -11,7 +11,7 @@ import { Leaves } from "../../leaves.ts";
 import { ScheduleDriver } from "../../schedules/driver.ts";
 import { Schedules } from "../../schedules/schedules.ts";
 import { noWaker } from "../../waker/none.ts";
-import { finishNext, SILENT } from "../support.ts";
+import { finishNext, NO_WEBHOOKS, SILENT } from "../support.ts";
 import { openStore } from "./store.ts";
 
 /** Where both kinds of store are, a fresh one with each call; to be used at the top of a file. */
@@ -67,7 +67,7 @@ export class World {
     const store = await openStore(this.url, () => this.nowMs);
     onTestFinished(() => store.close());
     const seen = wrap(store);
-    const leaves = new Leaves(seen, noWaker, new Drain());
+    const leaves = new Leaves({ store: seen, waker: noWaker, drain: new Drain(), webhooks: NO_WEBHOOKS, volume: undefined });
     const driver = new ScheduleDriver(seen, leaves, SILENT);
     onTestFinished(() => driver.stop());
     this.stores.push(store);

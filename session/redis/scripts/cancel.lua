@@ -16,6 +16,7 @@ if leaf.state == QUEUED then
     follow(leaf.session)
   end
   announce(leaf.id, seq)
+  notice(leaf, seq)
 elseif leaf.waiting or leaf.state == RETRYING then
   endWait(leaf, 'cancel requested')
 else

@@ -14,5 +14,6 @@ end
 redis.call('HSET', leaf.key, unpack(fields))
 over(leaf.id, leaf.order, RUNNING, ARGV[7])
 announce(leaf.id, seq)
+notice(leaf, seq)
 follow(leaf.session)
 return { close() }

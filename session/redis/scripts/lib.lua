@@ -64,14 +64,15 @@ local function owned()
   local id, session, call = ARGV[3], ARGV[4], ARGV[6]
   local epoch, worker = string.match(ARGV[5], '^(%d+) (.*)$')
   local leaf = key('leaf', id)
-  local row = redis.call('HMGET', leaf, 'state', 'epoch', 'session', 'order', 'seq', 'held', 'calls', 'cancel', 'priority', 'attempts', 'deadline')
+  local row = redis.call('HMGET', leaf, 'state', 'epoch', 'session', 'order', 'seq', 'held', 'calls', 'cancel', 'priority', 'attempts', 'deadline',
+    'notify')
   if row[3] ~= session then return nil end
   local calls, claim, name = row[7] or '', holder(row[6])
   local repeated = call ~= '' and string.find(calls, call, 1, true) ~= nil
   if not repeated and (redis.call('HGET', key('session', session), 'epoch') ~= epoch or row[1] ~= RUNNING or row[2] ~= epoch
     or worker ~= '' and worker ~= name) then return nil end
   return { id = id, key = leaf, session = session, order = row[4], seq = tonumber(row[5]), worker = name,
-    cancel = row[8], priority = row[9], claim = claim, attempts = row[10] or '', deadline = deadlineOf(row[11]),
+    cancel = row[8], priority = row[9], claim = claim, attempts = row[10] or '', deadline = deadlineOf(row[11]), notify = row[12],
     repeated = repeated, calls = string.sub(call .. calls, 1, 64) }
 end
 
@@ -92,11 +93,11 @@ end
 -- What is known of a leaf that nobody holds, as far as its place in the queue depends on it.
 local function known(id)
   local row = redis.call('HMGET', key('leaf', id), 'session', 'order', 'priority', 'state', 'not_before', 'waiting', 'seq', 'wake', 'waits',
-    'cancel', 'calls', 'deadline')
+    'cancel', 'calls', 'deadline', 'notify')
   if not row[4] then return nil end
   return { id = id, key = key('leaf', id), session = row[1], order = row[2], priority = row[3], state = row[4], notBefore = tonumber(row[5] or 0),
     waiting = row[6] == '1', seq = tonumber(row[7]), wake = row[8], waits = row[9] or '', cancel = row[10] == '1', calls = row[11] or '',
-    deadline = deadlineOf(row[12]) }
+    deadline = deadlineOf(row[12]), notify = row[13] }
 end
 
 -- A leaf that is its session's first gets its place: ready, at a time, or none while it waits for what no time brings.

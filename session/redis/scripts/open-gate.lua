@@ -17,6 +17,7 @@ if not gate then
   redis.call('HSET', leaf.key, 'seq', int(seq), 'open', open and open .. '\n' .. name or name)
   event(leaf.id, seq, bytes(13, bytes(1, gate)))
   announce(leaf.id, seq)
+  notice(leaf, seq)
   row = { gate, ARGV[10], ARGV[11], ARGV[12], false }
 end
 if not row[5] and overdue(row[3]) then gate = writeDecision(leaf.id, seq + 1, name, ARGV[8], defaultDecision(row[4])) end

@@ -1,7 +1,7 @@
 -- Write a leaf, its first event and its place in the queue. ARGV: 3 leaf id, 4 session key, 5 '1' where the session must exist, 'new' where it must not, 6 the
 -- latest time in ms or empty, 7 call, 8 spec, 9 first event, 10 number of partitions, 11 priority, 12 idempotency key's name or empty, 13 the
--- fingerprint where the key is to be taken here as well, 14 ms that it may take or 0, 15 '1' where it has files, 16 names of the indexes: of
--- all leaves, of its tenant's, of its session's, then of its labels.
+-- fingerprint where the key is to be taken here as well, 14 ms that it may take or 0, 15 '1' where it has files, 16 '1' where somebody is to be
+-- told of it, from 17 on names of the indexes: of all leaves, of its tenant's, of its session's, then of its labels.
 -- Returns what the index must be told, '1' where this call wrote it, and the record, or, where this call wrote it, only its time in ms. An empty
 -- list where the key is taken.
 local id, session, call = ARGV[3], ARGV[4], ARGV[7]
@@ -44,7 +44,8 @@ local fields = { 'spec', ARGV[8], 'session', session, 'order', int(order), 'stat
 if ARGV[11] ~= '0' then table.insert(fields, 'priority') table.insert(fields, ARGV[11]) end
 if ARGV[12] ~= '' then table.insert(fields, 'key') table.insert(fields, ARGV[12]) end
 if ARGV[15] == '1' then table.insert(fields, 'files') table.insert(fields, '1') end
-if #ARGV > 18 then table.insert(fields, 'labels') table.insert(fields, table.concat(ARGV, '\n', 19)) end
+if ARGV[16] == '1' then table.insert(fields, 'notify') table.insert(fields, '1') end
+if #ARGV > 19 then table.insert(fields, 'labels') table.insert(fields, table.concat(ARGV, '\n', 20)) end
 if ARGV[14] ~= '0' then
   local deadline = int(now + tonumber(ARGV[14]))
   table.insert(fields, 'deadline')
@@ -54,7 +55,7 @@ end
 redis.call('HSET', leaf, unpack(fields))
 event(id, 1, ARGV[9])
 redis.call('ZADD', base .. ':unfinished', int(order), id)
-for i = 16, #ARGV do redis.call('ZADD', base .. ':' .. ARGV[i], int(order), id) end
+for i = 17, #ARGV do redis.call('ZADD', base .. ':' .. ARGV[i], int(order), id) end
 if row[2] then
   redis.call('ZADD', key('queue', session), int(order), id)
 else

@@ -1,0 +1,55 @@
+import { Code, type ServiceImpl } from "@connectrpc/connect";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import { Validation } from "@serverless-harness/kit/validate";
+import type { WebhookService } from "@serverless-harness/proto/leaf";
+import type { LeafStore, Notice } from "@serverless-harness/session";
+import { callerOf, owns, requireScope, tenantFor } from "../caller.ts";
+import { checkLeafId, pageSize } from "../query.ts";
+import { messageId } from "../webhooks/message.ts";
+import { readProgress, revived, writeProgress } from "../webhooks/progress.ts";
+
+/** ListDeadLetters returns messages that were given up. */
+export function listDeadLetters(store: Pick<LeafStore, "deadNotices">): ServiceImpl<typeof WebhookService>["listDeadLetters"] {
+  return async (request, context) => {
+    const caller = callerOf(context);
+    requireScope(caller, "leaves:read");
+    const v = new Validation();
+    if (request.tenant !== "") v.name("tenant", request.tenant);
+    const limit = pageSize(v, request.pageSize);
+    v.done();
+    const { notices, nextPageToken = "" } = await store.deadNotices(
+      tenantFor(caller, "tenant", request.tenant),
+      limit,
+      request.pageToken || undefined,
+    );
+    return { deadLetters: notices.map(deadLetterOf), nextPageToken };
+  };
+}
+
+/** Resend delivers a message again. */
+export function resend(store: Pick<LeafStore, "deadNotice" | "reviveNotice">): ServiceImpl<typeof WebhookService>["resend"] {
+  return async ({ leafId, seq }, context) => {
+    const caller = callerOf(context);
+    requireScope(caller, "leaves:submit");
+    const v = new Validation();
+    checkLeafId(v, leafId);
+    v.check("seq", seq > 0n, "must be set: ListDeadLetters returned it");
+    v.done();
+    const notice = await store.deadNotice(leafId, seq);
+    if (notice !== undefined && owns(caller, notice.tenant)) {
+      const note = writeProgress(revived(readProgress(notice.note)));
+      if (await store.reviveNotice(leafId, seq, note)) return {};
+    }
+    throw new HarnessError(Code.NotFound, "dead_letter_not_found", "there is no dead letter of this leaf and place: list them first");
+  };
+}
+
+function deadLetterOf({ leafId, seq, note }: Notice) {
+  const deliveries = Object.entries(readProgress(note)).map(([target, { attempts, error = "", end }]) => ({
+    target,
+    attempts,
+    error,
+    delivered: end === "delivered",
+  }));
+  return { leafId, seq, webhookId: messageId(leafId, seq), deliveries };
+}
