@@ -127,6 +127,7 @@ describe("probes", () => {
     if (server?.address.kind !== "tcp") throw new Error("a TCP port is expected");
     const origin = `http://127.0.0.1:${server.address.port}`;
     expect((await fetch(`${origin}/metrics`)).status).toBe(200);
-    expect((await fetch(`${origin}/grpc.health.v1.Health/Check`, { method: "POST", body: "{}" })).status).toBe(404);
+    const rpc = await fetch(`${origin}/grpc.health.v1.Health/Check`, { method: "POST", body: "{}" });
+    expect([rpc.status, await rpc.json()]).toEqual([501, expect.objectContaining({ code: "unimplemented" })]);
   });
 });
