@@ -21,7 +21,9 @@ test("the examples of the README run as they are written: curl submits, curl fol
   const { origin } = await runDispatcher(await newStore());
   const path = [join(ROOT, "node_modules/.bin"), process.env["PATH"]].join(delimiter);
   const env = { ...process.env, PATH: path, LEAF_URL: origin, LEAF_TOKEN: TOKEN };
-  const { stdout, stderr } = await promisify(execFile)("bash", ["-euo", "pipefail", "-c", await scriptUnder("From a shell")], { env });
+  const { stdout, stderr } = await promisify(execFile)("bash", ["--norc", "-euo", "pipefail", "-c", await scriptUnder("From a shell")], {
+    env,
+  });
   expect(stderr).toBe("");
   const [submitted = "", followed = "", asked = "", ...more] = stdout.split("----\n");
   expect(more).toEqual([]);

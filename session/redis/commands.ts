@@ -4,8 +4,9 @@
  */
 export const COMMANDS: readonly string[] = [
   ...["del", "eval", "evalsha", "exists", "get", "pexpire", "publish", "set", "subscribe", "time", "unlink"],
-  ...["hdel", "hexists", "hget", "hgetall", "hincrby", "hmget", "hrandfield", "hscan", "hset", "hsetnx"],
+  ...["hdel", "hexists", "hget", "hgetall", "hincrby", "hkeys", "hmget", "hrandfield", "hscan", "hset", "hsetnx"],
   ...["lrange", "rpush", "sadd", "sismember", "smembers", "spop", "srem"],
   ...["xadd", "xdel", "xrange"],
-  ...["zadd", "zcount", "zmscore", "zpopmin", "zrange", "zrangebyscore", "zrem", "zremrangebyrank", "zremrangebyscore", "zscore"],
+  ...["zadd", "zcount", "zlexcount", "zmscore", "zpopmin", "zrange", "zrangebyscore"],
+  ...["zrem", "zremrangebyrank", "zremrangebyscore", "zrevrangebylex", "zscore"],
 ];
