@@ -22,7 +22,7 @@ export interface SessionRetentionOptions {
 /**
  * Removes sessions that nobody has used for long: conversation, workspace, snapshots, and last what the leaf store knows. Until that is gone the session
  * stays listed as idle, so what fails, and what a kill interrupts, is done again: each part may be removed twice. The conversation goes first, in one step
- * with the look whether the session is still idle: one that gets a leaf meanwhile either keeps everything or begins anew.
+ * with the look whether the session is still idle: one that gets a leaf meanwhile either keeps everything or begins from nothing.
  */
 export class SessionRetention {
   readonly #options: SessionRetentionOptions;

@@ -1,6 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { type Issuer, JwtVerifier } from "@serverless-harness/kit/jwt";
+import { isName } from "@serverless-harness/kit/validate";
 import type { JWTPayload } from "jose";
 import type { TokenReader } from "./auth.ts";
 import { type Caller, type Scope, scopesIn } from "./caller.ts";
@@ -24,8 +25,6 @@ export interface TrustedIssuer {
   readonly mapping: Mapping;
 }
 
-/** A name that is a tenant's. */
-const TENANT = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 const MAX_SUBJECT = 256;
 
 /** Reads the tokens of every issuer that is trusted. */
@@ -54,7 +53,7 @@ export class SignedTokens implements TokenReader {
 /** PERMISSION_DENIED for a valid token that names no tenant, and so is not for this system. */
 function callerFrom(claims: JWTPayload, { tenant, scopes, subjectClaim }: Mapping): Caller {
   const name = "value" in tenant ? tenant.value : claims[tenant.claim];
-  if (typeof name !== "string" || !TENANT.test(name)) {
+  if (typeof name !== "string" || !isName(name)) {
     const claim = "value" in tenant ? "tenant" : tenant.claim;
     const text = `the token's claim ${claim} must be a tenant: 1 to 128 characters of A-Z a-z 0-9 . _ - not starting with a dot or a dash`;
     throw new HarnessError(Code.PermissionDenied, "token_without_tenant", text);

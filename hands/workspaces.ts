@@ -193,7 +193,7 @@ export class Workspaces {
 
   /**
    * {@link delete} it for good: its epoch is not remembered. `elsewhere` removes what there is of it in other places, also where the workspace is not known
-   * here; nobody makes it anew meanwhile.
+   * here; nobody makes it again meanwhile.
    */
   forget(name: string, epoch: bigint, elsewhere: () => Promise<void>): Promise<void> {
     return this.#queue.run(name, async () => {

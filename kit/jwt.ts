@@ -3,9 +3,10 @@ import { decodeJwt, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify, Si
 import { HarnessError } from "./errors.ts";
 import { newId } from "./ids.ts";
 import { type KeyFile, SIGNING_ALGORITHM } from "./signing-keys.ts";
+import { CLOCK_SKEW_MS } from "./token.ts";
 
 /** A token is taken for so much longer than it says, as the clocks of two machines are never quite the same, in seconds. */
-export const CLOCK_TOLERANCE_S = 120;
+export const CLOCK_TOLERANCE_S = CLOCK_SKEW_MS / 1000;
 /** The longest token that is looked at, in characters: what an OpenID Connect provider issues stays far below. */
 const MAX_TOKEN_LENGTH = 16_384;
 /** Tokens that were verified already are remembered, as a signature costs 0.1 ms: at most so many. */

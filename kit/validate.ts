@@ -6,6 +6,11 @@ const NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 const STEERING = /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u;
 const ID = /^[A-Za-z0-9._:-]{1,200}$/;
 
+/** A text that is a name: 1 to 128 characters of A-Z a-z 0-9 . _ - not starting with a dot or a dash. */
+export function isName(value: string): boolean {
+  return NAME.test(value);
+}
+
 /** Collects every wrong field of a request, so that the client learns of all of them at once. */
 export class Validation {
   readonly #violations: Violation[] = [];
@@ -22,7 +27,7 @@ export class Validation {
 
   /** A tenant, session or similar name. */
   name(field: string, value: string): void {
-    this.check(field, NAME.test(value), "must be 1 to 128 characters of A-Z a-z 0-9 . _ - and not start with a dot or a dash");
+    this.check(field, isName(value), "must be 1 to 128 characters of A-Z a-z 0-9 . _ - and not start with a dot or a dash");
   }
 
   /** A text that stands in a line of a list or a log, as a label or who did something: nothing in it may steer whoever shows it. */

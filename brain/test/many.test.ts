@@ -89,7 +89,7 @@ describe("many leaves in one brain", () => {
 
   test("go on while one gets a call of 1 MiB in pieces of forty characters, and it is made", async () => {
     const stack = await Stack.open(shared);
-    // Read anew with each piece, the call would take minutes, and a main loop that stands still loses its leaves.
+    // Read again with each piece, the call would take minutes, and a main loop that stands still loses its leaves.
     const brain = stack.brain({ ...badly(), BRAIN_LEASE_MS: "30000" });
     const large = await stack.submit("<a large call>");
     const others = await Promise.all(Array.from({ length: 4 }, () => stack.submit("<a small call>")));

@@ -138,7 +138,7 @@ export class ScheduleDriver {
     }
   }
 
-  /** The clock was set back, or nobody knows: what was worked out by one that was ahead is worked out anew. */
+  /** The clock was set back, or nobody knows: what was worked out by one that was ahead is worked out again. */
   async #replan(nowMs: number): Promise<void> {
     for (let pageToken: string | undefined = ""; pageToken !== undefined; ) {
       const page: Awaited<ReturnType<Store["listSchedules"]>> = await this.#store.listSchedules(undefined, PAGE, pageToken);

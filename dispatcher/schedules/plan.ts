@@ -131,7 +131,7 @@ export function isAhead(record: ScheduleRecord, nowMs: number): boolean {
   return Number(record.plannedAtMs) > nowMs + CLOCK_TOLERANCE_MS;
 }
 
-/** Its next fire, worked out anew: what was left out as missed, by a clock that was ahead, comes in its time, and what was made is not made again. */
+/** Its next fire, worked out again: what was left out as missed, by a clock that was ahead, comes in its time, and what was made is not made again. */
 export function replanned(before: ScheduleRecord, nowMs: number): ScheduleRecord {
   return plannedFromNow(clone(ScheduleRecordSchema, before), nowMs);
 }

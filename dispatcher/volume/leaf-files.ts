@@ -1,12 +1,12 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { HarnessError, invalidArgument } from "@serverless-harness/kit/errors";
-import type { Validation } from "@serverless-harness/kit/validate";
+import { isName, type Validation } from "@serverless-harness/kit/validate";
 import { type DecisionKind, type LeafFiles, LeafKind, type LeafSpec } from "@serverless-harness/proto/leaf";
 import { parseObject } from "../http/body.ts";
 import { kindOf, numberedDecision } from "../numbered-decision.ts";
 import { gatePath, markerPath } from "./contents.ts";
-import { isTenantName, type Volume } from "./volume.ts";
+import type { Volume } from "./volume.ts";
 
 const MAX_PATH_BYTES = 4096;
 const MAX_SHOWN_BYTES = 1024;
@@ -18,7 +18,7 @@ const MAX_DECISION_BYTES = 1024 * 1024;
 /** Check the files of a leaf: that they may be read and written is seen when that is done. `volumeOf`: the part of the volume for its tenant. */
 export function checkFiles(v: Validation, { files, kind, input, tenant }: LeafSpec, volumeOf: () => Volume | undefined): void {
   // Nobody has a part who has no name.
-  if (files === undefined || !(tenant === "" || isTenantName(tenant))) return;
+  if (files === undefined || !(tenant === "" || isName(tenant))) return;
   const volume = volumeOf();
   if (volume === undefined) {
     v.fail("spec.files", "can't be used: this dispatcher has no volume (DISPATCHER_VOLUME)");

@@ -5,14 +5,8 @@ import { posix } from "node:path";
 import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
 import { type Location, locate, type Root } from "@serverless-harness/kit/paths/locate";
 import { errnoOf, pathError } from "@serverless-harness/kit/paths/path-error";
+import { isName } from "@serverless-harness/kit/validate";
 import { DEFAULT_TENANT } from "../caller.ts";
-
-/** The tenant may have a directory of its name. */
-export function isTenantName(tenant: string): boolean {
-  return TENANT.test(tenant);
-}
-
-const TENANT = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 
 /** A place in the volume for a file. */
 type Place = Location & { readonly parent: Handle };
@@ -32,7 +26,7 @@ export class Volume {
   /** The part that a tenant's leaves may use: all of it for those of the tenant `default`, for any other the directory of the tenant's name, which is made. */
   of(tenant: string): Volume {
     if (tenant === DEFAULT_TENANT) return this;
-    if (!isTenantName(tenant)) throw pathError("path_outside", tenant);
+    if (!isName(tenant)) throw pathError("path_outside", tenant);
     const { path, at = path } = this.#root;
     mkdirSync(`${at}/${tenant}`, { recursive: true });
     return new Volume(`${path}/${tenant}`, `${at}/${tenant}`);

@@ -22,7 +22,7 @@ export function writeProgress(progress: Progress): string {
   return JSON.stringify(progress);
 }
 
-/** What was given up begins anew; what was delivered stays so. */
+/** What was given up begins again; what was delivered stays so. */
 export function revived(progress: Progress): Progress {
   return Object.fromEntries(Object.entries(progress).map(([key, each]) => [key, each.end === "dead" ? { attempts: 0 } : each]));
 }
