@@ -132,9 +132,9 @@ test("a log with a torn end loses nothing that was committed", async () => {
 });
 
 test.each([
-  ["UPDATE harness_layout SET version = 99", /has layout 99, this version knows layout 8: run the newer version/],
-  ["UPDATE harness_layout SET version = 0", /has layout 0, this version knows layout 8: move it and its -id file away/],
-  ["DELETE FROM harness_layout", /has an unknown layout, this version knows layout 8/],
+  ["UPDATE harness_layout SET version = 99", /has layout 99, this version knows layout \d+: run the newer version/],
+  ["UPDATE harness_layout SET version = 0", /has layout 0, this version knows layout \d+: move it and its -id file away/],
+  ["DELETE FROM harness_layout", /has an unknown layout, this version knows layout \d+/],
 ])("a database of another layout is refused: %s", async (change, message) => {
   const path = await freshPath();
   await SqliteLeafStore.open(path).close();
