@@ -59,11 +59,16 @@ install_npm_packages() {
   # npm must run on the machine's own Node: the one in node_modules goes away while it works.
   PATH="$(printf '%s' "$PATH" | sed "s#$PWD/node_modules/.bin:##g")"
   command -v node >/dev/null 2>&1 && command -v npm >/dev/null 2>&1 || fail "install Node.js 20 or newer, with npm"
-  say "installing the npm packages of package-lock.json (once, about a minute)"
+  say "installing the npm packages of package-lock.json (about a minute the first time)"
   # Native add-ons are built with the headers that this Node came with, so that none are downloaded.
   node_prefix="$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")"
   if [ -e "$node_prefix/include/node/node.h" ]; then
     export npm_config_nodedir="$node_prefix"
+  fi
+  # After an earlier installation only what changed is fetched. That never writes package-lock.json (--no-save), as `npm ci` does not.
+  if [ -e node_modules/.package-lock.json ] && [ -x node_modules/.bin/node ] && npm install --no-save --no-audit --no-fund --loglevel=error >&2; then
+    touch node_modules/.package-lock.json
+    return
   fi
   npm ci --no-audit --no-fund --loglevel=error >&2 || fail "npm ci failed, see above (a lock file that is not in sync: npm run lock)"
   [ -x node_modules/.bin/node ] || fail "the npm package \"node\" brought no program: npm must be allowed to run install scripts"
