@@ -1,3 +1,4 @@
+import { apart } from "./chapters/apart.ts";
 import { approved } from "./chapters/approved.ts";
 import { asleep } from "./chapters/asleep.ts";
 import { atRest } from "./chapters/at-rest.ts";
@@ -13,6 +14,7 @@ import { resubmitted } from "./chapters/resubmitted.ts";
 import { resumed } from "./chapters/resumed.ts";
 import { sandboxed, sightCommand } from "./chapters/sandboxed.ts";
 import { scheduled } from "./chapters/scheduled.ts";
+import { seedGate } from "./chapters/seed-gate.ts";
 import { sharedTerminal } from "./chapters/shared-terminal.ts";
 import type { Claims } from "./claims.ts";
 import type { World } from "./world.ts";
@@ -22,7 +24,7 @@ const SECRET = "pineapple";
 const SLEEP = ["sleep", "1.0731"] as const;
 
 /** Claims that {@link tellStory} makes. */
-export const CLAIMS = 16;
+export const CLAIMS = 18;
 
 /** Tell the story of the system, a claim after the other, each looked at from outside. */
 export async function tellStory(world: World, claims: Claims): Promise<void> {
@@ -52,5 +54,7 @@ export async function tellStory(world: World, claims: Claims): Promise<void> {
   await claims.check("a schedule's fire, each at its second and once", () => scheduled(world));
   await claims.check("a resubmission that makes nothing new", () => resubmitted(world));
   await claims.check("a cancel that kills the processes in the sandbox", () => cancelled(world));
+  await claims.check("a tenant that sees nothing of another", () => apart(world));
+  await claims.check("a /runs gate approved by the seed's own request", () => seedGate(world));
   await claims.check("brains cost only while they think", () => economics(world, startedAtMs));
 }

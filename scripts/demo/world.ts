@@ -42,6 +42,7 @@ export class World {
   readonly paths: StackPaths;
   readonly leaves: Dispatcher["leaves"];
   readonly schedules: Dispatcher["schedules"];
+  readonly tokens: Dispatcher["tokens"];
   readonly #dispatcher: Dispatcher;
 
   constructor(info: StackInfo) {
@@ -50,6 +51,7 @@ export class World {
     this.#dispatcher = connect({ url: info.url, token: this.#token() });
     this.leaves = this.#dispatcher.leaves;
     this.schedules = this.#dispatcher.schedules;
+    this.tokens = this.#dispatcher.tokens;
   }
 
   close(): void {
@@ -86,6 +88,13 @@ export class World {
     const requests = (await (await fetch(`${model.address}/requests`)).json()) as ReadonlyArray<{ at_ms: number }>;
     const first = requests.find(({ at_ms }) => at_ms >= turn.submittedAtMs);
     return (first?.at_ms ?? Number.NaN) - turn.submittedAtMs;
+  }
+
+  /** Post JSON to a path of the plain HTTP API, as the stack's owner. */
+  async post(path: string, body: object): Promise<Response> {
+    const headers = { authorization: `Bearer ${this.#token()}`, "content-type": "application/json" };
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    return await fetch(`${this.info.url}${path}`, { method: "POST", headers, body: JSON.stringify(body), signal });
   }
 
   /** Seconds that brains lived, as the dispatcher counts them, once it knows of none that lives. */
