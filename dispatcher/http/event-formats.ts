@@ -2,6 +2,7 @@ import { toJson } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { type LeafEvent, LeafEventSchema } from "@serverless-harness/proto/leaf";
+import type { Made } from "./reply.ts";
 
 /** Why a stream of events ended. */
 export interface End {
@@ -18,6 +19,8 @@ export interface EventFormat {
   readonly contentType: string;
   /** Sent at once. */
   readonly start: () => string;
+  /** Names what was made for this stream, if it was: sent before the first event. */
+  readonly made: (made: Made) => string;
   readonly event: (event: LeafEvent) => string;
   /** Says nothing, for proxies that cut a stream that is silent. */
   readonly keepAlive: string;
@@ -31,6 +34,7 @@ const RETRY_SPREAD_MS = 2000;
 const SERVER_SENT: EventFormat = {
   contentType: "text/event-stream",
   start: () => `retry: ${RETRY_MS + Math.floor(Math.random() * RETRY_SPREAD_MS)}\n\n`,
+  made: (made) => frame(0n, "made", made),
   event: (event) => frame(event.seq, event.event.case ?? "unknown", toJson(LeafEventSchema, event)),
   keepAlive: ": keep-alive\n\n",
   end: (end) => frame(end.afterSeq, "end", endJson(end)),
@@ -39,6 +43,7 @@ const SERVER_SENT: EventFormat = {
 const JSON_LINES: EventFormat = {
   contentType: "application/x-ndjson",
   start: () => "",
+  made: (made) => line({ made }),
   event: (event) => line(toJson(LeafEventSchema, event)),
   // In front of the next line, which stays JSON: not every reader skips an empty line.
   keepAlive: " ",
@@ -55,6 +60,14 @@ export function acceptedFormat(accept: string | undefined): EventFormat {
     "not_acceptable",
     `accept ${SERVER_SENT.contentType} or ${JSON_LINES.contentType}: nothing else is served here`,
   );
+}
+
+/** A stream, if a client asks for one by name and would rather have it than JSON; else `undefined`. */
+export function preferredFormat(accept = ""): EventFormat | undefined {
+  const named = [SERVER_SENT, JSON_LINES].filter(({ contentType }) => accept.toLowerCase().includes(contentType));
+  const [best] = named.toSorted((a, b) => qualityOf(b.contentType, accept) - qualityOf(a.contentType, accept));
+  if (best === undefined) return undefined;
+  return qualityOf(best.contentType, accept) > qualityOf("application/json", accept) ? best : undefined;
 }
 
 /** The quality of the most specific range of an Accept header (RFC 9110, 12.5.1) that a type is in; 0 if it is in none. */

@@ -6,6 +6,7 @@ import type { LeafEvent } from "@serverless-harness/proto/leaf";
 import { isTerminal } from "@serverless-harness/session";
 import type { Leaves } from "../leaves.ts";
 import { acceptedFormat, type End, type EventFormat } from "./event-formats.ts";
+import type { Made, StreamReply } from "./reply.ts";
 import type { KnownHandler } from "./router.ts";
 
 const MAX_SEQ = 2n ** 63n - 1n;
@@ -22,13 +23,20 @@ export function events(leaves: Leaves, keepAliveMs: number, log: Logger): KnownH
     const { leafId, state } = await leaves.get(caller, params["id"] ?? "");
     const isOver = isTerminal(state);
     if (isOver && !(await isAnyAfter(leaves, leafId, after, gone))) return { status: 204, pieces: [] };
-    const pieces = written(format, leaves.follow(leafId, after, gone), { after, isOver, keepAliveMs, gone, log });
-    return { status: 200, headers: { "content-type": format.contentType, "x-accel-buffering": "no" }, pieces };
+    return streamReply(format, leaves.follow(leafId, after, gone), { after, isOver, keepAliveMs, gone, log });
   };
 }
 
+/** An answer that tells events as they come. */
+export function streamReply(format: EventFormat, following: AsyncIterable<LeafEvent>, stream: Stream): StreamReply {
+  const headers = { "content-type": format.contentType, "x-accel-buffering": "no" };
+  return { status: 200, headers, pieces: written(format, following, stream) };
+}
+
 /** Where a stream stands, and how it is kept. */
-interface Stream {
+export interface Stream {
+  /** What was made for it: told first. */
+  readonly made?: Made;
   readonly after: bigint;
   /** Its leaf was over when it began. */
   readonly isOver: boolean;
@@ -40,7 +48,7 @@ interface Stream {
 async function* written(format: EventFormat, following: AsyncIterable<LeafEvent>, stream: Stream): AsyncGenerator<string> {
   let { after: afterSeq, isOver } = stream;
   let end: End;
-  yield format.start();
+  yield `${format.start()}${stream.made === undefined ? "" : format.made(stream.made)}`;
   try {
     for await (const { event } of keptAlive<{ event?: LeafEvent }>(wrapped(following), {}, stream.keepAliveMs)) {
       yield event === undefined ? format.keepAlive : format.event(event);

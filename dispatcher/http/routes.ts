@@ -32,7 +32,7 @@ export function httpRoutes(deps: Dependencies, leaves: Leaves): NonNullable<Serv
     };
   return createRouter(
     {
-      "/turn": { POST: seedGuarded(turn(leaves, log, seedApi.compat ? SEED_TURN : TURN)) },
+      "/turn": { POST: seedGuarded(turn({ leaves, keepAliveMs, log }, seedApi.compat ? SEED_TURN : TURN)) },
       ...seedRoutes(deps, leaves, seedGuarded),
       "/v1/leaves/{id}/events": { GET: guarded(events(leaves, keepAliveMs, log)) },
       "/wake": { POST: wake(leaves) },

@@ -6,7 +6,10 @@ import { type LeafSpec, LeafSpecSchema, type StateChanged } from "@serverless-ha
 import { isTerminal } from "@serverless-harness/session";
 import type { Leaves } from "../leaves.ts";
 import { parseObject, readBody } from "./body.ts";
+import { preferredFormat } from "./event-formats.ts";
+import { streamReply } from "./events.ts";
 import { outcomeReply } from "./outcome.ts";
+import { waitPreference } from "./prefer.ts";
 import { errorReply, type Made, type Reply } from "./reply.ts";
 import type { KnownHandler } from "./router.ts";
 
@@ -29,23 +32,46 @@ export const TURN: TurnForm = {
   outcome: outcomeReply,
 };
 
+/** What turns need. */
+export interface TurnOptions {
+  readonly leaves: Leaves;
+  /** Longest silence of a stream, in milliseconds. */
+  readonly keepAliveMs: number;
+  readonly log: Logger;
+}
+
 /**
- * `POST /turn` `{prompt, sessionId?}`: one prompt on a session, a new one where none is named. Answers when the turn is over. The client
+ * `POST /turn` `{prompt, sessionId?}`: one prompt on a session, a new one if none is named. Answers when the turn is over; with 202 when it is not
+ * over after the time in `Prefer: wait=SECONDS`, or at once by `Prefer: respond-async`; or, by `Accept`, with the turn's events as they come. The client
  * going away stops the waiting, not the turn. A repeated `Idempotency-Key` waits for the first turn again.
  */
-export function turn(leaves: Leaves, log: Logger, form: TurnForm = TURN): KnownHandler {
+export function turn({ leaves, keepAliveMs, log }: TurnOptions, form: TurnForm = TURN): KnownHandler {
   return async ({ request, gone, caller }) => {
+    const stream = preferredFormat(request.headers.accept);
+    const { waitMs, applied } = waitPreference(request);
     const { spec, sessionId } = form.read(await readBody(request, MAX_BODY_BYTES));
     let made: Partial<Made> = sessionId === "" ? {} : { sessionId };
     try {
       const { leaf } = await leaves.submit(caller, spec, String(request.headers["idempotency-key"] ?? ""));
       const known: Made = { sessionId: sessionId || (leaf.spec?.sessionId ?? ""), leafId: leaf.leafId };
       made = known;
-      return form.outcome(await terminalState(leaves, leaf.leafId, gone), known);
+      if (stream !== undefined) {
+        const following = leaves.follow(leaf.leafId, 0n, gone);
+        return streamReply(stream, following, { made: known, after: 0n, isOver: isTerminal(leaf.state), keepAliveMs, gone, log });
+      }
+      // What is over is answered, however little time there is.
+      const end = await terminalState(leaves, leaf.leafId, gone, isTerminal(leaf.state) ? undefined : waitMs);
+      return end === undefined ? accepted(known, applied) : form.outcome(end, known);
     } catch (error) {
       return errorReply(error, log, made);
     }
   };
+}
+
+/** The turn goes on, and this is how its client finds it again. */
+function accepted(made: Made, applied: string): Reply {
+  const headers = { location: `/v1/leaves/${made.leafId}/events`, "preference-applied": applied };
+  return { status: 202, headers, body: { status: "accepted", ...made } };
 }
 
 /** A turn's prompt and session as a leaf. INVALID_ARGUMENT `prompt_required` where there is nothing to say. */
@@ -59,10 +85,13 @@ export function turnSpec({ prompt, sessionId }: Readonly<Record<string, unknown>
   return create(LeafSpecSchema, { prompt, sessionId: sessionId ?? "", sessionMustExist: Boolean(sessionId) });
 }
 
-/** Wait for the leaf's end. CANCELLED where the client went away before. */
-async function terminalState(leaves: Leaves, leafId: string, gone: AbortSignal): Promise<StateChanged> {
-  for await (const { event } of leaves.follow(leafId, 0n, gone)) {
+/** Wait for the leaf's end; `undefined` if it did not come in time. CANCELLED if the client went away before. */
+async function terminalState(leaves: Leaves, leafId: string, gone: AbortSignal, waitMs?: number): Promise<StateChanged | undefined> {
+  const timeUp = waitMs === undefined ? undefined : AbortSignal.timeout(waitMs);
+  const enough = timeUp === undefined ? gone : AbortSignal.any([gone, timeUp]);
+  for await (const { event } of leaves.follow(leafId, 0n, enough)) {
     if (event.case === "stateChanged" && isTerminal(event.value.state)) return event.value;
   }
+  if (timeUp?.aborted === true && !gone.aborted) return undefined;
   throw new HarnessError(Code.Canceled, "client_gone", "the client went away; the turn goes on");
 }
