@@ -33,7 +33,7 @@ import { Volume } from "./volume/volume.ts";
 import { type BrainLog, openBrainLog } from "./waker/brain-log.ts";
 import { KnativeWaker } from "./waker/knative.ts";
 import { LocalWaker } from "./waker/local.ts";
-import { kedaWaker, noWaker } from "./waker/none.ts";
+import { OutsideWaker } from "./waker/outside.ts";
 import type { Waker } from "./waker/waker.ts";
 import { Outbox } from "./webhooks/outbox.ts";
 import { WebhookSettings } from "./webhooks/settings.ts";
@@ -193,8 +193,7 @@ function createSessionRetention(
 }
 
 function createWaker(config: Config, env: Environment, store: LeafStore, brainLog: BrainLog, log: Logger): Waker {
-  if (config.waker === "none") return noWaker;
-  if (config.waker === "keda") return kedaWaker;
+  if (config.waker === "none" || config.waker === "keda") return new OutsideWaker({ kind: config.waker, store, log });
   if (config.knative !== undefined) return new KnativeWaker({ store, log, ...config.knative });
   const brain = { command: config.brainCommand, env };
   return new LocalWaker({ store, log, brain, brainLog });

@@ -11,6 +11,8 @@ export interface DispatcherHealth {
   readonly version: string;
   /** Why it is not well, and what to do. */
   readonly problem?: string;
+  /** Who starts brains. */
+  readonly waker?: "local" | "knative" | "keda" | "none";
   readonly backlog?: { readonly ready: number; readonly running: number; readonly nextDueMs?: number };
   readonly brains?: ReadonlyArray<{ readonly name: string; readonly pid: number; readonly startedAt: number }>;
   readonly brainsStarted?: number;

@@ -8,6 +8,13 @@ import { stateName } from "./view/names.ts";
 /** States of leaves that hold their session. */
 const AT_WORK = [LeafState.RUNNING, LeafState.SUSPENDED, LeafState.AWAITING_APPROVAL, LeafState.RETRYING];
 
+/** Who starts brains, in words that go on after "which". */
+const STARTERS = {
+  none: "somebody else starts (DISPATCHER_WAKER=none)",
+  keda: "KEDA starts (DISPATCHER_WAKER=keda)",
+  knative: "a call to its service starts (DISPATCHER_WAKER=knative)",
+};
+
 /** What a leaf waits for, in words that go on after "waits"; `undefined` where it does not wait, or for its own work alone. */
 export async function waitsFor(context: Context, leaf: Leaf): Promise<string | undefined> {
   switch (leaf.state) {
@@ -43,9 +50,10 @@ async function beforeInSession(context: Context, { leafId, spec }: Leaf): Promis
 
 async function forBrain(context: Context): Promise<string> {
   const { health, missing } = await readStatus(context);
-  const { backlog, brains = [], problem } = health;
+  const { backlog, brains = [], problem, waker } = health;
   const away = missing.includes("hands") ? "; the sandbox is away: `leaf up` starts it again" : "";
   if (problem !== undefined) return `for a brain: ${firstLine(problem, 200)}${away}`;
+  if (waker !== undefined && waker !== "local") return `for a brain, which ${STARTERS[waker]}${away}`;
   if (brains.length === 0) return `for a brain, and none lives: \`leaf logs dispatcher\` tells why${away}`;
   const queued = backlog === undefined ? "" : `, ready to be taken: ${backlog.ready}`;
   return `for a brain to take it: ${counted(brains.length, "brain")} at work${queued}${away}`;

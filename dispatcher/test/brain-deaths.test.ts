@@ -81,6 +81,28 @@ describe("a brain that dies", () => {
     expect(waker.status().brainsCrashed).toBe(5);
   });
 
+  test("before it takes anything up, three times in a row, is told to all that wait, and to whoever asks", async () => {
+    const { waker, store } = await openWaker({ env: { BRAIN_MODE: "crash" }, restart: { baseMs: 1, maxMs: 1 } });
+    waker.start();
+    const id = await submit(store, "say never");
+    await untilState(store, id, LeafState.SUSPENDED);
+    const problem = /^\d+ brains died in a row, the last one killed by SIGKILL; the log of the brains has the cause/;
+    expect(waker.status()).toMatchObject({ problem: expect.stringMatching(problem) });
+    const notes = (await store.events(id, 0n, 10)).flatMap(({ event }) => (event.case === "stateChanged" ? [event.value.note] : []));
+    expect(notes.at(-1)).toMatch(/^no brain can work: \d+ brains died in a row/);
+    expect(await store.get(id)).toMatchObject({ failedAttempts: 0 });
+  });
+
+  test("while it works, again and again, is a problem too, and each death stands in its leaf's log", async () => {
+    const { waker, store } = await openWaker({ restart: { baseMs: 1, maxMs: 1 } });
+    const poison = await submit(store, "crash");
+    waker.start();
+    await vi.waitFor(() => expect(waker.status().problem).toMatch(/^\d+ brains died in a row/), { timeout: 60_000, interval: 5 });
+    const notes = (await store.events(poison, 0n, 100)).flatMap(({ event }) => (event.case === "stateChanged" ? [event.value.note] : []));
+    expect(notes.filter((note) => note === "brain killed by SIGKILL").length).toBeGreaterThanOrEqual(3);
+    expect(notes.join()).not.toContain("no brain can work");
+  });
+
   test("without looking at the queue is not started for ever", async () => {
     const { waker, store } = await openWaker({ env: { BRAIN_MODE: "blind" }, restart: AN_HOUR });
     waker.start();
@@ -88,7 +110,7 @@ describe("a brain that dies", () => {
     await vi.waitFor(() => expect(counts(waker.status())).toEqual({ brainsStarted: 4, brainsCrashed: 0, live: 0 }), { timeout: 20_000 });
     waker.wake("submit");
     await new Promise((resolve) => setImmediate(resolve));
-    expect(waker.status().brainsStarted).toBe(4);
+    expect(waker.status()).toMatchObject({ brainsStarted: 4, problem: expect.stringContaining("without taking up what waits") });
   });
 
   test("because there is no such program harms nobody", async () => {

@@ -35,7 +35,7 @@ import { Schedules } from "../schedules/schedules.ts";
 import type { SeedApiSettings } from "../seed-api/settings.ts";
 import { SignedTokens, type TrustedIssuer } from "../signed-tokens.ts";
 import type { Volume } from "../volume/volume.ts";
-import { noWaker } from "../waker/none.ts";
+import { OutsideWaker } from "../waker/outside.ts";
 import type { Waker } from "../waker/waker.ts";
 import { Webhooks } from "../webhooks/webhooks.ts";
 
@@ -96,7 +96,7 @@ export async function openDoor(
   const sandboxProbe = new SandboxProbe(options.sandbox, SILENT);
   const keepAliveMs = options.keepAliveMs ?? 15_000;
   const seedApi = { ...SEED_API, ...options.seedApi };
-  const waker = options.waker ?? noWaker;
+  const waker = options.waker ?? new OutsideWaker({ kind: "none", store, log: SILENT });
   const webhooks = options.webhooks ?? NO_WEBHOOKS;
   const leaves = new Leaves({ store, waker, drain, webhooks, volume: options.volume });
   // Nothing fires unless a test has it look.

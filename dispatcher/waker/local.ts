@@ -93,12 +93,13 @@ export class LocalWaker implements Waker {
       await this.#untilReady();
       if (stopping.aborted) return;
       const exit = await this.#runBrain();
-      this.#problem = exit.problem;
       if (stopping.aborted) return;
-      if (exit.problem !== undefined) await this.#explain(exit.problem);
       // Work that arrived while the brain was on its way out is in the backlog: no wake is lost.
       const workLeft = ((await this.#backlog())?.ready ?? 0) > 0;
       const delayMs = this.#policy.delayAfter(exit, workLeft);
+      this.#problem = exit.problem ?? this.#policy.problemAfter(exit);
+      // A brain that had taken leaves up has left its end in their logs.
+      if (this.#problem !== undefined && exit.released === 0) await this.#explain(this.#problem);
       if (delayMs > 0) await sleep(delayMs, undefined, { signal: stopping }).catch(() => undefined);
     }
   }
@@ -117,7 +118,7 @@ export class LocalWaker implements Waker {
   }
 
   /** Start a brain, see it end, and take its leaves back from it. */
-  async #runBrain(): Promise<BrainExit> {
+  async #runBrain(): Promise<BrainExit & { readonly released: number }> {
     const { store, log } = this.#options;
     const name = newId("brain");
     const exit = await this.#live(name);
@@ -130,7 +131,7 @@ export class LocalWaker implements Waker {
       return 0;
     });
     log[exit.clean ? "info" : "warn"]({ brain: name, released, livedMs: Math.round(exit.livedMs) }, `brain ${exit.note}`);
-    return exit;
+    return { ...exit, released };
   }
 
   /** Leaves that wait for a brain learn from their own logs why none comes. */

@@ -23,6 +23,8 @@ export interface RestartBounds {
 
 /** A brain that lived this long has done something, so what it died of is not what the ones before died of. */
 const STEADY_MS = 10_000;
+/** A brain may die of many things; one after the other, so many say that none can work. */
+const CRASHES_ARE_A_PROBLEM = 3;
 /** A brain may miss work that arrives while it ends. One that leaves work behind more often than this doesn't see it. */
 const MISSES_ALLOWED = 3;
 
@@ -43,6 +45,14 @@ export class RestartPolicy {
     this.#crashes = 0;
     this.#misses = workLeft ? this.#misses + 1 : 0;
     return this.#misses > MISSES_ALLOWED ? this.#jitter(this.#misses - MISSES_ALLOWED) : 0;
+  }
+
+  /** Brains come to nothing again and again, in words for people; `undefined` if the last ones did not. */
+  problemAfter({ note }: BrainExit): string | undefined {
+    const cause = "the log of the brains has the cause (`leaf logs brain`, or DISPATCHER_BRAIN_LOG)";
+    if (this.#crashes >= CRASHES_ARE_A_PROBLEM) return `${this.#crashes} brains died in a row, the last one ${note}; ${cause}`;
+    if (this.#misses > MISSES_ALLOWED) return `${this.#misses} brains in a row ended without taking up what waits; ${cause}`;
+    return undefined;
   }
 
   #jitter(attempt: number): number {

@@ -10,7 +10,7 @@ import { Drain } from "../../drain.ts";
 import { Leaves } from "../../leaves.ts";
 import { ScheduleDriver } from "../../schedules/driver.ts";
 import { Schedules } from "../../schedules/schedules.ts";
-import { noWaker } from "../../waker/none.ts";
+import { OutsideWaker } from "../../waker/outside.ts";
 import { finishNext, NO_WEBHOOKS, SILENT } from "../support.ts";
 import { openStore } from "./store.ts";
 
@@ -67,7 +67,7 @@ export class World {
     const store = await openStore(this.url, () => this.nowMs);
     onTestFinished(() => store.close());
     const seen = wrap(store);
-    const leaves = new Leaves({ store: seen, waker: noWaker, drain: new Drain(), webhooks: NO_WEBHOOKS, volume: undefined });
+    const leaves = new Leaves({ store: seen, waker: new OutsideWaker({ kind: "none", store: seen, log: SILENT }), drain: new Drain(), webhooks: NO_WEBHOOKS, volume: undefined });
     const driver = new ScheduleDriver(seen, leaves, SILENT);
     onTestFinished(() => driver.stop());
     this.stores.push(store);
