@@ -24,6 +24,7 @@ import { copyTree, filesBelow, linkTree } from "./mirror.ts";
 import type { StackPaths } from "./paths.ts";
 import { processesNaming } from "./processes.ts";
 import { PROGRAMS, staleBundles } from "./programs.ts";
+import { remembered } from "./remembered-id.ts";
 
 /** All that a stack runs from, apart from the checkout: what is built or installed there later does not change it. */
 export interface Version {
@@ -45,6 +46,8 @@ const NODE = "node_modules/node/bin/node";
 
 /** A version that was chosen so lately may be about to be started. */
 const CHOSEN_LATELY_MS = 10 * 60_000;
+/** What the checkout's version was when somebody asked the last time. */
+const MEMORY = join(REPOSITORY, ".versions", "checkout.json");
 const DRAFT = ".new-";
 const OLD = ".old-";
 
@@ -70,7 +73,7 @@ export async function prepareVersion(paths: StackPaths): Promise<Version> {
 /** The id of the checkout's version; `undefined` if its sources are newer than its bundles, or it is being installed just now. */
 export function checkoutVersion(): string | undefined {
   try {
-    return staleBundles(REPOSITORY).length === 0 ? idOf(REPOSITORY) : undefined;
+    return staleBundles(REPOSITORY).length === 0 ? remembered(MEMORY, contentsOf(REPOSITORY), () => idOf(REPOSITORY)) : undefined;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw error;
@@ -147,14 +150,16 @@ async function bundle(programs: readonly string[]): Promise<void> {
   });
 }
 
+function contentsOf(root: string): string[] {
+  return CONTENTS.flatMap((part) => filesBelow(join(root, part)));
+}
+
 /** A hash of names and contents; the machine's Node counts by its version. */
 function idOf(root: string): string {
   const hash = createHash("sha256").update(`${process.version} ${process.arch}\n`);
-  for (const part of CONTENTS) {
-    for (const path of filesBelow(join(root, part))) {
-      const content = readFileSync(path);
-      hash.update(`${relative(root, path)} ${content.length}\n`).update(content);
-    }
+  for (const path of contentsOf(root)) {
+    const content = readFileSync(path);
+    hash.update(`${relative(root, path)} ${content.length}\n`).update(content);
   }
   return hash.digest("hex").slice(0, 16);
 }

@@ -82,7 +82,7 @@ test("a version that no process uses is removed once it was not chosen lately, a
   const { version: newer } = JSON.parse(second.stdout) as Versions;
   utimesSync(join(versions, first.running), long, long);
   await checkout.json("up");
-  expect(readdirSync(versions).sort()).toEqual([first.running, newer.running, "lock"].sort());
+  expect(readdirSync(versions).sort()).toEqual([first.running, newer.running, "checkout.json", "lock"].sort());
   await checkout.json("up", "--restart");
   expect(existsSync(join(versions, first.running))).toBe(false);
   expect(existsSync(join(versions, newer.running))).toBe(true);
