@@ -18,7 +18,7 @@ async function openLane(): Promise<Lane> {
   return Lane.open(stack, executioner, { workspaces: shared.hands.workspaces, atEnd: onTestFinished });
 }
 
-test("a brain may be killed right before and right after each step that it makes on Redis, and so may its heir", {
+test("a brain may be killed between any two steps that it makes on Redis, and so may its heir", {
   timeout: 1_800_000,
 }, async () => {
   const lanes = await Promise.all([openLane(), openLane(), openLane()]);
@@ -27,8 +27,9 @@ test("a brain may be killed right before and right after each step that it makes
   const { steps, run } = await lanes[0].count();
   expect(new Set(steps)).toEqual(new Set(["claim", "create", "commit", "append", "openGate", "suspend", "finish"]));
   expect(run.story.compactions).toBe(1);
-  const { differences, kills } = await strikeAll(lanes, [...strikesAt(steps), ...pairsOf(10, steps.length)], run);
+  const strikes = [...strikesAt(steps), ...pairsOf(10, steps.length)];
+  const { differences, kills } = await strikeAll(lanes, strikes, run);
   expect(differences).toEqual({});
   // What a brain does by time alone is no step of every run.
-  expect(kills).toBeGreaterThan(1.9 * steps.length);
+  expect(kills).toBeGreaterThan(0.9 * strikes.length);
 });
