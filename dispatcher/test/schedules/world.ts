@@ -67,7 +67,13 @@ export class World {
     const store = await openStore(this.url, () => this.nowMs);
     onTestFinished(() => store.close());
     const seen = wrap(store);
-    const leaves = new Leaves({ store: seen, waker: new OutsideWaker({ kind: "none", store: seen, log: SILENT }), drain: new Drain(), webhooks: NO_WEBHOOKS, volume: undefined });
+    const leaves = new Leaves({
+      store: seen,
+      waker: new OutsideWaker({ kind: "none", store: seen, log: SILENT }),
+      drain: new Drain(),
+      webhooks: NO_WEBHOOKS,
+      volume: undefined,
+    });
     const driver = new ScheduleDriver(seen, leaves, SILENT);
     onTestFinished(() => driver.stop());
     this.stores.push(store);
