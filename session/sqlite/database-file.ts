@@ -20,6 +20,11 @@ interface DatabaseFile {
   /** It only ever grows. */
   size: number;
   headerReadAt: number;
+  /**
+   * Inodes of the write-ahead log and of the index that processes share, by how their names go on, when it was
+   * opened. SQLite keeps them for as long as one process has the database open; with others, two processes would write two databases.
+   */
+  readonly beside: ReadonlyMap<string, number | undefined>;
 }
 
 const files = new WeakMap<DatabaseSync, DatabaseFile>();
@@ -51,7 +56,8 @@ export function rememberFile(db: DatabaseSync, path: string): void {
   const id = idOf(db) || giveId(db);
   if (readId(path) === undefined) writeId(path, id);
   const { dev: device, ino: inode, size } = statSync(path);
-  files.set(db, { path, id, device, inode, size, headerReadAt: performance.now() });
+  const beside = new Map(["-wal", "-shm"].map((suffix) => [suffix, inodeOf(`${path}${suffix}`)]));
+  files.set(db, { path, id, device, inode, size, headerReadAt: performance.now(), beside });
 }
 
 /**
@@ -66,10 +72,22 @@ export function requireSameFile(db: DatabaseSync): void {
   if (found.ino !== file.inode || found.dev !== file.device) throw storeLost("was replaced by another file");
   if (found.size < file.size) throw storeLost("was cut short");
   file.size = found.size;
+  // Who deletes one of them deletes the log, or both.
+  requireSameBeside(file, "-wal");
   if (performance.now() - file.headerReadAt < HEADER_MS) return;
+  requireSameBeside(file, "-shm");
   const id = idInHeader(file.path);
   if (id !== 0 && id !== file.id) throw storeLost("was written over");
   file.headerReadAt = performance.now();
+}
+
+function requireSameBeside({ path, beside }: DatabaseFile, suffix: string): void {
+  if (inodeOf(`${path}${suffix}`) !== beside.get(suffix))
+    throw storeLost(`has lost its file ${path}${suffix}, which was deleted or replaced,`);
+}
+
+function inodeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.ino;
 }
 
 function gone(path: string, what: string): ConfigError {

@@ -78,6 +78,22 @@ test("a database that another one was written over, in the same file, is noticed
   await refused(store.get(leafId), "store_lost");
 });
 
+test.each(["-wal", "-shm"])(
+  "a database whose %s file is deleted under a running process takes nothing more and says so, though another process makes a new one",
+  async (suffix) => {
+    const { store, path } = await opened();
+    const { leafId } = await submit(store);
+    await rename(`${path}${suffix}`, `${path}.away`);
+    const lost = { reason: "store_lost", message: expect.stringContaining(`has lost its file ${path}${suffix}`) };
+    // The index is looked at once a second, after a call.
+    await expect.poll(() => submit(store).catch((error: unknown) => error), { timeout: 20_000 }).toMatchObject(lost);
+    await writeFile(`${path}${suffix}`, "");
+    await expect(store.get(leafId)).rejects.toMatchObject(lost);
+    await rename(`${path}.away`, `${path}${suffix}`);
+    expect((await store.get(leafId))?.leafId).toBe(leafId);
+  },
+);
+
 test("a database that is moved back is used again, by who had it open and by who opens it", async () => {
   const { store, path } = await opened();
   const { leafId } = await submit(store);
