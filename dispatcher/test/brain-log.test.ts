@@ -1,12 +1,16 @@
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { closeSync, openSync, readSync } from "node:fs";
 import { chmod, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PassThrough } from "node:stream";
+import { fileURLToPath } from "node:url";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { describe, expect, test } from "vitest";
 import { openBrainLog } from "../waker/brain-log.ts";
 import { relayLines } from "../waker/line-relay.ts";
+
+const WRITER = fileURLToPath(new URL("fixtures/brain-log-writer.ts", import.meta.url));
 
 /** What a log holds after a brain wrote these chunks. */
 async function relayed(chunks: ReadonlyArray<string | Buffer>): Promise<Array<Record<string, unknown>>> {
@@ -108,4 +112,28 @@ describe("the brains' log file", () => {
     await writeFile(join(directory, "f"), "");
     await chmod(join(directory, "f"), 0o400);
   });
+
+  test.each([
+    ["that is stdout", () => undefined],
+    ["that can't be written any more", fullFile],
+  ])("%s, which nobody reads either, costs the dispatcher nothing", async (_what, path) => {
+    const place = await path();
+    const limited = ["/bin/sh", "-c", 'ulimit -f 1; trap "" XFSZ; exec "$@"', "sh"];
+    const [program = "", ...args] = [...limited, process.execPath, WRITER, ...(place === undefined ? [] : [place])];
+    const writer = spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });
+    const ended = once(writer, "close");
+    if (place === undefined) await once(writer.stdout, "data");
+    writer.stdout.destroy();
+    await once(writer.stdout, "close");
+    for (let line = 0; line < 20; line++) writer.stdin.write(`${"x".repeat(200)}\n`);
+    writer.stdin.end();
+    expect(await ended).toEqual([0, null]);
+  });
 });
+
+/** A file that can't grow: it is as large as a process of the limit above may make one. */
+async function fullFile(): Promise<string> {
+  const path = join(await temporaryDirectory(), "brain.log");
+  await writeFile(path, "x".repeat(4096));
+  return path;
+}

@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, openSync, renameSync, writeSync } from "node:fs";
 import { ConfigError } from "@serverless-harness/kit/env";
+import { LogDestination } from "@serverless-harness/kit/log-destination";
 
 /** Where brains' output goes, line by line. */
 export interface BrainLog {
@@ -18,15 +19,16 @@ export interface BrainLogOptions {
 
 /** Append to a file (readable by its owner only, as a brain may print anything), or write to stdout if there is none. */
 export function openBrainLog({ path, maxBytes }: BrainLogOptions): BrainLog {
-  if (path === undefined) return { write: writeStdout, close: () => undefined };
+  const stdout = new LogDestination(process.stdout.fd);
+  if (path === undefined) return { write: (lines) => stdout.write(lines), close: () => undefined };
   const file = new BoundedFile(path, maxBytes);
   return {
     write: (lines) => {
       try {
         file.append(Buffer.from(lines));
       } catch (error) {
-        // A full disk must cost neither the dispatcher nor the lines.
-        writeStdout(`${formatLine("dispatcher", "stderr", `DISPATCHER_BRAIN_LOG can't be written: ${String(error)}`)}\n${lines}`);
+        // A full disk must not cost the dispatcher, nor the lines unless stdout lies on it as well.
+        stdout.write(`${formatLine("dispatcher", "stderr", `DISPATCHER_BRAIN_LOG can't be written: ${String(error)}`)}\n${lines}`);
       }
     },
     close: () => file.close(),
@@ -107,8 +109,4 @@ function openFile(path: string): number {
   } catch (error) {
     throw new ConfigError(`DISPATCHER_BRAIN_LOG: ${path} can't be opened for appending (${(error as NodeJS.ErrnoException).code})`);
   }
-}
-
-function writeStdout(text: string): void {
-  process.stdout.write(text);
 }
