@@ -25,15 +25,19 @@ export function scopesIn(words: readonly unknown[]): Scope[] {
 
 /** Who calls, as the token says it: nothing of this is ever taken from a request. */
 export interface Caller {
+  /** How it was let in: `seed`, a client of the seed system without a token; `schedule`, a schedule's fire. */
+  readonly kind: "operator" | "token" | "seed" | "schedule";
   /** Its tenant. `undefined`: the operator, who may act for every tenant and names one in the request. */
   readonly tenant: string | undefined;
   /** Its name, for events and logs. Empty: no token names it, so the request says who it is. */
   readonly subject: string;
+  /** Its token's id. `undefined`: no token names it, or the token has none. */
+  readonly tokenId?: string | undefined;
   readonly scopes: ReadonlySet<Scope>;
 }
 
 /** Whoever holds the operator's token, or may open a socket that only its owner can. */
-export const OPERATOR: Caller = { tenant: undefined, subject: "", scopes: new Set(SCOPES) };
+export const OPERATOR: Caller = { kind: "operator", tenant: undefined, subject: "", scopes: new Set(SCOPES) };
 
 /** Where the caller of an RPC is kept. */
 export const callerKey: ContextKey<Caller | undefined> = createContextKey<Caller | undefined>(undefined);

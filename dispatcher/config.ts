@@ -9,6 +9,7 @@ import { KEEP_ALIVE_MS } from "@serverless-harness/kit/keep-alive";
 import { QUICK_START } from "@serverless-harness/kit/quick-start";
 import { readClientTls, readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
 import type { Retention } from "@serverless-harness/session";
+import { type AuditConfig, readAudit } from "./audit/config.ts";
 import { readIssuersFile } from "./issuers-file.ts";
 import type { SandboxCredential, SandboxSettings } from "./sandbox/sandbox.ts";
 import type { ScalerConfig } from "./scaler/serve.ts";
@@ -57,6 +58,8 @@ export interface Config {
   /** KEDA's external scaler, on a port of its own. */
   readonly scaler: ScalerConfig | undefined;
   readonly webhooks: WebhooksConfig;
+  /** Where it is written down who did what; `undefined`: nowhere. */
+  readonly audit: AuditConfig | undefined;
   /** How long leaves and then their tombstones are kept. */
   readonly retention: Retention;
   /** What brains say. */
@@ -118,6 +121,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     knative: waker === "knative" ? readKnative(reader) : undefined,
     scaler,
     webhooks: readWebhooks(reader, retention),
+    audit: readAudit(reader),
     retention,
     keepSessionsMs: hours(reader, "DISPATCHER_KEEP_SESSIONS_HOURS", 30 * 24),
     sandbox: readSandbox(reader),

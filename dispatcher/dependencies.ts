@@ -1,6 +1,7 @@
 import type { HealthState } from "@serverless-harness/kit/health";
 import type { Logger } from "@serverless-harness/kit/log";
 import type { LeafStore } from "@serverless-harness/session";
+import type { Audit } from "./audit/audit.ts";
 import type { Authenticator } from "./auth.ts";
 import type { Drain } from "./drain.ts";
 import type { IssuedTokens } from "./issued-tokens.ts";
@@ -22,6 +23,7 @@ export interface Dependencies {
   readonly schedules: Schedules;
   readonly auth: Authenticator;
   readonly tokens: IssuedTokens;
+  readonly audit: Audit;
   readonly webhooks: Webhooks;
   readonly drain: Drain;
   readonly health: HealthState;

@@ -13,6 +13,8 @@ import { followTlsFiles, loadServerTls } from "@serverless-harness/kit/tls";
 import type { Conversations } from "@serverless-harness/pi-fork/conversations";
 import { LeafService, ScheduleService, WebhookService } from "@serverless-harness/proto/leaf";
 import { type LeafStore, openLeafStore } from "@serverless-harness/session";
+import { type Audit, NO_AUDIT } from "./audit/audit.ts";
+import { openAudit } from "./audit/open.ts";
 import { Authenticator } from "./auth.ts";
 import { type Config, readConfig, WEBHOOK_ALLOWED_HOSTS, type WebhooksConfig } from "./config.ts";
 import { Drain } from "./drain.ts";
@@ -47,12 +49,14 @@ export async function startDispatcher(): Promise<Service> {
   const log = createLogger("dispatcher", config.logLevel);
   const brainLog = openBrainLog(config.brainLog);
   const store = await openLeafStore(config.leafStore);
-  const { webhooks, outbox } = openWebhooks(config.webhooks, store, log);
+  const auditLog = openAudit(config.audit, log);
+  const audit = auditLog ?? NO_AUDIT;
+  const { webhooks, outbox } = openWebhooks(config.webhooks, store, audit, log);
   const brainEnvironment = environmentOfBrains(config.brainEnvironment);
   const waker = createWaker(config, brainEnvironment, store, brainLog, log);
   const sandbox = config.sandbox && new Sandbox(config.sandbox, log);
   const sandboxProbe = new SandboxProbe(config.brainEnvironment["HANDS_URL"], log);
-  const { auth, tokens } = await openTokens(config, store);
+  const { auth, tokens } = await openTokens(config, store, audit);
   const housekeeping = new Housekeeping(store, config.retention, createSessionRetention(config, sandbox, store, log), log);
   const drain = new Drain();
   const health = new HealthState([LeafService.typeName, ScheduleService.typeName, WebhookService.typeName]);
@@ -60,10 +64,10 @@ export async function startDispatcher(): Promise<Service> {
   const { keepAliveMs, seedApi } = config;
   const volume = config.volume && new Volume(config.volume.path, config.volume.at);
   const files = volume && new FilesWriter({ store, volume, words: runWords, log });
-  const leaves = new Leaves({ store, waker, drain, webhooks, volume });
+  const leaves = new Leaves({ store, waker, drain, webhooks, volume, audit });
   const driver = new ScheduleDriver(store, leaves, log);
-  const schedules = new Schedules({ store, leaves, driver, mostOfTenant: config.schedulesPerTenant });
-  const parts = { store, waker, schedules, sandbox, sandboxProbe, auth, tokens, webhooks, volume };
+  const schedules = new Schedules({ store, leaves, driver, audit, mostOfTenant: config.schedulesPerTenant });
+  const parts = { store, waker, schedules, sandbox, sandboxProbe, auth, tokens, audit, webhooks, volume };
   const deps = { ...parts, drain, health, keepAliveMs, seedApi, log };
   const { fallback, interceptors, ...rest } = routes(deps);
   const server = await serve({
@@ -94,6 +98,7 @@ export async function startDispatcher(): Promise<Service> {
       drain.end();
       unfollow?.();
       await Promise.all([server.close(), probesServer?.close(), scaler?.close()]);
+      await auditLog?.close();
       await store.close();
       brainLog.close();
     },
@@ -101,10 +106,10 @@ export async function startDispatcher(): Promise<Service> {
 }
 
 /** Who is let in: the operator, and whoever has a token of ours or of an issuer that is trusted. Throws a ConfigError for keys that can't be used. */
-async function openTokens(config: Config, store: LeafStore): Promise<{ auth: Authenticator; tokens: IssuedTokens }> {
+async function openTokens(config: Config, store: LeafStore, audit: Audit): Promise<{ auth: Authenticator; tokens: IssuedTokens }> {
   const { signingKeys: path, issuer, trustedIssuers } = config;
   const keys = path === undefined ? undefined : await openKeys(path);
-  const tokens = new IssuedTokens(store, keys === undefined ? undefined : new JwtSigner(keys, issuer));
+  const tokens = new IssuedTokens(store, keys === undefined ? undefined : new JwtSigner(keys, issuer), audit);
   const own = keys === undefined ? [] : [{ issuer: issuerOf(keys, issuer, AUDIENCE), mapping: OWN_CLAIMS }];
   const trusted = [...own, ...trustedIssuers];
   const auth = new Authenticator({
@@ -127,10 +132,16 @@ async function openKeys(path: string): Promise<KeyFile> {
 }
 
 /** Who is told of leaves' events, and what tells them; nothing does without the operator's file. */
-function openWebhooks(config: WebhooksConfig, store: LeafStore, log: Logger): { webhooks: Webhooks; outbox: Outbox | undefined } {
+function openWebhooks(
+  config: WebhooksConfig,
+  store: LeafStore,
+  audit: Audit,
+  log: Logger,
+): { webhooks: Webhooks; outbox: Outbox | undefined } {
   const { file, allowed, retry, timeoutMs } = config;
   const rule = new AddressRule(allowed, WEBHOOK_ALLOWED_HOSTS);
-  const webhooks = new Webhooks(file === undefined ? undefined : new WebhookSettings(file, rule, log), rule);
+  const changed = (tenants: readonly string[]): void => audit.noted("webhooks.changed", { tenants });
+  const webhooks = new Webhooks(file === undefined ? undefined : new WebhookSettings(file, rule, log, changed), rule);
   return { webhooks, outbox: file === undefined ? undefined : new Outbox({ store, webhooks, rule, retry, timeoutMs, log }) };
 }
 

@@ -5,6 +5,7 @@ import type { JwtSigner } from "@serverless-harness/kit/jwt";
 import { Validation } from "@serverless-harness/kit/validate";
 import { type Token, TokenSchema, type TokenServiceCreateRequest, type TokenServiceListRequest } from "@serverless-harness/proto/leaf";
 import type { Tokens } from "@serverless-harness/session";
+import type { Audit } from "./audit/audit.ts";
 import { actorOf, type Caller, requireScope, SCOPES, type Scope, scopesIn, tenantFor } from "./caller.ts";
 
 /** What the dispatcher's own tokens are for. */
@@ -24,10 +25,12 @@ const MAX_REMEMBERED = 10_000;
 export class IssuedTokens {
   readonly #store: Tokens;
   readonly #signer: JwtSigner | undefined;
+  readonly #audit: Audit;
   readonly #looked = new Map<string, { readonly atMs: number; readonly revoked: Promise<boolean> }>();
 
   /** `signer`: absent where the dispatcher has no keys to sign with. */
-  constructor(store: Tokens, signer: JwtSigner | undefined) {
+  constructor(store: Tokens, signer: JwtSigner | undefined, audit: Audit) {
+    this.#audit = audit;
     this.#store = store;
     this.#signer = signer;
   }
@@ -37,8 +40,23 @@ export class IssuedTokens {
     requireScope(caller, "admin");
     const tenant = tenantFor(caller, "tenant", request.tenant);
     const scopes = checkRequest(request);
-    if (this.#signer === undefined) throw noSigningKeys();
-    const made = await this.#signer.sign({
+    const signer = this.#signer;
+    if (signer === undefined) throw noSigningKeys();
+    return await this.#audit.act(
+      caller,
+      { action: "token.create", tenant, for_subject: request.subject, scopes },
+      () => this.#make(signer, caller, { ...request, tenant, scopes }),
+      ({ token }) => ({ made_token_id: token.tokenId, expires_at_ms: Number(token.expiresAtMs) }),
+    );
+  }
+
+  async #make(
+    signer: JwtSigner,
+    caller: Caller,
+    request: Pick<TokenServiceCreateRequest, "tenant" | "subject" | "lifeSeconds"> & { readonly scopes: Scope[] },
+  ): Promise<{ secret: string; token: Token }> {
+    const { tenant, scopes } = request;
+    const made = await signer.sign({
       audience: AUDIENCE,
       subject: request.subject,
       lifeMs: Number(request.lifeSeconds || BigInt(DEFAULT_LIFE_S)) * 1000,
@@ -73,7 +91,9 @@ export class IssuedTokens {
   /** Make a token worthless: at once here, and for every other dispatcher when it asks again. */
   async revoke(caller: Caller, tokenId: string): Promise<Token> {
     requireScope(caller, "admin");
-    const token = await this.#store.revokeToken(caller.tenant, tokenId, actorOf(caller, "operator"));
+    const token = await this.#audit.act(caller, { action: "token.revoke", revoked_token_id: tokenId }, () =>
+      this.#store.revokeToken(caller.tenant, tokenId, actorOf(caller, "operator")),
+    );
     this.#looked.delete(tokenId);
     return token;
   }

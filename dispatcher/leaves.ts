@@ -1,7 +1,18 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import type { Gate, Leaf, LeafEvent, LeafMessage, LeafSpec, Tombstone } from "@serverless-harness/proto/leaf";
+import {
+  DecisionKindSchema,
+  type Gate,
+  type Leaf,
+  type LeafEvent,
+  LeafKindSchema,
+  type LeafMessage,
+  type LeafSpec,
+  type Tombstone,
+} from "@serverless-harness/proto/leaf";
 import { isTerminal, type LeafQuery, type LeafStore, type NewDecision, type NewMessage } from "@serverless-harness/session";
+import type { Audit } from "./audit/audit.ts";
+import { FOREIGN } from "./audit/denials.ts";
 import { actorOf, type Caller, owns, requireScope, type Scope, tenantFor } from "./caller.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { type Drain, shuttingDown } from "./drain.ts";
@@ -23,8 +34,17 @@ export class Leaves {
   readonly #drain: Drain;
   readonly #webhooks: Webhooks;
   readonly #volume: Volume | undefined;
+  readonly #audit: Audit;
 
-  constructor({ store, waker, drain, webhooks, volume }: Pick<Dependencies, "store" | "waker" | "drain" | "webhooks" | "volume">) {
+  constructor({
+    store,
+    waker,
+    drain,
+    webhooks,
+    volume,
+    audit,
+  }: Pick<Dependencies, "store" | "waker" | "drain" | "webhooks" | "volume" | "audit">) {
+    this.#audit = audit;
     this.#store = store;
     this.#waker = waker;
     this.#drain = drain;
@@ -46,7 +66,13 @@ export class Leaves {
     const valid = await validateEnvelope(spec, idempotencyKey, (tenant) => tenantFor(caller, "spec.tenant", tenant), this.#volume);
     const envelope = { ...valid, spec: { ...(await this.#withInputs(valid.spec)), unusable } };
     await requireSource(this.#store, envelope.spec);
-    const submitted = await this.#store.submit({ ...envelope, notify: this.#webhooks.wanted(envelope.spec) });
+    const { tenant, kind, sessionId } = envelope.spec;
+    const submitted = await this.#audit.act(
+      caller,
+      { action: "leaf.submit", tenant, kind: LeafKindSchema.value[kind]?.localName, session_id: sessionId },
+      () => this.#store.submit({ ...envelope, notify: this.#webhooks.wanted(envelope.spec) }),
+      ({ leaf, created }) => ({ leaf_id: leaf.leafId, created }),
+    );
     if (submitted.created) this.#waker.wake("submit");
     return submitted;
   }
@@ -66,8 +92,9 @@ export class Leaves {
   /** {@link get} for a caller whose own request is about the leaf, whatever else its token is for. */
   async record(caller: Caller, leafId: string): Promise<Leaf> {
     const leaf = await this.#store.get(leafId);
-    if (leaf !== undefined && owns(caller, tenantOf(leaf))) return leaf;
-    throw notFound();
+    if (leaf === undefined) throw notFound();
+    if (!owns(caller, tenantOf(leaf))) throw notFound(FOREIGN);
+    return leaf;
   }
 
   /** A leaf's record, or the tombstone of one that was kept for as long as leaves are. NOT_FOUND where the id is unknown. */
@@ -77,7 +104,7 @@ export class Leaves {
     if (leaf !== undefined && owns(caller, tenantOf(leaf))) return { leaf };
     const tombstone = leaf === undefined ? await this.#store.tombstone(leafId) : undefined;
     if (tombstone !== undefined && owns(caller, tombstone.tenant)) return { tombstone };
-    throw notFound();
+    throw notFound(leaf === undefined && tombstone === undefined ? undefined : FOREIGN);
   }
 
   /** A page of leaves. */
@@ -90,7 +117,9 @@ export class Leaves {
   /** Ask for a leaf's end, and have somebody there who ends what it left running. `requestedBy`: as the request says it. */
   async cancel(caller: Caller, leafId: string, requestedBy: string): Promise<Leaf> {
     await this.#require(caller, "leaves:cancel", leafId);
-    const leaf = await this.#store.cancel(leafId, actorOf(caller, requestedBy));
+    const leaf = await this.#audit.act(caller, { action: "leaf.cancel", leaf_id: leafId }, () =>
+      this.#store.cancel(leafId, actorOf(caller, requestedBy)),
+    );
     if (!isTerminal(leaf.state)) this.#waker.wake("cancel");
     return leaf;
   }
@@ -98,7 +127,18 @@ export class Leaves {
   /** Answer a gate, and wake a brain for the leaf that waited for it. */
   async decide(caller: Caller, leafId: string, gateId: string, decision: NewDecision): Promise<Gate> {
     await this.#require(caller, "gates:decide", leafId);
-    const gate = await this.#store.decide(leafId, gateId, { ...decision, decidedBy: actorOf(caller, decision.decidedBy) });
+    const decidedBy = actorOf(caller, decision.decidedBy);
+    const gate = await this.#audit.act(
+      caller,
+      {
+        action: "gate.decide",
+        leaf_id: leafId,
+        gate_id: gateId,
+        decision: DecisionKindSchema.value[decision.kind]?.localName,
+        decided_by: decidedBy,
+      },
+      () => this.#store.decide(leafId, gateId, { ...decision, decidedBy }),
+    );
     this.#waker.wake("decision");
     return gate;
   }
@@ -116,7 +156,13 @@ export class Leaves {
   /** Say something to a leaf. It wakes nobody: who runs the leaf hears of it, who claims it next finds it. */
   async send(caller: Caller, leafId: string, message: NewMessage): Promise<LeafMessage> {
     await this.#require(caller, "leaves:submit", leafId);
-    return await this.#store.send(leafId, { ...message, sentBy: actorOf(caller, message.sentBy) });
+    const sentBy = actorOf(caller, message.sentBy);
+    return await this.#audit.act(
+      caller,
+      { action: "leaf.send", leaf_id: leafId, sent_by: sentBy },
+      () => this.#store.send(leafId, { ...message, sentBy }),
+      ({ messageId }) => ({ message_id: messageId }),
+    );
   }
 
   /** What a leaf sleeps for has happened. A hint: nothing happens where nothing waits for that key, which is all that a caller needs. */
@@ -127,7 +173,9 @@ export class Leaves {
   /** Queue a failed leaf again. */
   async redrive(caller: Caller, leafId: string, fromStart: boolean): Promise<Leaf> {
     await this.#require(caller, "leaves:submit", leafId);
-    const leaf = await this.#store.redrive(leafId, fromStart);
+    const leaf = await this.#audit.act(caller, { action: "leaf.redrive", leaf_id: leafId, from_start: fromStart }, () =>
+      this.#store.redrive(leafId, fromStart),
+    );
     this.#waker.wake("redrive");
     return leaf;
   }
@@ -162,6 +210,6 @@ function gateNotFound(): HarnessError {
   return new HarnessError(Code.FailedPrecondition, "gate_not_found", text);
 }
 
-function notFound(): HarnessError {
-  return new HarnessError(Code.NotFound, "leaf_not_found", "there is no leaf of this id: check it");
+function notFound(cause?: Error): HarnessError {
+  return new HarnessError(Code.NotFound, "leaf_not_found", "there is no leaf of this id: check it", { cause });
 }

@@ -3,6 +3,7 @@ import { serveReflection } from "@serverless-harness/kit/reflection";
 import type { ServeOptions } from "@serverless-harness/kit/serve";
 import { SandboxAccessService } from "@serverless-harness/proto/brain";
 import { LeafService, ScheduleService, TokenService, WebhookService } from "@serverless-harness/proto/leaf";
+import { deniedRpcs } from "./audit/denials.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { httpRoutes } from "./http/routes.ts";
 import { Leaves } from "./leaves.ts";
@@ -27,9 +28,9 @@ export type Routes = Required<Pick<ServeOptions, "routes" | "interceptors" | "fa
 
 /** Bind every RPC and every plain HTTP path to its file. */
 export function routes(deps: Dependencies): Routes {
-  const { store, schedules, sandbox, auth, tokens, drain, health, keepAliveMs } = deps;
+  const { store, schedules, sandbox, auth, tokens, audit, drain, health, keepAliveMs } = deps;
   const leaves = new Leaves(deps);
-  const interceptors: Interceptor[] = [auth.interceptor(), drain.interceptor()];
+  const interceptors: Interceptor[] = [deniedRpcs(audit), auth.interceptor(), drain.interceptor()];
   const rpcs = (router: ConnectRouter): void => {
     health.routes(router);
     router.service(LeafService, {
@@ -46,7 +47,7 @@ export function routes(deps: Dependencies): Routes {
     router.service(ScheduleService, scheduleRpcs(schedules));
     router.service(TokenService, { create: create(tokens), list: listTokens(tokens), revoke: revoke(tokens) });
     router.service(SandboxAccessService, { grant: grant(store, sandbox) });
-    router.service(WebhookService, { listDeadLetters: listDeadLetters(store), resend: resend(store) });
+    router.service(WebhookService, { listDeadLetters: listDeadLetters(store), resend: resend(store, audit) });
     serveReflection(router);
   };
   return { routes: rpcs, interceptors, fallback: httpRoutes(deps, leaves) };

@@ -63,7 +63,8 @@ function callerFrom(claims: JWTPayload, { tenant, scopes, subjectClaim }: Mappin
     const text = `the token's claim ${subjectClaim} must name who calls, in at most ${MAX_SUBJECT} characters`;
     throw new HarnessError(Code.PermissionDenied, "token_without_subject", text);
   }
-  return { tenant: name, subject, scopes: new Set("value" in scopes ? scopes.value : scopesIn(wordsOf(claims[scopes.claim]))) };
+  const allowed = new Set("value" in scopes ? scopes.value : scopesIn(wordsOf(claims[scopes.claim])));
+  return { kind: "token", tenant: name, subject, tokenId: claims.jti, scopes: allowed };
 }
 
 /** A list, or a text with blanks between its words, as RFC 8693 has it. */

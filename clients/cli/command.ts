@@ -1,8 +1,9 @@
 import type { Command } from "commander";
 import { readConfig } from "./config.ts";
 import { type CommonOptions, type Context, createContext } from "./context.ts";
+import { CliError } from "./errors.ts";
 import { type CommandName, EXAMPLES } from "./examples.ts";
-import type { ExitCode } from "./exit-codes.ts";
+import { ExitCode } from "./exit-codes.ts";
 
 /** One command of `leaf`. */
 export interface Definition<O extends CommonOptions> {
@@ -34,6 +35,21 @@ export function addCommand<O extends CommonOptions>(program: Command, definition
     const options = command.opts<O>();
     process.exitCode = await run(createContext(readConfig(), options), command.args, options);
   });
+}
+
+/** Add a command that only holds others: by itself it shows its help. */
+export function addGroup(program: Command, name: string, summary: string, description: string): Command {
+  const group = program
+    .command(name)
+    .summary(summary)
+    .description(description)
+    .argument("[command]")
+    .helpCommand(false)
+    .action((word?: string) => {
+      if (word !== undefined) throw new CliError(ExitCode.usage, "usage", `unknown command '${name} ${word}'; see \`leaf ${name} --help\``);
+      group.outputHelp();
+    });
+  return group;
 }
 
 function formatExamples(name: CommandName): string {

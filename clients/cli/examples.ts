@@ -86,6 +86,10 @@ export const EXAMPLES = {
   ],
   "token list": [{ line: "leaf token list", does: "who has one, what for, and until when" }],
   "token revoke": [{ line: "leaf token revoke TOKEN_ID", does: "worthless from now on" }],
+  "audit verify": [
+    { line: "leaf audit verify", does: "nothing in the stack's audit log was changed, removed or put in" },
+    { line: "leaf audit verify --json", does: "the same for a script; exit code 1 where something was" },
+  ],
   ps: [
     { line: "leaf ps", does: "the services of the stack, and the brains that live" },
     { line: "leaf ps --all", does: "every process of it, jails, warm shells and commands included" },

@@ -17,7 +17,8 @@ export type ExitCode = (typeof ExitCode)[keyof typeof ExitCode];
 /** What each means, as `leaf --help` prints it. */
 export const EXIT_CODE_MEANINGS: Readonly<Record<ExitCode, string>> = {
   [ExitCode.ok]: "done",
-  [ExitCode.leafFailed]: "the leaf failed, or was cancelled or aborted, or an item was refused; the reason is on stderr",
+  [ExitCode.leafFailed]:
+    "the leaf failed, or was cancelled or aborted, an item was refused, or an audit log is broken; the reason is on stderr",
   [ExitCode.usage]: "the command line, the environment or the request is wrong",
   [ExitCode.notRunning]: "nothing is running, or it can't be reached",
   [ExitCode.notFound]: "no such leaf, session or log",

@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { addAudit } from "./commands/audit.ts";
 import { addCancel } from "./commands/cancel.ts";
 import { addCronDispatch } from "./commands/cron-dispatch.ts";
 import { addDecisions } from "./commands/decide.ts";
@@ -45,6 +46,7 @@ for (const add of [
   addSchedule,
   addCronDispatch,
   addToken,
+  addAudit,
   addPs,
   addLogs,
 ])

@@ -7,18 +7,27 @@ import type { Reply } from "./reply.ts";
 import type { Handler } from "./router.ts";
 
 /**
- * `GET /health`: 200 `ok`, or 503 `draining` / `store_unavailable` / `store_lost` / `no_brain` / `no_sandbox`. Status and version are for everybody, the rest for the operator; a wrong token is refused, so that a client learns of it here.
+ * `GET /health`: 200 `ok`, or 503 `draining` / `store_unavailable` / `store_lost` / `audit_unavailable` / `no_brain` / `no_sandbox`. Status and version are for everybody, the rest for the operator; a wrong token is refused, so that a client learns of it here.
  */
-export function health({ store, waker, sandboxProbe, auth, drain, log }: Dependencies): Handler {
+export function health({ store, waker, sandboxProbe, auth, audit, drain, log }: Dependencies): Handler {
   return async ({ request }) => {
     const trusted = await isTrusted(auth, request.headers.authorization);
     const [backlog, away] = await Promise.all([store.backlog().catch((error: unknown) => unavailable(error, log)), sandboxProbe.problem()]);
     const trouble = "problem" in backlog ? backlog : undefined;
     const waking = waker.status();
+    const unrecorded = audit.problem();
     const status =
       trouble?.status ??
-      (drain.draining ? "draining" : waking.problem !== undefined ? "no_brain" : away === undefined ? "ok" : "no_sandbox");
-    const problem = trouble?.problem ?? waking.problem ?? away;
+      (drain.draining
+        ? "draining"
+        : unrecorded?.refuses === true
+          ? "audit_unavailable"
+          : waking.problem !== undefined
+            ? "no_brain"
+            : away === undefined
+              ? "ok"
+              : "no_sandbox");
+    const problem = trouble?.problem ?? unrecorded?.text ?? waking.problem ?? away;
     const details = { ...(trouble === undefined ? { backlog } : {}), ...(problem === undefined ? {} : { problem }) };
     return reply(status, trusted ? { ...wakerDetails(waking), ...details } : {});
   };

@@ -119,6 +119,7 @@ function send(request: PlainRequest, response: PlainResponse, reply: Reply): voi
   discard(request);
 }
 
-function pathOf(request: PlainRequest): string {
+/** The path of a request, without its query. */
+export function pathOf(request: PlainRequest): string {
   return request.url?.split("?", 1)[0] ?? "";
 }

@@ -1,4 +1,6 @@
-import type { ServeOptions } from "@serverless-harness/kit/serve";
+import type { PlainRequest, ServeOptions } from "@serverless-harness/kit/serve";
+import { deniedRequest } from "../audit/denials.ts";
+import type { Caller } from "../caller.ts";
 import type { Dependencies } from "../dependencies.ts";
 import type { Leaves } from "../leaves.ts";
 import { needsNoToken, SEED_CLIENT } from "../seed-api/open-door.ts";
@@ -6,30 +8,29 @@ import { seedRoutes } from "../seed-api/routes.ts";
 import { SEED_TURN } from "../seed-api/turn.ts";
 import { events } from "./events.ts";
 import { health } from "./health.ts";
-import { createRouter, type Handler, type KnownHandler } from "./router.ts";
+import { createRouter, type Handler, type KnownHandler, pathOf } from "./router.ts";
 import { TURN, turn } from "./turn.ts";
 import { wake } from "./wake.ts";
 
 /** The paths of the plain HTTP API. */
 export function httpRoutes(deps: Dependencies, leaves: Leaves): NonNullable<ServeOptions["fallback"]> {
-  const { auth, drain, keepAliveMs, seedApi, log } = deps;
+  const { auth, audit, drain, keepAliveMs, seedApi, log } = deps;
+  const guardedBy =
+    (identify: (request: PlainRequest) => Promise<Caller>) =>
+    (handler: KnownHandler): Handler =>
+    async (call) => {
+      const path = pathOf(call.request);
+      const caller = await deniedRequest(audit, undefined, path, () => identify(call.request));
+      drain.requireOpen();
+      return await deniedRequest(audit, caller, path, () => handler({ ...call, caller }));
+    };
   /** As the RPCs are. */
-  const guarded =
-    (handler: KnownHandler): Handler =>
-    async (call) => {
-      const caller = await auth.identify(call.request.headers.authorization);
-      drain.requireOpen();
-      return await handler({ ...call, caller });
-    };
+  const guarded = guardedBy((request) => auth.identify(request.headers.authorization));
   /** What the seed has as well: its clients may have no token. */
-  const seedGuarded =
-    (handler: KnownHandler): Handler =>
-    async (call) => {
-      const { authorization } = call.request.headers;
-      const caller = authorization === undefined && needsNoToken(call.request, seedApi) ? SEED_CLIENT : await auth.identify(authorization);
-      drain.requireOpen();
-      return await handler({ ...call, caller });
-    };
+  const seedGuarded = guardedBy(async (request) => {
+    const { authorization } = request.headers;
+    return authorization === undefined && needsNoToken(request, seedApi) ? SEED_CLIENT : await auth.identify(authorization);
+  });
   return createRouter(
     {
       "/turn": { POST: seedGuarded(turn({ leaves, keepAliveMs, log }, seedApi.compat ? SEED_TURN : TURN)) },

@@ -3,6 +3,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import { Validation } from "@serverless-harness/kit/validate";
 import type { WebhookService } from "@serverless-harness/proto/leaf";
 import type { LeafStore, Notice } from "@serverless-harness/session";
+import type { Audit } from "../audit/audit.ts";
 import { callerOf, owns, requireScope, tenantFor } from "../caller.ts";
 import { checkLeafId, pageSize } from "../query.ts";
 import { messageId } from "../webhooks/message.ts";
@@ -27,7 +28,7 @@ export function listDeadLetters(store: Pick<LeafStore, "deadNotices">): ServiceI
 }
 
 /** Resend delivers a message again. */
-export function resend(store: Pick<LeafStore, "deadNotice" | "reviveNotice">): ServiceImpl<typeof WebhookService>["resend"] {
+export function resend(store: Pick<LeafStore, "deadNotice" | "reviveNotice">, audit: Audit): ServiceImpl<typeof WebhookService>["resend"] {
   return async ({ leafId, seq }, context) => {
     const caller = callerOf(context);
     requireScope(caller, "leaves:submit");
@@ -35,12 +36,14 @@ export function resend(store: Pick<LeafStore, "deadNotice" | "reviveNotice">): S
     checkLeafId(v, leafId);
     v.check("seq", seq > 0n, "must be set: ListDeadLetters returned it");
     v.done();
-    const notice = await store.deadNotice(leafId, seq);
-    if (notice !== undefined && owns(caller, notice.tenant)) {
-      const note = writeProgress(revived(readProgress(notice.note)));
-      if (await store.reviveNotice(leafId, seq, note)) return {};
-    }
-    throw new HarnessError(Code.NotFound, "dead_letter_not_found", "there is no dead letter of this leaf and place: list them first");
+    return await audit.act(caller, { action: "webhook.resend", leaf_id: leafId, seq: Number(seq) }, async () => {
+      const notice = await store.deadNotice(leafId, seq);
+      if (notice !== undefined && owns(caller, notice.tenant)) {
+        const note = writeProgress(revived(readProgress(notice.note)));
+        if (await store.reviveNotice(leafId, seq, note)) return {};
+      }
+      throw new HarnessError(Code.NotFound, "dead_letter_not_found", "there is no dead letter of this leaf and place: list them first");
+    });
   };
 }
 

@@ -168,7 +168,7 @@ export class ScheduleDriver {
 
 /** Who submits the leaves of a tenant's schedules: whoever may write a schedule may have them run. */
 export function submitterFor(tenant: string): Caller {
-  return { tenant, subject: "", scopes: new Set(["leaves:submit"]) };
+  return { kind: "schedule", tenant, subject: "", scopes: new Set(["leaves:submit"]) };
 }
 
 /** A clock of which nothing is known may have been set back while nobody looked. */

@@ -6,6 +6,7 @@ import { Validation } from "@serverless-harness/kit/validate";
 import { type Leaf, LeafSpecSchema, type Schedule, ScheduleSchema } from "@serverless-harness/proto/leaf";
 import type { ScheduleRecord } from "@serverless-harness/proto/store";
 import type { LeafStore } from "@serverless-harness/session";
+import type { Action, Audit } from "../audit/audit.ts";
 import { type Caller, requireScope, tenantFor } from "../caller.ts";
 import { requireSource } from "../fork.ts";
 import type { Leaves } from "../leaves.ts";
@@ -32,6 +33,7 @@ export interface SchedulesOptions {
   readonly store: LeafStore;
   readonly leaves: Pick<Leaves, "submit">;
   readonly driver: Pick<ScheduleDriver, "poke">;
+  readonly audit: Audit;
   /** Schedules that a tenant may have. */
   readonly mostOfTenant: number;
 }
@@ -42,8 +44,10 @@ export class Schedules {
   readonly #leaves: Pick<Leaves, "submit">;
   readonly #driver: Pick<ScheduleDriver, "poke">;
   readonly #mostOfTenant: number;
+  readonly #audit: Audit;
 
-  constructor({ store, leaves, driver, mostOfTenant }: SchedulesOptions) {
+  constructor({ store, leaves, driver, mostOfTenant, audit }: SchedulesOptions) {
+    this.#audit = audit;
     this.#store = store;
     this.#leaves = leaves;
     this.#driver = driver;
@@ -57,7 +61,12 @@ export class Schedules {
     const schedule = await checkDefinition(given, nowMs, (tenant) => tenantFor(caller, "schedule.tenant", tenant));
     await requireSource(this.#store, schedule.spec ?? create(LeafSpecSchema));
     const first = create(ScheduleSchema, { ...schedule, revision: 1n, updatedAtMs: BigInt(nowMs) });
-    const { record, created } = await this.#store.createSchedule(newRecord(first, nowMs), this.#mostOfTenant);
+    const { record, created } = await this.#audit.act(
+      caller,
+      { action: "schedule.create", tenant: schedule.tenant, schedule_id: schedule.scheduleId },
+      () => this.#store.createSchedule(newRecord(first, nowMs), this.#mostOfTenant),
+      (made) => ({ created: made.created }),
+    );
     this.#driver.poke();
     return { schedule: shown(record), created };
   }
@@ -91,14 +100,16 @@ export class Schedules {
     const to = await checkDefinition(given, nowMs, (tenant) => tenantFor(caller, "schedule.tenant", tenant));
     const { revision } = given ?? to;
     if (revision === 0n) throw invalidArgument([{ field: "schedule.revision", description: "must be set: GetSchedule returns it" }]);
-    return await this.#change(caller, { ...to, revision }, (record, now) => changed(record, to, now));
+    return await this.#act(caller, "schedule.update", to, () =>
+      this.#change(caller, { ...to, revision }, (record, now) => changed(record, to, now)),
+    );
   }
 
   /** Stop its fires, or let them go on. */
   async pause(caller: Caller, name: ScheduleName, pause: boolean): Promise<Schedule> {
     requireScope(caller, "schedules:write");
-    return await this.#change(caller, name, (record, now) =>
-      scheduleIn(record).paused === pause ? undefined : paused(record, pause, now),
+    return await this.#act(caller, pause ? "schedule.pause" : "schedule.resume", name, () =>
+      this.#change(caller, name, (record, now) => (scheduleIn(record).paused === pause ? undefined : paused(record, pause, now))),
     );
   }
 
@@ -106,12 +117,14 @@ export class Schedules {
   async delete(caller: Caller, name: ScheduleName): Promise<void> {
     requireScope(caller, "schedules:write");
     const read = await this.#read(caller, name);
-    let record: ScheduleRecord | undefined = read;
-    while (record !== undefined) {
-      requireRevision(record, name);
-      if (await this.#store.deleteSchedule(record)) return;
-      record = await this.#store.schedule(scheduleIn(read).tenant, scheduleIn(read).scheduleId);
-    }
+    await this.#act(caller, "schedule.delete", scheduleIn(read), async () => {
+      let record: ScheduleRecord | undefined = read;
+      while (record !== undefined) {
+        requireRevision(record, name);
+        if (await this.#store.deleteSchedule(record)) return;
+        record = await this.#store.schedule(scheduleIn(read).tenant, scheduleIn(read).scheduleId);
+      }
+    });
   }
 
   /** Submit its leaf now. */
@@ -126,11 +139,17 @@ export class Schedules {
     const id = runId || randomUUID();
     const fireId = fireIdOfRun(scheduleId, id);
     const filled = specOfFire(spec ?? create(LeafSpecSchema, { tenant }), fireId);
-    const { leaf, created } = await this.#leaves.submit(submitterFor(tenant), filled, keyOfRun(scheduleId, id));
+    const { leaf, created } = await this.#act(caller, "schedule.run", { tenant, scheduleId }, () =>
+      this.#leaves.submit(submitterFor(tenant), filled, keyOfRun(scheduleId, id)),
+    );
     await this.#change(caller, { tenant, scheduleId }, (standing, now) =>
       scheduleIn(standing).recentFires.some((fire) => fire.fireId === fireId) ? undefined : ran(standing, fireId, leaf.leafId, now),
     );
     return { leaf, created, fireId };
+  }
+
+  #act<T>(caller: Caller, action: Action, { tenant, scheduleId }: ScheduleName, work: () => Promise<T>): Promise<T> {
+    return this.#audit.act(caller, { action, tenant: tenant || undefined, schedule_id: scheduleId }, work);
   }
 
   /** Write what `work` makes of the record; `undefined` from it: it is so already. Somebody else's write between both is read first. */

@@ -11,7 +11,12 @@ const OF_BROWSERS = ["origin", "sec-fetch-site"] as const;
 const OF_PROXIES = ["forwarded", "x-forwarded-for"] as const;
 
 /** Whoever calls without a token, as the seed's clients do: everything of one tenant but its tokens. */
-export const SEED_CLIENT: Caller = { tenant: "default", subject: "", scopes: new Set(SCOPES.filter((scope) => scope !== "admin")) };
+export const SEED_CLIENT: Caller = {
+  kind: "seed",
+  tenant: "default",
+  subject: "",
+  scopes: new Set(SCOPES.filter((scope) => scope !== "admin")),
+};
 
 /**
  * A call may do without a token: the seed's clients have none. It has to come from a network that the operator named or, where none is named, from this

@@ -23,6 +23,7 @@ import {
 } from "@serverless-harness/proto/leaf";
 import { type Claim, type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { onTestFinished } from "vitest";
+import { type Audit, NO_AUDIT } from "../audit/audit.ts";
 import { Authenticator } from "../auth.ts";
 import { Drain } from "../drain.ts";
 import { IssuedTokens } from "../issued-tokens.ts";
@@ -80,12 +81,14 @@ export async function openDoor(
     issuers?: readonly TrustedIssuer[];
     volume?: Volume;
     webhooks?: Webhooks;
+    audit?: Audit;
   } = {},
 ) {
   const store = options.store ?? (await newStore()).store;
   const drain = new Drain();
   const token = options.token === null ? undefined : (options.token ?? TOKEN);
-  const tokens = new IssuedTokens(store, options.signer);
+  const audit = options.audit ?? NO_AUDIT;
+  const tokens = new IssuedTokens(store, options.signer, audit);
   const auth = new Authenticator({
     brainToken: options.brainToken,
     operatorToken: token,
@@ -98,12 +101,12 @@ export async function openDoor(
   const seedApi = { ...SEED_API, ...options.seedApi };
   const waker = options.waker ?? new OutsideWaker({ kind: "none", store, log: SILENT });
   const webhooks = options.webhooks ?? NO_WEBHOOKS;
-  const leaves = new Leaves({ store, waker, drain, webhooks, volume: options.volume });
+  const leaves = new Leaves({ store, waker, drain, webhooks, volume: options.volume, audit });
   // Nothing fires unless a test has it look.
   const driver = new ScheduleDriver(store, leaves, SILENT);
-  const schedules = new Schedules({ store, leaves, driver, mostOfTenant: options.mostSchedules ?? 100 });
+  const schedules = new Schedules({ store, leaves, driver, audit, mostOfTenant: options.mostSchedules ?? 100 });
   const shared = { keepAliveMs, seedApi, volume: options.volume, webhooks, store, waker, schedules };
-  const deps = { ...shared, sandbox: options.hands, sandboxProbe, auth, tokens, drain, health, log: SILENT };
+  const deps = { ...shared, sandbox: options.hands, sandboxProbe, auth, tokens, audit, drain, health, log: SILENT };
   const { server, client } = await startServer(routes(deps));
   const rpcs = { leaves: createClient(LeafService, client(token)), schedules: createClient(ScheduleService, client(token)) };
   return { store, drain, health, server, driver, origin: originOf(server), ...rpcs, transport: client };

@@ -35,12 +35,14 @@ export class WebhookSettings {
   readonly #path: string;
   readonly #rule: AddressRule;
   readonly #log: Logger;
+  readonly #changed: (tenants: readonly string[]) => void;
   #tenants: ReadonlyMap<string, TenantWebhooks>;
   #version: string;
   #lookedAt = performance.now();
 
-  /** Throws a ConfigError that lists what is wrong with the file. */
-  constructor(path: string, rule: AddressRule, log: Logger) {
+  /** `changed`: told of the tenants in a changed file that is used from now on. Throws a ConfigError that lists what is wrong with the file. */
+  constructor(path: string, rule: AddressRule, log: Logger, changed: (tenants: readonly string[]) => void = () => undefined) {
+    this.#changed = changed;
     this.#path = path;
     this.#rule = rule;
     this.#log = log;
@@ -62,6 +64,7 @@ export class WebhookSettings {
     try {
       this.#tenants = readFile(this.#path, this.#rule);
       this.#log.info({ tenants: this.#tenants.size }, "the changed file of webhooks is used");
+      this.#changed([...this.#tenants.keys()]);
     } catch (error) {
       this.#log.error({ err: error }, "the changed file of webhooks can't be used: what it said before goes on");
     }

@@ -1,8 +1,6 @@
 import type { Command } from "commander";
-import { addCommand } from "../command.ts";
+import { addCommand, addGroup } from "../command.ts";
 import type { CommonOptions } from "../context.ts";
-import { CliError } from "../errors.ts";
-import { ExitCode } from "../exit-codes.ts";
 import { wholeNumber } from "../parse.ts";
 import { addScheduleOptions, type ScheduleOptions } from "../schedule-options.ts";
 
@@ -19,17 +17,12 @@ export interface ScheduleRunOptions extends CommonOptions {
 
 /** `leaf schedule`: what submits leaves by a cron expression. */
 export function addSchedule(program: Command): void {
-  const group = program
-    .command("schedule")
-    .summary("submit leaves by a cron expression")
-    .description("Schedules submit a leaf at each time that a cron expression names.")
-    .argument("[command]")
-    .helpCommand(false)
-    .action((word?: string) => {
-      if (word !== undefined)
-        throw new CliError(ExitCode.usage, "usage", `unknown command 'schedule ${word}'; see \`leaf schedule --help\``);
-      group.outputHelp();
-    });
+  const group = addGroup(
+    program,
+    "schedule",
+    "submit leaves by a cron expression",
+    "Schedules submit a leaf at each time that a cron expression names.",
+  );
   addCreate(group);
   addUpdate(group);
   addReaders(group);

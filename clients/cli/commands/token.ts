@@ -1,8 +1,6 @@
 import { type Command, InvalidArgumentError } from "commander";
-import { addCommand } from "../command.ts";
+import { addCommand, addGroup } from "../command.ts";
 import type { CommonOptions } from "../context.ts";
-import { CliError } from "../errors.ts";
-import { ExitCode } from "../exit-codes.ts";
 import { wholeNumber } from "../parse.ts";
 
 /** Options of `leaf token create`. */
@@ -24,18 +22,12 @@ const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_
 
 /** `leaf token`: who may call the dispatcher. */
 export function addToken(program: Command): void {
-  const group = program
-    .command("token")
-    .summary("make, list and revoke tokens for callers")
-    .description(
-      "A token says who calls, for which tenant, and what it may do. Making one needs the operator's token, or one with the scope admin.",
-    )
-    .argument("[command]")
-    .helpCommand(false)
-    .action((word?: string) => {
-      if (word !== undefined) throw new CliError(ExitCode.usage, "usage", `unknown command 'token ${word}'; see \`leaf token --help\``);
-      group.outputHelp();
-    });
+  const group = addGroup(
+    program,
+    "token",
+    "make, list and revoke tokens for callers",
+    "A token says who calls, for which tenant, and what it may do. Making one needs the operator's token, or one with the scope admin.",
+  );
   addCommand<TokenCreateOptions>(group, {
     name: "token create",
     usage: "<subject>",

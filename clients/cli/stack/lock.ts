@@ -1,6 +1,5 @@
-import { chmodSync } from "node:fs";
-import { DatabaseSync } from "node:sqlite";
 import { setTimeout as sleep } from "node:timers/promises";
+import { FileLock } from "@serverless-harness/kit/file-lock";
 import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit-codes.ts";
 import type { StackPaths } from "./paths.ts";
@@ -12,18 +11,14 @@ const POLL_MS = 50;
 /**
  * Hold the stack of a state directory for the length of `work`, so that commands which start and stop its processes come one
  * after the other. `waiting` is called once where another one is at it.
- *
- * The lock is SQLite's on a file of its own: the system frees it with the process that held it, however that ended, while a file
- * that names its owner has to be taken over, and two takers of a stale one can both win.
  */
 export async function withStackLock<T>(paths: Pick<StackPaths, "dir" | "lock">, waiting: () => void, work: () => Promise<T>): Promise<T> {
-  const database = new DatabaseSync(paths.lock, { timeout: 0 });
+  const lock = new FileLock(paths.lock);
   try {
-    chmodSync(paths.lock, 0o600);
-    await acquire(database, paths, waiting);
+    await acquire(lock, paths, waiting);
     return await work();
   } finally {
-    database.close();
+    lock.close();
   }
 }
 
@@ -45,25 +40,15 @@ export async function withStackLockIfPossible<T>(paths: StackPaths, waiting: () 
   }
 }
 
-async function acquire(database: DatabaseSync, paths: Pick<StackPaths, "dir">, waiting: () => void): Promise<void> {
+async function acquire(lock: FileLock, paths: Pick<StackPaths, "dir">, waiting: () => void): Promise<void> {
   const started = Date.now();
   for (let attempt = 0; ; attempt++) {
-    if (tryAcquire(database)) return;
+    if (lock.tryHold()) return;
     if (attempt === 0) waiting();
     if (Date.now() - started > PATIENCE_MS) {
       const message = `another \`leaf up\` or \`leaf down\` has been at work on ${paths.dir} for ${PATIENCE_MS / 1000} s: end it first`;
       throw new CliError(ExitCode.timeout, "locked", message);
     }
     await sleep(POLL_MS);
-  }
-}
-
-function tryAcquire(database: DatabaseSync): boolean {
-  try {
-    database.exec("BEGIN EXCLUSIVE");
-    return true;
-  } catch (error) {
-    if ((error as { errcode?: number }).errcode === 5) return false;
-    throw error;
   }
 }

@@ -33,6 +33,9 @@ export interface StackPaths {
   /** The word by which brains get tokens for the sandbox from the dispatcher. */
   readonly brainToken: string;
   readonly database: string;
+  /** Directory of the audit log, and its file in it. */
+  readonly audit: string;
+  readonly auditLog: string;
   readonly run: string;
   readonly logs: string;
   readonly workspaces: string;
@@ -64,6 +67,8 @@ export function stackPaths(dir: string): StackPaths {
     signingKeys: join(dir, "keys", "signing-keys.json"),
     brainToken: join(dir, "keys", "brain.token"),
     database: join(dir, "leaf.db"),
+    audit: join(dir, "audit"),
+    auditLog: join(dir, "audit", "audit.jsonl"),
     run: join(dir, "run"),
     logs: join(dir, "log"),
     workspaces: join(dir, "sandbox", "workspaces"),

@@ -14,7 +14,7 @@ const OURS = /^(?:lock|version\.\d+\.new$)/;
 export async function prepareStateDirectory(paths: StackPaths): Promise<void> {
   checkLayout(paths);
   if (!existsSync(paths.version)) writePrivate(paths.version, `${JSON.stringify({ layout: LAYOUT })}\n`);
-  for (const folder of [paths.keys, paths.run, paths.logs]) mkdirSync(folder, { recursive: true, mode: 0o700 });
+  for (const folder of [paths.keys, paths.audit, paths.run, paths.logs]) mkdirSync(folder, { recursive: true, mode: 0o700 });
   for (const folder of [paths.workspaces, paths.sandboxState]) mkdirSync(folder, { recursive: true, mode: 0o700 });
   ensurePrivateDirectory(paths.handsDir);
   for (const token of [paths.token, paths.brainToken]) {

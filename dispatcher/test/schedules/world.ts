@@ -5,6 +5,7 @@ import { type Leaf, LeafKind, LeafSpecSchema, type Schedule, ScheduleSchema } fr
 import type { LeafStore } from "@serverless-harness/session";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { onTestFinished } from "vitest";
+import { NO_AUDIT } from "../../audit/audit.ts";
 import { OPERATOR } from "../../caller.ts";
 import { Drain } from "../../drain.ts";
 import { Leaves } from "../../leaves.ts";
@@ -73,12 +74,13 @@ export class World {
       drain: new Drain(),
       webhooks: NO_WEBHOOKS,
       volume: undefined,
+      audit: NO_AUDIT,
     });
     const driver = new ScheduleDriver(seen, leaves, SILENT);
     onTestFinished(() => driver.stop());
     this.stores.push(store);
     this.drivers.push(driver);
-    this.services.push(new Schedules({ store: seen, leaves, driver, mostOfTenant: 100 }));
+    this.services.push(new Schedules({ store: seen, leaves, driver, audit: NO_AUDIT, mostOfTenant: 100 }));
     return driver;
   }
 
