@@ -85,7 +85,10 @@ const noRoots = (): ReadonlyMap<string, readonly number[]> => new Map();
 
 function unconfined(config: HandsConfig, cgroups: Cgroups, log: Logger): Launchers {
   const pty = (workspace: Pick<Workspace, "name">): PtyLauncher => groupedPty(startPty, cgroups.of(workspace).enter);
-  if (config.launcher === "node") return { execs: new NodeLauncher(), pty, roots: noRoots, kill: nothing, end: nothing };
+  if (config.launcher === "node") {
+    const execs = new NodeLauncher();
+    return { execs, pty, roots: noRoots, kill: nothing, end: ({ name }) => execs.killRest(name) };
+  }
   const files = keeperFiles();
   if (!cgroups.divides) {
     const execs = new KeeperLauncher(files, { log });

@@ -26,6 +26,7 @@ const PAYLOAD_BYTES: ReadonlyMap<number, readonly [number, number]> = new Map([
 
 const START_STDIN = 1;
 const START_SHELL = 2;
+const START_TERMINAL = 4;
 
 /** Whoever writes the frames does not keep to their form. Nothing that it tells can be believed any more. */
 export class BadFrame extends Error {
@@ -46,6 +47,8 @@ export function frame(type: number, id: number, payload: Uint8Array = new Uint8A
 export function startPayload(spec: {
   readonly shell: boolean;
   readonly stdin: boolean;
+  /** Its stdin is a terminal, which becomes its own. */
+  readonly terminal?: boolean;
   readonly cwd: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
@@ -53,7 +56,7 @@ export function startPayload(spec: {
   const variables = Object.entries(spec.env).map(([name, value]) => `${name}=${value}`);
   const texts = [spec.cwd, ...spec.args, ...variables];
   const buffer = Buffer.allocUnsafe(FRAME_HEADER + texts.reduce((size, text) => size + Buffer.byteLength(text) + 5, 0));
-  buffer[0] = (spec.stdin ? START_STDIN : 0) | (spec.shell ? START_SHELL : 0);
+  buffer[0] = (spec.stdin ? START_STDIN : 0) | (spec.shell ? START_SHELL : 0) | (spec.terminal === true ? START_TERMINAL : 0);
   buffer.writeUInt32LE(spec.args.length, 1);
   buffer.writeUInt32LE(variables.length, 5);
   let at = FRAME_HEADER;

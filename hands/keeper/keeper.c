@@ -120,6 +120,8 @@ static void add_fixed(int fd) {
   epoll_ctl(poller, EPOLL_CTL_ADD, fd, &e);
 }
 
+pid_t order_begin(enum order order, const int *fds) { return order == ORDER_SHELL ? pool_begin(fds) : start_fresh(fds); }
+
 int main(int argc, char **argv) {
   sigset_t chld;
   close_range(3, ~0u, 0); /* Whatever the daemon's own parents left open. */

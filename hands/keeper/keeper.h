@@ -24,14 +24,14 @@ enum event {
 };
 
 /* READ_SIZE: most that is read of a pipe at once, so that one flood doesn't starve the others. */
-enum { READ_SIZE = 64 << 10, FRAME_HEADER = 9, START_STDIN = 1, START_SHELL = 2, MAX_REQUEST = 16 << 20 };
+enum { READ_SIZE = 64 << 10, FRAME_HEADER = 9, START_STDIN = 1, START_SHELL = 2, START_TERMINAL = 4, MAX_REQUEST = 16 << 20 };
 
 /* Where a zygote gets its request; a high number, so that it is in nobody's way. */
 enum { ZYGOTE_FD = 250 };
 
 /* What to start; everything points into one request's payload. */
 struct spec {
-  int is_shell, wants_stdin;
+  int is_shell, wants_stdin, is_terminal;
   char *cwd, **argv, **envp;
 };
 
@@ -93,6 +93,9 @@ void events_flush(void);
 
 /* spec.c: read the payload of REQ_START in place. Returns 0, or -1 where it is malformed. `free` argv and envp afterwards. */
 int spec_parse(char *payload, size_t length, struct spec *spec);
+
+/* keeper.c, guard.c: in a reaper, start what an order asks for. Returns the pid or a negative errno value. */
+pid_t order_begin(enum order order, const int *fds);
 
 /* reaper.c: give an order to a reaper that is free, or to a new one. The descriptors stay the caller's. Returns 0 or an errno value. */
 int reaper_order(enum order order, const int *fds, int count, struct reaper *reaper);

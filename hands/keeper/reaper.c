@@ -65,7 +65,7 @@ static enum order take_order(int *fds) {
 static void __attribute__((noreturn)) serve(pid_t keeper) {
   for (;;) {
     int fds[ORDER_FDS] = {-1, -1, -1, -1};
-    pid_t root = take_order(fds) == ORDER_SHELL ? pool_begin(fds) : start_fresh(fds);
+    pid_t root = order_begin(take_order(fds), fds);
     for (int i = 0; i < ORDER_FDS; i++)
       if (fds[i] >= 0) close(fds[i]);
     while (root < 0 && waitpid(-1, NULL, 0) > 0) continue;

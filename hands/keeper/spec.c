@@ -45,6 +45,7 @@ int spec_parse(char *payload, size_t length, struct spec *spec) {
   if (take_u32(&c, &argc) != 0 || take_u32(&c, &envc) != 0 || argc == 0) return -1;
   spec->is_shell = (flags & START_SHELL) != 0;
   spec->wants_stdin = (flags & START_STDIN) != 0;
+  spec->is_terminal = (flags & START_TERMINAL) != 0;
   spec->cwd = take_text(&c);
   spec->argv = spec->cwd == NULL ? NULL : take_texts(&c, argc);
   spec->envp = spec->argv == NULL ? NULL : take_texts(&c, envc);

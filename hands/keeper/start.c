@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static const char *path_of(char **envp) {
@@ -47,6 +48,7 @@ static int __attribute__((noinline)) become(const struct spec *spec, const char 
   setsid();
   int in = fds[ORDER_IN] >= 0 ? fds[ORDER_IN] : open("/dev/null", O_RDONLY | O_CLOEXEC);
   if (in < 0 || dup2(in, 0) < 0 || dup2(fds[ORDER_OUT], 1) < 0 || dup2(fds[ORDER_ERR], 2) < 0) return errno;
+  if (spec->is_terminal && ioctl(0, TIOCSCTTY, 0) != 0) return errno;
   if ((not_allowed = user_become()) != 0) return not_allowed;
   if (chdir(spec->cwd) != 0) return errno;
   reset_signals();

@@ -1,12 +1,10 @@
-import { constants } from "node:os";
 import { Stream } from "@serverless-harness/proto/hands";
 import type { ProcessEnd, ProcessSink } from "../launch/launcher.ts";
 import { BadFrame, Event } from "./frames.ts";
+import { signalName } from "./signal-name.ts";
 
 /** Largest pid of any Linux. */
 const MAX_PID = 4_194_304;
-
-const SIGNAL_NAMES = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]));
 
 /**
  * What a fork server may tell of one process, in order: that it started or failed to, its output, its end, and that nothing is left of it.
@@ -86,8 +84,6 @@ export class ToldProcess {
 function readEnd(payload: Buffer): ProcessEnd {
   const value = payload.readUInt32LE(1);
   if (payload[0] === 0 && value <= 255) return { kind: "exit", code: value };
-  const signal = SIGNAL_NAMES.get(value);
-  // Real-time signals have no names in Node.
-  if (payload[0] === 1 && value > 0 && value <= 64) return { kind: "signal", signal: signal ?? "SIGKILL" };
+  if (payload[0] === 1 && value > 0 && value <= 64) return { kind: "signal", signal: signalName(value) };
   throw new BadFrame(`an end of kind ${payload[0]} with ${value}`);
 }

@@ -1,18 +1,14 @@
-import type { ChildProcess } from "node:child_process";
-import { existsSync } from "node:fs";
 import type { Readable } from "node:stream";
-import { outOfResources, startChild } from "@serverless-harness/kit/child";
+import { outOfResources } from "@serverless-harness/kit/child";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { Stream } from "@serverless-harness/proto/hands";
-import { EXEC_VARIABLE, identify, ProcessTree } from "../exec/processes.ts";
+import { identify } from "../exec/processes.ts";
 import type { ProcessIdentity } from "../journal/record.ts";
+import { Guard, type GuardSink } from "../keeper/guard.ts";
 import type { Launcher, ProcessEnd, ProcessSink, ProcessSpec, RunningProcess } from "./launcher.ts";
 import { Drain } from "./node-drain.ts";
 
-/** Until a signal is sent again that could not be, in milliseconds. */
-const SIGNAL_AGAIN_MS = 200;
-
-/** Starts processes by Node itself: nothing to build, but each start costs as much as the daemon is large. */
+/** Starts processes by Node itself, each under a guard: no fork server, but each start costs as much as the daemon is large. */
 export class NodeLauncher implements Launcher {
   readonly #running = new Set<NodeProcess>();
 
@@ -23,10 +19,19 @@ export class NodeLauncher implements Launcher {
     return running;
   }
 
-  async close(): Promise<void> {
-    for (const running of this.#running) running.signal("SIGKILL");
-    await Promise.all([...this.#running].map((running) => running.gone));
+  /** Kill what ended processes of a workspace left in the background. Resolves when it is gone. */
+  async killRest(workspace: string): Promise<void> {
+    await kill([...this.#running].filter((running) => running.isOver && running.workspace === workspace));
   }
+
+  async close(): Promise<void> {
+    await kill([...this.#running]);
+  }
+}
+
+async function kill(processes: readonly NodeProcess[]): Promise<void> {
+  for (const running of processes) running.signal("SIGKILL");
+  await Promise.all(processes.map((running) => running.gone));
 }
 
 class NodeProcess implements RunningProcess {
@@ -34,11 +39,13 @@ class NodeProcess implements RunningProcess {
   readonly #sink: ProcessSink;
   readonly #onGone: () => void;
   readonly #gone = Promise.withResolvers<void>();
-  #child: ChildProcess | undefined;
+  #guard: Guard | undefined;
   #identity: ProcessIdentity | undefined;
-  #tree: ProcessTree | undefined;
   #end: ProcessEnd | undefined;
   #drain: Drain | undefined;
+  #openStreams = 0;
+  #isOver = false;
+  #isGone = false;
 
   constructor(spec: ProcessSpec, sink: ProcessSink, onGone: () => void) {
     this.#spec = spec;
@@ -46,59 +53,66 @@ class NodeProcess implements RunningProcess {
     this.#onGone = onGone;
   }
 
-  /** Resolves when its end was told. */
+  get workspace(): string {
+    return this.#spec.workspace.name;
+  }
+
+  /** Its end was told; what it left in the background may go on. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Resolves when its end was told, and nothing that it started is left. */
   get gone(): Promise<void> {
     return this.#gone.promise;
   }
 
   start(): void {
     const { command, cwd, env, stdin } = this.#spec;
-    const [program = "", ...args] = "shell" in command ? [shellPath(), "-c", command.shell] : command.argv;
-    let child: ChildProcess;
+    const sink: GuardSink = {
+      started: (pid) => {
+        this.#identity = identify(pid);
+        this.#sink.started(pid);
+      },
+      failed: (error) => this.#fail(error),
+      ended: (end) => {
+        this.#end = "code" in end ? { kind: "exit", code: end.code } : { kind: "signal", signal: end.signal };
+        if (this.#openStreams === 0) this.#tellEnd();
+        else this.#drain?.begin();
+      },
+      gone: () => {
+        this.#isGone = true;
+        this.#settle();
+      },
+    };
     try {
-      child = startChild(program, args, { cwd, env: { ...env }, detached: true, stdio: [stdin ? "pipe" : "ignore", "pipe", "pipe"] });
+      this.#guard = new Guard({ command, cwd, env, stdin }, sink);
     } catch (error) {
       this.#fail(error as Error);
+      sink.gone();
       return;
     }
-    this.#child = child;
-    child.once("error", (error: NodeJS.ErrnoException) => {
-      if (child.pid === undefined) this.#fail(error);
-    });
-    if (child.pid === undefined) return;
-    this.#identity = identify(child.pid);
-    const mark = env[EXEC_VARIABLE];
-    this.#tree = new ProcessTree(this.#identity, mark === undefined ? undefined : `${EXEC_VARIABLE}=${mark}`);
+    const { stdin: input, stdout, stderr } = this.#guard;
     // A process that reads no input any more is no error of ours.
-    child.stdin?.on("error", () => undefined);
-    const streams = [child.stdout, child.stderr].filter((stream) => stream !== null);
+    input?.on("error", () => undefined);
+    const streams = [stdout, stderr].filter((stream) => stream !== null);
+    this.#openStreams = streams.length;
     this.#drain = new Drain(streams, () => this.#tellEnd());
-    this.#watch(child.stdout, Stream.STDOUT);
-    this.#watch(child.stderr, Stream.STDERR);
-    child.once("exit", (code, signal) => {
-      this.#end = signal === null ? { kind: "exit", code: code ?? 0 } : { kind: "signal", signal };
-      this.#drain?.begin();
-    });
-    child.once("close", () => this.#tellEnd());
-    this.#sink.started(child.pid);
+    this.#watch(stdout, Stream.STDOUT);
+    this.#watch(stderr, Stream.STDERR);
   }
 
   write(data: Uint8Array): void {
     // Called with an error too: then it reads no more.
-    this.#child?.stdin?.write(data, () => this.#sink.inputTaken(data.length));
+    this.#guard?.stdin?.write(data, () => this.#sink.inputTaken(data.length));
   }
 
   closeStdin(): void {
-    this.#child?.stdin?.end();
+    this.#guard?.stdin?.end();
   }
 
   signal(name: NodeJS.Signals): void {
-    try {
-      this.#tree?.signal(name);
-    } catch {
-      // Out of descriptors nobody can be looked for; a signal must not get lost.
-      setTimeout(() => this.signal(name), SIGNAL_AGAIN_MS);
-    }
+    this.#guard?.signal(name);
   }
 
   identify(): ProcessIdentity | undefined {
@@ -119,29 +133,33 @@ class NodeProcess implements RunningProcess {
       this.#sink.output(name, data);
     });
     stream?.on("error", () => undefined);
+    stream?.once("close", () => {
+      if (--this.#openStreams === 0) this.#tellEnd();
+    });
   }
 
   /** Its output is drained, or whoever else holds the pipes was waited for long enough. */
   #tellEnd(): void {
-    const end = this.#end;
-    if (end === undefined) return;
-    this.#end = undefined;
-    this.#drain?.stop();
-    this.#child?.stdin?.destroy();
-    this.#sink.ended(end);
-    this.#onGone();
-    this.#gone.resolve();
+    if (this.#end !== undefined) this.#over(this.#end);
   }
 
   #fail(error: Error): void {
     const kind = error instanceof HarnessError || outOfResources(error, "it") !== undefined ? "unavailable" : "start_failed";
-    this.#sink.ended({ kind, message: error.message });
+    this.#over({ kind, message: error.message });
+  }
+
+  #over(end: ProcessEnd): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#drain?.stop();
+    this.#guard?.stdin?.destroy();
+    this.#sink.ended(end);
+    this.#settle();
+  }
+
+  #settle(): void {
+    if (!this.#isOver || !this.#isGone) return;
     this.#onGone();
     this.#gone.resolve();
   }
-}
-
-/** `bash` by its absolute path: a command's own PATH is no business of the shell that runs it. */
-function shellPath(): string {
-  return ["/bin/bash", "/usr/bin/bash"].find((path) => existsSync(path)) ?? "bash";
 }

@@ -12,16 +12,16 @@ export class OpenPtys {
       const pty = launch(spec, {
         output: (data) => sink.output(data),
         ended: (end) => {
-          pids.delete(pty.pid);
+          pids.delete(pty.guard);
           sink.ended(end);
         },
       });
-      pids.add(pty.pid);
+      pids.add(pty.guard);
       return pty;
     };
   }
 
-  /** Their process ids, of workspaces that have any. */
+  /** The processes that stand over them, of workspaces that have any. */
   pids(): Map<string, number[]> {
     const some = [...this.#pids].filter(([, pids]) => pids.size > 0);
     return new Map(some.map(([name, pids]) => [name, [...pids]]));

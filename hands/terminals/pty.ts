@@ -1,8 +1,20 @@
-import { constants } from "node:os";
-import { noRoomFor } from "@serverless-harness/kit/child";
-import { type IPty, spawn } from "node-pty";
-import { markedArgv, nextMark, signalMarked } from "./marks.ts";
+import { closeSync, constants, openSync } from "node:fs";
+import { constants as system } from "node:os";
+import { ReadStream } from "node:tty";
+import { noRoomFor, outOfResources } from "@serverless-harness/kit/child";
+import * as nodePty from "node-pty";
+import { Guard, type GuardedEnd } from "../keeper/guard.ts";
+import { Drain } from "../launch/node-drain.ts";
 import { PtyInput } from "./pty-input.ts";
+
+/** What node-pty has beside what its types tell: Node itself can't change a PTY's size. */
+const { native } = nodePty as unknown as { native: { resize(master: number, columns: number, rows: number): void } };
+
+/** Makes a PTY whenever it is opened; the descriptor is that of its master. */
+const PTY_DEVICE = "/dev/ptmx";
+/** Exit codes of a shell for a program that is not there, and for one that can't be started. */
+const NOT_FOUND = 127;
+const NOT_STARTED = 126;
 
 /** A program to start on a PTY. */
 export interface PtySpec {
@@ -18,73 +30,100 @@ export interface PtySpec {
 /** Gets what a PTY does. */
 export interface PtySink {
   output(data: Buffer): void;
-  /** Once, behind the last output. The exit code of a signal is 128 + its number. */
+  /** Once, after the last output. The exit code of a signal is 128 + its number. */
   ended(end: { readonly exitCode: number; readonly signal: NodeJS.Signals | undefined }): void;
 }
 
 /** A program on a PTY. */
 export interface Pty {
-  readonly pid: number;
+  /** The process that stands over the program. */
+  readonly guard: number;
+  /** The program's process id, once it is started; 0 if it could not be. Rejects with UNAVAILABLE `out_of_resources`. */
+  readonly pid: Promise<number>;
+  /** Resolves when nothing that descends from the program is left. */
+  readonly gone: Promise<void>;
   write(data: Uint8Array): void;
   resize(columns: number, rows: number): void;
-  /** Signal every process of it, descendants included. Returns how many there were. */
-  signal(name: NodeJS.Signals): number;
+  /** Signal every process of it, descendants included. */
+  signal(name: NodeJS.Signals): void;
 }
 
 /** Starts programs on PTYs. */
 export type PtyLauncher = (spec: PtySpec, sink: PtySink) => Pty;
 
-/** What node-pty has on Unix, beside what its types tell. */
-type UnixPty = IPty & { readonly fd: number; on(event: "close", listener: () => void): void };
-
-const SIGNAL_NAMES = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]));
-
-/** Start a program with node-pty, in its own session, its processes marked so that all of them can be found. */
-export const startPty: PtyLauncher = (spec, sink) => {
-  const mark = nextMark();
-  const [file = "", ...args] = markedArgv(mark, spec.argv, spec.env);
-  const pty = spawnPty(file, args, {
-    name: spec.env["TERM"] ?? "xterm-256color",
-    cols: spec.columns,
-    rows: spec.rows,
-    cwd: spec.cwd,
-    env: { ...spec.env },
-    // Bytes, not text: a character may be cut between two chunks.
-    encoding: null,
+/** Start a program on a PTY, in a session of its own and under a guard, so that all that descends from it can be found. */
+export const startPty: PtyLauncher = ({ argv, cwd, env, columns, rows }, sink) => {
+  const master = openMaster();
+  const gone = Promise.withResolvers<void>();
+  const pid = Promise.withResolvers<number>();
+  let end: GuardedEnd | undefined;
+  let isClosed = false;
+  const tell = (): void => {
+    if (end === undefined || !isClosed) return;
+    sink.ended(
+      "code" in end ? { exitCode: end.code, signal: undefined } : { exitCode: 128 + system.signals[end.signal], signal: end.signal },
+    );
+  };
+  const ended = (how: GuardedEnd): void => {
+    end = how;
+    tell();
+    if (!isClosed) drain.begin();
+  };
+  let guard: Guard;
+  try {
+    guard = new Guard(
+      { command: { argv }, cwd, env, stdin: false, terminal: { master, columns, rows } },
+      {
+        started: pid.resolve,
+        failed: (error) => {
+          const noRoom = outOfResources(error, "a terminal");
+          if (noRoom === undefined) pid.resolve(0);
+          else pid.reject(noRoom);
+          const isMissing = "code" in error && error.code === "ENOENT";
+          // As a shell would say it.
+          sink.output(Buffer.from(`${argv[0]}: ${isMissing ? "not found" : error.message}\r\n`));
+          ended({ code: isMissing ? NOT_FOUND : NOT_STARTED });
+        },
+        ended,
+        gone: gone.resolve,
+      },
+    );
+  } catch (error) {
+    closeSync(master);
+    throw error;
+  }
+  const output = new ReadStream(master);
+  const input = new PtyInput(master);
+  const drain = new Drain([output], () => output.destroy());
+  output.on("data", (data: Buffer) => {
+    drain.touch();
+    sink.output(data);
   });
-  const input = new PtyInput(pty.fd);
-  pty.on("close", () => input.close());
-  let over = false;
-  // The types know text only; with `encoding: null` it is a Buffer.
-  pty.onData((data: string | Buffer) => {
-    if (!over) sink.output(Buffer.isBuffer(data) ? data : Buffer.from(data));
-  });
-  pty.onExit(({ exitCode, signal }) => {
-    over = true;
+  // EIO: nobody has the other end any more.
+  output.on("error", () => output.destroy());
+  output.on("close", () => {
+    isClosed = true;
     input.close();
-    if (signal === undefined || signal === 0) sink.ended({ exitCode, signal: undefined });
-    else sink.ended({ exitCode: 128 + signal, signal: SIGNAL_NAMES.get(signal) });
+    drain.stop();
+    tell();
   });
   return {
-    pid: pty.pid,
+    guard: guard.pid ?? 0,
+    pid: pid.promise,
+    gone: gone.promise,
     write: (data) => input.write(data),
-    resize: (columns, rows) => {
-      // Between the program's end and its exit event the descriptor is closed already (EBADF).
-      try {
-        if (!over) pty.resize(columns, rows);
-      } catch {
-        // It has no window any more.
-      }
+    resize: (width, height) => {
+      if (!output.destroyed) native.resize(master, width, height);
     },
-    signal: (name) => signalMarked(mark, name),
+    signal: (name) => guard.signal(name),
   };
 };
 
-/** node-pty tells of a missing program by its end; what it throws is that the kernel gives no PTY or no process. */
-function spawnPty(...args: Parameters<typeof spawn>): UnixPty {
+/** UNAVAILABLE `out_of_resources`: the kernel gives no PTY or no descriptor. */
+function openMaster(): number {
   try {
-    return spawn(...args) as UnixPty;
+    return openSync(PTY_DEVICE, constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK);
   } catch (error) {
-    throw noRoomFor("a terminal", error instanceof Error ? error.message : String(error), error);
+    throw outOfResources(error, "a terminal") ?? noRoomFor("a terminal", error instanceof Error ? error.message : String(error), error);
   }
 }

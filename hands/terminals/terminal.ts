@@ -12,9 +12,8 @@ export const SCROLLBACK_BYTES = 1024 * 1024;
 const CHUNK_BYTES = 64 * 1024;
 /** How long a closed terminal's processes may take to end by themselves. */
 const CLOSE_GRACE_MS = 1000;
-/** How often, and how long apart, what is left of a closed terminal is killed: 5 s in all. */
-const KILL_PASSES = 500;
-const KILL_PAUSE_MS = 10;
+/** How long the kernel may take to remove what was killed of a closed terminal. */
+const KILL_MS = 5000;
 /** How long a confirmation of input waits for others, in milliseconds, and for how many: no echo of a key waits behind one. */
 const CONFIRM_MS = 100;
 const CONFIRM_INPUTS = 32;
@@ -55,7 +54,8 @@ export class Terminal {
   readonly workspace: string;
   readonly spec: PtySpec;
   readonly startedAtMs = Date.now();
-  readonly pid: number;
+  /** Resolves once {@link pid} is known. */
+  readonly started: Promise<void>;
   readonly #pty: Pty;
   readonly #output = new OutputRing(SCROLLBACK_BYTES);
   readonly #wakers = new Set<() => void>();
@@ -65,6 +65,8 @@ export class Terminal {
   #screen: Screen | undefined;
   #end: TerminalEnd | undefined;
   #size: { columns: number; rows: number };
+  #pid = 0;
+  #isGone = false;
 
   constructor(id: string, workspace: string, spec: PtySpec, launch: PtyLauncher) {
     this.id = id;
@@ -83,7 +85,17 @@ export class Terminal {
         this.#wake();
       },
     });
-    this.pid = this.#pty.pid;
+    this.started = this.#pty.pid.then((pid) => {
+      this.#pid = pid;
+    });
+    void this.#pty.gone.then(() => {
+      this.#isGone = true;
+    });
+  }
+
+  /** Process id of its program; 0 if it is not started yet, or could not be. */
+  get pid(): number {
+    return this.#pid;
   }
 
   get size(): { readonly columns: number; readonly rows: number } {
@@ -92,6 +104,11 @@ export class Terminal {
 
   get end(): TerminalEnd | undefined {
     return this.#end;
+  }
+
+  /** The program has ended, and nothing that it started is left. */
+  get isGone(): boolean {
+    return this.#isGone && this.#end !== undefined;
   }
 
   /** Resolves when the program has ended. */
@@ -201,7 +218,8 @@ export class Terminal {
     const grace = setTimeout(() => this.#pty.signal("SIGKILL"), CLOSE_GRACE_MS);
     await this.#ended.promise;
     clearTimeout(grace);
-    await this.#killRest();
+    this.#pty.signal("SIGKILL");
+    await Promise.race([this.#pty.gone, pause(KILL_MS, undefined, { ref: false })]);
     this.#screen?.dispose();
   }
 
@@ -220,11 +238,6 @@ export class Terminal {
     const [oldest] = this.#inputs.keys();
     if (this.#inputs.size > INPUT_IDS && oldest !== undefined) this.#inputs.delete(oldest);
     return false;
-  }
-
-  /** Until a pass finds nothing: what forks while it is searched for slips through one, and the kernel takes its time. */
-  async #killRest(): Promise<void> {
-    for (let pass = 0; pass < KILL_PASSES && this.#pty.signal("SIGKILL") > 0; pass++) await pause(KILL_PAUSE_MS);
   }
 
   #wake(): void {

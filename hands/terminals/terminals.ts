@@ -90,7 +90,8 @@ export class Terminals {
   }
 
   #forgetOldest(): void {
-    const ended = [...this.#terminals].filter(([, { terminal }]) => terminal.end !== undefined && terminal.watchers === 0);
+    // One that left something running in the background has to be found when its workspace ends.
+    const ended = [...this.#terminals].filter(([, { terminal }]) => terminal.isGone && terminal.watchers === 0);
     for (const [key] of ended.slice(0, Math.max(0, ended.length - this.#limits.ended))) this.#terminals.delete(key);
   }
 }

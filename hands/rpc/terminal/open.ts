@@ -23,6 +23,10 @@ export function open(deps: TerminalDeps): ServiceImpl<typeof TerminalService>["o
       env: { ...deps.environment(workspace), TERM: "xterm-256color", ...request.env },
       ...size,
     });
+    await terminal.started.catch(async (error: unknown) => {
+      await deps.terminals.close(workspace.name, request.terminalId);
+      throw error;
+    });
     return { terminal: terminalMessage(terminal), existed };
   };
 }

@@ -88,34 +88,48 @@ interface Escaped {
   readonly mark: string;
 }
 
-/** All of them, started; with a time limit those that have the time to. */
-async function startEscapes(sandbox: string, timeoutMs = 0): Promise<Escaped> {
-  const daemon = await startDaemon({ HANDS_SANDBOX: sandbox, HANDS_GRACE_MS: "0" });
+/** How the programs of a workspace are started. */
+const WAYS = [
+  ["in the jail", { HANDS_SANDBOX: "bwrap" }],
+  ["without a jail", { HANDS_SANDBOX: "process" }],
+  ["without a jail and without the fork server", { HANDS_SANDBOX: "process", HANDS_LAUNCHER: "node" }],
+] as const;
+
+type Settings = (typeof WAYS)[number][1];
+
+async function start(settings: Settings): Promise<{ daemon: Daemon; workspace: WorkspaceClient }> {
+  const daemon = await startDaemon({ ...settings, HANDS_GRACE_MS: "0" });
   const workspace = await daemon.connect();
   await workspace.write("headless", headless, { changeId: "headless" });
   await follow(workspace, "chmod +x headless").handle.ended;
+  return { daemon, workspace };
+}
+
+/** All of them, started; with a time limit those that have the time to. */
+async function startEscapes(settings: Settings, timeoutMs = 0): Promise<Escaped> {
+  const { daemon, workspace } = await start(settings);
   const { shell, mark, count } = escapes();
   const exec = follow(workspace, shell, { killGraceMs: 100, timeoutMs });
   if (timeoutMs === 0) await untilLiving(mark, count);
   return { daemon, workspace, exec, mark };
 }
 
-describe.each(["process", "bwrap"])("with HANDS_SANDBOX=%s a kill reaches whoever left the tree in any way", (sandbox) => {
+describe.each(WAYS)("%s a kill of an exec reaches whoever left the tree in any way", (_name, settings) => {
   test("when the time limit passes", async () => {
-    const { exec, mark } = await startEscapes(sandbox, 5000);
+    const { exec, mark } = await startEscapes(settings, 5000);
     expect((await exec.handle.ended).cause).toBe(EndCause.TIMEOUT);
     await untilLiving(mark, 0);
   });
 
   test("when the exec is cancelled", async () => {
-    const { exec, mark } = await startEscapes(sandbox);
+    const { exec, mark } = await startEscapes(settings);
     await exec.handle.cancel();
     expect((await exec.handle.ended).cause).toBe(EndCause.CANCELLED);
     await untilLiving(mark, 0);
   });
 
   test("when the workspace is deleted, also of execs that had ended", async () => {
-    const { workspace, mark } = await startEscapes(sandbox);
+    const { workspace, mark } = await startEscapes(settings);
     const ended = escapes();
     await follow(workspace, ended.shell.replace("wait; wait", "exit 0")).handle.ended;
     await untilLiving(ended.mark, ended.count);
@@ -125,7 +139,7 @@ describe.each(["process", "bwrap"])("with HANDS_SANDBOX=%s a kill reaches whoeve
   });
 
   test("when the daemon stops, also of execs that had ended", async () => {
-    const { daemon, workspace, mark } = await startEscapes(sandbox);
+    const { daemon, workspace, mark } = await startEscapes(settings);
     const ended = escapes();
     await follow(workspace, ended.shell.replace("wait; wait", "exit 0")).handle.ended;
     await untilLiving(ended.mark, ended.count);
@@ -136,13 +150,13 @@ describe.each(["process", "bwrap"])("with HANDS_SANDBOX=%s a kill reaches whoeve
   });
 
   test("when the daemon is killed", async () => {
-    const { daemon, mark } = await startEscapes(sandbox);
+    const { daemon, mark } = await startEscapes(settings);
     daemon.process.kill("SIGKILL");
     await untilLiving(mark, 0);
   });
 
   test("when the command tries to kill whoever watches over it", async () => {
-    const daemon = await startDaemon({ HANDS_SANDBOX: sandbox });
+    const daemon = await startDaemon(settings);
     const workspace = await daemon.connect();
     const { shell, mark, count } = escapes();
     const started = follow(
@@ -159,14 +173,46 @@ describe.each(["process", "bwrap"])("with HANDS_SANDBOX=%s a kill reaches whoeve
   });
 });
 
-test("without the fork server a kill reaches what was its descendant when it was first asked to end", async () => {
-  const daemon = await startDaemon({ HANDS_LAUNCHER: "node" });
-  const workspace = await daemon.connect();
-  const mark = `${7300 + (process.pid % 1000)}.${++lastNumber}`;
-  const shell = `env -i bash -c 'trap "" TERM; exec sleep ${mark}' & setsid env -i bash -c 'trap "" TERM; exec sleep ${mark}' & sleep ${mark}`;
-  const exec = follow(workspace, shell, { killGraceMs: 100 });
-  await untilLiving(mark, 3);
-  await exec.handle.cancel();
-  expect((await exec.handle.ended).cause).toBe(EndCause.CANCELLED);
-  await untilLiving(mark, 0);
+/** The same in a terminal; `program` comes after them. */
+async function openEscapes(workspace: WorkspaceClient, terminalId: string, program: string): Promise<string> {
+  const { shell, mark, count } = escapes();
+  await workspace.openTerminal({ terminalId, argv: ["bash", "-c", shell.replace("wait; wait", program)] });
+  if (program === "wait; wait") await untilLiving(mark, count);
+  return mark;
+}
+
+describe.each(WAYS)("%s the end of a terminal reaches whoever left the tree in any way", (_name, settings) => {
+  test("when it is closed, or ended by itself and is closed then", async () => {
+    const { workspace } = await start(settings);
+    const marks = [await openEscapes(workspace, "one", "wait; wait"), await openEscapes(workspace, "two", "exit 3")];
+    while (!(await workspace.listTerminals()).some(({ terminalId, ended }) => terminalId === "two" && ended !== undefined));
+    for (const id of ["one", "two"]) await workspace.closeTerminal(id);
+    for (const mark of marks) await untilLiving(mark, 0);
+  });
+
+  test("when the workspace is deleted", async () => {
+    const { workspace } = await start(settings);
+    const mark = await openEscapes(workspace, "one", "wait; wait");
+    await workspace.delete();
+    await untilLiving(mark, 0);
+  });
+
+  test.each(["SIGTERM", "SIGKILL"] as const)("when the daemon gets %s", async (signal) => {
+    const { daemon, workspace } = await start(settings);
+    const mark = await openEscapes(workspace, "one", "wait; wait");
+    daemon.process.kill(signal);
+    await daemon.gone;
+    await untilLiving(mark, 0);
+  });
+
+  test.each([
+    ["what stands over it", "kill -9 $PPID; wait"],
+    ["what stands over that", 'read -r _ _ _ above _ </proc/$PPID/stat; [ "$(cat /proc/$above/comm)" = guard ] && kill -9 $above; wait'],
+  ])("when its program kills %s", async (_whom, program) => {
+    const { workspace } = await start(settings);
+    const mark = await openEscapes(workspace, "one", program);
+    await workspace.closeTerminal("one");
+    await untilLiving(mark, 0);
+    expect((await follow(workspace, "exit 6").handle.ended).exitCode).toBe(6);
+  });
 });

@@ -37,7 +37,7 @@ describe.each([
     const sandbox = await startSandbox({ launcher: launcher() });
     const missing = await run(sandbox, ["no-such-program"]);
     expect(missing).toMatchObject({ pid: 0, ended: { cause: EndCause.START_FAILED } });
-    expect(missing.ended.message).toMatch(/could not be started: .*(ENOENT|No such file)/);
+    expect(missing.ended.message).toMatch(/could not be started: .*(ENOENT|No such file)/i);
     const nowhere = await run(sandbox, "true", { cwd: "not/there" });
     expect(nowhere.ended.cause).toBe(EndCause.START_FAILED);
     expect(nowhere.ended.message).toContain("not/there does not exist");

@@ -1,0 +1,135 @@
+/* One program under a reaper of its own (reaper.c), for those that the fork server does not start: terminals, and execs without it.
+ *
+ *   guard [--terminal COLUMNS ROWS]
+ *
+ * Descriptors 0 to 2 become the program's. Descriptor 3 is a stream socket to whoever started the guard. First what to start comes on it, a length
+ * and the payload of a REQ_START; then numbers of signals, a byte each, for all that descends from the program. What the reaper tells goes back, each
+ * a struct report. If the other end closes, all that descends from the program is killed. With --terminal descriptor 4 is the master of a new PTY,
+ * and the program's descriptors are the PTY.
+ *
+ * It ends with the last descendant. If its reaper is killed, what that stood over comes to the guard, which kills it: then REPORT_ENDED and
+ * REPORT_GONE may be missing. */
+#define _GNU_SOURCE
+#include "keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { CALLER = 3, MASTER = 4 };
+
+static struct reaper reaper;
+
+pid_t order_begin(enum order order, const int *fds) { return order == ORDER_FRESH ? start_fresh(fds) : -ENOSYS; }
+
+static int nobody(pid_t pid) { return pid == 0; }
+
+static void __attribute__((noreturn)) end_all(void) {
+  if (reaper.pid > 0) {
+    kill(reaper.pid, SIGCONT); /* Its own processes may have stopped it. */
+    tree_signal(reaper.pid, SIGKILL);
+  }
+  tree_end_strangers(nobody);
+  _exit(0);
+}
+
+static void tell(const struct report *reports, ssize_t size) {
+  /* Nobody is there any more: the poll tells that as well. */
+  while (send(CALLER, reports, (size_t)size, MSG_NOSIGNAL) < 0 && errno == EINTR) continue;
+}
+
+/* Passes on what the reaper tells. Returns 0 once it told that nothing is left, or is gone. */
+static int pass_on(int flags) {
+  struct report reports[2];
+  ssize_t n;
+  while ((n = recv(reaper.control, reports, sizeof reports, flags)) < 0 && errno == EINTR) continue;
+  if (n <= 0) return n < 0 && errno == EAGAIN;
+  tell(reports, n);
+  const struct report *last = &reports[(size_t)n / sizeof *reports - 1];
+  return last->kind != REPORT_GONE && last->kind != REPORT_FAILED;
+}
+
+/* The PTY becomes what the program reads and writes. Returns 0 or an errno value. */
+static int open_terminal(const char *columns, const char *rows) {
+  struct winsize size = {.ws_col = (unsigned short)atoi(columns), .ws_row = (unsigned short)atoi(rows)};
+  int locked = 0;
+  if (ioctl(MASTER, TIOCSPTLCK, &locked) != 0 || ioctl(MASTER, TIOCSWINSZ, &size) != 0) return errno;
+  int terminal = ioctl(MASTER, TIOCGPTPEER, O_RDWR | O_NOCTTY);
+  if (terminal < 0) return errno;
+  for (int fd = 0; fd < 3; fd++) dup2(terminal, fd);
+  close(terminal);
+  return 0;
+}
+
+static void obey(void) {
+  unsigned char number;
+  ssize_t n = read(CALLER, &number, sizeof number);
+  if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
+  if (n <= 0) end_all();
+  kill(reaper.pid, SIGCONT);
+  tree_signal(reaper.pid, number);
+}
+
+/* Ends with the reaper. */
+static void reap(void) {
+  int status, is_over = 0;
+  for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+    if (pid == reaper.pid) is_over = 1;
+  if (!is_over) return;
+  reaper.pid = 0;
+  while (pass_on(MSG_DONTWAIT)) continue;
+  end_all();
+}
+
+/* Begins with the program's end of things in 0 to 2. */
+static void start(void) {
+  int error = reaper_order(ORDER_FRESH, (int[]){[ORDER_ASKS] = CALLER, [ORDER_OUT] = 1, [ORDER_ERR] = 2, [ORDER_IN] = 0}, ORDER_FDS, &reaper);
+  if (error != 0) tell(&(struct report){REPORT_FAILED, error}, sizeof(struct report));
+  /* The reaper reads what to start; only after that the socket is the guard's own. */
+  if (error != 0 || !pass_on(0)) end_all();
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  for (int fd = 0; fd < 3; fd++) dup2(null, fd);
+}
+
+int main(int argc, char **argv) {
+  const int is_terminal = argc == 4 && strcmp(argv[1], "--terminal") == 0;
+  if (argc != 1 && !is_terminal) {
+    fputs("usage: guard [--terminal COLUMNS ROWS]\n", stderr);
+    return 2;
+  }
+  close_range(MASTER + (unsigned)is_terminal, ~0u, 0); /* Whatever its parents left open. */
+  prctl(PR_SET_DUMPABLE, 0); /* Whoever has the same user can't look into it, trace it or take its descriptors. */
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  sigset_t all, chld;
+  sigfillset(&all), sigprocmask(SIG_BLOCK, &all, NULL);
+  sigemptyset(&chld), sigaddset(&chld, SIGCHLD);
+  int ends = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
+  int error = is_terminal ? open_terminal(argv[2], argv[3]) : 0;
+  if (is_terminal) close(MASTER);
+  if (error != 0) {
+    tell(&(struct report){REPORT_FAILED, error}, sizeof(struct report));
+    return 0;
+  }
+  start();
+  struct pollfd watched[] = {{CALLER, POLLIN, 0}, {reaper.control, POLLIN, 0}, {ends, POLLIN, 0}};
+  for (;;) {
+    if (poll(watched, 3, -1) < 0) continue;
+    if (watched[1].revents != 0 && !pass_on(MSG_DONTWAIT)) end_all();
+    if (watched[2].revents != 0) {
+      struct signalfd_siginfo info[16];
+      while (read(ends, info, sizeof info) > 0) continue;
+      reap();
+    }
+    if (watched[0].revents != 0) obey();
+  }
+}
