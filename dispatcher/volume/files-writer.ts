@@ -8,7 +8,6 @@ import { type EndWords, filesOf } from "./contents.ts";
 import type { Volume } from "./volume.ts";
 
 const DUTY = "files";
-/** A dispatcher that was killed leaves the files to others after this time. */
 const DUTY_MS = 10_000;
 const LOOK_EVERY_MS = 500;
 const STEP = 50;
@@ -19,6 +18,8 @@ export interface FilesWriterOptions {
   readonly volume: Volume;
   /** In which words the end of a leaf is told. */
   readonly words: (leaf: Leaf) => EndWords;
+  /** A dispatcher that was killed leaves the files to others after this time, in milliseconds. Default 10 s. */
+  readonly dutyMs?: number;
   readonly log: Logger;
 }
 
@@ -52,12 +53,12 @@ export class FilesWriter {
   }
 
   async #work(signal: AbortSignal): Promise<void> {
-    const { store } = this.#options;
+    const { store, dutyMs = DUTY_MS } = this.#options;
     // Whoever has nothing to do takes no duty.
     if ((await store.filesDue(1)).length === 0) return;
     const seen = new Set<string>();
     for (let found = STEP; found === STEP && !signal.aborted; ) {
-      if (!(await store.takeDuty(DUTY, this.#holder, DUTY_MS))) return;
+      if (!(await store.takeDuty(DUTY, this.#holder, dutyMs))) return;
       const due = await store.filesDue(STEP);
       found = due.length;
       for (const leaf of due) {
