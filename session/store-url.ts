@@ -25,6 +25,8 @@ export interface RedisAddress {
   readonly prefix: string;
   /** How many partitions a store gets that is made now; an existing one keeps its number. */
   readonly partitions: number;
+  /** File of this machine that remembers which store was there: an emptied Redis, or another one, is then refused. Absolute; absent: none. */
+  readonly idFile: string | undefined;
 }
 
 /** Where a leaf store is. */
@@ -33,7 +35,7 @@ export type StoreAddress = { readonly kind: "sqlite"; readonly path: string } | 
 /** Default of `?partitions=`. */
 const PARTITIONS = 16;
 const MAX_PARTITIONS = 64;
-const PARAMETERS = new Set(["prefix", "partitions", "ca", "cert", "key"]);
+const PARAMETERS = new Set(["prefix", "partitions", "id_file", "ca", "cert", "key"]);
 const PREFIX = /^[A-Za-z0-9._-]{1,64}$/;
 
 /**
@@ -84,16 +86,18 @@ function redisAddress(text: string, tls: boolean): RedisAddress {
     tls: tls ? files : undefined,
     prefix,
     partitions: number,
+    idFile: fileOf(url, "id_file", refuse),
   };
 }
 
+function fileOf(url: URL, name: string, refuse: (what: string) => never): string | undefined {
+  const value = url.searchParams.get(name) ?? undefined;
+  if (value === undefined || (isAbsolute(value) && !value.includes("\0"))) return value;
+  return refuse(`has a ${name} that is no absolute path`);
+}
+
 function tlsFiles(url: URL, refuse: (what: string) => never): RedisTls {
-  const path = (name: string): string | undefined => {
-    const value = url.searchParams.get(name) ?? undefined;
-    if (value === undefined || (isAbsolute(value) && !value.includes("\0"))) return value;
-    return refuse(`has a ${name} that is no absolute path`);
-  };
-  const files = { ca: path("ca"), cert: path("cert"), key: path("key") };
+  const files = { ca: fileOf(url, "ca", refuse), cert: fileOf(url, "cert", refuse), key: fileOf(url, "key", refuse) };
   if ((files.cert === undefined) !== (files.key === undefined)) return refuse("needs both of cert and key, or none");
   return files;
 }

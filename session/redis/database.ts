@@ -2,6 +2,7 @@ import { ConfigError } from "@serverless-harness/kit/env";
 import type { HarnessError } from "@serverless-harness/kit/errors";
 import { newId } from "@serverless-harness/kit/ids";
 import { Cluster } from "ioredis";
+import { readIdFile, unknownStore, writeIdFile } from "../id-file.ts";
 import { storeLost } from "../store-errors.ts";
 import type { RedisAddress } from "../store-url.ts";
 import { adviceOf, type Client, connectRedis } from "./connect.ts";
@@ -128,8 +129,14 @@ export class Database {
 }
 
 /** The layout of the store that is there, or of one that is made by this. Several processes may do so at once. */
-async function readLayout(client: Client, { prefix, partitions }: RedisAddress): Promise<[names: Names, id: string]> {
+async function readLayout(client: Client, address: RedisAddress): Promise<[names: Names, id: string]> {
+  const { prefix, partitions, idFile } = address;
   const key = new Names(prefix, partitions).layout;
+  const known = idFile === undefined ? undefined : readIdFile(idFile);
+  if (idFile !== undefined && known !== undefined) {
+    const there = await client.hget(key, "id");
+    if (there !== known) throw unknownStore(nameOf(address), there === null ? "was emptied" : "was replaced by another one", idFile);
+  }
   await client.hsetnx(key, "partitions", String(partitions));
   await client.hsetnx(key, "version", LAYOUT);
   await client.hsetnx(key, "id", newId("store"));
@@ -140,5 +147,11 @@ async function readLayout(client: Client, { prefix, partitions }: RedisAddress):
         "run the version that made it, or choose another ?prefix=",
     );
   }
+  if (idFile !== undefined && known === undefined) writeIdFile(idFile, id);
   return [new Names(prefix, Number(found)), id];
+}
+
+/** What people call a store, without its password. */
+function nameOf({ host, port, db, prefix }: RedisAddress): string {
+  return `redis://${host}:${port}/${db}?prefix=${prefix}`;
 }

@@ -1,6 +1,7 @@
-import { closeSync, openSync, readFileSync, readSync, renameSync, statSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readSync, statSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
-import { ConfigError } from "@serverless-harness/kit/env";
+import type { ConfigError } from "@serverless-harness/kit/env";
+import { readIdFile, unknownStore, writeIdFile } from "../id-file.ts";
 import { storeLost } from "../store-errors.ts";
 
 /** Where SQLite keeps `PRAGMA application_id` in the file's header: four bytes, the most significant one first. */
@@ -54,7 +55,7 @@ export function requireKnownDatabase(db: DatabaseSync, path: string): void {
 /** Give a database that has none an id, write it beside the file, and remember which file `db` is. */
 export function rememberFile(db: DatabaseSync, path: string): void {
   const id = idOf(db) || giveId(db);
-  if (readId(path) === undefined) writeId(path, id);
+  if (readId(path) === undefined) writeIdFile(idPath(path), String(id));
   const { dev: device, ino: inode, size } = statSync(path);
   const beside = new Map(["-wal", "-shm"].map((suffix) => [suffix, inodeOf(`${path}${suffix}`)]));
   files.set(db, { path, id, device, inode, size, headerReadAt: performance.now(), beside });
@@ -91,10 +92,7 @@ function inodeOf(path: string): number | undefined {
 }
 
 function gone(path: string, what: string): ConfigError {
-  return new ConfigError(
-    `the leaf store ${path} ${what}: ${idPath(path)} tells of the one that was there. Put that back, or remove ${idPath(path)} as well to begin ` +
-      "with what is there now, without the leaves and sessions that it held",
-  );
+  return unknownStore(path, what, idPath(path));
 }
 
 function idOf(db: DatabaseSync): number {
@@ -117,25 +115,8 @@ function giveId(db: DatabaseSync): number {
 }
 
 function readId(path: string): number | undefined {
-  try {
-    return Number(readFileSync(idPath(path), "utf8"));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT" || (error as NodeJS.ErrnoException).code === "ENOTDIR") return undefined;
-    throw new ConfigError(`${idPath(path)} can't be read (${(error as NodeJS.ErrnoException).code}): give this user the right to read it`);
-  }
-}
-
-/** It appears whole, and only when the database that it tells of is on the disk. */
-function writeId(path: string, id: number): void {
-  const draft = `${idPath(path)}.${process.pid}.new`;
-  try {
-    writeFileSync(draft, `${id}\n`, { mode: 0o644 });
-    renameSync(draft, idPath(path));
-  } catch (error) {
-    throw new ConfigError(
-      `${idPath(path)} can't be written (${(error as NodeJS.ErrnoException).code}): this user must be able to write in its directory`,
-    );
-  }
+  const id = readIdFile(idPath(path));
+  return id === undefined ? undefined : Number(id);
 }
 
 function idInHeader(path: string): number {

@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+import { join } from "node:path";
 import type { Environment } from "../config.ts";
 import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit-codes.ts";
@@ -25,7 +27,7 @@ export function planStore(
 ): StorePlan {
   const asked = redis ?? (environment["LEAF_REDIS"] || undefined);
   const before = readRecord(paths, "dispatcher")?.settings["store"] ?? EMBEDDED;
-  if (asked !== undefined) return { url: asked, name: redisName(asked) };
+  if (asked !== undefined) return { url: withIdFile(asked, paths), name: redisName(asked) };
   const embedded = { url: `sqlite:${paths.database}`, name: EMBEDDED };
   if (before === EMBEDDED) return embedded;
   // It runs and is not started again, so its address is not needed.
@@ -37,6 +39,15 @@ export function planStore(
 /** A line for people. */
 export function describeStore({ name }: StorePlan): string {
   return name === EMBEDDED ? "embedded (SQLite)" : name;
+}
+
+/** Remember which store was there, as SQLite's does: for each Redis by itself, as a stack may change from one to another. */
+function withIdFile(address: string, paths: StackPaths): string {
+  const url = URL.parse(address);
+  if (url === null || url.searchParams.has("id_file")) return address;
+  const digest = createHash("sha256").update(redisName(address)).digest("hex").slice(0, 16);
+  url.searchParams.set("id_file", join(paths.dir, `redis-${digest}-id`));
+  return url.href;
 }
 
 function redisName(address: string): string {
