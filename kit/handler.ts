@@ -1,5 +1,7 @@
 import { constants } from "node:http2";
 import {
+  Code,
+  ConnectError,
   type ConnectRouter,
   type ConnectRouterOptions,
   createConnectRouter,
@@ -85,7 +87,10 @@ export function createHandler({ routes, fallback, log, encoders = new Map(), ...
 /** Never rejects. `gone`: aborts when the client goes away; a refusal, which is written at once, can only fail by that. */
 async function send(answer: Promise<UniversalServerResponse>, response: PlainResponse, log: Logger, gone?: AbortSignal): Promise<void> {
   try {
-    await universalResponseToNodeResponse(await answer, response);
+    const whole = await answer;
+    // The answer to HEAD is over with its head: connect-node would write a body after its end.
+    if (response.req.method === "HEAD") delete whole.body;
+    await universalResponseToNodeResponse(whole, response);
   } catch (error) {
     if (gone?.aborted ?? true) log.debug({ err: error }, "client went away");
     else log.error({ err: error, rpc: response.req.url }, "call could not be answered");
@@ -97,8 +102,18 @@ const WAS_CALLED = createContextKey(false);
 
 const noteCall: Interceptor = (next) => (request) => {
   request.contextValues.set(WAS_CALLED, true);
-  return next(request);
+  return next(request.stream ? { ...request, message: readable(request.message) } : request);
 };
+
+/** A stream's messages. One that can't be read is INTERNAL for connect-node, and the client's fault all the same. */
+async function* readable<T>(messages: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* messages;
+  } catch (error) {
+    const isUnread = error instanceof ConnectError && error.code === Code.Internal;
+    throw isUnread ? new ConnectError(error.rawMessage, Code.InvalidArgument, undefined, undefined, error) : error;
+  }
+}
 
 /** A router that tells `onRpc` each method that is routed. */
 function noting(router: ConnectRouter, onRpc: (rpc: Pick<Rpc, "method" | "implementation">) => void): ConnectRouter {

@@ -1,9 +1,11 @@
+import { once } from "node:events";
 import * as http2 from "node:http2";
 import { createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { type Client, credentials, makeGenericClientConstructor, type ServiceError, status } from "@grpc/grpc-js";
 import { ExecService } from "@serverless-harness/proto/hands";
 import { Health } from "@serverless-harness/proto/health";
+import { pino } from "pino";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { formatAddress } from "../address.ts";
 import { ERROR_DOMAIN, fromConnectError } from "../errors.ts";
@@ -223,4 +225,43 @@ describe("a plain JSON call", () => {
     expect(answer.headers.get("allow")).toBe("POST");
     expect(infoIn(answer.body)).toMatchObject({ reason: "method_not_allowed" });
   });
+});
+
+describe("a stream whose request is no message", () => {
+  const envelope = (flags: number, length: number, data: string): Buffer =>
+    Buffer.concat([Buffer.from([flags, 0, 0, 0, length]), Buffer.from(data, "latin1")]);
+  const TYPES = ["application/grpc-web+proto", "application/connect+proto", "application/connect+json"];
+  const REQUESTS = [
+    ["one that is compressed, unannounced", envelope(1, 2, "{}")],
+    ["one that is longer than what comes", envelope(0, 9, "{}")],
+    ["less than the head of one", Buffer.from([0, 0])],
+    ["bytes that are none", envelope(0, 2, "\xff\xff")],
+  ] as const;
+
+  test.each(TYPES.flatMap((type) => REQUESTS.map(([what, body]) => [type, what, body] as const)))(
+    "is refused as the client's fault: %s, %s",
+    async (type, _what, body) => {
+      const { url } = await start();
+      const response = await fetch(`${url}/grpc.health.v1.Health/Watch`, { method: "POST", headers: { "content-type": type }, body });
+      const text = Buffer.from(await response.arrayBuffer()).toString("latin1");
+      expect(text).toMatch(/"code":"invalid_argument"|grpc-status: 3\r/);
+      expect(text).not.toContain("internal");
+    },
+  );
+});
+
+test("a HEAD for an RPC is answered without a body, over HTTP/2 as well, and nothing breaks by it", async () => {
+  const lines: string[] = [];
+  const log = pino({ level: "info" }, { write: (line: string) => void lines.push(line) });
+  const { server } = await startServer({ routes: (router) => new HealthState([]).routes(router), log });
+  const session = http2.connect(formatAddress(server.address));
+  onTestFinished(() => session.destroy());
+  for (const path of [CHECK, "/none.v1.None/Nope"]) {
+    const stream = session.request({ ":method": "HEAD", ":path": path });
+    const [head] = (await once(stream, "response")) as [http2.IncomingHttpHeaders & http2.IncomingHttpStatusHeader];
+    expect(head[":status"]).toBe(path === CHECK ? 405 : 501);
+    stream.resume();
+    await once(stream, "close");
+  }
+  expect(lines).toEqual([]);
 });

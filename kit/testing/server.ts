@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { onTestFinished } from "vitest";
 import type { Address } from "../address.ts";
-import { createLogger } from "../log.ts";
+import { createLogger, type Logger } from "../log.ts";
 import { type ServeOptions, type Server, serve } from "../serve.ts";
 import { type ClientTls, type ClientTransport, createTransport } from "../transport.ts";
 
@@ -24,6 +24,8 @@ export interface TestServerOptions {
   readonly tls?: NonNullable<ServeOptions["tls"]>;
   readonly patienceMs?: number;
   readonly maxStreams?: number;
+  /** Default: what is logged is thrown away. */
+  readonly log?: Logger;
 }
 
 /** A real server on a free port, closed when the test ends; `client` makes transports that are closed as well. */
