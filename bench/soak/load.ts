@@ -4,8 +4,11 @@ import type { Stack } from "../parts/stack.ts";
 
 /** Loops that each run one leaf after the other. */
 const LOOPS = 3;
-/** Between two leaves of a loop, in milliseconds. */
-const PAUSE_MS = 700;
+/**
+ * From the begin of a loop's leaf to that of its next one, in milliseconds: longer than a leaf takes on a machine that is busy with other things, so that
+ * what is kept and what is removed don't follow the machine's pace.
+ */
+const EVERY_MS = 3000;
 /** Between two looks for the first leaf's end, in milliseconds. */
 const POLL_MS = 50;
 /** A session takes so many leaves, then the loop begins another one. */
@@ -55,11 +58,12 @@ export class Load {
 
   async #loop(loop: number): Promise<void> {
     for (let i = 0; !this.#stop.signal.aborted; i++) {
+      const next = performance.now() + EVERY_MS;
       if (i % LEAVES_PER_SESSION === 0) this.#sessions++;
       const prompt = PROMPTS[(i + loop) % PROMPTS.length] ?? "";
       await this.#run(`soak-${loop}-${Math.floor(i / LEAVES_PER_SESSION)}`, prompt, prompt === ASKS);
       this.#leaves++;
-      await sleep(PAUSE_MS, undefined, { signal: this.#stop.signal }).catch(() => undefined);
+      await sleep(Math.max(0, next - performance.now()), undefined, { signal: this.#stop.signal }).catch(() => undefined);
     }
   }
 
