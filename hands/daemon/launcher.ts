@@ -10,11 +10,11 @@ import { keeperFiles } from "../keeper/files.ts";
 import { KeeperLauncher } from "../keeper/launcher.ts";
 import { DividedCgroup, SharedCgroup } from "../launch/cgroup/cgroup-v2.ts";
 import { type Cgroups, noCgroups } from "../launch/cgroup/cgroups.ts";
-import { MemoryWatch } from "../launch/cgroup/memory-watch.ts";
 import { ownCgroup } from "../launch/cgroup/own.ts";
 import type { Launcher } from "../launch/launcher.ts";
 import { NodeLauncher } from "../launch/node-launcher.ts";
-import { MemoryMeter, MeteredCgroups } from "../launch/usage/memory-meter.ts";
+import { LimitWatch } from "../launch/usage/limit-watch.ts";
+import { MeteredCgroups, UsageMeter } from "../launch/usage/usage-meter.ts";
 import { WorkspaceLauncher } from "../launch/workspace-launcher.ts";
 import type { WorkspaceNetworks } from "../network/workspace-networks.ts";
 import { OpenPtys } from "../terminals/open-ptys.ts";
@@ -51,10 +51,16 @@ export function commandUser(config: Pick<HandsConfig, "jailed" | "launcher">): s
 export function chooseLaunchers(config: HandsConfig, networks: WorkspaceNetworks, log: Logger): Launchers {
   const cgroups = openCgroups(config, log);
   const { execs, pty, roots, kill, end } = config.jailed ? jailed(config, { cgroups, networks }, log) : unconfined(config, cgroups, log);
-  const isBounded = config.memoryBytes === 0 || !config.jailed || (cgroups.divides && cgroups.tells);
-  const counted = isBounded ? cgroups : new MeteredCgroups(cgroups, new MemoryMeter({ limitBytes: config.memoryBytes, roots, log }));
+  const { memoryBytes, diskBytes, processes } = config;
+  const metered = {
+    memoryBytes: cgroups.divides && cgroups.tells ? 0 : memoryBytes,
+    processes: cgroups.divides ? 0 : processes,
+  };
+  const isMetered = isolates(config) && (metered.memoryBytes > 0 || metered.processes > 0);
+  const counted = isMetered ? new MeteredCgroups(cgroups, new UsageMeter({ ...metered, roots, log })) : cgroups;
+  const limits = { memoryBytes, processes, diskBytes: isolates(config) ? diskBytes : 0 };
   return {
-    execs: counted.tells || counted.divides ? new MemoryWatch(execs, counted) : execs,
+    execs: new LimitWatch(execs, counted, limits),
     pty,
     roots,
     kill,
@@ -103,7 +109,8 @@ function unconfined(config: HandsConfig, cgroups: Cgroups, log: Logger): Launche
 }
 
 function jailed(config: HandsConfig, { cgroups, networks }: Places, log: Logger): Launchers {
-  const { workspaces: root, home, temporary, processes } = config;
+  const { workspaces: root, home, temporary } = config;
+  const bounds = { processes: config.processes, fileBytes: config.diskBytes };
   if (config.launcher === "node") {
     log.warn("HANDS_LAUNCHER=node: commands share the daemon's own namespaces");
     return unconfined(config, cgroups, log);
@@ -116,13 +123,13 @@ function jailed(config: HandsConfig, { cgroups, networks }: Places, log: Logger)
   const pty = (workspace: Pick<Workspace, "name" | "path">): PtyLauncher =>
     jailedPty(groupedPty(open.counted(startPty, workspace.name), enter(workspace)), {
       around: (options) => jail.around(workspace, networks.shown, options),
-      processes,
+      bounds,
       dividesUsers,
     });
   const files = keeperFiles();
   const execs = new WorkspaceLauncher(
     (workspace) => {
-      const { before = [], ...keeper } = jailedKeeper(files, jail, { workspace, shown: networks.shown, processes, dividesUsers });
+      const { before = [], ...keeper } = jailedKeeper(files, jail, { workspace, shown: networks.shown, bounds, dividesUsers });
       return new KeeperLauncher({ ...keeper, before: [...enter(workspace), ...before] }, { log: log.child({ workspace: workspace.name }) });
     },
     { count: config.maxJails, idleMs: config.jailIdleMs },

@@ -15,6 +15,9 @@ export interface Stop {
 /** What an exec's end is made of, beside its output. */
 type How = Pick<EndRecord, "cause" | "exitCode" | "signal" | "message">;
 
+/** What ends by a limit. One that was refused processes ends by itself. */
+const LIMIT_CAUSES = { memory: EndCause.OUT_OF_MEMORY, disk: EndCause.LIMIT_REACHED, processes: undefined } as const;
+
 /** The cause of an end. `stop`: hands ended it. `sent`: signals that the caller sent. */
 export function causeOf(end: Exclude<ProcessEnd, { kind: "unavailable" }>, stop: Stop | undefined, sent: ReadonlySet<NodeJS.Signals>): How {
   if (end.kind === "lost") return { cause: EndCause.LOST, exitCode: 0, signal: "", message: end.message };
@@ -24,14 +27,8 @@ export function causeOf(end: Exclude<ProcessEnd, { kind: "unavailable" }>, stop:
   if (end.kind === "start_failed")
     return { cause: EndCause.START_FAILED, exitCode: 0, signal: "", message: `it could not be started: ${end.message}` };
   const asked = end.kind === "signal" && sent.has(end.signal);
-  if (end.outOfMemory === true)
-    return {
-      cause: EndCause.OUT_OF_MEMORY,
-      exitCode,
-      signal,
-      message: "it was killed because the memory of its workspace (HANDS_MEMORY_BYTES) or of the machine was used up",
-    };
-  return { cause: asked ? EndCause.SIGNALED : EndCause.EXITED, exitCode, signal, message: "" };
+  const cause = (end.limit !== undefined && LIMIT_CAUSES[end.limit.kind]) || (asked ? EndCause.SIGNALED : EndCause.EXITED);
+  return { cause, exitCode, signal, message: end.limit?.message ?? "" };
 }
 
 /** An end as clients get it. */

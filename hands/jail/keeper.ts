@@ -13,8 +13,7 @@ export interface JailedKeeperOptions {
   readonly workspace: Pick<Workspace, "name" | "path">;
   /** What the jail shows beside the workspace's own. */
   readonly shown: readonly Shown[];
-  /** Processes and threads of the workspace; 0: any number. */
-  readonly processes: number;
+  readonly bounds: ProcessBounds;
   /** Commands are another user than the fork server. */
   readonly dividesUsers: boolean;
 }
@@ -26,24 +25,36 @@ export interface JailedKeeperOptions {
 export function jailedKeeper(
   files: KeeperFiles,
   jail: WorkspaceJail,
-  { workspace, shown, processes, dividesUsers }: JailedKeeperOptions,
+  { workspace, shown, bounds, dividesUsers }: JailedKeeperOptions,
 ): KeeperFiles {
   const programs = { from: dirname(files.keeper), to: PLACE, writable: false };
   const around = jail.around(workspace, [...shown, programs], ["--as-pid-1", "--"]);
   return {
     keeper: `${PLACE}/keeper`,
     zygote: `${PLACE}/zygote.so`,
-    before: [...around, ...bounded(processes)],
+    before: [...around, ...bounded(bounds)],
     arguments: dividesUsers ? [String(AGENT.id)] : [],
   };
 }
 
-const BOUNDED = 'echo 500 >/proc/self/oom_score_adj; [ "$0" = 0 ] || ulimit -u "$0"; exec nice -n 5 -- "$@"';
+/** What the kernel bounds for each process of a workspace. 0: not bounded. */
+export interface ProcessBounds {
+  /** Processes and threads of its user in the jail's own user namespace. */
+  readonly processes: number;
+  /** Size of one file. */
+  readonly fileBytes: number;
+}
 
-/**
- * Runs a program that the daemon goes before: on the CPU, and if the machine's memory is used up. Its user, in the jail's own user namespace, has no
- * more than this many processes; 0: any number.
- */
-export function bounded(processes: number): string[] {
-  return ["/bin/bash", "-c", BOUNDED, String(processes)];
+const BOUNDED = `
+echo 500 >/proc/self/oom_score_adj
+[ "$0" = 0 ] || ulimit -u "$0"
+[ "$1" = 0 ] || ulimit -f "$1"
+shift
+exec nice -n 5 -- "$@"`;
+/** Bash's unit for the size of files. */
+const BLOCK_BYTES = 1024;
+
+/** Runs a program within these bounds that the daemon goes before: on the CPU, and if the machine's memory is used up. */
+export function bounded({ processes, fileBytes }: ProcessBounds): string[] {
+  return ["/bin/bash", "-c", BOUNDED, String(processes), String(Math.ceil(fileBytes / BLOCK_BYTES))];
 }

@@ -15,10 +15,20 @@ export interface ProcessSpec {
   readonly stdin: boolean;
 }
 
-/** How a process ended: as the kernel tells, or why it could not be started. `outOfMemory`: the kernel killed it, or what it ran, for memory. */
+/**
+ * A limit of its workspace that a process met. `memory`: it, or what it ran, was killed for it. `disk`: it was ended as a file would have become too large.
+ * `processes`: it failed while more of them were refused.
+ */
+export interface LimitMet {
+  readonly kind: "memory" | "disk" | "processes";
+  /** Names the limit and its value. */
+  readonly message: string;
+}
+
+/** How a process ended: as the kernel tells, or why it could not be started. */
 export type ProcessEnd =
-  | { readonly kind: "exit"; readonly code: number; readonly outOfMemory?: boolean }
-  | { readonly kind: "signal"; readonly signal: NodeJS.Signals; readonly outOfMemory?: boolean }
+  | { readonly kind: "exit"; readonly code: number; readonly limit?: LimitMet }
+  | { readonly kind: "signal"; readonly signal: NodeJS.Signals; readonly limit?: LimitMet }
   | { readonly kind: "start_failed"; readonly message: string }
   /** What starts processes could not be started itself: nothing was begun, and it may be asked for again. */
   | { readonly kind: "unavailable"; readonly message: string }

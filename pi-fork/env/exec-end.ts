@@ -32,7 +32,7 @@ export function endFailure(ended: Ended, timeout: number | undefined): Execution
     case EndCause.SHUT_DOWN:
       return new ExecutionError("unknown", SHUT_DOWN);
     case EndCause.OUT_OF_MEMORY:
-      return new ExecutionError("unknown", "The command was killed: the sandbox ran out of memory.");
+      return new ExecutionError("unknown", `The command ran out of memory: ${ended.message}.`);
     case EndCause.LIMIT_REACHED:
       return new ExecutionError("unknown", `The sandbox ended the command: ${ended.message}.`);
     case EndCause.START_FAILED:

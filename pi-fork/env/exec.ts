@@ -118,7 +118,7 @@ class RunningCommand {
     if (ended.spillPath !== "") this.#spillPath = ended.spillPath;
     // Of a command that came to its own end there is nothing else to say.
     if (ended.cause === EndCause.EXITED && ended.message !== "") this.#problem = ended.message;
-    if (ended.totalBytes > 0n) {
+    if (ended.totalBytes > 0n || this.#problem !== undefined) {
       this.#publisher.touch();
       this.#publisher.flush();
     }

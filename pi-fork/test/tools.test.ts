@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
@@ -54,6 +54,45 @@ async function call(tools: AnyTool[], env: ExecutionEnv, name: string, args: unk
     return { error: error instanceof Error ? error.message : String(error) };
   }
 }
+
+/** A command that fails, or is killed, while the kernel counts that a limit of its workspace was reached. The test plays the kernel. */
+async function runIntoLimit(file: string, count: (value: number) => string, fail: string) {
+  const cgroup = await mkdtemp(join(tmpdir(), "harness-cgroup-"));
+  const events = join(cgroup, "test%2Flimited", file);
+  await mkdir(join(cgroup, "test%2Flimited"));
+  await Promise.all([
+    writeFile(join(cgroup, "cgroup.controllers"), "memory pids\n"),
+    writeFile(join(cgroup, "cgroup.subtree_control"), ""),
+    writeFile(events, count(0)),
+  ]);
+  const limited = await HandsProcess.start({ HANDS_CGROUP: cgroup, HANDS_PROCESSES: "77", HANDS_MEMORY_BYTES: "123456789" });
+  onTestFinished(async () => {
+    await limited.stop();
+    await rm(cgroup, { recursive: true });
+  });
+  const { env } = await openWorkspace(limited, "test/limited");
+  await call(ours(), env, "bash", { command: "mkfifo begun go" });
+  const told = call(ours(), env, "bash", { command: `echo >begun; cat go; ${fail}` });
+  await readFile(join(env.cwd, "begun"));
+  await writeFile(events, count(1));
+  await writeFile(join(env.cwd, "go"), "went on\n");
+  return told;
+}
+
+describe("a command that reaches a limit of its workspace is told which one and what it is", () => {
+  test("processes", async () => {
+    const { error } = await runIntoLimit("pids.events", (value) => `max ${value}\n`, "exit 4");
+    expect(error).toMatch(
+      /^went on\n+\[while it ran its workspace had as many processes and threads as it may have, 77 \(HANDS_PROCESSES\)\]/,
+    );
+    expect(error).toContain("Command exited with code 4");
+  });
+
+  test("memory", async () => {
+    const { error } = await runIntoLimit("memory.events", (value) => `oom_kill ${value}\n`, "kill -9 $$");
+    expect(error).toContain("HANDS_MEMORY_BYTES: 123456789 bytes");
+  });
+});
 
 const observer = { started: () => undefined, output: () => undefined };
 const ours = () => createTools(observer, NO_GATES) as unknown as AnyTool[];

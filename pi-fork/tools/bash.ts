@@ -46,7 +46,7 @@ function detailsOf({ truncation, spillPath }: BoundedOutput): BashToolDetails {
   return { truncation, ...(spillPath === undefined ? {} : { fullOutputPath: spillPath }) };
 }
 
-/** At its end an output that is cut has the note, and nothing says to Pi that it was. */
+/** At its end an output that is cut, or of which the sandbox has more to say, has the note, and nothing says to Pi that it was cut. */
 function withNote(exec: Exec, onCut: (output: BoundedOutput) => void): Exec {
   return async (command, options, context) => {
     let output: BoundedOutput | undefined;
@@ -55,10 +55,16 @@ function withNote(exec: Exec, onCut: (output: BoundedOutput) => void): Exec {
       options?.onUpdate?.(update, updateContext);
     };
     const result = await exec(command, { ...options, onUpdate }, context);
-    if (output?.truncation.truncated !== true) return result;
-    onCut(output);
+    if (output === undefined) return result;
+    const isCut = output.truncation.truncated;
+    const note = isCut ? cutNote(output) : output.problem;
+    if (note === undefined) return result;
+    if (isCut) onCut(output);
     const truncation = { ...output.truncation, truncated: false };
-    options?.onUpdate?.({ kind: "replace", output: { ...output, text: `${output.text}\n\n[${cutNote(output)}]`, truncation } }, context);
+    options?.onUpdate?.(
+      { kind: "replace", output: { ...output, text: output.text === "" ? `[${note}]` : `${output.text}\n\n[${note}]`, truncation } },
+      context,
+    );
     return result.ok ? { ok: true, value: { ...result.value, truncation } } : result;
   };
 }

@@ -6,11 +6,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "@serverless-harness/kit/log";
 import { type Cgroups, noCgroups, type WorkspaceCgroup } from "./cgroups.ts";
-import { MemoryEvents } from "./memory-events.ts";
+import { EventCount } from "./event-count.ts";
 
 const ENTER = fileURLToPath(new URL("./enter.sh", import.meta.url));
 /** How long killed processes may take to leave their group, in milliseconds. */
 const PATIENCE_MS = 2000;
+/** A workspace's share of the CPU if others want it too; 100 is that of a group which nobody gave another one, as the daemon's. As nice 5 is. */
+const CPU_WEIGHT = 33;
 
 /** What a workspace's processes may take together. 0: no limit. */
 export interface CgroupLimits {
@@ -25,9 +27,9 @@ export class SharedCgroup implements Cgroups {
   readonly #group: WorkspaceCgroup;
 
   constructor(directory: string) {
-    const events = MemoryEvents.open(directory);
-    this.tells = events !== undefined;
-    this.#group = { enter: [], killedForMemory: () => events?.killed() ?? 0, end: async () => undefined };
+    const kills = EventCount.open(join(directory, "memory.events"), "oom_kill");
+    this.tells = kills !== undefined;
+    this.#group = { enter: [], killedForMemory: () => kills?.value() ?? 0, refusedProcesses: () => 0, end: async () => undefined };
   }
 
   of(): WorkspaceCgroup {
@@ -47,7 +49,7 @@ export class DividedCgroup implements Cgroups {
   readonly divides = true;
   readonly tells: boolean;
   readonly #directory: string;
-  readonly #limits: CgroupLimits;
+  readonly #limits: CgroupLimits & { readonly isCpuShared: boolean };
   readonly #log: Logger;
   readonly #groups = new Map<string, WorkspaceCgroup>();
 
@@ -58,6 +60,7 @@ export class DividedCgroup implements Cgroups {
     this.#limits = {
       memoryBytes: controllers.has("memory") ? limits.memoryBytes : 0,
       processes: controllers.has("pids") ? limits.processes : 0,
+      isCpuShared: controllers.has("cpu"),
     };
   }
 
@@ -66,10 +69,11 @@ export class DividedCgroup implements Cgroups {
     try {
       const controllers = enableControllers(directory);
       for (const [name, what] of [
-        ["memory", "HANDS_MEMORY_BYTES"],
-        ["pids", "HANDS_PROCESSES"],
+        ["memory", "HANDS_MEMORY_BYTES does not hold by it"],
+        ["pids", "HANDS_PROCESSES does not hold by it"],
+        ["cpu", "workspaces share the CPU by their sessions, not evenly"],
       ] as const)
-        if (!controllers.has(name)) log.warn({ cgroup: directory }, `the cgroup has no controller ${name}: ${what} does not hold by it`);
+        if (!controllers.has(name)) log.warn({ cgroup: directory }, `the cgroup has no controller ${name}: ${what}`);
       const cgroups = new DividedCgroup(directory, limits, controllers, log);
       tryOut(directory);
       return cgroups;
@@ -102,26 +106,30 @@ export class DividedCgroup implements Cgroups {
   #make(name: string): WorkspaceCgroup {
     const directory = join(this.#directory, encodeURIComponent(name));
     mkdirSync(directory, { recursive: true });
-    const { memoryBytes, processes } = this.#limits;
+    const { memoryBytes, processes, isCpuShared } = this.#limits;
     if (memoryBytes > 0) writeFileSync(join(directory, "memory.max"), String(memoryBytes));
     if (processes > 0) writeFileSync(join(directory, "pids.max"), String(processes));
-    const events = MemoryEvents.open(directory);
+    if (isCpuShared) writeFileSync(join(directory, "cpu.weight"), String(CPU_WEIGHT));
+    const kills = EventCount.open(join(directory, "memory.events"), "oom_kill");
+    const refusals = EventCount.open(join(directory, "pids.events"), "max");
     return {
       enter: ["/bin/sh", ENTER, directory],
-      killedForMemory: () => events?.killed() ?? 0,
+      killedForMemory: () => kills?.value() ?? 0,
+      refusedProcesses: () => refusals?.value() ?? 0,
       end: async () => {
         this.#groups.delete(name);
-        events?.close();
+        kills?.close();
+        refusals?.close();
         await removeGroup(directory);
       },
     };
   }
 }
 
-/** Pass the controllers for memory and processes on to the groups below, as far as this one has them. Throws where it is not ours. */
+/** Pass the controllers for memory, processes and the CPU on to the groups below, as far as this one has them. Throws where it is not ours. */
 function enableControllers(directory: string): Set<string> {
   const has = readFileSync(join(directory, "cgroup.controllers"), "utf8").trim().split(" ");
-  const wanted = ["memory", "pids"].filter((name) => has.includes(name));
+  const wanted = ["memory", "pids", "cpu"].filter((name) => has.includes(name));
   writeFileSync(join(directory, "cgroup.subtree_control"), wanted.map((name) => `+${name}`).join(" "));
   return new Set(wanted);
 }

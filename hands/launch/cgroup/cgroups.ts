@@ -4,6 +4,8 @@ export interface WorkspaceCgroup {
   readonly enter: readonly string[];
   /** How many processes the kernel has killed for memory so far. */
   killedForMemory(): number;
+  /** How often it was counted so far that more processes were wanted than it may have. */
+  refusedProcesses(): number;
   /** Kill every process that is left in it, and remove it. */
   end(): Promise<void>;
 }
@@ -20,7 +22,7 @@ export interface Cgroups {
   close(): Promise<void>;
 }
 
-const none: WorkspaceCgroup = { enter: [], killedForMemory: () => 0, end: async () => undefined };
+const none: WorkspaceCgroup = { enter: [], killedForMemory: () => 0, refusedProcesses: () => 0, end: async () => undefined };
 
 /** No control groups. */
 export const noCgroups: Cgroups = { divides: false, tells: false, of: () => none, close: async () => undefined };

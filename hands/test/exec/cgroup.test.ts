@@ -65,14 +65,30 @@ test("a kill that a caller asked for, or hands itself, is theirs whatever the ke
   expect(causes.sort()).toEqual([EndCause.EXITED, EndCause.OUT_OF_MEMORY]);
 });
 
+test("who fails while the kernel counts a refused process reads which limit that was, and who does not fail reads nothing", async () => {
+  const cgroup = await cgroupFiles({ "cgroup.controllers": "pids\n", "cgroup.subtree_control": "" });
+  const events = join(cgroup, "acme%2Fone", "pids.events");
+  mkdirSync(join(cgroup, "acme%2Fone"));
+  writeFileSync(events, "max 3\n");
+  const daemon = await startDaemon({ HANDS_CGROUP: cgroup, HANDS_PROCESSES: "77" });
+  const workspace = await daemon.connect("acme/one");
+  const refused = await endAfter(workspace, "exit 4", () => writeFileSync(events, "max 4\n"));
+  const message = "while it ran its workspace had as many processes and threads as it may have, 77 (HANDS_PROCESSES)";
+  expect(refused).toMatchObject({ cause: EndCause.EXITED, exitCode: 4, message });
+  expect(await endAfter(workspace, "exit 0", () => writeFileSync(events, "max 5\n"))).toMatchObject({ exitCode: 0, message: "" });
+  expect(await endAfter(workspace, "exit 4", () => undefined)).toMatchObject({ exitCode: 4, message: "" });
+  expect(daemon.log()).toContain("no controller cpu: workspaces share the CPU by their sessions, not evenly");
+});
+
 test("limits are written down for each workspace, and controllers that are missing are said once", async () => {
-  const all = await cgroupFiles({ "cgroup.controllers": "cpu memory pids\n", "cgroup.subtree_control": "" });
+  const all = await cgroupFiles({ "cgroup.controllers": "cpuset cpu memory pids\n", "cgroup.subtree_control": "" });
   const limits = { HANDS_MEMORY_BYTES: "123456789", HANDS_PROCESSES: "77" };
   const daemon = await startDaemon({ HANDS_CGROUP: all, ...limits });
   await follow(await daemon.connect(), "true").handle.ended;
-  expect(readFileSync(join(all, "cgroup.subtree_control"), "utf8")).toBe("+memory +pids");
+  expect(readFileSync(join(all, "cgroup.subtree_control"), "utf8")).toBe("+memory +pids +cpu");
   expect(readFileSync(join(all, "acme%2Fone", "memory.max"), "utf8")).toBe("123456789");
   expect(readFileSync(join(all, "acme%2Fone", "pids.max"), "utf8")).toBe("77");
+  expect(readFileSync(join(all, "acme%2Fone", "cpu.weight"), "utf8")).toBe("33");
   const none = await startDaemon(limits);
   await follow(await none.connect(), "true").handle.ended;
   expect(none.log().match(/HANDS_MEMORY_BYTES does not hold/g)).toHaveLength(1);

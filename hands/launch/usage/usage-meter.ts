@@ -1,14 +1,18 @@
 import type { Logger } from "@serverless-harness/kit/log";
 import type { Cgroups, WorkspaceCgroup } from "../cgroup/cgroups.ts";
-import { type ProcessMemory, processesBelow, proportionalBytes, readProcesses } from "./process-memory.ts";
+import { type ProcessUsage, processesBelow, proportionalBytes, readProcesses } from "./process-usage.ts";
 
-/** How often memory is looked at, in milliseconds. */
+/** How often workspaces are looked at, in milliseconds. */
 const INTERVAL_MS = 1000;
+/** Processes in a workspace's jail that may count as its own and are not below what is looked at, or the other way round. */
+const UNCERTAIN = 8;
 
-/** What a {@link MemoryMeter} looks at. */
-export interface MemoryMeterOptions {
-  /** Memory of a workspace's processes together, in bytes. */
-  readonly limitBytes: number;
+/** What a {@link UsageMeter} looks at. */
+export interface UsageMeterOptions {
+  /** Memory of a workspace's processes together, in bytes. 0: not bounded. */
+  readonly memoryBytes: number;
+  /** Processes and threads of a workspace that the kernel lets it have. 0: any number. */
+  readonly processes: number;
   /** Processes that all others of a workspace are below, by workspace. */
   readonly roots: () => ReadonlyMap<string, readonly number[]>;
   readonly log: Logger;
@@ -16,14 +20,18 @@ export interface MemoryMeterOptions {
 
 /**
  * Bounds the memory of workspaces if the kernel does not: it looks every second, and kills the largest processes of a workspace that has too much, as
- * the kernel would. What grows faster than that is the machine's to end.
+ * the kernel would. What grows faster than that is the machine's to end. And it sees which workspaces have as many processes as the kernel lets them have,
+ * since the kernel itself tells nobody but who is refused one.
  */
-export class MemoryMeter {
-  readonly #options: MemoryMeterOptions;
+export class UsageMeter {
+  readonly #options: UsageMeterOptions;
   readonly #killed = new Map<string, number>();
+  readonly #full = new Map<string, number>();
+  /** Workspaces that were at the last look. */
+  readonly #isFull = new Set<string>();
   readonly #timer: NodeJS.Timeout;
 
-  constructor(options: MemoryMeterOptions) {
+  constructor(options: UsageMeterOptions) {
     this.#options = options;
     this.#timer = setInterval(() => this.#look(), INTERVAL_MS).unref();
   }
@@ -33,45 +41,68 @@ export class MemoryMeter {
     return this.#killed.get(name) ?? 0;
   }
 
+  /** How often a workspace was seen with as many processes as it may have. */
+  timesFull(name: string): number {
+    return this.#full.get(name) ?? 0;
+  }
+
   close(): void {
     clearInterval(this.#timer);
   }
 
   #look(): void {
+    const { memoryBytes } = this.#options;
     const roots = this.#options.roots();
     if (roots.size === 0) return;
     const all = readProcesses();
     for (const [name, pids] of roots) {
       const members = processesBelow(pids, all);
-      if (sum(members) <= this.#options.limitBytes) continue;
+      this.#count(name, members);
+      if (memoryBytes === 0 || sum(members) <= memoryBytes) continue;
       const exact = members.map((member) => ({ ...member, residentBytes: proportionalBytes(member.pid) ?? member.residentBytes }));
-      if (sum(exact) > this.#options.limitBytes) this.#reduce(name, exact);
+      if (sum(exact) > memoryBytes) this.#reduce(name, exact);
     }
   }
 
+  #count(name: string, members: readonly ProcessUsage[]): void {
+    const { processes, log } = this.#options;
+    const threads = members.reduce((total, member) => total + member.threads, 0);
+    if (processes === 0 || threads < processes - UNCERTAIN) {
+      this.#isFull.delete(name);
+      return;
+    }
+    this.#full.set(name, this.timesFull(name) + 1);
+    if (this.#isFull.has(name)) return;
+    this.#isFull.add(name);
+    log.warn({ workspace: name, threads, limit: processes }, "a workspace has as many processes as it may have (HANDS_PROCESSES)");
+  }
+
   /** Kill the largest ones until the rest fits. */
-  #reduce(name: string, members: readonly ProcessMemory[]): void {
-    const { limitBytes, log } = this.#options;
+  #reduce(name: string, members: readonly ProcessUsage[]): void {
+    const { memoryBytes, log } = this.#options;
     let bytes = sum(members);
     for (const { pid, residentBytes } of members.toSorted((one, other) => other.residentBytes - one.residentBytes)) {
-      if (bytes <= limitBytes) return;
+      if (bytes <= memoryBytes) return;
       bytes -= residentBytes;
       if (!kill(pid)) continue;
       this.#killed.set(name, this.killedIn(name) + 1);
-      log.warn({ workspace: name, pid, residentBytes, limitBytes }, "a process was killed: its workspace has more than HANDS_MEMORY_BYTES");
+      log.warn(
+        { workspace: name, pid, residentBytes, limitBytes: memoryBytes },
+        "a process was killed: its workspace has more than HANDS_MEMORY_BYTES",
+      );
     }
   }
 }
 
-/** Control groups, and beside what the kernel kills for memory in them what a meter does. */
+/** Control groups, and beside what the kernel counts in them what a meter does. */
 export class MeteredCgroups implements Cgroups {
   readonly divides: boolean;
   readonly tells = true;
   readonly #cgroups: Cgroups;
-  readonly #meter: MemoryMeter;
+  readonly #meter: UsageMeter;
   readonly #groups = new Map<string, WorkspaceCgroup>();
 
-  constructor(cgroups: Cgroups, meter: MemoryMeter) {
+  constructor(cgroups: Cgroups, meter: UsageMeter) {
     this.divides = cgroups.divides;
     this.#cgroups = cgroups;
     this.#meter = meter;
@@ -85,6 +116,7 @@ export class MeteredCgroups implements Cgroups {
     const group: WorkspaceCgroup = {
       enter: inner.enter,
       killedForMemory: () => inner.killedForMemory() + this.#meter.killedIn(name),
+      refusedProcesses: () => inner.refusedProcesses() + this.#meter.timesFull(name),
       end: () => {
         this.#groups.delete(name);
         return inner.end();
@@ -100,7 +132,7 @@ export class MeteredCgroups implements Cgroups {
   }
 }
 
-function sum(processes: readonly ProcessMemory[]): number {
+function sum(processes: readonly ProcessUsage[]): number {
   return processes.reduce((total, { residentBytes }) => total + residentBytes, 0);
 }
 
