@@ -33,6 +33,8 @@ export interface Caller {
   readonly subject: string;
   /** Its token's id. `undefined`: no token names it, or the token has none. */
   readonly tokenId?: string | undefined;
+  /** What its leaves are counted for besides its tenant: a token of ours by its id, an identity provider's, which change often, by its subject. */
+  readonly account?: string | undefined;
   readonly scopes: ReadonlySet<Scope>;
 }
 

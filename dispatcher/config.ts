@@ -11,6 +11,7 @@ import { readClientTls, readServerTls, type ServerTlsFiles } from "@serverless-h
 import type { Retention } from "@serverless-harness/session";
 import { type AuditConfig, readAudit } from "./audit/config.ts";
 import { readIssuersFile } from "./issuers-file.ts";
+import { defaultTable, type LimitsTable } from "./limits/limits-file.ts";
 import type { SandboxCredential, SandboxSettings } from "./sandbox/sandbox.ts";
 import type { ScalerConfig } from "./scaler/serve.ts";
 import { readSeedApi, withSeedNames } from "./seed-api/config.ts";
@@ -78,8 +79,8 @@ export interface Config {
   readonly keepAliveMs: number;
   /** What a brain inherits. */
   readonly brainEnvironment: Readonly<Record<string, string | undefined>>;
-  /** Schedules that a tenant may have. */
-  readonly schedulesPerTenant: number;
+  /** The operator's file of limits, and what goes without it. */
+  readonly limits: { readonly path: string | undefined; readonly defaults: LimitsTable };
   readonly logLevel: string;
 }
 
@@ -130,7 +131,13 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       path: reader.optional("DISPATCHER_BRAIN_LOG"),
       maxBytes: Math.round(reader.number("DISPATCHER_BRAIN_LOG_MB", 10, 0.01, 100_000) * 1e6),
     },
-    schedulesPerTenant: reader.integer("DISPATCHER_SCHEDULES_PER_TENANT", 100, 0, 100_000),
+    limits: {
+      path: reader.optional("DISPATCHER_LIMITS_FILE"),
+      defaults: defaultTable({
+        schedules: reader.integer("DISPATCHER_SCHEDULES_PER_TENANT", 100, 0, 100_000),
+        schedule_interval_s: reader.integer("DISPATCHER_SCHEDULE_INTERVAL_S", 1, 1, 86_400),
+      }),
+    },
     brainCommand: readBrainCommand(reader),
     volume: readVolume(reader),
     seedApi: readSeedApi(reader, env),

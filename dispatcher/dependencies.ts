@@ -5,6 +5,7 @@ import type { Audit } from "./audit/audit.ts";
 import type { Authenticator } from "./auth.ts";
 import type { Drain } from "./drain.ts";
 import type { IssuedTokens } from "./issued-tokens.ts";
+import type { Limits } from "./limits/limits.ts";
 import type { Sandbox } from "./sandbox/sandbox.ts";
 import type { SandboxProbe } from "./sandbox-probe.ts";
 import type { Schedules } from "./schedules/schedules.ts";
@@ -24,6 +25,7 @@ export interface Dependencies {
   readonly auth: Authenticator;
   readonly tokens: IssuedTokens;
   readonly audit: Audit;
+  readonly limits: Limits;
   readonly webhooks: Webhooks;
   readonly drain: Drain;
   readonly health: HealthState;

@@ -21,6 +21,7 @@ import { Drain } from "./drain.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { AUDIENCE, IssuedTokens } from "./issued-tokens.ts";
 import { Leaves } from "./leaves.ts";
+import { Limits } from "./limits/limits.ts";
 import { routes } from "./routes.ts";
 import { Sandbox } from "./sandbox/sandbox.ts";
 import { SandboxProbe } from "./sandbox-probe.ts";
@@ -64,10 +65,11 @@ export async function startDispatcher(): Promise<Service> {
   const { keepAliveMs, seedApi } = config;
   const volume = config.volume && new Volume(config.volume.path, config.volume.at);
   const files = volume && new FilesWriter({ store, volume, words: runWords, log });
-  const leaves = new Leaves({ store, waker, drain, webhooks, volume, audit });
+  const limits = new Limits({ ...config.limits, store, log });
+  const leaves = new Leaves({ store, waker, drain, webhooks, volume, audit, limits });
   const driver = new ScheduleDriver(store, leaves, log);
-  const schedules = new Schedules({ store, leaves, driver, audit, mostOfTenant: config.schedulesPerTenant });
-  const parts = { store, waker, schedules, sandbox, sandboxProbe, auth, tokens, audit, webhooks, volume };
+  const schedules = new Schedules({ store, leaves, driver, audit, limits });
+  const parts = { store, waker, schedules, sandbox, sandboxProbe, auth, tokens, audit, limits, webhooks, volume };
   const deps = { ...parts, drain, health, keepAliveMs, seedApi, log };
   const { fallback, interceptors, ...rest } = routes(deps);
   const server = await serve({
@@ -85,6 +87,7 @@ export async function startDispatcher(): Promise<Service> {
   brainEnvironment["DISPATCHER_URL"] ??= formatAddress(reachable(server.address));
   waker.start();
   housekeeping.start();
+  limits.start();
   files?.start();
   driver.start();
   outbox?.start();
@@ -94,7 +97,7 @@ export async function startDispatcher(): Promise<Service> {
       log.info({ signal }, "dispatcher stops");
       drain.begin();
       health.stopServing();
-      await Promise.all([waker.stop(), housekeeping.stop(), files?.stop(), driver.stop(), outbox?.stop()]);
+      await Promise.all([waker.stop(), housekeeping.stop(), limits.stop(), files?.stop(), driver.stop(), outbox?.stop()]);
       drain.end();
       unfollow?.();
       await Promise.all([server.close(), probesServer?.close(), scaler?.close()]);

@@ -18,6 +18,7 @@ import type { Dependencies } from "./dependencies.ts";
 import { type Drain, shuttingDown } from "./drain.ts";
 import { validateEnvelope } from "./envelope.ts";
 import { requireSource } from "./fork.ts";
+import type { Limits } from "./limits/limits.ts";
 import { openQuestions } from "./questions.ts";
 import { readDecision, readInputs } from "./volume/leaf-files.ts";
 import type { Volume } from "./volume/volume.ts";
@@ -35,6 +36,7 @@ export class Leaves {
   readonly #webhooks: Webhooks;
   readonly #volume: Volume | undefined;
   readonly #audit: Audit;
+  readonly #limits: Limits;
 
   constructor({
     store,
@@ -43,8 +45,10 @@ export class Leaves {
     webhooks,
     volume,
     audit,
-  }: Pick<Dependencies, "store" | "waker" | "drain" | "webhooks" | "volume" | "audit">) {
+    limits,
+  }: Pick<Dependencies, "store" | "waker" | "drain" | "webhooks" | "volume" | "audit" | "limits">) {
     this.#audit = audit;
+    this.#limits = limits;
     this.#store = store;
     this.#waker = waker;
     this.#drain = drain;
@@ -67,10 +71,11 @@ export class Leaves {
     const envelope = { ...valid, spec: { ...(await this.#withInputs(valid.spec)), unusable } };
     await requireSource(this.#store, envelope.spec);
     const { tenant, kind, sessionId } = envelope.spec;
+    const charge = await this.#limits.chargeFor(caller, tenant);
     const submitted = await this.#audit.act(
       caller,
       { action: "leaf.submit", tenant, kind: LeafKindSchema.value[kind]?.localName, session_id: sessionId },
-      () => this.#store.submit({ ...envelope, notify: this.#webhooks.wanted(envelope.spec) }),
+      () => this.#store.submit({ ...envelope, notify: this.#webhooks.wanted(envelope.spec), charge }),
       ({ leaf, created }) => ({ leaf_id: leaf.leafId, created }),
     );
     if (submitted.created) this.#waker.wake("submit");

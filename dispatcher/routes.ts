@@ -28,9 +28,9 @@ export type Routes = Required<Pick<ServeOptions, "routes" | "interceptors" | "fa
 
 /** Bind every RPC and every plain HTTP path to its file. */
 export function routes(deps: Dependencies): Routes {
-  const { store, schedules, sandbox, auth, tokens, audit, drain, health, keepAliveMs } = deps;
+  const { store, schedules, sandbox, auth, tokens, audit, limits, drain, health, keepAliveMs } = deps;
   const leaves = new Leaves(deps);
-  const interceptors: Interceptor[] = [deniedRpcs(audit), auth.interceptor(), drain.interceptor()];
+  const interceptors: Interceptor[] = [deniedRpcs(audit), auth.interceptor(), limits.interceptor(), drain.interceptor()];
   const rpcs = (router: ConnectRouter): void => {
     health.routes(router);
     router.service(LeafService, {

@@ -51,7 +51,8 @@ export class SignedTokens implements TokenReader {
 }
 
 /** PERMISSION_DENIED for a valid token that names no tenant, and so is not for this system. */
-function callerFrom(claims: JWTPayload, { tenant, scopes, subjectClaim }: Mapping): Caller {
+function callerFrom(claims: JWTPayload, mapping: Mapping): Caller {
+  const { tenant, scopes, subjectClaim } = mapping;
   const name = "value" in tenant ? tenant.value : claims[tenant.claim];
   if (typeof name !== "string" || !isName(name)) {
     const claim = "value" in tenant ? "tenant" : tenant.claim;
@@ -64,7 +65,8 @@ function callerFrom(claims: JWTPayload, { tenant, scopes, subjectClaim }: Mappin
     throw new HarnessError(Code.PermissionDenied, "token_without_subject", text);
   }
   const allowed = new Set("value" in scopes ? scopes.value : scopesIn(wordsOf(claims[scopes.claim])));
-  return { kind: "token", tenant: name, subject, tokenId: claims.jti, scopes: allowed };
+  const account = mapping === OWN_CLAIMS ? claims.jti : `subject:${subject}`;
+  return { kind: "token", tenant: name, subject, tokenId: claims.jti, account, scopes: allowed };
 }
 
 /** A list, or a text with blanks between its words, as RFC 8693 has it. */

@@ -70,7 +70,13 @@ export function toConnectError(error: unknown): ConnectError {
     const nanos = (error.retryAfterMs % 1000) * 1e6;
     details.push({ desc: RetryInfoSchema, value: create(RetryInfoSchema, { retryDelay: { seconds, nanos } }) });
   }
-  return new ConnectError(error.message, error.code, undefined, details, error);
+  return new ConnectError(error.message, error.code, retryAfter(error), details, error);
+}
+
+/** For clients of plain HTTP, to whom a code of these is a 429 or 503. */
+function retryAfter({ retryAfterMs, code }: HarnessError): Record<string, string> | undefined {
+  if (retryAfterMs === undefined || (code !== Code.ResourceExhausted && code !== Code.Unavailable)) return undefined;
+  return { "retry-after": String(Math.max(1, Math.ceil(retryAfterMs / 1000))) };
 }
 
 /** Reasons of errors that the RPC library makes by itself, as it reads a request. */

@@ -1,3 +1,5 @@
+export { limitReached, type Owner } from "./account-rules.ts";
+export type { AccountLimits, Accounts, AccountUse, Charge } from "./accounts.ts";
 export type { Duties } from "./duties.ts";
 export type { Files } from "./files.ts";
 export { deadlineOf } from "./leaf-deadline.ts";

@@ -1,4 +1,5 @@
 import type { Failure, Leaf, LeafEvent, LeafResult, LeafSpec, LeafState, Worker } from "@serverless-harness/proto/leaf";
+import type { Accounts, Charge } from "./accounts.ts";
 import type { Duties } from "./duties.ts";
 import type { Files } from "./files.ts";
 import type { Messages, Wishes } from "./messages.ts";
@@ -46,6 +47,8 @@ export interface NewLeaf {
   readonly idempotencyKey: string;
   /** Somebody outside is to be told when a gate of it is opened, and of its end: each is a notice. Default false. */
   readonly notify?: boolean;
+  /** Whom it is counted for besides its tenant, and under which limits. Default: for its tenant alone, without a limit. */
+  readonly charge?: Charge;
 }
 
 /** Filters of {@link LeafStore.list}; every one that is set must match. */
@@ -68,7 +71,7 @@ export type Outcome =
 
 /** What waits and what runs. */
 export interface Backlog {
-  /** Leaves that can be claimed this moment: queued, due, or with an expired lease, on a session that nothing else runs on. */
+  /** Leaves that can be claimed this moment: queued, due, or with an expired lease, on a session that nothing else runs on, within its tenant's cap. */
   readonly ready: number;
   /** Leaves under a live lease. */
   readonly running: number;
@@ -83,12 +86,12 @@ export interface Backlog {
  * Methods that take a {@link Claim} throw a HarnessError with reason `stale_epoch` (FAILED_PRECONDITION) and change nothing where
  * the session has a newer owner or the claim was ended.
  */
-export interface LeafStore extends WaitingLeaves, Messages, Retained, Tenants, Schedules, Tokens, Duties, Files, Notices {
+export interface LeafStore extends WaitingLeaves, Messages, Retained, Tenants, Schedules, Tokens, Duties, Files, Notices, Accounts {
   /**
    * Write a leaf's record, its first event and its place in the queue. A known idempotency key with the same spec returns the
    * first leaf, with `created` false; with another spec it throws ALREADY_EXISTS `idempotency_key_reused`. NOT_FOUND
    * `session_not_found` where the spec says that the session must exist and it does not, FAILED_PRECONDITION `session_exists` where it forks
-   * another one and its own exists. That the other one exists is the caller's to look at.
+   * another one and its own exists, RESOURCE_EXHAUSTED `limit_reached` if a limit of `charge` leaves no room. That the other one exists is the caller's to look at.
    */
   submit(leaf: NewLeaf): Promise<{ leaf: Leaf; created: boolean }>;
   /** A leaf's record, or `undefined`. */

@@ -86,6 +86,10 @@ export const EXAMPLES = {
   ],
   "token list": [{ line: "leaf token list", does: "who has one, what for, and until when" }],
   "token revoke": [{ line: "leaf token revoke TOKEN_ID", does: "worthless from now on" }],
+  limits: [
+    { line: "leaf limits", does: "what your tenant and your token may have, and what they have" },
+    { line: "leaf limits --tenant acme --json", does: "another tenant's, for the operator" },
+  ],
   "audit verify": [
     { line: "leaf audit verify", does: "nothing in the stack's audit log was changed, removed or put in" },
     { line: "leaf audit verify --json", does: "the same for a script; exit code 1 where something was" },

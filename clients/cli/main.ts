@@ -5,6 +5,7 @@ import { addCronDispatch } from "./commands/cron-dispatch.ts";
 import { addDecisions } from "./commands/decide.ts";
 import { addDown } from "./commands/down.ts";
 import { addGet } from "./commands/get.ts";
+import { addLimits } from "./commands/limits.ts";
 import { addList } from "./commands/list.ts";
 import { addLogs } from "./commands/logs.ts";
 import { addPs } from "./commands/ps.ts";
@@ -46,6 +47,7 @@ for (const add of [
   addSchedule,
   addCronDispatch,
   addToken,
+  addLimits,
   addAudit,
   addPs,
   addLogs,

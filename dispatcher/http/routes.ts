@@ -8,19 +8,21 @@ import { seedRoutes } from "../seed-api/routes.ts";
 import { SEED_TURN } from "../seed-api/turn.ts";
 import { events } from "./events.ts";
 import { health } from "./health.ts";
+import { limits } from "./limits.ts";
 import { createRouter, type Handler, type KnownHandler, pathOf } from "./router.ts";
 import { TURN, turn } from "./turn.ts";
 import { wake } from "./wake.ts";
 
 /** The paths of the plain HTTP API. */
 export function httpRoutes(deps: Dependencies, leaves: Leaves): NonNullable<ServeOptions["fallback"]> {
-  const { auth, audit, drain, keepAliveMs, seedApi, log } = deps;
+  const { auth, audit, limits: known, drain, keepAliveMs, seedApi, log } = deps;
   const guardedBy =
     (identify: (request: PlainRequest) => Promise<Caller>) =>
     (handler: KnownHandler): Handler =>
     async (call) => {
       const path = pathOf(call.request);
       const caller = await deniedRequest(audit, undefined, path, () => identify(call.request));
+      known.requireRate(caller);
       drain.requireOpen();
       return await deniedRequest(audit, caller, path, () => handler({ ...call, caller }));
     };
@@ -36,6 +38,7 @@ export function httpRoutes(deps: Dependencies, leaves: Leaves): NonNullable<Serv
       "/turn": { POST: seedGuarded(turn({ leaves, keepAliveMs, log }, seedApi.compat ? SEED_TURN : TURN)) },
       ...seedRoutes(deps, leaves, seedGuarded),
       "/v1/leaves/{id}/events": { GET: guarded(events(leaves, keepAliveMs, log)) },
+      "/v1/limits": { GET: guarded(limits(known)) },
       "/wake": { POST: wake(leaves) },
       "/health": { GET: health(deps) },
       "/readyz": { GET: health(deps) },

@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { Validation } from "@serverless-harness/kit/validate";
 import {
@@ -11,9 +12,11 @@ import {
   ScheduleSchema,
 } from "@serverless-harness/proto/leaf";
 import { validateEnvelope } from "../envelope.ts";
-import { cronProblem, MAX_CRON, timeZoneProblem } from "./cadence.ts";
+import { Cadence, cronProblem, MAX_CRON, timeZoneProblem } from "./cadence.ts";
 import { fireIdAt, specOfFire } from "./fire-id.ts";
 
+/** Every expression shows how close its fires come within so many. */
+const FIRES_LOOKED_AT = 100;
 const MAX_ID = 100;
 const MAX_JITTER_MS = 3_600_000;
 const [DEFAULT_MISSED_AFTER_MS, MIN_MISSED_AFTER_MS, MAX_MISSED_AFTER_MS] = [60_000, 1000, 7 * 24 * 3_600_000];
@@ -53,6 +56,16 @@ export async function checkDefinition(
     maxMissed: schedule.maxMissed || DEFAULT_MAX_MISSED,
     ...(spec === undefined ? {} : { spec: { ...spec, tenant } }),
   });
+}
+
+/** RESOURCE_EXHAUSTED `limit_reached` if two of the next fires come sooner after each other than the tenant's schedules may. */
+export function requireInterval({ cron, timeZone, startMs, endMs }: Schedule, nowMs: number, leastS: number): void {
+  const times = new Cadence(cron, timeZone, { startMs: Number(startMs), endMs: Number(endMs) }).next(FIRES_LOOKED_AT, nowMs);
+  const least = times.reduce((sum, time, i) => Math.min(sum, time - (times[i - 1] ?? Number.NEGATIVE_INFINITY)), Number.POSITIVE_INFINITY);
+  if (least >= leastS * 1000) return;
+  const limit = "tenant.schedule_interval_s";
+  const text = `the tenant's schedules may fire every ${leastS} s at the most (${limit}), and two of these are ${least / 1000} s apart: choose another cron`;
+  throw new HarnessError(Code.ResourceExhausted, "limit_reached", text, { metadata: { limit, value: String(leastS) } });
 }
 
 /** Note a schedule's id that is none. */

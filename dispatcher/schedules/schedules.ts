@@ -10,7 +10,8 @@ import type { Action, Audit } from "../audit/audit.ts";
 import { type Caller, requireScope, tenantFor } from "../caller.ts";
 import { requireSource } from "../fork.ts";
 import type { Leaves } from "../leaves.ts";
-import { checkDefinition, checkScheduleId } from "./definition.ts";
+import type { Limits } from "../limits/limits.ts";
+import { checkDefinition, checkScheduleId, requireInterval } from "./definition.ts";
 import { type ScheduleDriver, submitterFor } from "./driver.ts";
 import { fireIdOfRun, keyOfRun, specOfFire } from "./fire-id.ts";
 import { changed, newRecord, paused, ran, scheduleIn, upcoming } from "./plan.ts";
@@ -34,8 +35,8 @@ export interface SchedulesOptions {
   readonly leaves: Pick<Leaves, "submit">;
   readonly driver: Pick<ScheduleDriver, "poke">;
   readonly audit: Audit;
-  /** Schedules that a tenant may have. */
-  readonly mostOfTenant: number;
+  /** How many schedules a tenant may have, and how often they may fire. */
+  readonly limits: Pick<Limits, "ofTenant">;
 }
 
 /** Everything that a client can do with schedules. Each method looks at what the caller's token is for; another tenant's schedule is not there. */
@@ -43,15 +44,15 @@ export class Schedules {
   readonly #store: LeafStore;
   readonly #leaves: Pick<Leaves, "submit">;
   readonly #driver: Pick<ScheduleDriver, "poke">;
-  readonly #mostOfTenant: number;
+  readonly #limits: Pick<Limits, "ofTenant">;
   readonly #audit: Audit;
 
-  constructor({ store, leaves, driver, mostOfTenant, audit }: SchedulesOptions) {
+  constructor({ store, leaves, driver, limits, audit }: SchedulesOptions) {
     this.#audit = audit;
     this.#store = store;
     this.#leaves = leaves;
     this.#driver = driver;
-    this.#mostOfTenant = mostOfTenant;
+    this.#limits = limits;
   }
 
   /** Make a schedule, or find the same. */
@@ -59,12 +60,13 @@ export class Schedules {
     requireScope(caller, "schedules:write");
     const nowMs = await this.#store.nowMs();
     const schedule = await checkDefinition(given, nowMs, (tenant) => tenantFor(caller, "schedule.tenant", tenant));
+    requireInterval(schedule, nowMs, this.#limits.ofTenant(schedule.tenant).schedule_interval_s);
     await requireSource(this.#store, schedule.spec ?? create(LeafSpecSchema));
     const first = create(ScheduleSchema, { ...schedule, revision: 1n, updatedAtMs: BigInt(nowMs) });
     const { record, created } = await this.#audit.act(
       caller,
       { action: "schedule.create", tenant: schedule.tenant, schedule_id: schedule.scheduleId },
-      () => this.#store.createSchedule(newRecord(first, nowMs), this.#mostOfTenant),
+      () => this.#store.createSchedule(newRecord(first, nowMs), this.#limits.ofTenant(schedule.tenant).schedules),
       (made) => ({ created: made.created }),
     );
     this.#driver.poke();
@@ -98,6 +100,7 @@ export class Schedules {
     requireScope(caller, "schedules:write");
     const nowMs = await this.#store.nowMs();
     const to = await checkDefinition(given, nowMs, (tenant) => tenantFor(caller, "schedule.tenant", tenant));
+    requireInterval(to, nowMs, this.#limits.ofTenant(to.tenant).schedule_interval_s);
     const { revision } = given ?? to;
     if (revision === 0n) throw invalidArgument([{ field: "schedule.revision", description: "must be set: GetSchedule returns it" }]);
     return await this.#act(caller, "schedule.update", to, () =>

@@ -28,6 +28,8 @@ import { Authenticator } from "../auth.ts";
 import { Drain } from "../drain.ts";
 import { IssuedTokens } from "../issued-tokens.ts";
 import { Leaves } from "../leaves.ts";
+import { Limits } from "../limits/limits.ts";
+import { defaultTable } from "../limits/limits-file.ts";
 import { routes } from "../routes.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import { SandboxProbe } from "../sandbox-probe.ts";
@@ -82,6 +84,7 @@ export async function openDoor(
     volume?: Volume;
     webhooks?: Webhooks;
     audit?: Audit;
+    limits?: (store: LeafStore) => Limits;
   } = {},
 ) {
   const store = options.store ?? (await newStore()).store;
@@ -101,15 +104,21 @@ export async function openDoor(
   const seedApi = { ...SEED_API, ...options.seedApi };
   const waker = options.waker ?? new OutsideWaker({ kind: "none", store, log: SILENT });
   const webhooks = options.webhooks ?? NO_WEBHOOKS;
-  const leaves = new Leaves({ store, waker, drain, webhooks, volume: options.volume, audit });
+  const limits = options.limits?.(store) ?? defaultLimits(store, options.mostSchedules);
+  const leaves = new Leaves({ store, waker, drain, webhooks, volume: options.volume, audit, limits });
   // Nothing fires unless a test has it look.
   const driver = new ScheduleDriver(store, leaves, SILENT);
-  const schedules = new Schedules({ store, leaves, driver, audit, mostOfTenant: options.mostSchedules ?? 100 });
+  const schedules = new Schedules({ store, leaves, driver, audit, limits });
   const shared = { keepAliveMs, seedApi, volume: options.volume, webhooks, store, waker, schedules };
-  const deps = { ...shared, sandbox: options.hands, sandboxProbe, auth, tokens, audit, drain, health, log: SILENT };
+  const deps = { ...shared, sandbox: options.hands, sandboxProbe, auth, tokens, audit, limits, drain, health, log: SILENT };
   const { server, client } = await startServer(routes(deps));
   const rpcs = { leaves: createClient(LeafService, client(token)), schedules: createClient(ScheduleService, client(token)) };
   return { store, drain, health, server, driver, origin: originOf(server), ...rpcs, transport: client };
+}
+
+/** What goes without a file of limits. */
+export function defaultLimits(store: LeafStore, schedules = 100): Limits {
+  return new Limits({ store, path: undefined, defaults: defaultTable({ schedules, schedule_interval_s: 1 }), log: SILENT });
 }
 
 export function originOf(server: Server): string {

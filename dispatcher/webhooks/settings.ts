@@ -1,8 +1,9 @@
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import type { AddressRule } from "@serverless-harness/kit/address-rule";
 import { ConfigError } from "@serverless-harness/kit/env";
 import type { Logger } from "@serverless-harness/kit/log";
 import { Validation } from "@serverless-harness/kit/validate";
+import { versionOf } from "../file-version.ts";
 import { readSecret, type Secret } from "./signature.ts";
 import { checkTarget, EVENT_NAMES, type EventName } from "./target.ts";
 
@@ -69,12 +70,6 @@ export class WebhookSettings {
       this.#log.error({ err: error }, "the changed file of webhooks can't be used: what it said before goes on");
     }
   }
-}
-
-/** Changes whenever the file does, also if it is a link to another one, as Kubernetes has it. */
-function versionOf(path: string): string {
-  const file = statSync(path, { throwIfNoEntry: false });
-  return file === undefined ? "" : `${file.dev}:${file.ino}:${file.size}:${file.mtimeMs}:${file.ctimeMs}`;
 }
 
 function readFile(path: string, rule: AddressRule): ReadonlyMap<string, TenantWebhooks> {

@@ -57,6 +57,11 @@ export class Database {
     this.#id = id;
   }
 
+  /** The time, milliseconds since the Unix epoch: by this process's clock, if scripts go by the server's. */
+  get nowMs(): number {
+    return this.#now?.() ?? Date.now();
+  }
+
   /** The time that scripts get: empty for the server's own. */
   get time(): string {
     return this.#now === undefined ? "" : String(this.#now());

@@ -5,8 +5,10 @@ import {
   type LeafMessage,
   type LeafState,
   StateChangedSchema,
+  type Usage,
   UsageSchema,
 } from "@serverless-harness/proto/leaf";
+import { spentOf } from "../account-rules.ts";
 import type { NewEvent } from "../leaf-store.ts";
 import type { Database } from "./database.ts";
 import { type Argument, bytes, list, type Reply, text } from "./scripts.ts";
@@ -30,7 +32,7 @@ export function stateEvent(change: MessageInitShape<typeof StateChangedSchema>):
 export function eventBatches(events: readonly NewEvent[]): Argument[][] {
   const encoded = events.map(({ event, key }): Argument[] => {
     if (event.case === "stateChanged") throw new TypeError("a leaf's state changes by the methods that change it, not by an event");
-    const usage = event.case === "usage" ? toBinary(UsageSchema, event.value) : "";
+    const usage = event.case === "usage" ? usageArgument(event.value) : "";
     return [key ?? "", usage, toBinary(LeafEventSchema, create(LeafEventSchema, { event }))];
   });
   const batches: Argument[][] = [];
@@ -39,6 +41,12 @@ export function eventBatches(events: readonly NewEvent[]): Argument[][] {
     batches.push([batch.length, ...batch.flat()]);
   }
   return batches;
+}
+
+/** A usage, with the numbers in it that scripts count in front. */
+function usageArgument(usage: Usage): Uint8Array {
+  const { tokens, microUsd } = spentOf(usage);
+  return Buffer.concat([Buffer.from(`${tokens} ${microUsd}\n`), toBinary(UsageSchema, usage)]);
 }
 
 /** Events behind `afterSeq`, in order, at most `limit` and at most {@link EVENTS_PER_SCRIPT}. */

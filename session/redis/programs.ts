@@ -5,6 +5,7 @@ const DIRECTORY = new URL("scripts/", import.meta.url);
 
 /** Scripts of a partition by their names here and their files; each file says what its arguments are. */
 const PARTITION = {
+  account: "account",
   append: "append",
   backlog: "backlog",
   bury: "bury",
@@ -42,7 +43,7 @@ const PARTITION = {
 } as const;
 
 /** Scripts of the index of tenants, and those that go from there to a partition. */
-const INDEX = { getTenant: "get-tenant", look: "look", pick: "pick", setTenant: "set-tenant", tell: "tell" } as const;
+const INDEX = { capped: "capped", getTenant: "get-tenant", look: "look", pick: "pick", setTenant: "set-tenant", tell: "tell" } as const;
 
 /** Scripts of schedules. */
 const SCHEDULES = {

@@ -1,5 +1,6 @@
 import type { Failure, Gate, Leaf, LeafEvent, LeafMessage, Token, Tombstone, Worker } from "@serverless-harness/proto/leaf";
 import type { ScheduleRecord } from "@serverless-harness/proto/store";
+import type { AccountUse } from "../accounts.ts";
 import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "../leaf-store.ts";
 import type { NewMessage, Wishes } from "../messages.ts";
 import type { ClaimedNotice, Notice, NoticeEnd } from "../notices.ts";
@@ -10,6 +11,7 @@ import type { RedisAddress } from "../store-url.ts";
 import { withoutError } from "../subscription.ts";
 import type { TenantSettings } from "../tenants.ts";
 import type { NewDecision, NewGate, Wait } from "../waiting.ts";
+import { readAccount } from "./accounts.ts";
 import { readBacklog } from "./backlog.ts";
 import { cancelLeaf, redriveLeaf } from "./cancel.ts";
 import { claimLeaf } from "./claim.ts";
@@ -169,6 +171,10 @@ export class RedisLeafStore implements LeafStore {
 
   async removeSession(session: IdleSession): Promise<boolean> {
     return removeSession(this.#opened(), session);
+  }
+
+  async accountUse(tenant: string, account: string): Promise<AccountUse> {
+    return readAccount(this.#opened(), tenant, account);
   }
 
   async setTenant(tenant: string, settings: TenantSettings): Promise<void> {

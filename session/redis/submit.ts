@@ -1,9 +1,11 @@
 import { clone, create, toBinary } from "@bufbuild/protobuf";
 import { newId } from "@serverless-harness/kit/ids";
 import { type Leaf, LeafSchema, type LeafSpec, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
+import type { Charge } from "../accounts.ts";
 import { fingerprint, keyReused } from "../fingerprint.ts";
 import type { NewLeaf } from "../leaf-store.ts";
 import { leafExpired, sessionExistsAlready, sessionNotFound } from "../store-errors.ts";
+import { chargeArguments, limitError } from "./accounts.ts";
 import { callId } from "./calls.ts";
 import type { Database } from "./database.ts";
 import { stateEvent } from "./events.ts";
@@ -33,6 +35,8 @@ interface Plan {
   readonly writeBefore?: number;
   /** Somebody outside is to be told of it. */
   readonly notify?: boolean;
+  /** Whom it is counted for besides its tenant, and under which limits. */
+  readonly charge?: Charge | undefined;
 }
 
 /**
@@ -42,18 +46,18 @@ interface Plan {
  */
 export async function submitLeaf(
   database: Database,
-  { spec, idempotencyKey, notify = false }: NewLeaf,
+  { spec, idempotencyKey, notify = false, charge }: NewLeaf,
 ): Promise<{ leaf: Leaf; created: boolean }> {
   const call = callId();
   const name = idempotencyKey === "" ? "" : idempotencyName(spec.tenant, idempotencyKey);
   if (name === "" || database.together) {
-    const plan = { ...freshPlan(database, spec), name, notify, ...(name === "" ? {} : { take: fingerprint(spec) }) };
+    const plan = { ...freshPlan(database, spec), name, notify, charge, ...(name === "" ? {} : { take: fingerprint(spec) }) };
     const written = await attempt(database, plan, call);
     if (typeof written === "object") return written;
     refuse(written);
   }
   for (;;) {
-    const plan = { ...(await reserve(database, spec, name)), notify };
+    const plan = { ...(await reserve(database, spec, name)), notify, charge };
     const written = await attempt(database, plan, call);
     if (typeof written === "object") return written;
     if (written === "TOO_LATE") continue;
@@ -75,6 +79,7 @@ async function attempt(database: Database, plan: Plan, call: string): Promise<{ 
     return (await write(database, plan, call)) ?? "KEY_TAKEN";
   } catch (error) {
     const word = error instanceof Error ? (error.message.split(" ")[0] ?? "") : "";
+    if (word === "LIMIT") throw limitError((error as Error).message, plan.charge, database.nowMs);
     if (["TOO_LATE", "SESSION_NOT_FOUND", "SESSION_EXISTS", "REFUSED", "EXPIRED"].includes(word)) return word;
     throw error;
   }
@@ -118,14 +123,16 @@ async function isOrWas(database: Database, leafId: string): Promise<boolean> {
 
 /** Write a leaf, or find it. `undefined` where the idempotency key that was to be taken with it is taken. */
 async function write(database: Database, plan: Plan, call: string): Promise<{ leaf: Leaf; created: boolean } | undefined> {
-  const { leafId, spec, name = "", take = "", writeBefore = "", notify = false } = plan;
+  const { leafId, spec, name = "", take = "", writeBefore = "", notify = false, charge } = plan;
   const { names } = database;
   const session = sessionName(spec.tenant, spec.sessionId);
   const wanted = spec.fork === undefined ? (spec.sessionMustExist ? "1" : "") : "new";
   const args = [leafId, session, wanted, writeBefore, call, toBinary(LeafSpecSchema, spec), QUEUED];
   const flags = [spec.files === undefined ? "" : "1", notify ? "1" : ""];
   const more = [names.partitions, spec.priority, name, take, spec.limits?.deadlineMs ?? 0, ...flags];
-  const [created, found] = await database.change("submit", names.partitionOf(session), ...args, ...more, ...indexesOf(spec));
+  const partition = names.partitionOf(session);
+  const charged = await chargeArguments(database, spec.tenant, partition, charge);
+  const [created, found] = await database.change("submit", partition, ...args, ...more, ...charged, ...indexesOf(spec));
   if (created === undefined) return undefined;
   // What was written is known here, but for the time.
   const leaf = Array.isArray(found) ? leafOf(leafId, found) : newLeaf(leafId, spec, BigInt(text(found)));

@@ -12,9 +12,10 @@ import { LAYOUT_6 } from "./layout/layout-6.ts";
 import { LAYOUT_7 } from "./layout/layout-7.ts";
 import { LAYOUT_8 } from "./layout/layout-8.ts";
 import { LAYOUT_9 } from "./layout/layout-9.ts";
+import { LAYOUT_10 } from "./layout/layout-10.ts";
 
 /** Element n makes layout n + 1 of layout n. A layout that was released never changes again: what is new is another element. */
-const STEPS: readonly string[] = [LAYOUT_1, LAYOUT_2, LAYOUT_3, LAYOUT_4, LAYOUT_5, LAYOUT_6, LAYOUT_7, LAYOUT_8, LAYOUT_9];
+const STEPS: readonly string[] = [LAYOUT_1, LAYOUT_2, LAYOUT_3, LAYOUT_4, LAYOUT_5, LAYOUT_6, LAYOUT_7, LAYOUT_8, LAYOUT_9, LAYOUT_10];
 
 /** Version of the tables after all of them. */
 const LAYOUT = STEPS.length;

@@ -1,5 +1,6 @@
 import type { Failure, Gate, Leaf, LeafEvent, LeafMessage, Token, Tombstone, Worker } from "@serverless-harness/proto/leaf";
 import type { ScheduleRecord } from "@serverless-harness/proto/store";
+import type { AccountUse } from "../accounts.ts";
 import { checkFilesDue } from "../files.ts";
 import { assertSameDecision } from "../gate-rules.ts";
 import { checkEndOverdue } from "../leaf-deadline.ts";
@@ -15,6 +16,7 @@ import { storeClosed } from "../store-errors.ts";
 import { withoutError } from "../subscription.ts";
 import type { TenantSettings } from "../tenants.ts";
 import type { NewDecision, NewGate, Wait } from "../waiting.ts";
+import { readAccount } from "./accounts.ts";
 import { readBacklog } from "./backlog.ts";
 import { cancelLeaf } from "./cancel.ts";
 import { Changes } from "./changes.ts";
@@ -225,6 +227,10 @@ export class SqliteLeafStore implements LeafStore {
 
   async removeSession(session: IdleSession): Promise<boolean> {
     return this.#change(() => removeSession(this.#connection, session));
+  }
+
+  async accountUse(tenant: string, account: string): Promise<AccountUse> {
+    return readAccount(this.#opened(), this.#now(), tenant, account);
   }
 
   async setTenant(tenant: string, settings: TenantSettings): Promise<void> {

@@ -4,6 +4,7 @@ import { type Leaf, type LeafSpec, LeafSpecSchema, LeafState } from "@serverless
 import { deadlineFrom } from "../leaf-deadline.ts";
 import type { NewLeaf } from "../leaf-store.ts";
 import { sessionExistsAlready, sessionNotFound } from "../store-errors.ts";
+import { requireRoomFor } from "./accounts.ts";
 import type { Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";
 import { hasFiles } from "./files.ts";
@@ -16,8 +17,8 @@ const INSERT_SESSION = `INSERT INTO harness_sessions (tenant, session_id, epoch,
   ON CONFLICT DO UPDATE SET leafless = 0 WHERE leafless = 1`;
 /** A number that was given once is never given again, though the leaf may be removed. */
 const NEXT_NUMBER = "max((SELECT coalesce(max(n), 0) FROM harness_leaves), (SELECT last_removed FROM harness_queue)) + 1";
-const INSERT_LEAF = `INSERT INTO harness_leaves (n, leaf_id, tenant, session_id, state, due_ms, created_ms, updated_ms, priority, deadline_ms, notify)
-  VALUES (${NEXT_NUMBER}, ?, ?, ?, ${LeafState.QUEUED}, ?, ?, ?, ?, ?, ?) RETURNING n`;
+const INSERT_LEAF = `INSERT INTO harness_leaves (n, leaf_id, tenant, session_id, state, due_ms, created_ms, updated_ms, priority, deadline_ms, notify, account, bytes)
+  VALUES (${NEXT_NUMBER}, ?, ?, ?, ${LeafState.QUEUED}, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING n`;
 const INSERT_SPEC = "INSERT INTO harness_specs (n, spec) VALUES (?, ?)";
 const INSERT_LABEL = "INSERT INTO harness_labels (key, value, n) VALUES (?, ?, ?)";
 
@@ -25,14 +26,16 @@ const INSERT_LABEL = "INSERT INTO harness_labels (key, value, n) VALUES (?, ?, ?
 export function submitLeaf(
   connection: Connection,
   nowMs: number,
-  { spec, idempotencyKey, notify = false }: NewLeaf,
+  { spec, idempotencyKey, notify = false, charge }: NewLeaf,
 ): { leaf: Leaf; created: boolean } {
   if (idempotencyKey !== "") {
     const known = findByKey(connection, spec.tenant, idempotencyKey, spec);
     if (known !== undefined) return { leaf: readLeafByNumber(connection, known), created: false };
   }
   const filled = withSession(connection, nowMs, spec);
-  const n = insertLeaf(connection, nowMs, filled, notify);
+  const bytes = toBinary(LeafSpecSchema, filled);
+  requireRoomFor(connection, nowMs, filled.tenant, bytes.length, charge);
+  const n = insertLeaf(connection, nowMs, filled, { bytes, notify, account: charge?.account ?? "" });
   if (idempotencyKey !== "") rememberKey(connection, spec.tenant, idempotencyKey, spec, n);
   appendEvents(connection, n, nowMs, [], { state: LeafState.QUEUED });
   return { leaf: readLeafByNumber(connection, n), created: true };
@@ -50,7 +53,12 @@ function withSession(connection: Connection, nowMs: number, spec: LeafSpec): Lea
   return filled;
 }
 
-function insertLeaf(connection: Connection, nowMs: number, spec: LeafSpec, notify: boolean): number {
+function insertLeaf(
+  connection: Connection,
+  nowMs: number,
+  spec: LeafSpec,
+  { bytes, notify, account }: { readonly bytes: Uint8Array; readonly notify: boolean; readonly account: string },
+): number {
   const { tenant, sessionId } = spec;
   // Behind an unfinished leaf of its session it has no due time until that one is over.
   const due = headOf(connection, tenant, sessionId) === undefined ? 0 : null;
@@ -58,11 +66,11 @@ function insertLeaf(connection: Connection, nowMs: number, spec: LeafSpec, notif
   const deadline = deadlineFrom(spec, nowMs) ?? null;
   const row = connection.one<{ n: number }>(
     INSERT_LEAF,
-    ...[leafId, tenant, sessionId, due, nowMs, nowMs, spec.priority, deadline, notify ? 1 : 0],
+    ...[leafId, tenant, sessionId, due, nowMs, nowMs, spec.priority, deadline, notify ? 1 : 0, account, bytes.length],
   );
   if (row === undefined) throw new Error("SQLite inserted no row and no error");
   if (spec.files !== undefined) hasFiles(connection, row.n);
-  connection.run(INSERT_SPEC, row.n, toBinary(LeafSpecSchema, spec));
+  connection.run(INSERT_SPEC, row.n, bytes);
   for (const [key, value] of Object.entries(spec.labels)) connection.run(INSERT_LABEL, key, value, row.n);
   return row.n;
 }

@@ -2,6 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { type LeafState, type Tombstone, TombstoneSchema } from "@serverless-harness/proto/leaf";
 import type { Retention } from "../retention.ts";
 import { checkSweep } from "../retention-rules.ts";
+import { forgetEmptyAccounts } from "./accounts.ts";
 import type { Connection } from "./connection.ts";
 import { noteLeafless } from "./sessions.ts";
 import { forgetIdleTenants, noteChange } from "./tenants.ts";
@@ -73,6 +74,7 @@ function sweepLeaves(connection: Connection, nowMs: number, { leafMs }: Retentio
     connection.run(MARK, newest);
   }
   forgetIdleTenants(connection);
+  forgetEmptyAccounts(connection, nowMs);
   // Followers of what is gone end.
   noteChange(connection);
   return old.length;

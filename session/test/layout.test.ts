@@ -83,7 +83,7 @@ test("processes that open a file of layout 1 at the same time all get it, and it
   await Promise.all(children.map((child) => child.ended));
   expect(children.map((child) => child.lines)).toEqual(children.map(() => ["open"]));
   const db = new DatabaseSync(path);
-  expect(db.prepare("SELECT version FROM harness_layout").all()).toEqual([{ version: 9 }]);
+  expect(db.prepare("SELECT version FROM harness_layout").all()).toEqual([{ version: 10 }]);
   expect(db.prepare("PRAGMA integrity_check").all()).toEqual([{ integrity_check: "ok" }]);
   db.close();
 });

@@ -199,11 +199,19 @@ export class ReferenceQueue {
   backlog(): { ready: number; running: number; nextDueMs?: number } {
     const queued = this.leaves.filter((leaf) => leaf.state === "running" || (!OVER.has(leaf.state) && this.#isFirst(leaf)));
     const waiting = queued.map((leaf) => leaf.dueMs).filter((dueMs) => dueMs > this.nowMs && dueMs < Number.POSITIVE_INFINITY);
+    const tenants = [...new Set(this.leaves.map((leaf) => leaf.tenant))];
     return {
-      ready: this.leaves.filter((leaf) => this.#isReady(leaf)).length,
+      ready: tenants.reduce((sum, tenant) => sum + this.#claimable(tenant), 0),
       running: this.leaves.filter((leaf) => this.#isHeld(leaf)).length,
       ...(waiting.length === 0 ? {} : { nextDueMs: Math.min(...waiting) }),
     };
+  }
+
+  #claimable(tenant: string): number {
+    const { maxRunning } = this.tenants.get(tenant) ?? { maxRunning: 0 };
+    const own = this.leaves.filter((leaf) => leaf.tenant === tenant);
+    const room = maxRunning === 0 ? own.length : Math.max(0, maxRunning - own.filter((leaf) => this.#isHeld(leaf)).length);
+    return Math.min(room, own.filter((leaf) => this.#isReady(leaf)).length);
   }
 
   #nextTenant(): string | undefined {

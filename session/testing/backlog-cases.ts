@@ -1,5 +1,6 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import type { LeafStore } from "../leaf-store.ts";
+import { DEFAULT_TENANT } from "../tenants.ts";
 import { claim, claimWhenReady, done, failureOf, LONG_LEASE_MS, NEVER, submit, workerOf } from "./build.ts";
 import type { Case } from "./types.ts";
 
@@ -49,6 +50,24 @@ export const backlogCases: readonly Case[] = [
       while ((await store.claim(workerOf("w"), LONG_LEASE_MS)) !== undefined) claimed++;
       strictEqual(claimed, ready);
       deepStrictEqual(await counts(store), [0, running + ready]);
+    },
+  ],
+  [
+    "the backlog counts of a tenant with a cap what it may run now, and no more",
+    async ({ store }) => {
+      for (const [tenant, count] of [
+        ["capped", 5],
+        ["free", 2],
+      ] as const)
+        for (let i = 0; i < count; i++) await submit(store, { tenant });
+      await store.setTenant("capped", { weight: 1, maxRunning: 2 });
+      deepStrictEqual(await counts(store), [4, 0]);
+      for (let i = 0; i < 4; i++) await claim(store);
+      deepStrictEqual(await counts(store), [0, 4]);
+      await store.setTenant("capped", { weight: 1, maxRunning: 3 });
+      deepStrictEqual(await counts(store), [1, 4]);
+      await store.setTenant("capped", DEFAULT_TENANT);
+      deepStrictEqual(await counts(store), [3, 4]);
     },
   ],
   [

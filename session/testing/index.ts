@@ -1,3 +1,4 @@
+import { accountCases, exactAccountCases } from "./account-cases.ts";
 import { attemptCases } from "./attempt-cases.ts";
 import { backlogCases } from "./backlog-cases.ts";
 import { cancelCases } from "./cancel-cases.ts";
@@ -72,14 +73,17 @@ const GROUPS: Readonly<Record<string, readonly Case[]>> = {
   tokens: tokenCases,
   files: fileCases,
   notices: noticeCases,
+  accounts: accountCases,
 };
 
 /**
  * What every driver of the leaf store must do, for any test runner. `open` gives each case a fresh, empty store, which the case disposes
- * of. Cases run in real time; one that never ends is a failure, so register them with a time limit.
+ * of. Cases run in real time; one that never ends is a failure, so register them with a time limit. `exact`: limits hold however many submit at once, as they
+ * do unless the store is spread over several nodes.
  */
-export function leafStoreConformance(open: () => Promise<LeafStoreFixture>): readonly ConformanceCase[] {
-  return Object.entries(GROUPS).flatMap(([group, cases]) =>
+export function leafStoreConformance(open: () => Promise<LeafStoreFixture>, exact = true): readonly ConformanceCase[] {
+  const groups = exact ? { ...GROUPS, "accounts at once": exactAccountCases } : GROUPS;
+  return Object.entries(groups).flatMap(([group, cases]) =>
     cases.map(([name, check]) => ({
       group,
       name,

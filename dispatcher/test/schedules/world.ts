@@ -12,7 +12,7 @@ import { Leaves } from "../../leaves.ts";
 import { ScheduleDriver } from "../../schedules/driver.ts";
 import { Schedules } from "../../schedules/schedules.ts";
 import { OutsideWaker } from "../../waker/outside.ts";
-import { finishNext, NO_WEBHOOKS, SILENT } from "../support.ts";
+import { defaultLimits, finishNext, NO_WEBHOOKS, SILENT } from "../support.ts";
 import { openStore } from "./store.ts";
 
 /** Where both kinds of store are, a fresh one with each call; to be used at the top of a file. */
@@ -75,12 +75,13 @@ export class World {
       webhooks: NO_WEBHOOKS,
       volume: undefined,
       audit: NO_AUDIT,
+      limits: defaultLimits(seen),
     });
     const driver = new ScheduleDriver(seen, leaves, SILENT);
     onTestFinished(() => driver.stop());
     this.stores.push(store);
     this.drivers.push(driver);
-    this.services.push(new Schedules({ store: seen, leaves, driver, audit: NO_AUDIT, mostOfTenant: 100 }));
+    this.services.push(new Schedules({ store: seen, leaves, driver, audit: NO_AUDIT, limits: defaultLimits(seen) }));
     return driver;
   }
 

@@ -3,6 +3,6 @@ local leaf = owned()
 if not leaf then return STALE end
 if leaf.repeated then return { {} } end
 local seq = append(leaf.id, leaf.seq, 7)
-redis.call('HSET', leaf.key, 'seq', int(seq), 'calls', leaf.calls)
+redis.call('HSET', leaf.key, 'seq', int(seq), 'calls', leaf.calls, 'bytes', charged(leaf))
 if seq > leaf.seq then announce(leaf.id, seq) end
 return { {} }

@@ -6,7 +6,7 @@ if leaf.repeated then return { {} } end
 local seq = append(leaf.id, leaf.seq, 11) + 1
 event(leaf.id, seq, ARGV[10])
 letGo(leaf)
-local fields = { 'state', ARGV[7], 'held', '', 'updated', ms, 'seq', int(seq), 'calls', ARGV[6] }
+local fields = { 'state', ARGV[7], 'held', '', 'updated', ms, 'seq', int(seq), 'calls', ARGV[6], 'bytes', charged(leaf) }
 if ARGV[8] ~= '' then table.insert(fields, 'result') table.insert(fields, ARGV[8]) end
 if ARGV[9] ~= '' then
   for _, each in ipairs({ 'failure', ARGV[9], 'attempts', attempts(leaf, ARGV[9]) }) do table.insert(fields, each) end

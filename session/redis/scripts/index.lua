@@ -6,6 +6,7 @@
 --   best:T    zset  the best ready leaf of each partition: score is less its priority, member order and partition
 --   tenant:T  hash  weight, max: settings · running: in all · on: '1' where it is in `ready` · b3, r3: best and running of partition 3 ·
 --                   v3: version of that news (cluster only)
+--   capped    set   tenants with a cap
 --   holds:T   zset  claims under way on a cluster, by the time in ms until which they count as running
 local ix = '{' .. channels .. ':index}'
 local fair, passes, dues = ix .. ':ready', ix .. ':passes', ix .. ':due'

@@ -57,6 +57,74 @@ end
 -- When a leaf has to be over, in ms: its field `deadline`, which few have.
 local function deadlineOf(field) return tonumber(field or math.huge) end
 
+-- Accounts: what a tenant, and each account in it, has and used in this partition. In `account:T` and `account:T/A`, a hash each: unfinished leaves,
+-- their bytes, and the tokens and cost of a day, by its number since 1970.
+local function accountsOf(session, account)
+  local tenant = tenantOf(session)
+  return { key('account', tenant), account and key('account', tenant .. '/' .. account) or nil }
+end
+
+local function today() return int(math.floor(now / 86400000)) end
+
+-- What an account has and used today: unfinished, bytes, tokens, cost.
+local function inUse(name)
+  local row = redis.call('HMGET', name, 'unfinished', 'bytes', 'tokens', 'cost', 'day')
+  local isToday = row[5] == today()
+  return { tonumber(row[1] or 0), tonumber(row[2] or 0), isToday and tonumber(row[3]) or 0, isToday and tonumber(row[4]) or 0 }
+end
+
+-- The same in all partitions that this script reaches, of so many.
+local function inUseOf(name, partitions)
+  if not TOGETHER then return inUse(name) end
+  local sum = { 0, 0, 0, 0 }
+  for other = 0, partitions - 1 do
+    local there = inUse('{' .. channels .. ':' .. other .. '}' .. string.sub(name, #base + 1))
+    for i = 1, 4 do sum[i] = sum[i] + there[i] end
+  end
+  return sum
+end
+
+-- What stands for the bytes of a leaf that was submitted before leaves were counted: it is not.
+local UNCOUNTED = '-'
+
+local function isCounted(size) return size and size ~= UNCOUNTED end
+
+-- A leaf is over, or is not any more.
+local function countUnfinished(id, change)
+  local row = redis.call('HMGET', key('leaf', id), 'session', 'account', 'bytes')
+  if not isCounted(row[3]) then return end
+  for _, name in ipairs(accountsOf(row[1], row[2])) do redis.call('HINCRBY', name, 'unfinished', change) end
+end
+
+-- Count what was appended to a leaf that `owned` returned. Returns the bytes that the leaf takes from now on; it is to be kept with its other fields.
+local function charged(leaf)
+  if not isCounted(leaf.bytes) then return UNCOUNTED end
+  local accounts = accountsOf(leaf.session, leaf.account)
+  if used and used ~= leaf.used then
+    local tokens, cost = string.match(used, '^(%d+) (%d+)$')
+    local before, costBefore = string.match(leaf.used or '0 0', '^(%d+) (%d+)$')
+    -- One that is queued again from the start tells less than before: all of it is new.
+    if tonumber(tokens) < tonumber(before) or tonumber(cost) < tonumber(costBefore) then before, costBefore = 0, 0 end
+    for _, name in ipairs(accounts) do
+      local known = inUse(name)
+      redis.call('HSET', name, 'day', today(), 'tokens', int(known[3] + tokens - before), 'cost', int(known[4] + cost - costBefore))
+    end
+    redis.call('HSET', leaf.key, 'used', used)
+  end
+  if appended > 0 then
+    for _, name in ipairs(accounts) do redis.call('HINCRBY', name, 'bytes', int(appended)) end
+  end
+  return int(tonumber(leaf.bytes) + appended)
+end
+
+-- A leaf is removed. An account without any is forgotten when its day is over for sure.
+local function uncount(session, account, size)
+  for _, name in ipairs(accountsOf(session, account)) do
+    local left = redis.call('HINCRBY', name, 'bytes', '-' .. size)
+    if left <= 0 and tonumber(redis.call('HGET', name, 'unfinished') or 0) <= 0 then redis.call('EXPIRE', name, 172800) end
+  end
+end
+
 -- The claimed leaf, where the claim that ARGV[3] to ARGV[6] name still holds it; else nothing. They are leaf, session, epoch with a space and the
 -- worker's name or nothing, call. The name tells two owners apart to whom servers whose clocks differ gave the same epoch. `repeated` is set
 -- where this very call was made before and its answer was lost; `calls` is what the leaf has to remember from now on.
@@ -65,7 +133,7 @@ local function owned()
   local epoch, worker = string.match(ARGV[5], '^(%d+) (.*)$')
   local leaf = key('leaf', id)
   local row = redis.call('HMGET', leaf, 'state', 'epoch', 'session', 'order', 'seq', 'held', 'calls', 'cancel', 'priority', 'attempts', 'deadline',
-    'notify')
+    'notify', 'account', 'bytes', 'used')
   if row[3] ~= session then return nil end
   local calls, claim, name = row[7] or '', holder(row[6])
   local repeated = call ~= '' and string.find(calls, call, 1, true) ~= nil
@@ -73,6 +141,7 @@ local function owned()
     or worker ~= '' and worker ~= name) then return nil end
   return { id = id, key = leaf, session = session, order = row[4], seq = tonumber(row[5]), worker = name,
     cancel = row[8], priority = row[9], claim = claim, attempts = row[10] or '', deadline = deadlineOf(row[11]), notify = row[12],
+    account = row[13] or nil, bytes = row[14], used = row[15],
     repeated = repeated, calls = string.sub(call .. calls, 1, 64) }
 end
 
@@ -159,6 +228,7 @@ local function over(id, order, from, to)
   redis.call('DEL', key('gates', id), key('wakes', id), to == '7' and key('gates', id) or key('keys', id))
   redis.call('ZADD', base .. ':ended', ms, id)
   redis.call('ZREM', base .. ':unfinished', id)
+  countUnfinished(id, -1)
   redis.call('ZREM', base .. ':deadlines', id)
   filesDue(id)
   move(id, order, from, to)

@@ -17,13 +17,22 @@ local function wish(id) redis.call('PUBLISH', channels .. ':wish:' .. id, '') en
 
 local function announce(id, seq) redis.call('PUBLISH', channels .. ':leaf:' .. id, int(seq)) end
 
--- Append the events that begin at ARGV[at]: their number, then key, usage or empty, and bytes of each. Returns the last sequence number.
+-- Bytes of the events that this script appended, and what the last of them says that the leaf used, tokens and cost: see lib.lua.
+local appended, used = 0, nil
+
+-- Append the events that begin at ARGV[at]: their number, then key, usage or empty, and bytes of each. In front of a usage stand tokens, cost and a
+-- line feed. Returns the last sequence number.
 local function append(id, seq, at)
   for i = at + 1, at + tonumber(ARGV[at]) * 3, 3 do
     if ARGV[i] == '' or redis.call('SADD', key('keys', id), ARGV[i]) == 1 then
       seq = seq + 1
       event(id, seq, ARGV[i + 2])
-      if ARGV[i + 1] ~= '' then redis.call('HSET', key('leaf', id), 'usage', ARGV[i + 1]) end
+      appended = appended + #ARGV[i + 2]
+      if ARGV[i + 1] ~= '' then
+        local tokens, cost, from = string.match(ARGV[i + 1], '^(%d+) (%d+)\n()')
+        used = tokens .. ' ' .. cost
+        redis.call('HSET', key('leaf', id), 'usage', string.sub(ARGV[i + 1], from))
+      end
     end
   end
   return seq

@@ -9,7 +9,7 @@ event(leaf.id, seq, stateChanged(RETRYING, notBefore, '', ARGV[7]))
 letGo(leaf)
 redis.call('HINCRBY', leaf.key, 'failed', 1)
 redis.call('HSET', leaf.key, 'state', RETRYING, 'held', '', 'updated', ms, 'seq', int(seq), 'not_before', int(notBefore), 'failure', ARGV[7], 'calls', leaf.calls,
-  'attempts', attempts(leaf, ARGV[7]))
+  'attempts', attempts(leaf, ARGV[7]), 'bytes', charged(leaf))
 move(leaf.id, leaf.order, RUNNING, RETRYING)
 announce(leaf.id, seq)
 leaf.notBefore = notBefore

@@ -5,6 +5,7 @@ if ARGV[4] == '1' and ARGV[5] == '0' then
 else
   redis.call('HSET', row, 'weight', ARGV[4], 'max', ARGV[5])
 end
+if tonumber(ARGV[5]) > 0 then redis.call('SADD', ix .. ':capped', ARGV[3]) else redis.call('SREM', ix .. ':capped', ARGV[3]) end
 local known = redis.call('HMGET', row, 'running', 'on')
 local on = redis.call('EXISTS', ix .. ':best:' .. ARGV[3]) == 1 and not capped(ARGV[3], ARGV[5], tonumber(known[1] or 0))
 if on and known[2] ~= '1' then

@@ -1,7 +1,8 @@
 -- Write a leaf, its first event and its place in the queue. ARGV: 3 leaf id, 4 session key, 5 '1' where the session must exist, 'new' where it must not, 6 the
 -- latest time in ms or empty, 7 call, 8 spec, 9 first event, 10 number of partitions, 11 priority, 12 idempotency key's name or empty, 13 the
 -- fingerprint where the key is to be taken here as well, 14 ms that it may take or 0, 15 '1' where it has files, 16 '1' where somebody is to be
--- told of it, from 17 on names of the indexes: of all leaves, of its tenant's, of its session's, then of its labels.
+-- told of it, 17 the account that it is counted for besides its tenant, or empty, 18 to 21 the tenant's limits on unfinished leaves, bytes, tokens and
+-- cost, or 0, 22 to 25 the account's, from 26 on names of the indexes: of all leaves, of its tenant's, of its session's, then of its labels.
 -- Returns what the index must be told, '1' where this call wrote it, and the record, or, where this call wrote it, only its time in ms. An empty
 -- list where the key is taken.
 local id, session, call = ARGV[3], ARGV[4], ARGV[7]
@@ -14,6 +15,19 @@ if ARGV[6] ~= '' then
   if redis.call('EXISTS', key('refused', id)) == 1 then return { err = 'REFUSED' } end
   if redis.call('EXISTS', key('tomb', id)) == 1 then return { err = 'EXPIRED' } end
   if now > tonumber(ARGV[6]) then return { err = 'TOO_LATE' } end
+end
+local account = ARGV[17] ~= '' and ARGV[17] or nil
+local accounts = accountsOf(session, account)
+local more = { 1, #ARGV[8], 1, 1 }
+for at, name in ipairs(accounts) do
+  local first, others = 14 + at * 4, nil
+  for i = 1, 4 do
+    local limit = tonumber(ARGV[first + i - 1])
+    if limit > 0 then
+      others = others or inUseOf(name, tonumber(ARGV[10]))
+      if others[i] + more[i] > limit then return { err = 'LIMIT ' .. at .. ' ' .. i } end
+    end
+  end
 end
 local sessionRow = key('session', session)
 local row = redis.call('HMGET', sessionRow, 'epoch', 'head')
@@ -40,12 +54,13 @@ local order = math.floor(us / partitions) * partitions + tonumber(partition)
 if order <= numbers().order then order = numbers().order + partitions end
 numbers().order = order
 
-local fields = { 'spec', ARGV[8], 'session', session, 'order', int(order), 'state', QUEUED, 'created', ms, 'updated', ms, 'seq', '1', 'calls', call }
+local fields = { 'spec', ARGV[8], 'session', session, 'order', int(order), 'state', QUEUED, 'created', ms, 'updated', ms, 'seq', '1', 'calls', call, 'bytes', int(#ARGV[8]) }
 if ARGV[11] ~= '0' then table.insert(fields, 'priority') table.insert(fields, ARGV[11]) end
 if ARGV[12] ~= '' then table.insert(fields, 'key') table.insert(fields, ARGV[12]) end
 if ARGV[15] == '1' then table.insert(fields, 'files') table.insert(fields, '1') end
 if ARGV[16] == '1' then table.insert(fields, 'notify') table.insert(fields, '1') end
-if #ARGV > 19 then table.insert(fields, 'labels') table.insert(fields, table.concat(ARGV, '\n', 20)) end
+if #ARGV > 28 then table.insert(fields, 'labels') table.insert(fields, table.concat(ARGV, '\n', 29)) end
+if account then table.insert(fields, 'account') table.insert(fields, account) end
 if ARGV[14] ~= '0' then
   local deadline = int(now + tonumber(ARGV[14]))
   table.insert(fields, 'deadline')
@@ -54,8 +69,12 @@ if ARGV[14] ~= '0' then
 end
 redis.call('HSET', leaf, unpack(fields))
 event(id, 1, ARGV[9])
+for _, name in ipairs(accounts) do
+  if redis.call('HINCRBY', name, 'unfinished', 1) == 1 then redis.call('PERSIST', name) end
+  redis.call('HINCRBY', name, 'bytes', #ARGV[8])
+end
 redis.call('ZADD', base .. ':unfinished', int(order), id)
-for i = 17, #ARGV do redis.call('ZADD', base .. ':' .. ARGV[i], int(order), id) end
+for i = 26, #ARGV do redis.call('ZADD', base .. ':' .. ARGV[i], int(order), id) end
 if row[2] then
   redis.call('ZADD', key('queue', session), int(order), id)
 else

@@ -31,7 +31,7 @@ local state = names[1] and AWAITING_APPROVAL or SUSPENDED
 local seq = append(leaf.id, leaf.seq, 12 + tonumber(ARGV[11])) + 1
 event(leaf.id, seq, stateChanged(state, notBefore, ARGV[7]))
 letGo(leaf)
-redis.call('HSET', leaf.key, 'state', state, 'held', '', 'updated', ms, 'seq', int(seq), 'calls', leaf.calls)
+redis.call('HSET', leaf.key, 'state', state, 'held', '', 'updated', ms, 'seq', int(seq), 'calls', leaf.calls, 'bytes', charged(leaf))
 if not over then
   redis.call('HSET', leaf.key, 'waiting', '1', 'not_before', int(notBefore), 'wake', ARGV[8], 'waits', table.concat(names, '\n'))
 end

@@ -3,7 +3,7 @@
 -- and key's name of each. On one node that has happened, and their number is returned.
 local leaves = redis.call('ZRANGEBYSCORE', base .. ':ended', '-inf', int(now - tonumber(ARGV[3])), 'LIMIT', 0, ARGV[5])
 for _, id in ipairs(leaves) do
-  local row = redis.call('HMGET', key('leaf', id), 'session', 'state', 'key', 'labels', 'notify')
+  local row = redis.call('HMGET', key('leaf', id), 'session', 'state', 'key', 'labels', 'notify', 'account', 'bytes')
   for name in string.gmatch((row[4] or '') .. '\nleaves', '[^\n]+') do redis.call('ZREM', base .. ':' .. name, id) end
   redis.call('ZREM', key('tenant', tenantOf(row[1])), id)
   redis.call('ZREM', key('of', row[1]), id)
@@ -14,6 +14,7 @@ for _, id in ipairs(leaves) do
   redis.call('ZREM', base .. ':ended', id)
   redis.call('ZREM', base .. ':files', id)
   if row[5] then dropNotices(id, row[1]) end
+  if isCounted(row[7]) then uncount(row[1], row[6], row[7]) end
   redis.call('UNLINK', key('leaf', id), key('events', id), key('keys', id), key('gates', id), key('wakes', id), key('messages', id))
   redis.call('SET', key('tomb', id), table.concat({ row[2], ms, row[3] or '', tenantOf(row[1]) }, ' '))
   redis.call('ZADD', base .. ':tombs', ms, id)
