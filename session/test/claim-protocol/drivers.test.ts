@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { RedisLeafStore } from "../../redis/store.ts";
@@ -29,28 +30,48 @@ const cases = Object.entries(drivers).flatMap(([driver, open]) =>
   Object.entries(SCOPES).map(([name, { sessions, scope }]) => ({ driver, open, name, sessions, scope })),
 );
 
-test.each(cases)("$driver takes every step of the machine as it does, with $name", async ({ open, sessions, scope }) => {
-  const { graph } = explore(firstWorld(sessions, scope), RULES, scope);
-  const clock = { nowMs: 1_000_000 };
-  const store: Store = await open(() => clock.nowMs);
-  onTestFinished(() => store.close());
-  for (const [number, walk] of coveringWalks(graph).entries()) {
-    await follow(walk, new RealStore(store, clock, sessions, number), firstWorld(sessions, scope));
-  }
-});
+/** Stores that are walked at once: each has most of its time to wait for a disk or a server. */
+const STORES = 4;
+
+test.each(cases)(
+  "$driver takes every step of the machine as it does, with $name",
+  { timeout: 600_000 },
+  async ({ open, sessions, scope }) => {
+    const { graph } = explore(firstWorld(sessions, scope), RULES, scope);
+    const walks = coveringWalks(graph).entries();
+    const work = async (): Promise<void> => {
+      const clock = { nowMs: 1_000_000 };
+      const store: Store = await open(() => clock.nowMs);
+      onTestFinished(() => store.close());
+      for (const [number, walk] of walks) await follow(walk, new RealStore(store, clock, sessions, number), firstWorld(sessions, scope));
+    };
+    await Promise.all(Array.from({ length: STORES }, work));
+  },
+);
 
 /** Walk the machine and the store side by side. */
 async function follow(walk: Walk, real: RealStore, first: World): Promise<void> {
   const worlds = worldsOf(walk, first);
   const logs: string[][] = first.leaves.map(() => []);
   let world = first;
-  for (const [index, { action }] of walk.entries()) {
+  for (const [index, { action, to }] of walk.entries()) {
     const { world: after, answer } = step(world, action, RULES);
-    const taken = await real.take(action, stepsUntilDue(walk, worlds, index));
-    const trace = JSON.stringify(walk.slice(0, index + 1).map((each) => each.action));
-    expect(withoutEpoch(taken), trace).toEqual(withoutEpoch(answer));
-    for (const [number, { state, worker, waits }] of after.leaves.entries()) {
-      expect(await real.look(number), trace).toEqual({ state, worker });
+    const same = (taken: unknown, wanted: unknown): void => {
+      if (isDeepStrictEqual(taken, wanted)) return;
+      const trace = JSON.stringify(walk.slice(0, index + 1).map((each) => each.action));
+      expect(taken, trace).toEqual(wanted);
+    };
+    same(withoutEpoch(await real.take(action, stepsUntilDue(walk, worlds, index))), withoutEpoch(answer));
+    // Steps that leave the world as it is follow each other, so one look at the end of them shows that they did.
+    const stays = walk[index + 1]?.to === to;
+    if (!stays) {
+      const records = await Promise.all(after.leaves.map((_, number) => real.look(number)));
+      same(
+        records,
+        after.leaves.map(({ state, worker }) => ({ state, worker })),
+      );
+    }
+    for (const [number, { state, waits }] of after.leaves.entries()) {
       const before = world.leaves[number];
       if (
         state !== before?.state ||

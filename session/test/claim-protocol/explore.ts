@@ -32,6 +32,17 @@ export function explore(first: World, rules: Rules, scope: Scope): { graph: Grap
     const parent = parents[number];
     return parent === undefined ? [] : [...traceTo(parent[0]), parent[1]];
   };
+  /** The number of a world that was reached from another by an action. */
+  const numberOf = (world: World, from: number, by: Action): number => {
+    const small = renumbered(world);
+    const name = JSON.stringify(small);
+    const number = known.get(name) ?? worlds.push(small) - 1;
+    if (number === parents.length) {
+      known.set(name, number);
+      parents.push([from, by]);
+    }
+    return number;
+  };
   for (let i = 0; i < worlds.length; i++) {
     const before = worlds[i];
     if (before === undefined) break;
@@ -41,15 +52,7 @@ export function explore(first: World, rules: Rules, scope: Scope): { graph: Grap
       const transition: Transition = { before, action, answer, after: world };
       const what = violationOf(transition);
       if (what !== undefined) return { graph: { worlds, edges }, violation: { what, trace: [...traceTo(i), action] } };
-      const after = renumbered(world);
-      const name = JSON.stringify(after);
-      let to = known.get(name);
-      if (to === undefined) {
-        to = worlds.push(after) - 1;
-        known.set(name, to);
-        parents.push([i, action]);
-      }
-      out.push({ action, to, fair: isFair(before, action) });
+      out.push({ action, to: world === before ? i : numberOf(world, i, action), fair: isFair(before, action) });
     }
     edges.push(out);
   }
