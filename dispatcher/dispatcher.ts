@@ -31,6 +31,7 @@ import { Schedules } from "./schedules/schedules.ts";
 import { runWords } from "./seed-api/answer.ts";
 import { SessionRetention } from "./session-retention.ts";
 import { OWN_CLAIMS, SignedTokens } from "./signed-tokens.ts";
+import { meterBrains, StoreMeter } from "./store-meter.ts";
 import { FilesWriter } from "./volume/files-writer.ts";
 import { Volume } from "./volume/volume.ts";
 import { type BrainLog, openBrainLog } from "./waker/brain-log.ts";
@@ -49,19 +50,21 @@ export async function startDispatcher(): Promise<Service> {
   const config = readConfig();
   const log = createLogger("dispatcher", config.logLevel);
   const brainLog = openBrainLog(config.brainLog);
-  const store = await openLeafStore(config.leafStore);
+  const metrics = new Metrics();
+  const meter = new StoreMeter(await openLeafStore(config.leafStore), metrics, log);
+  const { store } = meter;
   const auditLog = openAudit(config.audit, log);
   const audit = auditLog ?? NO_AUDIT;
   const { webhooks, outbox } = openWebhooks(config.webhooks, store, audit, log);
   const brainEnvironment = environmentOfBrains(config.brainEnvironment);
   const waker = createWaker(config, brainEnvironment, store, brainLog, log);
+  meterBrains(waker, metrics);
   const sandbox = config.sandbox && new Sandbox(config.sandbox, log);
   const sandboxProbe = new SandboxProbe(config.brainEnvironment["HANDS_URL"], log);
   const { auth, tokens } = await openTokens(config, store, audit);
   const housekeeping = new Housekeeping(store, config.retention, createSessionRetention(config, sandbox, store, log), log);
   const drain = new Drain();
   const health = new HealthState([LeafService.typeName, ScheduleService.typeName, WebhookService.typeName]);
-  const metrics = openMetrics(store);
   const { keepAliveMs, seedApi } = config;
   const volume = config.volume && new Volume(config.volume.path, config.volume.at);
   const files = volume && new FilesWriter({ store, volume, words: runWords, log });
@@ -101,6 +104,7 @@ export async function startDispatcher(): Promise<Service> {
       drain.end();
       unfollow?.();
       await Promise.all([server.close(), probesServer?.close(), scaler?.close()]);
+      meter.stop();
       await auditLog?.close();
       await store.close();
       brainLog.close();
@@ -146,21 +150,6 @@ function openWebhooks(
   const changed = (tenants: readonly string[]): void => audit.noted("webhooks.changed", { tenants });
   const webhooks = new Webhooks(file === undefined ? undefined : new WebhookSettings(file, rule, log, changed), rule);
   return { webhooks, outbox: file === undefined ? undefined : new Outbox({ store, webhooks, rule, retry, timeoutMs, log }) };
-}
-
-/** What every service has, and what waits and runs. */
-function openMetrics(store: LeafStore): Metrics {
-  const metrics = new Metrics();
-  metrics.gauges(
-    "dispatcher_leaves",
-    "Leaves that can be claimed this moment (ready), and those under a live lease (running).",
-    "state",
-    async () => {
-      const { ready, running } = await store.backlog();
-      return { ready, running };
-    },
-  );
-  return metrics;
 }
 
 /** Where hands on this machine reaches us; elsewhere BRAIN_WAKE_URL has to say it. A socket takes no calls of hands. */

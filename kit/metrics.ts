@@ -5,9 +5,11 @@ import { codeName, toConnectError } from "./errors.ts";
 /** Upper bounds in seconds: a file call takes some 0.3 ms, a command 3 ms, a turn minutes. */
 const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600];
 
+const OTHER = "other";
+
 /**
- * A service's metrics in the text format of Prometheus. Labels take few values that are known beforehand: never a workspace, a leaf or anything
- * else that clients name.
+ * A service's metrics in the text format of Prometheus. Labels take few values that are known beforehand: never a workspace or a leaf, and
+ * a tenant only as far as {@link countBy} bounds it.
  */
 export class Metrics {
   readonly #registry = new Registry();
@@ -64,6 +66,33 @@ export class Metrics {
       add: (amount, value) =>
         label === undefined || value === undefined ? counter.inc(amount) : counter.inc({ [label.name]: value }, amount),
     };
+  }
+
+  /** A count that only grows and that something else keeps: it is asked for at each scrape. Nothing is told if `read` throws. */
+  total(name: string, help: string, read: () => number): void {
+    const collect: CollectFunction<Counter> = async function () {
+      const value = await attempt(read, Number.NaN);
+      if (Number.isNaN(value)) return;
+      this.reset();
+      this.inc(value);
+    };
+    new Counter({ name, help, registers: [this.#registry], collect });
+  }
+
+  /** A count by a label whose values clients make up: the first `most` of them have a line each, all others share `other`. */
+  countBy(name: string, help: string, label: string, most: number): (value: string) => void {
+    const counter = new Counter({ name, help, labelNames: [label], registers: [this.#registry] });
+    const known = new Set<string>();
+    return (value) => {
+      if (known.size < most) known.add(value);
+      counter.inc({ [label]: known.has(value) ? value : OTHER });
+    };
+  }
+
+  /** How long something takes, in seconds. */
+  duration(name: string, help: string): (seconds: number) => void {
+    const histogram = new Histogram({ name, help, buckets: BUCKETS, registers: [this.#registry] });
+    return (seconds) => histogram.observe(seconds);
   }
 
   /** Counts and times every RPC, those that are refused too. Belongs in front of all other interceptors. */

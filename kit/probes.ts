@@ -18,17 +18,24 @@ export interface ProbesOptions {
   readonly next?: PlainHandler;
 }
 
-/** `GET /healthz`: 200, or 503 once the server takes no more requests. `GET /metrics`: the text format of Prometheus. HEAD as well. */
+/** What is served here. */
+const PATHS = ["/livez", "/healthz", "/metrics"];
+
+/**
+ * `GET /livez`: 200 as long as the process's main loop turns, whatever else is wrong and while it drains too, for whoever restarts a process that hangs. `GET
+ * /healthz`: 200, or 503 once the server takes no more requests. `GET /metrics`: the text format of Prometheus. HEAD as well.
+ */
 export function probes(options: ProbesOptions): PlainHandler {
   return (request, response) => {
-    const path = request.url?.split("?", 1)[0];
-    if (path !== "/healthz" && path !== "/metrics") {
+    const path = request.url?.split("?", 1)[0] ?? "";
+    if (!PATHS.includes(path)) {
       if (options.next !== undefined) return options.next(request, response);
-      return void send(request, response, 404, "nothing is served here: use /healthz or /metrics\n");
+      return void send(request, response, 404, `nothing is served here: use ${PATHS.join(", ")}\n`);
     }
     if (request.method !== "GET" && request.method !== "HEAD") {
       return void send(request, response, 405, `${path} serves GET and HEAD\n`, { allow: "GET, HEAD" });
     }
+    if (path === "/livez") return void send(request, response, 200, "ok\n");
     if (path === "/healthz") {
       const { isServing } = options.health;
       return void send(request, response, isServing ? 200 : 503, isServing ? "ok\n" : "draining\n");

@@ -77,7 +77,42 @@ describe("metrics", () => {
   });
 });
 
+describe("metrics by what clients name", () => {
+  it("have a line for the first values, and one for all others together", async () => {
+    const metrics = new Metrics();
+    const count = metrics.countBy("things_total", "Things.", "tenant", 2);
+    for (const tenant of ["a", "b", "a", "c", "d"]) count(tenant);
+    const text = await metrics.text();
+    expect(text.match(/^things_total\{.*$/gm)).toEqual([
+      'things_total{tenant="a"} 2',
+      'things_total{tenant="b"} 1',
+      'things_total{tenant="other"} 2',
+    ]);
+  });
+
+  it("may be kept elsewhere, or be times", async () => {
+    const metrics = new Metrics();
+    metrics.total("started_total", "Started.", () => 3);
+    metrics.total("broken_total", "Broken.", () => {
+      throw new Error("gone");
+    });
+    metrics.duration("wait_seconds", "Waits.")(0.2);
+    for (const text of [await metrics.text(), await metrics.text()]) {
+      expect(sample(text, "started_total")).toBe("3");
+      expect(sample(text, "broken_total")).toBe("0");
+      expect(sample(text, "wait_seconds_count")).toBe("1");
+    }
+  });
+});
+
 describe("probes", () => {
+  it("tell that the process lives while it drains too", async () => {
+    const { health, get } = await start();
+    health.stopServing();
+    expect([(await get("/livez")).status, await (await get("/livez")).text()]).toEqual([200, "ok\n"]);
+    expect((await get("/livez", { method: "DELETE" })).status).toBe(405);
+  });
+
   it("tell health, and the drain", async () => {
     const { health, get } = await start();
     expect([(await get("/healthz")).status, await (await get("/healthz")).text()]).toEqual([200, "ok\n"]);
@@ -105,7 +140,7 @@ describe("probes", () => {
 
   it("refuse other methods, and leave other paths to who serves them", async () => {
     const { get } = await start();
-    for (const path of ["/healthz", "/metrics"]) {
+    for (const path of ["/livez", "/healthz", "/metrics"]) {
       const posted = await get(path, { method: "POST", body: "x" });
       expect([posted.status, posted.headers.get("allow")]).toEqual([405, "GET, HEAD"]);
     }
