@@ -10,6 +10,7 @@ import { QUICK_START } from "@serverless-harness/kit/quick-start";
 import { readClientTls, readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
 import type { Retention } from "@serverless-harness/session";
 import { type AuditConfig, readAudit } from "./audit/config.ts";
+import { type DoorRules, readDoorRules } from "./door/rules.ts";
 import { readIssuersFile } from "./issuers-file.ts";
 import { defaultTable, type LimitsTable } from "./limits/limits-file.ts";
 import type { SandboxCredential, SandboxSettings } from "./sandbox/sandbox.ts";
@@ -41,6 +42,8 @@ export interface Config {
   readonly listen: Address;
   /** TLS on the port. */
   readonly tls: ServerTlsFiles | undefined;
+  /** Which requests get in at all. */
+  readonly door: DoorRules;
   /** A port of their own for health and metrics, without TLS and token. */
   readonly metricsListen: Address | undefined;
   /** The operator's bearer token; absent only on a Unix socket, where the file's mode guards, and where others' tokens are trusted. */
@@ -112,6 +115,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     leafStore: reader.required("LEAF_STORE", "the leaf store's URL, as sqlite:/absolute/path/leaf.db or redis://host:port"),
     listen,
     tls,
+    door: readDoorRules(reader, { hosts: "DISPATCHER_ALLOWED_HOSTS", origins: "DISPATCHER_ALLOWED_ORIGINS" }),
     metricsListen: reader.probesAddress("DISPATCHER_METRICS_LISTEN"),
     token: readToken(reader, listen),
     signingKeys: reader.optional("DISPATCHER_SIGNING_KEYS_FILE"),

@@ -17,6 +17,7 @@ import { type Audit, NO_AUDIT } from "./audit/audit.ts";
 import { openAudit } from "./audit/open.ts";
 import { Authenticator } from "./auth.ts";
 import { type Config, readConfig, WEBHOOK_ALLOWED_HOSTS, type WebhooksConfig } from "./config.ts";
+import { guarded } from "./door/guard.ts";
 import { Drain } from "./drain.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { AUDIENCE, IssuedTokens } from "./issued-tokens.ts";
@@ -78,14 +79,27 @@ export async function startDispatcher(): Promise<Service> {
   const server = await serve({
     address: config.listen,
     log,
+    around: guarded(config.door, config.listen, log),
     ...rest,
     interceptors: [metrics.interceptor(), ...interceptors],
     fallback: probes({ health, metrics, log, authorize: (header) => auth.requireOperator(header), next: fallback }),
     ...(config.tls === undefined ? {} : { tls: loadServerTls(config.tls) }),
   });
   const unfollow = config.tls === undefined ? undefined : followTlsFiles(config.tls, server, log);
-  const probesServer = await serveProbes(config.metricsListen, { health, metrics, log });
-  const scaler = await serveScaler(config.scaler, { store, health, ended: drain.ended, keepAliveMs: config.keepAliveMs, log });
+  const probesServer = await serveProbes(config.metricsListen, {
+    health,
+    metrics,
+    log,
+    ...(config.metricsListen && { around: guarded(config.door, config.metricsListen, log) }),
+  });
+  const scaler = await serveScaler(config.scaler, {
+    store,
+    health,
+    ended: drain.ended,
+    keepAliveMs: config.keepAliveMs,
+    door: config.door,
+    log,
+  });
   brainEnvironment["BRAIN_WAKE_URL"] ??= wakeUrlAt(server.address);
   brainEnvironment["DISPATCHER_URL"] ??= formatAddress(reachable(server.address));
   waker.start();

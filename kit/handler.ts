@@ -14,9 +14,10 @@ import { contentTypeUnaryJson } from "@connectrpc/connect/protocol-connect";
 import { type connectNodeAdapter, universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { Encoder } from "./connect/duplex.ts";
 import { explained } from "./connect/explained.ts";
-import { explainBare, refuseMalformed, refuseUnknown } from "./connect/refusals.ts";
+import { explainBare, refuseCall, refuseMalformed, refuseUnknown } from "./connect/refusals.ts";
 import type { Rpc } from "./connect/rpc.ts";
 import { servePlain } from "./connect/serve-plain.ts";
+import type { HarnessError } from "./errors.ts";
 import type { Logger } from "./log.ts";
 
 /** Answers HTTP requests of version 1.1 and 2. */
@@ -55,9 +56,7 @@ export function createHandler({ routes, fallback, log, encoders = new Map(), ...
     const handler = handlers.get(path);
     if (handler === undefined) {
       const refusal = refuseUnknown(path, request.headers["content-type"]);
-      if (refusal === undefined) return fallback(request, response);
-      request.resume();
-      return void send(Promise.resolve(refusal), response, log);
+      return refusal === undefined ? fallback(request, response) : answerWith(refusal, request, response, log);
     }
     // As a script sends it that knows of no content types: nothing else can be meant.
     if (request.method === "POST" && handler.method.methodKind === "unary") request.headers["content-type"] ||= contentTypeUnaryJson;
@@ -82,6 +81,18 @@ export function createHandler({ routes, fallback, log, encoders = new Map(), ...
     const answer = handler(universal).then((bare) => explained(explainBare(bare, handler.method), () => values.get(WAS_CALLED)));
     void send(answer, response, log, universal.signal);
   };
+}
+
+/** Refuse a request in the form of the protocol that it speaks; false, and nothing is sent, if it is no RPC. */
+export function refuseRpc(request: PlainRequest, response: PlainResponse, error: HarnessError, log: Logger): boolean {
+  const refusal = refuseCall(request.url?.split("?", 1)[0] ?? "", request.headers["content-type"], error);
+  if (refusal !== undefined) answerWith(refusal, request, response, log);
+  return refusal !== undefined;
+}
+
+function answerWith(refusal: UniversalServerResponse, request: PlainRequest, response: PlainResponse, log: Logger): void {
+  request.resume();
+  void send(Promise.resolve(refusal), response, log);
 }
 
 /** Never rejects. `gone`: aborts when the client goes away; a refusal, which is written at once, can only fail by that. */

@@ -5,7 +5,7 @@ import type { PlainHandler, PlainRequest, PlainResponse } from "./handler.ts";
 import type { HealthState } from "./health.ts";
 import type { Logger } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
-import { type Server, serve } from "./serve.ts";
+import { type ServeOptions, type Server, serve } from "./serve.ts";
 
 /** What {@link probes} answers from. */
 export interface ProbesOptions {
@@ -45,9 +45,19 @@ export function probes(options: ProbesOptions): PlainHandler {
 }
 
 /** Serve {@link probes} alone on an address of their own, where one is set. */
-export async function serveProbes(address: Address | undefined, options: ProbesOptions): Promise<Server | undefined> {
+export async function serveProbes(
+  address: Address | undefined,
+  options: ProbesOptions & { readonly around?: ServeOptions["around"] },
+): Promise<Server | undefined> {
   if (address === undefined) return undefined;
-  const server = await serve({ address, routes: () => undefined, fallback: probes(options), log: options.log });
+  const { log, around } = options;
+  const server = await serve({
+    address,
+    routes: () => undefined,
+    fallback: probes(options),
+    log,
+    ...(around === undefined ? {} : { around }),
+  });
   options.log.info({ address: formatAddress(server.address) }, "metrics are served");
   return server;
 }

@@ -12,7 +12,7 @@ import { ConfigError } from "./env.ts";
 import { createHandler, type PlainHandler, type PlainRequest, type PlainResponse } from "./handler.ts";
 import { boundary, type Logger } from "./log.ts";
 
-export type { PlainRequest, PlainResponse } from "./handler.ts";
+export { type PlainHandler, type PlainRequest, type PlainResponse, refuseRpc } from "./handler.ts";
 
 /** What a service serves. */
 export interface ServeOptions {
@@ -23,6 +23,8 @@ export interface ServeOptions {
   readonly interceptors?: readonly Interceptor[];
   /** Answers what is not an RPC. Default: 404. */
   readonly fallback?: PlainHandler;
+  /** Stands in front of every request, RPCs too. Default: nothing. */
+  readonly around?: (handler: PlainHandler) => PlainHandler;
   /** Largest request message in bytes. Default 4 MiB. */
   readonly maxMessageBytes?: number;
   /** Write down messages of streams in a better way than the general one; by type name. */
@@ -70,8 +72,8 @@ const HTTP2_PREFACE = "PRI";
 
 /** Serve gRPC, gRPC-web, Connect and plain HTTP of version 1.1 and 2, with TLS or without, on one port or Unix socket. */
 export async function serve(options: ServeOptions): Promise<Server> {
-  const { address, log, patienceMs = PATIENCE_MS } = options;
-  const handler = createHandler({
+  const { address, log, patienceMs = PATIENCE_MS, around = (inner) => inner } = options;
+  const inner = createHandler({
     log,
     routes: options.routes,
     interceptors: [boundary(log), ...(options.interceptors ?? [])],
@@ -82,6 +84,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
     fallback: options.fallback ?? notFound,
     encoders: options.encoders,
   });
+  const handler = around(inner);
   const http1Server = http.createServer({ headersTimeout: patienceMs, connectionsCheckingInterval: Math.ceil(patienceMs / 4) }, handler);
   // It never listens itself; this is what starts its check of slow requests.
   http1Server.emit("listening");

@@ -1,6 +1,8 @@
 import { type Address, formatAddress } from "@serverless-harness/kit/address";
 import { type Server, serve } from "@serverless-harness/kit/serve";
 import { followTlsFiles, loadServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
+import { guarded } from "../door/guard.ts";
+import type { DoorRules } from "../door/rules.ts";
 import { type ScalerDependencies, scalerRoutes } from "./routes.ts";
 
 /** Where the external scaler is served. */
@@ -11,13 +13,17 @@ export interface ScalerConfig {
 }
 
 /** Serve KEDA's external scaler on a port of its own, if one is set: it asks for no token, and tells numbers alone. */
-export async function serveScaler(config: ScalerConfig | undefined, deps: ScalerDependencies): Promise<Pick<Server, "close"> | undefined> {
+export async function serveScaler(
+  config: ScalerConfig | undefined,
+  deps: ScalerDependencies & { readonly door: DoorRules },
+): Promise<Pick<Server, "close"> | undefined> {
   if (config === undefined) return undefined;
   const { listen, tls } = config;
-  const { log } = deps;
+  const { door, log } = deps;
   const server = await serve({
     address: listen,
     log,
+    around: guarded(door, listen, log),
     routes: scalerRoutes(deps),
     ...(tls === undefined ? {} : { tls: loadServerTls(tls) }),
   });

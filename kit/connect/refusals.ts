@@ -25,11 +25,19 @@ const STREAM_TYPES = "application/connect+json or application/connect+proto, or 
 const endStream = createEndStreamSerialization(undefined);
 
 /** UNIMPLEMENTED `unknown_rpc` for an RPC that is not there, of whichever protocol and kind; `undefined` for what is no RPC. */
-export function refuseUnknown(path: string, contentType = ""): UniversalServerResponse | undefined {
-  const type = contentType.split(";", 1)[0]?.trim().toLowerCase() ?? "";
+export function refuseUnknown(path: string, contentType?: string): UniversalServerResponse | undefined {
+  return refuseCall(
+    path,
+    contentType,
+    new HarnessError(Code.Unimplemented, "unknown_rpc", `${path} is no RPC of this service: ask its reflection`),
+  );
+}
+
+/** An error in place of an RPC's answer, of whichever protocol and kind; `undefined` for what is no RPC. */
+export function refuseCall(path: string, contentType: string | undefined, error: HarnessError): UniversalServerResponse | undefined {
+  const type = contentType?.split(";", 1)[0]?.trim().toLowerCase() ?? "";
   const isRpc = RPC_PATH.test(path) || GRPC.test(type) || GRPC_WEB.test(type) || CONNECT_STREAM.test(type);
-  if (!isRpc) return undefined;
-  return refusal(new HarnessError(Code.Unimplemented, "unknown_rpc", `${path} is no RPC of this service: ask its reflection`), type);
+  return isRpc ? refusal(error, type) : undefined;
 }
 
 /** A request of which not even the address can be read. */

@@ -77,7 +77,7 @@ export class RawClient {
     }
     const chunks: Buffer[] = [];
     let received: Record<string, unknown> = {};
-    const stream = this.#session.request({ ":method": method, ":path": path, ...headers });
+    const stream = this.#session.request({ ":method": method, ":path": path, ...headers }, { endStream: body.length === 0 });
     const end = (live = false): void => {
       resolve({
         status: Number(received[":status"] ?? 0),
@@ -99,7 +99,7 @@ export class RawClient {
       if (goesOn(path, chunks)) end(true);
     });
     stream.on("error", () => undefined).once("close", () => end());
-    stream.end(body);
+    if (body.length > 0) stream.end(body);
     return () => `status ${received[":status"]}, ${Buffer.concat(chunks)}`;
   }
 }
