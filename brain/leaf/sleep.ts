@@ -15,7 +15,7 @@ const LOOK_SOON_MS = 2_000;
 export async function suspendAtRest(
   store: LeafStore,
   claim: Claim,
-  { gateIds, execIds }: Rest,
+  { gateIds, execIds, silentMs }: Rest,
   notifyEnd: (execId: string, body: string) => Promise<void>,
   events: readonly NewEvent[],
 ): Promise<void> {
@@ -24,8 +24,16 @@ export async function suspendAtRest(
   const body = JSON.stringify({ leafId: claim.leaf.leafId, wakeKey });
   const asked = await Promise.allSettled(execIds.map((execId) => notifyEnd(execId, body)));
   const patienceMs = asked.some(({ status }) => status === "rejected") ? LOOK_SOON_MS : lookAgainAfter(claim.leaf.claims);
-  const note = gateIds.length === 0 ? "waits for a command" : "waits for a decision and a command";
+  const waits = gateIds.length === 0 ? "waits for a command" : "waits for a decision and a command";
+  const note = silentMs < 1000 ? waits : `${waits} that has written nothing for ${inWords(silentMs)}`;
   await store.suspend(claim, { gateIds, wakeKey, notBeforeMs: Date.now() + patienceMs }, note, events);
+}
+
+/** A time as a person reads it: in seconds up to two minutes, then in minutes. */
+function inWords(ms: number): string {
+  const seconds = Math.floor(ms / 1000);
+  if (seconds < 120) return seconds === 1 ? "a second" : `${seconds} seconds`;
+  return `${Math.floor(seconds / 60)} minutes`;
 }
 
 /** How long a leaf waits for the session that it forks to begin, before it looks again: twice as long with each claim, up to half a minute. */

@@ -63,6 +63,21 @@ describe("a leaf whose command runs for long", () => {
     expect(posted.length).toBeLessThanOrEqual(1);
   });
 
+  test("tells for how long its command has written nothing, whenever it looks", async () => {
+    const stack = await Stack.open(shared);
+    const gate = await Gate.make();
+    const leaf = await stack.submit(scripted(bash(gate.command), say("over")));
+    // Hands refuses to call that address, so the leaf looks for itself soon.
+    const elsewhere = { BRAIN_WAKE_URL: "http://127.0.0.1:1/elsewhere", BRAIN_SLEEP_AFTER_MS: "50", BRAIN_GRACE_MS: "60000" };
+    stack.brain(elsewhere);
+    await gate.begun();
+    const told = /^waits for a command that has written nothing for (a second|\d+ seconds)$/;
+    const { state } = await stack.when(leaf, ({ event }) => event.case === "stateChanged" && told.test(event.value.note));
+    expect(state).toBe(LeafState.SUSPENDED);
+    await gate.open();
+    expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE });
+  });
+
   test("looks for itself ever more rarely, but every eight minutes", () => {
     expect([1, 2, 3, 4, 5, 6, 2000].map((claims) => lookAgainAfter(claims) / 1000)).toEqual([60, 120, 240, 480, 480, 480, 480]);
   });

@@ -136,12 +136,12 @@ export class Follow implements ExecHandle {
     await this.#options.signal(signal);
   }
 
-  #takeStarted({ pid, startedAtMs, attached }: Started): void {
+  #takeStarted({ pid, startedAtMs, attached, silentMs }: Started): void {
     this.#input.start();
     if (this.#isAccepted) return;
     this.#isAccepted = true;
     this.#accepted.resolve();
-    this.#deliver({ kind: "started", pid: Number(pid), startedAtMs: Number(startedAtMs), attached });
+    this.#deliver({ kind: "started", pid: Number(pid), startedAtMs: Number(startedAtMs), attached, silentMs: Number(silentMs) });
   }
 
   #takeOutput({ offset, stream, data }: Output): void {

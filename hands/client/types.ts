@@ -32,8 +32,14 @@ export interface ExecRequest {
 
 /** What happens to an exec before its end, in order, each byte once, across any number of broken channels. */
 export type ExecUpdate =
-  /** `pid` is 0 where it is over already; `startedAtMs` is by the sandbox's clock. */
-  | { readonly kind: "started"; readonly pid: number; readonly startedAtMs: number; readonly attached: boolean }
+  /** `pid` is 0 if it is over already; `startedAtMs` is by the sandbox's clock; `silentMs`: how long it has written nothing. */
+  | {
+      readonly kind: "started";
+      readonly pid: number;
+      readonly startedAtMs: number;
+      readonly attached: boolean;
+      readonly silentMs: number;
+    }
   | { readonly kind: "output"; readonly offset: number; readonly stream: Stream; readonly data: Uint8Array }
   | { readonly kind: "gap"; readonly from: number; readonly to: number; readonly reason: GapReason };
 

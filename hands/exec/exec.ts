@@ -19,6 +19,8 @@ export class Exec {
   readonly output: OutputJournal;
   readonly #readers = new Set<Reader>();
   readonly #settled = Promise.withResolvers<void>();
+  /** When it wrote last, or was begun, by `performance.now()`. */
+  #wroteAt = performance.now();
   #pid = 0;
   #started = false;
   #end: EndRecord | undefined;
@@ -52,6 +54,11 @@ export class Exec {
   /** It runs, or has ended: no longer about to be started. */
   get isStarted(): boolean {
     return this.#started;
+  }
+
+  /** How long it has written nothing, in milliseconds. 0 where no process runs. */
+  get silentMs(): number {
+    return this.pid === 0 ? 0 : performance.now() - this.#wroteAt;
   }
 
   /** How it ended; `undefined` while it runs. */
@@ -99,7 +106,15 @@ export class Exec {
     if (this.#readers.delete(reader)) this.#onProgress();
   }
 
+  /** It wrote something. Returns for how long it had not, in milliseconds. */
+  markWrote(): number {
+    const before = this.#wroteAt;
+    this.#wroteAt = performance.now();
+    return this.#wroteAt - before;
+  }
+
   markStarted(pid: number): void {
+    this.markWrote();
     this.#pid = pid;
     this.#started = true;
     this.#wakeReaders();

@@ -195,6 +195,7 @@ export class Execs {
       process,
       timeoutMs: limits.wallMs > 0 && asked > 0 ? Math.min(asked, limits.wallMs) : asked || limits.wallMs,
       noOutputTimeoutMs: Number(spec.noOutputTimeoutMs),
+      silenceMs: limits.silenceMs,
       readerLagBytes: Math.min(limits.readerLagBytes, limits.outputBytes / 2),
       stdinBytes: limits.stdinBytes,
       spill: spillOf(entry.record.intent, limits.spillBytes),

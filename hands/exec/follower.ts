@@ -100,7 +100,8 @@ export class Follower implements Reader {
     const { pid, startedAtMs, isStarted } = this.#exec;
     if (!isStarted) return undefined;
     this.#started = true;
-    const value = { pid: BigInt(pid), startedAtMs: BigInt(startedAtMs), attached: this.#options.attached };
+    const silentMs = BigInt(Math.round(this.#exec.silentMs));
+    const value = { pid: BigInt(pid), startedAtMs: BigInt(startedAtMs), attached: this.#options.attached, silentMs };
     return this.#event({ case: "started", value });
   }
 

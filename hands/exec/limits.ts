@@ -8,6 +8,8 @@ export interface ExecLimits {
   readonly spillBytes: number;
   /** Longest wall time of an exec in milliseconds. 0: none. */
   readonly wallMs: number;
+  /** The end of an exec that wrote nothing for so many milliseconds says so. 0: never. */
+  readonly silenceMs: number;
   /** How far a reader that wants every byte may lag before the command is held up, in bytes. */
   readonly readerLagBytes: number;
   /** Input of one exec that its command did not read yet, in bytes. */

@@ -18,6 +18,8 @@ export interface RunOptions {
   /** Milliseconds; 0: no limit. */
   readonly timeoutMs: number;
   readonly noOutputTimeoutMs: number;
+  /** Its end tells of a silence of so many milliseconds; 0: of none. */
+  readonly silenceMs: number;
   /** Lag of a reader beyond which the command is held up, in bytes. */
   readonly readerLagBytes: number;
   /** Input that may wait for the command, in bytes. */
@@ -47,6 +49,7 @@ export class ExecRun implements ProcessSink {
   #waiting: Array<(process: RunningProcess) => void> = [];
   #stop: Stop | undefined;
   #killTimer: NodeJS.Timeout | undefined;
+  #longestSilenceMs = 0;
   #isPaused = false;
   #isOver = false;
 
@@ -124,6 +127,7 @@ export class ExecRun implements ProcessSink {
 
   output(stream: Stream, data: Buffer): void {
     this.#silence.restart();
+    this.#heard();
     this.#exec.output.append(stream, data);
     this.#spillWhereNeeded();
   }
@@ -134,6 +138,7 @@ export class ExecRun implements ProcessSink {
 
   ended(end: ProcessEnd): void {
     this.#isOver = true;
+    this.#heard();
     this.#timeout.clear();
     this.#silence.clear();
     // What a stop began, it finishes: descendants may outlive the process itself.
@@ -161,8 +166,18 @@ export class ExecRun implements ProcessSink {
       spillPath: spilled?.path ?? "",
       endedAtMs: Date.now(),
       ...(inline === undefined || inline.length === 0 ? {} : { output: inline }),
-      message: [how.message, output.problem, spilled?.problem].filter(Boolean).join("; "),
+      message: [how.message, this.#silenceNote(), output.problem, spilled?.problem].filter(Boolean).join("; "),
     });
+  }
+
+  #heard(): void {
+    this.#longestSilenceMs = Math.max(this.#longestSilenceMs, this.#exec.markWrote());
+  }
+
+  #silenceNote(): string | undefined {
+    const { silenceMs } = this.#options;
+    if (silenceMs === 0 || this.#longestSilenceMs < silenceMs) return undefined;
+    return `it wrote nothing for ${Math.floor(this.#longestSilenceMs / 1000)} seconds on end`;
   }
 
   #spillWhereNeeded(): void {

@@ -12,6 +12,7 @@ import { EndCause } from "@serverless-harness/proto/hands";
 import { expect, onTestFinished, test } from "vitest";
 import { type ClientTimes, HandsClient, type HandsClientOptions } from "../client/index.ts";
 import { CuttingProxy, seeded } from "./fixtures/cutting-proxy.ts";
+import { startDaemon } from "./fixtures/daemon.ts";
 import { checkUpdates, follow } from "./fixtures/followed.ts";
 import { EPOCH, startSandbox, WORKSPACE } from "./fixtures/sandbox.ts";
 
@@ -79,6 +80,27 @@ test.each([1, 2, 3, 4])("no byte is lost or doubled over cuts at random places (
 });
 
 const digest = (data: Buffer): string => createHash("sha256").update(data).digest("hex");
+
+test("an exec that writes nothing tells for how long, to whoever attaches and at its end", async () => {
+  const daemon = await startDaemon({ HANDS_SILENCE_MS: "1000" });
+  const workspace = await daemon.connect();
+  const command = "echo up; until test -e go; do sleep 0.05; done; exit 3";
+  const first = follow(workspace, command, { execId: "silent" });
+  expect(first.updates).toEqual([]);
+  await first.until(() => first.text() === "up\n");
+  const since = performance.now();
+  while (performance.now() - since < 1100) await follow(workspace, "true").handle.ended;
+  const silentForMs = Math.floor(performance.now() - since);
+  const later = follow(workspace, command, { execId: "silent" });
+  await later.until(() => later.updates.length > 0);
+  const [started] = later.updates;
+  if (started?.kind !== "started") throw new Error("it did not start");
+  expect(started.attached).toBe(true);
+  expect(started.silentMs).toBeGreaterThanOrEqual(silentForMs);
+  expect((await follow(workspace, "touch go").handle.ended)?.message).toBe("");
+  const ended = await first.handle.ended;
+  expect(ended).toMatchObject({ exitCode: 3, message: expect.stringMatching(/^it wrote nothing for \d+ seconds on end$/) });
+});
 
 test("an exec that is attached to from an offset delivers the rest only", async () => {
   const { workspace } = await startWithProxy();

@@ -128,7 +128,7 @@ async function assemble(
     workspace,
     cwd: workspacePath,
     onLost: (error) => agent?.lose(error),
-    onStarted: (execId, ranForMs) => agent?.rest.ran(execId, ranForMs),
+    onStarted: (execId, ranForMs, silentMs) => agent?.rest.ran(execId, ranForMs, silentMs),
   });
   const narrator: Narrator = new Narrator(
     (event) => {

@@ -8,6 +8,8 @@ export interface Rest {
   readonly gateIds: readonly string[];
   /** Execs that have run for a while already. */
   readonly execIds: readonly string[];
+  /** For how long one of them had written nothing when this agent found it running, in milliseconds. 0: this agent started all of them. */
+  readonly silentMs: number;
 }
 
 /**
@@ -21,6 +23,7 @@ export class RestWatch {
   readonly #atGates = new Set<string>();
   /** Since when commands run that the sandbox has, by `performance.now()`; `undefined`: one is over. */
   readonly #beganAt = new Map<string, number | undefined>();
+  readonly #silentMs = new Map<string, number>();
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
@@ -37,8 +40,9 @@ export class RestWatch {
     this.changed();
   }
 
-  /** The sandbox has a command, which had run for so many milliseconds by now; `undefined`: it is over. */
-  ran(execId: string, forMs: number | undefined): void {
+  /** The sandbox has a command, which had run for so many milliseconds by now, and was silent for the last of them; `undefined`: it is over. */
+  ran(execId: string, forMs: number | undefined, silentMs = 0): void {
+    this.#silentMs.set(execId, silentMs);
     this.#beganAt.set(execId, forMs === undefined ? undefined : performance.now() - forMs);
     this.changed();
   }
@@ -76,6 +80,10 @@ export class RestWatch {
       return;
     }
     this.stop();
-    this.#onRest({ gateIds: calls.map(({ invocationId }) => invocationId).filter((id) => this.#atGates.has(id)), execIds });
+    this.#onRest({
+      gateIds: calls.map(({ invocationId }) => invocationId).filter((id) => this.#atGates.has(id)),
+      execIds,
+      silentMs: Math.max(0, ...execIds.map((id) => this.#silentMs.get(id) ?? 0)),
+    });
   }
 }

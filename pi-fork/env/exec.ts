@@ -23,8 +23,11 @@ export interface ExecTarget {
   readonly cwd: string;
   /** Told of an error that no result may be made of. */
   readonly onLost: (error: HarnessError) => void;
-  /** Told that the sandbox has a command, and how long it has run by then, in milliseconds; `undefined`: it is over, and its end comes next. */
-  readonly onStarted?: ((execId: string, ranForMs: number | undefined) => void) | undefined;
+  /**
+   * Told that the sandbox has a command, how long it has run by then, in milliseconds, and for how long of that it has written nothing; `undefined`: it
+   * is over, and its end comes next.
+   */
+  readonly onStarted?: ((execId: string, ranForMs: number | undefined, silentMs: number) => void) | undefined;
 }
 
 /**
@@ -46,7 +49,7 @@ export async function runCommand(
   try {
     const request = execRequest(command, target.cwd, options, limits, nextEffectId(context));
     const handle = target.workspace.exec(request, (update) => {
-      if (update.kind === "started") target.onStarted?.(request.execId, ranFor(update));
+      if (update.kind === "started") target.onStarted?.(request.execId, ranFor(update), update.attached ? update.silentMs : 0);
       running.take(update);
     });
     return await running.follow(handle);

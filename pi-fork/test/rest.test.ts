@@ -34,7 +34,7 @@ test("a command that another agent started long ago is not waited for anew", asy
   expect(rests).toEqual([]);
   rest.ran("a", LONG_MS);
   await settle();
-  expect(rests).toEqual([{ gateIds: [], execIds: ["a"] }]);
+  expect(rests).toEqual([{ gateIds: [], execIds: ["a"], silentMs: 0 }]);
 });
 
 test("a command that the sandbox does not have yet, or that is over, is no rest", async () => {
@@ -48,7 +48,7 @@ test("a command that the sandbox does not have yet, or that is over, is no rest"
   expect(rests).toEqual([]);
   rest.ran("b", 0);
   await settle();
-  expect(rests).toEqual([{ gateIds: [], execIds: ["a", "b"] }]);
+  expect(rests).toEqual([{ gateIds: [], execIds: ["a", "b"], silentMs: 0 }]);
 });
 
 test("beside a call at its gate only commands may run, and none where commands are waited for", async () => {
@@ -61,5 +61,5 @@ test("beside a call at its gate only commands may run, and none where commands a
   const busy = watch({ gate: "write", a: "grep" }, 0);
   busy.watch.held("gate");
   await settle();
-  expect([sleepy.rests, patient.rests, busy.rests]).toEqual([[{ gateIds: ["gate"], execIds: ["a"] }], [], []]);
+  expect([sleepy.rests, patient.rests, busy.rests]).toEqual([[{ gateIds: ["gate"], execIds: ["a"], silentMs: 0 }], [], []]);
 });
