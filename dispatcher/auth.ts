@@ -1,8 +1,8 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { Code, type Interceptor } from "@connectrpc/connect";
+import { bearerToken } from "@serverless-harness/kit/bearer";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { REFLECTION_SERVICES } from "@serverless-harness/kit/reflection";
-import { bearerToken } from "@serverless-harness/kit/token";
 import { SandboxAccessService } from "@serverless-harness/proto/brain";
 import { Health } from "@serverless-harness/proto/health";
 import { type Caller, callerKey, OPERATOR } from "./caller.ts";

@@ -1,7 +1,9 @@
 import { Code, type ContextKey, createContextKey, type Interceptor } from "@connectrpc/connect";
+import { bearerToken } from "@serverless-harness/kit/bearer";
 import { HarnessError } from "@serverless-harness/kit/errors";
+import { type Claims, requireOperation, requireScope } from "@serverless-harness/kit/hands-claims";
+import type { TokenVerifier } from "@serverless-harness/kit/hands-token";
 import { REFLECTION_SERVICES } from "@serverless-harness/kit/reflection";
-import { bearerToken, type Claims, requireOperation, requireScope, type TokenVerifier } from "@serverless-harness/kit/token";
 import { Health } from "@serverless-harness/proto/health";
 import { furtherOperationOf, operationOf } from "./operations.ts";
 import type { Workspaces } from "./workspaces.ts";
@@ -57,7 +59,7 @@ export function authenticate({ verifier, workspaces }: AuthenticateOptions): Int
     if (OPEN.has(request.service.typeName)) return next(request);
     const token = bearerToken(request.header.get("authorization"));
     const admit = async (): Promise<Claims> => {
-      const claims = verifier.verify(token);
+      const claims = await verifier.verify(token);
       requireOperation(claims, operationOf(request.method));
       const [scope] = claims.scopes;
       if (claims.epoch !== undefined && scope !== undefined) await workspaces.admit(scope, claims.epoch);

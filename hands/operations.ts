@@ -1,6 +1,6 @@
 import { type DescMethod, isMessage } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { Operation } from "@serverless-harness/kit/token";
+import type { Operation } from "@serverless-harness/kit/hands-claims";
 import { BatchRequestSchema, ExecService, FileService, TerminalService, WorkspaceService } from "@serverless-harness/proto/hands";
 
 /** Every RPC of a service needs an entry, or this file does not compile. */

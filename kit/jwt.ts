@@ -3,10 +3,9 @@ import { decodeJwt, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify, Si
 import { HarnessError } from "./errors.ts";
 import { newId } from "./ids.ts";
 import { type KeyFile, SIGNING_ALGORITHM } from "./signing-keys.ts";
-import { CLOCK_SKEW_MS } from "./token.ts";
 
 /** A token is taken for so much longer than it says, as the clocks of two machines are never quite the same, in seconds. */
-export const CLOCK_TOLERANCE_S = CLOCK_SKEW_MS / 1000;
+export const CLOCK_TOLERANCE_S = 120;
 /** The longest token that is looked at, in characters: what an OpenID Connect provider issues stays far below. */
 const MAX_TOKEN_LENGTH = 16_384;
 /** Tokens that were verified already are remembered, as a signature costs 0.1 ms: at most so many. */
@@ -48,18 +47,18 @@ export function issuerOf(file: KeyFile, name: string, audience: string): Issuer 
   return { name, audience, algorithms: [SIGNING_ALGORITHM], keys: file.verifying, generation: () => file.generation() };
 }
 
-/** Makes tokens (JWT, RFC 7519) that are signed with the newest key of a file. */
+/** Makes tokens (JWT, RFC 7519) that are signed with a key, as the newest of a file. */
 export class JwtSigner {
-  readonly #file: KeyFile;
+  readonly #keys: Pick<KeyFile, "signing">;
   readonly #issuer: string;
 
-  constructor(file: KeyFile, issuer: string) {
-    this.#file = file;
+  constructor(keys: Pick<KeyFile, "signing">, issuer: string) {
+    this.#keys = keys;
     this.#issuer = issuer;
   }
 
   async sign({ audience, subject, lifeMs, claims }: NewToken, nowMs: number = Date.now()): Promise<MadeToken> {
-    const { id: kid, key } = await this.#file.signing();
+    const { id: kid, key } = await this.#keys.signing();
     const id = newId("token");
     // Times in a token are whole seconds.
     const issuedAt = Math.floor(nowMs / 1000);
@@ -147,7 +146,8 @@ function isKeyTrouble(error: errors.JOSEError): boolean {
   return error instanceof errors.JWKSTimeout || error instanceof errors.JWKSInvalid || error.code === "ERR_JOSE_GENERIC";
 }
 
-function unauthorized(cause?: unknown): HarnessError {
+/** The error for whatever is no valid token. */
+export function unauthorized(cause?: unknown): HarnessError {
   return new HarnessError(Code.Unauthenticated, "unauthorized", "a valid token is needed: send `Authorization: Bearer <token>`", { cause });
 }
 

@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { create } from "@bufbuild/protobuf";
 import type { WorkspaceClient } from "@serverless-harness/hands/client";
+import { generateKeys, TokenMint } from "@serverless-harness/kit/hands-token";
 import { createLogger } from "@serverless-harness/kit/log";
 import { createAuthority, temporaryDirectory } from "@serverless-harness/kit/testing";
 import { bundleOf } from "@serverless-harness/kit/testing/services";
-import { generateKeys, TokenMint } from "@serverless-harness/kit/token";
 import { LeafSchema } from "@serverless-harness/proto/leaf";
 import { expect, onTestFinished, test } from "vitest";
 import { type ClaimedSandbox, Hands } from "../agents/hands.ts";
@@ -58,12 +58,12 @@ async function start(): Promise<{ environment: Record<string, string>; mint: Tok
 }
 
 /** A claim that the sandbox believes: with the token for it that a file may hold. */
-function owner(
+async function owner(
   environment: Readonly<Record<string, string>>,
   mint: TokenMint,
   epoch: bigint,
-): { sandbox: ClaimedSandbox; workspace: WorkspaceClient } {
-  const token = mint.mint({ subject: "test", audience: "hands", scopes: ["acme/one"], epoch, expiresAtMs: Date.now() + 60_000 });
+): Promise<{ sandbox: ClaimedSandbox; workspace: WorkspaceClient }> {
+  const token = await mint.mint({ subject: "test", scopes: ["acme/one"], epoch, expiresAtMs: Date.now() + 60_000 });
   const hands = new Hands({ ...readConfig(environment), handsCredential: { kind: "token", token } }, SILENT);
   const fence = { tenant: "acme", sessionId: "one", epoch };
   const sandbox = hands.open({ leaf: create(LeafSchema, { leafId: "leaf" }), fence, takeover: false });
@@ -73,7 +73,7 @@ function owner(
 
 test("a brain reaches hands by mutual TLS, and the token of an older owner is void once it has", async () => {
   const { environment, mint } = await start();
-  const [older, newer] = [owner(environment, mint, 1n), owner(environment, mint, 2n)];
+  const [older, newer] = [await owner(environment, mint, 1n), await owner(environment, mint, 2n)];
   await older.workspace.create();
   expect(await older.workspace.list(".")).toEqual([]);
   await newer.workspace.list(".");

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { createClient } from "@connectrpc/connect";
-import { generateKeys, TokenMint } from "@serverless-harness/kit/token";
+import { generateKeys, TokenMint } from "@serverless-harness/kit/hands-token";
 import { createTransport } from "@serverless-harness/kit/transport";
 import { BrainService } from "@serverless-harness/proto/brain";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "@serverless-harness/proto/health";
@@ -87,8 +87,8 @@ describe("a sandbox that asks for tokens", () => {
 
   test("takes one that a file holds", async () => {
     const { stack, leaf, hands, file, mint } = await guarded();
-    const claims = { subject: "test", audience: "hands", scopes: ["*"], expiresAtMs: Date.now() + 60_000 };
-    await writeFile(file("token"), `${mint.mint(claims)}\n`);
+    const claims = { subject: "test", scopes: ["*"], expiresAtMs: Date.now() + 60_000 };
+    await writeFile(file("token"), `${await mint.mint(claims)}\n`);
     stack.brain({ HANDS_URL: hands.address, HANDS_TOKEN_FILE: file("token") });
     expect((await stack.ended(leaf)).result?.text).toBe("let in\n");
   });

@@ -23,10 +23,10 @@ export function grant(store: Pick<LeafStore, "get">, sandbox: Sandbox | undefine
     const { tenant = "", sessionId = "", fork } = leaf.spec ?? {};
     const own = sessionKey({ tenant, sessionId });
     if (refusedAsExpired) await sandbox.learnClock();
-    const token = sandbox.makeToken(claimed.worker, { scopes: [own], epoch: claimed.epoch });
+    const token = await sandbox.makeToken(claimed.worker, { scopes: [own], epoch: claimed.epoch });
     // One with an epoch covers a single workspace.
     const both = fork && [own, sessionKey({ tenant, sessionId: fork.sessionId })];
-    const makingToken = both === undefined ? "" : sandbox.makeToken(claimed.worker, { scopes: both, operations: ["workspaces"] });
+    const makingToken = both === undefined ? "" : await sandbox.makeToken(claimed.worker, { scopes: both, operations: ["workspaces"] });
     return { token, makingToken, lifeMs: BigInt(sandbox.tokenLifeMs) };
   };
 }

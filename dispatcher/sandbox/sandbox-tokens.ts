@@ -1,4 +1,5 @@
-import { type Claims, TokenMint } from "@serverless-harness/kit/token";
+import type { Claims } from "@serverless-harness/kit/hands-claims";
+import { TokenMint } from "@serverless-harness/kit/hands-token";
 
 /** What a token covers. */
 export type Covers = Pick<Claims, "scopes" | "epoch" | "operations">;
@@ -22,8 +23,8 @@ export class SandboxTokens {
   }
 
   /** A token for {@link TOKEN_LIFE_MS}. `subject`: who uses it, for the sandbox's log. */
-  make(subject: string, covers: Covers): string {
-    return this.#mint.mint({ subject, audience: "hands", expiresAtMs: this.#now() + this.#aheadMs + TOKEN_LIFE_MS, ...covers });
+  make(subject: string, covers: Covers): Promise<string> {
+    return this.#mint.mint({ subject, expiresAtMs: this.#now() + this.#aheadMs + TOKEN_LIFE_MS, ...covers });
   }
 
   /**

@@ -49,10 +49,10 @@ export class Sandbox {
     return this.#tokens !== undefined;
   }
 
-  /** A token for `subject`. Throws where {@link mintsTokens} is false. */
-  makeToken(subject: string, covers: Covers): string {
+  /** A token for `subject`. Rejects where {@link mintsTokens} is false. */
+  async makeToken(subject: string, covers: Covers): Promise<string> {
     if (this.#tokens === undefined) throw new Error("without the key there are no tokens");
-    return this.#tokens.make(subject, covers);
+    return await this.#tokens.make(subject, covers);
   }
 
   /** Ask the sandbox for its time, and make tokens by that. Never rejects: what can't be learned is for the next one who is refused. */
@@ -100,7 +100,7 @@ export class Sandbox {
 
   async #call<T>(covers: Covers, call: (client: Client<typeof WorkspaceService>) => Promise<T>): Promise<T> {
     const { address, tls, credential } = this.#settings;
-    const token = credential.kind === "token" ? credential.token : this.#tokens?.make("dispatcher", covers);
+    const token = credential.kind === "token" ? credential.token : await this.#tokens?.make("dispatcher", covers);
     const transport = createTransport({
       address,
       ...(tls === undefined ? {} : { tls }),

@@ -2,9 +2,9 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, createClient } from "@connectrpc/connect";
 import { parseAddress } from "@serverless-harness/kit/address";
+import { generateKeys, TokenVerifier } from "@serverless-harness/kit/hands-token";
 import { createSigningKeys } from "@serverless-harness/kit/signing-keys";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
-import { generateKeys, TokenVerifier } from "@serverless-harness/kit/token";
 import { SandboxAccessService } from "@serverless-harness/proto/brain";
 import { LeafService, LeafState } from "@serverless-harness/proto/leaf";
 import { type Claim, sessionKey } from "@serverless-harness/session";
@@ -36,7 +36,7 @@ async function guarded(now?: () => number) {
   const address = parseAddress(hands.address);
   if (address === undefined) throw new Error("the sandbox has an address");
   const sandbox = new Sandbox({ address, tls: undefined, credential: { kind: "key", privateKeyPem: keys.privateKey } }, SILENT, now);
-  return { hands, sandbox, file, verifier: new TokenVerifier(keys.publicKey, "hands") };
+  return { hands, sandbox, file, verifier: new TokenVerifier(keys.publicKey) };
 }
 
 /** The front door with such a sandbox. */
@@ -57,8 +57,8 @@ describe("a brain gets a token for the sandbox", () => {
     await store.submit(newLeaf({ sessionId: "s" }));
     const claim = await claimed(store);
     const { token, makingToken, lifeMs } = await access.grant(askFor(claim));
-    const { expiresAtMs, ...claims } = verifier.verify(token);
-    expect(claims).toEqual({ subject: "test-brain", audience: "hands", scopes: ["default/s"], epoch: claim.fence.epoch });
+    const { expiresAtMs, ...claims } = await verifier.verify(token);
+    expect(claims).toEqual({ subject: "test-brain", scopes: ["default/s"], epoch: claim.fence.epoch });
     expect(lifeMs).toBe(300_000n);
     expect(Math.abs(expiresAtMs - Date.now() - 300_000)).toBeLessThan(60_000);
     expect(makingToken).toBe("");
@@ -70,7 +70,7 @@ describe("a brain gets a token for the sandbox", () => {
     await store.finish(await claimed(store), { state: LeafState.ABORTED }, []);
     await store.submit(newLeaf({ sessionId: "fork", fork: { sessionId: "source" } }));
     const { makingToken } = await access.grant(askFor(await claimed(store)));
-    const claims = verifier.verify(makingToken);
+    const claims = await verifier.verify(makingToken);
     expect([claims.scopes, claims.operations]).toEqual([["default/fork", "default/source"], ["workspaces"]]);
   });
 

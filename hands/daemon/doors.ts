@@ -1,7 +1,10 @@
 import { readFileSync } from "node:fs";
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import type { Address } from "@serverless-harness/kit/address";
+import { bearerToken } from "@serverless-harness/kit/bearer";
 import { ConfigError } from "@serverless-harness/kit/env";
+import { requireOperation } from "@serverless-harness/kit/hands-claims";
+import { TokenVerifier } from "@serverless-harness/kit/hands-token";
 import type { HealthState } from "@serverless-harness/kit/health";
 import { keepAlive } from "@serverless-harness/kit/keep-alive";
 import type { Logger } from "@serverless-harness/kit/log";
@@ -9,7 +12,6 @@ import type { Metrics } from "@serverless-harness/kit/metrics";
 import { probes, serveProbes } from "@serverless-harness/kit/probes";
 import { serve } from "@serverless-harness/kit/serve";
 import { followTlsFiles, loadServerTls } from "@serverless-harness/kit/tls";
-import { bearerToken, requireOperation, TokenVerifier } from "@serverless-harness/kit/token";
 import { authenticate } from "../auth.ts";
 import { ENCODERS } from "../channel/encode.ts";
 import type { HandsConfig } from "../config.ts";
@@ -37,8 +39,8 @@ export interface Doors {
 /** Open the port or socket of the services and, where one is set, that of the metrics. */
 export async function openDoors({ config, routes, workspaces, health, metrics, log }: DoorsOptions): Promise<Doors> {
   const verifier = readVerifier(config.publicKeyFile, log);
-  const authorize = (header: string | undefined): void => {
-    if (verifier !== undefined) requireOperation(verifier.verify(bearerToken(header)), "metrics");
+  const authorize = async (header: string | undefined): Promise<void> => {
+    if (verifier !== undefined) requireOperation(await verifier.verify(bearerToken(header)), "metrics");
   };
   const interceptors: Interceptor[] = [metrics.interceptor()];
   if (verifier !== undefined) interceptors.push(authenticate({ verifier, workspaces }));
@@ -77,7 +79,7 @@ function readVerifier(publicKeyFile: string | undefined, log: Logger): TokenVeri
     const pem = readFileSync(publicKeyFile, "utf8");
     // Node makes a public key of a private one, which has no place here.
     if (/PRIVATE KEY/.test(pem)) throw new Error("it holds a private key");
-    return new TokenVerifier(pem, "hands");
+    return new TokenVerifier(pem);
   } catch (error) {
     throw new ConfigError(
       `HANDS_PUBLIC_KEY_FILE can't be used (${error instanceof Error ? error.message : error}): it must be a public key as PEM`,

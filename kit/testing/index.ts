@@ -2,4 +2,5 @@
 
 export { createAuthority, type Identity } from "./certificates.ts";
 export { gif, jpeg, png, WEBP } from "./pictures.ts";
+export { byKey, bySecret, rawToken } from "./raw-token.ts";
 export { startServer, type TestServerOptions, temporaryDirectory } from "./server.ts";

@@ -6,7 +6,7 @@ import { onTestFinished } from "vitest";
 import type { Address } from "../address.ts";
 import { createLogger, type Logger } from "../log.ts";
 import { type ServeOptions, type Server, serve } from "../serve.ts";
-import { type ClientTls, type ClientTransport, createTransport } from "../transport.ts";
+import { type ClientTls, type ClientTransport, createTransport, type Token } from "../transport.ts";
 
 /** A temporary directory that is removed when the test ends. */
 export async function temporaryDirectory(): Promise<string> {
@@ -31,7 +31,7 @@ export interface TestServerOptions {
 /** A real server on a free port, closed when the test ends; `client` makes transports that are closed as well. */
 export async function startServer(
   options: TestServerOptions,
-): Promise<{ server: Server; client: (token?: string, tls?: ClientTls) => ClientTransport }> {
+): Promise<{ server: Server; client: (token?: Token, tls?: ClientTls) => ClientTransport }> {
   const server = await serve({
     address: { kind: "tcp", host: "127.0.0.1", port: 0 },
     log: createLogger("test", "silent"),

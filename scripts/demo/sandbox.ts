@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { createServer, connect as dial, type Server, type Socket } from "node:net";
 import { HandsClient, type WorkspaceClient } from "@serverless-harness/hands/client";
-import { TokenMint } from "@serverless-harness/kit/token";
+import { TokenMint } from "@serverless-harness/kit/hands-token";
 import type { StackPaths } from "../../clients/cli/stack/paths.ts";
 
 const TOKEN_LIFE_MS = 60_000;
@@ -16,7 +16,7 @@ export class SandboxVisitor {
   /** `address`: another way there than the sandbox's own socket. */
   constructor(paths: StackPaths, name: string, address = `unix:${paths.handsSocket}`) {
     const mint = new TokenMint(readFileSync(paths.privateKey, "utf8"));
-    const claims = { subject: "demo", audience: "hands", scopes: [name] };
+    const claims = { subject: "demo", scopes: [name] };
     this.#client = new HandsClient({ address, token: () => mint.mint({ ...claims, expiresAtMs: Date.now() + TOKEN_LIFE_MS }) });
     this.workspace = this.#client.workspace(name, EPOCH);
   }

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { generateKeys } from "@serverless-harness/kit/hands-token";
 import { createSigningKeys } from "@serverless-harness/kit/signing-keys";
-import { generateKeys } from "@serverless-harness/kit/token";
 import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { LAYOUT, type StackPaths } from "./paths.ts";

@@ -1,4 +1,4 @@
-import { requireScope } from "@serverless-harness/kit/token";
+import { requireScope } from "@serverless-harness/kit/hands-claims";
 import { Validation } from "@serverless-harness/kit/validate";
 import type { CreateRequest } from "@serverless-harness/proto/hands";
 import { claimsKey } from "../../auth.ts";

@@ -1,4 +1,4 @@
-import { type Claims, requireScope } from "@serverless-harness/kit/token";
+import { type Claims, requireScope } from "@serverless-harness/kit/hands-claims";
 import { claimsKey } from "../../auth.ts";
 import { toMessage, type WorkspaceDeps, type WorkspaceRpc } from "./deps.ts";
 

@@ -162,7 +162,7 @@ test("a client that vanishes in the middle of a frame, or announces one of any s
         ":method": "POST",
         ":path": "/harness.hands.v1.ExecService/Channel",
         "content-type": "application/connect+proto",
-        authorization: `Bearer ${daemon.token()}`,
+        authorization: `Bearer ${await daemon.token()}`,
       });
       stream.on("error", () => undefined).resume();
       session.on("error", () => undefined);

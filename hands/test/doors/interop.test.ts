@@ -55,7 +55,7 @@ const outputOf = (events: readonly Event[], execId?: string) =>
 describe.each(["grpc", "grpcweb", "connect"])("buf curl, with the schema from reflection, over %s", (protocol) => {
   const curl = async (service: { daemon: Daemon; origin: string; ca: string }, rpc: string, ...messages: unknown[]) => {
     const { daemon, origin, ca } = service;
-    const args = ["curl", "--protocol", protocol, "--cacert", ca, "-H", `authorization: Bearer ${daemon.token()}`, "-d", "@-"];
+    const args = ["curl", "--protocol", protocol, "--cacert", ca, "-H", `authorization: Bearer ${await daemon.token()}`, "-d", "@-"];
     return run(
       "buf",
       HAVE_BUF,
@@ -117,9 +117,9 @@ test("buf curl lists the services and their methods without a token, by which it
 
 describe.each(["--http1.1", "--http2"])("curl with JSON, %s", (version) => {
   let service: Awaited<ReturnType<typeof start>>;
-  const curl = (...args: string[]) => {
+  const curl = async (...args: string[]) => {
     const { daemon, ca } = service;
-    return run("curl", HAVE_CURL, ["-sS", version, "--cacert", ca, "-H", `authorization: Bearer ${daemon.token()}`, ...args]);
+    return run("curl", HAVE_CURL, ["-sS", version, "--cacert", ca, "-H", `authorization: Bearer ${await daemon.token()}`, ...args]);
   };
   const json = async (rpc: string, body: unknown) =>
     JSON.parse(

@@ -69,7 +69,7 @@ test.each(Object.keys(STREAMS))("while nothing happens %s sends messages without
   const daemon = await startDaemon(KEEP_ALIVE);
   const workspace = await daemon.connect();
   const path = join(daemon.base, "socket", "hands.sock");
-  const transport = createTransport({ address: { kind: "unix", path }, token: daemon.token() });
+  const transport = createTransport({ address: { kind: "unix", path }, token: await daemon.token() });
   onTestFinished(() => transport.close());
   const cut = new AbortController();
   const opened = await STREAMS[name]?.(transport, cut.signal);

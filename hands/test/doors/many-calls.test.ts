@@ -18,7 +18,10 @@ test("ten thousand calls at once on one connection to a jailed daemon are all an
   const daemon = await startDaemon({ HANDS_SANDBOX: "bwrap" });
   const workspace = await daemon.connect();
   await follow(workspace, `for i in $(seq ${FILES}); do head -c $i /dev/zero >$i; done`).handle.ended;
-  const transport = createTransport({ address: { kind: "unix", path: join(daemon.base, "socket", "hands.sock") }, token: daemon.token() });
+  const transport = createTransport({
+    address: { kind: "unix", path: join(daemon.base, "socket", "hands.sock") },
+    token: await daemon.token(),
+  });
   onTestFinished(() => transport.close());
   const files = createClient(FileService, transport);
   const sizes = await Promise.all(

@@ -1,6 +1,6 @@
 import { request } from "node:http";
 import { join } from "node:path";
-import type { Operation } from "@serverless-harness/kit/token";
+import type { Operation } from "@serverless-harness/kit/hands-claims";
 import { expect, test } from "vitest";
 import { type Daemon, mintToken, startDaemon } from "../fixtures/daemon.ts";
 import { follow } from "../fixtures/followed.ts";
@@ -30,9 +30,9 @@ test("metrics need a token that names them; health needs none", async () => {
   await daemon.connect();
   expect((await get(daemon, "/healthz")).status).toBe(200);
   expect((await get(daemon, "/metrics")).status).toBe(401);
-  expect((await get(daemon, "/metrics", daemon.token())).status).toBe(403);
-  expect((await get(daemon, "/metrics", metricsToken(daemon, ["exec"]))).status).toBe(403);
-  expect((await get(daemon, "/metrics", metricsToken(daemon))).status).toBe(200);
+  expect((await get(daemon, "/metrics", await daemon.token())).status).toBe(403);
+  expect((await get(daemon, "/metrics", await metricsToken(daemon, ["exec"]))).status).toBe(403);
+  expect((await get(daemon, "/metrics", await metricsToken(daemon))).status).toBe(200);
 });
 
 test("metrics tell what ran and what is open, and name no workspace and no command", async () => {
@@ -41,7 +41,7 @@ test("metrics tell what ran and what is open, and name no workspace and no comma
   expect((await follow(workspace, "head -c 1000 /dev/zero; exit 3").handle.ended).exitCode).toBe(3);
   const running = follow(workspace, "echo up; sleep 66");
   await running.until(() => running.text() === "up\n");
-  const { text } = await get(daemon, "/metrics", metricsToken(daemon));
+  const { text } = await get(daemon, "/metrics", await metricsToken(daemon));
   const value = (line: string) =>
     Number(
       text

@@ -31,7 +31,7 @@ async function start(variables: Record<string, string> = {}) {
     onTestFinished(() => client.close());
     return client.workspace(WORKSPACE, EPOCH);
   };
-  const trusted = () => connect({ patienceMs: 10_000, token: daemon.token(), tls: { ca: authority.ca, ...identity } });
+  const trusted = () => connect({ patienceMs: 10_000, token: () => daemon.token(), tls: { ca: authority.ca, ...identity } });
   /** The common name of the certificate that a new connection gets. */
   const served = () =>
     new Promise<string>((resolve, reject) => {
@@ -57,7 +57,7 @@ test("behind mutual TLS, in the jail, a client needs a certificate of the author
   expect(echo.text()).toBe("over TLS\n");
   const { ca } = authority;
   const stranger = (await createAuthority()).issue("client");
-  const token = daemon.token();
+  const token = await daemon.token();
   await expect(connect({ tls: { ca, ...identity } }).list(".")).rejects.toMatchObject({ code: Code.Unauthenticated });
   await expect(connect({ token, tls: { ca } }).list(".")).rejects.toMatchObject({ code: Code.Unavailable });
   await expect(connect({ token, tls: { ca, ...stranger } }).list(".")).rejects.toMatchObject({ code: Code.Unavailable });
@@ -119,7 +119,7 @@ test("files behind links that lead out of their directory are shown to the jail 
     HANDS_TLS_KEY_FILE: join(live, "key.pem"),
   });
   const { origin } = await addressIn(daemon);
-  const client = new HandsClient({ address: origin, token: daemon.token(), tls: { ca: authority.ca } });
+  const client = new HandsClient({ address: origin, token: () => daemon.token(), tls: { ca: authority.ca } });
   onTestFinished(() => client.close());
   await client.workspace(WORKSPACE, EPOCH).create();
 });

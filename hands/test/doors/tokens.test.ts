@@ -1,7 +1,9 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { Code, createClient } from "@connectrpc/connect";
 import { fromConnectError } from "@serverless-harness/kit/errors";
-import { type Claims, generateKeys, OPERATIONS, TokenMint, TokenVerifier } from "@serverless-harness/kit/token";
+import { type Claims, OPERATIONS } from "@serverless-harness/kit/hands-claims";
+import { generateKeys, TokenMint, TokenVerifier } from "@serverless-harness/kit/hands-token";
+import type { Token } from "@serverless-harness/kit/transport";
 import {
   type BatchOperationSchema,
   BatchRequestSchema,
@@ -20,10 +22,12 @@ import { EPOCH, type Sandbox, spec, startSandbox, takeAll, WORKSPACE } from "../
 
 const keys = generateKeys();
 const mint = new TokenMint(keys.privateKey);
-const tokenOf = (more: Partial<Claims> = {}) =>
-  mint.mint({ subject: "test", audience: "hands", scopes: [WORKSPACE], expiresAtMs: Date.now() + 60_000, ...more });
+const tokenOf =
+  (more: Partial<Claims> = {}) =>
+  () =>
+    mint.mint({ subject: "test", scopes: [WORKSPACE], expiresAtMs: Date.now() + 60_000, ...more });
 
-const start = () => startSandbox({ verifier: new TokenVerifier(keys.publicKey, "hands") });
+const start = () => startSandbox({ verifier: new TokenVerifier(keys.publicKey) });
 
 async function errorOf(promise: Promise<unknown>) {
   const error = await promise.then(
@@ -37,7 +41,7 @@ const DENIED = "PermissionDenied out_of_scope";
 const STALE = "FailedPrecondition stale_epoch";
 
 /** A call of each operation. */
-function callsOf(sandbox: Sandbox, token: string) {
+function callsOf(sandbox: Sandbox, token: Token) {
   const transport = sandbox.connect(token);
   const target = { workspace: WORKSPACE, epoch: EPOCH };
   const files = createClient(FileService, transport);
@@ -98,7 +102,7 @@ test("a token minted under a newer epoch voids the older one, for reading too, a
   // It only reads, and carries the epoch in its token alone.
   expect(await errorOf(callsOf(sandbox, tokenOf({ epoch: EPOCH + 1n }))["files.read"]())).toBe("accepted");
   for (const call of Object.values(old)) expect(await errorOf(call())).toBe(STALE);
-  const restarted = await startSandbox({ base: sandbox.base, verifier: new TokenVerifier(keys.publicKey, "hands") }).catch(
+  const restarted = await startSandbox({ base: sandbox.base, verifier: new TokenVerifier(keys.publicKey) }).catch(
     (error: unknown) => error,
   );
   // The fixture takes its workspace over with the old epoch, which is refused.

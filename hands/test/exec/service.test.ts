@@ -2,7 +2,11 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code, createClient } from "@connectrpc/connect";
 import * as grpc from "@grpc/grpc-js";
 import { fromConnectError } from "@serverless-harness/kit/errors";
-import { CLOCK_SKEW_MS, type Claims, generateKeys, TokenMint, TokenVerifier } from "@serverless-harness/kit/token";
+import type { Claims } from "@serverless-harness/kit/hands-claims";
+import { generateKeys, TokenMint, TokenVerifier } from "@serverless-harness/kit/hands-token";
+import { CLOCK_TOLERANCE_S } from "@serverless-harness/kit/jwt";
+import { byKey, bySecret, rawToken } from "@serverless-harness/kit/testing";
+import type { Token } from "@serverless-harness/kit/transport";
 import {
   ExecService,
   file_harness_hands_v1_exec,
@@ -105,16 +109,25 @@ const keys = generateKeys();
 const mint = new TokenMint(keys.privateKey);
 const claims = (more: Partial<Claims> = {}): Claims => ({
   subject: "test",
-  audience: "hands",
   scopes: [WORKSPACE],
   expiresAtMs: Date.now() + 60_000,
   ...more,
 });
 
-const startGuarded = () => startSandbox({ verifier: new TokenVerifier(keys.publicKey, "hands") });
+/** Of a token that was put together by hand. */
+const HEADER = { alg: "EdDSA", typ: "JWT" };
+const PAYLOAD = {
+  iss: "serverless-harness",
+  aud: "hands",
+  sub: "test",
+  exp: Math.floor(Date.now() / 1000) + 60,
+  workspaces: [WORKSPACE],
+};
+
+const startGuarded = () => startSandbox({ verifier: new TokenVerifier(keys.publicKey) });
 
 /** One call of every shape, with a token. */
-function callsWith(sandbox: Sandbox, token: string | undefined, workspace = WORKSPACE): Array<() => Promise<unknown>> {
+function callsWith(sandbox: Sandbox, token: Token | undefined, workspace = WORKSPACE): Array<() => Promise<unknown>> {
   const client = createClient(ExecService, sandbox.connect(token));
   const one = { ...spec("true"), workspace };
   async function* channel() {
@@ -135,45 +148,63 @@ function callsWith(sandbox: Sandbox, token: string | undefined, workspace = WORK
 
 test("a token that covers the workspace opens every RPC", async () => {
   const sandbox = await startGuarded();
-  for (const call of callsWith(sandbox, mint.mint(claims()))) await call();
-  const named = await createClient(WorkspaceService, sandbox.connect(mint.mint(claims()))).list({});
+  for (const call of callsWith(sandbox, await mint.mint(claims()))) await call();
+  const named = await createClient(WorkspaceService, sandbox.connect(await mint.mint(claims()))).list({});
   expect(named.workspaces.map(({ name }) => name)).toEqual([WORKSPACE]);
-  expect((await createClient(WorkspaceService, sandbox.connect(mint.mint(claims({ scopes: ["other/*"] })))).list({})).workspaces).toEqual(
-    [],
-  );
+  expect(
+    (await createClient(WorkspaceService, sandbox.connect(await mint.mint(claims({ scopes: ["other/*"] })))).list({})).workspaces,
+  ).toEqual([]);
 });
 
 test.each([
-  ["none", undefined, Code.Unauthenticated, "unauthenticated"],
-  ["an expired one", mint.mint(claims({ expiresAtMs: Date.now() - CLOCK_SKEW_MS })), Code.Unauthenticated, "token_expired"],
-  ["one of another key", new TokenMint(generateKeys().privateKey).mint(claims()), Code.Unauthenticated, "unauthenticated"],
-  ["one with other claims put in", forged(), Code.Unauthenticated, "unauthenticated"],
-  ["one of another service", mint.mint(claims({ audience: "dispatcher" })), Code.Unauthenticated, "unauthenticated"],
-  ["one of another workspace", mint.mint(claims({ scopes: ["acme/other"] })), Code.PermissionDenied, "out_of_scope"],
-  ["one of a workspace whose name begins alike", mint.mint(claims({ scopes: ["acme/on"] })), Code.PermissionDenied, "out_of_scope"],
-  ["not a token at all", "Bearer.of.news", Code.Unauthenticated, "unauthenticated"],
+  ["none", undefined, Code.Unauthenticated, "unauthorized"],
+  [
+    "an expired one",
+    await mint.mint(claims({ expiresAtMs: Date.now() - CLOCK_TOLERANCE_S * 1000 - 1000 })),
+    Code.Unauthenticated,
+    "token_expired",
+  ],
+  ["one of another key", await new TokenMint(generateKeys().privateKey).mint(claims()), Code.Unauthenticated, "unauthorized"],
+  ["one with other claims put in", await forged(), Code.Unauthenticated, "unauthorized"],
+  ["one of another audience", rawToken(HEADER, { ...PAYLOAD, aud: "leaf" }, byKey(keys.privateKey)), Code.Unauthenticated, "unauthorized"],
+  [
+    "one of another issuer",
+    rawToken(HEADER, { ...PAYLOAD, iss: "somebody" }, byKey(keys.privateKey)),
+    Code.Unauthenticated,
+    "unauthorized",
+  ],
+  ["one without a signature", rawToken({ alg: "none" }, PAYLOAD, () => Buffer.alloc(0)), Code.Unauthenticated, "unauthorized"],
+  [
+    "one that takes the public key for a secret",
+    rawToken({ alg: "HS256" }, PAYLOAD, bySecret(keys.publicKey)),
+    Code.Unauthenticated,
+    "unauthorized",
+  ],
+  ["one of another workspace", await mint.mint(claims({ scopes: ["acme/other"] })), Code.PermissionDenied, "out_of_scope"],
+  ["one of a workspace whose name begins alike", await mint.mint(claims({ scopes: ["acme/on"] })), Code.PermissionDenied, "out_of_scope"],
+  ["not a token at all", "Bearer.of.news", Code.Unauthenticated, "unauthorized"],
 ])("no RPC is open to a caller with a wrong token: %s", async (_what, token, code, reason) => {
   const sandbox = await startGuarded();
   for (const call of callsWith(sandbox, token)) expect(await errorOf(call())).toMatchObject({ code, reason });
   expect((await sandbox.execs.list(WORKSPACE, { runningOnly: false, before: Number.POSITIVE_INFINITY })).length).toBe(0);
 });
 
-function forged(): string {
-  const [, signature] = mint.mint(claims()).split(".");
-  return `${Buffer.from(JSON.stringify(claims({ scopes: ["*"] }))).toString("base64url")}.${signature}`;
+async function forged(): Promise<string> {
+  const [header, , signature] = (await mint.mint(claims())).split(".");
+  return `${header}.${Buffer.from(JSON.stringify({ ...PAYLOAD, workspaces: ["*"] })).toString("base64url")}.${signature}`;
 }
 
 test("a channel is checked message by message: a foreign workspace, or an expired token, ends it", async () => {
   const sandbox = await startGuarded();
   await sandbox.workspaces.create("acme/two", EPOCH);
-  const client = createClient(ExecService, sandbox.connect(mint.mint(claims())));
+  const client = createClient(ExecService, sandbox.connect(await mint.mint(claims())));
   async function* foreign() {
     yield { request: { case: "ping" as const, value: { nonce: 1n } } };
     yield { request: { case: "run" as const, value: { spec: spec("true", { workspace: "acme/two" }) } } };
   }
   expect(await errorOf(drain(client.channel(foreign())))).toMatchObject({ code: Code.PermissionDenied });
   let now = Date.now();
-  const verifier = new TokenVerifier(keys.publicKey, "hands");
+  const verifier = new TokenVerifier(keys.publicKey);
   const clocked: Pick<TokenVerifier, "verify"> = { verify: (token) => verifier.verify(token, now) };
   const second = await startSandbox({ verifier: clocked });
   const pinged = Promise.withResolvers<void>();
@@ -183,7 +214,7 @@ test("a channel is checked message by message: a foreign workspace, or an expire
     now += 3_600_000;
     yield { request: { case: "ping" as const, value: { nonce: 2n } } };
   }
-  const responses = createClient(ExecService, second.connect(mint.mint(claims())))
+  const responses = createClient(ExecService, second.connect(await mint.mint(claims())))
     .channel(expiring())
     [Symbol.asyncIterator]();
   expect((await responses.next()).value.response.case).toBe("pong");

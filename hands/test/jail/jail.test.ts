@@ -121,7 +121,10 @@ test("terminals are in the jail for commands as well, and their environment is n
   const daemon = await startJailed();
   const workspace = await daemon.connect();
   await workspace.list(".");
-  const transport = createTransport({ address: { kind: "unix", path: join(daemon.base, "socket", "hands.sock") }, token: daemon.token() });
+  const transport = createTransport({
+    address: { kind: "unix", path: join(daemon.base, "socket", "hands.sock") },
+    token: await daemon.token(),
+  });
   onTestFinished(() => transport.close());
   const terminals = createClient(TerminalService, transport);
   const target = { terminalId: "t", workspace: WORKSPACE, epoch: 5n };

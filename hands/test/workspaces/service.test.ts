@@ -1,8 +1,8 @@
 import { access, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
+import { generateKeys, TokenMint, TokenVerifier } from "@serverless-harness/kit/hands-token";
 import { startServer, temporaryDirectory } from "@serverless-harness/kit/testing";
-import { generateKeys, TokenMint, TokenVerifier } from "@serverless-harness/kit/token";
 import { WorkspaceService } from "@serverless-harness/proto/hands";
 import { expect, test } from "vitest";
 import { authenticate } from "../../auth.ts";
@@ -20,10 +20,13 @@ async function start() {
   const mint = new TokenMint(keys.privateKey);
   const { client } = await startServer({
     routes: (router) => void router.service(WorkspaceService, workspaceService({ workspaces, trees })),
-    interceptors: [authenticate({ verifier: new TokenVerifier(keys.publicKey, "hands"), workspaces })],
+    interceptors: [authenticate({ verifier: new TokenVerifier(keys.publicKey), workspaces })],
   });
   const as = (...scopes: string[]) =>
-    createClient(WorkspaceService, client(mint.mint({ subject: "test", audience: "hands", scopes, expiresAtMs: Date.now() + 60_000 })));
+    createClient(
+      WorkspaceService,
+      client(() => mint.mint({ subject: "test", scopes, expiresAtMs: Date.now() + 60_000 })),
+    );
   return { base, workspaces, as };
 }
 
