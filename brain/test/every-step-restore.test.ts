@@ -1,7 +1,7 @@
 import { LeafState } from "@serverless-harness/proto/leaf";
 import { expect, test } from "vitest";
 import { bash, say, scripted, scriptedFor } from "../../pi-fork/test/fixtures/model.ts";
-import { machines, type Stack } from "./fixtures/stack.ts";
+import { machines } from "./fixtures/stack.ts";
 import { countInLog, strikes } from "./fixtures/strikes.ts";
 
 const shared = machines();
@@ -9,19 +9,15 @@ const shared = machines();
 /** Steps of a brain from its claim to the first request to the model, and some more. */
 const STEPS = 14;
 
-async function undisturbed(stack: Stack, more: Record<string, string> = {}): Promise<void> {
-  await stack.brain(more).exited;
-}
-
 test("a brain may be killed at each step while it restores a workspace: all is restored, and the model is told once", {
   timeout: 400_000,
 }, async () => {
-  const kills = await strikes(shared, STEPS, async (stack, { strike, run }) => {
+  const kills = await strikes(shared, STEPS, async (stack, { strike, undisturbed, run }) => {
     const first = await stack.submit(scripted(bash("echo a >a.txt"), say("done")));
     const sessionId = first.spec?.sessionId ?? "";
-    await undisturbed(stack);
+    await undisturbed();
     await stack.submit(scripted(bash("echo b >b.txt"), say("done")), { sessionId });
-    await undisturbed(stack, { BRAIN_SNAPSHOTS: "off" });
+    await stack.brain({ BRAIN_SNAPSHOTS: "off" }).exited;
     await shared.hands.replace();
     const recall = { recall: "(Note of the harness[^\\n]*)" };
     const leaf = await stack.submit(scriptedFor(2, bash("ls"), say("{{last_tool_result}}{{recall}}", recall)), { sessionId });
@@ -38,13 +34,13 @@ test("a brain may be killed at each step while it restores a workspace: all is r
 test("a brain may be killed at each step while a leaf begins anew: it does so once, in the files from before it", {
   timeout: 400_000,
 }, async () => {
-  const kills = await strikes(shared, STEPS, async (stack, { strike, run }) => {
+  const kills = await strikes(shared, STEPS, async (stack, { strike, undisturbed, run }) => {
     const first = await stack.submit(scripted(bash("echo base >a.txt"), say("done")));
     const sessionId = first.spec?.sessionId ?? "";
-    await undisturbed(stack);
+    await undisturbed();
     const steps = [bash("cat a.txt; echo changed >>a.txt"), say("{{last_tool_result}}", { fail: { status: 400, times: 1 } })];
     const leaf = await stack.submit(scripted(...steps), { sessionId });
-    await undisturbed(stack);
+    await undisturbed();
     expect((await stack.get(leaf)).state).toBe(LeafState.FAILED);
     await stack.store.redrive(leaf.leafId, true);
     await run();
