@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -27,7 +28,7 @@ export function launch(env: Readonly<Record<string, string>>): {
     env: { PATH: process.env["PATH"], ...COMPILED, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
-  onTestFinished(() => void child.kill("SIGKILL"));
+  onTestFinished(() => endWithBrains(child));
   let stderr = "";
   child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
     stderr += chunk;
@@ -49,6 +50,32 @@ export function launch(env: Readonly<Record<string, string>>): {
       void exited.then((exit) => reject(new Error(`it ended without the line "${part}": ${JSON.stringify(exit)}`)));
     });
   return { child, exited, line };
+}
+
+/** Kill a dispatcher and the brains that it has started, which write where the test's files are. Resolves when they are gone. */
+async function endWithBrains(dispatcher: ChildProcess): Promise<void> {
+  const { pid, exitCode, signalCode } = dispatcher;
+  if (pid === undefined || exitCode !== null || signalCode !== null) return;
+  // Stopped, it starts no brain that is not among its children.
+  dispatcher.kill("SIGSTOP");
+  await untilIn(pid, "TZ-");
+  const brains = stateOf(pid) === "T" ? readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").map(Number) : [];
+  for (const brain of brains.filter((each) => each > 0)) process.kill(brain, "SIGKILL");
+  dispatcher.kill("SIGKILL");
+  for (const each of [pid, ...brains]) await untilIn(each, "Z-");
+}
+
+async function untilIn(pid: number, states: string): Promise<void> {
+  while (!states.includes(stateOf(pid))) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** The letter for the state of a process, `-` if there is none. */
+function stateOf(pid: number): string {
+  try {
+    return /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1] ?? "-";
+  } catch {
+    return "-";
+  }
 }
 
 /** A dispatcher that listens, with a client of it; brains are scripted ones. */

@@ -101,11 +101,11 @@ describe.each(["SQLite", "Redis"] as const)("on %s, with two dispatchers that do
     expect((await world.fires("skip")).map((fire) => fire.slice(17))).toEqual(["submitted", "overlap", "overlap"]);
     expect(await world.fires("queue")).toEqual(["20261130T110000Z submitted"]);
     expect((await world.schedule("queue")).waitingFireMs).toEqual([12, 13].map((hour) => BigInt(Date.parse(`2026-11-30T${hour}:00Z`))));
-    for (let leaf = 0; leaf < 5; leaf += 1) await world.finishLeaf();
+    await world.finishLeaves(5);
     await world.at("2026-11-30T13:01:00Z");
     // One begins, and the other one waits for that.
     expect(await world.fires("queue")).toEqual(["20261130T110000Z submitted", "20261130T120000Z submitted"]);
-    await world.finishLeaf();
+    await world.finishLeaves(1);
     await world.at("2026-11-30T14:00:00Z");
     expect(await world.fires("queue")).toHaveLength(3);
     expect((await world.schedule("queue")).waitingFireMs).toEqual([BigInt(Date.parse("2026-11-30T14:00Z"))]);

@@ -1,8 +1,16 @@
 import { join } from "node:path";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
-import { type Leaf, LeafKind, LeafSpecSchema, type Schedule, ScheduleSchema } from "@serverless-harness/proto/leaf";
-import type { LeafStore } from "@serverless-harness/session";
+import {
+  type Leaf,
+  LeafKind,
+  LeafResultSchema,
+  LeafSpecSchema,
+  LeafState,
+  type Schedule,
+  ScheduleSchema,
+} from "@serverless-harness/proto/leaf";
+import type { Claim, LeafStore } from "@serverless-harness/session";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { onTestFinished } from "vitest";
 import { NO_AUDIT } from "../../audit/audit.ts";
@@ -12,7 +20,7 @@ import { Leaves } from "../../leaves.ts";
 import { ScheduleDriver } from "../../schedules/driver.ts";
 import { Schedules } from "../../schedules/schedules.ts";
 import { OutsideWaker } from "../../waker/outside.ts";
-import { defaultLimits, finishNext, NO_WEBHOOKS, SILENT } from "../support.ts";
+import { claimed, defaultLimits, NO_WEBHOOKS, SILENT } from "../support.ts";
 import { openStore } from "./store.ts";
 
 /** Where both kinds of store are, a fresh one with each call; to be used at the top of a file. */
@@ -115,9 +123,11 @@ export class World {
     return (await this.store.list({ limit: 1000 })).leaves;
   }
 
-  /** End the oldest leaf that is not over. */
-  async finishLeaf(): Promise<string> {
-    return await finishNext(this.store, "done");
+  /** End so many leaves that are not over, and none that is submitted meanwhile. */
+  async finishLeaves(count: number): Promise<void> {
+    const claims: Claim[] = [];
+    while (claims.length < count) claims.push(await claimed(this.store));
+    for (const claim of claims) await this.store.finish(claim, { state: LeafState.DONE, result: create(LeafResultSchema) }, []);
   }
 }
 
