@@ -61,7 +61,8 @@ describe("limits", () => {
   test("on time end the command that runs", async () => {
     const { stack } = house;
     const gate = await Gate.make();
-    const limits = create(LimitsSchema, { deadlineMs: 3000n });
+    // On a slow machine it takes seconds until the command has begun.
+    const limits = create(LimitsSchema, { deadlineMs: 8000n });
     const leaf = await stack.submit(scripted(bash(gate.command), say("never said")), { limits });
     await gate.begun();
     const ended = await stack.ended(leaf);
@@ -70,7 +71,7 @@ describe("limits", () => {
       state: LeafState.FAILED,
       failure: { reason: DEADLINE_EXCEEDED, retryable: false },
     });
-    expect(Date.now()).toBeGreaterThanOrEqual(Number(leaf.createdAtMs) + 3000);
+    expect(Date.now()).toBeGreaterThanOrEqual(Number(leaf.createdAtMs) + 8000);
     // Had the command lived, this would let it go on.
     const probe = await stack.submit(scripted(bash(gate.census), say("{{last_tool_result}}")));
     expect((await stack.ended(probe)).result?.text).toBe("0\n");
@@ -169,7 +170,7 @@ describe("limits on tokens", () => {
     const text = "Word by word. ".repeat(40).trim();
     const script = scripted(
       { ...bash("true"), ...usage(5000, 100) },
-      say(text, { ...usage(6000, 7), chunk_chars: 70, chunk_delay_ms: 150 }),
+      say(text, { ...usage(6000, 7), chunk_chars: 70, chunk_delay_ms: 400 }),
     );
     const leaf = await stack.submit(script);
     const first = stack.brain();
@@ -192,7 +193,7 @@ describe("limits on tokens", () => {
   test("count answers that were cut by kills against the limit", async () => {
     const stack = await Stack.open(shared);
     const limits = create(LimitsSchema, { maxTokens: 1000n });
-    const slow = say("Word by word. ".repeat(40), { ...usage(1, 1), chunk_chars: 70, chunk_delay_ms: 150 });
+    const slow = say("Word by word. ".repeat(40), { ...usage(1, 1), chunk_chars: 70, chunk_delay_ms: 400 });
     const leaf = await stack.submit(scripted(slow), { limits });
     const first = stack.brain();
     await stack.when(leaf, ({ event }) => event.case === "textDelta");
