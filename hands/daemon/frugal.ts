@@ -4,9 +4,11 @@ import { compiledSources } from "@serverless-harness/kit/compiled";
 
 /**
  * Flags of Node. A daemon has little to remember and passes much on: with a young generation of 1 MiB instead of 16 it is a sixth smaller at
- * rest, and behind a gigabyte of output it has grown by 25 MB instead of 75.
+ * rest, and after a gigabyte of output it has grown by 25 MB instead of 75. Its old generation is collected when it has grown by 40 %: left to itself, V8
+ * lets 28 MB of live objects become up to 80 under load, whose memory stays resident (178 MB of it instead of 125, at one leaf a second with 200
+ * workspaces), and it is not faster for that. `--memory-saver-mode` comes down to 105 MB and costs 5 % of a command's latency.
  */
-export const FRUGAL_FLAGS = ["--max-semi-space-size=1"] as const;
+export const FRUGAL_FLAGS = ["--max-semi-space-size=1", "--heap-growing-percent=40"] as const;
 
 /** Variables of a frugal process. `root`: the project's directory. */
 export function frugalEnvironment(root: string): Record<string, string> {
