@@ -1,6 +1,7 @@
 import type { Address } from "@serverless-harness/kit/address";
 import { createLogger, type Logger } from "@serverless-harness/kit/log";
 import type { Service } from "@serverless-harness/kit/main";
+import { openTracing } from "@serverless-harness/kit/tracing/tracing";
 import { type Claim, openLeafStore, sessionKey } from "@serverless-harness/session";
 import { AgentFactory } from "./agents/agent-factory.ts";
 import { type BrainConfig, readConfig } from "./config.ts";
@@ -25,12 +26,12 @@ export async function startBrain(config: BrainConfig = readConfig()): Promise<Br
   const log = createLogger("brain", config.logLevel).child({ brain: name });
   surviveDefects(log);
   const agents = new AgentFactory(config, log);
-  const store = await openLeafStore(config.leafStore);
+  const [store, tracing] = await Promise.all([openLeafStore(config.leafStore), openTracing(config.tracing, "leaf-brain", log)]);
   const createRun = (claim: Claim): LeafRun => {
     const { leaf, fence, takeover } = claim;
     const leafLog = log.child({ leaf: leaf.leafId, session: sessionKey(fence), epoch: String(fence.epoch) });
     leafLog.info({ takeover, claims: leaf.claims, sinceStartMs: Math.round(performance.now()) }, "leaf claimed");
-    return new LeafRun({ store, claim, leaseMs, open: (owned, seams) => agents.open(owned, seams, store, leafLog), log: leafLog });
+    return new LeafRun({ store, claim, leaseMs, open: (owned, seams) => agents.open(owned, seams, store, leafLog), tracing, log: leafLog });
   };
   const runner = new Runner({ store, worker: thisWorker(name), concurrency, leaseMs, graceMs, createRun, log });
   const server = listen === undefined ? undefined : await serveWake(listen, runner, log);
@@ -38,7 +39,7 @@ export async function startBrain(config: BrainConfig = readConfig()): Promise<Br
   if (server !== undefined) agents.warmUp().catch(() => undefined);
   const release = async (): Promise<void> => {
     await agents.close();
-    await store.close();
+    await Promise.all([store.close(), tracing.close()]);
   };
   return {
     finished: server === undefined ? exitCodeWhenIdle(runner, release, log) : new Promise(() => undefined),

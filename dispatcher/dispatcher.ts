@@ -10,6 +10,8 @@ import { probes, serveProbes } from "@serverless-harness/kit/probes";
 import { serve } from "@serverless-harness/kit/serve";
 import { KeyFile } from "@serverless-harness/kit/signing-keys";
 import { followTlsFiles, loadServerTls } from "@serverless-harness/kit/tls";
+import { traced } from "@serverless-harness/kit/tracing/trace-parent";
+import { openTracing } from "@serverless-harness/kit/tracing/tracing";
 import type { Conversations } from "@serverless-harness/pi-fork/conversations";
 import { LeafService, ScheduleService, WebhookService } from "@serverless-harness/proto/leaf";
 import { type LeafStore, openLeafStore } from "@serverless-harness/session";
@@ -33,6 +35,7 @@ import { runWords } from "./seed-api/answer.ts";
 import { SessionRetention } from "./session-retention.ts";
 import { OWN_CLAIMS, SignedTokens } from "./signed-tokens.ts";
 import { meterBrains, StoreMeter } from "./store-meter.ts";
+import { tracedStore } from "./traced-store.ts";
 import { FilesWriter } from "./volume/files-writer.ts";
 import { Volume } from "./volume/volume.ts";
 import { type BrainLog, openBrainLog } from "./waker/brain-log.ts";
@@ -52,7 +55,8 @@ export async function startDispatcher(): Promise<Service> {
   const log = createLogger("dispatcher", config.logLevel);
   const brainLog = openBrainLog(config.brainLog);
   const metrics = new Metrics();
-  const meter = new StoreMeter(await openLeafStore(config.leafStore), metrics, log);
+  const tracing = await openTracing(config.tracing, "leaf-dispatcher", log);
+  const meter = new StoreMeter(tracedStore(await openLeafStore(config.leafStore), tracing), metrics, log);
   const { store } = meter;
   const auditLog = openAudit(config.audit, log);
   const audit = auditLog ?? NO_AUDIT;
@@ -79,7 +83,7 @@ export async function startDispatcher(): Promise<Service> {
   const server = await serve({
     address: config.listen,
     log,
-    around: guarded(config.door, config.listen, log),
+    around: (handler) => guarded(config.door, config.listen, log)(traced(handler)),
     ...rest,
     interceptors: [metrics.interceptor(), ...interceptors],
     fallback: probes({ health, metrics, log, authorize: (header) => auth.requireOperator(header), next: fallback }),
@@ -120,7 +124,7 @@ export async function startDispatcher(): Promise<Service> {
       await Promise.all([server.close(), probesServer?.close(), scaler?.close()]);
       meter.stop();
       await auditLog?.close();
-      await store.close();
+      await Promise.all([store.close(), tracing.close()]);
       brainLog.close();
     },
   };

@@ -60,6 +60,7 @@ async function checkSpec(v: Validation, spec: LeafSpec, volume: () => Volume | u
   if (spec.sessionId !== "") v.name("spec.session_id", spec.sessionId);
   v.check("spec.session_must_exist", !(spec.sessionMustExist && spec.sessionId === ""), "needs spec.session_id");
   v.check("spec.unusable", spec.unusable === "", "must be empty: the dispatcher sets it");
+  v.check("spec.trace_parent", spec.traceParent === "", "must be empty: send it as the header traceparent");
   checkFork(v, spec);
   checkFiles(v, spec, volume);
   await checkWork(v, spec);

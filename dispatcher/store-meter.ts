@@ -2,6 +2,7 @@ import type { Logger } from "@serverless-harness/kit/log";
 import type { Metrics } from "@serverless-harness/kit/metrics";
 import { DecisionKindSchema, LeafState } from "@serverless-harness/proto/leaf";
 import type { LeafStore } from "@serverless-harness/session";
+import { overriding } from "./overriding.ts";
 import type { Waker } from "./waker/waker.ts";
 
 /** Tenants that have a line of their own: all others share one. */
@@ -72,7 +73,7 @@ export class StoreMeter {
     const cancels = metrics.counter("dispatcher_cancels_total", "Cancels that were asked for here.");
     const redrives = metrics.counter("dispatcher_redrives_total", "Failed leaves that were queued again here.");
     const dead = metrics.counter("dispatcher_webhooks_dead_total", "Webhooks that were given up here.");
-    const counted: Partial<LeafStore> = {
+    return overriding<LeafStore>(inner, {
       submit: async (leaf) => {
         const answer = await inner.submit(leaf);
         if (!answer.created) repeated.add(1);
@@ -101,14 +102,6 @@ export class StoreMeter {
         const settled = await inner.settleNotice(notice, outcome);
         if (outcome.kind === "dead") dead.add(1);
         return settled;
-      },
-    };
-    return new Proxy(inner, {
-      get: (target, name) => {
-        const own: unknown = Reflect.get(counted, name);
-        if (own !== undefined) return own;
-        const value: unknown = Reflect.get(target, name, target);
-        return typeof value === "function" ? value.bind(target) : value;
       },
     });
   }

@@ -25,6 +25,8 @@ export function fingerprint(spec: LeafSpec): Buffer {
   const said = toJson(LeafSpecSchema, spec) as JsonObject;
   // What was read from a file is what the file held then: the caller said only where it is.
   if (spec.files !== undefined && spec.files.inputsRef !== "") delete said["input"];
+  // Each request has its own.
+  delete said["traceParent"];
   return createHash("sha256")
     .update(JSON.stringify(sorted(meaningOf(said, DEFAULTS))))
     .digest();

@@ -98,6 +98,7 @@ export class AgentFactory {
         systemPrompt: leaf.spec?.systemPrompt ?? "",
         limits: limitsOf(claim),
         images: leaf.spec?.images,
+        traceParent: leaf.spec?.traceParent ?? "",
         thinking: THINKING[leaf.spec?.thinking ?? ThinkingLevel.UNSPECIFIED] ?? "off",
         ...(result === undefined ? {} : { result }),
         // Where nobody could wake it, a leaf keeps its brain.

@@ -1,6 +1,7 @@
 import type { Logger } from "@serverless-harness/kit/log";
+import type { Tracing } from "@serverless-harness/kit/tracing/tracing";
 import type { Agent, AgentEvent, AgentFailure, GateKeeper, LeafEvents, MessageSource, Rest, RunOutcome } from "@serverless-harness/pi-fork";
-import { FailureReason, LeafKind, LeafState } from "@serverless-harness/proto/leaf";
+import { FailureReason, FailureReasonSchema, LeafKind, LeafState } from "@serverless-harness/proto/leaf";
 import { type Claim, deadlineOf, type LeafStore, type Outcome } from "@serverless-harness/session";
 import { toResult } from "../kinds/result.ts";
 import type { Solution } from "../kinds/solution.ts";
@@ -9,6 +10,7 @@ import { Announcer } from "./announcer.ts";
 import { failureOf, isStale, nextAttemptAt, toFailure, waitsForSource } from "./failures.ts";
 import { askAtGates } from "./gates.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import { LeafTrace } from "./leaf-trace.ts";
 import { Mailbox, messageSource } from "./mailbox.ts";
 import { operationsOf } from "./operations.ts";
 import { sourcePatience, suspendAtRest } from "./sleep.ts";
@@ -47,6 +49,7 @@ export interface LeafRunOptions {
   readonly claim: Claim;
   readonly leaseMs: number;
   readonly open: (claim: Claim, seams: AgentSeams) => Promise<OpenAgent>;
+  readonly tracing: Tracing;
   readonly log: Logger;
 }
 
@@ -67,6 +70,7 @@ const STATE_NAMES: Readonly<Record<number, string>> = Object.fromEntries(Object.
 export class LeafRun {
   readonly #options: LeafRunOptions;
   readonly #announcer: Announcer;
+  readonly #trace: LeafTrace;
   readonly #mailbox: Mailbox;
   readonly #letGo = Promise.withResolvers<LetGo>();
   #letGoAs: LetGo | undefined;
@@ -77,6 +81,7 @@ export class LeafRun {
     const { store, claim } = options;
     this.#options = options;
     this.#cancelled = claim.leaf.cancelRequested;
+    this.#trace = new LeafTrace(options.tracing, claim.leaf);
     this.#mailbox = new Mailbox(claim.leaf.messages, options.log);
     this.#announcer = new Announcer({
       leafId: claim.leaf.leafId,
@@ -103,8 +108,15 @@ export class LeafRun {
     store.listen(claim.leaf.leafId, over.signal, () => void heartbeat.beat());
     const opening = this.#openAgent();
     try {
-      return await this.#settle(await this.#work(opening));
+      const outcome = await this.#work(opening);
+      const end = await this.#settle(outcome);
+      this.#trace.end(
+        outcome.kind,
+        "failure" in outcome ? FailureReasonSchema.value[outcome.failure.reason]?.localName.toLowerCase() : undefined,
+      );
+      return end;
     } catch (error) {
+      this.#trace.end("lost", "lost");
       // Nothing is lost: the lease ends, and another brain goes on from the log.
       if (isStale(error)) log.info("the leaf has another owner: let go of it");
       else log.error({ err: error }, "the leaf's end could not be written: its lease will run out");
@@ -126,7 +138,10 @@ export class LeafRun {
   async #openAgent(): Promise<OpenAgent> {
     const { store, claim, leaseMs, open } = this.#options;
     return open(claim, {
-      on: (event) => this.#announcer.tell(event),
+      on: (event) => {
+        this.#announcer.tell(event);
+        this.#trace.tell(event);
+      },
       flush: () => this.#flush(),
       events: this.#announcer,
       ask: askAtGates(store, claim),

@@ -62,6 +62,8 @@ export interface AgentOptions {
   readonly sleepAfterMs?: number | undefined;
   /** Go with the prompt. INVALID_ARGUMENT `images_not_supported` where the model takes none. Default: none. */
   readonly images?: readonly Picture[] | undefined;
+  /** The trace that the agent's commands belong to, for their environment; empty (default): none. */
+  readonly traceParent?: string;
   /** Which calls a human has to approve. */
   readonly gatePolicy?: GatePolicy | undefined;
   /** Ask a human at a gate: the decision, or `undefined` while there is none. Default: there is nobody to ask, and what is asked fails. */
@@ -127,6 +129,7 @@ async function assemble(
   const env = new HandsExecutionEnv({
     workspace,
     cwd: workspacePath,
+    traceParent: options.traceParent,
     onLost: (error) => agent?.lose(error),
     onStarted: (execId, ranForMs, silentMs) => agent?.rest.ran(execId, ranForMs, silentMs),
   });

@@ -8,6 +8,7 @@ import {
 } from "@earendil-works/pi-agent-core";
 import type { ExecHandle, ExecUpdate, WorkspaceClient } from "@serverless-harness/hands/client";
 import type { HarnessError } from "@serverless-harness/kit/errors";
+import { spanIdOf, withParent } from "@serverless-harness/kit/tracing/trace-parent";
 import { EndCause, type Ended } from "@serverless-harness/proto/hands";
 import { nextEffectId } from "../context.ts";
 import { isFatal, toExecutionError } from "./errors.ts";
@@ -23,6 +24,8 @@ export interface ExecTarget {
   readonly cwd: string;
   /** Told of an error that no result may be made of. */
   readonly onLost: (error: HarnessError) => void;
+  /** The trace that commands belong to, which their variable TRACEPARENT tells them; empty or absent: they are told of none. */
+  readonly traceParent?: string | undefined;
   /**
    * Told that the sandbox has a command, how long it has run by then, in milliseconds, and for how long of that it has written nothing; `undefined`: it
    * is over, and its end comes next.
@@ -47,7 +50,9 @@ export async function runCommand(
   if (problem !== undefined) throw problem;
   const running = new RunningCommand(options, new OutputView(limits), context);
   try {
-    const request = execRequest(command, target.cwd, options, limits, nextEffectId(context));
+    const execId = nextEffectId(context);
+    const env = { ...traceVariables(target.traceParent, execId), ...options.env };
+    const request = execRequest(command, target.cwd, { ...options, ...(Object.keys(env).length === 0 ? {} : { env }) }, limits, execId);
     const handle = target.workspace.exec(request, (update) => {
       if (update.kind === "started") target.onStarted?.(request.execId, ranFor(update), update.attached ? update.silentMs : 0);
       running.take(update);
@@ -59,6 +64,12 @@ export async function runCommand(
   } finally {
     running.release();
   }
+}
+
+/** A command that is asked for again, by another process, has to get the very same: so its span's id follows from its own. */
+function traceVariables(traceParent: string | undefined, execId: string): Record<string, string> {
+  const own = withParent(traceParent ?? "", spanIdOf(execId));
+  return own === "" ? {} : { TRACEPARENT: own };
 }
 
 /** By two clocks: of a command that was found running it is known about as well as they agree. */

@@ -36,6 +36,8 @@ export interface HandsEnvOptions {
    * still returns an error, which must not become a result that the model sees.
    */
   readonly onLost: (error: HarnessError) => void;
+  /** As {@link ExecTarget.traceParent}. */
+  readonly traceParent?: ExecTarget["traceParent"];
   /** As {@link ExecTarget.onStarted}. */
   readonly onStarted?: ExecTarget["onStarted"];
 }
