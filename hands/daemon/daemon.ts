@@ -19,6 +19,7 @@ import { chooseLaunchers, commandUser, isolates } from "./launcher.ts";
 import { HandsMetrics } from "./metrics.ts";
 import { openNetworks } from "./networks.ts";
 import { lockState } from "./state-lock.ts";
+import { tidyHeap } from "./tidy-heap.ts";
 import { openTrees } from "./trees.ts";
 
 /** How long answers on their way may take once everything has ended, in milliseconds. */
@@ -82,6 +83,7 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
     metrics,
     log,
   });
+  const stopTidying = tidyHeap();
   log.info(
     {
       sandbox: config.jailed ? "bwrap" : "process",
@@ -99,6 +101,7 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
       await Promise.all([execs.drain(config.graceMs), terminals.closeAll(), watches.drain()]);
       await doors.close(CLOSE_GRACE_MS);
       disk?.close();
+      stopTidying();
       closeTrees();
       await networks.close();
       unlock();

@@ -125,6 +125,8 @@ export class Exec {
     this.#started = true;
     this.#settled.resolve();
     this.#wakeReaders();
+    // Its record is kept for long; what ran it is not.
+    this.#onProgress = () => undefined;
   }
 
   markFailed(failure: HarnessError): void {
