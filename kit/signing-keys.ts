@@ -9,7 +9,12 @@ const LOOK_EVERY_MS = 1000;
 
 /** What a key file holds: a JSON Web Key Set (RFC 7517). The first key signs, all of them verify. */
 interface KeySet {
-  readonly keys: readonly JWK[];
+  readonly keys: readonly StandingKey[];
+}
+
+/** A key, and from when on it verifies nothing any more, in seconds since the Unix epoch. Absent: it goes on. */
+interface StandingKey extends JWK {
+  readonly retire_at?: number;
 }
 
 /** A key that signs, and its id. */
@@ -24,11 +29,13 @@ export async function createSigningKeys(): Promise<string> {
 }
 
 /**
- * Put a new key in front, which signs from now on; the older ones go on to verify. At most `keep` keys stay: a token outlives its key if that many
- * rotations come within its life.
+ * Put a new key in front, which signs from now on. The older ones go on to verify for `overlapMs`, unless an earlier rotation said sooner, and are left out once that
+ * is over: a token that lives for longer is worthless then.
  */
-export async function rotateSigningKeys(privateKeys: string, keep = 3): Promise<string> {
-  return write([await newKey(), ...parseKeySet(privateKeys).keys].slice(0, keep));
+export async function rotateSigningKeys(privateKeys: string, overlapMs: number, nowMs: number = Date.now()): Promise<string> {
+  const retireAt = Math.floor((nowMs + overlapMs) / 1000);
+  const standing = parseKeySet(privateKeys).keys.filter((key) => !isRetired(key, nowMs));
+  return write([await newKey(), ...standing.map((key) => ({ ...key, retire_at: Math.min(key.retire_at ?? retireAt, retireAt) }))]);
 }
 
 /** The public halves of a private key file's keys: what whoever verifies needs. */
@@ -45,6 +52,8 @@ export class KeyFile {
   #verifying: JWTVerifyGetKey | undefined;
   readonly #lookEveryMs: number;
   #generation = 0;
+  /** When the next key retires. */
+  #retiresAtMs = Number.POSITIVE_INFINITY;
 
   /** Reject unless the file holds keys that can be used. */
   static async open(path: string, lookEveryMs = LOOK_EVERY_MS): Promise<KeyFile> {
@@ -80,7 +89,9 @@ export class KeyFile {
 
   /** Read the file again if it changed. One that can't be used leaves the keys as they are. */
   async #refresh(): Promise<void> {
-    if (performance.now() - this.#lookedAtMs >= this.#lookEveryMs) await this.#load().catch(() => undefined);
+    if (Date.now() >= this.#retiresAtMs) this.#stamp = "";
+    else if (performance.now() - this.#lookedAtMs < this.#lookEveryMs) return;
+    await this.#load().catch(() => undefined);
   }
 
   async #load(): Promise<void> {
@@ -92,7 +103,10 @@ export class KeyFile {
     const [first] = keySet.keys;
     const signing =
       first?.d === undefined ? undefined : { id: first.kid ?? "", key: (await importJWK(first, SIGNING_ALGORITHM)) as webcrypto.CryptoKey };
-    this.#verifying = createLocalJWKSet({ keys: keySet.keys.map(({ d: _, ...half }) => half) });
+    const nowMs = Date.now();
+    const standing = keySet.keys.filter((key) => !isRetired(key, nowMs));
+    this.#verifying = createLocalJWKSet({ keys: standing.map(({ d: _, ...half }) => half) });
+    this.#retiresAtMs = Math.min(...standing.map(retiresAtMs));
     this.#signing = signing;
     this.#stamp = stamp;
     this.#generation++;
@@ -103,6 +117,14 @@ async function newKey(): Promise<JWK> {
   const { privateKey } = await generateKeyPair(SIGNING_ALGORITHM, { crv: "Ed25519", extractable: true });
   const jwk = await exportJWK(privateKey);
   return { ...jwk, kid: await calculateJwkThumbprint(jwk), alg: SIGNING_ALGORITHM, use: "sig" };
+}
+
+function retiresAtMs({ retire_at: retireAt }: StandingKey): number {
+  return retireAt === undefined ? Number.POSITIVE_INFINITY : retireAt * 1000;
+}
+
+function isRetired(key: StandingKey, nowMs: number): boolean {
+  return retiresAtMs(key) <= nowMs;
 }
 
 function write(keys: readonly JWK[]): string {
@@ -120,9 +142,11 @@ function parseKeySet(text: string): KeySet {
   const keys = (value as Partial<KeySet> | null)?.keys;
   if (!Array.isArray(keys) || keys.length === 0) throw new Error('it must be a JSON Web Key Set with a key, as {"keys": [...]}');
   for (const [index, key] of keys.entries()) {
-    const { kty, crv, kid } = (key ?? {}) as JWK;
+    const { kty, crv, kid, retire_at: retireAt } = (key ?? {}) as StandingKey;
     if (kty !== "OKP" || crv !== "Ed25519") throw new Error(`keys[${index}] must be an Ed25519 key: kty OKP, crv Ed25519`);
     if (typeof kid !== "string" || kid === "") throw new Error(`keys[${index}] must have a kid`);
+    if (retireAt !== undefined && !Number.isSafeInteger(retireAt))
+      throw new Error(`keys[${index}].retire_at must be whole seconds since 1970`);
   }
   return { keys };
 }

@@ -2,7 +2,7 @@ import { type Client, ConnectError, createClient } from "@connectrpc/connect";
 import { ERROR_DOMAIN } from "@serverless-harness/kit/errors";
 import { createTransport } from "@serverless-harness/kit/transport";
 import { ErrorInfoSchema } from "@serverless-harness/proto/error";
-import { LeafService, ScheduleService, TokenService } from "@serverless-harness/proto/leaf";
+import { LeafService, ScheduleService, TokenService, WebhookService } from "@serverless-harness/proto/leaf";
 import type { Context } from "./context.ts";
 import { addressOf, type DispatcherAddress, findDispatcher } from "./dispatcher-address.ts";
 
@@ -11,6 +11,7 @@ export interface Dispatcher {
   readonly leaves: Client<typeof LeafService>;
   readonly schedules: Client<typeof ScheduleService>;
   readonly tokens: Client<typeof TokenService>;
+  readonly webhooks: Client<typeof WebhookService>;
   close(): void;
 }
 
@@ -26,6 +27,7 @@ export function connect({ url, token }: DispatcherAddress): Dispatcher {
     leaves: createClient(LeafService, transport),
     schedules: createClient(ScheduleService, transport),
     tokens: createClient(TokenService, transport),
+    webhooks: createClient(WebhookService, transport),
     close: () => transport.close(),
   };
 }
@@ -43,6 +45,11 @@ export function withSchedules<T>(context: Context, work: (schedules: Dispatcher[
 /** Call the dispatcher once, about tokens. */
 export function withTokens<T>(context: Context, work: (tokens: Dispatcher["tokens"]) => Promise<T>): Promise<T> {
   return called(context, ({ tokens }) => work(tokens));
+}
+
+/** Call the dispatcher once, about webhooks. */
+export function withWebhooks<T>(context: Context, work: (webhooks: Dispatcher["webhooks"]) => Promise<T>): Promise<T> {
+  return called(context, ({ webhooks }) => work(webhooks));
 }
 
 async function called<T>(context: Context, work: (dispatcher: Dispatcher) => Promise<T>): Promise<T> {

@@ -85,7 +85,13 @@ export const EXAMPLES = {
     },
   ],
   "token list": [{ line: "leaf token list", does: "who has one, what for, and until when" }],
+  "token rotate": [
+    { line: "leaf token rotate", does: "sign with a new key; tokens of the old one hold for 90 days more" },
+    { line: "leaf token rotate --overlap 1h", does: "the same in a hurry" },
+  ],
   "token revoke": [{ line: "leaf token revoke TOKEN_ID", does: "worthless from now on" }],
+  "webhook list": [{ line: "leaf webhook list", does: "messages that were given up, and why" }],
+  "webhook resend": [{ line: "leaf webhook resend LEAF_ID 7", does: "try to deliver one of them again" }],
   limits: [
     { line: "leaf limits", does: "what your tenant and your token may have, and what they have" },
     { line: "leaf limits --tenant acme --json", does: "another tenant's, for the operator" },

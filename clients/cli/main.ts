@@ -18,6 +18,7 @@ import { addToken } from "./commands/token.ts";
 import { addTurn } from "./commands/turn.ts";
 import { addUp } from "./commands/up.ts";
 import { addWatch } from "./commands/watch.ts";
+import { addWebhook } from "./commands/webhook.ts";
 import { readConfig } from "./config.ts";
 import { CliError } from "./errors.ts";
 import { EXIT_CODE_MEANINGS, ExitCode } from "./exit-codes.ts";
@@ -47,6 +48,7 @@ for (const add of [
   addSchedule,
   addCronDispatch,
   addToken,
+  addWebhook,
   addLimits,
   addAudit,
   addPs,

@@ -18,6 +18,12 @@ export interface TokenListOptions extends CommonOptions {
   readonly page?: string;
 }
 
+/** Options of `leaf token rotate`. */
+export interface TokenRotateOptions extends CommonOptions {
+  /** Seconds. */
+  readonly overlap?: number;
+}
+
 const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 
 /** `leaf token`: who may call the dispatcher. */
@@ -50,6 +56,14 @@ export function addToken(program: Command): void {
         .option("--limit <n>", "at most this many", wholeNumber(1, 1000), 50)
         .option("--page <token>", "the page behind an earlier one"),
     run: async (...given) => (await import("../actions/token.ts")).runList(...given),
+  });
+  addCommand<TokenRotateOptions>(group, {
+    name: "token rotate",
+    summary: "sign tokens with a new key, in the state directory",
+    description:
+      "The dispatcher takes the new key up within a second. Tokens of the older keys hold until the overlap is over, then those keys retire.",
+    options: (command) => command.option("--overlap <time>", "how long older keys go on, as 90d, 12h, 30m or 45s (default: 90d)", life),
+    run: async (context, _args, options) => (await import("../actions/token.ts")).runRotate(context, options),
   });
   addCommand<CommonOptions>(group, {
     name: "token revoke",

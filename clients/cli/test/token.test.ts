@@ -49,6 +49,21 @@ describe("leaf token", () => {
     expect((await stat(join(stack.leaf.dir, "keys", "signing-keys.json"))).mode & 0o777).toBe(0o600);
   });
 
+  test("rotates the key that signs: older tokens hold until the overlap is over, and others from then on", async () => {
+    const tokenOf = async () => (await stack.leaf.json<MadeJson>("token", "create", "bot", "--scope", "leaves:read")).secret;
+    const keyOf = (token: string) => JSON.parse(Buffer.from(token.split(".")[0] ?? "", "base64url").toString()).kid;
+    const url = (await stack.leaf.json<{ url: string }>("status")).url;
+    const list = async (token: string) => (await stack.leaf.run(["list"], { env: { LEAF_URL: url, LEAF_TOKEN: token } })).code;
+    const old = await tokenOf();
+    const { code, stdout } = await stack.leaf.run(["token", "rotate", "--overlap", "5s"]);
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^tokens are signed with a new key; those of older keys hold until \S+/)]);
+    expect((await stat(join(stack.leaf.dir, "keys", "signing-keys.json"))).mode & 0o777).toBe(0o600);
+    let young = await tokenOf();
+    while (keyOf(young) === keyOf(old)) young = await tokenOf();
+    while ((await list(old)) === 0) await new Promise((resolve) => setTimeout(resolve, 100));
+    expect([await list(old), await list(young)]).toEqual([5, 0]);
+  });
+
   test.each([
     [["token", "create", "x", "--scope", "everything"], 2, "scopes[0]: must be one of leaves:submit"],
     [["token", "create", "x"], 2, "scopes: must name what it is for: some of leaves:submit"],
