@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { isDeepStrictEqual } from "node:util";
 import type { JsonValue } from "@bufbuild/protobuf";
 import { type ClientReadableStream, credentials, type ServiceError, status } from "@grpc/grpc-js";
 import { HealthState } from "@serverless-harness/kit/health";
@@ -87,8 +88,14 @@ describe("a client on KEDA's own contract", () => {
     await store.submit(newLeaf());
     await store.suspend(await claimed(store), { notBeforeMs: Date.now() + 200 }, "", []);
     const streams = Array.from({ length: 5 }, () => heard(keda.stream("StreamIsActive", OBJECT)));
-    for (const next of streams) expect(await next()).toEqual({ result: false });
-    for (const next of streams) expect(await next()).toEqual({ result: true });
+    // On a slow machine the time may be over before a stream has begun.
+    for (const next of streams) {
+      const first = await next();
+      if (!isDeepStrictEqual(first, { result: true })) {
+        expect(first).toEqual({ result: false });
+        expect(await next()).toEqual({ result: true });
+      }
+    }
   });
 
   test("hears the state again after a silence", async () => {
