@@ -107,7 +107,12 @@ export class RawClient {
 /** The stream of health tells its state at once, and is never kept alive. */
 function goesOn(path: string, chunks: readonly Buffer[]): boolean {
   if (path.startsWith("/grpc.health")) return true;
-  return chunks.length >= LIVE_PIECES && Buffer.concat(chunks).length > LIVE_BYTES;
+  if (chunks.length < LIVE_PIECES) return false;
+  // A leaf's events after its last one are nothing but what keeps the stream alive, which may be a blank.
+  return (
+    Buffer.concat(chunks).length > LIVE_BYTES ||
+    chunks.slice(-LIVE_PIECES).every((chunk) => /^(?: |: keep-alive\n\n)+$/.test(String(chunk)))
+  );
 }
 
 function texts(headers: Readonly<Record<string, unknown>>): Record<string, string> {
