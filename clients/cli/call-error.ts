@@ -35,6 +35,8 @@ function oneLine(error: HarnessError, exitCode: ExitCode): string {
     case ExitCode.unauthorised:
       return `the dispatcher refused the token: ${message}; set LEAF_TOKEN to its token (the state directory's goes to its own stack only)`;
     case ExitCode.notRunning:
+      // One that answers has a reason of its own, and is there.
+      if (error.reason !== "unavailable") return `the dispatcher can't do this now: ${message}`;
       return `can't reach the dispatcher: ${message}; see \`leaf status\`, start it with \`leaf up\``;
     default:
       return message;

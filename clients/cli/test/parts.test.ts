@@ -1,8 +1,12 @@
 import { chownSync, mkdirSync, readFileSync, statSync, symlinkSync, truncateSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
+import { Code } from "@connectrpc/connect";
+import { HarnessError } from "@serverless-harness/kit/errors";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { describe, expect, test } from "vitest";
+import { callError } from "../call-error.ts";
 import { clean, cleanJson, cleanLine } from "../clean.ts";
+import { ExitCode } from "../exit-codes.ts";
 import { createPaint, painted, seenLength } from "../paint.ts";
 import { announcedAddress, lastLines, openLog } from "../stack/log-file.ts";
 import { modelEnvironment, planModel } from "../stack/model.ts";
@@ -149,4 +153,12 @@ describe("text for humans", () => {
   ])("%i ms are %s", (ms, text) => {
     expect(duration(ms)).toBe(text);
   });
+});
+
+test.each([
+  ["unavailable", "can't reach the dispatcher: why; see `leaf status`, start it with `leaf up`"],
+  ["audit_unavailable", "the dispatcher can't do this now: why"],
+  ["shutting_down", "the dispatcher can't do this now: why"],
+])("a dispatcher that is away is told from one that answers that it can't: %s", (reason, message) => {
+  expect(callError(new HarnessError(Code.Unavailable, reason, "why"))).toMatchObject({ exitCode: ExitCode.notRunning, message });
 });
