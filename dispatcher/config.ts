@@ -3,7 +3,6 @@ import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { isAbsolute, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Address, formatAddress, isLoopback, parseAddress } from "@serverless-harness/kit/address";
-import { type AllowedHosts, readAllowedHosts } from "@serverless-harness/kit/address-rule";
 import { EnvReader } from "@serverless-harness/kit/env";
 import { KEEP_ALIVE_MS } from "@serverless-harness/kit/keep-alive";
 import { QUICK_START } from "@serverless-harness/kit/quick-start";
@@ -15,26 +14,14 @@ import { type DoorRules, readDoorRules } from "./door/rules.ts";
 import { readIssuersFile } from "./issuers-file.ts";
 import { defaultTable, type LimitsTable } from "./limits/limits-file.ts";
 import type { SandboxCredential, SandboxSettings } from "./sandbox/sandbox.ts";
+import { readScaler } from "./scaler/config.ts";
 import type { ScalerConfig } from "./scaler/serve.ts";
 import { readSeedApi, withSeedNames } from "./seed-api/config.ts";
 import type { SeedApiSettings } from "./seed-api/settings.ts";
 import type { TrustedIssuer } from "./signed-tokens.ts";
 import type { BrainLogOptions } from "./waker/brain-log.ts";
 import type { KnativeConfig } from "./waker/knative.ts";
-import { longestSpan, type RetryBounds } from "./webhooks/retry-policy.ts";
-
-/** How events are told to others. */
-export interface WebhooksConfig {
-  /** The operator's file, with secrets and addresses; absent: nobody is told of anything. */
-  readonly file: string | undefined;
-  readonly allowed: AllowedHosts;
-  readonly retry: RetryBounds;
-  /** An answer is waited for so long, in milliseconds. */
-  readonly timeoutMs: number;
-}
-
-/** The variable that allows hosts which are not public, for messages. */
-export const WEBHOOK_ALLOWED_HOSTS = "DISPATCHER_WEBHOOK_ALLOWED_HOSTS";
+import { readWebhooks, type WebhooksConfig } from "./webhooks/config.ts";
 
 /** The dispatcher's settings. */
 export interface Config {
@@ -193,47 +180,6 @@ function readKnative(reader: EnvReader): KnativeConfig {
     leavesPerBrain: reader.integer("DISPATCHER_KNATIVE_LEAVES_PER_BRAIN", 50, 1, 1000),
     timeoutMs: reader.integer("DISPATCHER_KNATIVE_TIMEOUT_MS", 600_000, 1000, 86_400_000),
   };
-}
-
-/** How events are told to others. */
-function readWebhooks(reader: EnvReader, { leafMs }: Retention): WebhooksConfig {
-  const allowed = readAllowedHosts(reader.string(WEBHOOK_ALLOWED_HOSTS, ""));
-  if (typeof allowed === "string") reader.problem(`${WEBHOOK_ALLOWED_HOSTS}: ${allowed}`);
-  const file = reader.optional("DISPATCHER_WEBHOOKS_FILE");
-  const retry = {
-    attempts: reader.integer("DISPATCHER_WEBHOOK_ATTEMPTS", 10, 1, 20),
-    baseMs: reader.integer("DISPATCHER_WEBHOOK_RETRY_MS", 5000, 10, 3_600_000),
-  };
-  // A message is made from its leaf, which has to be there until the last attempt.
-  if (file !== undefined && longestSpan(retry) > leafMs)
-    reader.problem(
-      `DISPATCHER_WEBHOOK_ATTEMPTS: ${retry.attempts} attempts take up to ${(longestSpan(retry) / 3_600_000).toFixed(1)} hours, and ` +
-        "leaves are kept for DISPATCHER_KEEP_LEAVES_HOURS only: allow fewer attempts, or keep leaves for longer",
-    );
-  const none: AllowedHosts = { names: new Set(), networks: [] };
-  return {
-    file,
-    allowed: typeof allowed === "string" ? none : allowed,
-    retry,
-    timeoutMs: reader.integer("DISPATCHER_WEBHOOK_TIMEOUT_MS", 15_000, 100, 300_000),
-  };
-}
-
-/** Where KEDA asks, if anywhere. */
-function readScaler(reader: EnvReader): ScalerConfig | undefined {
-  const address = reader.probesAddress("DISPATCHER_SCALER_LISTEN");
-  const files = {
-    cert: reader.file("DISPATCHER_SCALER_TLS_CERT_FILE"),
-    key: reader.file("DISPATCHER_SCALER_TLS_KEY_FILE"),
-    clientCa: reader.file("DISPATCHER_SCALER_TLS_CLIENT_CA_FILE"),
-  };
-  if (address === undefined) {
-    const set = Object.values(files).find(({ path }) => path !== undefined);
-    if (set !== undefined) reader.problem(`${set.variable} needs DISPATCHER_SCALER_LISTEN`);
-    return undefined;
-  }
-  const tls = readServerTls(reader, address, files);
-  return { listen: tls !== undefined && address.kind === "tcp" ? { ...address, tls: true } : address, tls };
 }
 
 function readToken(reader: EnvReader, listen: Address): string | undefined {
