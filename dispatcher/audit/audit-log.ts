@@ -45,7 +45,7 @@ export class AuditLog implements Audit {
     const of = asked ?? 0;
     try {
       const result = await work();
-      this.#write({ action, of, stage: "done", ...outcome(result) });
+      this.#write({ ...outcome(result), action, of, stage: "done" });
       return result;
     } catch (error) {
       const known = error instanceof HarnessError;
@@ -55,7 +55,7 @@ export class AuditLog implements Audit {
   }
 
   noted(action: "webhooks.changed", details: Details): void {
-    this.#write({ action, by: "operator", ...details });
+    this.#write({ ...details, action, by: "operator" });
   }
 
   denied(caller: Caller | undefined, call: string, reason: string): void {

@@ -36,7 +36,7 @@ export function resend(store: Pick<LeafStore, "deadNotice" | "reviveNotice">, au
     checkLeafId(v, leafId);
     v.check("seq", seq > 0n, "must be set: ListDeadLetters returned it");
     v.done();
-    return await audit.act(caller, { action: "webhook.resend", leaf_id: leafId, seq: Number(seq) }, async () => {
+    return await audit.act(caller, { action: "webhook.resend", leaf_id: leafId, event_seq: Number(seq) }, async () => {
       const notice = await store.deadNotice(leafId, seq);
       if (notice !== undefined && owns(caller, notice.tenant)) {
         const note = writeProgress(revived(readProgress(notice.note)));

@@ -42,14 +42,18 @@ export interface ChainedLogOptions {
   readonly keepFiles: number;
 }
 
-/** What a line says beside its number, time and hash. */
+/** What a line says beside its number, time and hash, which nothing of it may be called like. */
 export interface Fields {
   readonly action: string;
+  readonly seq?: never;
+  readonly at?: never;
+  readonly prev?: never;
   readonly [field: string]: unknown;
 }
 
 type OwnAction = "log.torn" | "log.broken" | "log.lost" | "log.removed";
 
+const OWN_FIELDS = ["seq", "at", "prev"] as const;
 const NOTHING: Place = { seq: 0, hash: NO_LINE };
 
 /**
@@ -119,9 +123,11 @@ export class ChainedLog {
 
   /**
    * Write a line. {@link LogUnwritable} if that was not possible: it counts as lost then, and once the log takes lines again it says first how many were. Returns the
-   * line's number.
+   * line's number. Throws a TypeError for a field with a name that is the chain's own.
    */
   append(fields: Fields): number {
+    for (const name of OWN_FIELDS)
+      if (Object.hasOwn(fields, name)) throw new TypeError(`a line of a chained log can't have a ${name} of its own`);
     let seq = Number.POSITIVE_INFINITY;
     try {
       this.#tellLost();

@@ -317,6 +317,9 @@ describe("the examples of the help", () => {
       .replace("SESSION_ID", example.leaf.spec.sessionId)
       .replace("TOKEN_ID", name === "token revoke" ? await someToken() : "");
     const { code, stderr } = await runProgram("bash", shellLine(typed), { env: { LEAF_DIR: stack.leaf.dir }, cwd: directory });
-    expect({ code, stderr: code === 0 ? "" : stderr }).toEqual({ code: 0, stderr: "" });
+    // Nobody is told of this stack's leaves, so none of its messages was given up: webhook.test.ts has one.
+    const expected =
+      name === "webhook resend" ? { code: 4, stderr: expect.stringContaining("there is no dead letter") } : { code: 0, stderr: "" };
+    expect({ code, stderr: code === 0 ? "" : stderr }).toEqual(expected);
   });
 });

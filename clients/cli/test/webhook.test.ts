@@ -41,6 +41,7 @@ test("leaf webhook lists what was given up and why, and sends it again", async (
   status = 204;
   expect(await leaf.run(["webhook", "resend", leafId, seq])).toMatchObject({ code: 0, stdout: `sent again: ${leafId} ${seq}\n` });
   while (!received.some((line) => line.endsWith(" 204"))) await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(await leaf.run(["audit", "verify"])).toMatchObject({ code: 0 });
   expect(await leaf.run(["webhook", "resend", leafId, "999"])).toMatchObject({
     code: 4,
     stderr: expect.stringContaining("no dead letter"),

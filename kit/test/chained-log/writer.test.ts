@@ -44,6 +44,18 @@ test("lines are numbered and chained over the ends of their writers, in files fo
   for (const file of readdirSync(dirname(path))) expect([file, statSync(join(dirname(path), file)).mode & 0o777]).toEqual([file, 0o600]);
 });
 
+test.each(["seq", "at", "prev"])(
+  "a line with a %s of its own, which would break the chain, is refused before it is written",
+  async (name) => {
+    const path = await newPath();
+    const log = open(path);
+    expect(() => log.append({ action: "a", [name]: 7 })).toThrow(`a line of a chained log can't have a ${name} of its own`);
+    log.append({ action: "b" });
+    log.close();
+    expect(linesOf(path).map(({ seq, action }) => [seq, action])).toEqual([[1, "b"]]);
+  },
+);
+
 test("a log has one writer at a time", async () => {
   const path = await newPath();
   const log = open(path);
