@@ -47,21 +47,20 @@ export async function stopStack(paths: StackPaths): Promise<DownResult> {
 export async function stopProcesses(paths: StackPaths, services: readonly string[]): Promise<DownResult> {
   const seen = new Map<string, StackProcess>();
   const killed: StackProcess[] = [];
-  const look = (): StackProcess[] => {
-    const living = stackProcesses(paths).filter(({ part }) => services.includes(ownerOf(part)));
-    for (const process of living) if (!seen.has(processKey(process))) seen.set(processKey(process), process);
-    return living;
+  /** The processes of a part, by where each was first seen: what has left its part's tree meanwhile is not found from above any more. */
+  const members = (part: string): StackProcess[] => {
+    for (const process of stackProcesses(paths)) {
+      if (services.includes(ownerOf(process.part)) && !seen.has(processKey(process))) seen.set(processKey(process), process);
+    }
+    return [...seen.values()].filter((process) => process.part === part && isRunning(process));
   };
-  const members = (part: string): StackProcess[] => look().filter((process) => process.part === part);
   for (const part of ORDER.filter((part) => services.includes(ownerOf(part)))) {
     const first = members(part);
     // Before anything dies, or it is started again.
     for (const process of first) if (process.watches) signalProcess(process, "SIGUSR1");
     for (const process of toAsk(first)) signalProcess(process, "SIGTERM");
-    // What has left its part's tree meanwhile is not found from above any more.
-    const living = (): StackProcess[] => unique([...first.filter(isRunning), ...members(part)]);
-    await waitUntilGone(living, GRACE_MS);
-    const stubborn = living();
+    await waitUntilGone(() => members(part), GRACE_MS);
+    const stubborn = members(part);
     for (const process of stubborn) signalProcess(process, "SIGKILL");
     killed.push(...stubborn);
     await waitUntilGone(() => stubborn.filter(isRunning), KILL_MS);
@@ -89,10 +88,6 @@ function toAsk(processes: readonly StackProcess[]): readonly StackProcess[] {
 
 function processKey({ pid, startTicks }: StackProcess): string {
   return `${pid} ${startTicks}`;
-}
-
-function unique(processes: readonly StackProcess[]): StackProcess[] {
-  return [...new Map(processes.map((process) => [processKey(process), process])).values()];
 }
 
 async function waitUntilGone(living: () => readonly StackProcess[], timeoutMs: number): Promise<void> {

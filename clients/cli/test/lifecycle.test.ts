@@ -63,7 +63,7 @@ describe("leaf up", () => {
 
   test("interrupted in the middle stops what it had started", async () => {
     const leaf = await temporaryLeaf();
-    const { code } = await leaf.run(["up"], {
+    const { code, stderr } = await leaf.run(["up"], {
       during: (kill) => {
         const timer = setInterval(() => {
           if (leaf.processes("hands").length === 0) return;
@@ -72,7 +72,7 @@ describe("leaf up", () => {
         }, 10);
       },
     });
-    expect(code).toBe(130);
+    expect({ code, stderr }).toEqual({ code: 130, stderr: "leaf: interrupted: what was started is stopped again\n" });
     expect(leaf.processes()).toEqual([]);
     expect(readdirSync(join(leaf.dir, "run")).filter((name) => name.endsWith(".json"))).toEqual([]);
   });
