@@ -264,7 +264,7 @@ test("a leaf that was refused is written by nobody who had taken its idempotency
   expect(await store.submit({ spec, idempotencyKey: "key" })).toEqual({ leaf: written.leaf, created: false });
 });
 
-test("what a finished leaf leaves behind is its record, its log and its places in the indexes", async () => {
+test("what a finished leaf leaves behind is its record, its log, its places in the indexes and what it counts for", async () => {
   const server = await startServer();
   const store = await open(server.url("partitions=1"));
   const redis = control(server);
@@ -281,6 +281,7 @@ test("what a finished leaf leaves behind is its record, its log and its places i
   const left = (await redis.keys("*")).map((key) => key.replace(/leaf_\w+/, "ID"));
   expect([...new Set(left)].sort()).toEqual([
     "harness:layout",
+    "{harness:0}:account:acme",
     "{harness:0}:ended",
     "{harness:0}:events:ID",
     "{harness:0}:leaf:ID",
