@@ -3,10 +3,10 @@
  * opened, and not in the middle of a leaf.
  */
 export const COMMANDS: readonly string[] = [
-  ...["del", "eval", "evalsha", "exists", "get", "pexpire", "publish", "set", "subscribe", "time", "unlink"],
+  ...["del", "eval", "evalsha", "exists", "expire", "get", "persist", "pexpire", "publish", "set", "subscribe", "time", "unlink"],
   ...["hdel", "hexists", "hget", "hgetall", "hincrby", "hkeys", "hmget", "hrandfield", "hscan", "hset", "hsetnx"],
   ...["lrange", "rpush", "sadd", "sismember", "smembers", "spop", "srem"],
-  ...["xadd", "xdel", "xrange"],
+  ...["xadd", "xdel", "xlen", "xrange"],
   ...["zadd", "zcount", "zlexcount", "zmscore", "zpopmin", "zrange", "zrangebyscore"],
   ...["zrem", "zremrangebyrank", "zremrangebyscore", "zrevrangebylex", "zscore"],
 ];
