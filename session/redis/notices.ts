@@ -1,5 +1,6 @@
 import { checkNoticeLimit, noticeOfPageToken, pageTokenOfNotice } from "../notice-rules.ts";
 import type { ClaimedNotice, Notice, NoticeEnd } from "../notices.ts";
+import { type Patience, waitUntilDue } from "../wait-until-due.ts";
 import { callId } from "./calls.ts";
 import type { Database } from "./database.ts";
 import { encode } from "./names.ts";
@@ -68,29 +69,14 @@ export async function reviveNotice(database: Database, leafId: string, seq: bigi
   return list(await runOnDead(database, leafId, seq, "1", note)).length > 0;
 }
 
-/** Resolves when a notice of another tenant's than `skip` is due, at the latest after `timeoutMs`, when `signal` aborts or the store is closed. */
-export async function waitForNotices(
-  database: Database,
-  signals: Signals,
-  skip: readonly string[],
-  timeoutMs: number,
-  signal: AbortSignal,
-  isClosed: () => boolean,
-): Promise<void> {
-  if (isClosed() || signal.aborted) return;
-  const giveUpAt = performance.now() + timeoutMs;
+/** Resolves when a notice of another tenant's than `skip` is due, at the latest when the patience is over. */
+export function waitForNotices(database: Database, signals: Signals, skip: readonly string[], patience: Patience): Promise<void> {
   // Each look asks every partition.
-  const subscription = await signals.subscribe(database.names.noticeChannel, true);
-  try {
-    while (!isClosed() && !signal.aborted) {
-      const dueInMs = await untilNext(database, skip);
-      const left = giveUpAt - performance.now();
-      if (dueInMs === 0 || left <= 0) return;
-      await subscription.wait(signal, Math.ceil(Math.min(left, dueInMs)));
-    }
-  } finally {
-    subscription.close();
-  }
+  return waitUntilDue(
+    () => signals.subscribe(database.names.noticeChannel, true),
+    () => untilNext(database, skip),
+    patience,
+  );
 }
 
 async function untilNext(database: Database, skip: readonly string[]): Promise<number> {

@@ -10,6 +10,7 @@ import { storeClosed } from "../store-errors.ts";
 import type { RedisAddress } from "../store-url.ts";
 import { withoutError } from "../subscription.ts";
 import type { TenantSettings } from "../tenants.ts";
+import type { Patience } from "../wait-until-due.ts";
 import type { NewDecision, NewGate, Wait } from "../waiting.ts";
 import { readAccount } from "./accounts.ts";
 import { readBacklog } from "./backlog.ts";
@@ -246,11 +247,11 @@ export class RedisLeafStore implements LeafStore {
   }
 
   async waitForWork(timeoutMs: number, signal: AbortSignal): Promise<void> {
-    await withoutError(waitForReadyLeaf(this.#database, this.#signals, timeoutMs, signal, () => this.#closed));
+    await withoutError(waitForReadyLeaf(this.#database, this.#signals, this.#patience(timeoutMs, signal)));
   }
 
   async waitForIdle(timeoutMs: number, signal: AbortSignal): Promise<void> {
-    await withoutError(waitForIdle(this.#database, this.#signals, timeoutMs, signal, () => this.#closed));
+    await withoutError(waitForIdle(this.#database, this.#signals, this.#patience(timeoutMs, signal)));
   }
 
   async takeDuty(duty: string, holder: string, ttlMs: number): Promise<boolean> {
@@ -294,7 +295,7 @@ export class RedisLeafStore implements LeafStore {
   }
 
   async waitForNotices(skip: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<void> {
-    await withoutError(waitForNotices(this.#database, this.#signals, skip, timeoutMs, signal, () => this.#closed));
+    await withoutError(waitForNotices(this.#database, this.#signals, skip, this.#patience(timeoutMs, signal)));
   }
 
   async close(): Promise<void> {
@@ -302,6 +303,10 @@ export class RedisLeafStore implements LeafStore {
     this.#closed = true;
     this.#signals.close();
     this.#database.close();
+  }
+
+  #patience(timeoutMs: number, signal: AbortSignal): Patience {
+    return { timeoutMs, signal, isClosed: () => this.#closed };
   }
 
   #opened(): Database {

@@ -1,26 +1,13 @@
+import { type Patience, waitUntilDue } from "../wait-until-due.ts";
 import { readBacklog } from "./backlog.ts";
 import type { Database } from "./database.ts";
 import type { Signals } from "./signals.ts";
 
-/** Resolves when no leaf is ready and none runs, at the latest after `timeoutMs`, when `signal` aborts or when `isClosed` says that the store is. */
-export async function waitForIdle(
-  database: Database,
-  signals: Signals,
-  timeoutMs: number,
-  signal: AbortSignal,
-  isClosed: () => boolean,
-): Promise<void> {
-  if (isClosed() || signal.aborted) return;
-  const giveUpAt = performance.now() + timeoutMs;
-  const subscription = await signals.subscribe(database.names.idleChannel);
-  try {
-    while (!isClosed() && !signal.aborted) {
-      const { ready, running } = await readBacklog(database);
-      const left = giveUpAt - performance.now();
-      if (ready + running === 0 || left <= 0) return;
-      await subscription.wait(signal, Math.ceil(left));
-    }
-  } finally {
-    subscription.close();
-  }
+/** Resolves when no leaf is ready and none runs, at the latest when the patience is over. */
+export function waitForIdle(database: Database, signals: Signals, patience: Patience): Promise<void> {
+  const look = async (): Promise<number> => {
+    const { ready, running } = await readBacklog(database);
+    return ready + running === 0 ? 0 : Number.POSITIVE_INFINITY;
+  };
+  return waitUntilDue(() => signals.subscribe(database.names.idleChannel), look, patience);
 }

@@ -1,6 +1,7 @@
 import { newId } from "@serverless-harness/kit/ids";
 import { checkNoticeLimit, noticeOfPageToken, pageTokenOfNotice } from "../notice-rules.ts";
 import type { ClaimedNotice, Notice, NoticeEnd } from "../notices.ts";
+import { type Patience, waitUntilDue } from "../wait-until-due.ts";
 import type { Changes } from "./changes.ts";
 import type { Connection } from "./connection.ts";
 import { noteChange } from "./tenants.ts";
@@ -92,29 +93,16 @@ export function reviveNotice(connection: Connection, nowMs: number, leafId: stri
   return revived;
 }
 
-/** Resolves when a notice of another tenant's than `skip` is due, at the latest after `timeoutMs`, when `signal` aborts or the store is closed. */
-export async function waitForNotices(
+/** Resolves when a notice of another tenant's than `skip` is due, at the latest when the patience is over. */
+export function waitForNotices(
   connection: Connection,
   changes: Changes,
   now: () => number,
   skip: readonly string[],
-  timeoutMs: number,
-  signal: AbortSignal,
-  isClosed: () => boolean,
+  patience: Patience,
 ): Promise<void> {
-  if (isClosed()) return;
-  const giveUpAt = performance.now() + timeoutMs;
-  const subscription = changes.subscribe("notices");
-  try {
-    while (!isClosed() && !signal.aborted) {
-      const due = connection.one<{ due: number | null }>(NEXT, JSON.stringify(skip))?.due ?? Number.POSITIVE_INFINITY;
-      const left = giveUpAt - performance.now();
-      if (due <= now() || left <= 0) return;
-      await subscription.wait(signal, Math.ceil(Math.min(left, due - now())));
-    }
-  } finally {
-    subscription.close();
-  }
+  const look = (): number => (connection.one<{ due: number | null }>(NEXT, JSON.stringify(skip))?.due ?? Number.POSITIVE_INFINITY) - now();
+  return waitUntilDue(() => changes.subscribe("notices"), look, patience);
 }
 
 function noticeOf({ leaf_id: leafId, seq, tenant, note }: Stored): Notice {

@@ -15,6 +15,7 @@ import type { DueSchedules } from "../schedules.ts";
 import { storeClosed } from "../store-errors.ts";
 import { withoutError } from "../subscription.ts";
 import type { TenantSettings } from "../tenants.ts";
+import type { Patience } from "../wait-until-due.ts";
 import type { NewDecision, NewGate, Wait } from "../waiting.ts";
 import { readAccount } from "./accounts.ts";
 import { readBacklog } from "./backlog.ts";
@@ -270,11 +271,11 @@ export class SqliteLeafStore implements LeafStore {
   }
 
   async waitForWork(timeoutMs: number, signal: AbortSignal): Promise<void> {
-    await withoutError(waitForReadyLeaf(this.#connection, this.#changes, this.#now, timeoutMs, signal, () => this.#closed));
+    await withoutError(waitForReadyLeaf(this.#connection, this.#changes, this.#now, this.#patience(timeoutMs, signal)));
   }
 
   async waitForIdle(timeoutMs: number, signal: AbortSignal): Promise<void> {
-    await withoutError(waitForIdle(this.#connection, this.#changes, this.#now, timeoutMs, signal, () => this.#closed));
+    await withoutError(waitForIdle(this.#connection, this.#changes, this.#now, this.#patience(timeoutMs, signal)));
   }
 
   async takeDuty(duty: string, holder: string, ttlMs: number): Promise<boolean> {
@@ -322,7 +323,7 @@ export class SqliteLeafStore implements LeafStore {
   }
 
   async waitForNotices(skip: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<void> {
-    await withoutError(waitForNotices(this.#connection, this.#changes, this.#now, skip, timeoutMs, signal, () => this.#closed));
+    await withoutError(waitForNotices(this.#connection, this.#changes, this.#now, skip, this.#patience(timeoutMs, signal)));
   }
 
   async close(): Promise<void> {
@@ -336,6 +337,10 @@ export class SqliteLeafStore implements LeafStore {
   /** A watch on the database is held: somebody of this process follows a leaf or waits for work. */
   get watching(): boolean {
     return this.#changes.active;
+  }
+
+  #patience(timeoutMs: number, signal: AbortSignal): Patience {
+    return { timeoutMs, signal, isClosed: () => this.#closed };
   }
 
   #opened(): Connection {

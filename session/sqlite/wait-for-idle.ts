@@ -1,27 +1,13 @@
+import { type Patience, waitUntilDue } from "../wait-until-due.ts";
 import { readBacklog } from "./backlog.ts";
 import type { Changes } from "./changes.ts";
 import type { Connection } from "./connection.ts";
 
-/** Resolves when no leaf is ready and none runs, at the latest after `timeoutMs`, when `signal` aborts or when `isClosed` says that the store is. */
-export async function waitForIdle(
-  connection: Connection,
-  changes: Changes,
-  now: () => number,
-  timeoutMs: number,
-  signal: AbortSignal,
-  isClosed: () => boolean,
-): Promise<void> {
-  if (isClosed()) return;
-  const giveUpAt = performance.now() + timeoutMs;
-  const subscription = changes.subscribe("work");
-  try {
-    while (!isClosed() && !signal.aborted) {
-      const { ready, running } = readBacklog(connection, now());
-      const left = giveUpAt - performance.now();
-      if (ready + running === 0 || left <= 0) return;
-      await subscription.wait(signal, Math.ceil(left));
-    }
-  } finally {
-    subscription.close();
-  }
+/** Resolves when no leaf is ready and none runs, at the latest when the patience is over. */
+export function waitForIdle(connection: Connection, changes: Changes, now: () => number, patience: Patience): Promise<void> {
+  const look = (): number => {
+    const { ready, running } = readBacklog(connection, now());
+    return ready + running === 0 ? 0 : Number.POSITIVE_INFINITY;
+  };
+  return waitUntilDue(() => changes.subscribe("work"), look, patience);
 }

@@ -1,31 +1,18 @@
+import { type Patience, waitUntilDue } from "../wait-until-due.ts";
 import { nextDueMs } from "./backlog.ts";
 import type { Changes } from "./changes.ts";
 import { hasReadyLeaf } from "./claim.ts";
 import type { Connection } from "./connection.ts";
 
 /**
- * Resolves when a leaf is ready, at the latest after `timeoutMs`, when `signal` aborts or when `isClosed` says that the store is. Leaves
- * that become ready by time alone are waited for as well.
+ * Resolves when a leaf is ready, at the latest when the patience is over. Leaves that become ready by time alone are waited for as well; one whose time
+ * has come may not be ready, as its session is busy, and then it is looked at again.
  */
-export async function waitForReadyLeaf(
-  connection: Connection,
-  changes: Changes,
-  now: () => number,
-  timeoutMs: number,
-  signal: AbortSignal,
-  isClosed: () => boolean,
-): Promise<void> {
-  if (isClosed()) return;
-  const giveUpAt = performance.now() + timeoutMs;
-  const subscription = changes.subscribe("work");
-  try {
-    while (!isClosed() && !signal.aborted && !hasReadyLeaf(connection, now())) {
-      const left = giveUpAt - performance.now();
-      if (left <= 0) return;
-      const due = nextDueMs(connection, now());
-      await subscription.wait(signal, Math.ceil(due === undefined ? left : Math.min(left, due - now())));
-    }
-  } finally {
-    subscription.close();
-  }
+export function waitForReadyLeaf(connection: Connection, changes: Changes, now: () => number, patience: Patience): Promise<void> {
+  const look = (): number => {
+    if (hasReadyLeaf(connection, now())) return 0;
+    const due = nextDueMs(connection, now());
+    return due === undefined ? Number.POSITIVE_INFINITY : Math.max(1, due - now());
+  };
+  return waitUntilDue(() => changes.subscribe("work"), look, patience);
 }
