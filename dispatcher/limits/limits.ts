@@ -5,7 +5,7 @@ import { TokenBucket } from "@serverless-harness/kit/token-bucket";
 import type { AccountLimits, AccountUse, Charge, LeafStore } from "@serverless-harness/session";
 import { type Caller, callerKey } from "../caller.ts";
 import { Chore } from "../chore.ts";
-import { versionOf } from "../file-version.ts";
+import { FollowedFile } from "../followed-file.ts";
 import { type Bounds, type LimitsTable, readLimitsFile, type TenantBounds } from "./limits-file.ts";
 
 /** How often it is looked whether the file changed, in milliseconds. */
@@ -37,8 +37,8 @@ export class Limits {
   readonly #options: LimitsOptions;
   readonly #chore: Chore;
   readonly #buckets = new Map<string, TokenBucket>();
-  #table: LimitsTable;
-  #version: string;
+  /** `undefined`: there is none. */
+  readonly #file: FollowedFile<LimitsTable> | undefined;
   /** Tenants whose share and cap the store was told, as they were. */
   readonly #told = new Map<string, string>();
 
@@ -46,15 +46,16 @@ export class Limits {
   constructor(options: LimitsOptions) {
     const { path, defaults, log } = options;
     this.#options = options;
-    this.#version = path === undefined ? "" : versionOf(path);
-    this.#table = path === undefined ? defaults : readLimitsFile(path, defaults);
+    const read = (file: string): LimitsTable => readLimitsFile(file, defaults);
+    const summary = ({ tenants }: LimitsTable) => ({ tenants: tenants.size });
+    this.#file = path === undefined ? undefined : new FollowedFile({ path, read, of: "limits", summary, log });
     const failed = "the store could not be told what tenants may take: tried again";
     this.#chore = new Chore({ intervalMs: LOOK_MS, work: () => this.#look(), failed, log });
   }
 
   /** Tell the store what it has to know, now and whenever the file changes. */
   start(): void {
-    if (this.#options.path !== undefined) this.#chore.start();
+    if (this.#file !== undefined) this.#chore.start();
   }
 
   /** Look at the file no more. */
@@ -104,6 +105,10 @@ export class Limits {
     return { tenant: ofTenant, token: { limits: this.#ofToken(account), use: await store.accountUse(tenant, account) } };
   }
 
+  get #table(): LimitsTable {
+    return this.#file?.content ?? this.#options.defaults;
+  }
+
   #ofToken(account: string): Bounds {
     return this.#table.tokens.get(account) ?? this.#table.token;
   }
@@ -126,18 +131,7 @@ export class Limits {
   }
 
   async #look(): Promise<void> {
-    const { path, defaults, log } = this.#options;
-    if (path === undefined) return;
-    const version = versionOf(path);
-    if (version !== this.#version) {
-      this.#version = version;
-      try {
-        this.#table = readLimitsFile(path, defaults);
-        log.info({ tenants: this.#table.tenants.size }, "the changed file of limits is used");
-      } catch (error) {
-        log.error({ err: error }, "the changed file of limits can't be used: what it said before goes on");
-      }
-    }
+    this.#file?.look();
     for (const tenant of new Set([...this.#table.tenants.keys(), ...this.#told.keys()])) await this.#tell(tenant);
   }
 
@@ -145,7 +139,7 @@ export class Limits {
   async #tell(tenant: string): Promise<void> {
     const { weight, running: maxRunning } = this.ofTenant(tenant);
     const said = `${weight} ${maxRunning}`;
-    if (this.#options.path === undefined || this.#told.get(tenant) === said) return;
+    if (this.#file === undefined || this.#told.get(tenant) === said) return;
     await this.#options.store.setTenant(tenant, { weight, maxRunning });
     this.#told.set(tenant, said);
   }

@@ -3,7 +3,7 @@ import type { AddressRule } from "@serverless-harness/kit/address-rule";
 import { ConfigError } from "@serverless-harness/kit/env";
 import type { Logger } from "@serverless-harness/kit/log";
 import { Validation } from "@serverless-harness/kit/validate";
-import { versionOf } from "../file-version.ts";
+import { FollowedFile } from "../followed-file.ts";
 import { readSecret, type Secret } from "./signature.ts";
 import { checkTarget, EVENT_NAMES, type EventName } from "./target.ts";
 
@@ -33,42 +33,31 @@ const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/;
  * logged, and what was read before goes on. Nothing of a secret is ever said.
  */
 export class WebhookSettings {
-  readonly #path: string;
-  readonly #rule: AddressRule;
-  readonly #log: Logger;
+  readonly #file: FollowedFile<ReadonlyMap<string, TenantWebhooks>>;
   readonly #changed: (tenants: readonly string[]) => void;
-  #tenants: ReadonlyMap<string, TenantWebhooks>;
-  #version: string;
   #lookedAt = performance.now();
 
   /** `changed`: told of the tenants in a changed file that is used from now on. Throws a ConfigError that lists what is wrong with the file. */
   constructor(path: string, rule: AddressRule, log: Logger, changed: (tenants: readonly string[]) => void = () => undefined) {
     this.#changed = changed;
-    this.#path = path;
-    this.#rule = rule;
-    this.#log = log;
-    this.#version = versionOf(path);
-    this.#tenants = readFile(path, rule);
+    this.#file = new FollowedFile({
+      path,
+      read: (file) => readFile(file, rule),
+      of: "webhooks",
+      summary: (tenants) => ({ tenants: tenants.size }),
+      log,
+    });
   }
 
   /** What is set up for a tenant; `undefined`: no webhooks. */
   of(tenant: string): TenantWebhooks | undefined {
     if (performance.now() - this.#lookedAt >= LOOK_MS) this.#look();
-    return this.#tenants.get(tenant);
+    return this.#file.content.get(tenant);
   }
 
   #look(): void {
     this.#lookedAt = performance.now();
-    const version = versionOf(this.#path);
-    if (version === this.#version) return;
-    this.#version = version;
-    try {
-      this.#tenants = readFile(this.#path, this.#rule);
-      this.#log.info({ tenants: this.#tenants.size }, "the changed file of webhooks is used");
-      this.#changed([...this.#tenants.keys()]);
-    } catch (error) {
-      this.#log.error({ err: error }, "the changed file of webhooks can't be used: what it said before goes on");
-    }
+    if (this.#file.look()) this.#changed([...this.#file.content.keys()]);
   }
 }
 
