@@ -1,7 +1,7 @@
 import type { Logger } from "@serverless-harness/kit/log";
 import type { Metrics } from "@serverless-harness/kit/metrics";
 import { DecisionKindSchema, LeafState } from "@serverless-harness/proto/leaf";
-import type { LeafStore } from "@serverless-harness/session";
+import type { Backlog, LeafStore } from "@serverless-harness/session";
 import { overriding } from "./overriding.ts";
 import type { Waker } from "./waker/waker.ts";
 
@@ -19,6 +19,8 @@ export class StoreMeter {
   /** By leaf: since when it waits, milliseconds since the Unix epoch. */
   readonly #timed = new Map<string, number>();
   readonly #stop = new AbortController();
+  /** The backlog that is being read: a scrape asks for it more than once at the same time. */
+  #backlog: Promise<Backlog> | undefined;
   readonly #claimed: (seconds: number) => void;
 
   constructor(store: LeafStore, metrics: Metrics, log: Logger) {
@@ -34,12 +36,12 @@ export class StoreMeter {
       "Leaves that can be claimed this moment (ready), and those under a live lease (running).",
       "state",
       async () => {
-        const { ready, running } = await store.backlog();
+        const { ready, running } = await this.#readBacklog();
         return { ready, running };
       },
     );
     metrics.gauge("dispatcher_store_up", "1 while the leaf store can be read, else 0.", () =>
-      store.backlog().then(
+      this.#readBacklog().then(
         () => 1,
         () => 0,
       ),
@@ -54,6 +56,13 @@ export class StoreMeter {
   /** End what is timed. */
   stop(): void {
     this.#stop.abort();
+  }
+
+  #readBacklog(): Promise<Backlog> {
+    this.#backlog ??= this.#inner.backlog().finally(() => {
+      this.#backlog = undefined;
+    });
+    return this.#backlog;
   }
 
   #counting(metrics: Metrics): LeafStore {

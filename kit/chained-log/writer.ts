@@ -2,6 +2,7 @@ import {
   closeSync,
   constants,
   fdatasync,
+  fdatasyncSync,
   ftruncateSync,
   openSync,
   renameSync,
@@ -69,6 +70,8 @@ export class ChainedLog {
   #size: number;
   #firstSeq: number | undefined;
   #place: Place;
+  /** The last line that outlasts a power cut, as far as this process knows. */
+  #syncedSeq = -1;
   /** Lines that could not be written since the last one that could. */
   #lost = 0;
   /** After the last whole line there may be a part of one. */
@@ -156,7 +159,10 @@ export class ChainedLog {
 
   /** Have all lines outlast a power cut. */
   async sync(): Promise<void> {
+    const { seq } = this.#place;
+    if (seq === this.#syncedSeq) return;
     await promisify(fdatasync)(this.#fd);
+    this.#syncedSeq = seq;
   }
 
   /** Let go of the file. */
@@ -216,6 +222,8 @@ export class ChainedLog {
   /** Set the full file aside and begin the next one. */
   #begin(): void {
     const { path } = this.#options;
+    // Whoever syncs later has the next file only.
+    fdatasyncSync(this.#fd);
     rmSync(nextPath(path), { force: true });
     const next = openFile(nextPath(path));
     renameSync(path, partPath(path, this.#firstSeq ?? 0));
