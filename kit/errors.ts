@@ -76,7 +76,12 @@ export function toConnectError(error: unknown): ConnectError {
 /** For clients of plain HTTP, to whom a code of these is a 429 or 503. */
 function retryAfter({ retryAfterMs, code }: HarnessError): Record<string, string> | undefined {
   if (retryAfterMs === undefined || (code !== Code.ResourceExhausted && code !== Code.Unavailable)) return undefined;
-  return { "retry-after": String(Math.max(1, Math.ceil(retryAfterMs / 1000))) };
+  return { "retry-after": retryAfterSeconds(retryAfterMs) };
+}
+
+/** A wait as the header `Retry-After` has it: in whole seconds, at least 1. */
+export function retryAfterSeconds(ms: number): string {
+  return String(Math.max(1, Math.ceil(ms / 1000)));
 }
 
 /** Reasons of errors that the RPC library makes by itself, as it reads a request. */

@@ -52,7 +52,7 @@ export function createHandler({ routes, fallback, log, encoders = new Map(), ...
   );
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
   return (request, response) => {
-    const path = request.url?.split("?", 1)[0] ?? "";
+    const path = requestPath(request);
     const handler = handlers.get(path);
     if (handler === undefined) {
       const refusal = refuseUnknown(path, request.headers["content-type"]);
@@ -83,9 +83,14 @@ export function createHandler({ routes, fallback, log, encoders = new Map(), ...
   };
 }
 
+/** The path of a request, without its query. */
+export function requestPath({ url }: Pick<PlainRequest, "url">): string {
+  return url?.split("?", 1)[0] ?? "";
+}
+
 /** Refuse a request in the form of the protocol that it speaks; false, and nothing is sent, if it is no RPC. */
 export function refuseRpc(request: PlainRequest, response: PlainResponse, error: HarnessError, log: Logger): boolean {
-  const refusal = refuseCall(request.url?.split("?", 1)[0] ?? "", request.headers["content-type"], error);
+  const refusal = refuseCall(requestPath(request), request.headers["content-type"], error);
   if (refusal !== undefined) answerWith(refusal, request, response, log);
   return refusal !== undefined;
 }

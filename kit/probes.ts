@@ -1,7 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { type Address, formatAddress } from "./address.ts";
 import { fromConnectError } from "./errors.ts";
-import type { PlainHandler, PlainRequest, PlainResponse } from "./handler.ts";
+import { type PlainHandler, type PlainRequest, type PlainResponse, requestPath } from "./handler.ts";
 import type { HealthState } from "./health.ts";
 import type { Logger } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
@@ -27,7 +27,7 @@ const PATHS = ["/livez", "/healthz", "/metrics"];
  */
 export function probes(options: ProbesOptions): PlainHandler {
   return (request, response) => {
-    const path = request.url?.split("?", 1)[0] ?? "";
+    const path = requestPath(request);
     if (!PATHS.includes(path)) {
       if (options.next !== undefined) return options.next(request, response);
       return void send(request, response, 404, `nothing is served here: use ${PATHS.join(", ")}\n`);

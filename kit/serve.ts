@@ -12,7 +12,7 @@ import { ConfigError } from "./env.ts";
 import { createHandler, type PlainHandler, type PlainRequest, type PlainResponse } from "./handler.ts";
 import { boundary, type Logger } from "./log.ts";
 
-export { type PlainHandler, type PlainRequest, type PlainResponse, refuseRpc } from "./handler.ts";
+export { type PlainHandler, type PlainRequest, type PlainResponse, refuseRpc, requestPath } from "./handler.ts";
 
 /** What a service serves. */
 export interface ServeOptions {

@@ -2,6 +2,8 @@ import { request as requestPlain } from "node:http";
 import { request as requestTls } from "node:https";
 import { text } from "node:stream/consumers";
 import { addressOf, type DispatcherAddress } from "./dispatcher-address.ts";
+import { CliError } from "./errors.ts";
+import { ExitCode } from "./exit-codes.ts";
 
 /** A request over plain HTTP. */
 export interface HttpRequest {
@@ -11,6 +13,11 @@ export interface HttpRequest {
   readonly body?: string;
   /** How long a silence may last, in milliseconds. */
   readonly timeoutMs: number;
+}
+
+/** The error for a dispatcher that gave no answer. */
+export function unreachable({ url }: DispatcherAddress, { message }: Error): CliError {
+  return new CliError(ExitCode.notRunning, "unreachable", `can't reach the dispatcher at ${url} (${message})`);
 }
 
 /** Ask the dispatcher over plain HTTP, also on its Unix socket. Rejects where no answer came. */

@@ -6,6 +6,7 @@ import type { Logger } from "@serverless-harness/kit/log";
 import { type PlainHandler, type PlainRequest, type PlainResponse, refuseRpc } from "@serverless-harness/kit/serve";
 import { discard } from "../http/body.ts";
 import { errorBody } from "../http/reply.ts";
+import { send } from "../http/router.ts";
 import { type DoorRules, hostsAt } from "./rules.ts";
 
 const METHODS = "GET, HEAD, POST";
@@ -72,9 +73,5 @@ function wrongOrigin({ settings }: DoorRules): HarnessError {
 }
 
 function refuse(request: PlainRequest, response: PlainResponse, error: HarnessError, status: number, log: Logger): void {
-  if (refuseRpc(request, response, error, log)) return;
-  const text = `${JSON.stringify(errorBody(error.reason, error.message))}\n`;
-  response.writeHead(status, { "content-type": "application/json; charset=utf-8", "content-length": String(Buffer.byteLength(text)) });
-  response.end(request.method === "HEAD" ? "" : text);
-  discard(request);
+  if (!refuseRpc(request, response, error, log)) send(request, response, { status, body: errorBody(error.reason, error.message) });
 }

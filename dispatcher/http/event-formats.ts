@@ -52,8 +52,7 @@ const JSON_LINES: EventFormat = {
 
 /** What a client asks for by `Accept`; server-sent events if it does not care. INVALID_ARGUMENT `not_acceptable` if it takes neither. */
 export function acceptedFormat(accept: string | undefined): EventFormat {
-  const ranked = [SERVER_SENT, JSON_LINES].map((format) => ({ format, quality: qualityOf(format.contentType, accept || "*/*") }));
-  const [best] = ranked.toSorted((a, b) => b.quality - a.quality);
+  const [best] = ranked(accept || "*/*");
   if (best !== undefined && best.quality > 0) return best.format;
   throw new HarnessError(
     Code.InvalidArgument,
@@ -64,10 +63,14 @@ export function acceptedFormat(accept: string | undefined): EventFormat {
 
 /** A stream, if a client asks for one by name and would rather have it than JSON; else `undefined`. */
 export function preferredFormat(accept = ""): EventFormat | undefined {
-  const named = [SERVER_SENT, JSON_LINES].filter(({ contentType }) => accept.toLowerCase().includes(contentType));
-  const [best] = named.toSorted((a, b) => qualityOf(b.contentType, accept) - qualityOf(a.contentType, accept));
-  if (best === undefined) return undefined;
-  return qualityOf(best.contentType, accept) > qualityOf("application/json", accept) ? best : undefined;
+  const [best] = ranked(accept).filter(({ format }) => accept.toLowerCase().includes(format.contentType));
+  return best !== undefined && best.quality > qualityOf("application/json", accept) ? best.format : undefined;
+}
+
+/** The formats, what a client wants most first. */
+function ranked(accept: string): ReadonlyArray<{ readonly format: EventFormat; readonly quality: number }> {
+  const all = [SERVER_SENT, JSON_LINES].map((format) => ({ format, quality: qualityOf(format.contentType, accept) }));
+  return all.toSorted((a, b) => b.quality - a.quality);
 }
 
 /** The quality of the most specific range of an Accept header (RFC 9110, 12.5.1) that a type is in; 0 if it is in none. */

@@ -7,7 +7,7 @@ import { isTerminal } from "@serverless-harness/session";
 import type { Leaves } from "../leaves.ts";
 import { acceptedFormat, type End, type EventFormat } from "./event-formats.ts";
 import type { Made, StreamReply } from "./reply.ts";
-import type { KnownHandler } from "./router.ts";
+import { type KnownHandler, queryOf } from "./router.ts";
 
 const MAX_SEQ = 2n ** 63n - 1n;
 
@@ -79,7 +79,7 @@ async function isAnyAfter(leaves: Leaves, leafId: string, after: bigint, gone: A
 
 /** The sequence number to begin after. An EventSource sends the header when it connects again, and then it counts, not its address. */
 function positionOf(request: PlainRequest): bigint {
-  const query = new URLSearchParams(request.url?.split("?", 2)[1] ?? "");
+  const query = queryOf(request);
   const unknown = [...query.keys()].filter((name) => name !== "after");
   if (unknown.length > 0)
     throw invalidArgument(unknown.map((field) => ({ field, description: "is unknown: only `after` can be asked for" })));

@@ -16,17 +16,14 @@ export function health({ store, waker, sandboxProbe, auth, audit, drain, log }: 
     const trouble = "problem" in backlog ? backlog : undefined;
     const waking = waker.status();
     const unrecorded = audit.problem();
-    const status =
-      trouble?.status ??
-      (drain.draining
-        ? "draining"
-        : unrecorded?.refuses === true
-          ? "audit_unavailable"
-          : waking.problem !== undefined
-            ? "no_brain"
-            : away === undefined
-              ? "ok"
-              : "no_sandbox");
+    const states: ReadonlyArray<readonly [status: string, is: boolean]> = [
+      [trouble?.status ?? "", trouble !== undefined],
+      ["draining", drain.draining],
+      ["audit_unavailable", unrecorded?.refuses === true],
+      ["no_brain", waking.problem !== undefined],
+      ["no_sandbox", away !== undefined],
+    ];
+    const [status] = states.find(([, is]) => is) ?? ["ok"];
     const problem = trouble?.problem ?? unrecorded?.text ?? waking.problem ?? away;
     const details = { ...(trouble === undefined ? { backlog } : {}), ...(problem === undefined ? {} : { problem }) };
     return reply(status, trusted ? { ...wakerDetails(waking), ...details } : {});

@@ -1,13 +1,13 @@
 import { Validation } from "@serverless-harness/kit/validate";
 import { requireScope, tenantFor } from "../caller.ts";
 import type { Limits } from "../limits/limits.ts";
-import type { KnownHandler } from "./router.ts";
+import { type KnownHandler, queryOf } from "./router.ts";
 
 /** `GET /v1/limits?tenant=acme`: what a tenant, and the caller's token, may have and have. Only the operator names the tenant. */
 export function limits(known: Limits): KnownHandler {
   return async ({ request, caller }) => {
     requireScope(caller, "leaves:read");
-    const named = new URLSearchParams(request.url?.split("?", 2)[1] ?? "").get("tenant") ?? "";
+    const named = queryOf(request).get("tenant") ?? "";
     const v = new Validation();
     if (named !== "") v.name("tenant", named);
     v.done();

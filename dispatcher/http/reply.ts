@@ -1,5 +1,5 @@
 import { Code } from "@connectrpc/connect";
-import { HarnessError, type Violation } from "@serverless-harness/kit/errors";
+import { HarnessError, retryAfterSeconds, type Violation } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
 
 /** A plain HTTP answer. */
@@ -45,7 +45,7 @@ export function errorBody(error: string, message: string): Record<string, unknow
 
 /** `Retry-After` in whole seconds, at least 1. Default 5. */
 export function retryAfter(ms: number | undefined): Record<string, string> {
-  return { "retry-after": String(Math.max(1, Math.ceil((ms || DEFAULT_RETRY_MS) / 1000))) };
+  return { "retry-after": retryAfterSeconds(ms || DEFAULT_RETRY_MS) };
 }
 
 /** Translate anything thrown. What is not a {@link HarnessError} is logged, and tells the client nothing. */

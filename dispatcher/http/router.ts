@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import type { Logger } from "@serverless-harness/kit/log";
-import type { PlainRequest, PlainResponse } from "@serverless-harness/kit/serve";
+import { type PlainRequest, type PlainResponse, requestPath } from "@serverless-harness/kit/serve";
 import type { Caller } from "../caller.ts";
 import { discard } from "./body.ts";
 import { errorBody, errorReply, type Reply, type StreamReply } from "./reply.ts";
@@ -40,7 +40,7 @@ export function createRouter(table: RouteTable, log: Logger): (request: PlainReq
         if ("pieces" in reply) await sendPieces(request, response, reply, gone.signal);
         else send(request, response, reply);
         const ms = Math.round((performance.now() - started) * 100) / 100;
-        log.debug({ method: request.method, path: pathOf(request), status: reply.status, ms }, "request");
+        log.debug({ method: request.method, path: requestPath(request), status: reply.status, ms }, "request");
       })
       .catch((error: unknown) => {
         log.error({ err: error }, "request failed");
@@ -50,7 +50,7 @@ export function createRouter(table: RouteTable, log: Logger): (request: PlainReq
 }
 
 async function answer(table: RouteTable, call: Omit<HttpCall, "params">): Promise<Reply | StreamReply> {
-  const path = pathOf(call.request);
+  const path = requestPath(call.request);
   const route = Object.entries(table)
     .map(([template, methods]) => ({ methods, params: paramsOf(template, path) }))
     .find(({ params }) => params !== undefined);
@@ -106,7 +106,8 @@ async function sendPieces(request: PlainRequest, response: PlainResponse, reply:
   response.end();
 }
 
-function send(request: PlainRequest, response: PlainResponse, reply: Reply): void {
+/** Send an answer, all at once. Nothing, if there is nobody any more. */
+export function send(request: PlainRequest, response: PlainResponse, reply: Reply): void {
   if (response.destroyed || response.writableEnded) return;
   const text = `${JSON.stringify(reply.body)}\n`;
   response.writeHead(reply.status, {
@@ -119,7 +120,7 @@ function send(request: PlainRequest, response: PlainResponse, reply: Reply): voi
   discard(request);
 }
 
-/** The path of a request, without its query. */
-export function pathOf(request: PlainRequest): string {
-  return request.url?.split("?", 1)[0] ?? "";
+/** What is asked for after the path. */
+export function queryOf({ url }: PlainRequest): URLSearchParams {
+  return new URLSearchParams(url?.split("?", 2)[1] ?? "");
 }

@@ -1,4 +1,4 @@
-import type { PlainRequest, ServeOptions } from "@serverless-harness/kit/serve";
+import { type PlainRequest, requestPath, type ServeOptions } from "@serverless-harness/kit/serve";
 import { deniedRequest } from "../audit/denials.ts";
 import type { Caller } from "../caller.ts";
 import type { Dependencies } from "../dependencies.ts";
@@ -9,7 +9,7 @@ import { SEED_TURN } from "../seed-api/turn.ts";
 import { events } from "./events.ts";
 import { health } from "./health.ts";
 import { limits } from "./limits.ts";
-import { createRouter, type Handler, type KnownHandler, pathOf } from "./router.ts";
+import { createRouter, type Handler, type KnownHandler } from "./router.ts";
 import { TURN, turn } from "./turn.ts";
 import { wake } from "./wake.ts";
 
@@ -20,7 +20,7 @@ export function httpRoutes(deps: Dependencies, leaves: Leaves): NonNullable<Serv
     (identify: (request: PlainRequest) => Promise<Caller>) =>
     (handler: KnownHandler): Handler =>
     async (call) => {
-      const path = pathOf(call.request);
+      const path = requestPath(call.request);
       const caller = await deniedRequest(audit, undefined, path, () => identify(call.request));
       known.requireRate(caller);
       drain.requireOpen();

@@ -2,7 +2,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import type { LeafStore } from "@serverless-harness/session";
 import { requireScope, tenantFor } from "../caller.ts";
 import { errorBody, type Reply } from "../http/reply.ts";
-import type { KnownHandler } from "../http/router.ts";
+import { type KnownHandler, queryOf } from "../http/router.ts";
 import type { Leaves } from "../leaves.ts";
 import type { Volume } from "../volume/volume.ts";
 import { missing, statusReply } from "./reply.ts";
@@ -22,7 +22,7 @@ export function status(leaves: Leaves, store: LeafStore, volume: Volume | undefi
   const sessions = new SessionRuns(leaves, store);
   return async ({ request, caller }) => {
     requireScope(caller, "leaves:read");
-    const query = new URL(request.url ?? "", "http://dispatcher").searchParams;
+    const query = queryOf(request);
     const sessionId = query.get("sessionId") ?? "";
     const doneMarker = query.get("doneMarker") ?? "";
     if (sessionId === "" && doneMarker !== "")

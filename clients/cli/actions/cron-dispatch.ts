@@ -6,7 +6,7 @@ import type { CronDispatchOptions } from "../commands/cron-dispatch.ts";
 import type { Context } from "../context.ts";
 import { type Dispatcher, openDispatcher } from "../dispatcher.ts";
 import { type DispatcherAddress, findDispatcher } from "../dispatcher-address.ts";
-import { askOverHttp } from "../dispatcher-http.ts";
+import { askOverHttp, unreachable } from "../dispatcher-http.ts";
 import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { firstLine } from "../view/format.ts";
@@ -80,7 +80,7 @@ async function dispatch(
 async function post(address: DispatcherAddress, envelope: JsonObject): Promise<Pick<Outcome, "accepted" | "error">> {
   const request = { method: "POST", path: "/runs", body: JSON.stringify({ ...envelope, async: true }), timeoutMs: TIMEOUT_MS } as const;
   const { status, body } = await askOverHttp(address, request).catch((error: Error) => {
-    throw new CliError(ExitCode.notRunning, "unreachable", `can't reach the dispatcher at ${address.url} (${error.message})`);
+    throw unreachable(address, error);
   });
   const answer = parsed(body);
   const accepted = status === 202 && isObject(answer) && answer["status"] === "accepted";

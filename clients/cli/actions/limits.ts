@@ -2,7 +2,7 @@ import type { LimitsOptions } from "../commands/limits.ts";
 import type { Context } from "../context.ts";
 import { findDispatcher } from "../dispatcher-address.ts";
 import { readHealth } from "../dispatcher-health.ts";
-import { askOverHttp } from "../dispatcher-http.ts";
+import { askOverHttp, unreachable } from "../dispatcher-http.ts";
 import { CliError } from "../errors.ts";
 import { ExitCode } from "../exit-codes.ts";
 import { table } from "../view/table.ts";
@@ -52,7 +52,7 @@ async function ask(context: Context, tenant: string): Promise<Answer> {
   const path = `/v1/limits?tenant=${encodeURIComponent(tenant)}`;
   const answered = await askOverHttp(dispatcher, { method: "GET", path, timeoutMs: TIMEOUT_MS }).catch(async (error: Error) => {
     await readHealth(dispatcher);
-    throw new CliError(ExitCode.notRunning, "unreachable", `can't reach the dispatcher at ${dispatcher.url} (${error.message})`);
+    throw unreachable(dispatcher, error);
   });
   const { status, body } = answered;
   if (status === 200) return JSON.parse(body) as Answer;

@@ -317,7 +317,7 @@ describe("the examples of the help", () => {
       .replace("SESSION_ID", example.leaf.spec.sessionId)
       .replace("TOKEN_ID", name === "token revoke" ? await someToken() : "");
     const { code, stderr } = await runProgram("bash", shellLine(typed), { env: { LEAF_DIR: stack.leaf.dir }, cwd: directory });
-    // Nobody is told of this stack's leaves, so none of its messages was given up: webhook.test.ts has one.
+    // This stack has no webhooks, so it has no dead letter to resend; webhook.test.ts resends one.
     const expected =
       name === "webhook resend" ? { code: 4, stderr: expect.stringContaining("there is no dead letter") } : { code: 0, stderr: "" };
     expect({ code, stderr: code === 0 ? "" : stderr }).toEqual(expected);

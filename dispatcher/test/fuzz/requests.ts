@@ -15,7 +15,7 @@ export interface Request {
   readonly body: Body;
 }
 
-/** `as`: written down in bytes, by the schema of this name, where it can be. `frame`: in an envelope, as streams have it. */
+/** `as`: the name of the schema by which it becomes bytes, if it fits that schema. `frame`: put it into an envelope, as messages of a stream are. */
 export interface Body {
   readonly tree: Tree;
   readonly as?: string;
