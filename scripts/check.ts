@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { findViolations, readImports, readRooms } from "./rooms.ts";
 import { type Finished, run } from "./run.ts";
 
 interface Check {
@@ -15,6 +16,7 @@ const TYPES_CACHE = "node_modules/.cache/leaf/types.tsbuildinfo";
 const CHECKS: readonly Check[] = [
   { name: "types (tsc)", work: () => run("tsc", ["-p", ".", "--noEmit", "--incremental", "--tsBuildInfoFile", TYPES_CACHE]) },
   { name: "format and lint (biome)", work: () => run("biome", ["ci", "--reporter=summary", "."]) },
+  { name: "imports run down (rooms.json)", work: importsRunDown },
   { name: "contracts (buf lint)", work: () => run("buf", ["lint"]) },
   { name: "generated code is current (buf generate)", work: generatedCodeIsCurrent },
   { name: "nothing unused (knip)", work: () => run("knip", ["--no-progress", "--no-config-hints"]) },
@@ -34,6 +36,11 @@ console.log(
   failed === 0 ? `check: ${CHECKS.length} of ${CHECKS.length} are clean` : `check: ${failed} of ${CHECKS.length} found something`,
 );
 process.exitCode = failed === 0 ? 0 : 1;
+
+async function importsRunDown(): Promise<Finished> {
+  const violations = findViolations(readRooms(), readImports());
+  return { code: violations.length === 0 ? 0 : 1, output: violations.map((violation) => `${violation}\n`).join("") };
+}
 
 /** Generate into an empty directory and compare with what is committed. */
 async function generatedCodeIsCurrent(): Promise<Finished> {
