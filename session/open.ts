@@ -1,5 +1,5 @@
-import type { LeafStore } from "./leaf-store.ts";
-import { parseStoreUrl } from "./store-url.ts";
+import type { LeafStore } from "./contract/leaf-store.ts";
+import { parseStoreUrl } from "./contract/store-url.ts";
 
 /**
  * Open the leaf store at an address: `sqlite:/absolute/path/leaf.db` (the file is made where it is absent, its directory must exist), or

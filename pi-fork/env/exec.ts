@@ -10,7 +10,7 @@ import type { ExecHandle, ExecUpdate, WorkspaceClient } from "@serverless-harnes
 import type { HarnessError } from "@serverless-harness/kit/errors";
 import { spanIdOf, withParent } from "@serverless-harness/kit/tracing/trace-parent";
 import { EndCause, type Ended } from "@serverless-harness/proto/hands";
-import { nextEffectId } from "../context.ts";
+import { nextEffectId } from "./context.ts";
 import { isFatal, toExecutionError } from "./errors.ts";
 import { endFailure, exitCodeOf } from "./exec-end.ts";
 import { execRequest, optionsProblem, outputLimits } from "./exec-request.ts";

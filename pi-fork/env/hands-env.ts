@@ -14,7 +14,7 @@ import {
 import type { WorkspaceClient } from "@serverless-harness/hands/client";
 import type { HarnessError } from "@serverless-harness/kit/errors";
 import { FileKind, type FileInfo as HandsFileInfo } from "@serverless-harness/proto/hands";
-import { nextEffectId } from "../context.ts";
+import { nextEffectId } from "./context.ts";
 import { isFatal, toExecutionError, toFileError } from "./errors.ts";
 import { type ExecTarget, runCommand } from "./exec.ts";
 import { HandsLineReader } from "./line-reader.ts";

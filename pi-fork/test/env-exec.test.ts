@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { BACKGROUND_CONTEXT as C, type ExecutionEnv, HarnessClosed, HarnessFault } from "@earendil-works/pi-agent-core";
 import { NodeExecutionEnv } from "@earendil-works/pi-agent-core/node";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { withInvocation } from "../context.ts";
+import { withInvocation } from "../env/context.ts";
 import { comparable, EXEC_CASES, ran } from "./fixtures/exec-cases.ts";
 import { census } from "./fixtures/gate.ts";
 import { HandsProcess } from "./fixtures/hands.ts";

@@ -1,6 +1,6 @@
 import { type AgentHarnessTool, type Context, createEditTool, type EditToolDetails, type FileError } from "@earendil-works/pi-agent-core";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { nextEffectId } from "../context.ts";
+import { nextEffectId } from "../env/context.ts";
 import type { HandsExecutionEnv } from "../env/hands-env.ts";
 import { partedNote } from "./parted-note.ts";
 import { displayPatch } from "./patch-display.ts";

@@ -3,7 +3,7 @@ import { type AgentHarnessTool, type AgentHarnessToolInvocation, type Context, F
 import type { WorkspaceClient } from "@serverless-harness/hands/client";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { type Static, Type } from "typebox";
-import { nextEffectId } from "../context.ts";
+import { nextEffectId } from "../env/context.ts";
 import { keyBytes } from "./terminal-keys.ts";
 import { describeTerminal, screenText } from "./terminal-view.ts";
 import { type WaitStart, waitForTerminal } from "./terminal-wait.ts";

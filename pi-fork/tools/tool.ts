@@ -1,6 +1,6 @@
 import type { AgentHarnessTool } from "@earendil-works/pi-agent-core";
 import type { TSchema } from "typebox";
-import { withInvocation } from "../context.ts";
+import { withInvocation } from "../env/context.ts";
 import type { HandsExecutionEnv } from "../env/hands-env.ts";
 
 /** What a tool gets from the harness. */

@@ -1,5 +1,5 @@
 import { type AgentHarnessTool, createWriteTool, getOrThrow } from "@earendil-works/pi-agent-core";
-import { nextEffectId } from "../context.ts";
+import { nextEffectId } from "../env/context.ts";
 import { partedNote } from "./parted-note.ts";
 import { type ToolContext, textResult } from "./tool.ts";
 

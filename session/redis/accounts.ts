@@ -1,5 +1,5 @@
-import { BOUNDS, limitReached } from "../account-rules.ts";
-import type { AccountLimits, AccountUse, Charge } from "../accounts.ts";
+import { BOUNDS, limitReached } from "../contract/account-rules.ts";
+import type { AccountLimits, AccountUse, Charge } from "../contract/accounts.ts";
 import type { Database } from "./database.ts";
 import { encode } from "./names.ts";
 import { list, text } from "./scripts.ts";

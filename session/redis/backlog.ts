@@ -1,4 +1,4 @@
-import type { Backlog } from "../leaf-store.ts";
+import type { Backlog } from "../contract/leaf-store.ts";
 import type { Database } from "./database.ts";
 import { list, text } from "./scripts.ts";
 

@@ -1,6 +1,6 @@
 import { ConfigError } from "@serverless-harness/kit/env";
 import { Cluster, Redis, type RedisOptions } from "ioredis";
-import type { RedisAddress } from "../store-url.ts";
+import type { RedisAddress } from "../contract/store-url.ts";
 import { COMMANDS } from "./commands.ts";
 import { replyCode } from "./redis-error.ts";
 import { tlsAdvice, tlsOptions } from "./tls.ts";

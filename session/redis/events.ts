@@ -8,8 +8,8 @@ import {
   type Usage,
   UsageSchema,
 } from "@serverless-harness/proto/leaf";
-import { spentOf } from "../account-rules.ts";
-import type { NewEvent } from "../leaf-store.ts";
+import { spentOf } from "../contract/account-rules.ts";
+import type { NewEvent } from "../contract/leaf-store.ts";
 import type { Database } from "./database.ts";
 import { type Argument, bytes, list, type Reply, text } from "./scripts.ts";
 

@@ -1,5 +1,5 @@
 import type { Leaf } from "@serverless-harness/proto/leaf";
-import { checkFilesDue } from "../files.ts";
+import { checkFilesDue } from "../contract/files.ts";
 import type { Database } from "./database.ts";
 import { leafOf } from "./records.ts";
 import { list, text } from "./scripts.ts";

@@ -1,6 +1,6 @@
 import type { LeafEvent } from "@serverless-harness/proto/leaf";
-import { isTerminal } from "../leaf-state.ts";
-import { leafNotFound } from "../store-errors.ts";
+import { leafNotFound } from "../contract/errors.ts";
+import { isTerminal } from "../contract/leaf-state.ts";
 import type { Database } from "./database.ts";
 import { readPage } from "./events.ts";
 import type { Signals } from "./signals.ts";

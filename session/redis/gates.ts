@@ -1,9 +1,9 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { DecisionSchema, type Gate, GateSchema } from "@serverless-harness/proto/leaf";
-import { asAsked, assertSameDecision, checkDecision, checkGate, kindAtDeadline, MAX_OPEN_GATES } from "../gate-rules.ts";
-import type { Claim } from "../leaf-store.ts";
-import { deadlinePassed, gateNotFound, gateReused, leafEnded, leafNotFound, tooManyGates } from "../store-errors.ts";
-import type { NewDecision, NewGate } from "../waiting.ts";
+import { deadlinePassed, gateNotFound, gateReused, leafEnded, leafNotFound, tooManyGates } from "../contract/errors.ts";
+import { asAsked, assertSameDecision, checkDecision, checkGate, kindAtDeadline, MAX_OPEN_GATES } from "../contract/gate-rules.ts";
+import type { Claim } from "../contract/leaf-store.ts";
+import type { NewDecision, NewGate } from "../contract/waiting.ts";
 import type { Database } from "./database.ts";
 import { encode } from "./names.ts";
 import { runOwned } from "./outcome.ts";

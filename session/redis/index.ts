@@ -1,4 +1,4 @@
-export { staleEpoch, storeClosed } from "../store-errors.ts";
+export { staleEpoch, storeClosed } from "../contract/errors.ts";
 export { callId } from "./calls.ts";
 export { Database } from "./database.ts";
 export { eventBatches } from "./events.ts";

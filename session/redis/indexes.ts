@@ -1,6 +1,6 @@
 import { type LeafSpec, LeafState } from "@serverless-harness/proto/leaf";
-import { isTerminal } from "../leaf-state.ts";
-import type { LeafQuery } from "../leaf-store.ts";
+import { isTerminal } from "../contract/leaf-state.ts";
+import type { LeafQuery } from "../contract/leaf-store.ts";
 import { encode, sessionName } from "./names.ts";
 
 /** Indexes that hold a leaf for ever, by their names within its partition. Others hold it by its state. */

@@ -1,9 +1,9 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { type LeafMessage, LeafMessageSchema } from "@serverless-harness/proto/leaf";
-import type { Claim } from "../leaf-store.ts";
-import { asSent, assertSameMessage, MAX_UNREAD, requireMessage } from "../message-rules.ts";
-import type { NewMessage } from "../messages.ts";
-import { deadlinePassed, leafEnded, leafNotFound, tooManyMessages } from "../store-errors.ts";
+import { deadlinePassed, leafEnded, leafNotFound, tooManyMessages } from "../contract/errors.ts";
+import type { Claim } from "../contract/leaf-store.ts";
+import { asSent, assertSameMessage, MAX_UNREAD, requireMessage } from "../contract/message-rules.ts";
+import type { NewMessage } from "../contract/messages.ts";
 import type { Database } from "./database.ts";
 import { messagesOf } from "./events.ts";
 import { runOwned } from "./outcome.ts";

@@ -1,6 +1,6 @@
-import { checkNoticeLimit, noticeOfPageToken, pageTokenOfNotice } from "../notice-rules.ts";
-import type { ClaimedNotice, Notice, NoticeEnd } from "../notices.ts";
-import { type Patience, waitUntilDue } from "../wait-until-due.ts";
+import { checkNoticeLimit, noticeOfPageToken, pageTokenOfNotice } from "../contract/notice-rules.ts";
+import type { ClaimedNotice, Notice, NoticeEnd } from "../contract/notices.ts";
+import { type Patience, waitUntilDue } from "../contract/wait-until-due.ts";
 import { callId } from "./calls.ts";
 import type { Database } from "./database.ts";
 import { encode } from "./names.ts";

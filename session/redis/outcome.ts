@@ -1,8 +1,8 @@
 import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { type Failure, FailureSchema, LeafResultSchema, LeafState } from "@serverless-harness/proto/leaf";
-import type { Claim, NewEvent, Outcome } from "../leaf-store.ts";
-import type { Wishes } from "../messages.ts";
-import { staleEpoch } from "../store-errors.ts";
+import { staleEpoch } from "../contract/errors.ts";
+import type { Claim, NewEvent, Outcome } from "../contract/leaf-store.ts";
+import type { Wishes } from "../contract/messages.ts";
 import { callId } from "./calls.ts";
 import type { Database } from "./database.ts";
 import { eventBatches, messagesOf, stateEvent } from "./events.ts";

@@ -1,6 +1,6 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { type Failure, FailureSchema, LeafState } from "@serverless-harness/proto/leaf";
-import { checkEndOverdue, OVERDUE } from "../leaf-deadline.ts";
+import { checkEndOverdue, OVERDUE } from "../contract/leaf-deadline.ts";
 import type { Database } from "./database.ts";
 import { stateEvent } from "./events.ts";
 import { text } from "./scripts.ts";

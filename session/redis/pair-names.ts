@@ -1,4 +1,4 @@
-import { pairOfPageToken } from "../page-token.ts";
+import { pairOfPageToken } from "../contract/page-token.ts";
 import { encode } from "./names.ts";
 
 /** The name in keys of what has an id within its tenant: names are in the order of tenants and ids, since a space stands before all that either holds. */

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type LeafState, type Tombstone, TombstoneSchema } from "@serverless-harness/proto/leaf";
-import type { IdleSession, Retention } from "../retention.ts";
-import { checkIdle, checkSweep } from "../retention-rules.ts";
+import type { IdleSession, Retention } from "../contract/retention.ts";
+import { checkIdle, checkSweep } from "../contract/retention-rules.ts";
 import type { Database } from "./database.ts";
 import { nameParts, sessionName } from "./names.ts";
 import { UNRESERVE } from "./programs.ts";

@@ -1,9 +1,9 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type ScheduleRecord, ScheduleRecordSchema } from "@serverless-harness/proto/store";
-import { pageTokenOfPair } from "../page-token.ts";
-import { assertSameSchedule, checkPageSize, newRecord, nextVersion, scheduleOf } from "../schedule-rules.ts";
-import type { DueSchedules } from "../schedules.ts";
-import { tooManySchedules } from "../store-errors.ts";
+import { tooManySchedules } from "../contract/errors.ts";
+import { pageTokenOfPair } from "../contract/page-token.ts";
+import { assertSameSchedule, checkPageSize, newRecord, nextVersion, scheduleOf } from "../contract/schedule-rules.ts";
+import type { DueSchedules } from "../contract/schedules.ts";
 import { callId } from "./calls.ts";
 import type { Database } from "./database.ts";
 import { pairName, pairRange } from "./pair-names.ts";

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { Cluster } from "ioredis";
-import { storeClosed } from "../store-errors.ts";
+import { storeClosed } from "../contract/errors.ts";
 import type { Client } from "./connect.ts";
 import { replyCode, translateRedisError } from "./redis-error.ts";
 

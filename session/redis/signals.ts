@@ -1,4 +1,4 @@
-import { Subscription } from "../subscription.ts";
+import { Subscription } from "../contract/subscription.ts";
 import { type Client, listenerOf } from "./connect.ts";
 
 /** Default of how often every subscriber looks for itself, whatever was heard. */

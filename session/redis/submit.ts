@@ -1,10 +1,10 @@
 import { clone, create, toBinary } from "@bufbuild/protobuf";
 import { newId } from "@serverless-harness/kit/ids";
 import { type Leaf, LeafSchema, type LeafSpec, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
-import type { Charge } from "../accounts.ts";
-import { fingerprint, keyReused } from "../fingerprint.ts";
-import type { NewLeaf } from "../leaf-store.ts";
-import { leafExpired, sessionExistsAlready, sessionNotFound } from "../store-errors.ts";
+import type { Charge } from "../contract/accounts.ts";
+import { leafExpired, sessionExistsAlready, sessionNotFound } from "../contract/errors.ts";
+import { fingerprint, keyReused } from "../contract/fingerprint.ts";
+import type { NewLeaf } from "../contract/leaf-store.ts";
 import { chargeArguments, limitError } from "./accounts.ts";
 import { callId } from "./calls.ts";
 import type { Database } from "./database.ts";

@@ -1,7 +1,7 @@
-import type { Claim, NewEvent } from "../leaf-store.ts";
-import { gateNotFound } from "../store-errors.ts";
-import { checkWait, isEmptyWait, isWakeKey, MAX_WAKE_KEYS } from "../wait-rules.ts";
-import type { Wait } from "../waiting.ts";
+import { gateNotFound } from "../contract/errors.ts";
+import type { Claim, NewEvent } from "../contract/leaf-store.ts";
+import { checkWait, isEmptyWait, isWakeKey, MAX_WAKE_KEYS } from "../contract/wait-rules.ts";
+import type { Wait } from "../contract/waiting.ts";
 import { callId } from "./calls.ts";
 import type { Database } from "./database.ts";
 import { encode } from "./names.ts";

@@ -1,5 +1,5 @@
-import { checkTenant } from "../tenant-rules.ts";
-import { DEFAULT_TENANT, type TenantSettings } from "../tenants.ts";
+import { checkTenant } from "../contract/tenant-rules.ts";
+import { DEFAULT_TENANT, type TenantSettings } from "../contract/tenants.ts";
 import type { Database } from "./database.ts";
 import { encode } from "./names.ts";
 import { list, text } from "./scripts.ts";

@@ -1,7 +1,7 @@
 import { isIP } from "node:net";
 import type { ConnectionOptions } from "node:tls";
 import { loadClientTls } from "@serverless-harness/kit/tls";
-import type { RedisAddress, RedisTls } from "../store-url.ts";
+import type { RedisAddress, RedisTls } from "../contract/store-url.ts";
 
 /** How a connection is secured. Throws a ConfigError that names the file that can't be used. */
 export function tlsOptions(host: string, { ca, cert, key }: RedisTls): ConnectionOptions {

@@ -1,9 +1,9 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Token, TokenSchema } from "@serverless-harness/proto/leaf";
-import { pageTokenOfPair } from "../page-token.ts";
-import { checkPageSize } from "../schedule-rules.ts";
-import { tokenNotFound } from "../store-errors.ts";
-import { checkRevokedBy, checkToken, FORGOTTEN_AT_ONCE } from "../token-rules.ts";
+import { tokenNotFound } from "../contract/errors.ts";
+import { pageTokenOfPair } from "../contract/page-token.ts";
+import { checkPageSize } from "../contract/schedule-rules.ts";
+import { checkRevokedBy, checkToken, FORGOTTEN_AT_ONCE } from "../contract/token-rules.ts";
 import type { Database } from "./database.ts";
 import { encode } from "./names.ts";
 import { pairName, pairRange } from "./pair-names.ts";

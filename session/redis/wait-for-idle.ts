@@ -1,4 +1,4 @@
-import { type Patience, waitUntilDue } from "../wait-until-due.ts";
+import { type Patience, waitUntilDue } from "../contract/wait-until-due.ts";
 import { readBacklog } from "./backlog.ts";
 import type { Database } from "./database.ts";
 import type { Signals } from "./signals.ts";

@@ -1,4 +1,4 @@
-import { type Patience, waitUntilDue } from "../wait-until-due.ts";
+import { type Patience, waitUntilDue } from "../contract/wait-until-due.ts";
 import type { Database } from "./database.ts";
 import { promoteDue, repairIndex } from "./repair.ts";
 import { list, runCommand, text } from "./scripts.ts";

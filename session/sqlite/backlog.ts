@@ -1,5 +1,5 @@
 import { LeafState } from "@serverless-harness/proto/leaf";
-import type { Backlog } from "../leaf-store.ts";
+import type { Backlog } from "../contract/leaf-store.ts";
 import type { Connection } from "./connection.ts";
 
 const READY = "SELECT count(*) AS count FROM (SELECT 1 FROM harness_leaves WHERE due_ms <= ? LIMIT ?)";

@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { CancelRequestedSchema, type Leaf, LeafState } from "@serverless-harness/proto/leaf";
-import { isTerminal } from "../leaf-state.ts";
-import { leafNotFound } from "../store-errors.ts";
-import { checkRequestedBy } from "../wait-rules.ts";
+import { leafNotFound } from "../contract/errors.ts";
+import { isTerminal } from "../contract/leaf-state.ts";
+import { checkRequestedBy } from "../contract/wait-rules.ts";
 import type { Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";
 import { filesAreDue } from "./files.ts";

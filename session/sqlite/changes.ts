@@ -1,6 +1,6 @@
 import type { FSWatcher } from "node:fs";
 import { LeafState } from "@serverless-harness/proto/leaf";
-import { Subscription } from "../subscription.ts";
+import { Subscription } from "../contract/subscription.ts";
 import type { Connection } from "./connection.ts";
 import type { SignalFile } from "./signal-file.ts";
 

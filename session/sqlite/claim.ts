@@ -1,5 +1,5 @@
 import { LeafState, type Worker, WorkerSchema } from "@serverless-harness/proto/leaf";
-import type { Claim } from "../leaf-store.ts";
+import type { Claim } from "../contract/leaf-store.ts";
 import { countReady } from "./backlog.ts";
 import { toBlob } from "./blob.ts";
 import type { Connection } from "./connection.ts";

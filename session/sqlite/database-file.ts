@@ -1,8 +1,8 @@
 import { closeSync, openSync, readSync, statSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import type { ConfigError } from "@serverless-harness/kit/env";
-import { readIdFile, unknownStore, writeIdFile } from "../id-file.ts";
-import { storeLost } from "../store-errors.ts";
+import { storeLost } from "../contract/errors.ts";
+import { readIdFile, unknownStore, writeIdFile } from "../contract/id-file.ts";
 
 /** Where SQLite keeps `PRAGMA application_id` in the file's header: four bytes, the most significant one first. */
 const ID_OFFSET = 68;

@@ -1,9 +1,9 @@
 import type { Gate, LeafState } from "@serverless-harness/proto/leaf";
-import { assertSameDecision, checkDecision, decisionOf, defaultDecision, isOverdue } from "../gate-rules.ts";
-import { hasPassed } from "../leaf-deadline.ts";
-import { isTerminal } from "../leaf-state.ts";
-import { deadlinePassed, gateNotFound, leafEnded, leafNotFound } from "../store-errors.ts";
-import type { NewDecision } from "../waiting.ts";
+import { deadlinePassed, gateNotFound, leafEnded, leafNotFound } from "../contract/errors.ts";
+import { assertSameDecision, checkDecision, decisionOf, defaultDecision, isOverdue } from "../contract/gate-rules.ts";
+import { hasPassed } from "../contract/leaf-deadline.ts";
+import { isTerminal } from "../contract/leaf-state.ts";
+import type { NewDecision } from "../contract/waiting.ts";
 import type { Connection } from "./connection.ts";
 import { findGate, writeDecision } from "./gates.ts";
 import type { Place } from "./session-order.ts";

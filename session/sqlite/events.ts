@@ -1,8 +1,8 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { type LeafEvent, LeafEventSchema, LeafState, StateChangedSchema, UsageSchema } from "@serverless-harness/proto/leaf";
-import { addedUse } from "../account-rules.ts";
-import { isTerminal } from "../leaf-state.ts";
-import type { NewEvent } from "../leaf-store.ts";
+import { addedUse } from "../contract/account-rules.ts";
+import { isTerminal } from "../contract/leaf-state.ts";
+import type { NewEvent } from "../contract/leaf-store.ts";
 import { spend } from "./accounts.ts";
 import type { Bytes, Connection } from "./connection.ts";
 import { writeNotice } from "./notices.ts";

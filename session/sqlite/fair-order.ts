@@ -1,4 +1,4 @@
-import { strideOf } from "../tenant-rules.ts";
+import { strideOf } from "../contract/tenant-rules.ts";
 import type { Connection } from "./connection.ts";
 
 /** Tenants with a ready leaf: one look-up in the index for each, however many leaves it has. */

@@ -1,6 +1,6 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import type { Fence } from "../leaf-store.ts";
-import { staleEpoch } from "../store-errors.ts";
+import { staleEpoch } from "../contract/errors.ts";
+import type { Fence } from "../contract/leaf-store.ts";
 import { requireSameFile } from "./database-file.ts";
 
 const EPOCH = "SELECT epoch FROM harness_sessions WHERE tenant = ? AND session_id = ?";

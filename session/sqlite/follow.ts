@@ -1,6 +1,6 @@
 import type { LeafEvent, LeafState } from "@serverless-harness/proto/leaf";
-import { isTerminal } from "../leaf-state.ts";
-import { leafNotFound } from "../store-errors.ts";
+import { leafNotFound } from "../contract/errors.ts";
+import { isTerminal } from "../contract/leaf-state.ts";
 import type { Changes } from "./changes.ts";
 import type { Connection } from "./connection.ts";
 import { requireSameFile } from "./database-file.ts";

@@ -1,9 +1,9 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Decision, type Gate, GateDecidedSchema, GateOpenedSchema, GateSchema } from "@serverless-harness/proto/leaf";
-import { asAsked, checkGate, defaultDecision, isOverdue, MAX_OPEN_GATES } from "../gate-rules.ts";
-import type { Claim } from "../leaf-store.ts";
-import { gateReused, tooManyGates } from "../store-errors.ts";
-import type { NewGate } from "../waiting.ts";
+import { gateReused, tooManyGates } from "../contract/errors.ts";
+import { asAsked, checkGate, defaultDecision, isOverdue, MAX_OPEN_GATES } from "../contract/gate-rules.ts";
+import type { Claim } from "../contract/leaf-store.ts";
+import type { NewGate } from "../contract/waiting.ts";
 import type { Bytes, Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";
 import { requireOwner } from "./ownership.ts";

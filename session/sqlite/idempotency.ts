@@ -1,6 +1,6 @@
 import type { LeafSpec } from "@serverless-harness/proto/leaf";
-import { fingerprint, keyReused } from "../fingerprint.ts";
-import { leafExpired } from "../store-errors.ts";
+import { leafExpired } from "../contract/errors.ts";
+import { fingerprint, keyReused } from "../contract/fingerprint.ts";
 import type { Bytes, Connection } from "./connection.ts";
 
 const FIND = "SELECT fingerprint, n FROM harness_idempotency WHERE tenant = ? AND key = ?";

@@ -1,11 +1,11 @@
 import { create } from "@bufbuild/protobuf";
 import { type LeafMessage, type LeafState, MessageDeliveredSchema, MessageReceivedSchema } from "@serverless-harness/proto/leaf";
-import { hasPassed } from "../leaf-deadline.ts";
-import { isTerminal } from "../leaf-state.ts";
-import type { Claim, NewEvent } from "../leaf-store.ts";
-import { asSent, joinSeqs, MAX_UNREAD, messageKey, requireMessage, splitSeqs } from "../message-rules.ts";
-import type { NewMessage } from "../messages.ts";
-import { deadlinePassed, leafEnded, leafNotFound, tooManyMessages } from "../store-errors.ts";
+import { deadlinePassed, leafEnded, leafNotFound, tooManyMessages } from "../contract/errors.ts";
+import { hasPassed } from "../contract/leaf-deadline.ts";
+import { isTerminal } from "../contract/leaf-state.ts";
+import type { Claim, NewEvent } from "../contract/leaf-store.ts";
+import { asSent, joinSeqs, MAX_UNREAD, messageKey, requireMessage, splitSeqs } from "../contract/message-rules.ts";
+import type { NewMessage } from "../contract/messages.ts";
 import type { Bytes, Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";
 import { requireOwner } from "./ownership.ts";

@@ -1,7 +1,7 @@
 import { newId } from "@serverless-harness/kit/ids";
-import { checkNoticeLimit, noticeOfPageToken, pageTokenOfNotice } from "../notice-rules.ts";
-import type { ClaimedNotice, Notice, NoticeEnd } from "../notices.ts";
-import { type Patience, waitUntilDue } from "../wait-until-due.ts";
+import { checkNoticeLimit, noticeOfPageToken, pageTokenOfNotice } from "../contract/notice-rules.ts";
+import type { ClaimedNotice, Notice, NoticeEnd } from "../contract/notices.ts";
+import { type Patience, waitUntilDue } from "../contract/wait-until-due.ts";
 import type { Changes } from "./changes.ts";
 import type { Connection } from "./connection.ts";
 import { noteChange } from "./tenants.ts";

@@ -1,5 +1,5 @@
 import { type Failure, FailureSchema, type LeafResult, LeafResultSchema, LeafState } from "@serverless-harness/proto/leaf";
-import type { Claim, NewEvent, Outcome } from "../leaf-store.ts";
+import type { Claim, NewEvent, Outcome } from "../contract/leaf-store.ts";
 import { noteAttempt } from "./attempts.ts";
 import { toBlob } from "./blob.ts";
 import type { Connection } from "./connection.ts";

@@ -1,5 +1,5 @@
 import { type Failure, LeafState } from "@serverless-harness/proto/leaf";
-import { OVERDUE } from "../leaf-deadline.ts";
+import { OVERDUE } from "../contract/leaf-deadline.ts";
 import { nextEpoch } from "./claim.ts";
 import type { Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";

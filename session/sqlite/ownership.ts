@@ -1,7 +1,7 @@
 import { LeafState } from "@serverless-harness/proto/leaf";
-import type { Claim, Fence } from "../leaf-store.ts";
-import type { Wishes } from "../messages.ts";
-import { staleEpoch } from "../store-errors.ts";
+import { staleEpoch } from "../contract/errors.ts";
+import type { Claim, Fence } from "../contract/leaf-store.ts";
+import type { Wishes } from "../contract/messages.ts";
 import type { Connection } from "./connection.ts";
 import { assertFence } from "./fence.ts";
 import { unreadOf } from "./unread.ts";

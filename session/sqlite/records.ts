@@ -1,5 +1,5 @@
 import type { Leaf } from "@serverless-harness/proto/leaf";
-import { type LeafFields, toLeaf } from "../leaf-record.ts";
+import { type LeafFields, toLeaf } from "../contract/leaf-record.ts";
 import { attemptsOf } from "./attempts.ts";
 import type { Bytes, Connection } from "./connection.ts";
 import { openGatesOf } from "./gates.ts";

@@ -1,6 +1,6 @@
 import { type Leaf, LeafState } from "@serverless-harness/proto/leaf";
-import { isTerminal } from "../leaf-state.ts";
-import { leafNotFailed, leafNotFound } from "../store-errors.ts";
+import { leafNotFailed, leafNotFound } from "../contract/errors.ts";
+import { isTerminal } from "../contract/leaf-state.ts";
 import { forgetAttempts } from "./attempts.ts";
 import type { Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";

@@ -1,8 +1,8 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type ScheduleRecord, ScheduleRecordSchema } from "@serverless-harness/proto/store";
-import { pageTokenOfPair, pairOfPageToken } from "../page-token.ts";
-import { assertRoom, assertSameSchedule, checkPageSize, newRecord, nextVersion, scheduleOf } from "../schedule-rules.ts";
-import type { DueSchedules } from "../schedules.ts";
+import { pageTokenOfPair, pairOfPageToken } from "../contract/page-token.ts";
+import { assertRoom, assertSameSchedule, checkPageSize, newRecord, nextVersion, scheduleOf } from "../contract/schedule-rules.ts";
+import type { DueSchedules } from "../contract/schedules.ts";
 import type { Bytes, Connection } from "./connection.ts";
 
 const READ = "SELECT record FROM harness_schedules WHERE tenant = ? AND schedule_id = ?";

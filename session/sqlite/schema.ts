@@ -2,7 +2,7 @@ import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
 import { fromBinary } from "@bufbuild/protobuf";
 import { ConfigError } from "@serverless-harness/kit/env";
 import { LeafSpecSchema } from "@serverless-harness/proto/leaf";
-import { deadlineFrom } from "../leaf-deadline.ts";
+import { deadlineFrom } from "../contract/leaf-deadline.ts";
 import { LAYOUT_1 } from "./layout/layout-1.ts";
 import { LAYOUT_2 } from "./layout/layout-2.ts";
 import { LAYOUT_3 } from "./layout/layout-3.ts";

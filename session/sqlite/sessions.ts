@@ -1,4 +1,4 @@
-import type { IdleSession } from "../retention.ts";
+import type { IdleSession } from "../contract/retention.ts";
 import type { Connection } from "./connection.ts";
 
 const FIND = "SELECT epoch FROM harness_sessions WHERE tenant = ? AND session_id = ?";

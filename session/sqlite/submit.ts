@@ -1,9 +1,9 @@
 import { clone, toBinary } from "@bufbuild/protobuf";
 import { newId } from "@serverless-harness/kit/ids";
 import { type Leaf, type LeafSpec, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
-import { deadlineFrom } from "../leaf-deadline.ts";
-import type { NewLeaf } from "../leaf-store.ts";
-import { sessionExistsAlready, sessionNotFound } from "../store-errors.ts";
+import { sessionExistsAlready, sessionNotFound } from "../contract/errors.ts";
+import { deadlineFrom } from "../contract/leaf-deadline.ts";
+import type { NewLeaf } from "../contract/leaf-store.ts";
 import { requireRoomFor } from "./accounts.ts";
 import type { Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type LeafState, type Tombstone, TombstoneSchema } from "@serverless-harness/proto/leaf";
-import type { Retention } from "../retention.ts";
-import { checkSweep } from "../retention-rules.ts";
+import type { Retention } from "../contract/retention.ts";
+import { checkSweep } from "../contract/retention-rules.ts";
 import { forgetEmptyAccounts } from "./accounts.ts";
 import type { Connection } from "./connection.ts";
 import { noteLeafless } from "./sessions.ts";

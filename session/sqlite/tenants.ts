@@ -1,5 +1,5 @@
-import { checkTenant } from "../tenant-rules.ts";
-import { DEFAULT_TENANT, type TenantSettings } from "../tenants.ts";
+import { checkTenant } from "../contract/tenant-rules.ts";
+import { DEFAULT_TENANT, type TenantSettings } from "../contract/tenants.ts";
 import type { Connection } from "./connection.ts";
 
 const READ = "SELECT weight, max_running FROM harness_tenants WHERE tenant = ?";

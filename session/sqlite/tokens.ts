@@ -1,9 +1,9 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Token, TokenSchema } from "@serverless-harness/proto/leaf";
-import { pageTokenOfPair, pairOfPageToken } from "../page-token.ts";
-import { checkPageSize } from "../schedule-rules.ts";
-import { tokenNotFound } from "../store-errors.ts";
-import { checkRevokedBy, checkToken, FORGOTTEN_AT_ONCE } from "../token-rules.ts";
+import { tokenNotFound } from "../contract/errors.ts";
+import { pageTokenOfPair, pairOfPageToken } from "../contract/page-token.ts";
+import { checkPageSize } from "../contract/schedule-rules.ts";
+import { checkRevokedBy, checkToken, FORGOTTEN_AT_ONCE } from "../contract/token-rules.ts";
 import type { Bytes, Connection } from "./connection.ts";
 
 const FORGET = `DELETE FROM harness_tokens WHERE token_id IN (SELECT token_id FROM harness_tokens WHERE expires_ms <= ?

@@ -1,6 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { LeafEventSchema, type LeafMessage } from "@serverless-harness/proto/leaf";
-import { splitSeqs } from "../message-rules.ts";
+import { splitSeqs } from "../contract/message-rules.ts";
 import type { Bytes, Connection } from "./connection.ts";
 
 const READ = "SELECT event FROM harness_events WHERE n = ? AND seq = ?";

@@ -1,4 +1,4 @@
-import { type Patience, waitUntilDue } from "../wait-until-due.ts";
+import { type Patience, waitUntilDue } from "../contract/wait-until-due.ts";
 import { nextDueMs } from "./backlog.ts";
 import type { Changes } from "./changes.ts";
 import { hasReadyLeaf } from "./claim.ts";

@@ -1,9 +1,9 @@
 import { LeafState } from "@serverless-harness/proto/leaf";
-import { isOverdue } from "../gate-rules.ts";
-import type { Claim, NewEvent } from "../leaf-store.ts";
-import { gateNotFound } from "../store-errors.ts";
-import { checkWait, isEmptyWait } from "../wait-rules.ts";
-import type { Wait } from "../waiting.ts";
+import { gateNotFound } from "../contract/errors.ts";
+import { isOverdue } from "../contract/gate-rules.ts";
+import type { Claim, NewEvent } from "../contract/leaf-store.ts";
+import { checkWait, isEmptyWait } from "../contract/wait-rules.ts";
+import type { Wait } from "../contract/waiting.ts";
 import type { Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";
 import { filesAreDue } from "./files.ts";

@@ -1,6 +1,6 @@
 import type { LeafState } from "@serverless-harness/proto/leaf";
-import { isTerminal } from "../leaf-state.ts";
-import { isWakeKey } from "../wait-rules.ts";
+import { isTerminal } from "../contract/leaf-state.ts";
+import { isWakeKey } from "../contract/wait-rules.ts";
 import type { Connection } from "./connection.ts";
 import type { Place } from "./session-order.ts";
 import { endWait } from "./waits.ts";

@@ -1,4 +1,4 @@
-import { MAX_WAKE_KEYS } from "../wait-rules.ts";
+import { MAX_WAKE_KEYS } from "../contract/wait-rules.ts";
 import type { Connection } from "./connection.ts";
 
 const FIND = "SELECT used FROM harness_wakes WHERE n = ? AND key = ?";

@@ -4,8 +4,8 @@ import { DatabaseSync } from "node:sqlite";
 import { ConfigError } from "@serverless-harness/kit/env";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, onTestFinished, test } from "vitest";
+import type { LeafStore } from "../contract/leaf-store.ts";
 import { openLeafStore } from "../index.ts";
-import type { LeafStore } from "../leaf-store.ts";
 import { claim, delta, follow, refused, submit } from "../testing/build.ts";
 
 interface Opened {

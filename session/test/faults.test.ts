@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { Redis } from "ioredis";
 import { describe, expect, onTestFinished, test } from "vitest";
-import type { LeafStore } from "../leaf-store.ts";
+import type { LeafStore } from "../contract/leaf-store.ts";
 import { RedisLeafStore } from "../redis/store.ts";
 import { SqliteLeafStore } from "../sqlite/store.ts";
 import {

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { LeafStore } from "../leaf-store.ts";
+import type { LeafStore } from "../contract/leaf-store.ts";
 import { SqliteLeafStore } from "../sqlite/store.ts";
 import type { LeafStoreFixture } from "../testing/index.ts";
 

@@ -4,7 +4,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { FailureReason, LeafEventSchema, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
 import { expect, test } from "vitest";
-import { fingerprint } from "../fingerprint.ts";
+import { fingerprint } from "../contract/fingerprint.ts";
 import { LAYOUT_1 } from "../sqlite/layout/layout-1.ts";
 import { SqliteLeafStore } from "../sqlite/store.ts";
 import { claim, done, logOf, messageOf, nothingReady, recordOf, specOf, submit, words } from "../testing/build.ts";

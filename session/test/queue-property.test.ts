@@ -5,7 +5,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import { LeafStateSchema } from "@serverless-harness/proto/leaf";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import type { Claim, LeafStore } from "../leaf-store.ts";
+import type { Claim, LeafStore } from "../contract/leaf-store.ts";
 import { RedisLeafStore } from "../redis/store.ts";
 import { SqliteLeafStore } from "../sqlite/store.ts";
 import {

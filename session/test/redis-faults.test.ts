@@ -3,7 +3,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import { LeafState } from "@serverless-harness/proto/leaf";
 import { Redis } from "ioredis";
 import { expect, onTestFinished, test } from "vitest";
-import { fingerprint } from "../fingerprint.ts";
+import { fingerprint } from "../contract/fingerprint.ts";
 import { type LeafStore, openLeafStore } from "../index.ts";
 import {
   assertGapFree,

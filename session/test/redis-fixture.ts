@@ -1,6 +1,5 @@
+import { parseStoreUrl, type RedisAddress } from "../contract/store-url.ts";
 import { RedisLeafStore, type RedisLeafStoreOptions } from "../redis/store.ts";
-import type { RedisAddress } from "../store-url.ts";
-import { parseStoreUrl } from "../store-url.ts";
 import type { LeafStoreFixture } from "../testing/index.ts";
 
 /** What a store's address says. */

@@ -2,8 +2,8 @@ import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { create } from "@bufbuild/protobuf";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { UsageSchema } from "@serverless-harness/proto/leaf";
-import type { AccountLimits, Charge } from "../accounts.ts";
-import type { LeafStore, NewEvent } from "../leaf-store.ts";
+import type { AccountLimits, Charge } from "../contract/accounts.ts";
+import type { LeafStore, NewEvent } from "../contract/leaf-store.ts";
 import { claim, delta, done, failed, specOf } from "./build.ts";
 import type { Case } from "./types.ts";
 

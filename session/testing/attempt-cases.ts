@@ -1,5 +1,5 @@
 import { deepStrictEqual, ok } from "node:assert/strict";
-import type { LeafStore } from "../leaf-store.ts";
+import type { LeafStore } from "../contract/leaf-store.ts";
 import { claim, done, failed, failureOf, LONG_LEASE_MS, recordOf, submit } from "./build.ts";
 import type { Case } from "./types.ts";
 

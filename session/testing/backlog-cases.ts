@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import type { LeafStore } from "../leaf-store.ts";
-import { DEFAULT_TENANT } from "../tenants.ts";
+import type { LeafStore } from "../contract/leaf-store.ts";
+import { DEFAULT_TENANT } from "../contract/tenants.ts";
 import { claim, claimWhenReady, done, failureOf, LONG_LEASE_MS, NEVER, submit, workerOf } from "./build.ts";
 import type { Case } from "./types.ts";
 

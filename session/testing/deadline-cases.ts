@@ -1,8 +1,8 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { FailureReason, type Leaf, LeafState } from "@serverless-harness/proto/leaf";
-import { deadlineOf } from "../leaf-deadline.ts";
-import type { LeafStore } from "../leaf-store.ts";
-import type { Wait } from "../waiting.ts";
+import { deadlineOf } from "../contract/leaf-deadline.ts";
+import type { LeafStore } from "../contract/leaf-store.ts";
+import type { Wait } from "../contract/waiting.ts";
 import {
   approval,
   claim,

@@ -1,7 +1,7 @@
 import { deepStrictEqual } from "node:assert/strict";
 import { create } from "@bufbuild/protobuf";
 import { FailureReason, LeafFilesSchema, LeafState } from "@serverless-harness/proto/leaf";
-import type { LeafStore } from "../leaf-store.ts";
+import type { LeafStore } from "../contract/leaf-store.ts";
 import { approval, claim, claimWhenReady, done, failed, gateOf, recordOf, refused, submit } from "./build.ts";
 import type { Case } from "./types.ts";
 

@@ -1,8 +1,8 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { equals } from "@bufbuild/protobuf";
 import { LeafMessageSchema, LeafState, MessageMode } from "@serverless-harness/proto/leaf";
-import type { LeafStore } from "../leaf-store.ts";
-import type { NewMessage } from "../messages.ts";
+import type { LeafStore } from "../contract/leaf-store.ts";
+import type { NewMessage } from "../contract/messages.ts";
 import {
   claim,
   delta,

@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import type { LeafStore } from "../leaf-store.ts";
-import type { ClaimedNotice, Notice } from "../notices.ts";
+import type { LeafStore } from "../contract/leaf-store.ts";
+import type { ClaimedNotice, Notice } from "../contract/notices.ts";
 import { approval, claim, done, failed, failureOf, gateOf, LONG_LEASE_MS, logOf, NEVER, refused, specOf, submit, words } from "./build.ts";
 import type { Case } from "./types.ts";
 

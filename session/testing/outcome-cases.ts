@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { equals } from "@bufbuild/protobuf";
 import { FailureSchema, LeafState } from "@serverless-harness/proto/leaf";
-import type { Outcome } from "../leaf-store.ts";
+import type { Outcome } from "../contract/leaf-store.ts";
 import { claim, claimWhenReady, delta, done, failureOf, LONG_LEASE_MS, logOf, nothingReady, recordOf, submit, words } from "./build.ts";
 import type { Case } from "./types.ts";
 

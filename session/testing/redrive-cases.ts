@@ -1,6 +1,6 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import { LeafState } from "@serverless-harness/proto/leaf";
-import type { LeafStore } from "../leaf-store.ts";
+import type { LeafStore } from "../contract/leaf-store.ts";
 import {
   claim,
   claimWhenReady,

@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { create, equals, type MessageInitShape } from "@bufbuild/protobuf";
 import { LeafState, MissedFires, OverlappingFires, ScheduleSchema } from "@serverless-harness/proto/leaf";
 import { type ScheduleRecord, ScheduleRecordSchema } from "@serverless-harness/proto/store";
-import type { LeafStore } from "../leaf-store.ts";
+import type { LeafStore } from "../contract/leaf-store.ts";
 import { LONG_LEASE_MS, recordOf, refused, specOf } from "./build.ts";
 import type { Case } from "./types.ts";
 

@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { LeafState } from "@serverless-harness/proto/leaf";
-import type { Wait } from "../waiting.ts";
+import type { Wait } from "../contract/waiting.ts";
 import {
   approval,
   claim,

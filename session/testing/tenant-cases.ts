@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
-import type { Claim, LeafStore } from "../leaf-store.ts";
-import { DEFAULT_TENANT, type TenantSettings } from "../tenants.ts";
+import type { Claim, LeafStore } from "../contract/leaf-store.ts";
+import { DEFAULT_TENANT, type TenantSettings } from "../contract/tenants.ts";
 import { claim, claimWhenReady, done, LONG_LEASE_MS, NEVER, nothingReady, refused, submit } from "./build.ts";
 import type { Case } from "./types.ts";
 

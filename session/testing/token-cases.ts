@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { create, equals, type MessageInitShape } from "@bufbuild/protobuf";
 import { type Token, TokenSchema } from "@serverless-harness/proto/leaf";
-import type { LeafStore } from "../leaf-store.ts";
+import type { LeafStore } from "../contract/leaf-store.ts";
 import { LONG_LEASE_MS, refused } from "./build.ts";
 import type { Case } from "./types.ts";
 

@@ -1,4 +1,4 @@
-import type { LeafStore } from "../leaf-store.ts";
+import type { LeafStore } from "../contract/leaf-store.ts";
 
 /** A fresh, empty store that one case owns. */
 export interface LeafStoreFixture extends AsyncDisposable {

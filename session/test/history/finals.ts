@@ -1,5 +1,5 @@
 import { LeafStateSchema } from "@serverless-harness/proto/leaf";
-import type { LeafStore } from "../../leaf-store.ts";
+import type { LeafStore } from "../../contract/leaf-store.ts";
 import { logOf, words } from "../../testing/build.ts";
 import type { Final } from "./history.ts";
 

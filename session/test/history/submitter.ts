@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import type { LeafStore } from "../../leaf-store.ts";
+import type { LeafStore } from "../../contract/leaf-store.ts";
 import { NEVER, specOf, words } from "../../testing/build.ts";
 import type { Recorder } from "./recorder.ts";
 

@@ -2,8 +2,8 @@ import { create } from "@bufbuild/protobuf";
 import { Validation } from "@serverless-harness/kit/validate";
 import { LeafSpecSchema, MissedFires, OverlappingFires, type Schedule, ScheduleSchema } from "@serverless-harness/proto/leaf";
 import { type ScheduleRecord, ScheduleRecordSchema } from "@serverless-harness/proto/store";
+import { scheduleExists, tooManySchedules } from "./errors.ts";
 import { fingerprint } from "./fingerprint.ts";
-import { scheduleExists, tooManySchedules } from "./store-errors.ts";
 
 /** The schedule of a record. Throws INVALID_ARGUMENT that names every field that is out of its limits; what it means is the caller's to check. */
 export function scheduleOf(record: ScheduleRecord): Schedule {

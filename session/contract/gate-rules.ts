@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { Validation } from "@serverless-harness/kit/validate";
 import { type Decision, DecisionKind, DecisionSchema, type Gate, GateSchema } from "@serverless-harness/proto/leaf";
-import { gateDecided } from "./store-errors.ts";
+import { gateDecided } from "./errors.ts";
 import type { NewDecision, NewGate } from "./waiting.ts";
 
 /** Open gates of one leaf. */

@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { Validation } from "@serverless-harness/kit/validate";
 import { type LeafMessage, LeafMessageSchema, MessageMode } from "@serverless-harness/proto/leaf";
+import { messageIdReused } from "./errors.ts";
 import type { NewMessage } from "./messages.ts";
-import { messageIdReused } from "./store-errors.ts";
 
 /** Messages of one leaf that wait to be delivered. */
 export const MAX_UNREAD = 32;
