@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import type { RequestRecord } from "@serverless-harness/kit/stand-in-model/request-log";
 import { bundleOf, COMPILED } from "@serverless-harness/kit/testing/services";
 import { childEnvironment } from "../config.ts";
-import type { RequestRecord } from "../model/request-log.ts";
 
 /** The scripted model server, as a process of its own. */
 export interface ModelProcess {

@@ -1,10 +1,10 @@
 import { readFile } from "node:fs/promises";
+import { readScript } from "@serverless-harness/kit/stand-in-model/script";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { eventDelays } from "../density/delay.ts";
 import { House } from "../density/house.ts";
 import { memoryOf, watchMemory } from "../density/memory.ts";
 import { clock, streaming, waiting } from "../density/prompts.ts";
-import { readScript } from "../model/script.ts";
 
 async function open(): Promise<House> {
   const house = await House.open(false);

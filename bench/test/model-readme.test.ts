@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 import { converse, startModel } from "./model-process.ts";
 
-const README = new URL("../model/README.md", import.meta.url);
+const README = new URL("../../kit/stand-in-model/README.md", import.meta.url);
 
 test("every script in the README runs to the end of its steps, or to the failure that it asks for", async () => {
   const { client, requests } = await startModel();
@@ -26,7 +26,7 @@ test("every script in the README runs to the end of its steps, or to the failure
 
 test("the README names every key of a step", async () => {
   const readme = await readFile(README, "utf8");
-  const source = await readFile(new URL("../model/script.ts", import.meta.url), "utf8");
+  const source = await readFile(new URL("../../kit/stand-in-model/script.ts", import.meta.url), "utf8");
   const keys = /STEP_KEYS = \[([\s\S]*?)\]/.exec(source)?.[1]?.match(/[a-z_]+/g) ?? [];
   expect(keys.length).toBeGreaterThan(8);
   for (const key of keys) expect(readme).toContain(`\`${key}\``);

@@ -34,7 +34,7 @@ export async function system({ brains = "local" as "local" | "knative", env = {}
   const sandbox = { HANDS_WORKSPACES: join(opened.directory, "workspaces"), HANDS_STATE: join(opened.directory, "state") };
   for (const directory of Object.values(sandbox)) await mkdir(directory);
   const hands = `unix:${join(opened.directory, "hands.sock")}`;
-  const { url }: { url: string } = JSON.parse(await service("bench/model/main.ts", {}, '"url"'));
+  const { url }: { url: string } = JSON.parse(await service("kit/stand-in-model/main.ts", {}, '"url"'));
   await service("hands/main.ts", { ...sandbox, HANDS_LISTEN: hands, HANDS_SANDBOX: "process" }, "hands is up");
   const settings = { HANDS_URL: hands, ANTHROPIC_BASE_URL: url, ANTHROPIC_AUTH_TOKEN: "any", BRAIN_GRACE_MS: "0", ...env };
   if (brains === "local") {

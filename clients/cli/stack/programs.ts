@@ -6,7 +6,7 @@ const SOURCES = {
   brain: ["brain", "kit", "pi-fork", "proto", "session", "hands/client"],
   dispatcher: ["dispatcher", "kit", "pi-fork", "proto", "session", "hands/client"],
   hands: ["hands", "kit", "proto"],
-  model: ["bench/model", "kit"],
+  model: ["kit"],
 } as const;
 
 /** A program that the stack runs. */

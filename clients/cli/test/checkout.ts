@@ -17,7 +17,6 @@ const ROOMS = [
   "brain",
   "dispatcher",
   "clients",
-  "bench/model",
   "dist",
 ];
 /** Packages that a stack loads at run time, or runs on; the others are the real ones. */

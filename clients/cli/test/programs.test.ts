@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { bundleOf, PROGRAMS, staleBundles } from "../stack/programs.ts";
 
-const ROOMS = ["brain", "dispatcher", "kit", "pi-fork", "proto", "session", "hands/client", "bench/model"];
+const ROOMS = ["brain", "dispatcher", "kit", "pi-fork", "proto", "session", "hands/client"];
 
 let root: string;
 

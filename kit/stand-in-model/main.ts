@@ -1,5 +1,5 @@
-import { formatAddress } from "@serverless-harness/kit/address";
-import { runMain } from "@serverless-harness/kit/main";
+import { formatAddress } from "../address.ts";
+import { runMain } from "../main.ts";
 import { readConfig } from "./config.ts";
 import { startModel } from "./server.ts";
 

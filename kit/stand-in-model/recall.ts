@@ -1,5 +1,5 @@
-import { HarnessError } from "@serverless-harness/kit/errors";
-import { SideThread } from "@serverless-harness/kit/side-thread";
+import { HarnessError } from "../errors.ts";
+import { SideThread } from "../side-thread.ts";
 import { ApiError } from "./api-error.ts";
 import { wrong } from "./checks.ts";
 import type { RecallTasks } from "./recall-worker.ts";

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import { imageProblem } from "@serverless-harness/kit/image-header";
-import { IMAGE_TYPES, imageType } from "@serverless-harness/kit/image-type";
+import { imageProblem } from "../image-header.ts";
+import { IMAGE_TYPES, imageType } from "../image-type.ts";
 import { type JsonObject, list, object, text, wrong } from "./checks.ts";
 
 /** A picture, as an answer tells of it. */

@@ -1,4 +1,4 @@
-import { serveTasks } from "@serverless-harness/kit/side-thread";
+import { serveTasks } from "../side-thread.ts";
 
 const tasks = {
   firstGroup(pattern: string, texts: readonly string[]): string | undefined {

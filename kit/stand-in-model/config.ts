@@ -1,5 +1,5 @@
-import { type Address, parseAddress } from "@serverless-harness/kit/address";
-import { EnvReader } from "@serverless-harness/kit/env";
+import { type Address, parseAddress } from "../address.ts";
+import { EnvReader } from "../env.ts";
 
 /** Settings of the scripted model server. */
 export interface Config {

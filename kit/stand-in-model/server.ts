@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { Address } from "@serverless-harness/kit/address";
-import { ConfigError } from "@serverless-harness/kit/env";
+import type { Address } from "../address.ts";
+import { ConfigError } from "../env.ts";
 import { ANTHROPIC } from "./anthropic.ts";
 import { ApiError } from "./api-error.ts";
 import type { Dialect } from "./dialect.ts";
