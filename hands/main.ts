@@ -1,6 +1,6 @@
 import { runMain } from "@serverless-harness/kit/main";
 import { environmentOf, readConfig } from "./config.ts";
-import { becomeFrugal } from "./daemon/frugal.ts";
+import { becomeFrugal } from "./process/memory-flags.ts";
 
 await runMain(async () => {
   const config = readConfig();

@@ -16,7 +16,7 @@ import { fileService } from "./rpc/file/index.ts";
 import { terminalService } from "./rpc/terminal/index.ts";
 import { workspaceService } from "./rpc/workspace/index.ts";
 import type { Terminals } from "./terminals/terminals.ts";
-import type { Workspaces } from "./workspaces.ts";
+import type { Workspaces } from "./workspaces/workspaces.ts";
 
 /** What the services work on. */
 export interface Dependencies {

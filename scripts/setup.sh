@@ -75,7 +75,7 @@ install_npm_packages() {
 }
 npm_packages_are_current || install_npm_packages
 
-for part in hands/keeper hands/jail hands/network clients/cli/watcher; do
+for part in hands/process/keeper hands/jail hands/network clients/cli/watcher; do
   [ ! -e "$part/build.sh" ] || sh "$part/build.sh"
 done
 

@@ -6,7 +6,7 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError, invalidArgument } from "@serverless-harness/kit/errors";
 import { newId } from "@serverless-harness/kit/ids";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
-import { removeTree } from "../files/remove-tree.ts";
+import { removeTree } from "../fs/remove-tree.ts";
 import { type ArtifactContent, type ArtifactStore, artifactsMisconfigured, artifactsUnavailable, assertKey } from "./artifact-store.ts";
 
 /** Holds what is being written. `+` occurs in no key. */

@@ -5,8 +5,8 @@ import { promisify } from "node:util";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import type { Durability } from "../config.ts";
-import { syncDirectory, writeDurably } from "../files/durable.ts";
-import { DamagedRecord } from "../files/workspace-record.ts";
+import { syncDirectory, writeDurably } from "../fs/durable.ts";
+import { DamagedRecord } from "../workspaces/record.ts";
 import { isWitness, type Witness } from "./witness.ts";
 
 /** A change that is about to happen. */

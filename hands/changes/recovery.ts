@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { create, type JsonObject, toJson } from "@bufbuild/protobuf";
 import { locate } from "@serverless-harness/kit/paths/locate";
 import { FileInfoSchema } from "@serverless-harness/proto/hands";
-import { describe } from "../files/describe.ts";
-import { removeTree } from "../files/remove-tree.ts";
-import type { Workspace } from "../workspaces.ts";
+import { describe } from "../fs/file-info.ts";
+import { removeTree } from "../fs/remove-tree.ts";
+import type { Workspace } from "../workspaces/workspaces.ts";
 import type { ChangeLog, Intent } from "./log.ts";
 import { inodeOf, tookPlace } from "./witness.ts";
 

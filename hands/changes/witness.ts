@@ -2,7 +2,7 @@ import { type BigIntStats, lstatSync } from "node:fs";
 import { join } from "node:path";
 import { locate } from "@serverless-harness/kit/paths/locate";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
-import type { Workspace } from "../workspaces.ts";
+import type { Workspace } from "../workspaces/workspaces.ts";
 
 /**
  * How to tell after a crash whether an effect took place. Every change is one system call, and each leaves a trace that nobody but the

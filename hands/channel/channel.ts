@@ -14,7 +14,7 @@ import type {
 } from "@serverless-harness/proto/hands";
 import type { Execs } from "../exec/execs.ts";
 import { readCapture } from "../exec/output-capture.ts";
-import { validateAttach, validateRun, validateSignal } from "../rpc/exec/validate.ts";
+import { validateAttach, validateRun, validateSignal } from "../exec/validate.ts";
 import { assertNames } from "./names.ts";
 import { refusedEvent, refusedMessage, Subscription } from "./subscription.ts";
 

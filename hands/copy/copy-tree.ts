@@ -3,11 +3,11 @@ import { chmod, copyFile, mkdir, utimes } from "node:fs/promises";
 import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
 import { errnoOf, translateError } from "@serverless-harness/kit/paths/path-error";
 import { openRoot } from "@serverless-harness/kit/paths/root";
-import { type ByteName, childPath, namesIn, openChild, openChildDirectory, statChild } from "../files/byte-handle.ts";
-import { LeftOutList, type LeftOuts } from "../files/left-out.ts";
-import { Pacer } from "../git/pacer.ts";
+import { type ByteName, childPath, namesIn, openChild, openChildDirectory, statChild } from "../fs/byte-handle.ts";
+import { LeftOutList, type LeftOuts } from "../fs/left-out.ts";
+import { Pacer } from "../fs/pacer.ts";
+import { TreeMeter } from "../fs/tree-limits.ts";
 import { type BytePath, displayPath, isRepository } from "../git/tree-entries.ts";
-import { TreeMeter } from "../git/tree-limits.ts";
 import { Relink } from "./relink.ts";
 
 /** What a copy may hold: more than a snapshot, since what git ignores is copied too. */

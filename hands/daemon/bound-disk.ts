@@ -3,7 +3,7 @@ import type { Logger } from "@serverless-harness/kit/log";
 import { EndCause } from "@serverless-harness/proto/hands";
 import type { HandsConfig } from "../config.ts";
 import type { Execs } from "../exec/execs.ts";
-import { DiskMeter } from "../launch/usage/disk-meter.ts";
+import { DiskMeter } from "../process/usage/disk-meter.ts";
 import type { Terminals } from "../terminals/terminals.ts";
 import type { Launchers } from "./launcher.ts";
 

@@ -11,7 +11,7 @@ import { spillDirectory } from "../exec/output-spill.ts";
 import { Watches } from "../files/watch/watches.ts";
 import { routes, SERVICES } from "../routes.ts";
 import { Terminals } from "../terminals/terminals.ts";
-import { Workspaces } from "../workspaces.ts";
+import { Workspaces } from "../workspaces/workspaces.ts";
 import { boundDisk } from "./bound-disk.ts";
 import { closeInheritedDescriptors } from "./descriptors.ts";
 import { openDoors } from "./doors.ts";

@@ -12,11 +12,11 @@ import type { Metrics } from "@serverless-harness/kit/metrics";
 import { probes, serveProbes } from "@serverless-harness/kit/probes";
 import { serve } from "@serverless-harness/kit/serve";
 import { followTlsFiles, loadServerTls } from "@serverless-harness/kit/tls";
-import { authenticate } from "../auth.ts";
 import { ENCODERS } from "../channel/encode.ts";
 import type { HandsConfig } from "../config.ts";
 import { SERVICES } from "../routes.ts";
-import type { Workspaces } from "../workspaces.ts";
+import { authenticate } from "../rpc/auth.ts";
+import type { Workspaces } from "../workspaces/workspaces.ts";
 
 /** What the doors lead to. */
 export interface DoorsOptions {

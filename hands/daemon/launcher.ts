@@ -6,20 +6,20 @@ import { jailedKeeper } from "../jail/keeper.ts";
 import { groupedPty, jailedPty } from "../jail/pty.ts";
 import { AGENT } from "../jail/users.ts";
 import { WorkspaceJail } from "../jail/workspace.ts";
-import { keeperFiles } from "../keeper/files.ts";
-import { KeeperLauncher } from "../keeper/launcher.ts";
-import { DividedCgroup, SharedCgroup } from "../launch/cgroup/cgroup-v2.ts";
-import { type Cgroups, noCgroups } from "../launch/cgroup/cgroups.ts";
-import { ownCgroup } from "../launch/cgroup/own.ts";
-import type { Launcher } from "../launch/launcher.ts";
-import { NodeLauncher } from "../launch/node-launcher.ts";
-import { LimitWatch } from "../launch/usage/limit-watch.ts";
-import { MeteredCgroups, UsageMeter } from "../launch/usage/usage-meter.ts";
-import { WorkspaceLauncher } from "../launch/workspace-launcher.ts";
 import type { WorkspaceNetworks } from "../network/workspace-networks.ts";
+import { DividedCgroup, SharedCgroup } from "../process/cgroup/cgroup-v2.ts";
+import { type Cgroups, noCgroups } from "../process/cgroup/cgroups.ts";
+import { ownCgroup } from "../process/cgroup/own.ts";
+import { keeperFiles } from "../process/keeper/files.ts";
+import { KeeperLauncher } from "../process/keeper/launcher.ts";
+import { NodeLauncher } from "../process/keeper/node-launcher.ts";
+import { WorkspaceLauncher } from "../process/keeper/workspace-launcher.ts";
+import type { Launcher } from "../process/launcher.ts";
+import { LimitWatch } from "../process/usage/limit-watch.ts";
+import { MeteredCgroups, UsageMeter } from "../process/usage/usage-meter.ts";
 import { OpenPtys } from "../terminals/open-ptys.ts";
 import { type PtyLauncher, startPty } from "../terminals/pty.ts";
-import type { Workspace } from "../workspaces.ts";
+import type { Workspace } from "../workspaces/workspaces.ts";
 
 /** What starts the programs of workspaces. */
 export interface Launchers {

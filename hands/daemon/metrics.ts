@@ -4,7 +4,7 @@ import type { Channels } from "../channel/registry.ts";
 import type { Execs } from "../exec/execs.ts";
 import type { EndRecord } from "../journal/record.ts";
 import type { Terminals } from "../terminals/terminals.ts";
-import type { Workspaces } from "../workspaces.ts";
+import type { Workspaces } from "../workspaces/workspaces.ts";
 
 /** What is asked for its size at each scrape. */
 export interface Measured {

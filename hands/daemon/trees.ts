@@ -10,7 +10,7 @@ import { Clones } from "../git/clones.ts";
 import { Git } from "../git/git.ts";
 import { LocalRepositories } from "../git/local-repositories.ts";
 import { WorkspaceTrees } from "../git/workspace-trees.ts";
-import type { Workspaces } from "../workspaces.ts";
+import type { Workspaces } from "../workspaces/workspaces.ts";
 
 /** Clones that nobody used for this long are removed, and how often is looked for them. */
 const CLONE_AGE_MS = 14 * 24 * 3_600_000;

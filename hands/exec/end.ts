@@ -2,7 +2,7 @@ import { constants } from "node:os";
 import { create } from "@bufbuild/protobuf";
 import { EndCause, type Ended, EndedSchema } from "@serverless-harness/proto/hands";
 import type { EndRecord } from "../journal/record.ts";
-import type { ProcessEnd } from "../launch/launcher.ts";
+import type { ProcessEnd } from "../process/launcher.ts";
 
 /** Why hands ended an exec. */
 export interface Stop {

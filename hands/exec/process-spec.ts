@@ -1,10 +1,10 @@
 import { isAbsolute, relative, resolve } from "node:path";
 import { invalidArgument } from "@serverless-harness/kit/errors";
 import type { ExecSpec } from "@serverless-harness/proto/hands";
-import type { ProcessSpec } from "../launch/launcher.ts";
-import type { Workspace } from "../workspaces.ts";
+import type { ProcessSpec } from "../process/launcher.ts";
+import { EXEC_VARIABLE } from "../process/processes.ts";
+import type { Workspace } from "../workspaces/workspaces.ts";
 import { commandEnvironment, type Homes } from "./environment.ts";
-import { EXEC_VARIABLE } from "./processes.ts";
 
 /** The process that a spec asks for, with `mark` in its environment. INVALID_ARGUMENT where its directory is not in the workspace. */
 export function processOf(spec: ExecSpec, workspace: Workspace, homes: Homes, mark: string): ProcessSpec {

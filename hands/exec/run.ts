@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { EndCause, type Stream } from "@serverless-harness/proto/hands";
 import type { EndRecord } from "../journal/record.ts";
-import type { Launcher, ProcessEnd, ProcessSink, ProcessSpec, RunningProcess } from "../launch/launcher.ts";
+import type { Launcher, ProcessEnd, ProcessSink, ProcessSpec, RunningProcess } from "../process/launcher.ts";
 import { Deadline } from "./deadline.ts";
 import { causeOf, type Stop } from "./end.ts";
 import type { Exec } from "./exec.ts";

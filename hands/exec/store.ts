@@ -8,10 +8,10 @@ import { Journal } from "../journal/journal.ts";
 import { OutputJournal } from "../journal/output.ts";
 import type { EndRecord, ExecRecord, Intent, JournalLine, ProcessIdentity } from "../journal/record.ts";
 import { Segment } from "../journal/segment.ts";
-import type { Workspace } from "../workspaces.ts";
+import { currentWorld, EXEC_VARIABLE, killMarked, ProcessTree } from "../process/processes.ts";
+import type { Workspace } from "../workspaces/workspaces.ts";
 import { Exec } from "./exec.ts";
 import type { ExecLimits } from "./limits.ts";
-import { currentWorld, EXEC_VARIABLE, killMarked, ProcessTree } from "./processes.ts";
 import type { ExecRun } from "./run.ts";
 
 const READ_BYTES = 256 * 1024;

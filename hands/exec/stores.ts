@@ -1,5 +1,5 @@
 import type { Logger } from "@serverless-harness/kit/log";
-import type { Workspaces } from "../workspaces.ts";
+import type { Workspaces } from "../workspaces/workspaces.ts";
 import type { ExecLimits } from "./limits.ts";
 import { ExecStore } from "./store.ts";
 

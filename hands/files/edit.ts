@@ -3,12 +3,12 @@ import { relative } from "node:path";
 import { pathError } from "@serverless-harness/kit/paths/path-error";
 import type { EditResponseSchema } from "@serverless-harness/proto/hands";
 import type { Plan } from "../changes/changes.ts";
-import type { Workspace } from "../workspaces.ts";
+import { StagedFile } from "../fs/staged-file.ts";
+import type { Workspace } from "../workspaces/workspaces.ts";
 import { editText, type TextEdit } from "./edit-text.ts";
 import type { ExistingFile } from "./existing-file.ts";
 import { describeChange } from "./patch.ts";
 import { planReplacement } from "./replace.ts";
-import { StagedFile } from "./staged-file.ts";
 import { fileTooLarge } from "./write.ts";
 
 /** What to edit. */

@@ -2,7 +2,7 @@ import { accessSync, type BigIntStats, constants } from "node:fs";
 import type { Handle } from "@serverless-harness/kit/paths/handle";
 import type { Location } from "@serverless-harness/kit/paths/locate";
 import { pathError } from "@serverless-harness/kit/paths/path-error";
-import { etagOf } from "./describe.ts";
+import { etagOf } from "../fs/file-info.ts";
 
 /** A regular file, held by a handle, as it was when it was looked at. */
 export interface ExistingFile {

@@ -6,8 +6,8 @@ import { locateExisting, type Root } from "@serverless-harness/kit/paths/locate"
 import { errnoOf, pathError } from "@serverless-harness/kit/paths/path-error";
 import { shownBytes } from "@serverless-harness/kit/paths/shown-name";
 import type { FileInfoSchema } from "@serverless-harness/proto/hands";
-import { childPath } from "./byte-handle.ts";
-import { describe } from "./describe.ts";
+import { childPath } from "../fs/byte-handle.ts";
+import { describe } from "../fs/file-info.ts";
 
 /** What to list. */
 export interface ListOrder {

@@ -4,10 +4,10 @@ import { locate } from "@serverless-harness/kit/paths/locate";
 import { pathError } from "@serverless-harness/kit/paths/path-error";
 import type { MkdirResponseSchema } from "@serverless-harness/proto/hands";
 import { Interference, type NoChange, type Plan } from "../changes/changes.ts";
-import type { Workspace } from "../workspaces.ts";
-import { syncDirectory } from "./durable.ts";
+import { syncDirectory } from "../fs/durable.ts";
+import { ownershipIn, statNow } from "../fs/staged-file.ts";
+import type { Workspace } from "../workspaces/workspaces.ts";
 import { type Place, Placement } from "./placement.ts";
-import { ownershipIn, statNow } from "./staged-file.ts";
 
 type Response = typeof MkdirResponseSchema;
 

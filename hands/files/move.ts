@@ -5,9 +5,9 @@ import { errnoOf, pathError } from "@serverless-harness/kit/paths/path-error";
 import type { MoveResponseSchema } from "@serverless-harness/proto/hands";
 import { Interference, type NoChange, type Plan } from "../changes/changes.ts";
 import { inodeOf } from "../changes/witness.ts";
-import type { Workspace } from "../workspaces.ts";
-import { syncChanged } from "./durable.ts";
-import { statNow } from "./staged-file.ts";
+import { syncChanged } from "../fs/durable.ts";
+import { statNow } from "../fs/staged-file.ts";
+import type { Workspace } from "../workspaces/workspaces.ts";
 
 type Response = typeof MoveResponseSchema;
 

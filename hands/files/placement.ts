@@ -6,9 +6,9 @@ import type { Location } from "@serverless-harness/kit/paths/locate";
 import { pathBytes } from "@serverless-harness/kit/paths/shown-name";
 import { Interference } from "../changes/changes.ts";
 import type { Witness } from "../changes/witness.ts";
-import type { Workspace } from "../workspaces.ts";
-import { syncChanged, syncDirectory } from "./durable.ts";
-import { ownershipIn, statNow } from "./staged-file.ts";
+import { syncChanged, syncDirectory } from "../fs/durable.ts";
+import { ownershipIn, statNow } from "../fs/staged-file.ts";
+import type { Workspace } from "../workspaces/workspaces.ts";
 
 /** A place in the workspace for something staged. */
 export type Place = Location & { readonly parent: Handle };

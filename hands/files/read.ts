@@ -4,7 +4,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { locateExisting, type Root } from "@serverless-harness/kit/paths/locate";
 import { pathError } from "@serverless-harness/kit/paths/path-error";
 import type { ReadResponseSchema } from "@serverless-harness/proto/hands";
-import { describe } from "./describe.ts";
+import { describe } from "../fs/file-info.ts";
 import { fileAt, requireMatch } from "./existing-file.ts";
 
 /** What to read. */

@@ -5,10 +5,10 @@ import { pathError } from "@serverless-harness/kit/paths/path-error";
 import type { RemoveResponseSchema } from "@serverless-harness/proto/hands";
 import { Interference, type NoChange, type Plan } from "../changes/changes.ts";
 import { inodeOf, type Witness } from "../changes/witness.ts";
-import type { Workspace } from "../workspaces.ts";
-import { syncChanged } from "./durable.ts";
-import { removeTree } from "./remove-tree.ts";
-import { statNow } from "./staged-file.ts";
+import { syncChanged } from "../fs/durable.ts";
+import { removeTree } from "../fs/remove-tree.ts";
+import { statNow } from "../fs/staged-file.ts";
+import type { Workspace } from "../workspaces/workspaces.ts";
 
 type Response = typeof RemoveResponseSchema;
 

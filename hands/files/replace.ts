@@ -4,11 +4,11 @@ import { pathError } from "@serverless-harness/kit/paths/path-error";
 import type { FileInfoSchema } from "@serverless-harness/proto/hands";
 import { Interference, type Plan } from "../changes/changes.ts";
 import { inodeOf } from "../changes/witness.ts";
-import type { Workspace } from "../workspaces.ts";
-import { describe, MODE_BITS, sameContent } from "./describe.ts";
+import { describe, MODE_BITS, sameContent } from "../fs/file-info.ts";
+import { ownershipIn, type StagedFile, statNow } from "../fs/staged-file.ts";
+import type { Workspace } from "../workspaces/workspaces.ts";
 import { type ExistingFile, fileAt, requireMatch, requireWritable } from "./existing-file.ts";
 import { type Place, Placement } from "./placement.ts";
-import { ownershipIn, type StagedFile, statNow } from "./staged-file.ts";
 
 /** What a file's new content is. */
 export interface NewContent<M extends DescMessage> {

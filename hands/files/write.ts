@@ -1,9 +1,9 @@
 import { pathError } from "@serverless-harness/kit/paths/path-error";
 import type { WriteResponseSchema } from "@serverless-harness/proto/hands";
 import type { Plan } from "../changes/changes.ts";
-import type { Workspace } from "../workspaces.ts";
+import { StagedFile } from "../fs/staged-file.ts";
+import type { Workspace } from "../workspaces/workspaces.ts";
 import { type NewContent, planReplacement } from "./replace.ts";
-import { StagedFile } from "./staged-file.ts";
 
 /** What to write where. */
 export interface WriteOrder {

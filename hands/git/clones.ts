@@ -3,7 +3,7 @@ import { access, mkdir, readdir, realpath, rename, rm, stat, writeFile } from "n
 import { join } from "node:path";
 import { AddressRule } from "@serverless-harness/kit/address-rule";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { KeyedQueue } from "../files/keyed-queue.ts";
+import { KeyedQueue } from "../fs/keyed-queue.ts";
 import { type CloneTarget, fetchEverything, fetchExtra, makeClone, remoteHead, removeLeftovers, requireFewRefs } from "./clone-fetch.ts";
 import { withFileLock } from "./file-lock.ts";
 import type { Git } from "./git.ts";

@@ -1,4 +1,4 @@
-import type { LeftOuts } from "../files/left-out.ts";
+import type { LeftOuts } from "../fs/left-out.ts";
 
 /** What was counted of a patch. */
 export interface DiffSummary {

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { type FileHandle, open, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { LeftOuts } from "../files/left-out.ts";
+import type { LeftOuts } from "../fs/left-out.ts";
 import { CountedPatch, type DiffSummary } from "./counted-patch.ts";
 import type { ObjectStore } from "./object-store.ts";
 import { ALL_BINARY, binaryWhereNeeded, NEVER } from "./patch-attributes.ts";

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { LeftOutList, type LeftOuts } from "../files/left-out.ts";
-import { removeTree } from "../files/remove-tree.ts";
+import { LeftOutList, type LeftOuts } from "../fs/left-out.ts";
+import { removeTree } from "../fs/remove-tree.ts";
 import { GitFailure } from "./git-failure.ts";
 import type { ObjectStore } from "./object-store.ts";
 import { submoduleState } from "./submodule-head.ts";

@@ -1,5 +1,5 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
-import { isLeftOuts, type LeftOuts } from "../files/left-out.ts";
+import { isLeftOuts, type LeftOuts } from "../fs/left-out.ts";
 
 /** A git bundle in the artifact store. */
 export interface Bundle {

@@ -1,10 +1,10 @@
 import type { BigIntStats } from "node:fs";
 import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
 import { translateError } from "@serverless-harness/kit/paths/path-error";
-import { namesIn, openChildDirectory, statChild } from "../files/byte-handle.ts";
-import { LeftOutList, type LeftOuts } from "../files/left-out.ts";
+import { namesIn, openChildDirectory, statChild } from "../fs/byte-handle.ts";
+import { LeftOutList, type LeftOuts } from "../fs/left-out.ts";
+import { Pacer } from "../fs/pacer.ts";
 import { type BlobSink, entryMode, type ReadEntry, readEntry, tagOf } from "./content-reader.ts";
-import { Pacer } from "./pacer.ts";
 import { type BytePath, displayPath, type TreeEntries } from "./tree-entries.ts";
 
 /** How repositories' own directories are read. */

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { pathError } from "@serverless-harness/kit/paths/path-error";
-import { type LeftOuts, NOTHING_LEFT_OUT } from "../files/left-out.ts";
-import type { Workspace } from "../workspaces.ts";
+import { type LeftOuts, NOTHING_LEFT_OUT } from "../fs/left-out.ts";
+import type { Workspace } from "../workspaces/workspaces.ts";
 import { corrupt } from "./archive.ts";
 import { readBlobs, wholeOf } from "./blob-reader.ts";
 import { ATTRIBUTES, type Attributes, fromStored, parseAttributes } from "./extras.ts";

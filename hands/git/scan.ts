@@ -2,15 +2,15 @@ import { type BigIntStats, type Dir, opendirSync } from "node:fs";
 import type { Handle } from "@serverless-harness/kit/paths/handle";
 import { translateError } from "@serverless-harness/kit/paths/path-error";
 import { openRoot } from "@serverless-harness/kit/paths/root";
-import { openChildDirectory, statChild } from "../files/byte-handle.ts";
-import { LeftOutList, type LeftOuts } from "../files/left-out.ts";
+import { openChildDirectory, statChild } from "../fs/byte-handle.ts";
+import { LeftOutList, type LeftOuts } from "../fs/left-out.ts";
+import { Pacer } from "../fs/pacer.ts";
+import { type TreeLimits, TreeMeter } from "../fs/tree-limits.ts";
+import type { IgnoreRules } from "../ignore/ignore-rules.ts";
+import type { IgnoreSource } from "../ignore/ignore-source.ts";
 import { type BlobSink, entryMode, type ReadEntry, readEntry, tagOf } from "./content-reader.ts";
-import type { IgnoreRules } from "./ignore-rules.ts";
-import type { IgnoreSource } from "./ignore-source.ts";
-import { Pacer } from "./pacer.ts";
 import type { TrackedPaths } from "./tracked-paths.ts";
 import { type BytePath, displayPath, type EntryMode, isRepository, type TreeEntries } from "./tree-entries.ts";
-import { type TreeLimits, TreeMeter } from "./tree-limits.ts";
 
 /** How a workspace's tree is read. */
 export interface ScanOptions {

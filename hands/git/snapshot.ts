@@ -1,6 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { joinLeftOuts, type LeftOuts, NOTHING_LEFT_OUT } from "../files/left-out.ts";
+import { joinLeftOuts, type LeftOuts, NOTHING_LEFT_OUT } from "../fs/left-out.ts";
 import type { Archive } from "./archive.ts";
 import type { Bundle, Manifest } from "./manifest.ts";
 import type { WorkspaceRepository } from "./workspace-repository.ts";

@@ -1,8 +1,8 @@
 import { HarnessError } from "@serverless-harness/kit/errors";
+import { type TreeLimits, TreeMeter } from "../fs/tree-limits.ts";
 import type { ObjectStore } from "./object-store.ts";
 import { faultySource } from "./source-error.ts";
 import { displayPath, isSafePath } from "./tree-entries.ts";
-import { type TreeLimits, TreeMeter } from "./tree-limits.ts";
 
 const TIMEOUT_MS = 2 * 60_000;
 

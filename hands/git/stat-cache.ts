@@ -1,7 +1,7 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
+import { Pacer } from "../fs/pacer.ts";
 import type { ReadEntry } from "./content-reader.ts";
-import { Pacer } from "./pacer.ts";
 import { type BytePath, EMPTY_TREE, type EntryMode, type TreeEntries } from "./tree-entries.ts";
 
 /** What the last scan found, and the tree that was made of it. */

@@ -1,7 +1,8 @@
 import { appendFile } from "node:fs/promises";
 import { join } from "node:path";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import type { LeftOutList } from "../files/left-out.ts";
+import type { LeftOutList } from "../fs/left-out.ts";
+import type { TreeLimits } from "../fs/tree-limits.ts";
 import { adopt } from "./adopt.ts";
 import { type CheckoutOptions, checkOut, quoteSetting } from "./checkout.ts";
 import type { Clones } from "./clones.ts";
@@ -9,7 +10,6 @@ import { GitFailure } from "./git-failure.ts";
 import type { ObjectStore } from "./object-store.ts";
 import { requireSourceFits } from "./source-tree.ts";
 import { type BytePath, displayPath } from "./tree-entries.ts";
-import type { TreeLimits } from "./tree-limits.ts";
 
 /** Where submodules are checked out, and out of what. */
 export interface SubmodulesOptions {

@@ -1,7 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { shownName } from "../files/byte-handle.ts";
-import { Pacer } from "./pacer.ts";
+import { shownName } from "../fs/byte-handle.ts";
+import { Pacer } from "../fs/pacer.ts";
 
 /**
  * A path below a tree's root, or a name in it: its bytes as characters 0 to 255 each ("latin1"), since names need not be UTF-8. Names are

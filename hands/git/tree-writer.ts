@@ -15,9 +15,9 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
-import { childPath, openChild, openChildDirectory, statChild } from "../files/byte-handle.ts";
-import { removeTree } from "../files/remove-tree.ts";
-import { ownershipIn } from "../files/staged-file.ts";
+import { childPath, openChild, openChildDirectory, statChild } from "../fs/byte-handle.ts";
+import { removeTree } from "../fs/remove-tree.ts";
+import { ownershipIn } from "../fs/staged-file.ts";
 import { type OutgoingBlob, wholeOf } from "./blob-reader.ts";
 import type { BytePath, EntryMode } from "./tree-entries.ts";
 

@@ -1,12 +1,13 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type LeftOuts, NOTHING_LEFT_OUT } from "../files/left-out.ts";
-import type { Workspace } from "../workspaces.ts";
+import { type LeftOuts, NOTHING_LEFT_OUT } from "../fs/left-out.ts";
+import type { TreeLimits } from "../fs/tree-limits.ts";
+import { type IgnoreSource, rulesOnDisk } from "../ignore/ignore-source.ts";
+import type { Workspace } from "../workspaces/workspaces.ts";
 import type { BlobSink, ReadEntry } from "./content-reader.ts";
 import { ATTRIBUTES, formatAttributes, fromStored, toStored } from "./extras.ts";
 import type { Git } from "./git.ts";
 import { GitFailure } from "./git-failure.ts";
-import { type IgnoreSource, rulesOnDisk } from "./ignore-source.ts";
 import { ObjectStore, refOf } from "./object-store.ts";
 import { DEFAULT_REPOSITORY_LIMITS, type ScannedRepositories, scanRepositories } from "./repository-scan.ts";
 import { type Scanned, type ScanOptions, scanTree } from "./scan.ts";
@@ -14,7 +15,6 @@ import { loadScan, NOTHING_SCANNED, type ScannedTree, saveScan } from "./stat-ca
 import { TrackedPaths } from "./tracked-paths.ts";
 import { TreeBuilder } from "./tree-builder.ts";
 import { type BytePath, compareTrees, type TreeEntries, type TreeEntry } from "./tree-entries.ts";
-import type { TreeLimits } from "./tree-limits.ts";
 import { INITIAL_STATE, readState, type TreesState, writeState } from "./trees-state.ts";
 
 /** The git side of one workspace, in the daemon's state: the objects, what is remembered, and the last scan. For one caller at a time. */

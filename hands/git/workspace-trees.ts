@@ -1,10 +1,11 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { ArtifactStore } from "../artifacts/artifact-store.ts";
-import { KeyedQueue } from "../files/keyed-queue.ts";
-import { joinLeftOuts, LeftOutList, type LeftOuts, NOTHING_LEFT_OUT } from "../files/left-out.ts";
-import { removeTree } from "../files/remove-tree.ts";
-import type { Workspace } from "../workspaces.ts";
+import { KeyedQueue } from "../fs/keyed-queue.ts";
+import { joinLeftOuts, LeftOutList, type LeftOuts, NOTHING_LEFT_OUT } from "../fs/left-out.ts";
+import { removeTree } from "../fs/remove-tree.ts";
+import { DEFAULT_TREE_LIMITS, type TreeLimits } from "../fs/tree-limits.ts";
+import type { Workspace } from "../workspaces/workspaces.ts";
 import { adopt, unadopt } from "./adopt.ts";
 import { Archive } from "./archive.ts";
 import { type CheckoutOptions, checkOut } from "./checkout.ts";
@@ -19,7 +20,6 @@ import type { GitSource } from "./source.ts";
 import { translateCheckoutFailure } from "./source-error.ts";
 import { requireSourceFits } from "./source-tree.ts";
 import { checkOutSubmodules } from "./submodules.ts";
-import { DEFAULT_TREE_LIMITS, type TreeLimits } from "./tree-limits.ts";
 import { WorkspaceRepository } from "./workspace-repository.ts";
 
 /** What {@link WorkspaceTrees} works with. */

@@ -1,7 +1,7 @@
 import { translateError } from "@serverless-harness/kit/paths/path-error";
+import { Pacer } from "../fs/pacer.ts";
 import { readBlobs } from "./blob-reader.ts";
 import type { ObjectStore } from "./object-store.ts";
-import { Pacer } from "./pacer.ts";
 import { displayPath, type TreeChange } from "./tree-entries.ts";
 import type { TreeWriter } from "./tree-writer.ts";
 

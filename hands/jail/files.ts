@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { ConfigError } from "@serverless-harness/kit/env";
-import { findProgram } from "../programs.ts";
+import { findProgram } from "../process/programs.ts";
 
 /** What a jail for commands is made with; all paths are absolute. */
 export interface JailFiles {

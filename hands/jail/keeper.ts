@@ -1,6 +1,6 @@
 import { dirname } from "node:path";
-import type { KeeperFiles } from "../keeper/launcher.ts";
-import type { Workspace } from "../workspaces.ts";
+import type { KeeperFiles } from "../process/keeper/launcher.ts";
+import type { Workspace } from "../workspaces/workspaces.ts";
 import type { Shown } from "./commands.ts";
 import { AGENT } from "./users.ts";
 import type { WorkspaceJail } from "./workspace.ts";

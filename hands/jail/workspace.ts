@@ -1,7 +1,7 @@
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { removeTree } from "../files/remove-tree.ts";
-import type { Workspace } from "../workspaces.ts";
+import { removeTree } from "../fs/remove-tree.ts";
+import type { Workspace } from "../workspaces/workspaces.ts";
 import type { CommandJail, Shown } from "./commands.ts";
 import { directoriesAround } from "./mounts.ts";
 

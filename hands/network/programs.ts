@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { ConfigError } from "@serverless-harness/kit/env";
-import { findProgram, isExecutable } from "../programs.ts";
+import { findProgram, isExecutable } from "../process/programs.ts";
 import type { NetworkPrograms } from "./network.ts";
 
 /** The programs that networks are made with. A {@link ConfigError} that says how to get them where one is missing. */

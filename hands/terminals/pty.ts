@@ -3,8 +3,8 @@ import { constants as system } from "node:os";
 import { ReadStream } from "node:tty";
 import { noRoomFor, outOfResources } from "@serverless-harness/kit/child";
 import * as nodePty from "node-pty";
-import { Guard, type GuardedEnd } from "../keeper/guard.ts";
-import { Drain } from "../launch/node-drain.ts";
+import { Guard, type GuardedEnd } from "../process/keeper/guard.ts";
+import { Drain } from "./drain.ts";
 import { PtyInput } from "./pty-input.ts";
 
 /** What node-pty has beside what its types tell: Node itself can't change a PTY's size. */

@@ -1,4 +1,4 @@
-import { shownName } from "../byte-handle.ts";
+import { shownName } from "../../fs/byte-handle.ts";
 import type { IgnoreRules } from "../gitignore.ts";
 import type { Look } from "./look.ts";
 

@@ -3,8 +3,8 @@ import type { Handle } from "@serverless-harness/kit/paths/handle";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { FileKind } from "@serverless-harness/proto/hands";
 import { inodeOf } from "../../changes/witness.ts";
-import { childPath } from "../byte-handle.ts";
-import { kindOf } from "../describe.ts";
+import { childPath } from "../../fs/byte-handle.ts";
+import { kindOf } from "../../fs/file-info.ts";
 
 /** What an entry of a directory looked like. Two looks are compared to tell what happened in between. */
 export interface Look {

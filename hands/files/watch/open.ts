@@ -2,7 +2,7 @@ import { readdirSync } from "node:fs";
 import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { inodeOf } from "../../changes/witness.ts";
-import { childPath } from "../byte-handle.ts";
+import { childPath } from "../../fs/byte-handle.ts";
 
 /** The directory of this name, if it is this inode. */
 export function openSame(parent: Handle, name: string, inode: string): Handle | undefined {

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promi
 import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
 import { FileKind, WatchChangeKind, WatchMode } from "@serverless-harness/proto/hands";
 import { inodeOf } from "../../changes/witness.ts";
-import { shownName } from "../byte-handle.ts";
+import { shownName } from "../../fs/byte-handle.ts";
 import { type Entry, eachDirectory, WatchedDirectory } from "./directory.ts";
 import { type Inotify, NotifyUnavailable } from "./inotify.ts";
 import { isChanged, isRacy, isReplaced, type Look, lookAt, TICK_MS, unsettled } from "./look.ts";

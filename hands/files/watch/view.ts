@@ -1,5 +1,5 @@
 import type { Handle } from "@serverless-harness/kit/paths/handle";
-import { shownName } from "../byte-handle.ts";
+import { shownName } from "../../fs/byte-handle.ts";
 import { IgnoreRules } from "../gitignore.ts";
 import type { NameFilter } from "../name-filter.ts";
 import type { WatchedDirectory } from "./directory.ts";

@@ -5,7 +5,7 @@ import type { Handle } from "@serverless-harness/kit/paths/handle";
 import { locateExisting } from "@serverless-harness/kit/paths/locate";
 import { errnoOf, pathError } from "@serverless-harness/kit/paths/path-error";
 import { WatchEndReason } from "@serverless-harness/proto/hands";
-import type { Workspace, Workspaces } from "../../workspaces.ts";
+import type { Workspace, Workspaces } from "../../workspaces/workspaces.ts";
 import { DEFAULT_FILE_LIMITS, type FileLimits } from "../limits.ts";
 import { nameFilter } from "../name-filter.ts";
 import { scopeOf } from "../search-scope.ts";

@@ -1,9 +1,9 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { ExecService } from "@serverless-harness/proto/hands";
 import { readCapture } from "../../exec/output-capture.ts";
+import { validateAttach } from "../../exec/validate.ts";
 import type { ExecDeps } from "./deps.ts";
 import { eventsOf } from "./events.ts";
-import { validateAttach } from "./validate.ts";
 
 export function attach(deps: ExecDeps): ServiceImpl<typeof ExecService>["attach"] {
   return async function* (request, { signal }) {

@@ -1,8 +1,8 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { ExecService } from "@serverless-harness/proto/hands";
+import { validateNamed } from "../../exec/validate.ts";
 import type { ExecDeps } from "./deps.ts";
 import { execMessage } from "./messages.ts";
-import { validateNamed } from "./validate.ts";
 
 export function get(deps: ExecDeps): ServiceImpl<typeof ExecService>["get"] {
   return async (request) => {

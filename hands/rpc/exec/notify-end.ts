@@ -1,8 +1,8 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { ExecService } from "@serverless-harness/proto/hands";
 import { EndNotices } from "../../exec/end-notices.ts";
+import { validateNotice } from "../../exec/validate.ts";
 import type { ExecDeps } from "./deps.ts";
-import { validateNotice } from "./validate.ts";
 
 export function notifyEnd(deps: ExecDeps): ServiceImpl<typeof ExecService>["notifyEnd"] {
   const notices = new EndNotices(deps.log);

@@ -1,9 +1,9 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { ExecService } from "@serverless-harness/proto/hands";
 import { readCapture } from "../../exec/output-capture.ts";
+import { validateRun } from "../../exec/validate.ts";
 import type { ExecDeps } from "./deps.ts";
 import { eventsOf } from "./events.ts";
-import { validateRun } from "./validate.ts";
 
 export function run(deps: ExecDeps): ServiceImpl<typeof ExecService>["run"] {
   return async function* (request, { signal }) {

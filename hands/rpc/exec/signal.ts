@@ -1,7 +1,7 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { ExecService } from "@serverless-harness/proto/hands";
+import { validateSignal } from "../../exec/validate.ts";
 import type { ExecDeps } from "./deps.ts";
-import { validateSignal } from "./validate.ts";
 
 export function signal(deps: ExecDeps): ServiceImpl<typeof ExecService>["signal"] {
   return async (request) => {

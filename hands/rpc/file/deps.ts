@@ -5,7 +5,7 @@ import type { Changes } from "../../changes/changes.ts";
 import type { FileLimits } from "../../files/limits.ts";
 import type { LineMatcher } from "../../files/line-matcher.ts";
 import type { Watches } from "../../files/watch/watches.ts";
-import type { Workspace, Workspaces } from "../../workspaces.ts";
+import type { Workspace, Workspaces } from "../../workspaces/workspaces.ts";
 
 /** What the file calls work with. */
 export interface FileDeps {

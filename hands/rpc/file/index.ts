@@ -4,7 +4,7 @@ import type { Changes } from "../../changes/changes.ts";
 import { DEFAULT_FILE_LIMITS, type FileLimits } from "../../files/limits.ts";
 import { LineMatcher } from "../../files/line-matcher.ts";
 import { Watches } from "../../files/watch/watches.ts";
-import type { Workspace, Workspaces } from "../../workspaces.ts";
+import type { Workspace, Workspaces } from "../../workspaces/workspaces.ts";
 import { batch } from "./batch.ts";
 import type { FileDeps } from "./deps.ts";
 import { edit } from "./edit.ts";

@@ -1,6 +1,6 @@
 import { locateExisting } from "@serverless-harness/kit/paths/locate";
 import { aboutPath } from "@serverless-harness/kit/paths/path-error";
-import { describe } from "../../files/describe.ts";
+import { describe } from "../../fs/file-info.ts";
 import { FileValidation } from "./checks.ts";
 import { type FileDeps, type FileRpc, readableRoots } from "./deps.ts";
 

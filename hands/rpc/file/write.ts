@@ -4,8 +4,8 @@ import { invalidArgument } from "@serverless-harness/kit/errors";
 import { aboutPath } from "@serverless-harness/kit/paths/path-error";
 import { type WriteHeader, type WriteRequest, WriteResponseSchema } from "@serverless-harness/proto/hands";
 import { fingerprint } from "../../files/fingerprint.ts";
-import { StagedFile } from "../../files/staged-file.ts";
 import { fileTooLarge, planWrite } from "../../files/write.ts";
+import { StagedFile } from "../../fs/staged-file.ts";
 import { FileValidation } from "./checks.ts";
 import type { FileDeps, FileRpc } from "./deps.ts";
 

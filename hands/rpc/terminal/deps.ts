@@ -1,5 +1,5 @@
 import type { Terminals } from "../../terminals/terminals.ts";
-import type { Workspaces } from "../../workspaces.ts";
+import type { Workspaces } from "../../workspaces/workspaces.ts";
 
 /** What the terminal RPCs need. */
 export interface TerminalDeps {

@@ -1,9 +1,9 @@
 import { requireScope } from "@serverless-harness/kit/hands-claims";
 import { Validation } from "@serverless-harness/kit/validate";
 import type { CreateRequest } from "@serverless-harness/proto/hands";
-import { claimsKey } from "../../auth.ts";
 import { copyTree } from "../../copy/copy-tree.ts";
-import type { Fill } from "../../workspaces.ts";
+import type { Fill } from "../../workspaces/workspaces.ts";
+import { claimsKey } from "../auth.ts";
 import { toMessage, type WorkspaceDeps, type WorkspaceRpc } from "./deps.ts";
 
 export function create(deps: WorkspaceDeps): WorkspaceRpc<"create"> {

@@ -2,10 +2,10 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { Validation } from "@serverless-harness/kit/validate";
 import type { LeftOutSchema, SnapshotSchema, WorkspaceSchema, WorkspaceService } from "@serverless-harness/proto/hands";
-import type { LeftOuts } from "../../files/left-out.ts";
+import type { LeftOuts } from "../../fs/left-out.ts";
 import type { Snapshot } from "../../git/snapshot.ts";
 import type { Origin, WorkspaceTrees } from "../../git/workspace-trees.ts";
-import type { Workspace, WorkspaceDescription, Workspaces } from "../../workspaces.ts";
+import type { Workspace, WorkspaceDescription, Workspaces } from "../../workspaces/workspaces.ts";
 
 /** What the workspace calls work with. */
 export interface WorkspaceDeps {

@@ -1,5 +1,5 @@
 import { type Claims, requireScope } from "@serverless-harness/kit/hands-claims";
-import { claimsKey } from "../../auth.ts";
+import { claimsKey } from "../auth.ts";
 import { toMessage, type WorkspaceDeps, type WorkspaceRpc } from "./deps.ts";
 
 export function list(deps: WorkspaceDeps): WorkspaceRpc<"list"> {

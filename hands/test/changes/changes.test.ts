@@ -9,7 +9,7 @@ import { expect, test } from "vitest";
 import { type Change, Changes, Interference, type Plan } from "../../changes/changes.ts";
 import { ChangeLog, type LogLimits } from "../../changes/log.ts";
 import { tookPlace } from "../../changes/witness.ts";
-import { type Workspace, Workspaces } from "../../workspaces.ts";
+import { type Workspace, Workspaces } from "../../workspaces/workspaces.ts";
 
 const MANY: LogLimits = { maxCount: 100, maxBytes: 1_000_000, maxAgeMs: 1_000_000 };
 const WITNESS = { kind: "staged_in", staged: "x" } as const;

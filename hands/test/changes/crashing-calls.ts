@@ -7,7 +7,7 @@ import { FileService } from "@serverless-harness/proto/hands";
 import { Changes, type ChangesOptions } from "../../changes/changes.ts";
 import type { Durability } from "../../config.ts";
 import { fileService } from "../../rpc/file/index.ts";
-import { Workspaces } from "../../workspaces.ts";
+import { Workspaces } from "../../workspaces/workspaces.ts";
 import { messages } from "../streams.ts";
 
 /** A changing call that is crashed and repeated, in a workspace of its own. */

@@ -2,9 +2,9 @@ import { setImmediate as turn } from "node:timers/promises";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
-import { keeperFiles } from "../../keeper/files.ts";
-import { KeeperLauncher } from "../../keeper/launcher.ts";
-import type { Launcher, RunningProcess } from "../../launch/launcher.ts";
+import { keeperFiles } from "../../process/keeper/files.ts";
+import { KeeperLauncher } from "../../process/keeper/launcher.ts";
+import type { Launcher, RunningProcess } from "../../process/launcher.ts";
 import { run, startSandbox } from "../fixtures/sandbox.ts";
 
 /** The collector, which Node shows to nobody who does not ask. */

@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { EndCause } from "@serverless-harness/proto/hands";
 import { describe, expect, test } from "vitest";
-import { keeperFiles } from "../../keeper/files.ts";
-import { KeeperLauncher } from "../../keeper/launcher.ts";
-import { NodeLauncher } from "../../launch/node-launcher.ts";
+import { keeperFiles } from "../../process/keeper/files.ts";
+import { KeeperLauncher } from "../../process/keeper/launcher.ts";
+import { NodeLauncher } from "../../process/keeper/node-launcher.ts";
 import { run, spec, startSandbox, takeAll, WORKSPACE } from "../fixtures/sandbox.ts";
 
 describe.each([

@@ -21,7 +21,7 @@ import {
 } from "@serverless-harness/proto/hands";
 import { Health } from "@serverless-harness/proto/health";
 import { expect, onTestFinished, test } from "vitest";
-import { targetsOf } from "../../auth.ts";
+import { targetsOf } from "../../rpc/auth.ts";
 import { EPOCH, run, type Sandbox, spec, startSandbox, takeAll, WORKSPACE } from "../fixtures/sandbox.ts";
 
 async function errorOf(promise: Promise<unknown>) {

@@ -6,12 +6,12 @@ import { fromConnectError } from "@serverless-harness/kit/errors";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { EndCause } from "@serverless-harness/proto/hands";
 import { expect, test } from "vitest";
-import { keeperFiles } from "../../keeper/files.ts";
-import { KeeperLauncher } from "../../keeper/launcher.ts";
-import type { Launcher } from "../../launch/launcher.ts";
+import { keeperFiles } from "../../process/keeper/files.ts";
+import { KeeperLauncher } from "../../process/keeper/launcher.ts";
+import type { Launcher } from "../../process/launcher.ts";
 import { spec, startSandbox, takeAll } from "../fixtures/sandbox.ts";
 
-const FAILING = fileURLToPath(new URL("../keeper/fixtures/lying-keeper.sh", import.meta.url));
+const FAILING = fileURLToPath(new URL("../process/keeper/fixtures/lying-keeper.sh", import.meta.url));
 
 /** Its fork server can't be started until it is repaired. */
 async function brokenLauncher(): Promise<{ launcher: Launcher; repair(): void }> {

@@ -10,7 +10,7 @@ import { DEFAULT_FILE_LIMITS } from "../../files/limits.ts";
 import { Watches } from "../../files/watch/watches.ts";
 import { type FileServiceOptions, fileService } from "../../rpc/file/index.ts";
 import { workspaceService } from "../../rpc/workspace/index.ts";
-import { Workspaces } from "../../workspaces.ts";
+import { Workspaces } from "../../workspaces/workspaces.ts";
 import { openTrees } from "../fixtures/trees.ts";
 import { messages } from "../streams.ts";
 

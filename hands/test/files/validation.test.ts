@@ -7,7 +7,7 @@ import { expect, test } from "vitest";
 import { Changes } from "../../changes/changes.ts";
 import { fileService } from "../../rpc/file/index.ts";
 import { workspaceService } from "../../rpc/workspace/index.ts";
-import { Workspaces } from "../../workspaces.ts";
+import { Workspaces } from "../../workspaces/workspaces.ts";
 import { openTrees } from "../fixtures/trees.ts";
 import { collect, messages } from "../streams.ts";
 

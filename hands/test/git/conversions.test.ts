@@ -3,7 +3,7 @@ import { appendFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, test } from "vitest";
-import type { Workspace } from "../../workspaces.ts";
+import type { Workspace } from "../../workspaces/workspaces.ts";
 import { type Content, commit, contents, git, repository, Sandbox, write } from "./sandbox.ts";
 
 const WAYS = [[], ["--index"], ["--cached"], ["--3way"]];

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { NOTHING_LEFT_OUT } from "../../files/left-out.ts";
+import { NOTHING_LEFT_OUT } from "../../fs/left-out.ts";
 import { type Content, commit, contents, git, reasonOf, repository, Sandbox, write } from "./sandbox.ts";
 
 /** Apply a patch to a copy of a repository at a commit, as whoever gets it would. */

@@ -3,7 +3,7 @@ import { chmodSync, existsSync, linkSync, mkdirSync, readdirSync, readFileSync, 
 import { join } from "node:path";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, test } from "vitest";
-import type { Workspace } from "../../workspaces.ts";
+import type { Workspace } from "../../workspaces/workspaces.ts";
 import { commit, contents, git, repository, Sandbox, write } from "./sandbox.ts";
 
 /** Run everything that the daemon does with a workspace's tree. */

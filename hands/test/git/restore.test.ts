@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { formatManifest } from "../../git/manifest.ts";
-import type { Workspace } from "../../workspaces.ts";
+import type { Workspace } from "../../workspaces/workspaces.ts";
 import { commit, contents, git, reasonOf, repository, Sandbox, write } from "./sandbox.ts";
 
 /** A workspace with a snapshot `s`. */

@@ -8,7 +8,7 @@ import { Clones } from "../../git/clones.ts";
 import type { DiffSummary } from "../../git/counted-patch.ts";
 import { Git } from "../../git/git.ts";
 import { WorkspaceTrees, type WorkspaceTreesOptions } from "../../git/workspace-trees.ts";
-import type { Workspace } from "../../workspaces.ts";
+import type { Workspace } from "../../workspaces/workspaces.ts";
 import { everywhere } from "../fixtures/trees.ts";
 import { ARTIFACTS_KEY } from "./fixtures/artifacts-key.ts";
 

@@ -2,11 +2,11 @@ import { closeSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, test } from "vitest";
+import { DEFAULT_TREE_LIMITS } from "../../fs/tree-limits.ts";
 import type { ReadEntry } from "../../git/content-reader.ts";
-import { rulesOnDisk } from "../../git/ignore-source.ts";
 import { type ScanOptions, scanTree } from "../../git/scan.ts";
 import { TrackedPaths } from "../../git/tracked-paths.ts";
-import { DEFAULT_TREE_LIMITS } from "../../git/tree-limits.ts";
+import { rulesOnDisk } from "../../ignore/ignore-source.ts";
 import { write } from "./sandbox.ts";
 
 async function scan(root: string, options: Partial<ScanOptions> = {}): Promise<Map<string, ReadEntry>> {

@@ -2,12 +2,12 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, test } from "vitest";
+import { DEFAULT_TREE_LIMITS } from "../../fs/tree-limits.ts";
 import type { OutgoingBlob } from "../../git/blob-reader.ts";
-import { rulesOnDisk } from "../../git/ignore-source.ts";
 import { scanTree } from "../../git/scan.ts";
 import { TrackedPaths } from "../../git/tracked-paths.ts";
-import { DEFAULT_TREE_LIMITS } from "../../git/tree-limits.ts";
 import { Interfered, TreeWriter } from "../../git/tree-writer.ts";
+import { rulesOnDisk } from "../../ignore/ignore-source.ts";
 import { startSwapper } from "../files/swapper.ts";
 import { contents, reasonOf, Sandbox, write } from "./sandbox.ts";
 

@@ -12,7 +12,7 @@ import { terminalService } from "../../rpc/terminal/index.ts";
 import { startPty } from "../../terminals/pty.ts";
 import { SCROLLBACK_BYTES } from "../../terminals/terminal.ts";
 import { Terminals } from "../../terminals/terminals.ts";
-import { Workspaces } from "../../workspaces.ts";
+import { Workspaces } from "../../workspaces/workspaces.ts";
 
 const WORKSPACE = "acme/s1";
 const TARGET = { terminalId: "t1", workspace: WORKSPACE, epoch: 1n };

@@ -5,9 +5,9 @@ import { generateKeys, TokenMint, TokenVerifier } from "@serverless-harness/kit/
 import { startServer, temporaryDirectory } from "@serverless-harness/kit/testing";
 import { WorkspaceService } from "@serverless-harness/proto/hands";
 import { expect, test } from "vitest";
-import { authenticate } from "../../auth.ts";
+import { authenticate } from "../../rpc/auth.ts";
 import { workspaceService } from "../../rpc/workspace/index.ts";
-import { Workspaces } from "../../workspaces.ts";
+import { Workspaces } from "../../workspaces/workspaces.ts";
 import { reasonOf } from "../files/service.ts";
 import { openTrees } from "../fixtures/trees.ts";
 

@@ -6,7 +6,7 @@ import { startServer, temporaryDirectory } from "@serverless-harness/kit/testing
 import { WorkspaceService } from "@serverless-harness/proto/hands";
 import { expect, test } from "vitest";
 import { workspaceService } from "../../rpc/workspace/index.ts";
-import { Workspaces } from "../../workspaces.ts";
+import { Workspaces } from "../../workspaces/workspaces.ts";
 import { reasonOf } from "../files/service.ts";
 import { makeDeep } from "../fixtures/deep-tree.ts";
 import { openTrees } from "../fixtures/trees.ts";

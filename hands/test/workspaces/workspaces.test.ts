@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, test } from "vitest";
-import { Workspaces } from "../../workspaces.ts";
+import { Workspaces } from "../../workspaces/workspaces.ts";
 import { makeDeep } from "../fixtures/deep-tree.ts";
 
 async function openWorkspaces() {

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { childrenOf, commandLine, processStartTicks } from "@serverless-harness/kit/proc";
 import { Stream } from "@serverless-harness/proto/hands";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { keeperFiles } from "../../keeper/files.ts";
-import { KeeperLauncher } from "../../keeper/launcher.ts";
-import type { ProcessEnd, ProcessSpec, RunningProcess } from "../../launch/launcher.ts";
+import { keeperFiles } from "../../../process/keeper/files.ts";
+import { KeeperLauncher } from "../../../process/keeper/launcher.ts";
+import type { ProcessEnd, ProcessSpec, RunningProcess } from "../../../process/launcher.ts";
 
 interface Run {
   readonly process: RunningProcess;

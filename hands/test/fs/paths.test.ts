@@ -7,7 +7,7 @@ import { type LocateOptions, locate, type Root } from "@serverless-harness/kit/p
 import { translateError } from "@serverless-harness/kit/paths/path-error";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, test } from "vitest";
-import { startSwapper } from "./files/swapper.ts";
+import { startSwapper } from "../files/swapper.ts";
 
 /** A workspace with `a/b/file`, beside it an outside directory with a `secret`, and a second root. */
 async function makeTree() {

@@ -1,7 +1,7 @@
 import type { Logger } from "@serverless-harness/kit/log";
-import type { KeeperLauncher } from "../keeper/launcher.ts";
-import type { Workspace } from "../workspaces.ts";
-import type { Launcher, ProcessSink, ProcessSpec, RunningProcess } from "./launcher.ts";
+import type { Workspace } from "../../workspaces/workspaces.ts";
+import type { Launcher, ProcessSink, ProcessSpec, RunningProcess } from "../launcher.ts";
+import type { KeeperLauncher } from "./launcher.ts";
 
 /** A workspace's keeper, in a jail or a control group, and how many execs hands runs by it. */
 interface Place {

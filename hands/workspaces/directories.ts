@@ -3,9 +3,9 @@ import { dirname, join } from "node:path";
 import { newId } from "@serverless-harness/kit/ids";
 import { openDirectory } from "@serverless-harness/kit/paths/handle";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
-import type { Workspace } from "../workspaces.ts";
-import { removeTree } from "./remove-tree.ts";
-import { isThere } from "./workspace-record.ts";
+import { removeTree } from "../fs/remove-tree.ts";
+import { isThere } from "./record.ts";
+import type { Workspace } from "./workspaces.ts";
 
 /** Directories beside the tenants' in the root. No tenant's name starts with a dot. */
 const TRASH = ".trash";

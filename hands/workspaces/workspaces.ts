@@ -4,10 +4,10 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { newId } from "@serverless-harness/kit/ids";
 import type { Logger } from "@serverless-harness/kit/log";
-import { KeyedQueue } from "./files/keyed-queue.ts";
-import { removeTree } from "./files/remove-tree.ts";
-import { WorkspacePlaces } from "./files/workspace-places.ts";
-import { DamagedRecord, isThere, readRecords, tellsDamagedRecord, type WorkspaceRecord, writeRecord } from "./files/workspace-record.ts";
+import { KeyedQueue } from "../fs/keyed-queue.ts";
+import { removeTree } from "../fs/remove-tree.ts";
+import { WorkspacePlaces } from "./directories.ts";
+import { DamagedRecord, isThere, readRecords, tellsDamagedRecord, type WorkspaceRecord, writeRecord } from "./record.ts";
 
 /** A workspace as the rest of the daemon uses it. */
 export interface Workspace {

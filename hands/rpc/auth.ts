@@ -5,8 +5,8 @@ import { type Claims, requireOperation, requireScope } from "@serverless-harness
 import type { TokenVerifier } from "@serverless-harness/kit/hands-token";
 import { REFLECTION_SERVICES } from "@serverless-harness/kit/reflection";
 import { Health } from "@serverless-harness/proto/health";
+import type { Workspaces } from "../workspaces/workspaces.ts";
 import { furtherOperationOf, operationOf } from "./operations.ts";
-import type { Workspaces } from "./workspaces.ts";
 
 /** The caller's claims, for handlers that answer by them. Unset where hands asks for no token. */
 export const claimsKey: ContextKey<Claims | undefined> = createContextKey<Claims | undefined>(undefined);

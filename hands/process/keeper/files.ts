@@ -20,5 +20,5 @@ export function guardFile(): string {
 function built(file: URL): string {
   const path = fileURLToPath(file);
   if (existsSync(path)) return path;
-  throw new ConfigError(`${path} is missing: build it with \`sh hands/keeper/build.sh\` (npm run setup does so)`);
+  throw new ConfigError(`${path} is missing: build it with \`sh hands/process/keeper/build.sh\` (npm run setup does so)`);
 }

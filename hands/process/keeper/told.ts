@@ -1,5 +1,5 @@
 import { Stream } from "@serverless-harness/proto/hands";
-import type { ProcessEnd, ProcessSink } from "../launch/launcher.ts";
+import type { ProcessEnd, ProcessSink } from "../launcher.ts";
 import { BadFrame, Event } from "./frames.ts";
 import { signalName } from "./signal-name.ts";
 

@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Stream } from "@serverless-harness/proto/hands";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { keeperFiles } from "../../keeper/files.ts";
-import { KeeperLauncher } from "../../keeper/launcher.ts";
-import type { ProcessEnd } from "../../launch/launcher.ts";
+import { keeperFiles } from "../../../process/keeper/files.ts";
+import { KeeperLauncher } from "../../../process/keeper/launcher.ts";
+import type { ProcessEnd } from "../../../process/launcher.ts";
 import { type Behaviour, behaviours } from "./behaviours.ts";
 
 interface Observed {

@@ -8,7 +8,7 @@ stamp=$(cat ./*.c ./*.h build.sh | cksum)
 if [ -x build/keeper ] && [ -f build/zygote.so ] && [ -x build/guard ] && [ "$(cat build/stamp 2>/dev/null)" = "$stamp" ]; then exit 0; fi
 CC=${CC:-cc}
 if ! command -v "$CC" >/dev/null 2>&1; then
-  echo "hands/keeper: a C compiler is needed: install gcc (Debian: apt-get install gcc libc6-dev)" >&2
+  echo "hands/process/keeper: a C compiler is needed: install gcc (Debian: apt-get install gcc libc6-dev)" >&2
   exit 1
 fi
 flags="-std=gnu11 -O2 -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -fstack-protector-strong"

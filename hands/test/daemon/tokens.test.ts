@@ -17,7 +17,7 @@ import {
   WorkspaceService,
 } from "@serverless-harness/proto/hands";
 import { expect, test } from "vitest";
-import { furtherOperationOf, operationOf } from "../../operations.ts";
+import { furtherOperationOf, operationOf } from "../../rpc/operations.ts";
 import { EPOCH, type Sandbox, spec, startSandbox, takeAll, WORKSPACE } from "../fixtures/sandbox.ts";
 
 const keys = generateKeys();

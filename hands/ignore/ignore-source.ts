@@ -2,9 +2,9 @@ import { closeSync, constants, openSync, readSync } from "node:fs";
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Handle } from "@serverless-harness/kit/paths/handle";
-import { openChild } from "../files/byte-handle.ts";
+import { openChild } from "../fs/byte-handle.ts";
+import type { BytePath } from "../git/tree-entries.ts";
 import { IgnoreRules } from "./ignore-rules.ts";
-import type { BytePath } from "./tree-entries.ts";
 
 /**
  * The rules that hold in a directory, given those that hold above it. `path` is the directory's, with a slash behind, or empty for the root.

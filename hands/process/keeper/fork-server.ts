@@ -1,10 +1,10 @@
 import type { ChildProcess } from "node:child_process";
 import { startChild } from "@serverless-harness/kit/child";
 import type { Logger } from "@serverless-harness/kit/log";
-import { identifyBelow } from "../exec/processes.ts";
-import type { ProcessIdentity } from "../journal/record.ts";
-import type { ProcessEnd, ProcessSink } from "../launch/launcher.ts";
-import { onLines } from "../launch/lines.ts";
+import type { ProcessIdentity } from "../../journal/record.ts";
+import type { ProcessEnd, ProcessSink } from "../launcher.ts";
+import { onLines } from "../lines.ts";
+import { identifyBelow } from "../processes.ts";
 import { BadFrame, Event, FrameReader, frame, MAX_REQUEST_BYTES, Request } from "./frames.ts";
 import { ToldProcess } from "./told.ts";
 

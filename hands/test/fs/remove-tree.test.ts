@@ -4,7 +4,7 @@ import { chmod, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, test } from "vitest";
-import { removeTree } from "../../files/remove-tree.ts";
+import { removeTree } from "../../fs/remove-tree.ts";
 import { makeDeep } from "../fixtures/deep-tree.ts";
 
 test("a tree goes whose paths are longer than any that the kernel takes", async () => {

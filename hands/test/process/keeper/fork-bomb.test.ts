@@ -1,8 +1,8 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { EndCause } from "@serverless-harness/proto/hands";
 import { describe, expect, test } from "vitest";
-import { startDaemon } from "../fixtures/daemon.ts";
-import { follow } from "../fixtures/followed.ts";
+import { startDaemon } from "../../fixtures/daemon.ts";
+import { follow } from "../../fixtures/followed.ts";
 
 const LIMIT = 150;
 const BOMB = "echo up; f() { while :; do sleep 7205 & done; }; f 2>&- & f 2>&- & wait";

@@ -1,8 +1,8 @@
 import { lstat, mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
-import { syncDirectory, writeDurably } from "./durable.ts";
-import { removeTree } from "./remove-tree.ts";
+import { syncDirectory, writeDurably } from "../fs/durable.ts";
+import { removeTree } from "../fs/remove-tree.ts";
 
 /** What is remembered about a workspace. */
 export interface WorkspaceRecord {

@@ -10,11 +10,11 @@ import type { HarnessError } from "@serverless-harness/kit/errors";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { EndCause } from "@serverless-harness/proto/hands";
 import { expect, onTestFinished, test } from "vitest";
-import { type ClientTimes, HandsClient, type HandsClientOptions } from "../client/index.ts";
-import { CuttingProxy, seeded } from "./fixtures/cutting-proxy.ts";
-import { startDaemon } from "./fixtures/daemon.ts";
-import { checkUpdates, follow } from "./fixtures/followed.ts";
-import { EPOCH, startSandbox, WORKSPACE } from "./fixtures/sandbox.ts";
+import { type ClientTimes, HandsClient, type HandsClientOptions } from "../../client/index.ts";
+import { CuttingProxy, seeded } from "../fixtures/cutting-proxy.ts";
+import { startDaemon } from "../fixtures/daemon.ts";
+import { checkUpdates, follow } from "../fixtures/followed.ts";
+import { EPOCH, startSandbox, WORKSPACE } from "../fixtures/sandbox.ts";
 
 function newClient(options: HandsClientOptions, times?: ClientTimes): HandsClient {
   const client = new HandsClient(options, times);

@@ -5,10 +5,10 @@ import { childrenOf } from "@serverless-harness/kit/proc";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import fc from "fast-check";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { keeperFiles } from "../../keeper/files.ts";
-import { Event, frame } from "../../keeper/frames.ts";
-import { KeeperLauncher, type KeeperOptions } from "../../keeper/launcher.ts";
-import type { ProcessEnd, RunningProcess } from "../../launch/launcher.ts";
+import { keeperFiles } from "../../../process/keeper/files.ts";
+import { Event, frame } from "../../../process/keeper/frames.ts";
+import { KeeperLauncher, type KeeperOptions } from "../../../process/keeper/launcher.ts";
+import type { ProcessEnd, RunningProcess } from "../../../process/launcher.ts";
 
 const LIAR = fileURLToPath(new URL("./fixtures/lying-keeper.sh", import.meta.url));
 /** The id of the first process that a launcher starts. */

@@ -2,11 +2,11 @@ import type { Readable } from "node:stream";
 import { outOfResources } from "@serverless-harness/kit/child";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { Stream } from "@serverless-harness/proto/hands";
-import { identify } from "../exec/processes.ts";
-import type { ProcessIdentity } from "../journal/record.ts";
-import { Guard, type GuardSink } from "../keeper/guard.ts";
-import type { Launcher, ProcessEnd, ProcessSink, ProcessSpec, RunningProcess } from "./launcher.ts";
-import { Drain } from "./node-drain.ts";
+import type { ProcessIdentity } from "../../journal/record.ts";
+import { Drain } from "../../terminals/drain.ts";
+import type { Launcher, ProcessEnd, ProcessSink, ProcessSpec, RunningProcess } from "../launcher.ts";
+import { identify } from "../processes.ts";
+import { Guard, type GuardSink } from "./guard.ts";
 
 /** Starts processes by Node itself, each under a guard: no fork server, but each start costs as much as the daemon is large. */
 export class NodeLauncher implements Launcher {

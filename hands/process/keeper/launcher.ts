@@ -1,6 +1,6 @@
 import { constants } from "node:os";
 import type { Logger } from "@serverless-harness/kit/log";
-import type { Launcher, ProcessSink, ProcessSpec, RunningProcess } from "../launch/launcher.ts";
+import type { Launcher, ProcessSink, ProcessSpec, RunningProcess } from "../launcher.ts";
 import { ForkServer } from "./fork-server.ts";
 import { Request, startPayload } from "./frames.ts";
 

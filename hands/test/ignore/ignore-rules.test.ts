@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { IgnoreRules } from "../../git/ignore-rules.ts";
+import { IgnoreRules } from "../../ignore/ignore-rules.ts";
 
 /** Files (as bytes) that patterns of the alphabet below have something to say about. */
 const FILES = [
