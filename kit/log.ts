@@ -1,5 +1,4 @@
-import type { Interceptor } from "@connectrpc/connect";
-import { Code, type ConnectError } from "@connectrpc/connect";
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { type Logger, pino } from "pino";
 import { codeName, toConnectError } from "./errors.ts";
 import { LogDestination } from "./log-destination.ts";
@@ -35,7 +34,7 @@ export function boundary(log: Logger): Interceptor {
         log.debug({ ...fields, code: "ok", ms }, "call");
         return undefined;
       }
-      const translated = toConnectError(error);
+      const translated = error instanceof ConnectError ? error : toConnectError(error);
       const code = codeName(translated.code);
       if (translated.code === Code.Internal || translated.code === Code.Unknown)
         log.error({ ...fields, code, ms, err: error }, "call failed");

@@ -1,6 +1,6 @@
+import { bash, say, scripted } from "@serverless-harness/pi-fork/testing";
 import { LeafState } from "@serverless-harness/proto/leaf";
 import { expect, test } from "vitest";
-import { bash, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
 /** Nobody listens there. */

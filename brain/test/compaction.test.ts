@@ -1,7 +1,7 @@
+import { bash, bulk, FULL, say, scriptedWith } from "@serverless-harness/pi-fork/testing";
 import { LeafState } from "@serverless-harness/proto/leaf";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { bash, bulk, FULL, say, scriptedWith } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 import { until } from "./fixtures/until.ts";
 

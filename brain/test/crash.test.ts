@@ -1,9 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { isSameProcess, processStartTicks } from "@serverless-harness/kit/proc";
+import { bash, calls, HeldCommand, say, scripted } from "@serverless-harness/pi-fork/testing";
 import { type Leaf, LeafState } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
-import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
-import { bash, calls, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
 import { HoldingProxy } from "./fixtures/proxy.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 import { until } from "./fixtures/until.ts";
@@ -23,33 +22,33 @@ const ONCE = { ends: [{ text: "begun\ndone\n", isError: false }], answers: ["", 
 describe("a brain that is killed in the middle of a command", () => {
   test("is replaced, and the command has run once, with all its output and one answer", async () => {
     const stack = await Stack.open(shared);
-    const gate = await Gate.make();
-    const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")));
+    const held = await HeldCommand.make();
+    const leaf = await stack.submit(scripted(bash(held.command), say("{{last_tool_result}}")));
     const first = stack.brain();
-    await gate.begun();
+    await held.begun();
     await stack.when(leaf, ({ event }) => event.case === "toolStarted");
     await stack.crash(first);
     const second = stack.brain();
     await stack.when(leaf, ({ event }) => event.case === "toolStarted" && event.value.resumed);
-    await gate.open();
+    await held.open();
     expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE, claims: 2, failedAttempts: 0, usage: { modelCalls: 2 } });
-    expect(await gate.log()).toEqual(["begun", "done"]);
+    expect(await held.log()).toEqual(["begun", "done"]);
     expect(await story(stack, leaf)).toEqual({ ...ONCE, starts: [false, true] });
     expect((await second.exited).code).toBe(0);
   });
 
   test("is replaced when its lease ends, where nobody knows of its death", async () => {
     const stack = await Stack.open(shared);
-    const gate = await Gate.make();
-    const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")));
+    const held = await HeldCommand.make();
+    const leaf = await stack.submit(scripted(bash(held.command), say("{{last_tool_result}}")));
     const first = stack.brain({ BRAIN_LEASE_MS: "600" });
-    await gate.begun();
+    await held.begun();
     const second = stack.brain({ BRAIN_GRACE_MS: "5000" });
     await first.kill("SIGKILL");
     await stack.when(leaf, ({ event }) => event.case === "toolStarted" && event.value.resumed);
-    await gate.open();
+    await held.open();
     expect((await stack.ended(leaf)).result?.text).toBe("begun\ndone\n");
-    expect(await gate.log()).toEqual(["begun", "done"]);
+    expect(await held.log()).toEqual(["begun", "done"]);
     const states = await stack.eventsOf(leaf, "stateChanged");
     expect(states.map(({ note }) => note)).toContain("lease expired");
     await second.kill("SIGTERM");
@@ -57,54 +56,54 @@ describe("a brain that is killed in the middle of a command", () => {
 
   test("loses nothing of a command that ends while no brain lives", async () => {
     const stack = await Stack.open(shared);
-    const gate = await Gate.make();
-    const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")));
+    const held = await HeldCommand.make();
+    const leaf = await stack.submit(scripted(bash(held.command), say("{{last_tool_result}}")));
     const first = stack.brain();
-    await gate.begun();
+    await held.begun();
     await stack.when(leaf, ({ event }) => event.case === "toolStarted");
     await first.kill("SIGKILL");
-    await gate.open();
-    await until(async () => (await gate.log()).includes("done"));
+    await held.open();
+    await until(async () => (await held.log()).includes("done"));
     await stack.store.releaseWorker(first.name, "killed");
     stack.brain();
     await stack.ended(leaf);
-    expect(await gate.log()).toEqual(["begun", "done"]);
+    expect(await held.log()).toEqual(["begun", "done"]);
     expect(await story(stack, leaf)).toEqual({ ...ONCE, starts: [false, true] });
   });
 
   test("and its successor as well: the third finds the command still running", async () => {
     const stack = await Stack.open(shared);
-    const gate = await Gate.make();
-    const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")));
+    const held = await HeldCommand.make();
+    const leaf = await stack.submit(scripted(bash(held.command), say("{{last_tool_result}}")));
     for (let i = 0; i < 2; i++) {
       const brain = stack.brain();
-      if (i === 0) await gate.begun();
+      if (i === 0) await held.begun();
       else await stack.when(leaf, ({ event }) => event.case === "toolStarted" && event.value.resumed);
       await stack.crash(brain);
     }
     stack.brain();
     await stack.when(leaf, ({ event, seq }) => event.case === "toolStarted" && event.value.resumed && seq > 6n);
-    await gate.open();
+    await held.open();
     expect((await stack.ended(leaf)).claims).toBe(3);
-    expect(await gate.log()).toEqual(["begun", "done"]);
+    expect(await held.log()).toEqual(["begun", "done"]);
   });
 
   test("only repeats those of several calls that had not ended", async () => {
     const stack = await Stack.open(shared);
-    const gate = await Gate.make();
+    const held = await HeldCommand.make();
     const quick = { name: "bash", input: { command: "echo quick | tee -a quick.log" } };
     const leaf = await stack.submit(
-      scripted(calls(quick, { name: "bash", input: { command: gate.command } }), bash("cat quick.log"), say("{{last_tool_result}}")),
+      scripted(calls(quick, { name: "bash", input: { command: held.command } }), bash("cat quick.log"), say("{{last_tool_result}}")),
     );
     const first = stack.brain();
-    await gate.begun();
+    await held.begun();
     await stack.when(leaf, ({ event }) => event.case === "toolEnded");
     await stack.crash(first);
     stack.brain();
     await stack.when(leaf, ({ event }) => event.case === "toolStarted" && event.value.resumed);
-    await gate.open();
+    await held.open();
     expect((await stack.ended(leaf)).result?.text).toBe("quick\n");
-    expect(await gate.log()).toEqual(["begun", "done"]);
+    expect(await held.log()).toEqual(["begun", "done"]);
     expect((await stack.eventsOf(leaf, "toolStarted")).map(({ resumed }) => resumed)).toEqual([false, false, true, false]);
   });
 });
@@ -157,18 +156,18 @@ test("a brain that is killed while the model answers has the answer asked for ag
 describe("a brain that is asked to stop", () => {
   test("hands its leaves back at once, goes with code 0, and its command goes on", async () => {
     const stack = await Stack.open(shared);
-    const gate = await Gate.make();
-    const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")));
+    const held = await HeldCommand.make();
+    const leaf = await stack.submit(scripted(bash(held.command), say("{{last_tool_result}}")));
     const first = stack.brain();
-    await gate.begun();
+    await held.begun();
     expect(await first.kill("SIGTERM")).toEqual({ code: 0, signal: null });
     expect(await stack.get(leaf)).toMatchObject({ state: LeafState.SUSPENDED, failedAttempts: 0 });
     expect((await stack.eventsOf(leaf, "stateChanged")).at(-1)?.note).toBe("brain drained");
     stack.brain();
     await stack.when(leaf, ({ event }) => event.case === "toolStarted" && event.value.resumed);
-    await gate.open();
+    await held.open();
     expect((await stack.ended(leaf)).result?.text).toBe("begun\ndone\n");
-    expect(await gate.log()).toEqual(["begun", "done"]);
+    expect(await held.log()).toEqual(["begun", "done"]);
     expect((await stack.eventsOf(leaf, "toolEnded")).length).toBe(1);
   });
 
@@ -201,10 +200,10 @@ describe("a brain that is asked to stop", () => {
 
 test("a brain that was stopped, replaced and continued writes nothing and kills nothing", async () => {
   const stack = await Stack.open(shared);
-  const gate = await Gate.make();
-  const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")));
+  const held = await HeldCommand.make();
+  const leaf = await stack.submit(scripted(bash(held.command), say("{{last_tool_result}}")));
   const old = stack.brain({ BRAIN_LEASE_MS: "600" });
-  await gate.begun();
+  await held.begun();
   await stack.freeze(old);
   const next = stack.brain({ BRAIN_GRACE_MS: "5000" });
   await stack.when(leaf, ({ event }) => event.case === "toolStarted" && event.value.resumed);
@@ -213,10 +212,10 @@ test("a brain that was stopped, replaced and continued writes nothing and kills 
   expect(await old.exited).toEqual({ code: 0, signal: null });
   const added = (await stack.events(leaf)).slice(before.length).map(({ event }) => event.case);
   expect(added.filter((kind) => kind !== "toolOutput")).toEqual([]);
-  expect(await gate.log()).toEqual(["begun"]);
-  await gate.open();
+  expect(await held.log()).toEqual(["begun"]);
+  await held.open();
   expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE, result: { text: "begun\ndone\n" } });
-  expect(await gate.log()).toEqual(["begun", "done"]);
+  expect(await held.log()).toEqual(["begun", "done"]);
   expect(await story(stack, leaf)).toMatchObject(ONCE);
   await next.kill("SIGTERM");
 });

@@ -1,6 +1,6 @@
+import { bash, say, scripted, scriptedFor } from "@serverless-harness/pi-fork/testing";
 import { LeafState } from "@serverless-harness/proto/leaf";
 import { expect, test } from "vitest";
-import { bash, say, scripted, scriptedFor } from "../../pi-fork/test/fixtures/model.ts";
 import { machines } from "./fixtures/stack.ts";
 import { countInLog, strikes } from "./fixtures/strikes.ts";
 

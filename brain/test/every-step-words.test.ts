@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
+import { bash, say, scripted, scriptedFor } from "@serverless-harness/pi-fork/testing";
 import { ForkSchema, type Leaf, LeafState, MessageMode } from "@serverless-harness/proto/leaf";
 import { expect, test } from "vitest";
-import { bash, say, scripted, scriptedFor } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, type Stack } from "./fixtures/stack.ts";
 import { countInLog, strikes } from "./fixtures/strikes.ts";
 

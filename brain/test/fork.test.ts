@@ -1,12 +1,11 @@
 import { DatabaseSync } from "node:sqlite";
 import { create } from "@bufbuild/protobuf";
 import { openPiSessions, type SessionName } from "@serverless-harness/pi-fork";
+import { bash, HeldCommand, say, scripted } from "@serverless-harness/pi-fork/testing";
 import { FailureReason, type Leaf, LeafState, WorkerSchema } from "@serverless-harness/proto/leaf";
 import { sessionKey } from "@serverless-harness/session";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
-import { bash, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
 const shared = machines();
@@ -118,7 +117,7 @@ describe.each(Object.entries(stores))("a fork, with a leaf store on %s,", (_, op
   test("of a session whose leaf is at work begins in front of the calls that are not over", async () => {
     const stack = await open();
     stack.brain({ BRAIN_GRACE_MS: "3600000" });
-    const gate = await Gate.make();
+    const gate = await HeldCommand.make();
     const first = await stack.submit("Remember the secret word: kiwi");
     await answered(stack, first);
     const working = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")), { sessionId: nameOf(first).sessionId });

@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import { bash, calls, HeldCommand, say, scripted } from "@serverless-harness/pi-fork/testing";
 import {
   DecisionKind,
   FailureReason,
@@ -11,8 +12,6 @@ import {
   LimitsSchema,
 } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
-import { Gate as CommandGate } from "../../pi-fork/test/fixtures/gate.ts";
-import { bash, calls, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
 const shared = machines();
@@ -109,7 +108,7 @@ describe("a result that the leaf's policy holds", () => {
 
   test("is taken after a human's answer to the agent's own question, also by the next brain", async () => {
     const stack = await Stack.open(shared);
-    const gate = await CommandGate.make();
+    const gate = await HeldCommand.make();
     const leaf = await stack.submit(scripted(ASK, bash(gate.command), submit("FLAGGED")), { kind, gates: HOLDS });
     const first = stack.brain({ BRAIN_GRACE_MS: "5000" });
     await decide(stack, leaf, await asked(stack, leaf), DecisionKind.APPROVE);

@@ -1,6 +1,6 @@
+import { bash, say, scripted, scriptedFor } from "@serverless-harness/pi-fork/testing";
 import { FailureReason, LeafState } from "@serverless-harness/proto/leaf";
 import { expect, test } from "vitest";
-import { bash, say, scripted, scriptedFor } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
 const shared = machines();

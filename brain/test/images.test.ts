@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { gif, jpeg, png } from "@serverless-harness/kit/testing";
+import { bash, calls, say, scripted } from "@serverless-harness/pi-fork/testing";
 import { FailureReason, ImageSchema, LeafState } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
-import { bash, calls, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, resident, Stack } from "./fixtures/stack.ts";
 
 const PNG = png().toString("base64");

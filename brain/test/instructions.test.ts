@@ -1,7 +1,6 @@
+import { bash, HeldCommand, type Step, say, scripted } from "@serverless-harness/pi-fork/testing";
 import { type Leaf, LeafState } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
-import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
-import { bash, type Step, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, resident, Stack } from "./fixtures/stack.ts";
 
 const shared = machines();
@@ -74,18 +73,18 @@ describe("a workspace's AGENTS.md", () => {
 
   test("is the same for a brain that takes over", async () => {
     const stack = await Stack.open(shared);
-    const gate = await Gate.make();
+    const held = await HeldCommand.make();
     const ended = async (leaf: Leaf): Promise<string | undefined> => (await stack.ended(leaf)).result?.text;
     const first = stack.brain({ BRAIN_GRACE_MS: "60000" });
     const before = await stack.submit(scripted(bash(write("AGENTS.md", "kiwi")), say("done")));
     await ended(before);
-    const leaf = await stack.submit(scripted(bash(`${write("AGENTS.md", "fig")}; ${gate.command}`), rule()), {
+    const leaf = await stack.submit(scripted(bash(`${write("AGENTS.md", "fig")}; ${held.command}`), rule()), {
       sessionId: before.spec?.sessionId ?? "",
     });
-    await gate.begun();
+    await held.begun();
     await stack.crash(first);
     stack.brain();
-    await gate.open();
+    await held.open();
     expect(await ended(leaf)).toBe("kiwi");
   });
 });

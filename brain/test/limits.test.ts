@@ -1,5 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { openPiSessions } from "@serverless-harness/pi-fork";
+import { bash, calls, HandsProcess, HeldCommand, say, scripted } from "@serverless-harness/pi-fork/testing";
 import {
   FailureReason,
   type Leaf,
@@ -10,9 +11,6 @@ import {
   ThinkingLevel,
 } from "@serverless-harness/proto/leaf";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
-import { HandsProcess } from "../../pi-fork/test/fixtures/hands.ts";
-import { bash, calls, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, resident, Stack } from "./fixtures/stack.ts";
 
 const shared = machines();
@@ -22,13 +20,13 @@ const { BUDGET_EXCEEDED, DEADLINE_EXCEEDED, SANDBOX_UNAVAILABLE } = FailureReaso
 describe("limits", () => {
   test("on model calls hold, over a resume as well", async () => {
     const stack = await Stack.open(shared);
-    const gate = await Gate.make();
+    const held = await HeldCommand.make();
     const limits = create(LimitsSchema, { maxModelCalls: 2 });
-    const leaf = await stack.submit(scripted(bash("true"), bash(gate.command), say("never said")), { limits });
+    const leaf = await stack.submit(scripted(bash("true"), bash(held.command), say("never said")), { limits });
     const first = stack.brain();
-    await gate.begun();
+    await held.begun();
     await first.kill("SIGTERM");
-    await gate.open();
+    await held.open();
     stack.brain();
     const ended = await stack.ended(leaf);
     expect(ended.failure).toMatchObject({ reason: BUDGET_EXCEEDED, retryable: false, message: expect.stringContaining("2 model calls") });
@@ -39,15 +37,15 @@ describe("limits", () => {
 
   test("on turns with tools refuse later calls, the result's too, over a resume as well, until the agent ends by itself", async () => {
     const stack = await Stack.open(shared);
-    const gate = await Gate.make();
+    const held = await HeldCommand.make();
     const limits = create(LimitsSchema, { maxToolTurns: 1 });
     const submit = calls({ name: "submit_verdict", input: { item_id: "i", verdict: "CLEAR", reason: "so" } });
-    const script = scripted(bash(gate.command), bash("echo late"), submit, say("I can't"), say("really"));
+    const script = scripted(bash(held.command), bash("echo late"), submit, say("I can't"), say("really"));
     const leaf = await stack.submit(script, { kind: LeafKind.TASK, limits });
     const first = stack.brain();
-    await gate.begun();
+    await held.begun();
     await first.kill("SIGTERM");
-    await gate.open();
+    await held.open();
     stack.brain();
     const { failure } = await stack.ended(leaf);
     expect(failure).toMatchObject({ reason: FailureReason.NO_RESULT, retryable: false });
@@ -60,11 +58,11 @@ describe("limits", () => {
 
   test("on time end the command that runs", async () => {
     const { stack } = house;
-    const gate = await Gate.make();
+    const held = await HeldCommand.make();
     // On a slow machine it takes seconds until the command has begun.
     const limits = create(LimitsSchema, { deadlineMs: 8000n });
-    const leaf = await stack.submit(scripted(bash(gate.command), say("never said")), { limits });
-    await gate.begun();
+    const leaf = await stack.submit(scripted(bash(held.command), say("never said")), { limits });
+    await held.begun();
     const ended = await stack.ended(leaf);
     const result = ended.result?.text;
     expect({ state: ended.state, result, failure: ended.failure }).toMatchObject({
@@ -73,9 +71,9 @@ describe("limits", () => {
     });
     expect(Date.now()).toBeGreaterThanOrEqual(Number(leaf.createdAtMs) + 8000);
     // Had the command lived, this would let it go on.
-    const probe = await stack.submit(scripted(bash(gate.census), say("{{last_tool_result}}")));
+    const probe = await stack.submit(scripted(bash(held.census), say("{{last_tool_result}}")));
     expect((await stack.ended(probe)).result?.text).toBe("0\n");
-    expect(await gate.log()).toEqual(["begun"]);
+    expect(await held.log()).toEqual(["begun"]);
     expect(await endsInLog(stack, leaf)).toEqual([[leaf.leafId, "aborted"]]);
   });
 
@@ -269,11 +267,11 @@ describe("a sandbox", () => {
     const stack = await Stack.open(shared);
     const own = await HandsProcess.start();
     onTestFinished(() => own.stop());
-    const gate = await Gate.make();
-    const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")), { retry: patient });
+    const held = await HeldCommand.make();
+    const leaf = await stack.submit(scripted(bash(held.command), say("{{last_tool_result}}")), { retry: patient });
     const other = await stack.submit(scripted(say("untouched".repeat(20), { chunk_chars: 4, chunk_delay_ms: 40 })));
     stack.brain({ HANDS_URL: own.address, BRAIN_HANDS_PATIENCE_MS: "300", BRAIN_GRACE_MS: "10000" });
-    await gate.begun();
+    await held.begun();
     await stack.when(other, ({ event }) => event.case === "textDelta");
     const { claims, failedAttempts } = await stack.get(other);
     await own.kill();
@@ -284,6 +282,6 @@ describe("a sandbox", () => {
     expect(ended.state).toBe(LeafState.DONE);
     expect(ended.result?.text).toMatch(/outcome|unknown|not run again/);
     expect(await stack.ended(other)).toMatchObject({ state: LeafState.DONE, claims, failedAttempts });
-    expect(await gate.log()).toEqual(["begun"]);
+    expect(await held.log()).toEqual(["begun"]);
   });
 });

@@ -3,10 +3,9 @@ import type { ServerResponse } from "node:http";
 import { DatabaseSync } from "node:sqlite";
 import { setImmediate } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
+import { bash, HeldCommand, say, scripted } from "@serverless-harness/pi-fork/testing";
 import { FailureReason, LeafState, RetryPolicySchema } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
-import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
-import { bash, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
 import type { BrainProcess } from "./fixtures/brain-process.ts";
 import { answer, type Behaviour, begin, rogueModel, START, sse, stop, text, tool } from "./fixtures/rogue-model.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
@@ -129,16 +128,16 @@ describe("many leaves in one brain", () => {
 
   test("go on while the command of one writes 100 MB, of which the end is kept", async () => {
     const stack = await Stack.open(shared);
-    const gate = await Gate.make();
+    const held = await HeldCommand.make();
     const brain = stack.brain({ BRAIN_GRACE_MS: "3600000" });
     const loud = await stack.submit(
-      scripted(bash(`yes ${LINE.trim().replaceAll(" ", "-")} | head -c 100000000; ${gate.command}`), say("over")),
+      scripted(bash(`yes ${LINE.trim().replaceAll(" ", "-")} | head -c 100000000; ${held.command}`), say("over")),
     );
-    await gate.begun();
+    await held.begun();
     const others = await Promise.all(Array.from({ length: 4 }, () => stack.submit(scripted(bash("echo small"), say("over")))));
     for (const other of others) expect((await stack.ended(other)).state).toBe(LeafState.DONE);
     expect((await stack.get(loud)).state).toBe(LeafState.RUNNING);
-    await gate.open();
+    await held.open();
     expect(await stack.ended(loud)).toMatchObject({ state: LeafState.DONE, claims: 1 });
     expect((await stack.eventsOf(loud, "toolEnded"))[0]?.text).toMatch(/begun\ndone\n/);
     expect(await peakMemory(brain)).toBeLessThan(MOST_MEMORY);
@@ -146,16 +145,16 @@ describe("many leaves in one brain", () => {
 
   test("are no more than it may have: the next stays in the queue, for another brain", async () => {
     const stack = await Stack.open(shared);
-    const gates = await Promise.all([Gate.make(), Gate.make(), Gate.make()]);
+    const commands = await Promise.all([HeldCommand.make(), HeldCommand.make(), HeldCommand.make()]);
     const leaves = [];
-    for (const gate of gates) leaves.push(await stack.submit(scripted(bash(gate.command), say("over"))));
+    for (const held of commands) leaves.push(await stack.submit(scripted(bash(held.command), say("over"))));
     const first = stack.brain({ BRAIN_CONCURRENCY: "2" });
-    await Promise.all(gates.slice(0, 2).map((gate) => gate.begun()));
+    await Promise.all(commands.slice(0, 2).map((held) => held.begun()));
     const states = await Promise.all(leaves.map(async (leaf) => (await stack.get(leaf)).state));
     expect(states).toEqual([LeafState.RUNNING, LeafState.RUNNING, LeafState.QUEUED]);
     stack.brain();
-    await gates[2]?.begun();
-    for (const gate of gates) await gate.open();
+    await commands[2]?.begun();
+    for (const held of commands) await held.open();
     for (const leaf of leaves) expect((await stack.ended(leaf)).state).toBe(LeafState.DONE);
     const workers = await Promise.all(leaves.map((leaf) => stack.eventsOf(leaf, "stateChanged")));
     const names = workers.map((changes) => changes.flatMap(({ worker }) => worker?.name ?? []).at(0));
@@ -169,15 +168,15 @@ describe("many leaves in one brain", () => {
     const before = await stack.submit(scripted(say("whole")), { sessionId });
     await stack.ended(before);
     damage(stack, before.spec?.sessionId ?? "");
-    const gate = await Gate.make();
-    const other = await stack.submit(scripted(bash(gate.command), say("over")));
-    await gate.begun();
+    const held = await HeldCommand.make();
+    const other = await stack.submit(scripted(bash(held.command), say("over")));
+    await held.begun();
     const broken = await stack.submit(scripted(say("never said")), { sessionId, retry: once });
     const ended = await stack.ended(broken);
     expect(ended).toMatchObject({ state: LeafState.FAILED, failure: { reason: FailureReason.INTERNAL } });
     expect(ended.failure?.message).toContain("the brain's log has the cause");
     expect((await stack.get(other)).state).toBe(LeafState.RUNNING);
-    await gate.open();
+    await held.open();
     expect(await stack.ended(other)).toMatchObject({ state: LeafState.DONE, claims: 1 });
     expect(brain.running).toBe(true);
   });

@@ -1,10 +1,9 @@
 import { DatabaseSync } from "node:sqlite";
 import { create } from "@bufbuild/protobuf";
+import { bash, calls, HeldCommand, say, scriptedFor } from "@serverless-harness/pi-fork/testing";
 import { DecisionKind, GatePolicySchema, type Leaf, LeafKind, LeafState, MessageMode } from "@serverless-harness/proto/leaf";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
-import { bash, calls, say, scriptedFor } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
 const shared = machines();
@@ -35,7 +34,7 @@ const stores: Readonly<Record<string, () => Promise<Stack>>> = {
 describe.each(Object.entries(stores))("a message, with a leaf store on %s,", (_, open) => {
   test("that comes during a long command is read behind it, in the next request to the model", async () => {
     const stack = await open();
-    const gate = await Gate.make();
+    const gate = await HeldCommand.make();
     const leaf = await stack.submit(scriptedFor(2, bash(gate.command), heard()));
     stack.brain();
     await gate.begun();
@@ -48,7 +47,7 @@ describe.each(Object.entries(stores))("a message, with a leaf store on %s,", (_,
 
   test("that follows up is read when the agent would be done, and it goes on with that", async () => {
     const stack = await open();
-    const gate = await Gate.make();
+    const gate = await HeldCommand.make();
     const leaf = await stack.submit(scriptedFor(2, bash(gate.command), heard("at first"), heard("then")));
     stack.brain();
     await gate.begun();
@@ -88,7 +87,7 @@ describe.each(Object.entries(stores))("a message, with a leaf store on %s,", (_,
 
   test("survives the brain that lined it up, and is read once", async () => {
     const stack = await open();
-    const gate = await Gate.make();
+    const gate = await HeldCommand.make();
     const leaf = await stack.submit(scriptedFor(2, bash(gate.command), heard()));
     const first = stack.brain();
     await gate.begun();
@@ -104,7 +103,7 @@ describe.each(Object.entries(stores))("a message, with a leaf store on %s,", (_,
 
   test("to a task that has handed its result in stays unread", async () => {
     const stack = await open();
-    const gate = await Gate.make();
+    const gate = await HeldCommand.make();
     const verdict = { name: "submit_verdict", input: { item_id: "i", verdict: "CLEAR", reason: "r" } };
     const leaf = await stack.submit(scriptedFor(2, calls(verdict, { name: "bash", input: { command: gate.command } })), {
       kind: LeafKind.TASK,
@@ -121,7 +120,7 @@ describe.each(Object.entries(stores))("a message, with a leaf store on %s,", (_,
 
   test("is not needed for a cancel to be heard of at once", async () => {
     const stack = await open();
-    const gate = await Gate.make();
+    const gate = await HeldCommand.make();
     const leaf = await stack.submit(scriptedFor(1, bash(gate.command)));
     stack.brain();
     await gate.begun();
@@ -132,7 +131,7 @@ describe.each(Object.entries(stores))("a message, with a leaf store on %s,", (_,
 
 test("a message that is in the session's log is not put there again, where the brain was killed before the leaf's record said so", async () => {
   const stack = await Stack.open(shared);
-  const gate = await Gate.make();
+  const gate = await HeldCommand.make();
   const leaf = await stack.submit(scriptedFor(3, bash(gate.command), heard()));
   // Between Pi's commit and the record is where this store fails.
   const db = new DatabaseSync(stack.storeUrl.slice("sqlite:".length), { timeout: 5000 });

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
+import { say, scripted } from "@serverless-harness/pi-fork/testing";
 import { FailureReason, LeafState, RetryPolicySchema } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
-import { say, scripted } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, resident, Stack } from "./fixtures/stack.ts";
 
 const shared = machines();

@@ -3,13 +3,11 @@ import { dirname, join } from "node:path";
 import { createClient } from "@connectrpc/connect";
 import { generateKeys, TokenMint } from "@serverless-harness/kit/hands-token";
 import { createTransport } from "@serverless-harness/kit/transport";
+import { bash, HandsProcess, HeldCommand, say, scripted } from "@serverless-harness/pi-fork/testing";
 import { BrainService } from "@serverless-harness/proto/brain";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "@serverless-harness/proto/health";
 import { FailureReason, type Leaf, LeafState } from "@serverless-harness/proto/leaf";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
-import { HandsProcess } from "../../pi-fork/test/fixtures/hands.ts";
-import { bash, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
 import { readConfig, VARIABLES } from "../config.ts";
 import { BrainProcess } from "./fixtures/brain-process.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
@@ -129,25 +127,25 @@ describe("a brain that serves the wake API", () => {
 
   test("joins a second wake to the first", async () => {
     const { stack, wake } = await listening();
-    const gate = await Gate.make();
-    const leaf = await stack.submit(scripted(bash(gate.command), say("done")));
+    const held = await HeldCommand.make();
+    const leaf = await stack.submit(scripted(bash(held.command), say("done")));
     const wakes = [wake.wake({ reason: "submit" }), wake.wake({ reason: "submit" })];
-    await gate.begun();
-    await gate.open();
+    await held.begun();
+    await held.open();
     expect(await Promise.all(wakes)).toMatchObject([{ claimed: 1 }, { claimed: 1 }]);
     expect((await stack.get(leaf)).claims).toBe(1);
   });
 
   test("hands back what it holds when it is asked to stop, and says so to whoever woke it", async () => {
     const { stack, brain, wake } = await listening();
-    const gate = await Gate.make();
-    const leaf = await stack.submit(scripted(bash(gate.command), say("done")));
+    const held = await HeldCommand.make();
+    const leaf = await stack.submit(scripted(bash(held.command), say("done")));
     const woken = wake.wake({ reason: "submit" });
-    await gate.begun();
+    await held.begun();
     expect(await brain.kill("SIGTERM")).toEqual({ code: 0, signal: null });
     expect(await woken).toMatchObject({ claimed: 1, finished: 0, released: 1 });
     expect((await stack.get(leaf)).state).toBe(LeafState.SUSPENDED);
-    await gate.open();
+    await held.open();
   });
 });
 
@@ -158,31 +156,31 @@ describe("a cancel", () => {
 
   test("reaches the command that runs", async () => {
     const stack = await Stack.open(shared);
-    const gate = await Gate.make();
-    const leaf = await stack.submit(scripted(bash(gate.command), say("never said")));
+    const held = await HeldCommand.make();
+    const leaf = await stack.submit(scripted(bash(held.command), say("never said")));
     stack.brain();
-    await gate.begun();
+    await held.begun();
     await cancel(stack, leaf);
     expect((await stack.ended(leaf)).state).toBe(LeafState.CANCELLED);
-    expect(await gate.log()).toEqual(["begun"]);
-    const probe = await stack.submit(scripted(bash(gate.census), say("{{last_tool_result}}")));
+    expect(await held.log()).toEqual(["begun"]);
+    const probe = await stack.submit(scripted(bash(held.census), say("{{last_tool_result}}")));
     stack.brain();
     expect((await stack.ended(probe)).result?.text).toBe("0\n");
   });
 
   test("of a leaf whose brain is gone ends what still runs in the sandbox", async () => {
     const stack = await Stack.open(shared);
-    const gate = await Gate.make();
-    const leaf = await stack.submit(scripted(bash(gate.command), say("never said")), { sessionId: "s" });
+    const held = await HeldCommand.make();
+    const leaf = await stack.submit(scripted(bash(held.command), say("never said")), { sessionId: "s" });
     const first = stack.brain();
-    await gate.begun();
+    await held.begun();
     await first.kill("SIGTERM");
     await cancel(stack, leaf);
-    const probe = await stack.submit(scripted(bash(gate.census), say("{{last_tool_result}}")), { sessionId: "s" });
+    const probe = await stack.submit(scripted(bash(held.census), say("{{last_tool_result}}")), { sessionId: "s" });
     stack.brain();
     expect((await stack.ended(leaf)).state).toBe(LeafState.CANCELLED);
     expect((await stack.ended(probe)).result?.text).toBe("0\n");
-    expect(await gate.log()).toEqual(["begun"]);
+    expect(await held.log()).toEqual(["begun"]);
   });
 
   test("of a leaf that waits begins nothing, and its session goes on", async () => {

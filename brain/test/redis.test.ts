@@ -1,9 +1,8 @@
 import { create } from "@bufbuild/protobuf";
+import { bash, calls, HeldCommand, say, scripted, scriptedFor } from "@serverless-harness/pi-fork/testing";
 import { DecisionKind, GatePolicySchema, LeafKind, LeafState } from "@serverless-harness/proto/leaf";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
-import { bash, calls, say, scripted, scriptedFor } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
 const shared = machines();
@@ -28,50 +27,50 @@ describe("a brain whose store is a Redis", () => {
 
   test("is replaced when it is killed in the middle of a command, which has run once", async () => {
     const stack = await openStack();
-    const gate = await Gate.make();
-    const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")));
+    const held = await HeldCommand.make();
+    const leaf = await stack.submit(scripted(bash(held.command), say("{{last_tool_result}}")));
     const first = stack.brain();
-    await gate.begun();
+    await held.begun();
     await stack.crash(first);
     stack.brain();
     await stack.when(leaf, ({ event }) => event.case === "toolStarted" && event.value.resumed);
-    await gate.open();
+    await held.open();
     expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE, claims: 2, failedAttempts: 0, usage: { modelCalls: 2 } });
-    expect(await gate.log()).toEqual(["begun", "done"]);
+    expect(await held.log()).toEqual(["begun", "done"]);
   });
 
   test("hands in the result of a task once, when it is killed between that call and one beside it", async () => {
     const stack = await openStack();
-    const gate = await Gate.make();
+    const held = await HeldCommand.make();
     const outputSchema = { type: "object", properties: { count: { type: "integer" } }, required: ["count"] };
-    const step = calls({ name: "submit_result", input: { count: 7 } }, { name: "bash", input: { command: gate.command } });
+    const step = calls({ name: "submit_result", input: { count: 7 } }, { name: "bash", input: { command: held.command } });
     const leaf = await stack.submit(scripted(calls({ name: "submit_result", input: {} }), step), { kind: LeafKind.TASK, outputSchema });
     const first = stack.brain();
     await stack.when(leaf, ({ event }) => event.case === "toolEnded" && event.value.tool === "submit_result" && !event.value.isError);
-    await gate.begun();
+    await held.begun();
     await stack.crash(first);
     stack.brain();
     await stack.when(leaf, ({ event }) => event.case === "toolStarted" && event.value.resumed);
-    await gate.open();
+    await held.open();
     const ended = await stack.ended(leaf);
     expect(ended).toMatchObject({ state: LeafState.DONE, claims: 2, usage: { modelCalls: 2 } });
     expect(ended.result?.value).toEqual({ count: 7 });
-    expect(await gate.log()).toEqual(["begun", "done"]);
+    expect(await held.log()).toEqual(["begun", "done"]);
     const results = await stack.eventsOf(leaf, "toolEnded");
     expect(results.filter(({ tool }) => tool === "submit_result").map(({ isError }) => isError)).toEqual([true, false]);
   });
 
   test("goes on when the Redis is killed and started again in the middle of a command", async () => {
     const stack = await openStack();
-    const gate = await Gate.make();
-    const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")));
+    const held = await HeldCommand.make();
+    const leaf = await stack.submit(scripted(bash(held.command), say("{{last_tool_result}}")));
     stack.brain();
-    await gate.begun();
+    await held.begun();
     await server().kill();
-    await gate.open();
+    await held.open();
     await server().restart();
     expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE, failedAttempts: 0 });
-    expect(await gate.log()).toEqual(["begun", "done"]);
+    expect(await held.log()).toEqual(["begun", "done"]);
     const seqs = (await stack.events(leaf)).map(({ seq }) => seq);
     expect(seqs).toEqual(seqs.map((_, i) => BigInt(i + 1)));
   });
@@ -95,16 +94,16 @@ describe("a brain whose store is a Redis", () => {
 
   test("tells the model what is gone with a sandbox, and runs no command again that had begun there", async () => {
     const stack = await openStack();
-    const gate = await Gate.make();
+    const held = await HeldCommand.make();
     await stack.submit(scripted(bash("echo a >a.txt"), say("done")), { sessionId: "loses" });
     const told = say("{{last_tool_result}} {{recall}}", { recall: "(Note of the harness[^\\n]*)" });
-    const leaf = await stack.submit(scriptedFor(2, bash(gate.command), told), { sessionId: "loses" });
+    const leaf = await stack.submit(scriptedFor(2, bash(held.command), told), { sessionId: "loses" });
     const brain = stack.brain();
-    await gate.begun();
+    await held.begun();
     await stack.crash(brain);
     await shared.hands.replace();
     stack.brain();
     expect((await stack.ended(leaf)).result?.text).toMatch(/The sandbox was lost while this call ran.*Note of the harness.* snapshot /);
-    expect(await gate.log()).toEqual(["begun"]);
+    expect(await held.log()).toEqual(["begun"]);
   });
 });

@@ -3,10 +3,10 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
+import { bash, calls, say, scripted, scriptedFor } from "@serverless-harness/pi-fork/testing";
 import { FailureReason, type Leaf, LeafKind, LeafState, LimitsSchema, RepositorySchema } from "@serverless-harness/proto/leaf";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { bash, calls, say, scripted, scriptedFor } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
 const shared = machines({ HANDS_LOCAL_REPOSITORIES: tmpdir() });

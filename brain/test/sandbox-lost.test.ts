@@ -3,6 +3,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
+import { bash, calls, HeldCommand, say, scripted, scriptedFor } from "@serverless-harness/pi-fork/testing";
 import {
   DecisionKind,
   FailureReason,
@@ -13,8 +14,6 @@ import {
   RepositorySchema,
 } from "@serverless-harness/proto/leaf";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
-import { bash, calls, say, scripted, scriptedFor } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
 const shared = machines({ HANDS_LOCAL_REPOSITORIES: tmpdir() });
@@ -231,7 +230,7 @@ describe("a model that is being asked when brain and sandbox are lost", () => {
 describe("a command whose sandbox is lost under it", () => {
   test("is not run again: its model is told that nobody knows how it ended, and where the files stand", async () => {
     const stack = await Stack.open(shared);
-    const gate = await Gate.make();
+    const gate = await HeldCommand.make();
     const sessionId = "lost-command";
     const first = await stack.submit(scripted(write("a.txt", "a"), say("done")), { sessionId });
     const second = await stack.submit(scriptedFor(2, bash(gate.command), recallNote("{{last_tool_result}} {{recall}}")), { sessionId });
@@ -250,7 +249,7 @@ describe("a command whose sandbox is lost under it", () => {
 
   test("is not run again by a brain that finds the new sandbox under another one that died there", async () => {
     const stack = await Stack.open(shared);
-    const gate = await Gate.make();
+    const gate = await HeldCommand.make();
     const sessionId = "lost-twice";
     await stack.submit(scripted(write("a.txt", "a"), say("done")), { sessionId });
     const held = "echo held >>held.txt";
@@ -275,7 +274,7 @@ describe("a command whose sandbox is lost under it", () => {
 describe("a sandbox that is lost while a brain works in it", () => {
   test("has the leaf wait and go on in the new one, told what is missing", async () => {
     const stack = await Stack.open(shared);
-    const gate = await Gate.make();
+    const gate = await HeldCommand.make();
     const sessionId = "lost-under-a-brain";
     await stack.submit(scripted(write("a.txt", "a"), say("done")), { sessionId });
     const leaf = await stack.submit(scriptedFor(2, bash(gate.command), recallNote("{{recall}}")), { sessionId });

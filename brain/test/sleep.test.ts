@@ -2,10 +2,9 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
+import { bash, calls, HeldCommand, say, scripted } from "@serverless-harness/pi-fork/testing";
 import { type Leaf, LeafState } from "@serverless-harness/proto/leaf";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
-import { bash, calls, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
 import { lookAgainAfter } from "../leaf/sleep.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 import { until } from "./fixtures/until.ts";
@@ -36,50 +35,50 @@ describe("a leaf whose command runs for long", () => {
   test("lets go of its brain, is woken when the command ends, and has all of its output", async () => {
     const stack = await Stack.open(shared);
     const { url, posted } = await wakeDoor(stack);
-    const gate = await Gate.make();
-    const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")));
+    const held = await HeldCommand.make();
+    const leaf = await stack.submit(scripted(bash(held.command), say("{{last_tool_result}}")));
     const first = stack.brain({ BRAIN_WAKE_URL: url, BRAIN_SLEEP_AFTER_MS: "100" });
-    await gate.begun();
+    await held.begun();
     expect(await asleep(stack, leaf)).toMatchObject({ state: LeafState.SUSPENDED, failedAttempts: 0 });
     expect((await first.exited).code).toBe(0);
     // No brain lives, and the command goes on.
     expect(await stack.store.backlog()).toMatchObject({ ready: 0, running: 0 });
-    await gate.open();
+    await held.open();
     await stack.when(leaf, ({ event }) => event.case === "stateChanged" && event.value.note === "woken");
     expect(posted.length).toBe(1);
     stack.brain({ BRAIN_WAKE_URL: url });
     expect((await stack.ended(leaf)).result?.text).toBe("begun\ndone\n");
-    expect(await gate.log()).toEqual(["begun", "done"]);
+    expect(await held.log()).toEqual(["begun", "done"]);
   });
 
   test("is due by itself within a minute where the call that would wake it is lost", async () => {
     const stack = await Stack.open(shared);
     const { url, posted } = await wakeDoor(stack, true);
-    const gate = await Gate.make();
-    const leaf = await stack.submit(scripted(bash(gate.command), say("{{last_tool_result}}")));
+    const held = await HeldCommand.make();
+    const leaf = await stack.submit(scripted(bash(held.command), say("{{last_tool_result}}")));
     stack.brain({ BRAIN_WAKE_URL: url, BRAIN_SLEEP_AFTER_MS: "0" });
-    await gate.begun();
+    await held.begun();
     const { updatedAtMs, notBeforeMs } = await asleep(stack, leaf);
     // It is worked out a little before it is written.
     expect(Number(notBeforeMs - updatedAtMs)).toBeGreaterThan(30_000);
     expect(Number(notBeforeMs - updatedAtMs)).toBeLessThanOrEqual(60_000);
-    await gate.open();
+    await held.open();
     await until(async () => posted.length > 0);
     expect((await stack.store.backlog()).nextDueMs).toBe(Number(notBeforeMs));
   });
 
   test("tells for how long its command has written nothing, whenever it looks", async () => {
     const stack = await Stack.open(shared);
-    const gate = await Gate.make();
-    const leaf = await stack.submit(scripted(bash(gate.command), say("over")));
+    const held = await HeldCommand.make();
+    const leaf = await stack.submit(scripted(bash(held.command), say("over")));
     // Hands refuses to call that address, so the leaf looks for itself soon.
     const elsewhere = { BRAIN_WAKE_URL: "http://127.0.0.1:1/elsewhere", BRAIN_SLEEP_AFTER_MS: "50", BRAIN_GRACE_MS: "60000" };
     stack.brain(elsewhere);
-    await gate.begun();
+    await held.begun();
     const told = /^waits for a command that has written nothing for (a second|\d+ seconds)$/;
     const { state } = await stack.when(leaf, ({ event }) => event.case === "stateChanged" && told.test(event.value.note));
     expect(state).toBe(LeafState.SUSPENDED);
-    await gate.open();
+    await held.open();
     expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE });
   });
 
@@ -98,30 +97,30 @@ describe("a leaf whose command runs for long", () => {
   test("sleeps only once every call of the answer does", async () => {
     const stack = await Stack.open(shared);
     const { url } = await wakeDoor(stack);
-    const gate = await Gate.make();
-    const both = calls({ name: "bash", input: { command: gate.command } }, { name: "ls", input: { path: "." } });
+    const held = await HeldCommand.make();
+    const both = calls({ name: "bash", input: { command: held.command } }, { name: "ls", input: { path: "." } });
     const leaf = await stack.submit(scripted(both, say("over")));
     stack.brain({ BRAIN_WAKE_URL: url, BRAIN_SLEEP_AFTER_MS: "50", BRAIN_GRACE_MS: "10000" });
-    await gate.begun();
+    await held.begun();
     await asleep(stack, leaf);
     expect((await stack.eventsOf(leaf, "toolEnded")).map(({ tool }) => tool)).toEqual(["ls"]);
-    await gate.open();
+    await held.open();
     expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.DONE });
   });
 
   test("that is cancelled in its sleep has its command ended", async () => {
     const stack = await Stack.open(shared);
     const { url } = await wakeDoor(stack);
-    const gate = await Gate.make();
-    const leaf = await stack.submit(scripted(bash(gate.command), say("never said")));
+    const held = await HeldCommand.make();
+    const leaf = await stack.submit(scripted(bash(held.command), say("never said")));
     const first = stack.brain({ BRAIN_WAKE_URL: url, BRAIN_SLEEP_AFTER_MS: "50" });
-    await gate.begun();
+    await held.begun();
     await asleep(stack, leaf);
     await first.exited;
     await stack.store.cancel(leaf.leafId, "anna");
     stack.brain({ BRAIN_WAKE_URL: url });
     expect(await stack.ended(leaf)).toMatchObject({ state: LeafState.CANCELLED });
-    expect(await gate.log()).toEqual(["begun"]);
+    expect(await held.log()).toEqual(["begun"]);
   });
 
   test("keeps its brain where nobody could wake it", async () => {

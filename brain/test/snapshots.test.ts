@@ -1,10 +1,9 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
+import { bash, calls, HeldCommand, say, scripted } from "@serverless-harness/pi-fork/testing";
 import { DecisionKind, GatePolicySchema, type Leaf, LeafState } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
-import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
-import { bash, calls, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, resident, Stack } from "./fixtures/stack.ts";
 
 const shared = machines();
@@ -71,14 +70,14 @@ describe("a snapshot of the workspace", () => {
 
   test("is taken while a command goes on, of what is there, when its leaf sleeps", async () => {
     const stack = await Stack.open(shared);
-    const gate = await Gate.make();
-    const leaf = await stack.submit(scripted(bash(`echo before >b.txt; ${gate.command}`), say("{{last_tool_result}}")));
+    const held = await HeldCommand.make();
+    const leaf = await stack.submit(scripted(bash(`echo before >b.txt; ${held.command}`), say("{{last_tool_result}}")));
     const brain = stack.brain({ BRAIN_WAKE_URL: "http://127.0.0.1:9/wake", BRAIN_SLEEP_AFTER_MS: "50" });
-    await gate.begun();
+    await held.begun();
     await stack.inState(leaf, LeafState.SUSPENDED);
     await brain.exited;
     expect(await taken(stack, leaf)).toEqual([`${leaf.leafId}.1`]);
-    await gate.open();
+    await held.open();
   });
 
   test("that can't be taken costs the leaf nothing: it is done, and its log has a line about it", async () => {

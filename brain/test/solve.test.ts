@@ -3,10 +3,9 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
+import { bash, calls, HeldCommand, say, scripted } from "@serverless-harness/pi-fork/testing";
 import { FailureReason, LeafKind, LeafState, RepositorySchema, RetryPolicySchema } from "@serverless-harness/proto/leaf";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
-import { bash, calls, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, resident, Stack } from "./fixtures/stack.ts";
 
 const shared = machines({ HANDS_LOCAL_REPOSITORIES: tmpdir() });
@@ -101,16 +100,16 @@ describe("a solve", () => {
   test("has its whole patch when its brain is killed in the middle", async () => {
     const stack = await Stack.open(shared);
     const { url, head, patched } = await origin();
-    const gate = await Gate.make();
-    const leaf = await stack.submit(scripted(bash("echo 3 >a.txt"), bash(gate.command), say("done")), {
+    const held = await HeldCommand.make();
+    const leaf = await stack.submit(scripted(bash("echo 3 >a.txt"), bash(held.command), say("done")), {
       kind,
       repository: repository(url),
     });
     const first = stack.brain();
-    await gate.begun();
+    await held.begun();
     await stack.crash(first);
     stack.brain();
-    await gate.open();
+    await held.open();
     const { result, state } = await stack.ended(leaf);
     expect({ state, text: result?.text, baseCommit: result?.baseCommit }).toEqual({
       state: LeafState.DONE,

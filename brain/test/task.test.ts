@@ -1,8 +1,7 @@
 import { create, type JsonObject } from "@bufbuild/protobuf";
+import { bash, calls, HeldCommand, type Step, say, scripted, scriptedFor } from "@serverless-harness/pi-fork/testing";
 import { FailureReason, LeafKind, LeafState, LimitsSchema, RetryPolicySchema } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
-import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
-import { bash, calls, type Step, say, scripted, scriptedFor } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, resident, Stack } from "./fixtures/stack.ts";
 
 const shared = machines();
@@ -174,32 +173,32 @@ describe("a brain that is killed", () => {
 
   test("between the call that handed the result in and one beside it loses neither", async () => {
     const stack = await Stack.open(shared);
-    const gate = await Gate.make();
-    const step = calls({ name: "submit_result", input: { count: 6 } }, { name: "bash", input: { command: gate.command } });
+    const held = await HeldCommand.make();
+    const step = calls({ name: "submit_result", input: { count: 6 } }, { name: "bash", input: { command: held.command } });
     const leaf = await stack.submit(scripted(step, NEVER), { kind, outputSchema });
     const first = stack.brain();
     await stack.when(leaf, ({ event }) => event.case === "toolEnded" && event.value.tool === "submit_result");
-    await gate.begun();
+    await held.begun();
     await stack.crash(first);
     stack.brain();
     await stack.when(leaf, ({ event }) => event.case === "toolStarted" && event.value.resumed);
-    await gate.open();
+    await held.open();
     const ended = await stack.ended(leaf);
     expect(ended.result?.value).toEqual({ count: 6 });
     expect(ended.usage?.modelCalls).toBe(1);
-    expect(await gate.log()).toEqual(["begun", "done"]);
+    expect(await held.log()).toEqual(["begun", "done"]);
     expect((await stack.eventsOf(leaf, "toolEnded")).map(({ tool }) => tool).toSorted()).toEqual(["bash", "submit_result"]);
   });
 
   test("behind the reminder does not remind again", async () => {
     const stack = await Stack.open(shared);
-    const gate = await Gate.make();
-    const leaf = await stack.submit(scriptedFor(9, say("one"), bash(gate.command), say("two"), NEVER), { kind, outputSchema });
+    const held = await HeldCommand.make();
+    const leaf = await stack.submit(scriptedFor(9, say("one"), bash(held.command), say("two"), NEVER), { kind, outputSchema });
     const first = stack.brain();
-    await gate.begun();
+    await held.begun();
     await stack.crash(first);
     stack.brain();
-    await gate.open();
+    await held.open();
     expect((await stack.ended(leaf)).failure).toMatchObject({ reason: NO_RESULT });
     expect((await stack.get(leaf)).usage?.modelCalls).toBe(3);
   });

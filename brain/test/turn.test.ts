@@ -1,8 +1,7 @@
 import { pidNamespace } from "@serverless-harness/kit/proc";
+import { bash, calls, HeldCommand, say, scripted } from "@serverless-harness/pi-fork/testing";
 import { LeafState } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
-import { Gate } from "../../pi-fork/test/fixtures/gate.ts";
-import { bash, calls, say, scripted } from "../../pi-fork/test/fixtures/model.ts";
 import { machines, resident, Stack } from "./fixtures/stack.ts";
 
 const shared = machines();
@@ -79,11 +78,11 @@ describe("a turn", () => {
 
   test("shows what a command writes while it runs, the last of it", async () => {
     const { stack } = house;
-    const gate = await Gate.make();
-    const leaf = await stack.submit(scripted(bash(`seq 1500; ${gate.command}`), say("done")));
-    await gate.begun();
+    const held = await HeldCommand.make();
+    const leaf = await stack.submit(scripted(bash(`seq 1500; ${held.command}`), say("done")));
+    await held.begun();
     await stack.when(leaf, ({ event }) => event.case === "toolOutput" && event.value.text.endsWith("1500\nbegun\n"));
-    await gate.open();
+    await held.open();
     await stack.ended(leaf);
     const outputs = await stack.eventsOf(leaf, "toolOutput");
     expect(outputs.filter(({ text }) => Buffer.byteLength(text) > 4096)).toEqual([]);
@@ -112,7 +111,7 @@ describe("a turn", () => {
 
   test("makes several tool calls at once", async () => {
     const { stack } = house;
-    const [a, b] = [await Gate.make(), await Gate.make()];
+    const [a, b] = [await HeldCommand.make(), await HeldCommand.make()];
     const leaf = await stack.submit(
       scripted(
         calls({ name: "bash", input: { command: a.command } }, { name: "bash", input: { command: b.command } }, { name: "ls", input: {} }),
@@ -174,15 +173,15 @@ describe("many leaves", () => {
 
   test("are no more at once than the brain may run", async () => {
     const stack = await Stack.open(shared);
-    const gates = [await Gate.make(), await Gate.make(), await Gate.make()];
+    const commands = [await HeldCommand.make(), await HeldCommand.make(), await HeldCommand.make()];
     const leaves = [];
-    for (const gate of gates) leaves.push(await stack.submit(scripted(bash(gate.command), say("done"))));
+    for (const held of commands) leaves.push(await stack.submit(scripted(bash(held.command), say("done"))));
     stack.brain({ BRAIN_CONCURRENCY: "2" });
-    await Promise.all([gates[0]?.begun(), gates[1]?.begun()]);
+    await Promise.all([commands[0]?.begun(), commands[1]?.begun()]);
     expect(await stack.store.backlog()).toMatchObject({ ready: 1, running: 2 });
-    await gates[0]?.open();
-    await gates[2]?.begun();
-    await Promise.all([gates[1]?.open(), gates[2]?.open()]);
+    await commands[0]?.open();
+    await commands[2]?.begun();
+    await Promise.all([commands[1]?.open(), commands[2]?.open()]);
     for (const leaf of leaves) expect((await stack.ended(leaf)).state).toBe(LeafState.DONE);
   });
 

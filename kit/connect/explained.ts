@@ -10,25 +10,22 @@ import {
 } from "@connectrpc/connect/protocol-connect";
 import { findTrailerError, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { trailerFlag, trailerParse, trailerSerialize } from "@connectrpc/connect/protocol-grpc-web";
-import { withErrorInfo } from "../errors.ts";
 import { envelopeHeader } from "./envelope.ts";
+import type { Explain } from "./rpc.ts";
 
 const HEADER_BYTES = 5;
 const endStream = createEndStreamSerialization(undefined);
-
-/** The same error for the client. */
-type Explain = (error: ConnectError) => ConnectError;
 
 /**
  * An answer of connect-node's, whose error carries a `google.rpc.ErrorInfo` too if it was made before any interceptor ran: as the message could not be
  * read. Such an error can only be met as it is written down, in the way of each protocol. `wasCalled` tells, at the answer's end, whether an interceptor
  * ran: a message of bytes that can't be read is INTERNAL for connect-node, and the client's fault all the same.
  */
-export function explained(answer: UniversalServerResponse, wasCalled: () => boolean): UniversalServerResponse {
+export function explained(answer: UniversalServerResponse, wasCalled: () => boolean, complete: Explain): UniversalServerResponse {
   const { body, header, trailer } = answer;
   const type = header?.get("content-type") ?? "";
   if (body === undefined) return answer;
-  const explain: Explain = (error) => asOurs(error, wasCalled());
+  const explain: Explain = (error) => complete(asOurs(error, wasCalled()));
   if (type.startsWith("application/grpc-web"))
     return { ...answer, body: rewritten(body, trailerFlag, (data) => explainTrailers(data, explain)) };
   if (type.startsWith("application/grpc") && trailer !== undefined)
@@ -100,5 +97,5 @@ function asOurs(error: ConnectError, wasCalled: boolean): ConnectError {
   const isUnread = !wasCalled && error.code === Code.Internal && error.details.length === 0;
   const ours = new ConnectError(error.rawMessage, isUnread ? Code.InvalidArgument : error.code);
   ours.details = error.details;
-  return withErrorInfo(ours);
+  return ours;
 }

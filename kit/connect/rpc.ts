@@ -12,6 +12,9 @@ import {
 } from "@connectrpc/connect";
 import type { Encoder } from "./duplex.ts";
 
+/** The same error for the client. */
+export type Explain = (error: ConnectError) => ConnectError;
+
 /** One RPC as it is served. */
 export interface Rpc {
   readonly method: DescMethod;
@@ -19,6 +22,8 @@ export interface Rpc {
   readonly interceptors: readonly Interceptor[];
   /** Largest message that is read. */
   readonly readMaxBytes: number;
+  /** What a client gets in place of an error, as one with more details. */
+  readonly explain: Explain;
   /** Writes down what the method sends, where there is a better way than the general one. */
   readonly encoder?: Encoder | undefined;
 }

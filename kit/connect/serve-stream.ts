@@ -2,7 +2,6 @@ import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from 
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { contentTypeStreamProto, createEndStreamSerialization } from "@connectrpc/connect/protocol-connect";
-import { withErrorInfo } from "../errors.ts";
 import { Inbox, Outlet, sendAll } from "./duplex.ts";
 import { END_FLAG, EnvelopeReader } from "./envelope.ts";
 import { CALL_OVER, CLIENT_LEFT, contextOf, invoke, onRequestEnd, parse, type Rpc } from "./rpc.ts";
@@ -35,7 +34,7 @@ export async function serveStream(request: Http2ServerRequest, response: Http2Se
   }
   context.abort(failure ?? CALL_OVER);
   if (stream.destroyed || stream.writableEnded) return;
-  const error = failure === undefined ? {} : { error: withErrorInfo(ConnectError.from(failure, Code.Internal)) };
+  const error = failure === undefined ? {} : { error: rpc.explain(ConnectError.from(failure, Code.Internal)) };
   outlet.write(END_FLAG, endStream.serialize({ metadata: context.responseTrailer, ...error }));
   answered = true;
   outlet.end();

@@ -9,7 +9,6 @@ import {
   errorToJsonBytes,
   trailerMux,
 } from "@connectrpc/connect/protocol-connect";
-import { withErrorInfo } from "../errors.ts";
 import { Pieces } from "./pieces.ts";
 import { CALL_OVER, CLIENT_LEFT, contextOf, invoke, onRequestEnd, parse, type Rpc } from "./rpc.ts";
 
@@ -27,7 +26,7 @@ export async function serveUnary(request: Http2ServerRequest, response: Http2Ser
     const { message } = await invoke(rpc, context, input);
     body = toBinary(rpc.method.output, create(rpc.method.output, message as MessageInitShape<DescMessage>));
   } catch (thrown) {
-    const error = withErrorInfo(ConnectError.from(thrown, Code.Internal));
+    const error = rpc.explain(ConnectError.from(thrown, Code.Internal));
     status = codeToHttpStatus(error.code);
     context.responseHeader.set("content-type", contentTypeUnaryJson);
     // An error that came from another service brings that one's headers, its content type among them.

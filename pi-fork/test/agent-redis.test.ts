@@ -1,7 +1,6 @@
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { HandsProcess } from "./fixtures/hands.ts";
-import { bash, ModelProcess, say, scripted } from "./fixtures/model.ts";
+import { bash, HandsProcess, ModelProcess, say, scripted } from "../testing/index.ts";
 import { roundTrips } from "./fixtures/round-trips.ts";
 import { TestSession, told } from "./fixtures/session.ts";
 

@@ -1,8 +1,6 @@
 import { FailureReason } from "@serverless-harness/proto/leaf";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Gate } from "./fixtures/gate.ts";
-import { HandsProcess } from "./fixtures/hands.ts";
-import { bash, calls, ModelProcess, say, scripted } from "./fixtures/model.ts";
+import { bash, calls, HandsProcess, HeldCommand, ModelProcess, say, scripted } from "../testing/index.ts";
 import { TestSession, told } from "./fixtures/session.ts";
 
 let hands: HandsProcess;
@@ -36,19 +34,19 @@ describe("a run", () => {
 
   test("goes on where a closed agent left it, counting on", async () => {
     const s = await session();
-    const gate = await Gate.make();
-    const prompt = scripted(bash(gate.command), say("{{last_tool_result}}"));
+    const held = await HeldCommand.make();
+    const prompt = scripted(bash(held.command), say("{{last_tool_result}}"));
     const first = await s.agent();
     const run = first.agent.run("op", prompt);
-    await gate.begun();
+    await held.begun();
     await first.agent.close();
     expect(await run).toEqual({ kind: "suspended" });
     expect(told(first.events, "tool_ended")).toEqual([]);
     const second = await s.agent();
     const resumed = second.agent.run("op", prompt);
-    await gate.open();
+    await held.open();
     expect(await resumed).toEqual({ kind: "completed", text: "begun\ndone\n" });
-    expect(await gate.log()).toEqual(["begun", "done"]);
+    expect(await held.log()).toEqual(["begun", "done"]);
     const [call] = told(first.events, "tool_started");
     expect(told(second.events, "tool_started")).toEqual([call, { ...call, resumed: true }]);
     expect(told(second.events, "usage").at(-1)?.usage.modelCalls).toBe(2);
@@ -57,10 +55,10 @@ describe("a run", () => {
 
   test("makes room for itself where another was left open, and ends what that one had running", async () => {
     const s = await session();
-    const gate = await Gate.make();
+    const held = await HeldCommand.make();
     const first = await s.agent();
-    const left = first.agent.run("left", scripted(bash(gate.command), say("never")));
-    await gate.begun();
+    const left = first.agent.run("left", scripted(bash(held.command), say("never")));
+    await held.begun();
     await first.agent.close();
     await left;
     const [call] = told(first.events, "tool_started");
@@ -71,7 +69,7 @@ describe("a run", () => {
     await second.agent.close();
     const third = await s.agent();
     expect(await third.agent.run("left", "")).toMatchObject({ kind: "failed", failure: { reason: FailureReason.INTERNAL } });
-    await gate.open();
+    await held.open();
   });
 
   test("that hands back can be abandoned, and the session is free", async () => {
@@ -109,16 +107,16 @@ describe("a run", () => {
 describe("a cancel", () => {
   test("kills the command, ends the operation and leaves the session usable", async () => {
     const s = await session();
-    const gate = await Gate.make();
+    const held = await HeldCommand.make();
     const { agent } = await s.agent();
-    const run = agent.run("op", scripted(bash(gate.command), say("never")));
-    await gate.begun();
+    const run = agent.run("op", scripted(bash(held.command), say("never")));
+    await held.begun();
     agent.cancel();
     expect(await run).toEqual({ kind: "cancelled" });
-    expect(await gate.log()).toEqual(["begun"]);
+    expect(await held.log()).toEqual(["begun"]);
     await agent.close();
     const next = await s.agent();
-    expect(await next.agent.run("next", scripted(bash(gate.census), say("{{last_tool_result}}")))).toEqual({
+    expect(await next.agent.run("next", scripted(bash(held.census), say("{{last_tool_result}}")))).toEqual({
       kind: "completed",
       text: "0\n",
     });
@@ -155,45 +153,45 @@ describe("a cancel", () => {
 
   test("of what another agent left open ends its commands", async () => {
     const s = await session();
-    const gate = await Gate.make();
-    const prompt = scripted(bash(gate.command), say("never"));
+    const held = await HeldCommand.make();
+    const prompt = scripted(bash(held.command), say("never"));
     const first = await s.agent();
     const run = first.agent.run("op", prompt);
-    await gate.begun();
+    await held.begun();
     await first.agent.close();
     await run;
     const second = await s.agent();
     second.agent.cancel();
     expect(await second.agent.run("op", prompt)).toEqual({ kind: "cancelled" });
     expect(s.ended).toEqual(told(first.events, "tool_started").map(({ invocationId }) => invocationId));
-    await gate.open();
+    await held.open();
   });
 });
 
 describe("a deadline", () => {
   test("that passes ends the run, with the command that it waits for", async () => {
     const s = await session();
-    const gate = await Gate.make();
+    const held = await HeldCommand.make();
     const { agent } = await s.agent({ deadlineMs: Date.now() + 1500 });
-    const run = agent.run("op", scripted(bash(gate.command), say("never")));
-    await gate.begun();
+    const run = agent.run("op", scripted(bash(held.command), say("never")));
+    await held.begun();
     expect(await run).toMatchObject({ kind: "failed", failure: { reason: FailureReason.DEADLINE_EXCEEDED, retryable: false } });
-    expect(await gate.log()).toEqual(["begun"]);
+    expect(await held.log()).toEqual(["begun"]);
   });
 
   test("that passed while nobody worked ends what was left running", async () => {
     const s = await session();
-    const gate = await Gate.make();
-    const prompt = scripted(bash(gate.command), say("never"));
+    const held = await HeldCommand.make();
+    const prompt = scripted(bash(held.command), say("never"));
     const first = await s.agent();
     const run = first.agent.run("op", prompt);
-    await gate.begun();
+    await held.begun();
     await first.agent.close();
     await run;
     const second = await s.agent({ deadlineMs: Date.now() - 1 });
     expect(await second.agent.run("op", prompt)).toMatchObject({ kind: "failed", failure: { reason: FailureReason.DEADLINE_EXCEEDED } });
     expect(s.ended).toEqual(told(first.events, "tool_started").map(({ invocationId }) => invocationId));
-    await gate.open();
+    await held.open();
   });
 
   test("that is further away than a timer can count does not pass at once", async () => {
@@ -206,34 +204,34 @@ describe("a deadline", () => {
 describe("an owner that was superseded", () => {
   test("learns it from its next commit, whatever its command brought", async () => {
     const s = await session();
-    const gate = await Gate.make();
+    const held = await HeldCommand.make();
     const { agent, events } = await s.agent();
-    const run = agent.run("op", scripted(bash(gate.command), say("never")));
-    await gate.begun();
+    const run = agent.run("op", scripted(bash(held.command), say("never")));
+    await held.begun();
     await s.newOwner();
-    await gate.open();
+    await held.open();
     expect(await run).toEqual({ kind: "superseded" });
     expect(told(events, "tool_ended")).toEqual([]);
     const next = await s.agent();
     expect(await next.agent.run("op", "")).toMatchObject({ kind: "completed" });
-    expect(await gate.log()).toEqual(["begun", "done"]);
+    expect(await held.log()).toEqual(["begun", "done"]);
   });
 
   test("learns it from the sandbox, and kills nothing there", async () => {
     const s = await session();
-    const gate = await Gate.make();
-    const prompt = scripted(bash(gate.command), say("{{last_tool_result}}"));
+    const held = await HeldCommand.make();
+    const prompt = scripted(bash(held.command), say("{{last_tool_result}}"));
     const old = await s.agent();
     const run = old.agent.run("op", prompt);
-    await gate.begun();
+    await held.begun();
     await s.newOwner();
     const next = await s.agent();
     const resumed = next.agent.run("op", prompt);
     old.agent.cancel();
     expect((await run).kind).toMatch(/superseded|cancelled/);
-    await gate.open();
+    await held.open();
     expect(await resumed).toEqual({ kind: "completed", text: "begun\ndone\n" });
-    expect(await gate.log()).toEqual(["begun", "done"]);
+    expect(await held.log()).toEqual(["begun", "done"]);
   });
 });
 

@@ -4,9 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { branchTip, BACKGROUND_CONTEXT as CONTEXT, insertEntry, type NewEntry, setValue } from "@earendil-works/pi-agent-core";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { Gate } from "./fixtures/gate.ts";
-import { HandsProcess } from "./fixtures/hands.ts";
-import { bash, bulk, FULL, ModelProcess, say, scripted } from "./fixtures/model.ts";
+import { bash, bulk, FULL, HandsProcess, HeldCommand, ModelProcess, say, scripted } from "../testing/index.ts";
 import { TestSession, told } from "./fixtures/session.ts";
 
 const server = redisServer();
@@ -62,20 +60,20 @@ async function fill(s: TestSession): Promise<void> {
 test("a session of 10,000 messages is opened and gone on with from the last compaction", async () => {
   const s = await TestSession.open(hands, model, server().freshUrl());
   await fill(s);
-  const gate = await Gate.make();
+  const held = await HeldCommand.make();
   const first = await s.agent();
-  const prompt = scripted(bash(gate.command), say("{{last_tool_result}}"));
+  const prompt = scripted(bash(held.command), say("{{last_tool_result}}"));
   let run: Promise<unknown> = Promise.resolve();
   const begun = await bytesRead(async () => {
     run = first.agent.run("op", prompt);
-    await gate.begun();
+    await held.begun();
   });
   await first.agent.close();
   await run;
   const takenUp = await bytesRead(async () => {
     const second = await s.agent();
     const resumed = second.agent.run("op", prompt);
-    await gate.open();
+    await held.open();
     expect(await resumed).toMatchObject({ kind: "completed" });
     await second.agent.close();
   });
@@ -85,11 +83,11 @@ test("a session of 10,000 messages is opened and gone on with from the last comp
 
 test("an operation that was summed up is taken up and told again without what came before", async () => {
   const s = await TestSession.open(hands, model, server().freshUrl());
-  const gate = await Gate.make();
+  const held = await HeldCommand.make();
   const many = Array.from({ length: 19 }, () => bulk());
   const first = await s.agent();
-  const run = first.agent.run("op", scripted(...many, bulk(FULL), bash(gate.command), say("done")));
-  await gate.begun();
+  const run = first.agent.run("op", scripted(...many, bulk(FULL), bash(held.command), say("done")));
+  await held.begun();
   await first.agent.close();
   await run;
   const second = await s.agent();
@@ -98,7 +96,7 @@ test("an operation that was summed up is taken up and told again without what ca
     resumed = second.agent.run("op", "");
     while (told(second.events, "tool_started").length === 0) await sleep(5);
   });
-  await gate.open();
+  await held.open();
   expect(await resumed).toEqual({ kind: "completed", text: "done" });
   await second.agent.close();
   const again = await bytesRead(async () => expect(await (await s.agent()).agent.run("op", "")).toMatchObject({ kind: "completed" }));

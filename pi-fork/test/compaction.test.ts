@@ -3,9 +3,7 @@ import { FailureReason } from "@serverless-harness/proto/leaf";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { compactionSettings } from "../agent/compaction/settings.ts";
-import { Gate } from "./fixtures/gate.ts";
-import { HandsProcess } from "./fixtures/hands.ts";
-import { bash, bulk, FULL, ModelProcess, say, scripted, scriptedWith } from "./fixtures/model.ts";
+import { bash, bulk, FULL, HandsProcess, HeldCommand, ModelProcess, say, scripted, scriptedWith } from "../testing/index.ts";
 import { TestSession, told } from "./fixtures/session.ts";
 
 const server = redisServer();
@@ -145,16 +143,16 @@ describe.each([
 
   test("is taken up behind the place where it was summed up: what came before is neither read nor told again", async () => {
     const s = await session();
-    const gate = await Gate.make();
+    const held = await HeldCommand.make();
     const first = await s.agent();
-    const steps = [bulk(), bulk(), bulk(), bulk(FULL), bash(gate.command), say("{{last_tool_result}}")];
+    const steps = [bulk(), bulk(), bulk(), bulk(FULL), bash(held.command), say("{{last_tool_result}}")];
     const run = first.agent.run("op", scripted(...steps));
-    await gate.begun();
+    await held.begun();
     await first.agent.close();
     await run;
     const second = await s.agent();
     const resumed = second.agent.run("op", "");
-    await gate.open();
+    await held.open();
     expect(await resumed).toEqual({ kind: "completed", text: "begun\ndone\n" });
     expect(told(second.events, "compacted")).toEqual(told(first.events, "compacted"));
     expect(told(second.events, "answer").slice(0, 1)).toEqual(told(first.events, "answer").slice(4));

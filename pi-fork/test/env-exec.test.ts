@@ -5,9 +5,8 @@ import { BACKGROUND_CONTEXT as C, type ExecutionEnv, HarnessClosed, HarnessFault
 import { NodeExecutionEnv } from "@earendil-works/pi-agent-core/node";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { withInvocation } from "../env/context.ts";
+import { census, HandsProcess } from "../testing/index.ts";
 import { comparable, EXEC_CASES, ran } from "./fixtures/exec-cases.ts";
-import { census } from "./fixtures/gate.ts";
-import { HandsProcess } from "./fixtures/hands.ts";
 import { abortable, openWorkspace } from "./fixtures/workspace.ts";
 
 let hands: HandsProcess;

@@ -5,8 +5,8 @@ import { BACKGROUND_CONTEXT as C, type ExecutionEnv } from "@earendil-works/pi-a
 import { NodeExecutionEnv } from "@earendil-works/pi-agent-core/node";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { withInvocation } from "../env/context.ts";
+import { HandsProcess } from "../testing/index.ts";
 import { FILE_CASES, told } from "./fixtures/file-cases.ts";
-import { HandsProcess } from "./fixtures/hands.ts";
 import { abortable, openWorkspace } from "./fixtures/workspace.ts";
 
 let hands: HandsProcess;

@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { PROVIDER_IDS } from "../models/providers.ts";
 import { type ModelEnvironment, ModelRegistry } from "../models/registry.ts";
-import { bash, ModelProcess, say, scripted } from "./fixtures/model.ts";
+import { bash, ModelProcess, say, scripted } from "../testing/index.ts";
 
 let model: ModelProcess;
 beforeAll(async () => {

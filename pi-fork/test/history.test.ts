@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CallIds } from "../models/history/call-ids.ts";
 import { soundHistory } from "../models/history/sound.ts";
 import { ModelRegistry } from "../models/registry.ts";
-import { ModelProcess, type Step, say, scripted } from "./fixtures/model.ts";
+import { ModelProcess, type Step, say, scripted } from "../testing/index.ts";
 
 let model: ModelProcess;
 beforeAll(async () => {

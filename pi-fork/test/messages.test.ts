@@ -3,9 +3,7 @@ import { type LeafMessage, LeafMessageSchema, MessageMode } from "@serverless-ha
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { MessageSource } from "../index.ts";
-import { Gate } from "./fixtures/gate.ts";
-import { HandsProcess } from "./fixtures/hands.ts";
-import { bash, ModelProcess, say, scriptedFor } from "./fixtures/model.ts";
+import { bash, HandsProcess, HeldCommand, ModelProcess, say, scriptedFor } from "../testing/index.ts";
 import { TestSession, told } from "./fixtures/session.ts";
 
 const server = redisServer();
@@ -49,7 +47,7 @@ describe.each(Object.entries(stores))("an agent on %s", (_, open) => {
 
   test("finds what is lined up, and what was read, when it is brought again: after another agent's death as well", async () => {
     const session = await open();
-    const [first, second] = [await Gate.make(), await Gate.make()];
+    const [first, second] = [await HeldCommand.make(), await HeldCommand.make()];
     const [a, b] = [message("a", 1), message("b", 2, MessageMode.FOLLOW_UP)];
     const prompt = scriptedFor(3, bash(first.command), bash(second.command), heard, heard);
     const deaf: MessageSource = { unread: async () => [], delivered: () => Promise.reject(new Error("killed in front of this")) };
@@ -77,10 +75,10 @@ describe.each(Object.entries(stores))("an agent on %s", (_, open) => {
 
   test("that is cancelled leaves nothing of what was said to it to the session's next operation", async () => {
     const session = await open();
-    const gate = await Gate.make();
+    const held = await HeldCommand.make();
     const { agent } = await session.agent({}, undefined, sourceOf());
-    const running = agent.run("op", scriptedFor(1, bash(gate.command)));
-    await gate.begun();
+    const running = agent.run("op", scriptedFor(1, bash(held.command)));
+    await held.begun();
     await agent.deliver([message("a", 1)]);
     agent.cancel();
     await agent.deliver([message("b", 2)]);

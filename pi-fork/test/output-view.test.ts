@@ -3,9 +3,9 @@ import { Stream } from "@serverless-harness/proto/hands";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type BoundedOutput, OutputView } from "../env/output-view.ts";
+import { HandsProcess } from "../testing/index.ts";
 import { createSandboxBashTool, cutNote } from "../tools/bash.ts";
 import { textOf } from "../tools/tool.ts";
-import { HandsProcess } from "./fixtures/hands.ts";
 import { openWorkspace, type TestWorkspace } from "./fixtures/workspace.ts";
 
 let hands: HandsProcess;

@@ -1,8 +1,8 @@
 import { type AgentHarnessTool, BACKGROUND_CONTEXT as C } from "@earendil-works/pi-agent-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { HandsProcess } from "../testing/index.ts";
 import { createTools } from "../tools/index.ts";
 import { textOf } from "../tools/tool.ts";
-import { HandsProcess } from "./fixtures/hands.ts";
 import { NO_GATES } from "./fixtures/no-gates.ts";
 import { openWorkspace, type TestWorkspace } from "./fixtures/workspace.ts";
 

@@ -1,7 +1,6 @@
 import { FailureReason } from "@serverless-harness/proto/leaf";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { HandsProcess } from "./fixtures/hands.ts";
-import { bash, calls, ModelProcess, say, scripted, scriptedFor } from "./fixtures/model.ts";
+import { bash, calls, HandsProcess, ModelProcess, say, scripted, scriptedFor } from "../testing/index.ts";
 import { TestSession, told } from "./fixtures/session.ts";
 
 let hands: HandsProcess;

@@ -12,9 +12,9 @@ import {
 } from "@earendil-works/pi-agent-core";
 import { NodeExecutionEnv } from "@earendil-works/pi-agent-core/node";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { HandsProcess } from "../testing/index.ts";
 import { createTools } from "../tools/index.ts";
 import { textOf } from "../tools/tool.ts";
-import { HandsProcess } from "./fixtures/hands.ts";
 import { NO_GATES } from "./fixtures/no-gates.ts";
 import { openWorkspace } from "./fixtures/workspace.ts";
 

@@ -1,8 +1,8 @@
 import { mkdir, mkdtemp, readFile, realpath, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type Step, scripted } from "@serverless-harness/pi-fork/testing";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { type Step, scripted } from "../../../pi-fork/test/fixtures/model.ts";
 import { runWords } from "../../seed-api/answer.ts";
 import { FilesWriter } from "../../volume/files-writer.ts";
 import { Volume } from "../../volume/volume.ts";

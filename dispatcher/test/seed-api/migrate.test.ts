@@ -2,9 +2,9 @@ import { execFile } from "node:child_process";
 import { mkdir, readFile, realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
+import { scripted } from "@serverless-harness/pi-fork/testing";
 import { expect, test } from "vitest";
 import { machines, resident } from "../../../brain/test/fixtures/stack.ts";
-import { scripted } from "../../../pi-fork/test/fixtures/model.ts";
 import { runDispatcher } from "../process.ts";
 import { ask, verdict } from "./runs.ts";
 

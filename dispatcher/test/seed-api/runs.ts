@@ -1,7 +1,7 @@
+import { type Step, scripted } from "@serverless-harness/pi-fork/testing";
 import type { Leaf } from "@serverless-harness/proto/leaf";
 import type { LeafStore } from "@serverless-harness/session";
 import { type House, machines, resident } from "../../../brain/test/fixtures/stack.ts";
-import { type Step, scripted } from "../../../pi-fork/test/fixtures/model.ts";
 import { sessionName } from "../../seed-api/session-name.ts";
 import type { SeedApiSettings } from "../../seed-api/settings.ts";
 import type { Volume } from "../../volume/volume.ts";

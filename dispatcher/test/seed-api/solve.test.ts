@@ -2,10 +2,10 @@ import { execFileSync } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { bash, type Step, say, scripted } from "@serverless-harness/pi-fork/testing";
 import { LeafState } from "@serverless-harness/proto/leaf";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { machines, resident } from "../../../brain/test/fixtures/stack.ts";
-import { bash, type Step, say, scripted } from "../../../pi-fork/test/fixtures/model.ts";
 import { leavesOf, newSession, openRuns, review, verdict } from "./runs.ts";
 
 const house = resident(machines({ HANDS_LOCAL_REPOSITORIES: tmpdir() }));

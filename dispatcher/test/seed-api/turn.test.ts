@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf";
+import { scripted } from "@serverless-harness/pi-fork/testing";
 import { FailureReason, FailureSchema, LeafState } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
 import { machines, resident } from "../../../brain/test/fixtures/stack.ts";
-import { scripted } from "../../../pi-fork/test/fixtures/model.ts";
 import { askHttp1 } from "../http-client.ts";
 import { claimed, newStore, openDoor } from "../support.ts";
 
