@@ -15,7 +15,7 @@ import { type connectNodeAdapter, universalRequestFromNodeRequest, universalResp
 import type { Encoder } from "./connect/duplex.ts";
 import { explained } from "./connect/explained.ts";
 import { explainBare, refuseCall, refuseMalformed, refuseUnknown } from "./connect/refusals.ts";
-import type { Rpc } from "./connect/rpc.ts";
+import type { Explain, Rpc } from "./connect/rpc.ts";
 import { servePlain } from "./connect/serve-plain.ts";
 import type { HarnessError } from "./errors.ts";
 import type { Logger } from "./log.ts";
@@ -33,6 +33,8 @@ export interface HandlerOptions extends ConnectRouterOptions {
   /** Answers what is not an RPC. */
   readonly fallback: PlainHandler;
   readonly log: Logger;
+  /** What clients get in place of an error. */
+  readonly explain: Explain;
   /** By type name of what streams send. */
   readonly encoders?: ReadonlyMap<string, Encoder> | undefined;
 }
@@ -41,13 +43,13 @@ export interface HandlerOptions extends ConnectRouterOptions {
  * Answer RPCs over Node's HTTP servers. In place of connect-node's own adapter, which prints to the console for each client that leaves in
  * the middle of a write, and throws out of the request listener where the Host header makes no URL.
  */
-export function createHandler({ routes, fallback, log, encoders = new Map(), ...options }: HandlerOptions): PlainHandler {
+export function createHandler({ routes, fallback, log, explain, encoders = new Map(), ...options }: HandlerOptions): PlainHandler {
   const router = createConnectRouter({ ...options, interceptors: [noteCall, ...(options.interceptors ?? [])] });
   const rpcs = new Map<string, Rpc>();
   const { interceptors = [], readMaxBytes = Number.MAX_SAFE_INTEGER } = options;
   routes(
     noting(router, (rpc) =>
-      rpcs.set(pathOf(rpc.method), { ...rpc, interceptors, readMaxBytes, encoder: encoders.get(rpc.method.output.typeName) }),
+      rpcs.set(pathOf(rpc.method), { ...rpc, interceptors, readMaxBytes, explain, encoder: encoders.get(rpc.method.output.typeName) }),
     ),
   );
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
@@ -78,7 +80,7 @@ export function createHandler({ routes, fallback, log, encoders = new Map(), ...
       log.info({ err: error }, "malformed request refused");
       return void send(Promise.resolve(refuseMalformed()), response, log);
     }
-    const answer = handler(universal).then((bare) => explained(explainBare(bare, handler.method), () => values.get(WAS_CALLED)));
+    const answer = handler(universal).then((bare) => explained(explainBare(bare, handler.method), () => values.get(WAS_CALLED), explain));
     void send(answer, response, log, universal.signal);
   };
 }

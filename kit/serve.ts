@@ -7,8 +7,10 @@ import * as tls from "node:tls";
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import type { Address } from "./address.ts";
 import type { Encoder } from "./connect/duplex.ts";
+import type { Explain } from "./connect/rpc.ts";
 import { SESSION_MEGABYTES, WINDOW_BYTES } from "./connection.ts";
 import { ConfigError } from "./env.ts";
+import { withErrorInfo } from "./errors.ts";
 import { createHandler, type PlainHandler, type PlainRequest, type PlainResponse } from "./handler.ts";
 import { boundary, type Logger } from "./log.ts";
 
@@ -25,6 +27,8 @@ export interface ServeOptions {
   readonly fallback?: PlainHandler;
   /** Stands in front of every request, RPCs too. Default: nothing. */
   readonly around?: (handler: PlainHandler) => PlainHandler;
+  /** What clients get in place of an error. Default: the same with a `google.rpc.ErrorInfo`, unless it has one. */
+  readonly explain?: Explain;
   /** Largest request message in bytes. Default 4 MiB. */
   readonly maxMessageBytes?: number;
   /** Write down messages of streams in a better way than the general one; by type name. */
@@ -82,6 +86,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
     // A misspelt field or name of an enum would be passed over else: a leaf whose gates are misspelt would run without them.
     jsonOptions: { ignoreUnknownFields: false },
     fallback: options.fallback ?? notFound,
+    explain: options.explain ?? withErrorInfo,
     encoders: options.encoders,
   });
   const handler = around(inner);
