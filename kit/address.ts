@@ -21,6 +21,20 @@ export function parseAddress(text: string): Address | undefined {
   return { kind: "tcp", host, port, ...(match?.[1] === "s" ? { tls: true } : {}) };
 }
 
+/** Where a client's calls go: a service, or one of those that a service hands calls on to. */
+export interface Target {
+  readonly address: Address;
+  /** Stands before the path of every call, as `/v1/sandboxes/laptop/rpc`. Empty: nothing does. */
+  readonly prefix: string;
+}
+
+/** Read what {@link parseAddress} reads; an `http` or `https` address may end with a path, which becomes the prefix. */
+export function parseTarget(text: string): Target | undefined {
+  const [, origin = text, path = ""] = /^(https?:\/\/[^/]+)(\/[\w./~-]*)$/.exec(text) ?? [];
+  const address = parseAddress(origin);
+  return address && { address, prefix: path.replace(/\/+$/, "") };
+}
+
 /** The address as text that {@link parseAddress} reads. */
 export function formatAddress(address: Address): string {
   if (address.kind === "unix") return `unix:${address.path}`;

@@ -35,12 +35,15 @@ export class Connection {
   readonly authority: string;
   readonly #address: Address;
   readonly #tls: ClientTls;
+  readonly #prefix: string;
   #session: http2.ClientHttp2Session | undefined;
   #connecting: Promise<http2.ClientHttp2Session> | undefined;
   #isClosed = false;
 
-  constructor(address: Address, tls: ClientTls = {}) {
+  /** `prefix`: stands before the path of each request. */
+  constructor(address: Address, tls: ClientTls = {}, prefix = "") {
     this.#address = address;
+    this.#prefix = prefix;
     this.#tls = tls;
     this.authority = address.kind === "unix" ? "http://localhost" : formatAddress(address);
   }
@@ -54,7 +57,7 @@ export class Connection {
   ): Promise<http2.ClientHttp2Stream> {
     const session = await this.#ready();
     try {
-      const stream = session.request({ ...headers, ":method": method, ":path": path }, options);
+      const stream = session.request({ ...headers, ":method": method, ":path": this.#prefix + path }, options);
       this.#count(session, stream);
       failUnanswered(stream);
       return stream;
@@ -134,7 +137,7 @@ export class Connection {
     openStreams.set(session, streams + 1);
     if (streams === 0) {
       session.ref();
-      keepAsking(session);
+      keepAsking(session, () => (openStreams.get(session) ?? 0) > 0);
     }
     stream.once("close", () => {
       const left = (openStreams.get(session) ?? 1) - 1;
@@ -163,10 +166,13 @@ function failUnanswered(stream: http2.ClientHttp2Stream): void {
 
 const openStreams = new WeakMap<http2.ClientHttp2Session, number>();
 
-/** Ping while there are streams, and destroy a session whose other end does not answer. */
-function keepAsking(session: http2.ClientHttp2Session): void {
+/**
+ * Ping a session for as long as it is `wanted`, every `intervalMs`, and destroy it if the other end does not answer. Timers keep no process
+ * alive.
+ */
+export function keepAsking(session: http2.Http2Session, wanted: () => boolean = () => true, intervalMs: number = PING_INTERVAL_MS): void {
   const timer = setInterval(() => {
-    if (session.destroyed || session.closed || (openStreams.get(session) ?? 0) === 0) return clearInterval(timer);
+    if (session.destroyed || session.closed || !wanted()) return clearInterval(timer);
     const patience = setTimeout(() => session.destroy(), PING_TIMEOUT_MS).unref();
     try {
       session.ping(() => clearTimeout(patience));
@@ -174,7 +180,7 @@ function keepAsking(session: http2.ClientHttp2Session): void {
       // It was destroyed between the two lines above.
       clearTimeout(patience);
     }
-  }, PING_INTERVAL_MS).unref();
+  }, intervalMs).unref();
 }
 
 /** The cause's own words, as about a certificate, tell what to do. */

@@ -3,12 +3,13 @@ import { unlink } from "node:fs/promises";
 import * as http from "node:http";
 import * as http2 from "node:http2";
 import * as net from "node:net";
+import type { Duplex } from "node:stream";
 import * as tls from "node:tls";
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import type { Address } from "./address.ts";
 import type { Encoder } from "./connect/duplex.ts";
 import type { Explain } from "./connect/rpc.ts";
-import { SESSION_MEGABYTES, WINDOW_BYTES } from "./connection.ts";
+import { keepAsking, SESSION_MEGABYTES, WINDOW_BYTES } from "./connection.ts";
 import { ConfigError } from "./env.ts";
 import { withErrorInfo } from "./errors.ts";
 import { createHandler, type PlainHandler, type PlainRequest, type PlainResponse } from "./handler.ts";
@@ -42,7 +43,12 @@ export interface ServeOptions {
   readonly patienceMs?: number;
   /** Needed where the address asks for TLS. */
   readonly tls?: ServerTls;
+  /** Takes over connections whose client asks for a protocol of this name by HTTP/1.1's `Upgrade`. Default: nothing is upgraded. */
+  readonly upgrade?: { readonly protocol: string; readonly handle: UpgradeHandler };
 }
+
+/** Takes over a connection. `head`: what the client has sent after its request. */
+export type UpgradeHandler = (request: http.IncomingMessage, socket: Duplex, head: Buffer) => void;
 
 /** A server's TLS material, as PEM texts. TLS 1.2 is the least. */
 export interface ServerTls {
@@ -58,6 +64,8 @@ export interface Server {
   readonly address: Address;
   /** Connections open now. */
   connections(): number;
+  /** Serve HTTP/2 on a connection that this process made to a client, until one of the two closes it: it may be idle for as long as it likes. */
+  adopt(socket: net.Socket): void;
   /** Use other TLS material for connections from now on; those that are open stay. Throws where it can't be used, or there is no TLS. */
   replaceTls(tls: ServerTls): void;
   /** Take no new calls, let those in flight end for `graceMs` (default 1000), then cut them. Idempotent. */
@@ -90,30 +98,45 @@ export async function serve(options: ServeOptions): Promise<Server> {
     encoders: options.encoders,
   });
   const handler = around(inner);
-  const http1Server = http.createServer({ headersTimeout: patienceMs, connectionsCheckingInterval: Math.ceil(patienceMs / 4) }, handler);
+  const { upgrade } = options;
+  const http1Server = http.createServer(
+    {
+      headersTimeout: patienceMs,
+      connectionsCheckingInterval: Math.ceil(patienceMs / 4),
+      // Some clients ask every server for h2c, and are content with HTTP/1.1.
+      shouldUpgradeCallback: ({ headers }) => upgrade !== undefined && headers.upgrade?.toLowerCase() === upgrade.protocol,
+    },
+    handler,
+  );
+  if (upgrade !== undefined) http1Server.on("upgrade", upgrade.handle);
   // It never listens itself; this is what starts its check of slow requests.
   http1Server.emit("listening");
   const settings = { initialWindowSize: WINDOW_BYTES, maxConcurrentStreams: options.maxStreams ?? MAX_STREAMS };
-  const http2Server = http2.createServer({ settings, maxSessionMemory: SESSION_MEGABYTES }, handler);
+  const http2Options = { settings, maxSessionMemory: SESSION_MEGABYTES };
+  const http2Server = http2.createServer(http2Options, handler);
   const sessions = new Set<http2.ServerHttp2Session>();
-  http2Server.on("session", (session) => {
+  const follow = (session: http2.ServerHttp2Session): void => {
     sessions.add(session);
     session.setLocalWindowSize(WINDOW_BYTES);
-    closeWhenIdle(session, patienceMs);
     session.on("close", () => sessions.delete(session));
     session.on("error", (error) => log.debug({ err: error }, "connection broke"));
+  };
+  http2Server.on("session", (session) => {
+    follow(session);
+    closeWhenIdle(session, patienceMs);
   });
   const sockets = new Set<net.Socket>();
+  const keep = (socket: net.Socket): void => {
+    sockets.add(socket);
+    socket.setNoDelay(true);
+    socket.on("close", () => sockets.delete(socket));
+  };
   const listener = createListener(options, (socket) => {
     socket.on("error", (error) => log.debug({ err: error }, "socket broke"));
     routeByPreface(socket, patienceMs, (version) => (version === 2 ? http2Server : http1Server).emit("connection", socket));
   });
   // With TLS this is the socket below it, so that one in the middle of its handshake is cut as well.
-  listener.on("connection", (socket: net.Socket) => {
-    sockets.add(socket);
-    socket.setNoDelay(true);
-    socket.on("close", () => sockets.delete(socket));
-  });
+  listener.on("connection", keep);
   listener.on("tlsClientError", (error: Error, socket: tls.TLSSocket) => {
     log.info({ err: error }, "TLS handshake refused");
     // Node leaves one that took too long open.
@@ -140,6 +163,15 @@ export async function serve(options: ServeOptions): Promise<Server> {
   return {
     address: boundAddress(listener, address),
     connections: () => sockets.size,
+    adopt: (socket) => {
+      if (closing !== undefined) return void socket.destroy();
+      keep(socket);
+      const session = http2.performServerHandshake(socket, http2Options);
+      follow(session);
+      keepAsking(session);
+      // A session without a server of its own tells nobody else of its streams.
+      session.on("stream", (...stream) => http2Server.emit("stream", ...stream));
+    },
     replaceTls: (material) => {
       if (!(listener instanceof tls.Server)) throw new Error("the server has no TLS");
       listener.setSecureContext(contextOptions(material));

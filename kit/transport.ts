@@ -13,6 +13,8 @@ export type Token = string | (() => string | Promise<string>);
 /** How a client reaches a service. */
 export interface TransportOptions {
   readonly address: Address;
+  /** Stands before the path of every call, for a service that hands calls on to others. Default: nothing. */
+  readonly prefix?: string;
   readonly token?: Token;
   /** For an address with TLS. Default: the system's authorities, no certificate of our own. */
   readonly tls?: ClientTls;
@@ -29,7 +31,7 @@ const READ_MAX_BYTES = 32 * 1024 * 1024;
 
 /** A Connect transport over one HTTP/2 connection, to a Unix socket or a TCP port. It connects at the first call. */
 export function createTransport(options: TransportOptions): ClientTransport {
-  const connection = new Connection(options.address, options.tls);
+  const connection = new Connection(options.address, options.tls, options.prefix);
   return Object.assign(transportOver(connection, options.token), { close: () => connection.close() });
 }
 

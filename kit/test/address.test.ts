@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Address, formatAddress, isLoopback, parseAddress } from "../address.ts";
+import { type Address, formatAddress, isLoopback, parseAddress, parseTarget } from "../address.ts";
 
 describe("addresses", () => {
   it.each<[string, Address | undefined]>([
@@ -18,6 +18,19 @@ describe("addresses", () => {
     ["", undefined],
   ])("reads %j", (text, address) => {
     expect(parseAddress(text)).toEqual(address);
+  });
+
+  it.each([
+    ["unix:/x/y", { address: { kind: "unix", path: "/x/y" }, prefix: "" }],
+    ["https://host:1", { address: { kind: "tcp", host: "host", port: 1, tls: true }, prefix: "" }],
+    ["http://host:1/", { address: { kind: "tcp", host: "host", port: 1 }, prefix: "" }],
+    ["http://[::1]:1/v1/sandboxes/a.b-c/rpc/", { address: { kind: "tcp", host: "::1", port: 1 }, prefix: "/v1/sandboxes/a.b-c/rpc" }],
+    ["host:1/path", undefined],
+    ["http://host:1/a?b", undefined],
+    ["http://host:1/a b", undefined],
+    ["http://host/a", undefined],
+  ])("reads where %j leads", (text, target) => {
+    expect(parseTarget(text)).toEqual(target);
   });
 
   it("writes what it reads", () => {

@@ -1,0 +1,134 @@
+import * as http from "node:http";
+import * as https from "node:https";
+import type { Socket } from "node:net";
+import { setTimeout as wait } from "node:timers/promises";
+import type { Target } from "../address.ts";
+import { fullJitter } from "../backoff.ts";
+import type { ClientTls } from "../connection.ts";
+import type { Logger } from "../log.ts";
+import { TUNNEL_PROTOCOL } from "./protocol.ts";
+
+/** How to offer a server to a relay. */
+export interface DialOutOptions {
+  /** The relay, with the path at which it takes this server, as `https://relay:7433/v1/sandboxes/laptop/attach`. */
+  readonly relay: Target;
+  /** For an https address. Default: the system's authorities. */
+  readonly tls?: ClientTls;
+  /** Asked at each attempt, so that tokens can be renewed. */
+  readonly token: () => string | Promise<string>;
+  /** Serve on the connection until it ends. */
+  readonly adopt: (socket: Socket) => void;
+  readonly log: Logger;
+}
+
+const CONNECT_TIMEOUT_MS = 10_000;
+/** Waits between attempts. A relay that restarts is back within seconds; one that refuses us will not change its mind soon. */
+const RETRY_MS = { base: 250, most: 10_000 };
+/** A refusal may carry an explanation of at most so many bytes. */
+const REFUSAL_BYTES = 4096;
+
+/** Keeps one connection up to a relay, and lets our server answer what comes over it: for a server that nobody can connect to. */
+export class DialOut {
+  readonly #options: DialOutOptions;
+  readonly #ended = new AbortController();
+  #running: Promise<void> | undefined;
+  #problem: string | undefined = "it has not been tried yet";
+
+  constructor(options: DialOutOptions) {
+    this.#options = options;
+  }
+
+  /** Why there is no connection at this moment; `undefined` if there is one. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  /** Connect, and connect again whenever the connection is lost, until {@link close}. */
+  start(): void {
+    this.#running ??= this.#run();
+  }
+
+  /** Connect no more. The server closes the connection there is when it closes itself. */
+  async close(): Promise<void> {
+    this.#ended.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#ended;
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      try {
+        const socket = await this.#connect();
+        attempt = 1;
+        this.#note(undefined);
+        this.#options.adopt(socket);
+        await ending(socket, signal);
+        if (signal.aborted) return;
+        this.#note("the relay closed the connection");
+      } catch (error) {
+        this.#note(error instanceof Error ? error.message : String(error));
+      }
+      await wait(fullJitter(attempt, RETRY_MS.base, RETRY_MS.most), undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  /** A relay that is away for an hour is one line in the log, not thousands. */
+  #note(problem: string | undefined): void {
+    if (problem === this.#problem || this.#ended.signal.aborted) return;
+    this.#problem = problem;
+    const { relay, log } = this.#options;
+    const where = { relay: relay.address, path: relay.prefix };
+    if (problem === undefined) log.info(where, "a relay hands calls on to this server");
+    else log.warn({ ...where, problem }, "the relay can't be reached: it is tried again until it can");
+  }
+
+  /** Rejects with what the relay says if it refuses. */
+  async #connect(): Promise<Socket> {
+    const { relay, tls, token } = this.#options;
+    const { address } = relay;
+    const authorization = `Bearer ${await token()}`;
+    const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+    const request = (address.kind === "tcp" && address.tls === true ? https : http).request({
+      ...(address.kind === "unix" ? { socketPath: address.path } : { host: address.host, port: address.port }),
+      path: relay.prefix,
+      headers: { connection: "upgrade", upgrade: TUNNEL_PROTOCOL, authorization },
+      agent: false,
+      signal: AbortSignal.any([this.#ended.signal, AbortSignal.timeout(CONNECT_TIMEOUT_MS)]),
+      ...tls,
+    });
+    request.on("upgrade", (_response, socket, head) => {
+      if (head.length > 0) socket.unshift(head);
+      resolve(socket as Socket);
+    });
+    request.on("response", (response) => void refusalOf(response).then((text) => reject(new Error(text)), reject));
+    request.on("error", reject);
+    request.end();
+    return await promise;
+  }
+}
+
+/** Settles when the connection is over, or when nobody waits for that any more. */
+function ending(socket: Socket, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  if (socket.destroyed || signal.aborted) resolve();
+  socket.once("close", () => resolve());
+  signal.addEventListener("abort", () => resolve(), { once: true });
+  return promise;
+}
+
+async function refusalOf(response: http.IncomingMessage): Promise<string> {
+  let text = "";
+  for await (const chunk of response.setEncoding("utf8")) {
+    text += chunk;
+    if (text.length > REFUSAL_BYTES) break;
+  }
+  return `it answered ${response.statusCode}: ${messageIn(text)}`;
+}
+
+function messageIn(text: string): string {
+  try {
+    return String((JSON.parse(text) as { message?: unknown }).message ?? text);
+  } catch {
+    return text;
+  }
+}
