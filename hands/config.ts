@@ -9,6 +9,7 @@ import type { Root } from "@serverless-harness/kit/paths/locate";
 import { readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
 import type { ExecLimits } from "./exec/limits.ts";
 import { NoticeAddresses } from "./exec/notice-addresses.ts";
+import type { Durability } from "./fs/durable.ts";
 import { readLocalRoots } from "./local-roots.ts";
 
 /** How commands are kept from the rest of the machine. */
@@ -16,12 +17,6 @@ export type SandboxKind = "bwrap" | "process";
 
 /** What commands reach: public addresses alone, all that the machine reaches, or nothing. */
 export type NetworkKind = "public" | "host" | "none";
-
-/** What the journal of execs survives. */
-export type Durability = "process" | "machine";
-
-/** What starts commands: the keeper, a small fork server in C, or Node itself, which needs nothing built. */
-export type LauncherKind = "keeper" | "node";
 
 /** Every variable that hands reads; a test holds the README to it. */
 export const VARIABLES = [
@@ -37,7 +32,6 @@ export const VARIABLES = [
   "HANDS_NETWORK",
   "HANDS_PRIVATE_HOSTS",
   "HANDS_NOTIFY_URL",
-  "HANDS_LAUNCHER",
   "HANDS_JAILS",
   "HANDS_JAIL_IDLE_MS",
   "HANDS_DURABILITY",
@@ -92,7 +86,6 @@ export interface HandsConfig {
   readonly privateHosts: AllowedHosts;
   /** Where ends of execs may be told. */
   readonly noticeAddresses: NoticeAddresses;
-  readonly launcher: LauncherKind;
   readonly durability: Durability;
   /** URL of the store of snapshots. */
   readonly artifacts: string;
@@ -153,8 +146,7 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
     );
   }
   const sandbox = env.choice("HANDS_SANDBOX", "bwrap", ["bwrap", "process"]);
-  const launcher = env.choice("HANDS_LAUNCHER", "keeper", ["keeper", "node"]);
-  const network = readNetwork(env, sandbox, launcher);
+  const network = readNetwork(env, sandbox);
   for (const [name, where] of Object.entries({ HANDS_LISTEN: listen, HANDS_METRICS_LISTEN: metricsListen })) {
     if (network === "none" && where?.kind === "tcp")
       env.problem(
@@ -193,7 +185,6 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
     memoryBytes: env.integer("HANDS_MEMORY_BYTES", Math.floor(totalmem() / 2), 0, Number.MAX_SAFE_INTEGER),
     diskBytes: env.integer("HANDS_DISK_BYTES", 20 * 1024 * MIB, 0, Number.MAX_SAFE_INTEGER),
     processes: env.integer("HANDS_PROCESSES", 1024, 0, 4_000_000),
-    launcher,
     graceMs: env.integer("HANDS_GRACE_MS", 2000, 0, 3_600_000),
     limits: readLimits(env),
     keepAliveMs: env.integer("HANDS_KEEP_ALIVE_MS", KEEP_ALIVE_MS, 100, 3_600_000),
@@ -233,14 +224,11 @@ function optionalDirectory(env: EnvReader, name: string): string | undefined {
   return value;
 }
 
-/** Where commands have no jail of their own, nothing can keep them off the daemon's network. */
-function readNetwork(env: EnvReader, sandbox: SandboxKind, launcher: LauncherKind): NetworkKind {
-  const isApart = sandbox === "bwrap" && launcher === "keeper";
-  const network = env.choice("HANDS_NETWORK", isApart ? "public" : "host", ["public", "host", "none"]);
+/** Without a jail nothing can keep commands off the daemon's network. */
+function readNetwork(env: EnvReader, sandbox: SandboxKind): NetworkKind {
+  const network = env.choice("HANDS_NETWORK", sandbox === "bwrap" ? "public" : "host", ["public", "host", "none"]);
   if (network !== "host" && sandbox === "process")
     env.problem(`HANDS_NETWORK=${network} needs HANDS_SANDBOX=bwrap: nothing else keeps a command off the network`);
-  if (network === "public" && sandbox === "bwrap" && launcher === "node")
-    env.problem("HANDS_NETWORK=public needs HANDS_LAUNCHER=keeper: commands share the daemon's network without it");
   return network;
 }
 

@@ -5,7 +5,7 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
 import { errnoOf, pathError } from "@serverless-harness/kit/paths/path-error";
-import type { Durability } from "../config.ts";
+import type { Durability } from "../fs/durable.ts";
 import { KeyedQueue } from "../fs/keyed-queue.ts";
 import type { Workspace, Workspaces } from "../workspaces/workspaces.ts";
 import { ChangeLog, type Intent, type LogLimits } from "./log.ts";

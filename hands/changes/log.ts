@@ -4,9 +4,9 @@ import { dirname } from "node:path";
 import { promisify } from "node:util";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
-import type { Durability } from "../config.ts";
+import { DamagedRecord } from "../fs/damaged-record.ts";
+import type { Durability } from "../fs/durable.ts";
 import { syncDirectory, writeDurably } from "../fs/durable.ts";
-import { DamagedRecord } from "../workspaces/record.ts";
 import { isWitness, type Witness } from "./witness.ts";
 
 /** A change that is about to happen. */

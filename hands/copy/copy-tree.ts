@@ -3,11 +3,20 @@ import { chmod, copyFile, mkdir, utimes } from "node:fs/promises";
 import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
 import { errnoOf, translateError } from "@serverless-harness/kit/paths/path-error";
 import { openRoot } from "@serverless-harness/kit/paths/root";
-import { type ByteName, childPath, namesIn, openChild, openChildDirectory, statChild } from "../fs/byte-handle.ts";
+import {
+  type ByteName,
+  type BytePath,
+  childPath,
+  isRepository,
+  namesIn,
+  openChild,
+  openChildDirectory,
+  shownName,
+  statChild,
+} from "../fs/byte-handle.ts";
 import { LeftOutList, type LeftOuts } from "../fs/left-out.ts";
 import { Pacer } from "../fs/pacer.ts";
 import { TreeMeter } from "../fs/tree-limits.ts";
-import { type BytePath, displayPath, isRepository } from "../git/tree-entries.ts";
 import { Relink } from "./relink.ts";
 
 /** What a copy may hold: more than a snapshot, since what git ignores is copied too. */
@@ -63,11 +72,11 @@ class Copy {
 
   /** Throw where there is more than a copy may hold. */
   async measure(directory: Handle, path: BytePath, depth: number): Promise<void> {
-    this.#meter.enter(displayPath(path), depth);
+    this.#meter.enter(shownName(path), depth);
     for (const name of about(path, () => [...namesIn(directory)])) {
       if (this.#pacer.due) await this.#pacer.rest();
       const below = join(path, name);
-      this.#meter.add(displayPath(below), 0);
+      this.#meter.add(shownName(below), 0);
       if (about(below, () => statChild(directory, name))?.isDirectory() !== true) continue;
       using child = about(below, () => openChildDirectory(directory, name));
       if (child !== undefined) await this.measure(child, below, depth + 1);
@@ -81,7 +90,7 @@ class Copy {
     const inRepository = place.inRepository || isBare(names);
     for (const name of names) {
       await this.#entry(from, name, { ...place, inRepository }, to).catch((error: unknown) => {
-        throw translateError(error, displayPath(join(place.path, name)));
+        throw translateError(error, shownName(join(place.path, name)));
       });
     }
     await setAttributes(to.path, stat);
@@ -95,14 +104,14 @@ class Copy {
     if (stat.isDirectory()) await this.#below(directory, name, { path, inRepository: place.inRepository || isRepository(name) }, to);
     else if (stat.isSymbolicLink()) this.#link(directory, name, place, to);
     else if (stat.isFile()) await this.#file(entry, name, place, childPath(to, name), stat);
-    else this.leftOut.add(displayPath(path), `is ${kindOf(stat)}`);
+    else this.leftOut.add(shownName(path), `is ${kindOf(stat)}`);
   }
 
   async #below(directory: Handle, name: ByteName, place: Place, to: Handle): Promise<void> {
     using child = openChildDirectory(directory, name);
     if (child === undefined) return;
     if (place.inRepository && place.path.endsWith(`/worktrees/${name}`) && this.#isElsewhere(child)) {
-      this.leftOut.add(displayPath(place.path), "belongs to a worktree outside of the workspace");
+      this.leftOut.add(shownName(place.path), "belongs to a worktree outside of the workspace");
       return;
     }
     await mkdir(childPath(to, name), { mode: 0o700 });
@@ -176,6 +185,6 @@ function about<T>(path: BytePath, call: () => T): T {
   try {
     return call();
   } catch (error) {
-    throw translateError(error, displayPath(path));
+    throw translateError(error, shownName(path));
   }
 }

@@ -15,7 +15,7 @@ import { Workspaces } from "../workspaces/workspaces.ts";
 import { boundDisk } from "./bound-disk.ts";
 import { closeInheritedDescriptors } from "./descriptors.ts";
 import { openDoors } from "./doors.ts";
-import { chooseLaunchers, commandUser, isolates } from "./launcher.ts";
+import { chooseLaunchers, commandUser } from "./launcher.ts";
 import { HandsMetrics } from "./metrics.ts";
 import { openNetworks } from "./networks.ts";
 import { lockState } from "./state-lock.ts";
@@ -35,7 +35,7 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
   const unlock = lockState(config.state);
   if (!config.jailed) log.warn("HANDS_SANDBOX=process: commands run unconfined, with all that this user may do");
   for (const directory of [config.home, config.temporary]) mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const workspaces = await Workspaces.open({ root: config.workspaces, state: config.state, oneTenant: !isolates(config), log });
+  const workspaces = await Workspaces.open({ root: config.workspaces, state: config.state, oneTenant: !config.jailed, log });
   const networks = await openNetworks(config, log);
   const launchers = chooseLaunchers(config, networks, log);
   const launcher = launchers.execs;
@@ -88,7 +88,6 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
     {
       sandbox: config.jailed ? "bwrap" : "process",
       network: config.network,
-      launcher: config.launcher,
       address: formatAddress(doors.address),
     },
     "hands is up",

@@ -20,7 +20,7 @@ import type { Workspaces } from "../workspaces/workspaces.ts";
 
 /** What the doors lead to. */
 export interface DoorsOptions {
-  readonly config: Pick<HandsConfig, "listen" | "tls" | "publicKeyFile" | "metricsListen" | "jailed" | "launcher" | "keepAliveMs">;
+  readonly config: Pick<HandsConfig, "listen" | "tls" | "publicKeyFile" | "metricsListen" | "jailed" | "keepAliveMs">;
   readonly routes: (router: ConnectRouter) => void;
   readonly workspaces: Workspaces;
   readonly health: HealthState;
@@ -59,7 +59,7 @@ export async function openDoors({ config, routes, workspaces, health, metrics, l
     throw error;
   });
   const unfollow = config.tls === undefined ? undefined : followTlsFiles(config.tls, server, log);
-  if (config.tls !== undefined && !(config.jailed && config.launcher === "keeper"))
+  if (config.tls !== undefined && !config.jailed)
     log.warn("commands run without a jail of their own: they can read the files of HANDS_TLS_KEY_FILE if this user can");
   return {
     address: server.address,

@@ -12,7 +12,6 @@ import { type Cgroups, noCgroups } from "../process/cgroup/cgroups.ts";
 import { ownCgroup } from "../process/cgroup/own.ts";
 import { keeperFiles } from "../process/keeper/files.ts";
 import { KeeperLauncher } from "../process/keeper/launcher.ts";
-import { NodeLauncher } from "../process/keeper/node-launcher.ts";
 import { WorkspaceLauncher } from "../process/keeper/workspace-launcher.ts";
 import type { Launcher } from "../process/launcher.ts";
 import { LimitWatch } from "../process/usage/limit-watch.ts";
@@ -34,14 +33,9 @@ export interface Launchers {
   end(workspace: Pick<Workspace, "name" | "path">): Promise<void>;
 }
 
-/** Workspaces can't reach each other's files and processes. */
-export function isolates(config: Pick<HandsConfig, "jailed" | "launcher">): boolean {
-  return config.jailed && config.launcher === "keeper";
-}
-
 /** The name of the user that commands are. */
-export function commandUser(config: Pick<HandsConfig, "jailed" | "launcher">): string {
-  return isolates(config) || process.getuid?.() !== 0 ? AGENT.name : "root";
+export function commandUser(config: Pick<HandsConfig, "jailed">): string {
+  return config.jailed || process.getuid?.() !== 0 ? AGENT.name : "root";
 }
 
 /**
@@ -56,9 +50,9 @@ export function chooseLaunchers(config: HandsConfig, networks: WorkspaceNetworks
     memoryBytes: cgroups.divides && cgroups.tells ? 0 : memoryBytes,
     processes: cgroups.divides ? 0 : processes,
   };
-  const isMetered = isolates(config) && (metered.memoryBytes > 0 || metered.processes > 0);
+  const isMetered = config.jailed && (metered.memoryBytes > 0 || metered.processes > 0);
   const counted = isMetered ? new MeteredCgroups(cgroups, new UsageMeter({ ...metered, roots, log })) : cgroups;
-  const limits = { memoryBytes, processes, diskBytes: isolates(config) ? diskBytes : 0 };
+  const limits = { memoryBytes, processes, diskBytes: config.jailed ? diskBytes : 0 };
   return {
     execs: new LimitWatch(execs, counted, limits),
     pty,
@@ -91,10 +85,6 @@ const noRoots = (): ReadonlyMap<string, readonly number[]> => new Map();
 
 function unconfined(config: HandsConfig, cgroups: Cgroups, log: Logger): Launchers {
   const pty = (workspace: Pick<Workspace, "name">): PtyLauncher => groupedPty(startPty, cgroups.of(workspace).enter);
-  if (config.launcher === "node") {
-    const execs = new NodeLauncher();
-    return { execs, pty, roots: noRoots, kill: nothing, end: ({ name }) => execs.killRest(name) };
-  }
   const files = keeperFiles();
   if (!cgroups.divides) {
     const execs = new KeeperLauncher(files, { log });
@@ -111,10 +101,6 @@ function unconfined(config: HandsConfig, cgroups: Cgroups, log: Logger): Launche
 function jailed(config: HandsConfig, { cgroups, networks }: Places, log: Logger): Launchers {
   const { workspaces: root, home, temporary } = config;
   const bounds = { processes: config.processes, fileBytes: config.diskBytes };
-  if (config.launcher === "node") {
-    log.warn("HANDS_LAUNCHER=node: commands share the daemon's own namespaces");
-    return unconfined(config, cgroups, log);
-  }
   const commandJail = CommandJail.open(root, log);
   const { dividesUsers } = commandJail;
   const jail = new WorkspaceJail({ root, home, temporary, spill: spillDirectory(config) }, commandJail);

@@ -5,7 +5,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import { newId } from "@serverless-harness/kit/ids";
 import type { Logger } from "@serverless-harness/kit/log";
 import { EndCause, EndCauseSchema, type ExecSpec } from "@serverless-harness/proto/hands";
-import type { Durability } from "../config.ts";
+import type { Durability } from "../fs/durable.ts";
 import { removeTree } from "../fs/remove-tree.ts";
 import type { EndRecord, Intent } from "../journal/record.ts";
 import type { Launcher, ProcessSpec } from "../process/launcher.ts";

@@ -1,7 +1,7 @@
 import { locateExisting, type Root } from "@serverless-harness/kit/paths/locate";
 import { pathError } from "@serverless-harness/kit/paths/path-error";
 import { nameFilter } from "./name-filter.ts";
-import type { SearchBudget } from "./search-budget.ts";
+import type { SearchBudget } from "./search-scope.ts";
 import { scopeOf } from "./search-scope.ts";
 import { walk } from "./walk.ts";
 

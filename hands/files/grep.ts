@@ -3,11 +3,11 @@ import type { Handle } from "@serverless-harness/kit/paths/handle";
 import { type Location, locateExisting, type Root } from "@serverless-harness/kit/paths/locate";
 import { pathError } from "@serverless-harness/kit/paths/path-error";
 import { FoundLines, type Line } from "./found-lines.ts";
-import type { LineMatcher } from "./line-matcher.ts";
+import { matchLines } from "./line-matcher.ts";
 import type { LineQuery, SearchFile } from "./line-query.ts";
 import { type NameFilter, nameFilter } from "./name-filter.ts";
-import type { SearchBudget } from "./search-budget.ts";
 import { openToSearch } from "./search-file.ts";
+import type { SearchBudget } from "./search-scope.ts";
 import { scopeOf } from "./search-scope.ts";
 import { walk } from "./walk.ts";
 
@@ -37,7 +37,6 @@ const LARGEST_BATCH = 1000;
 export async function grepLines(
   roots: Roots,
   order: GrepOrder,
-  matcher: LineMatcher,
   budget: SearchBudget,
 ): Promise<{ lines: Line[]; binary: string[]; truncated: boolean }> {
   const wanted: NameFilter = order.glob === "" ? () => true : nameFilter("glob", order.glob);
@@ -45,7 +44,7 @@ export async function grepLines(
   const query: LineQuery = { ...order, maxPerFile: order.limit + 1 };
   const found = new FoundLines(order.limit, order.contextLines);
   for await (const files of inBatches(candidates(roots, location, order.path, wanted, budget))) {
-    for await (const matches of matcher.match(files, query, budget.signal)) {
+    for await (const matches of matchLines(files, query, budget.signal)) {
       await found.add(matches);
       if (found.truncated) return found;
     }

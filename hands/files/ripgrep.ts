@@ -1,7 +1,10 @@
 import type { ChildProcessByStdio } from "node:child_process";
 import { once } from "node:events";
 import type { Readable } from "node:stream";
+import { Code } from "@connectrpc/connect";
 import { outOfResources, startChild } from "@serverless-harness/kit/child";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { badPattern, type LineQuery, type MatchingLine, type MatchLines } from "./line-query.ts";
 
 /**
@@ -28,34 +31,41 @@ const OPTIONS = [
 const FIRST_FD = 3;
 const PREFIX = "/proc/self/fd/";
 
-/** Match lines with ripgrep. It inherits the files' handles, so there is no path in between that a command could turn elsewhere. */
-export function matchWithRipgrep(command: string): MatchLines {
-  return async function* (files, query, signal) {
-    const child = startChild(command, argumentsFor(query, files.length), {
-      stdio: ["ignore", "pipe", "pipe", ...files.map(({ handle }) => handle.fd)],
-      signal,
-      killSignal: "SIGKILL",
-    }) as ChildProcessByStdio<null, Readable, Readable>;
-    const ended = once(child, "close");
-    // Whoever awaits it sees its failure; who stops early doesn't care.
-    ended.catch(() => undefined);
-    const complaint = firstBytes(child.stderr);
-    const found = new Map<number, MatchingLine[]>();
-    try {
-      await gather(child.stdout, found, query.maxPerFile);
-      await ended;
-    } catch (error) {
-      if (!signal.aborted) throw outOfResources(error, "the search program") ?? error;
-    } finally {
-      child.kill("SIGKILL");
-    }
-    const problem = await complaint;
-    if (child.exitCode === 2 && problem !== "") throw badPattern(problem);
-    for (const index of ascending(found)) {
-      const [file, lines] = [files[index], found.get(index)];
-      if (file !== undefined && lines !== undefined) yield { file, lines };
-    }
-  };
+/** Matches lines with ripgrep. It inherits the files' handles, so no path is resolved that a command could have turned elsewhere. */
+export const matchWithRipgrep: MatchLines = async function* (files, query, signal) {
+  const child = startChild("rg", argumentsFor(query, files.length), {
+    stdio: ["ignore", "pipe", "pipe", ...files.map(({ handle }) => handle.fd)],
+    signal,
+    killSignal: "SIGKILL",
+  }) as ChildProcessByStdio<null, Readable, Readable>;
+  const ended = once(child, "close");
+  // Whoever awaits it sees its failure; who stops early doesn't care.
+  ended.catch(() => undefined);
+  const complaint = firstBytes(child.stderr);
+  const found = new Map<number, MatchingLine[]>();
+  try {
+    await gather(child.stdout, found, query.maxPerFile);
+    await ended;
+  } catch (error) {
+    if (!signal.aborted) throw (isMissing(error) ? notInstalled(error) : outOfResources(error, "the search program")) ?? error;
+  } finally {
+    child.kill("SIGKILL");
+  }
+  const problem = await complaint;
+  if (child.exitCode === 2 && problem !== "") throw badPattern(problem);
+  for (const index of ascending(found)) {
+    const [file, lines] = [files[index], found.get(index)];
+    if (file !== undefined && lines !== undefined) yield { file, lines };
+  }
+};
+
+function isMissing(error: unknown): boolean {
+  return errnoOf(error) === "ENOENT" || errnoOf(error) === "EACCES";
+}
+
+function notInstalled(cause: unknown): HarnessError {
+  const message = "ripgrep (rg) is not installed in the sandbox: install it (Debian: apt-get install ripgrep)";
+  return new HarnessError(Code.FailedPrecondition, "search_unavailable", message, { cause });
 }
 
 function argumentsFor(query: LineQuery, files: number): string[] {

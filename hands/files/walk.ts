@@ -1,25 +1,25 @@
 import { type Dirent, readdirSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
-import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
+import type { Handle } from "@serverless-harness/kit/paths/handle";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
-import { shownBytes, shownText } from "@serverless-harness/kit/paths/shown-name";
-import { IgnoreRules } from "./gitignore.ts";
-import { compareUtf8 } from "./order.ts";
+import { type ByteName, type BytePath, openChildDirectory, shownName } from "../fs/byte-handle.ts";
+import type { IgnoreRules } from "../ignore/ignore-rules.ts";
+import { rulesForSearch } from "../ignore/ignore-source.ts";
 
 /** What a walk comes by. */
 export interface WalkEntry {
   /** Segments below the directory where the walk began, as they are shown. */
   readonly path: readonly string[];
   readonly kind: "file" | "directory" | "other";
-  /** The directory that holds it; only until the walk goes on. */
+  /** The directory that holds it, valid until the walk goes on. */
   readonly directory: Handle;
 }
 
 /** How to walk. */
 export interface WalkOptions {
-  /** Segments from the workspace to the directory where the walk begins. */
-  readonly base: readonly string[];
-  /** What is ignored there already; `undefined` to ignore nothing at all. */
+  /** Path from the workspace to the directory where the walk begins, with a slash at the end unless it is empty. */
+  readonly base: BytePath;
+  /** The rules that hold there already; `undefined` to ignore nothing at all. */
   readonly ignore: { readonly rules: IgnoreRules | undefined } | undefined;
   /** Asked every few milliseconds; throws to end the walk. */
   readonly checkpoint: () => void;
@@ -28,35 +28,38 @@ export interface WalkOptions {
 /** A directory that is being walked. */
 interface Level {
   readonly directory: Handle;
-  readonly path: readonly string[];
+  /** As {@link WalkEntry.path}. */
+  readonly shown: readonly string[];
+  /** Path from the workspace, with a slash at the end. */
+  readonly path: BytePath;
   readonly rules: IgnoreRules | undefined;
   readonly entries: Child[];
 }
 
 /** An entry of a directory. */
 interface Child {
-  /** As it is shown. */
-  readonly name: string;
-  /** {@link compareUtf8} puts those of one directory in the order of their names' bytes, a directory's name with a slash. */
-  readonly key: string;
+  readonly name: ByteName;
+  /** The name, with a slash at the end for a directory: what entries are sorted by. */
+  readonly key: ByteName;
   readonly kind: WalkEntry["kind"];
 }
 
-/** What Node puts in place of bytes that are not UTF-8. */
-const REPLACEMENT = "\ufffd";
-
-/** The walk gives way to the rest of the daemon after so long. */
+/** The walk gives way to the rest of the daemon after this time. */
 const SLICE_MS = 10;
 
 /**
- * Everything below a directory, but what .gitignore files exclude, and `.git`. In the order of the paths' bytes, where a directory's end
- * with a slash. Symlinks are not followed: each directory is opened through the one above (see {@link Handle}). What can't be opened, or is
- * gone by then, is left out.
+ * Walks everything below a directory except `.git` and what .gitignore files exclude, in the order of the paths' bytes, where a directory's path ends
+ * with a slash. Symlinks are not followed: each directory is opened by the one above (see {@link Handle}). Skips what can't be opened or is
+ * gone by then.
  */
 export async function* walk(start: Handle, options: WalkOptions): AsyncGenerator<WalkEntry> {
   const levels: Level[] = [];
+  const enter = (directory: Handle, shown: readonly string[], path: BytePath, above: IgnoreRules | undefined): void => {
+    const rules = options.ignore === undefined ? undefined : rulesForSearch(directory, path, above);
+    levels.push({ directory, shown, path, rules, entries: childrenOf(directory) });
+  };
   try {
-    levels.push(enter(start, [], options, options.ignore?.rules));
+    enter(start, [], options.base, options.ignore?.rules);
     let slice = performance.now();
     for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
       const entry = level.entries.pop();
@@ -65,12 +68,14 @@ export async function* walk(start: Handle, options: WalkOptions): AsyncGenerator
         levels.pop();
         continue;
       }
-      const path = [...level.path, entry.name];
-      if (level.rules?.ignores([...options.base, ...path], entry.kind === "directory")) continue;
-      yield { path, kind: entry.kind, directory: level.directory };
-      if (entry.kind === "directory") {
-        const below = open(level.directory, entry.name);
-        if (below !== undefined) levels.push(enter(below, path, options, level.rules));
+      const { name, kind } = entry;
+      const path = level.path + name;
+      if (level.rules?.ignores(path, name, kind === "directory")) continue;
+      const shown = [...level.shown, shownName(name)];
+      yield { path: shown, kind, directory: level.directory };
+      if (kind === "directory") {
+        const below = open(level.directory, name);
+        if (below !== undefined) enter(below, shown, `${path}/`, level.rules);
       }
       if (performance.now() - slice > SLICE_MS) {
         options.checkpoint();
@@ -83,39 +88,29 @@ export async function* walk(start: Handle, options: WalkOptions): AsyncGenerator
   }
 }
 
-function enter(directory: Handle, path: readonly string[], options: WalkOptions, above: IgnoreRules | undefined): Level {
-  const rules = options.ignore === undefined ? undefined : IgnoreRules.of(directory, options.base.length + path.length, above);
-  // The last one is taken first.
-  const entries = childrenOf(directory).filter((entry) => entry.name !== ".git");
-  entries.sort((a, b) => compareUtf8(b.key, a.key));
-  return { directory, path, rules, entries };
-}
-
-function childOf(entry: Dirent<string | Buffer>, shown: string, key: string): Child {
-  if (entry.isDirectory()) return { name: shown, key: `${key}/`, kind: "directory" };
-  return { name: shown, key, kind: entry.isFile() ? "file" : "other" };
-}
-
+/** A directory's entries; the first one comes last. */
 function childrenOf(directory: Handle): Child[] {
   try {
-    const entries = readdirSync(directory.path, { withFileTypes: true });
-    if (!entries.some(({ name }) => name.includes(REPLACEMENT)))
-      return entries.map((entry) => childOf(entry, shownText(entry.name), entry.name));
-    // Some name may not be UTF-8, which is rare: only then is the price of bytes paid.
-    return readdirSync(directory.path, { withFileTypes: true, encoding: "buffer" }).map((entry) =>
-      childOf(entry, shownBytes(entry.name), entry.name.toString("latin1")),
-    );
+    const entries = readdirSync(directory.path, { withFileTypes: true, encoding: "latin1" });
+    const children = entries.filter(({ name }) => name !== ".git").map(childOf);
+    return children.sort((a, b) => (a.key < b.key ? 1 : -1));
   } catch (error) {
     if (errnoOf(error) === "EACCES") return [];
     throw error;
   }
 }
 
-function open(directory: Handle, name: string): Handle | undefined {
+function childOf(entry: Dirent): Child {
+  const { name } = entry;
+  if (entry.isDirectory()) return { name, key: `${name}/`, kind: "directory" };
+  return { name, key: name, kind: entry.isFile() ? "file" : "other" };
+}
+
+function open(directory: Handle, name: ByteName): Handle | undefined {
   try {
-    return openDirectory(directory.child(name));
+    return openChildDirectory(directory, name);
   } catch (error) {
-    if (["ENOENT", "ENOTDIR", "ELOOP", "EACCES"].includes(errnoOf(error) ?? "")) return undefined;
+    if (errnoOf(error) === "EACCES") return undefined;
     throw error;
   }
 }

@@ -1,17 +1,33 @@
 import { type BigIntStats, constants, lstatSync, opendirSync, openSync } from "node:fs";
 import { Handle } from "@serverless-harness/kit/paths/handle";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
-import { shownBytes } from "@serverless-harness/kit/paths/shown-name";
+import { pathBytes, shownBytes, shownText } from "@serverless-harness/kit/paths/shown-name";
 
 /** A name in a directory: its bytes as characters 0 to 255 each ("latin1"), since names need not be UTF-8. */
 export type ByteName = string;
 
+/** A path below a tree's root, of such names joined by slashes. */
+export type BytePath = string;
+
+const ASCII = /^[\0-\x7f]*$/;
+
 /** Linux's O_PATH: see {@link Handle}. */
 const O_PATH = 0o10000000;
 
-/** How a name is shown. */
-export function shownName(name: ByteName): string {
-  return shownBytes(Buffer.from(name, "latin1"));
+/** How a name, or a path, is shown. */
+export function shownName(name: BytePath): string {
+  return ASCII.test(name) ? shownText(name) : shownBytes(Buffer.from(name, "latin1"));
+}
+
+/** The bytes of a name, or of a path, that is shown. */
+export function byteName(shown: string): BytePath {
+  const path = pathBytes(shown);
+  return (typeof path === "string" ? Buffer.from(path) : path).toString("latin1");
+}
+
+/** The name of a repository's own directory (or of the file that stands for one), in any case, as git refuses it. */
+export function isRepository(name: ByteName): boolean {
+  return name.length === 4 && name.toLowerCase() === ".git";
 }
 
 /** A path that leads to a name in a directory, whatever that is called by then. For names that are bytes, as `Handle.child` is for shown ones. */

@@ -3,6 +3,9 @@ import { dirname } from "node:path";
 import type { Handle } from "@serverless-harness/kit/paths/handle";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 
+/** What a record survives: the death of the daemon and the sandbox, or that of the machine too. */
+export type Durability = "process" | "machine";
+
 /** Replace a file of the daemon's own state so that a crash leaves the old content or the new one; durable when it resolves. Mode 0600. */
 export async function writeDurably(path: string, content: string): Promise<void> {
   const temporary = `${path}.new`;

@@ -2,9 +2,10 @@ import { createHash, type Hash } from "node:crypto";
 import { type BigIntStats, closeSync, constants, openSync, readlinkSync, readSync } from "node:fs";
 import type { Handle } from "@serverless-harness/kit/paths/handle";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
+import type { BytePath } from "../fs/byte-handle.ts";
 import { childPath, openChild, statChild } from "../fs/byte-handle.ts";
 import type { Pacer } from "../fs/pacer.ts";
-import type { BytePath, EntryMode, TreeEntry } from "./tree-entries.ts";
+import type { EntryMode, TreeEntry } from "./tree-entries.ts";
 
 /** Takes the contents of files, each once or more often. */
 export interface BlobSink {

@@ -1,12 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { type BytePath, shownName } from "../fs/byte-handle.ts";
 import { LeftOutList, type LeftOuts } from "../fs/left-out.ts";
 import { removeTree } from "../fs/remove-tree.ts";
 import { GitFailure } from "./git-failure.ts";
 import type { ObjectStore } from "./object-store.ts";
 import { submoduleState } from "./submodule-head.ts";
-import { type BytePath, displayPath, type TreeChange } from "./tree-entries.ts";
+import type { TreeChange } from "./tree-entries.ts";
 import { TreeWriter } from "./tree-writer.ts";
 import { writeEntries } from "./write-entries.ts";
 
@@ -59,7 +60,7 @@ export async function draftCommit(options: DraftOptions): Promise<Draft> {
     else await index.set(changes.filter(({ after }) => after !== undefined));
     const leftOut = new LeftOutList();
     for (const path of [...entered].sort())
-      leftOut.add(displayPath(path), "is a submodule: what was changed below it is in no commit of this repository");
+      leftOut.add(shownName(path), "is a submodule: what was changed below it is in no commit of this repository");
     return { tree: await index.write(), leftOut };
   } finally {
     await removeTree(scratch);

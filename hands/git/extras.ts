@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
+import type { BytePath } from "../fs/byte-handle.ts";
 import type { ReadEntry } from "./content-reader.ts";
 import type { ScannedRepositories } from "./repository-scan.ts";
 import type { Scanned } from "./scan.ts";
-import type { BytePath } from "./tree-entries.ts";
 
 /**
  * What of a workspace no tree of git's can hold: repositories' own directories, directories without files, permissions. A snapshot has it as a second

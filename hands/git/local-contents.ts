@@ -2,9 +2,9 @@ import { opendirSync } from "node:fs";
 import { invalidArgument } from "@serverless-harness/kit/errors";
 import type { Handle } from "@serverless-harness/kit/paths/handle";
 import type { Location } from "@serverless-harness/kit/paths/locate";
+import type { BytePath } from "../fs/byte-handle.ts";
 import { openChildDirectory, shownName, statChild } from "../fs/byte-handle.ts";
 import { Pacer } from "../fs/pacer.ts";
-import type { BytePath } from "./tree-entries.ts";
 
 /** What git reads of its directory in order to give a repository away. */
 const FILES = ["HEAD", "config", "config.worktree", "commondir", "packed-refs", "shallow"];

@@ -1,9 +1,10 @@
 import { mkdir, readdir, realpath, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { BytePath } from "../fs/byte-handle.ts";
 import type { CollectedCall, Git } from "./git.ts";
 import { GitFailure } from "./git-failure.ts";
 import { killStrays } from "./stray-processes.ts";
-import { type BytePath, type EntryMode, parseTree, type SizedEntry, type TreeChange, type TreeEntry } from "./tree-entries.ts";
+import { type EntryMode, parseTree, type SizedEntry, type TreeChange, type TreeEntry } from "./tree-entries.ts";
 
 /** More packs than these, and reading gets slow: they are made one. */
 const MAX_PACKS = 16;

@@ -1,7 +1,7 @@
 import { TextDecoder } from "node:util";
+import type { BytePath } from "../fs/byte-handle.ts";
 import { readBlobs } from "./blob-reader.ts";
 import type { ObjectStore } from "./object-store.ts";
-import type { BytePath } from "./tree-entries.ts";
 
 /** Attributes by which a patch is ASCII, whatever the files are. */
 export const ALL_BINARY = "* -diff\n";

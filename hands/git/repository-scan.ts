@@ -1,11 +1,11 @@
 import type { BigIntStats } from "node:fs";
 import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
 import { translateError } from "@serverless-harness/kit/paths/path-error";
-import { namesIn, openChildDirectory, statChild } from "../fs/byte-handle.ts";
+import { type BytePath, namesIn, openChildDirectory, shownName, statChild } from "../fs/byte-handle.ts";
 import { LeftOutList, type LeftOuts } from "../fs/left-out.ts";
 import { Pacer } from "../fs/pacer.ts";
 import { type BlobSink, entryMode, type ReadEntry, readEntry, tagOf } from "./content-reader.ts";
-import { type BytePath, displayPath, type TreeEntries } from "./tree-entries.ts";
+import type { TreeEntries } from "./tree-entries.ts";
 
 /** How repositories' own directories are read. */
 export interface RepositoryScanOptions {
@@ -78,8 +78,7 @@ class RepositoryScan implements ScannedRepositories {
       parent = way.use(next);
     }
     if (await this.#fits(parent, path, name, 0)) await this.#visit(parent, path, name);
-    else
-      this.leftOut.add(displayPath(path), `is more than a snapshot holds of repositories (${this.#options.limits.bytes} bytes together)`);
+    else this.leftOut.add(shownName(path), `is more than a snapshot holds of repositories (${this.#options.limits.bytes} bytes together)`);
   }
 
   /** Count what is to be read, before anything is. */
@@ -126,7 +125,7 @@ class RepositoryScan implements ScannedRepositories {
     try {
       return await readEntry(parent, name, { sink: this.#options.sink, pacer: this.#pacer });
     } catch (error) {
-      throw translateError(error, displayPath(path));
+      throw translateError(error, shownName(path));
     }
   }
 
@@ -146,6 +145,6 @@ function about<T>(path: BytePath, call: () => T): T {
   try {
     return call();
   } catch (error) {
-    throw translateError(error, displayPath(path));
+    throw translateError(error, shownName(path));
   }
 }

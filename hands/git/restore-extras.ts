@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { pathError } from "@serverless-harness/kit/paths/path-error";
+import type { BytePath } from "../fs/byte-handle.ts";
 import { type LeftOuts, NOTHING_LEFT_OUT } from "../fs/left-out.ts";
 import type { Workspace } from "../workspaces/workspaces.ts";
 import { corrupt } from "./archive.ts";
@@ -7,7 +8,7 @@ import { readBlobs, wholeOf } from "./blob-reader.ts";
 import { ATTRIBUTES, type Attributes, fromStored, parseAttributes } from "./extras.ts";
 import type { Manifest } from "./manifest.ts";
 import { DIRECTORY_MODE, fileMode, type Scanned } from "./scan.ts";
-import { type BytePath, compareTrees, type SizedEntry, type TreeChange } from "./tree-entries.ts";
+import { compareTrees, type SizedEntry, type TreeChange } from "./tree-entries.ts";
 import { Interfered, TreeWriter } from "./tree-writer.ts";
 import type { WorkspaceRepository } from "./workspace-repository.ts";
 

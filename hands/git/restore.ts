@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { pathError, translateError } from "@serverless-harness/kit/paths/path-error";
+import { type BytePath, shownName } from "../fs/byte-handle.ts";
 import { joinLeftOuts, NOTHING_LEFT_OUT } from "../fs/left-out.ts";
 import { Pacer } from "../fs/pacer.ts";
 import { type TreeLimits, TreeMeter } from "../fs/tree-limits.ts";
@@ -10,7 +11,7 @@ import { readBlobs, wholeOf } from "./blob-reader.ts";
 import { restoreExtras } from "./restore-extras.ts";
 import type { Scanned } from "./scan.ts";
 import { describeSnapshot, noteSnapshot, requireSnapshot, type Snapshot } from "./snapshot.ts";
-import { type BytePath, compareTrees, displayPath, type SizedEntry, type TreeChange, type TreeEntries } from "./tree-entries.ts";
+import { compareTrees, type SizedEntry, type TreeChange, type TreeEntries } from "./tree-entries.ts";
 import { Interfered, TreeWriter } from "./tree-writer.ts";
 import type { WorkspaceRepository } from "./workspace-repository.ts";
 import { writeEntries } from "./write-entries.ts";
@@ -40,7 +41,7 @@ export async function restoreSnapshot(context: RestoreContext, snapshotId: strin
   await archive.fetch(manifest, signal);
   const target = await repository.store.entries(manifest.tree);
   const meter = new TreeMeter(limits);
-  for (const [path, { size }] of target) meter.add(displayPath(path), size);
+  for (const [path, { size }] of target) meter.add(shownName(path), size);
   const rules = givenRules(await ignoreFiles(repository, target));
   const leftOut = manifest.leftOut ?? NOTHING_LEFT_OUT;
   const tooLarge = new Set(leftOut.named.map(({ path }) => path));
@@ -50,7 +51,7 @@ export async function restoreSnapshot(context: RestoreContext, snapshotId: strin
     // What was too large then as well is as good as it can be.
     for (const path of omitted) {
       const wanted = target.get(path);
-      if (wanted !== undefined && tooLarge.has(displayPath(path))) entries.set(path, { ...wanted, tag: "" });
+      if (wanted !== undefined && tooLarge.has(shownName(path))) entries.set(path, { ...wanted, tag: "" });
     }
     const changes = await compareTrees(entries, target);
     if (changes.length === 0) {
@@ -107,6 +108,6 @@ function about(path: BytePath, call: () => void): void {
   try {
     call();
   } catch (error) {
-    throw translateError(error, displayPath(path));
+    throw translateError(error, shownName(path));
   }
 }

@@ -2,7 +2,7 @@ import { type BigIntStats, type Dir, opendirSync } from "node:fs";
 import type { Handle } from "@serverless-harness/kit/paths/handle";
 import { translateError } from "@serverless-harness/kit/paths/path-error";
 import { openRoot } from "@serverless-harness/kit/paths/root";
-import { openChildDirectory, statChild } from "../fs/byte-handle.ts";
+import { type BytePath, isRepository, openChildDirectory, shownName, statChild } from "../fs/byte-handle.ts";
 import { LeftOutList, type LeftOuts } from "../fs/left-out.ts";
 import { Pacer } from "../fs/pacer.ts";
 import { type TreeLimits, TreeMeter } from "../fs/tree-limits.ts";
@@ -10,7 +10,7 @@ import type { IgnoreRules } from "../ignore/ignore-rules.ts";
 import type { IgnoreSource } from "../ignore/ignore-source.ts";
 import { type BlobSink, entryMode, type ReadEntry, readEntry, tagOf } from "./content-reader.ts";
 import type { TrackedPaths } from "./tracked-paths.ts";
-import { type BytePath, displayPath, type EntryMode, isRepository, type TreeEntries } from "./tree-entries.ts";
+import type { EntryMode, TreeEntries } from "./tree-entries.ts";
 
 /** How a workspace's tree is read. */
 export interface ScanOptions {
@@ -134,7 +134,7 @@ class Scan implements Scanned {
 
   #omit(path: BytePath, why: string): true {
     this.omitted.push(path);
-    this.leftOut.add(displayPath(path), why);
+    this.leftOut.add(shownName(path), why);
     return true;
   }
 
@@ -163,7 +163,7 @@ class Scan implements Scanned {
     try {
       return await readEntry(directory, name, { sink: this.#options.sink, pacer: this.#pacer });
     } catch (error) {
-      throw translateError(error, displayPath(path));
+      throw translateError(error, shownName(path));
     }
   }
 }
@@ -180,6 +180,6 @@ function about<T>(path: BytePath, call: () => T): T {
   try {
     return call();
   } catch (error) {
-    throw translateError(error, displayPath(path));
+    throw translateError(error, shownName(path));
   }
 }

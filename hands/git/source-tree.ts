@@ -1,8 +1,9 @@
 import { HarnessError } from "@serverless-harness/kit/errors";
+import { shownName } from "../fs/byte-handle.ts";
 import { type TreeLimits, TreeMeter } from "../fs/tree-limits.ts";
 import type { ObjectStore } from "./object-store.ts";
 import { faultySource } from "./source-error.ts";
-import { displayPath, isSafePath } from "./tree-entries.ts";
+import { isSafePath } from "./tree-entries.ts";
 
 const TIMEOUT_MS = 2 * 60_000;
 
@@ -22,7 +23,7 @@ export async function requireSourceFits(store: ObjectStore, commit: string, limi
     for await (const record of records(listing.stdout)) {
       const tab = record.indexOf("\t");
       const path = record.slice(tab + 1);
-      const shown = displayPath(path);
+      const shown = shownName(path);
       if (!isSafePath(path)) throw faultySource(`it holds ${JSON.stringify(shown)}, which no tree may hold`);
       meter.enter(shown, path.split("/").length - 1);
       const size = Number(record.slice(record.lastIndexOf(" ", tab) + 1, tab));

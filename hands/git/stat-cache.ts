@@ -1,8 +1,9 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
+import type { BytePath } from "../fs/byte-handle.ts";
 import { Pacer } from "../fs/pacer.ts";
 import type { ReadEntry } from "./content-reader.ts";
-import { type BytePath, EMPTY_TREE, type EntryMode, type TreeEntries } from "./tree-entries.ts";
+import { EMPTY_TREE, type EntryMode, type TreeEntries } from "./tree-entries.ts";
 
 /** What the last scan found, and the tree that was made of it. */
 export interface ScannedTree {

@@ -1,8 +1,8 @@
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { locate } from "@serverless-harness/kit/paths/locate";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
+import { type BytePath, shownName } from "../fs/byte-handle.ts";
 import { commonDirOf, type Find, gitDirOf, isThere, type Place, readPointer } from "./git-dir.ts";
-import { type BytePath, displayPath } from "./tree-entries.ts";
 
 /** What a workspace has where its commit has a submodule: its commit; or nothing that says one, as where it was never fetched; or no directory. */
 export type SubmoduleState = { readonly commit: string } | "unknown" | "gone";
@@ -23,7 +23,7 @@ export async function submoduleState(workspace: string, path: BytePath): Promise
     return location as Place;
   };
   try {
-    using top = locate([{ path: workspace }], displayPath(path), { follow: false });
+    using top = locate([{ path: workspace }], shownName(path), { follow: false });
     if (top.entry?.stat().isDirectory() !== true) return "gone";
     const place = find(top.resolvedPath);
     if (!isThere(place, ".git")) return "unknown";

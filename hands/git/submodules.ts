@@ -1,6 +1,7 @@
 import { appendFile } from "node:fs/promises";
 import { join } from "node:path";
 import { HarnessError } from "@serverless-harness/kit/errors";
+import { type BytePath, shownName } from "../fs/byte-handle.ts";
 import type { LeftOutList } from "../fs/left-out.ts";
 import type { TreeLimits } from "../fs/tree-limits.ts";
 import { adopt } from "./adopt.ts";
@@ -9,7 +10,6 @@ import type { Clones } from "./clones.ts";
 import { GitFailure } from "./git-failure.ts";
 import type { ObjectStore } from "./object-store.ts";
 import { requireSourceFits } from "./source-tree.ts";
-import { type BytePath, displayPath } from "./tree-entries.ts";
 
 /** Where submodules are checked out, and out of what. */
 export interface SubmodulesOptions {
@@ -49,7 +49,7 @@ export async function checkOutSubmodules(options: SubmodulesOptions, source: Pic
     const modules = links.size === 0 ? [] : await modulesOf(options.store, parent.commit);
     for (const [path, commit] of links) {
       count += 1;
-      const shown = displayPath(parent.path + path);
+      const shown = shownName(parent.path + path);
       const module = modules.find((each) => each.path === path);
       if (module?.url === undefined) options.leftOut.add(shown, "is a submodule without an address in .gitmodules");
       else if (count > MAX_SUBMODULES || parent.depth === MAX_DEPTH)

@@ -1,4 +1,4 @@
-import type { BytePath } from "./tree-entries.ts";
+import type { BytePath } from "../fs/byte-handle.ts";
 
 /** Paths that belong to a workspace's tree though .gitignore excludes them, since what it was made from holds them. */
 export class TrackedPaths {

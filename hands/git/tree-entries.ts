@@ -1,13 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { shownName } from "../fs/byte-handle.ts";
+import { type BytePath, isRepository, shownName } from "../fs/byte-handle.ts";
 import { Pacer } from "../fs/pacer.ts";
-
-/**
- * A path below a tree's root, or a name in it: its bytes as characters 0 to 255 each ("latin1"), since names need not be UTF-8. Names are
- * joined by slashes.
- */
-export type BytePath = string;
 
 /** A regular file, one that its owner may execute, a symbolic link. Nothing else is in a tree of ours. */
 export type EntryMode = "100644" | "100755" | "120000";
@@ -23,11 +17,6 @@ export type TreeEntries<E extends TreeEntry = TreeEntry> = ReadonlyMap<BytePath,
 
 /** The tree without any entry, which git knows without being told. */
 export const EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
-
-/** What a file is called for a client. */
-export function displayPath(path: BytePath): string {
-  return shownName(path);
-}
 
 /** A difference between two trees. */
 export interface TreeChange {
@@ -77,7 +66,7 @@ export async function parseTree(listing: Buffer): Promise<Map<BytePath, SizedEnt
     if (type === "commit") continue;
     const mode = entryModeOf(stored);
     if (oid === undefined || mode === undefined || !isSafePath(path)) {
-      const message = `the snapshot holds ${JSON.stringify(displayPath(path))}, which no tree may hold`;
+      const message = `the snapshot holds ${JSON.stringify(shownName(path))}, which no tree may hold`;
       throw new HarnessError(Code.DataLoss, "corrupt_snapshot", message);
     }
     entries.set(path, { mode, oid, size: Number(size) });
@@ -95,9 +84,4 @@ function entryModeOf(mode: string | undefined): EntryMode | undefined {
 /** Every name leads one step down, and none to a repository. */
 export function isSafePath(path: BytePath): boolean {
   return path.split("/").every((name) => name !== "" && name !== "." && name !== ".." && !isRepository(name));
-}
-
-/** The name of a repository's own directory (or of the file that stands for one), in any case, as git refuses it. */
-export function isRepository(name: BytePath): boolean {
-  return name.length === 4 && name.toLowerCase() === ".git";
 }

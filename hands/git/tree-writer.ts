@@ -15,11 +15,12 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
+import type { BytePath } from "../fs/byte-handle.ts";
 import { childPath, openChild, openChildDirectory, statChild } from "../fs/byte-handle.ts";
 import { removeTree } from "../fs/remove-tree.ts";
 import { ownershipIn } from "../fs/staged-file.ts";
 import { type OutgoingBlob, wholeOf } from "./blob-reader.ts";
-import type { BytePath, EntryMode } from "./tree-entries.ts";
+import type { EntryMode } from "./tree-entries.ts";
 
 /** A command changed the place that was being written to. */
 export class Interfered extends Error {

@@ -1,8 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
+import { DamagedRecord } from "../fs/damaged-record.ts";
 import { writeDurably } from "../fs/durable.ts";
 import { isLeftOuts, type LeftOuts, NOTHING_LEFT_OUT } from "../fs/left-out.ts";
-import { DamagedRecord } from "../workspaces/record.ts";
 import { type Bundle, isBundle, isManifest, type Manifest } from "./manifest.ts";
 import { EMPTY_TREE } from "./tree-entries.ts";
 

@@ -1,5 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import type { BytePath } from "../fs/byte-handle.ts";
 import { type LeftOuts, NOTHING_LEFT_OUT } from "../fs/left-out.ts";
 import type { TreeLimits } from "../fs/tree-limits.ts";
 import { type IgnoreSource, rulesOnDisk } from "../ignore/ignore-source.ts";
@@ -14,7 +15,7 @@ import { type Scanned, type ScanOptions, scanTree } from "./scan.ts";
 import { loadScan, NOTHING_SCANNED, type ScannedTree, saveScan } from "./stat-cache.ts";
 import { TrackedPaths } from "./tracked-paths.ts";
 import { TreeBuilder } from "./tree-builder.ts";
-import { type BytePath, compareTrees, type TreeEntries, type TreeEntry } from "./tree-entries.ts";
+import { compareTrees, type TreeEntries, type TreeEntry } from "./tree-entries.ts";
 import { INITIAL_STATE, readState, type TreesState, writeState } from "./trees-state.ts";
 
 /** The git side of one workspace, in the daemon's state: the objects, what is remembered, and the last scan. For one caller at a time. */

@@ -1,8 +1,9 @@
 import { translateError } from "@serverless-harness/kit/paths/path-error";
+import { shownName } from "../fs/byte-handle.ts";
 import { Pacer } from "../fs/pacer.ts";
 import { readBlobs } from "./blob-reader.ts";
 import type { ObjectStore } from "./object-store.ts";
-import { displayPath, type TreeChange } from "./tree-entries.ts";
+import type { TreeChange } from "./tree-entries.ts";
 import type { TreeWriter } from "./tree-writer.ts";
 
 /** Write, in the order given, what is there after each change, out of a store. Errors name the path. */
@@ -22,7 +23,7 @@ export async function writeEntries(
     try {
       await writer.write(next.path, next.after.mode, blob);
     } catch (error) {
-      throw translateError(error, displayPath(next.path));
+      throw translateError(error, shownName(next.path));
     }
     if (pacer.due) await pacer.rest();
   }

@@ -1,6 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import type { BytePath } from "../git/tree-entries.ts";
+import type { BytePath } from "../fs/byte-handle.ts";
 import { Wildmatch } from "./wildmatch.ts";
 
 /** Characters that make a pattern more than a text. */

@@ -4,7 +4,6 @@ import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { ConfigError } from "@serverless-harness/kit/env";
 import type { HandsConfig } from "../config.ts";
-import { NETWORK_DEVICE } from "../network/workspace-networks.ts";
 import { ownCgroup } from "../process/cgroup/own.ts";
 import { FRUGAL_FLAGS, frugalEnvironment } from "../process/memory-flags.ts";
 import { STAGE } from "./commands.ts";
@@ -30,6 +29,9 @@ const INNER = {
   home: "/home/agent",
   temporary: "/tmp",
 } as const;
+
+/** The user-mode network of a workspace is made with this device. */
+const NETWORK_DEVICE = "/dev/net/tun";
 
 /** Parts of this repository that the daemon runs from. */
 const PARTS = ["package.json", "hands", "kit", "proto", "dist/hands", "node_modules"];

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
-import { DamagedRecord } from "../workspaces/record.ts";
+import { DamagedRecord } from "../fs/damaged-record.ts";
 import { type ExecRecord, isJournalLine, type JournalLine, linesOf, recordsOf } from "./record.ts";
 
 /** Lines beyond twice the needed ones that are worth a rewrite. */

@@ -1,4 +1,5 @@
 import type { EndCause, Stream } from "@serverless-harness/proto/hands";
+import type { ProcessIdentity } from "../process/processes.ts";
 
 /** What is known before an exec's process is started: written durably first, so that its id can never run twice. */
 export interface Intent {
@@ -24,14 +25,6 @@ export interface CaptureRecord {
   readonly maxLines: number;
   readonly retain: "head" | "tail";
   readonly spill: boolean;
-}
-
-/** The process behind an exec, named so that it is found again after a restart and nobody else is taken for it. */
-export interface ProcessIdentity {
-  readonly pid: number;
-  readonly startTicks: string;
-  /** Pid namespace and boot in which the two above mean something. */
-  readonly world: string;
 }
 
 /** How an exec ended; see `harness.hands.v1.Ended`. */

@@ -1,8 +1,5 @@
 import type { Shown } from "../jail/commands.ts";
 
-/** What the user-mode network of a workspace is made with. */
-export const NETWORK_DEVICE = "/dev/net/tun";
-
 /** What the programs of workspaces reach. */
 export interface WorkspaceNetworks {
   /** A program and its arguments to run a program by, so that it and all that it starts are in the workspace's network. Empty where it is hands' own. */

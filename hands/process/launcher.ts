@@ -1,5 +1,5 @@
 import type { Stream } from "@serverless-harness/proto/hands";
-import type { ProcessIdentity } from "../journal/record.ts";
+import type { ProcessIdentity } from "./processes.ts";
 
 /** A process to start. */
 export interface ProcessSpec {

@@ -1,6 +1,13 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { pidNamespace, processStartTicks } from "@serverless-harness/kit/proc";
-import type { ProcessIdentity } from "../journal/record.ts";
+
+/** Names a process so that it is found again after a restart of the daemon and no other process is taken for it. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  readonly startTicks: string;
+  /** The pid namespace and the boot in which the other two mean something. */
+  readonly world: string;
+}
 
 /** Variable in the environment of commands that tells which exec they belong to. */
 export const EXEC_VARIABLE = "HANDS_EXEC";

@@ -72,7 +72,7 @@ export const startPty: PtyLauncher = ({ argv, cwd, env, columns, rows }, sink) =
   let guard: Guard;
   try {
     guard = new Guard(
-      { command: { argv }, cwd, env, stdin: false, terminal: { master, columns, rows } },
+      { argv, cwd, env, master, columns, rows },
       {
         started: pid.resolve,
         failed: (error) => {
@@ -94,7 +94,7 @@ export const startPty: PtyLauncher = ({ argv, cwd, env, columns, rows }, sink) =
   }
   const output = new ReadStream(master);
   const input = new PtyInput(master);
-  const drain = new Drain([output], () => output.destroy());
+  const drain = new Drain(() => output.destroy());
   output.on("data", (data: Buffer) => {
     drain.touch();
     sink.output(data);

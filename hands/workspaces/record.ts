@@ -1,6 +1,7 @@
 import { lstat, mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
+import { DamagedRecord, isDamagedRecord } from "../fs/damaged-record.ts";
 import { syncDirectory, writeDurably } from "../fs/durable.ts";
 import { removeTree } from "../fs/remove-tree.ts";
 
@@ -26,19 +27,6 @@ export async function writeRecord(stateDirectory: string, record: WorkspaceRecor
   const made = await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
   if (made !== undefined) await syncDirectory(join(stateDirectory, ".."));
   await writeDurably(join(stateDirectory, FILE), JSON.stringify(record, asText));
-}
-
-/** What is remembered of a workspace can't be used: it is damaged, or something else is in its place. */
-export class DamagedRecord extends Error {
-  override readonly name = "DamagedRecord";
-}
-
-/** System errors by which a file of the daemon's own is not what the daemon wrote, whatever else works. */
-const DAMAGED: ReadonlySet<string | undefined> = new Set(["EISDIR", "ENOTDIR", "ELOOP", "ENAMETOOLONG", "EIO", "EUCLEAN", "EBADMSG"]);
-
-/** An error that is about one workspace's record, and not about the machine: another workspace may well be read. */
-export function tellsDamagedRecord(error: unknown): boolean {
-  return error instanceof DamagedRecord || DAMAGED.has(errnoOf(error));
 }
 
 /** The records below a directory. */
@@ -67,7 +55,7 @@ async function readInto({ records, damaged }: FoundRecords, states: string, name
     if (record === undefined || isExpired(record)) await removeTree(directory);
     else records.set(name, record);
   } catch (error) {
-    if (!tellsDamagedRecord(error)) throw error;
+    if (!isDamagedRecord(error)) throw error;
     damaged.set(name, error);
   }
 }

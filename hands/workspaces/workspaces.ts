@@ -4,10 +4,11 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { newId } from "@serverless-harness/kit/ids";
 import type { Logger } from "@serverless-harness/kit/log";
+import { DamagedRecord, isDamagedRecord } from "../fs/damaged-record.ts";
 import { KeyedQueue } from "../fs/keyed-queue.ts";
 import { removeTree } from "../fs/remove-tree.ts";
 import { WorkspacePlaces } from "./directories.ts";
-import { DamagedRecord, isThere, readRecords, tellsDamagedRecord, type WorkspaceRecord, writeRecord } from "./record.ts";
+import { isThere, readRecords, type WorkspaceRecord, writeRecord } from "./record.ts";
 
 /** A workspace as the rest of the daemon uses it. */
 export interface Workspace {
@@ -96,7 +97,7 @@ export class Workspaces {
    * says where and why, and its name is free. Only while nothing runs in it. Throws `error` where that is about more than this workspace.
    */
   async setAsideDamaged(name: string, error: unknown): Promise<void> {
-    if (!tellsDamagedRecord(error)) throw error;
+    if (!isDamagedRecord(error)) throw error;
     const kept = await this.#places.setAside(this.#places.locate(name));
     this.#records.delete(name);
     const message = "a workspace was set aside, as what is remembered of it is damaged: its session goes on with a new one";

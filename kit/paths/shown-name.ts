@@ -45,8 +45,8 @@ export function globbedName(shown: string): string {
   return ESCAPE.test(shown) ? globbedBytes(bytesOf(shown)) : shown;
 }
 
-/** {@link globbedName} of bytes, as of a .gitignore file's. */
-export function globbedBytes(bytes: Buffer): string {
+/** {@link globbedName} of bytes. */
+function globbedBytes(bytes: Buffer): string {
   if (isUtf8(bytes)) return bytes.toString();
   return decode(
     bytes,

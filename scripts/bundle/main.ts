@@ -13,7 +13,7 @@ import { lazyDescriptors } from "./lazy-descriptors.ts";
 const SERVICES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   brain: { "caller-checks-worker": "pi-fork/tools/caller-checks-worker.ts" },
   dispatcher: { "caller-checks-worker": "dispatcher/caller-checks-worker.ts" },
-  hands: { "regexp-worker": "hands/files/regexp-worker.ts" },
+  hands: {},
   model: { "recall-worker": "kit/stand-in-model/recall-worker.ts" },
 };
 

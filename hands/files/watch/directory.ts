@@ -1,5 +1,5 @@
-import { shownName } from "../../fs/byte-handle.ts";
-import type { IgnoreRules } from "../gitignore.ts";
+import { type BytePath, shownName } from "../../fs/byte-handle.ts";
+import type { IgnoreRules } from "../../ignore/ignore-rules.ts";
 import type { Look } from "./look.ts";
 
 /** An entry as it was looked at last. */
@@ -18,6 +18,8 @@ export class WatchedDirectory {
   readonly name: string;
   /** Segments below the watched directory, as they are shown. */
   readonly path: readonly string[];
+  /** The same as bytes, with a slash at the end unless it is empty. */
+  readonly bytePath: BytePath;
   readonly inode: string;
   readonly entries = new Map<string, Entry>();
   /** How often each change of a name has been put off until it settles. */
@@ -36,6 +38,7 @@ export class WatchedDirectory {
     this.parent = parent;
     this.name = name;
     this.path = parent === undefined ? [] : [...parent.path, shownName(name)];
+    this.bytePath = parent === undefined ? "" : `${parent.bytePath}${name}/`;
     this.inode = inode;
   }
 

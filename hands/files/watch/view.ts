@@ -1,14 +1,15 @@
 import type { Handle } from "@serverless-harness/kit/paths/handle";
-import { shownName } from "../../fs/byte-handle.ts";
-import { IgnoreRules } from "../gitignore.ts";
+import { type BytePath, shownName } from "../../fs/byte-handle.ts";
+import type { IgnoreRules } from "../../ignore/ignore-rules.ts";
+import { rulesForSearch } from "../../ignore/ignore-source.ts";
 import type { NameFilter } from "../name-filter.ts";
 import type { WatchedDirectory } from "./directory.ts";
 import { lookAt } from "./look.ts";
 
 /** What of a directory is watched. */
 export interface View {
-  /** Segments from the workspace to the watched directory, for .gitignore files. */
-  readonly base: readonly string[];
+  /** Path from the workspace to the watched directory, with a slash at the end unless it is empty. */
+  readonly base: BytePath;
   /** What is ignored there already. */
   readonly rules: IgnoreRules | undefined;
   /** .gitignore files count. */
@@ -23,7 +24,7 @@ export interface View {
 export function isVisible(view: View, directory: WatchedDirectory, name: string, isDirectory: boolean): boolean {
   if (name === ".git") return false;
   const path = [...directory.path, shownName(name)];
-  if (directory.rules?.ignores([...view.base, ...path], isDirectory) === true) return false;
+  if (directory.rules?.ignores(view.base + directory.bytePath + name, name, isDirectory) === true) return false;
   return !view.exclude.some((excludes) => excludes(path, isDirectory));
 }
 
@@ -35,7 +36,7 @@ export function readRules(view: View, directory: WatchedDirectory, handle: Handl
   const { parent } = directory;
   if (print === directory.ignorePrint && !directory.rulesAreStale) return false;
   const before = directory.rules;
-  directory.rules = IgnoreRules.of(handle, view.base.length + directory.path.length, parent === undefined ? view.rules : parent.rules);
+  directory.rules = rulesForSearch(handle, view.base + directory.bytePath, parent === undefined ? view.rules : parent.rules);
   directory.ignorePrint = print;
   directory.rulesAreStale = false;
   return directory.rules !== before;

@@ -86,7 +86,7 @@ function viewOf(workspace: Workspace, order: WatchOrder): { view: View; shown: r
   const exclude = order.exclude.map((glob, index) => nameFilter(`exclude[${index}]`, glob));
   using location = locateExisting([workspace], order.path, { follow: true });
   if (!location.entry.stat().isDirectory()) throw pathError("not_directory", order.path);
-  const { base, rules } = order.includeIgnored ? { base: [], rules: undefined } : scopeOf([workspace], location);
+  const { base, rules } = order.includeIgnored ? { base: "", rules: undefined } : scopeOf([workspace], location);
   const shown = relative(workspace.path, location.path).split("/");
   return {
     view: { base, rules, honoursIgnore: !order.includeIgnored, exclude, recursive: order.recursive },

@@ -1,9 +1,9 @@
 import type { ChildProcess } from "node:child_process";
 import { startChild } from "@serverless-harness/kit/child";
 import type { Logger } from "@serverless-harness/kit/log";
-import type { ProcessIdentity } from "../../journal/record.ts";
 import type { ProcessEnd, ProcessSink } from "../launcher.ts";
 import { onLines } from "../lines.ts";
+import type { ProcessIdentity } from "../processes.ts";
 import { identifyBelow } from "../processes.ts";
 import { BadFrame, Event, FrameReader, frame, MAX_REQUEST_BYTES, Request } from "./frames.ts";
 import { ToldProcess } from "./told.ts";

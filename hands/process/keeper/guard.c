@@ -1,11 +1,10 @@
-/* One program under a reaper of its own (reaper.c), for those that the fork server does not start: terminals, and execs without it.
+/* A terminal's program under a reaper of its own (reaper.c): the fork server starts no terminals.
  *
- *   guard [--terminal COLUMNS ROWS]
+ *   guard COLUMNS ROWS
  *
- * Descriptors 0 to 2 become the program's. Descriptor 3 is a stream socket to whoever started the guard. First what to start comes on it, a length
- * and the payload of a REQ_START; then numbers of signals, a byte each, for all that descends from the program. What the reaper tells goes back, each
- * a struct report. If the other end closes, all that descends from the program is killed. With --terminal descriptor 4 is the master of a new PTY,
- * and the program's descriptors are the PTY.
+ * Descriptor 3 is a stream socket to whoever started the guard. First it brings what to start, a length and the payload of a REQ_START; then numbers
+ * of signals, a byte each, for all that descends from the program. What the reaper tells goes back, each a struct report. If the other end closes,
+ * all that descends from the program is killed. Descriptor 4 is the master of a new PTY, which becomes the program's descriptors 0 to 2.
  *
  * It ends with the last descendant. If its reaper is killed, what that stood over comes to the guard, which kills it: then REPORT_ENDED and
  * REPORT_GONE may be missing. */
@@ -18,7 +17,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -102,20 +100,19 @@ static void start(void) {
 }
 
 int main(int argc, char **argv) {
-  const int is_terminal = argc == 4 && strcmp(argv[1], "--terminal") == 0;
-  if (argc != 1 && !is_terminal) {
-    fputs("usage: guard [--terminal COLUMNS ROWS]\n", stderr);
+  if (argc != 3) {
+    fputs("usage: guard COLUMNS ROWS\n", stderr);
     return 2;
   }
-  close_range(MASTER + (unsigned)is_terminal, ~0u, 0); /* Whatever its parents left open. */
+  close_range(MASTER + 1, ~0u, 0); /* Whatever its parents left open. */
   prctl(PR_SET_DUMPABLE, 0); /* Whoever has the same user can't look into it, trace it or take its descriptors. */
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   sigset_t all, chld;
   sigfillset(&all), sigprocmask(SIG_BLOCK, &all, NULL);
   sigemptyset(&chld), sigaddset(&chld, SIGCHLD);
   int ends = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
-  int error = is_terminal ? open_terminal(argv[2], argv[3]) : 0;
-  if (is_terminal) close(MASTER);
+  int error = open_terminal(argv[1], argv[2]);
+  close(MASTER);
   if (error != 0) {
     tell(&(struct report){REPORT_FAILED, error}, sizeof(struct report));
     return 0;

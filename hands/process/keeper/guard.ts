@@ -1,6 +1,6 @@
-import type { ChildProcess, StdioOptions } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
 import { constants } from "node:os";
-import type { Duplex, Readable, Writable } from "node:stream";
+import type { Duplex } from "node:stream";
 import { getSystemErrorMap } from "node:util";
 import { startChild } from "@serverless-harness/kit/child";
 import { guardFile } from "./files.ts";
@@ -29,16 +29,16 @@ export interface GuardSink {
   gone(): void;
 }
 
-/** A program to start under a guard. */
+/** A program to start on a PTY, under a guard. */
 export interface Guarded {
-  /** A command line for `bash -c`, or a program (looked up in PATH) and its arguments. */
-  readonly command: { readonly shell: string } | { readonly argv: readonly string[] };
+  /** The program (looked up in PATH) and its arguments. */
+  readonly argv: readonly string[];
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
-  /** Its input is a pipe; else it is /dev/null. On a PTY there are no pipes. */
-  readonly stdin: boolean;
-  /** The PTY that it is on: the descriptor of a new one's master, and its size. */
-  readonly terminal?: { readonly master: number; readonly columns: number; readonly rows: number };
+  /** Descriptor of the master of a new PTY. */
+  readonly master: number;
+  readonly columns: number;
+  readonly rows: number;
 }
 
 /**
@@ -53,16 +53,16 @@ export class Guard {
   #isOver = false;
 
   /** UNAVAILABLE `out_of_resources` if no process could be made. */
-  constructor({ command, cwd, env, stdin, terminal }: Guarded, sink: GuardSink) {
+  constructor({ argv, cwd, env, master, columns, rows }: Guarded, sink: GuardSink) {
     this.#sink = sink;
-    const pipes: StdioOptions = terminal === undefined ? [stdin ? "pipe" : "ignore", "pipe", "pipe"] : ["ignore", "ignore", "ignore"];
-    const stdio: StdioOptions = [...pipes, "pipe", ...(terminal === undefined ? [] : [terminal.master])];
-    const size = terminal === undefined ? [] : ["--terminal", String(terminal.columns), String(terminal.rows)];
     // The program's environment goes over the socket: some variables name code to load.
-    this.#child = startChild(guardFile(), size, { cwd: "/", env: {}, detached: true, stdio });
-    const shell = "shell" in command;
-    const args = shell ? [command.shell] : command.argv;
-    const payload = startPayload({ shell, args, stdin, cwd, env, terminal: terminal !== undefined });
+    this.#child = startChild(guardFile(), [String(columns), String(rows)], {
+      cwd: "/",
+      env: {},
+      detached: true,
+      stdio: ["ignore", "ignore", "ignore", "pipe", master],
+    });
+    const payload = startPayload({ shell: false, args: argv, stdin: false, cwd, env, terminal: true });
     const length = Buffer.alloc(4);
     length.writeUInt32LE(payload.length);
     const control = this.#control;
@@ -86,18 +86,6 @@ export class Guard {
   /** Of the guard itself; `undefined` if it could not be started. */
   get pid(): number | undefined {
     return this.#child.pid;
-  }
-
-  get stdin(): Writable | null {
-    return this.#child.stdin;
-  }
-
-  get stdout(): Readable | null {
-    return this.#child.stdout;
-  }
-
-  get stderr(): Readable | null {
-    return this.#child.stderr;
   }
 
   /** Signal all that descends from the program, and itself. A no-op once all are gone. */

@@ -1,5 +1,4 @@
 import type { Logger } from "@serverless-harness/kit/log";
-import type { Workspace } from "../../workspaces/workspaces.ts";
 import type { Launcher, ProcessSink, ProcessSpec, RunningProcess } from "../launcher.ts";
 import type { KeeperLauncher } from "./launcher.ts";
 
@@ -12,7 +11,7 @@ interface Place {
 }
 
 /** Brings up the keeper of a workspace. */
-export type MakeKeeper = (workspace: Pick<Workspace, "name" | "path">) => KeeperLauncher;
+export type MakeKeeper = (workspace: ProcessSpec["workspace"]) => KeeperLauncher;
 
 /** How many places live, and how long one does in which nothing happens. */
 export interface PlaceLimits {
@@ -73,7 +72,7 @@ export class WorkspaceLauncher implements Launcher {
   }
 
   /** End a workspace's keeper, and everything in its place. */
-  async end(workspace: Pick<Workspace, "name">): Promise<void> {
+  async end(workspace: Pick<ProcessSpec["workspace"], "name">): Promise<void> {
     const place = this.#places.get(workspace.name);
     this.#places.delete(workspace.name);
     await place?.keeper.close();

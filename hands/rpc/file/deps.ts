@@ -3,7 +3,6 @@ import type { Root } from "@serverless-harness/kit/paths/locate";
 import type { FileService } from "@serverless-harness/proto/hands";
 import type { Changes } from "../../changes/changes.ts";
 import type { FileLimits } from "../../files/limits.ts";
-import type { LineMatcher } from "../../files/line-matcher.ts";
 import type { Watches } from "../../files/watch/watches.ts";
 import type { Workspace, Workspaces } from "../../workspaces/workspaces.ts";
 
@@ -13,7 +12,6 @@ export interface FileDeps {
   readonly changes: Changes;
   readonly watches: Watches;
   readonly limits: FileLimits;
-  readonly matcher: LineMatcher;
   /** Directory with the whole outputs of a workspace's execs, which may be read as well. Absent: there is none. */
   readonly spillDirectory: ((workspace: Workspace) => string) | undefined;
 }

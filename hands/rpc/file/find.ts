@@ -1,6 +1,6 @@
 import { aboutPath } from "@serverless-harness/kit/paths/path-error";
 import { findPaths } from "../../files/find.ts";
-import { SearchBudget } from "../../files/search-budget.ts";
+import { SearchBudget } from "../../files/search-scope.ts";
 import { FileValidation } from "./checks.ts";
 import { type FileDeps, type FileRpc, readableRoots } from "./deps.ts";
 

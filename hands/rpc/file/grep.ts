@@ -1,6 +1,6 @@
 import { aboutPath } from "@serverless-harness/kit/paths/path-error";
 import { grepLines } from "../../files/grep.ts";
-import { SearchBudget } from "../../files/search-budget.ts";
+import { SearchBudget } from "../../files/search-scope.ts";
 import { FileValidation } from "./checks.ts";
 import { type FileDeps, type FileRpc, readableRoots } from "./deps.ts";
 
@@ -25,7 +25,7 @@ export function grep(deps: FileDeps): FileRpc<"grep"> {
     const budget = new SearchBudget(deps.limits.searchMs, context.signal);
     const order = { path, pattern, literal, ignoreCase, glob, contextLines, limit: limit || DEFAULT_LIMIT };
     return aboutPath(path, async () => {
-      const { lines, truncated, binary } = await grepLines(readableRoots(deps, workspace), order, deps.matcher, budget);
+      const { lines, truncated, binary } = await grepLines(readableRoots(deps, workspace), order, budget);
       return { lines, truncated, binary };
     });
   };

@@ -2,7 +2,6 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { FileService } from "@serverless-harness/proto/hands";
 import type { Changes } from "../../changes/changes.ts";
 import { DEFAULT_FILE_LIMITS, type FileLimits } from "../../files/limits.ts";
-import { LineMatcher } from "../../files/line-matcher.ts";
 import { Watches } from "../../files/watch/watches.ts";
 import type { Workspace, Workspaces } from "../../workspaces/workspaces.ts";
 import { batch } from "./batch.ts";
@@ -25,8 +24,6 @@ export interface FileServiceOptions {
   readonly changes: Changes;
   /** Directory with the whole outputs of a workspace's execs, which may be read as well. Default: none. */
   readonly spillDirectory?: (workspace: Workspace) => string;
-  /** Name or path of ripgrep. Default `rg`; where it isn't installed, searches are done without it. */
-  readonly ripgrep?: string;
   readonly limits?: Partial<FileLimits>;
   /** Where watches are kept, for whoever has to end them. Default: of this service alone. */
   readonly watches?: Watches;
@@ -40,7 +37,6 @@ export function fileService(options: FileServiceOptions): ServiceImpl<typeof Fil
     changes: options.changes,
     watches: options.watches ?? new Watches(options.workspaces, limits),
     limits,
-    matcher: new LineMatcher(options.ripgrep ?? "rg"),
     spillDirectory: options.spillDirectory,
   };
   const batched = {

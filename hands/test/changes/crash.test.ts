@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { describe, expect, test } from "vitest";
 import type { Step } from "../../changes/changes.ts";
-import type { Durability } from "../../config.ts";
+import type { Durability } from "../../fs/durable.ts";
 import { CRASHING_CALLS, openService, snapshot, workspaceOf } from "./crashing-calls.ts";
 
 const FIXTURES = join(import.meta.dirname, "../fixtures");

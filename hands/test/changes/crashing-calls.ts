@@ -5,7 +5,7 @@ import { type Client, createClient, createRouterTransport } from "@connectrpc/co
 import { boundary, createLogger } from "@serverless-harness/kit/log";
 import { FileService } from "@serverless-harness/proto/hands";
 import { Changes, type ChangesOptions } from "../../changes/changes.ts";
-import type { Durability } from "../../config.ts";
+import type { Durability } from "../../fs/durable.ts";
 import { fileService } from "../../rpc/file/index.ts";
 import { Workspaces } from "../../workspaces/workspaces.ts";
 import { messages } from "../streams.ts";

@@ -3,9 +3,6 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { EndCause } from "@serverless-harness/proto/hands";
 import { describe, expect, test } from "vitest";
-import { keeperFiles } from "../../process/keeper/files.ts";
-import { KeeperLauncher } from "../../process/keeper/launcher.ts";
-import { NodeLauncher } from "../../process/keeper/node-launcher.ts";
 import { startDaemon } from "../fixtures/daemon.ts";
 import { follow } from "../fixtures/followed.ts";
 import { RawChannel, runRequest } from "../fixtures/raw-channel.ts";
@@ -57,12 +54,9 @@ test("input that nobody reads costs little memory and holds up nobody, and arriv
   expect(memory(hands, "VmHWM") - before.hands).toBeLessThan(128);
 });
 
-describe.each([
-  ["node", () => new NodeLauncher()],
-  ["keeper", () => new KeeperLauncher(keeperFiles())],
-] as const)("with the %s launcher", (_name, launcher) => {
+describe("with the keeper", () => {
   test("input beyond the room is refused by the limit's name, and the command gets what was taken, without a hole", async () => {
-    const sandbox = await startSandbox({ launcher: launcher() });
+    const sandbox = await startSandbox();
     const channel = new RawChannel(sandbox);
     const reader = spec("echo up; while [ ! -e go ]; do sleep 0.01; done; sha256sum", { stdinOpen: true });
     const named = { execId: reader.execId, workspace: WORKSPACE };
@@ -86,7 +80,7 @@ describe.each([
   });
 
   test("whoever attaches is told the room that is left, and of all of it when the command has read", async () => {
-    const sandbox = await startSandbox({ launcher: launcher() });
+    const sandbox = await startSandbox();
     const first = new RawChannel(sandbox);
     const reader = spec("echo up; while [ ! -e go ]; do sleep 0.01; done; head -c 3145728 | wc -c; echo read; cat | wc -c", {
       stdinOpen: true,

@@ -12,9 +12,9 @@ import { startDaemon } from "../fixtures/daemon.ts";
 import { checkUpdates, follow } from "../fixtures/followed.ts";
 import { WORKSPACE } from "../fixtures/sandbox.ts";
 
-describe.each(["node", "keeper"])("a daemon with the %s launcher", (launcher) => {
+describe("a daemon", () => {
   test("killed in the middle of an exec replays what ended, and reports what ran as lost and dead", async () => {
-    const first = await startDaemon({ HANDS_LAUNCHER: launcher });
+    const first = await startDaemon();
     const workspace = await first.connect();
     const ended = follow(workspace, "echo kept; exit 7", { execId: "ended" });
     await ended.handle.ended;
@@ -23,7 +23,7 @@ describe.each(["node", "keeper"])("a daemon with the %s launcher", (launcher) =>
     const pid = Number.parseInt(running.text(), 10);
     first.process.kill("SIGKILL");
     await first.gone;
-    const second = await startDaemon({ HANDS_LAUNCHER: launcher }, first.base);
+    const second = await startDaemon({}, first.base);
     // The client that was there all the time finds the new daemon by itself.
     const end = await running.handle.ended;
     expect(end.cause).toBe(EndCause.LOST);
@@ -39,7 +39,7 @@ describe.each(["node", "keeper"])("a daemon with the %s launcher", (launcher) =>
   });
 
   test("asked to stop ends what runs, says so, and exits with 0", async () => {
-    const daemon = await startDaemon({ HANDS_LAUNCHER: launcher, HANDS_GRACE_MS: "2000" });
+    const daemon = await startDaemon({ HANDS_GRACE_MS: "2000" });
     const workspace = await daemon.connect();
     const short = follow(workspace, "echo up; sleep 0.1; echo by itself");
     const long = follow(workspace, "echo up; sleep 62");
@@ -53,7 +53,7 @@ describe.each(["node", "keeper"])("a daemon with the %s launcher", (launcher) =>
   });
 
   test("gives commands none of its own environment and descriptors", async () => {
-    const daemon = await startDaemon({ HANDS_LAUNCHER: launcher, SECRET_OF_THE_DAEMON: "do not tell" });
+    const daemon = await startDaemon({ SECRET_OF_THE_DAEMON: "do not tell" });
     const listed = follow(await daemon.connect(), "env; ls -l /proc/self/fd; cat /proc/$$/environ");
     await listed.handle.ended;
     expect(listed.text()).not.toContain("SECRET_OF_THE_DAEMON");
@@ -68,14 +68,14 @@ async function untilGone(pid: number): Promise<void> {
 }
 
 test("it says in one line that commands run unconfined, and never what a secret is", async () => {
-  const daemon = await startDaemon({ HANDS_LAUNCHER: "node" });
+  const daemon = await startDaemon();
   await daemon.connect();
   expect(daemon.log().match(/unconfined/g)).toHaveLength(1);
   expect(daemon.log()).not.toMatch(/BEGIN|eyJ/);
 });
 
 test("a client that breaks off in the middle of anything leaves the daemon up", async () => {
-  const daemon = await startDaemon({ HANDS_LAUNCHER: "node" });
+  const daemon = await startDaemon();
   const workspace = await daemon.connect();
   const path = join(daemon.base, "socket", "hands.sock");
   for (const bytes of [
@@ -113,14 +113,9 @@ test.each([
   ["a limit that is no number", { HANDS_OPEN_EXECS: "many" }, ['HANDS_OPEN_EXECS is "many"']],
   ["no network without a jail", { HANDS_NETWORK: "none" }, ["HANDS_NETWORK=none needs HANDS_SANDBOX=bwrap"]],
   ["a public network without a jail", { HANDS_NETWORK: "public" }, ["HANDS_NETWORK=public needs HANDS_SANDBOX=bwrap"]],
-  [
-    "a public network without the keeper",
-    { HANDS_NETWORK: "public", HANDS_SANDBOX: "bwrap" },
-    ["HANDS_NETWORK=public needs HANDS_LAUNCHER=keeper"],
-  ],
   ["private hosts that are none", { HANDS_PRIVATE_HOSTS: "10.0.0.0/40" }, ['HANDS_PRIVATE_HOSTS can\'t be used: "10.0.0.0/40"']],
 ])("a setting that can't be used is told in words, with exit code 64: %s", async (_what, variables, messages) => {
-  const daemon = await startDaemon({ HANDS_LAUNCHER: "node", ...variables });
+  const daemon = await startDaemon(variables);
   expect(await daemon.gone).toEqual({ code: 64, signal: null });
   for (const message of messages) expect(daemon.log()).toContain(message);
   expect(daemon.log()).not.toContain("    at ");
@@ -146,7 +141,7 @@ test("a full state volume refuses new execs with what to do, costs running ones 
     state,
     "--die-with-parent",
   ];
-  const daemon = await startDaemon({ HANDS_LAUNCHER: "node", HANDS_STATE: state }, undefined, tiny);
+  const daemon = await startDaemon({ HANDS_STATE: state }, undefined, tiny);
   const workspace = await daemon.connect();
   const fill = `head -c 1000000 /dev/zero > ${state}/full; echo full`;
   const running = follow(workspace, `while [ ! -e go ]; do sleep 0.01; done; seq 100000; exit 3`);
@@ -173,24 +168,21 @@ test("a full state volume refuses new execs with what to do, costs running ones 
 });
 
 test("a socket in use is told, and the daemon that has it goes on", async () => {
-  const first = await startDaemon({ HANDS_LAUNCHER: "node" });
+  const first = await startDaemon();
   const workspace = await first.connect();
-  const second = await startDaemon(
-    { HANDS_LAUNCHER: "node", HANDS_STATE: join(first.base, "other"), HANDS_WORKSPACES: join(first.base, "others") },
-    first.base,
-  );
+  const second = await startDaemon({ HANDS_STATE: join(first.base, "other"), HANDS_WORKSPACES: join(first.base, "others") }, first.base);
   expect(await second.gone).toEqual({ code: 64, signal: null });
   expect(second.log()).toContain("in use");
   await follow(workspace, "true").handle.ended;
 });
 
 test("a socket file that a killed daemon left is no obstacle", async () => {
-  const first = await startDaemon({ HANDS_LAUNCHER: "node" });
+  const first = await startDaemon();
   await first.connect();
   first.process.kill("SIGKILL");
   await first.gone;
   expect(await readdir(join(first.base, "socket"))).toEqual(["hands.sock"]);
-  await (await startDaemon({ HANDS_LAUNCHER: "node" }, first.base)).connect();
+  await (await startDaemon({}, first.base)).connect();
 });
 
 test("the README lists every variable, and no other", async () => {
@@ -205,7 +197,6 @@ test("the defaults of the settings are those that are meant", () => {
   expect(config).toMatchObject({
     sandbox: "bwrap",
     network: "public",
-    launcher: "keeper",
     home: "/w/.home",
     temporary: "/w/.tmp",
     graceMs: 2000,

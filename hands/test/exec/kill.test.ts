@@ -92,7 +92,6 @@ interface Escaped {
 const WAYS = [
   ["in the jail", { HANDS_SANDBOX: "bwrap" }],
   ["without a jail", { HANDS_SANDBOX: "process" }],
-  ["without a jail and without the fork server", { HANDS_SANDBOX: "process", HANDS_LAUNCHER: "node" }],
 ] as const;
 
 type Settings = (typeof WAYS)[number][1];

@@ -5,17 +5,11 @@ import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { EndCause } from "@serverless-harness/proto/hands";
 import { describe, expect, test } from "vitest";
-import { keeperFiles } from "../../process/keeper/files.ts";
-import { KeeperLauncher } from "../../process/keeper/launcher.ts";
-import { NodeLauncher } from "../../process/keeper/node-launcher.ts";
 import { run, spec, startSandbox, takeAll, WORKSPACE } from "../fixtures/sandbox.ts";
 
-describe.each([
-  ["node", () => new NodeLauncher()],
-  ["keeper", () => new KeeperLauncher(keeperFiles())],
-] as const)("with the %s launcher", (_name, launcher) => {
+describe("with the keeper", () => {
   test("a command's output, streams and exit code come back, with the totals of bytes and lines", async () => {
-    const sandbox = await startSandbox({ launcher: launcher() });
+    const sandbox = await startSandbox();
     const taken = await run(sandbox, "echo out; echo err >&2; echo again; exit 3");
     expect(taken).toMatchObject({ stdout: "out\nagain\n", stderr: "err\n", attached: false });
     expect(taken.pid).toBeGreaterThan(0);
@@ -23,7 +17,7 @@ describe.each([
   });
 
   test("a command runs in its workspace, with a small environment of its own", async () => {
-    const sandbox = await startSandbox({ launcher: launcher() });
+    const sandbox = await startSandbox();
     const { path } = sandbox.workspaces.find(WORKSPACE);
     expect((await run(sandbox, "pwd")).stdout).toBe(`${path}\n`);
     expect((await run(sandbox, "mkdir -p sub; cd sub; pwd")).stdout).toBe(`${path}/sub\n`);
@@ -34,7 +28,7 @@ describe.each([
   });
 
   test("what can't be started says why and ends as start_failed", async () => {
-    const sandbox = await startSandbox({ launcher: launcher() });
+    const sandbox = await startSandbox();
     const missing = await run(sandbox, ["no-such-program"]);
     expect(missing).toMatchObject({ pid: 0, ended: { cause: EndCause.START_FAILED } });
     expect(missing.ended.message).toMatch(/could not be started: .*(ENOENT|No such file)/i);
@@ -44,7 +38,7 @@ describe.each([
   });
 
   test("a signal that hands did not send is told as a shell would, and one that the caller sent as a signal", async () => {
-    const sandbox = await startSandbox({ launcher: launcher() });
+    const sandbox = await startSandbox();
     expect((await run(sandbox, "kill -SEGV $$")).ended).toMatchObject({ cause: EndCause.EXITED, exitCode: 139, signal: "SIGSEGV" });
     const sleeper = spec("sleep 60");
     const taken = takeAll(sandbox.client.run({ spec: sleeper }));
@@ -54,7 +48,7 @@ describe.each([
   });
 
   test("cancel ends the whole tree, also what ignores SIGTERM or left the session", async () => {
-    const sandbox = await startSandbox({ launcher: launcher() });
+    const sandbox = await startSandbox();
     const script = `trap '' TERM; sleep 7101 & setsid sleep 7102 & (setsid bash -c 'trap "" TERM; sleep 7103; sleep 7103' &); echo up; wait; wait; wait`;
     const stubborn = spec(script, { killGraceMs: 100n });
     const taken = takeAll(sandbox.client.run({ spec: stubborn }));
@@ -66,7 +60,7 @@ describe.each([
   });
 
   test("cancel reaches what outlives the command itself", async () => {
-    const sandbox = await startSandbox({ launcher: launcher() });
+    const sandbox = await startSandbox();
     const leader = spec(`(trap '' TERM; echo up; exec 1>&- 2>&-; sleep 7104; sleep 7104) & wait`, { killGraceMs: 100n });
     const taken = takeAll(sandbox.client.run({ spec: leader }));
     await outputOf(sandbox, leader.execId, 3);
@@ -76,7 +70,7 @@ describe.each([
   });
 
   test("a time limit and a limit on silence end a command, with what it wrote until then", async () => {
-    const sandbox = await startSandbox({ launcher: launcher() });
+    const sandbox = await startSandbox();
     const slow = await run(sandbox, "echo begun; sleep 60", { timeoutMs: 200n });
     expect(slow).toMatchObject({ stdout: "begun\n", ended: { cause: EndCause.TIMEOUT } });
     expect(slow.ended.message).toContain("200 ms");
@@ -85,7 +79,7 @@ describe.each([
   });
 
   test("a background child that holds the output open does not hold up the end", async () => {
-    const sandbox = await startSandbox({ launcher: launcher() });
+    const sandbox = await startSandbox();
     const taken = await run(sandbox, "sleep 60 & echo $! ; echo done");
     expect(taken.stdout).toMatch(/^\d+\ndone\n$/);
     expect(taken.ended).toMatchObject({ cause: EndCause.EXITED, exitCode: 0 });
@@ -93,7 +87,7 @@ describe.each([
   });
 
   test("bytes of any value come back as they were written", async () => {
-    const sandbox = await startSandbox({ launcher: launcher() });
+    const sandbox = await startSandbox();
     const taken = await run(sandbox, "head -c 300000 /dev/urandom > random; cat random");
     const { path } = sandbox.workspaces.find(WORKSPACE);
     expect(taken.bytes.equals(await readFile(join(path, "random")))).toBe(true);
@@ -101,7 +95,7 @@ describe.each([
   });
 
   test("stdin is empty unless it was asked for", async () => {
-    const sandbox = await startSandbox({ launcher: launcher() });
+    const sandbox = await startSandbox();
     expect((await run(sandbox, "cat; echo end")).stdout).toBe("end\n");
   });
 });

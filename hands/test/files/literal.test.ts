@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { literalOf } from "../../files/literal-matcher.ts";
+import { literalOf } from "../../files/line-matcher.ts";
 import { startFileService, WORKSPACE } from "./service.ts";
 
 test("a plain text finds what the same finds as a regular expression, in files of any size and ending", async () => {

@@ -92,16 +92,14 @@ test("a .gitignore leaves out by bytes what git would", async () => {
   expect(found.filter((path) => !path.endsWith("/"))).toEqual(byGit.map((path) => shownBytes(Buffer.from(path, "latin1"))).sort());
 });
 
-describe.each(["rg", "no-such-program"])("grep with %s", (ripgrep) => {
-  test("looks into files whose names are not UTF-8, below directories and by their own path", async () => {
-    const { files } = await startWithFiles({ ripgrep });
-    const { lines } = await files.grep({ workspace: WORKSPACE, pattern: "needle" });
-    expect(lines.map(({ path }) => path)).toEqual(SHOWN);
-    const below = await files.grep({ workspace: WORKSPACE, pattern: "needle", path: "dir\\xff", glob: "cut*" });
-    expect(below.lines.map(({ path, text }) => [path, text])).toEqual([["dir\\xff/cut\\xe2\\x82", "needle below"]]);
-    const one = await files.grep({ workspace: WORKSPACE, pattern: "needle", path: "caf\\xe9.txt" });
-    expect(one.lines.map(({ path }) => path)).toEqual(["caf\\xe9.txt"]);
-  });
+test("grep looks into files whose names are not UTF-8, below directories and by their own path", async () => {
+  const { files } = await startWithFiles();
+  const { lines } = await files.grep({ workspace: WORKSPACE, pattern: "needle" });
+  expect(lines.map(({ path }) => path)).toEqual(SHOWN);
+  const below = await files.grep({ workspace: WORKSPACE, pattern: "needle", path: "dir\\xff", glob: "cut*" });
+  expect(below.lines.map(({ path, text }) => [path, text])).toEqual([["dir\\xff/cut\\xe2\\x82", "needle below"]]);
+  const one = await files.grep({ workspace: WORKSPACE, pattern: "needle", path: "caf\\xe9.txt" });
+  expect(one.lines.map(({ path }) => path)).toEqual(["caf\\xe9.txt"]);
 });
 
 test("what is shown can be read, described, written and edited by it", async () => {

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fromConnectError } from "@serverless-harness/kit/errors";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { type FileServiceUnderTest, reasonOf, startFileService, WORKSPACE } from "./service.ts";
 import { startSwapper } from "./swapper.ts";
 
@@ -142,14 +142,11 @@ test("find refuses what is no directory, what lies outside, and globs that stand
   expect(await reasonOf(() => find("{a,b}".repeat(20)))).toBe("invalid_argument");
 });
 
-describe.each([
-  ["ripgrep", undefined],
-  ["the fallback without it", "/nonexistent/rg"],
-])("grep with %s", (_, ripgrep) => {
+describe("grep", () => {
   let service: FileServiceUnderTest;
   let grep: ReturnType<typeof searches>["grep"];
   const start = async () => {
-    service = await startFileService(ripgrep === undefined ? {} : { ripgrep });
+    service = await startFileService();
     await plantTree(service);
     grep = searches(service).grep;
   };
@@ -294,11 +291,18 @@ describe.each([
     expect([...seen].filter((line) => line.includes("outside"))).toEqual([]);
   });
 
-  test("ends at its time limit, whatever the pattern", async () => {
-    service = await startFileService({ limits: { searchMs: 300 }, ...(ripgrep === undefined ? {} : { ripgrep }) });
+  test("takes linear time, whatever the pattern", async () => {
+    service = await startFileService({ limits: { searchMs: 300 } });
     await writeFile(join(service.path, "evil"), `${"a".repeat(40)}!\n`);
-    const result = await reasonOf(() => searches(service).grep("^(a+)+$"));
-    // Ripgrep's expressions take linear time; those of JavaScript would take years.
-    expect(result).toBe(ripgrep === undefined ? "ok" : "search_timeout");
+    expect(await reasonOf(() => searches(service).grep("^(a+)+$"))).toBe("ok");
+  });
+
+  test("says that ripgrep is missing, and finds a plain text without it", async () => {
+    await start();
+    vi.stubEnv("PATH", "/nonexistent");
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const error = await grep("need[l]e").catch(fromConnectError);
+    expect(error).toMatchObject({ reason: "search_unavailable", message: expect.stringContaining("apt-get install ripgrep") });
+    expect(await shown("needle one")).toEqual(["README.md:2:needle one"]);
   });
 });

@@ -40,11 +40,11 @@ export const WORKSPACE = "acme/one";
 
 /** A real server with a workspace in `base`, by default a temporary directory. */
 export async function startFileService(
-  options: Partial<Pick<FileServiceOptions, "limits" | "ripgrep">> & Partial<Pick<ChangesOptions, "failpoint">> & { base?: string } = {},
+  options: Partial<Pick<FileServiceOptions, "limits">> & Partial<Pick<ChangesOptions, "failpoint">> & { base?: string } = {},
 ): Promise<FileServiceUnderTest> {
   const base = options.base ?? (await temporaryDirectory());
   const workspaces = await Workspaces.open({ root: join(base, "workspaces"), state: join(base, "state") });
-  const { failpoint, ripgrep, limits } = options;
+  const { failpoint, limits } = options;
   const changes = new Changes({
     workspaces,
     durability: "process",
@@ -60,7 +60,6 @@ export async function startFileService(
     changes,
     watches,
     spillDirectory: () => spill,
-    ...(ripgrep === undefined ? {} : { ripgrep }),
     ...(limits === undefined ? {} : { limits }),
   });
   const { server, client } = await startServer({
