@@ -2,7 +2,7 @@ import { Code } from "@connectrpc/connect";
 import type { CreateOptions, WorkspaceClient } from "@serverless-harness/hands/client";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
-import type { Lacks, MadeFrom, MadeWorkspace, WorkspaceHome } from "@serverless-harness/pi-fork";
+import type { Lacks, MadeFrom, MadeWorkspace, WorkspaceLifecycle } from "@serverless-harness/pi-fork";
 import type { LeftOut, Workspace } from "@serverless-harness/proto/hands";
 import { makeWorkspace } from "./fork.ts";
 
@@ -19,7 +19,7 @@ export interface HomeOptions {
 }
 
 /** A leaf's workspace as a whole: made or taken over, restored, stored. */
-export class Home implements WorkspaceHome {
+export class Home implements WorkspaceLifecycle {
   readonly leafId: string;
   readonly snapshots: boolean;
   readonly #options: HomeOptions;

@@ -1,4 +1,4 @@
-import type { AgentEvent, LeafEvents, Ride } from "@serverless-harness/pi-fork";
+import type { AgentEvent, EventBatch, LeafEvents } from "@serverless-harness/pi-fork";
 import type { NewEvent } from "@serverless-harness/session";
 import { toLeafEvent } from "./leaf-events.ts";
 
@@ -58,7 +58,7 @@ export class Announcer implements LeafEvents {
     }
   }
 
-  take(limit: number): Ride | undefined {
+  take(limit: number): EventBatch | undefined {
     if (this.#writing !== undefined || this.#over) return undefined;
     if (performance.now() - this.#textSince >= TEXT_RIDES_AFTER_MS) this.#closeText();
     if (this.#ready.length === 0) return undefined;
@@ -73,8 +73,8 @@ export class Announcer implements LeafEvents {
     };
     return {
       events,
-      landed: end,
-      missed: (error, unsure) => {
+      written: end,
+      failed: (error, unsure) => {
         // Some have no key that would keep a second writing of them from being seen.
         if (unsure) this.#fail(error);
         else this.#ready.unshift(...events);

@@ -1,4 +1,4 @@
-import type { AgentEvent, Ride } from "@serverless-harness/pi-fork";
+import type { AgentEvent, EventBatch } from "@serverless-harness/pi-fork";
 import type { NewEvent } from "@serverless-harness/session";
 import { describe, expect, test } from "vitest";
 import { Announcer } from "../leaf/announcer.ts";
@@ -108,19 +108,19 @@ describe("an announcer", () => {
 });
 
 describe("an announcer whose session commits", () => {
-  const kinds = (ride: Ride | undefined) => ride?.events.map(({ event }) => event.case);
+  const kinds = (batch: EventBatch | undefined) => batch?.events.map(({ event }) => event.case);
 
   test("hands over what is ready, once, and writes nothing itself meanwhile", async () => {
     const { announcer, appends } = recorder();
     announcer.tell(answer("1"));
-    const ride = announcer.take(10);
-    expect(kinds(ride)).toEqual(["answer"]);
+    const batch = announcer.take(10);
+    expect(kinds(batch)).toEqual(["answer"]);
     announcer.tell(text("more"));
     const flushed = announcer.flush();
     expect(announcer.take(10)).toBeUndefined();
     await new Promise((resolve) => setImmediate(resolve));
     expect(appends).toEqual([]);
-    ride?.landed();
+    batch?.written();
     await flushed;
     expect(appends).toEqual([["text more"]]);
   });
@@ -128,9 +128,9 @@ describe("an announcer whose session commits", () => {
   test("hands over no more than fits, and nothing while it writes", async () => {
     const { announcer, appends } = recorder();
     for (let i = 0; i < 3; i++) announcer.tell(answer(String(i)));
-    const ride = announcer.take(2);
-    expect(ride?.events.map(({ key }) => key)).toEqual(["answer:0", "answer:1"]);
-    ride?.landed();
+    const batch = announcer.take(2);
+    expect(batch?.events.map(({ key }) => key)).toEqual(["answer:0", "answer:1"]);
+    batch?.written();
     const flushed = announcer.flush();
     expect(announcer.take(2)).toBeUndefined();
     await flushed;
@@ -141,9 +141,9 @@ describe("an announcer whose session commits", () => {
     const { announcer, appends, errors } = recorder();
     announcer.tell(text("a"));
     announcer.tell(answer("1"));
-    const ride = announcer.take(10);
+    const batch = announcer.take(10);
     announcer.tell(ended("i"));
-    ride?.missed(new Error("no such parent"), false);
+    batch?.failed(new Error("no such parent"), false);
     await announcer.flush();
     expect(appends).toEqual([["text a", "answer", "toolEnded"]]);
     expect(errors).toEqual([]);
@@ -154,7 +154,7 @@ describe("an announcer whose session commits", () => {
     announcer.tell(text("a"));
     announcer.tell(answer("1"));
     const lost = new Error("connection lost");
-    announcer.take(10)?.missed(lost, true);
+    announcer.take(10)?.failed(lost, true);
     announcer.tell(answer("2"));
     await announcer.flush();
     expect([appends, errors, await announcer.drain()]).toEqual([[], [lost], []]);
@@ -164,10 +164,10 @@ describe("an announcer whose session commits", () => {
   test("waits for a commit that is under way before it hands over the rest", async () => {
     const { announcer } = recorder();
     announcer.tell(answer("1"));
-    const ride = announcer.take(10);
+    const batch = announcer.take(10);
     announcer.tell(answer("2"));
     const draining = announcer.drain();
-    ride?.missed(new Error("refused"), false);
+    batch?.failed(new Error("refused"), false);
     expect((await draining).map(({ key }) => key)).toEqual(["answer:1", "answer:2"]);
   });
 

@@ -1,21 +1,55 @@
+import type { EventEmitter } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Closed, BACKGROUND_CONTEXT as CONTEXT, HarnessClosed, type OperationResultRecord } from "@earendil-works/pi-agent-core";
+import {
+  type AgentHarness,
+  Closed,
+  BACKGROUND_CONTEXT as CONTEXT,
+  HarnessClosed,
+  type OperationResultRecord,
+} from "@earendil-works/pi-agent-core";
 import type { HarnessError } from "@serverless-harness/kit/errors";
 import { FailureReason, type LeafMessage } from "@serverless-harness/proto/leaf";
-import { atTime } from "./at-time.ts";
-import { type AgentFailure, isStaleEpoch, modelFailure, sandboxFailure, summaryFailure } from "./failure.ts";
-import { Inbox } from "./inbox.ts";
+import type { Summaries } from "./compaction/summaries.ts";
+import { Inbox, type MessageSource } from "./inbox.ts";
+import { type AgentFailure, isStaleEpoch, modelFailure, sandboxFailure, summaryFailure } from "./log/failure.ts";
 import { lastAnswer } from "./log/history.ts";
-import { lastWords } from "./log/last-words.ts";
-import { Admission, stopWhereExceeded } from "./operations/admission.ts";
-import { DrivenOperation } from "./operations/driven.ts";
+import type { ExpectedResult } from "./narration/expected-result.ts";
+import { lastWords } from "./narration/unfinished.ts";
+import { Admission, type OperationParts, stopWhereExceeded } from "./operations/admission.ts";
+import { DrivenOperation, type Verdict } from "./operations/driven.ts";
 import { lineOf, type OperationLine } from "./operations/operation-line.ts";
-import { type RunOutcome, settledOutcome, type Verdict } from "./outcome.ts";
-import type { AgentParts } from "./parts.ts";
+import { type RunOutcome, settledOutcome } from "./outcome.ts";
 import { type Rest, RestWatch } from "./rest.ts";
 import { afterFailedRequest } from "./retry.ts";
 import { exceeded, exhausted } from "./usage/budget.ts";
-import { sandboxLost } from "./workspace/notice.ts";
+import { sandboxLost } from "./workspace/notices.ts";
+
+/** What an agent's tools and its sandbox report to it, whether or not it is there yet. */
+export type AgentSignals = EventEmitter<{
+  /** The sandbox can't be used any more. */
+  lost: [error: HarnessError];
+  /** The sandbox runs a command, or no longer does: see {@link RestWatch.ran}. */
+  command: [execId: string, ranForMs: number | undefined, silentMs: number | undefined];
+  /** A tool call waits at its gate. */
+  held: [gateId: string];
+  /** A tool call began or ended. */
+  calls: [];
+  /** A human ended the leaf at a gate. */
+  aborted: [];
+}>;
+
+/** What an agent is made of. */
+export interface AgentParts extends OperationParts {
+  readonly harness: AgentHarness<never>;
+  readonly summaries: Summaries;
+  readonly signals: AgentSignals;
+  /** The structured result that the operation owes; the narrator feeds it. */
+  readonly expected: ExpectedResult | undefined;
+  /** How long a command runs before the agent stops waiting for it, in milliseconds. Absent: the agent waits for as long as it runs. */
+  readonly sleepAfterMs?: number | undefined;
+  /** What humans say to the agent while it works. */
+  readonly messages: MessageSource;
+}
 
 /** So long an agent stays open for the note of a snapshot, in milliseconds: where it is let go of at once, and where it has nothing to do. */
 const NOTE_MS = { atOnce: 250, atRest: 2000 };
@@ -34,13 +68,18 @@ export class Agent {
     this.#parts = parts;
     this.#driven = new DrivenOperation(parts.lane);
     this.#admission = new Admission(parts, this.#driven);
-    const { harness, narrator, limits, expected, unfinished, sleepAfterMs } = parts;
+    const { harness, narrator, limits, expected, unfinished, sleepAfterMs, signals } = parts;
     this.#inbox = new Inbox(parts.lane, parts.session, parts.messages);
     this.#restWatch = new RestWatch(
       () => narrator.running,
       sleepAfterMs,
       (rest) => void this.#fallAsleep(rest).catch(() => undefined),
     );
+    signals.on("lost", (error) => this.#lose(error));
+    signals.on("command", (execId, ranForMs, silentMs) => this.#restWatch.ran(execId, ranForMs, silentMs));
+    signals.on("held", (gateId) => this.#restWatch.held(gateId));
+    signals.on("calls", () => this.#restWatch.changed());
+    signals.on("aborted", () => this.#driven.stop({ kind: "aborted" }));
     harness.hooks.on("before_request", ({ model, attempt, step }) => {
       this.#inbox.goOn();
       const failure = exhausted(narrator.usage, limits) ?? unfinished.failure();
@@ -93,16 +132,6 @@ export class Agent {
     this.#driven.stop({ kind: "cancelled" });
   }
 
-  /** End the operation because a human said so at a gate: {@link run} returns `aborted`. */
-  abort(): void {
-    this.#driven.stop({ kind: "aborted" });
-  }
-
-  /** Tool calls begin, end and are held: once all that is left is waiting, the agent closes and {@link run} returns `waiting`. */
-  get rest(): RestWatch {
-    return this.#restWatch;
-  }
-
   /** End the operation that {@link run} handed back, since nobody will run it again. */
   async abandon(): Promise<void> {
     if (this.#driven.id !== undefined) await this.#admission.end(this.#driven.id);
@@ -127,7 +156,7 @@ export class Agent {
   }
 
   /** The sandbox can't be used any more: let go, so that nothing is made of the calls that failed for it. */
-  lose(error: HarnessError): void {
+  #lose(error: HarnessError): void {
     this.#lost ??= error;
     void this.close().catch(() => undefined);
   }
@@ -217,4 +246,22 @@ export class Agent {
     if (!(error instanceof HarnessClosed || error instanceof Closed)) return undefined;
     return this.#rest === undefined ? { kind: "suspended" } : { kind: "waiting", ...this.#rest };
   }
+}
+
+/** Longest time that a timer can hold, in milliseconds. */
+const MAX_TIMER_MS = 2_147_483_647;
+
+/**
+ * Act at a time (milliseconds since the Unix epoch), at once where it has passed, never where there is none. Returns what keeps it from
+ * acting.
+ */
+export function atTime(timeMs: number | undefined, act: () => void): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  const look = (): void => {
+    const left = (timeMs ?? Number.POSITIVE_INFINITY) - Date.now();
+    if (left <= 0) act();
+    else if (left < Number.POSITIVE_INFINITY) timer = setTimeout(look, Math.min(left, MAX_TIMER_MS));
+  };
+  look();
+  return () => clearTimeout(timer);
 }

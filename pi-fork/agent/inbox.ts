@@ -2,7 +2,7 @@ import { type AgentLane, BACKGROUND_CONTEXT as CONTEXT, laneState, pendingEntry,
 import type { UserMessage } from "@earendil-works/pi-ai";
 import { type LeafMessage, MessageMode } from "@serverless-harness/proto/leaf";
 import { entriesBehind } from "./log/history.ts";
-import { readOpenOperation } from "./operations/open-operation.ts";
+import { readOpenOperation } from "./log/lane-log.ts";
 
 /** Where an agent's messages come from. */
 export interface MessageSource {
@@ -24,7 +24,7 @@ export class Inbox {
   readonly #session: Session;
   readonly #source: MessageSource;
   readonly #begun = Promise.withResolvers<string | undefined>();
-  #turn: Promise<unknown> = Promise.resolve();
+  #pending: Promise<unknown> = Promise.resolve();
   /** What the log has. */
   #known: Set<string> | undefined;
   #shut = false;
@@ -40,7 +40,7 @@ export class Inbox {
   async begin(operationId: string): Promise<void> {
     this.#open = true;
     this.#begun.resolve(operationId);
-    await this.#turn;
+    await this.#pending;
   }
 
   /** Bring messages; those that were brought before are passed over. Before the operation is open they wait for it, behind its end nothing is taken. */
@@ -66,7 +66,7 @@ export class Inbox {
   async close(): Promise<void> {
     this.#shut = true;
     this.#begun.resolve(undefined);
-    await this.#turn;
+    await this.#pending;
   }
 
   /** An operation that ended before its time leaves what was lined up for it: the session's next one is not meant. */
@@ -77,8 +77,8 @@ export class Inbox {
   }
 
   #inTurn(work: () => Promise<void>): Promise<void> {
-    const result = this.#turn.then(work);
-    this.#turn = result.catch(() => undefined);
+    const result = this.#pending.then(work);
+    this.#pending = result.catch(() => undefined);
     return result;
   }
 
@@ -93,7 +93,7 @@ export class Inbox {
       for (const message of messages) {
         if (this.#shut) break;
         if (!this.#known.has(nameOf(userMessage(message)))) {
-          if (!(await this.#lineUp(message))) break;
+          if (!(await this.#enqueue(message))) break;
           some = true;
         }
         inLog.push(message.messageId);
@@ -104,7 +104,7 @@ export class Inbox {
     return some;
   }
 
-  async #lineUp(message: LeafMessage): Promise<boolean> {
+  async #enqueue(message: LeafMessage): Promise<boolean> {
     const said = userMessage(message);
     const queued =
       message.mode === MessageMode.FOLLOW_UP

@@ -1,37 +1,36 @@
+import { EventEmitter } from "node:events";
 import { AgentHarness, type AgentLane, BACKGROUND_CONTEXT as CONTEXT, type Session } from "@earendil-works/pi-agent-core";
 import { calculateCost, clampThinkingLevel, type ImageContent } from "@earendil-works/pi-ai";
 import type { WorkspaceClient } from "@serverless-harness/hands/client";
 import type { GatePolicy } from "@serverless-harness/proto/leaf";
 import type { Fence } from "@serverless-harness/session";
 import { HandsExecutionEnv } from "../env/hands-env.ts";
-import { Instructions } from "../instructions/kept.ts";
-import { readInstructions } from "../instructions/read.ts";
+import { Instructions, readInstructions } from "../instructions/instructions.ts";
 import type { ModelRegistry, ResolvedModel } from "../models/registry.ts";
-import type { Forked } from "../sessions/fork.ts";
-import type { LeafEvents } from "../sessions/leaf-events.ts";
-import type { PiSessions } from "../sessions/sessions.ts";
+import type { Forked } from "../sessions/contract/fork.ts";
+import type { LeafEvents } from "../sessions/contract/leaf-events.ts";
+import type { PiSessions } from "../sessions/contract/sessions.ts";
 import { type GateKeeper, Gates } from "../tools/gates.ts";
 import { createTools } from "../tools/index.ts";
 import { type ResultWish, showingSchema } from "../tools/submit.ts";
 import type { ToolContext } from "../tools/tool.ts";
-import { Agent } from "./agent.ts";
-import { Compactor } from "./compaction/compactor.ts";
-import { compactionSettings } from "./compaction/settings.ts";
+import { Agent, type AgentSignals } from "./agent.ts";
+import { Compactor, compactionSettings } from "./compaction/compactor.ts";
+import { HistoryReader } from "./compaction/operation-history.ts";
 import { Summaries } from "./compaction/summaries.ts";
-import type { AgentEvent } from "./events.ts";
-import { ExpectedResult } from "./expected-result.ts";
 import { imagesFor, type Picture } from "./images.ts";
 import { type MessageSource, SILENCE } from "./inbox.ts";
-import { StoryReader } from "./log/story.ts";
-import { Narrator } from "./narrator.ts";
+import type { AgentEvent } from "./log/events.ts";
+import { ExpectedResult } from "./narration/expected-result.ts";
+import { Narrator } from "./narration/narrator.ts";
+import { UnfinishedAnswers } from "./narration/unfinished.ts";
 import { PI_RETRY } from "./retry.ts";
 import { systemPrompt } from "./system-prompt.ts";
-import { UnfinishedAnswers } from "./unfinished.ts";
 import type { AgentLimits } from "./usage/budget.ts";
 import { InterruptedAnswers, type Price } from "./usage/interrupted.ts";
-import type { ForkOrigin, ForkSource } from "./workspace/fork-notice.ts";
+import type { ForkOrigin, ForkSource } from "./workspace/notices.ts";
 import { openWorkspaceLog } from "./workspace/recovery.ts";
-import type { WorkspaceHome, WorkspaceLog } from "./workspace/workspace-log.ts";
+import type { WorkspaceLifecycle, WorkspaceLog } from "./workspace/workspace-log.ts";
 
 /** How much a model thinks before it answers. */
 export type ThinkingLevel = "off" | "low" | "medium" | "high";
@@ -71,7 +70,7 @@ export interface AgentOptions {
   /** Another session of the tenant, whose conversation this one begins with, and whether its files could be had. Default: it begins with nothing. */
   readonly fork?: ForkSource | undefined;
   /** The workspace as a whole, for snapshots and where it was lost. Default: nothing is noted of it. */
-  readonly home?: WorkspaceHome;
+  readonly home?: WorkspaceLifecycle;
   /** What humans say to the agent while it works. Default: nothing. */
   readonly messages?: MessageSource;
   /** Resolves when all that was told is written, and rejects where it can't be: asked before the log is read no further back. */
@@ -125,18 +124,18 @@ async function assemble(
   const unfinished = new UnfinishedAnswers(result !== undefined);
   const summaries = new Summaries();
   const price = priceOf(resolved);
-  let agent: Agent | undefined;
+  const signals: AgentSignals = new EventEmitter();
   const env = new HandsExecutionEnv({
     workspace,
     cwd: workspacePath,
     traceParent: options.traceParent,
-    onLost: (error) => agent?.lose(error),
-    onStarted: (execId, ranForMs, silentMs) => agent?.rest.ran(execId, ranForMs, silentMs),
+    onLost: (error) => signals.emit("lost", error),
+    onStarted: (execId, ranForMs, silentMs) => signals.emit("command", execId, ranForMs, silentMs),
   });
   const narrator: Narrator = new Narrator(
     (event) => {
       options.on(event);
-      if (event.kind === "tool_started") agent?.rest.changed();
+      if (event.kind === "tool_started") signals.emit("calls");
     },
     new InterruptedAnswers(() => words() + wordsOf(tools) + JSON.stringify(result?.schema ?? {}), price),
     expected,
@@ -144,8 +143,8 @@ async function assemble(
   );
   const keeper: GateKeeper = {
     ask: options.ask ?? (() => Promise.reject(new Error("there is nobody to ask for approval"))),
-    waits: (gateId) => agent?.rest.held(gateId),
-    aborted: () => agent?.abort(),
+    waits: (gateId) => signals.emit("held", gateId),
+    aborted: () => signals.emit("aborted"),
   };
   const isOver = (): boolean => narrator.usage.modelCalls > (limits.maxToolTurns ?? Number.POSITIVE_INFINITY);
   const tools = createTools(narrator, new Gates(keeper, options.gatePolicy, expected), result, workspaceLog, isOver);
@@ -175,12 +174,11 @@ async function assemble(
   });
   const flush = options.flush ?? (async () => undefined);
   new Compactor({ lane, session, narrator, expected, summaries, flush }).attach(harness);
-  harness.events.on("tool_end", () => agent?.rest.changed());
+  harness.events.on("tool_end", () => void signals.emit("calls"));
   const { sleepAfterMs, endExec, messages = SILENCE } = options;
-  const story = new StoryReader({ lane, session, summaries, expected, price });
-  const told = { narrator, story, summaries, expected, unfinished };
-  agent = new Agent({ harness, lane, session, ...told, limits, sleepAfterMs, endExec, images, workspaceLog, instructions, messages });
-  return agent;
+  const history = new HistoryReader({ lane, session, summaries, expected, price });
+  const told = { narrator, history, summaries, expected, unfinished, signals };
+  return new Agent({ harness, lane, session, ...told, limits, sleepAfterMs, endExec, images, workspaceLog, instructions, messages });
 }
 
 /** What a forked session's agent has to know of its begin. */

@@ -2,11 +2,12 @@ import type { OperationResultRecord } from "@earendil-works/pi-agent-core";
 import type { AssistantMessage } from "@earendil-works/pi-ai";
 import { FailureReason } from "@serverless-harness/proto/leaf";
 import type { Submission } from "../tools/submit.ts";
-import type { ExpectedResult } from "./expected-result.ts";
-import { type AgentFailure, modelFailure, summaryFailure } from "./failure.ts";
+import { type AgentFailure, modelFailure, summaryFailure } from "./log/failure.ts";
 import { isCut } from "./log/history.ts";
+import type { ExpectedResult } from "./narration/expected-result.ts";
+import { NO_ANSWER } from "./narration/unfinished.ts";
+import type { Verdict } from "./operations/driven.ts";
 import type { Rest } from "./rest.ts";
-import { NO_ANSWER } from "./unfinished.ts";
 
 /** How a run of an agent ended. What it used was told in events, the last one before this. */
 export type RunOutcome =
@@ -17,23 +18,16 @@ export type RunOutcome =
       /** The structured result, where one was asked for. */
       readonly value?: Submission["value"];
     }
-  /** Nothing more can come of it. */
-  | { readonly kind: "failed"; readonly failure: AgentFailure }
   /** The operation is open and waits: run it again, not before the time that is given (milliseconds since the Unix epoch). */
   | { readonly kind: "retry"; readonly failure: AgentFailure; readonly notBeforeMs?: number }
-  /** It was cancelled, by {@link Agent.cancel}. */
-  | { readonly kind: "cancelled" }
-  /** It was ended by a human's answer at a gate. */
-  | { readonly kind: "aborted" }
+  /** It was ended before it had an answer. */
+  | Verdict
   /** The operation is open, and all that it does at present is to wait for people and commands. The agent is closed. */
   | ({ readonly kind: "waiting" } & Rest)
   /** The agent was closed; the operation is open, and what runs in the sandbox goes on. */
   | { readonly kind: "suspended" }
   /** The session or the workspace has a newer owner: nothing more may be written anywhere. */
   | { readonly kind: "superseded" };
-
-/** Why an operation is ended before its time. */
-export type Verdict = Extract<RunOutcome, { kind: "cancelled" | "failed" | "aborted" }>;
 
 /** An operation that Pi has settled. */
 export interface Settled {

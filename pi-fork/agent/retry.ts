@@ -1,5 +1,5 @@
 import type { RetryPolicy } from "@earendil-works/pi-ai";
-import type { AgentFailure } from "./failure.ts";
+import type { AgentFailure } from "./log/failure.ts";
 
 /**
  * Pi's own retry, with a count that never runs out: an operation that Pi gives up on is over for good, and whether to give up is the

@@ -1,21 +1,23 @@
+import { constants } from "node:os";
 import {
   type Context,
+  DEFAULT_MAX_BYTES,
+  DEFAULT_MAX_LINES,
   ExecutionError,
   HarnessClosed,
   HarnessFault,
   type ShellExecOptions,
   type ShellExecResult,
 } from "@earendil-works/pi-agent-core";
-import type { ExecHandle, ExecUpdate, WorkspaceClient } from "@serverless-harness/hands/client";
+import type { ExecHandle, ExecRequest, ExecUpdate, WorkspaceClient } from "@serverless-harness/hands/client";
 import type { HarnessError } from "@serverless-harness/kit/errors";
 import { spanIdOf, withParent } from "@serverless-harness/kit/tracing/trace-parent";
 import { EndCause, type Ended } from "@serverless-harness/proto/hands";
 import { nextEffectId } from "./context.ts";
 import { isFatal, toExecutionError } from "./errors.ts";
-import { endFailure, exitCodeOf } from "./exec-end.ts";
-import { execRequest, optionsProblem, outputLimits } from "./exec-request.ts";
-import { type BoundedOutput, OutputView } from "./output-view.ts";
+import { type BoundedOutput, type OutputLimits, OutputView } from "./output-view.ts";
 import { PacedPublisher } from "./paced.ts";
+import { resolvePath } from "./paths.ts";
 
 /** Where commands run. */
 export interface ExecTarget {
@@ -166,5 +168,85 @@ class RunningCommand {
   #stop(): void {
     if (isSuspension(this.#context.abortSignal?.reason)) this.#handle?.detach();
     else void this.#handle?.cancel().catch(() => undefined);
+  }
+}
+
+/** Longest timeout that a timer can hold. */
+const MAX_TIMEOUT_SECONDS = 2_147_483_647 / 1000;
+
+/** What of the output is wanted; unset bounds are those of Pi's tools. */
+export function outputLimits(options: ShellExecOptions): OutputLimits {
+  const limits = options.capture?.limits;
+  return {
+    maxBytes: limits?.maxBytes ?? DEFAULT_MAX_BYTES,
+    maxLines: limits?.maxLines ?? DEFAULT_MAX_LINES,
+    retain: limits?.retain ?? "tail",
+  };
+}
+
+/** Options that can't be used, in the words of Pi's own environment. */
+export function optionsProblem(timeout: number | undefined, { maxBytes, maxLines }: OutputLimits): ExecutionError | undefined {
+  if (timeout !== undefined && !(Number.isFinite(timeout) && timeout > 0)) {
+    return new ExecutionError("timeout", "Invalid timeout: must be a finite number of seconds");
+  }
+  if (timeout !== undefined && timeout > MAX_TIMEOUT_SECONDS) {
+    return new ExecutionError("timeout", `Invalid timeout: maximum is ${MAX_TIMEOUT_SECONDS} seconds`);
+  }
+  if (!(Number.isFinite(maxBytes) && maxBytes > 0))
+    return new ExecutionError("unknown", "Output maxBytes must be a positive finite number");
+  if (!(Number.isInteger(maxLines) && maxLines > 0)) return new ExecutionError("unknown", "Output maxLines must be a positive integer");
+  return undefined;
+}
+
+/** The command as hands takes it. It follows from its arguments alone: a replayed call has to ask for the very same. */
+export function execRequest(command: string, cwd: string, options: ShellExecOptions, limits: OutputLimits, execId: string): ExecRequest {
+  return {
+    execId,
+    command: { shell: command },
+    cwd: options.cwd === undefined ? cwd : resolvePath(cwd, options.cwd),
+    capture: { ...limits, spill: options.capture?.spill ?? false },
+    ...(options.env === undefined ? {} : { env: options.env }),
+    ...(options.inheritEnv === false ? { clearEnv: true } : {}),
+    ...(options.timeout === undefined ? {} : { timeoutMs: Math.ceil(options.timeout * 1000) }),
+  };
+}
+
+const LOST =
+  "The sandbox died while this command ran: whether it completed, and what it changed, is unknown. It was not run again. " +
+  "Look at what it did before you run it a second time.";
+
+const SHUT_DOWN =
+  "The sandbox was shut down while this command ran, which ended it before it was done. Nobody cancelled it, and it was not run again. " +
+  "Look at what it did before you run it a second time.";
+
+/** The exit code as a shell would tell it. */
+export function exitCodeOf(ended: Ended): number {
+  if (ended.cause === EndCause.EXITED) return ended.exitCode;
+  return 128 + (constants.signals[ended.signal as NodeJS.Signals] ?? 0);
+}
+
+/** Why there is no exit code that the model could rely on; `undefined` where there is one. `timeout` in seconds, as asked for. */
+export function endFailure(ended: Ended, timeout: number | undefined): ExecutionError | undefined {
+  switch (ended.cause) {
+    case EndCause.EXITED:
+    case EndCause.SIGNALED:
+      return undefined;
+    case EndCause.TIMEOUT:
+      if (timeout !== undefined) return new ExecutionError("timeout", `timeout:${timeout}`);
+      return new ExecutionError("unknown", "The sandbox ended the command: it ran for longer than the sandbox allows.");
+    case EndCause.NO_OUTPUT_TIMEOUT:
+      return new ExecutionError("unknown", "The sandbox ended the command: it wrote nothing for too long.");
+    case EndCause.CANCELLED:
+      return new ExecutionError("unknown", "The command was cancelled.");
+    case EndCause.SHUT_DOWN:
+      return new ExecutionError("unknown", SHUT_DOWN);
+    case EndCause.OUT_OF_MEMORY:
+      return new ExecutionError("unknown", `The command ran out of memory: ${ended.message}.`);
+    case EndCause.LIMIT_REACHED:
+      return new ExecutionError("unknown", `The sandbox ended the command: ${ended.message}.`);
+    case EndCause.START_FAILED:
+      return new ExecutionError("spawn_error", ended.message || "The command could not be started.");
+    default:
+      return new ExecutionError("unknown", LOST);
   }
 }

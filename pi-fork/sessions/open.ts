@@ -1,7 +1,7 @@
 import { parseStoreUrl } from "@serverless-harness/session";
+import type { PiSessions } from "./contract/sessions.ts";
 import { RedisPiSessions } from "./redis/sessions.ts";
-import type { PiSessions } from "./sessions.ts";
-import { SqlitePiSessions } from "./sqlite.ts";
+import { SqlitePiSessions } from "./sqlite/sessions.ts";
 
 /**
  * Open Pi's sessions in the leaf store at an address. Throws a ConfigError as `openLeafStore` does; what a Redis is

@@ -2,7 +2,7 @@ import { BACKGROUND_CONTEXT } from "@earendil-works/pi-agent-core";
 import { FailureReason } from "@serverless-harness/proto/leaf";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { compactionSettings } from "../agent/compaction/settings.ts";
+import { compactionSettings } from "../agent/compaction/compactor.ts";
 import { bash, bulk, FULL, HandsProcess, HeldCommand, ModelProcess, say, scripted, scriptedWith } from "../testing/index.ts";
 import { TestSession, told } from "./fixtures/session.ts";
 

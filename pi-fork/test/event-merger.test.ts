@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { mergePieces } from "../models/event-merger.ts";
+import { mergePieces } from "../models/answers/event-merger.ts";
 
 type Delta = Readonly<Record<string, string>>;
 const event = (type: string, more: Readonly<Record<string, unknown>> = {}) =>

@@ -14,8 +14,8 @@ import { type Fence, type LeafStore, openLeafStore } from "@serverless-harness/s
 import { claim, submit } from "@serverless-harness/session/testing";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { describe, expect, onTestFinished, test } from "vitest";
+import type { PiSessions } from "../sessions/contract/sessions.ts";
 import { openPiSessions } from "../sessions/open.ts";
-import type { PiSessions } from "../sessions/sessions.ts";
 
 const server = redisServer();
 

@@ -1,8 +1,7 @@
 import { builtinProviders } from "@earendil-works/pi-ai/providers/all";
 import { describe, expect, test } from "vitest";
-import { nearNames } from "../models/near-names.ts";
 import { loadProvider, PROVIDER_IDS } from "../models/providers.ts";
-import { ModelRegistry } from "../models/registry.ts";
+import { ModelRegistry, nearNames } from "../models/registry.ts";
 
 const SONNET = "anthropic/claude-sonnet-4-5";
 

@@ -3,7 +3,7 @@ import type { AssistantMessage } from "@earendil-works/pi-ai";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { FailureReason } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
-import { isStaleEpoch, modelFailure, sandboxFailure } from "../agent/failure.ts";
+import { isStaleEpoch, modelFailure, sandboxFailure } from "../agent/log/failure.ts";
 import { afterFailedRequest } from "../agent/retry.ts";
 
 const usage = {

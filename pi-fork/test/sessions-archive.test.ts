@@ -18,8 +18,8 @@ import { claim, done, submit } from "@serverless-harness/session/testing";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { readArchive, writeArchive } from "../sessions/archive/file.ts";
+import type { PiSessions } from "../sessions/contract/sessions.ts";
 import { openPiSessions } from "../sessions/open.ts";
-import type { PiSessions } from "../sessions/sessions.ts";
 
 const server = redisServer();
 const reason = (name: string) => expect.objectContaining({ reason: name });

@@ -12,7 +12,7 @@ import { type SqliteDatabaseFactory, SqliteSessionRepo, SqliteStorage } from "@e
 import { SqliteLeafStore } from "@serverless-harness/session/sqlite";
 import { claim, submit } from "@serverless-harness/session/testing";
 import { describe, test } from "vitest";
-import { Connections } from "../sessions/connections.ts";
+import { Connections } from "../sessions/sqlite/connections.ts";
 
 /** Where sessions live, and whether a live owner's fence guards each commit. */
 interface Layout {

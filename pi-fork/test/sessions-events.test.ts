@@ -8,8 +8,8 @@ import { assertGapFree, claim, delta, done, follow, logOf, submit, usage, words 
 import { Child } from "@serverless-harness/session/testing/child";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { describe, expect, onTestFinished, test } from "vitest";
+import type { PiSessions } from "../sessions/contract/sessions.ts";
 import { openPiSessions } from "../sessions/open.ts";
-import type { PiSessions } from "../sessions/sessions.ts";
 import { EventQueue } from "./fixtures/event-queue.ts";
 import { roundTrips } from "./fixtures/round-trips.ts";
 import { Valve } from "./fixtures/valve.ts";

@@ -3,8 +3,8 @@ import { type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { claim, claimWhenReady, submit } from "@serverless-harness/session/testing";
 import { RedisPair } from "@serverless-harness/session/testing/redis-pair";
 import { expect, onTestFinished, test } from "vitest";
+import type { PiSessions } from "../sessions/contract/sessions.ts";
 import { openPiSessions } from "../sessions/open.ts";
-import type { PiSessions } from "../sessions/sessions.ts";
 
 async function place(): Promise<{ pair: RedisPair; store: LeafStore; sessions: PiSessions }> {
   const pair = await RedisPair.start();

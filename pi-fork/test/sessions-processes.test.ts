@@ -8,8 +8,8 @@ import { claim, claimWhenReady, delta, done, logOf, submit, words } from "@serve
 import { Child } from "@serverless-harness/session/testing/child";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { describe, expect, onTestFinished, test } from "vitest";
+import type { PiSessions } from "../sessions/contract/sessions.ts";
 import { openPiSessions } from "../sessions/open.ts";
-import type { PiSessions } from "../sessions/sessions.ts";
 
 const OWNER = new URL("fixtures/session-owner.ts", import.meta.url);
 

@@ -3,7 +3,7 @@ import { claimWhenReady } from "@serverless-harness/session/testing";
 import { RedisServer } from "@serverless-harness/session/testing/redis";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { isPiece } from "../sessions/redis/pieces.ts";
+import { isPiece } from "../sessions/redis/writer.ts";
 import { ownedStorage, piece, pieces } from "./fixtures/owned-storage.ts";
 import { roundTrips } from "./fixtures/round-trips.ts";
 import { Valve } from "./fixtures/valve.ts";

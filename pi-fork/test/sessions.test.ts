@@ -5,8 +5,8 @@ import { type Claim, type LeafStore, openLeafStore } from "@serverless-harness/s
 import { claim, done, submit } from "@serverless-harness/session/testing";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { describe, expect, onTestFinished, test } from "vitest";
+import type { PiSessions } from "../sessions/contract/sessions.ts";
 import { openPiSessions } from "../sessions/open.ts";
-import type { PiSessions } from "../sessions/sessions.ts";
 
 const stale = expect.objectContaining({ reason: "stale_epoch" });
 

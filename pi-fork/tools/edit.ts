@@ -2,9 +2,8 @@ import { type AgentHarnessTool, type Context, createEditTool, type EditToolDetai
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { nextEffectId } from "../env/context.ts";
 import type { HandsExecutionEnv } from "../env/hands-env.ts";
-import { partedNote } from "./parted-note.ts";
 import { displayPatch } from "./patch-display.ts";
-import { type ToolContext, textResult } from "./tool.ts";
+import { partedNote, type ToolContext, textResult } from "./tool.ts";
 
 type PiEditTool = ReturnType<typeof createEditTool<ToolContext>>;
 type Edits = Parameters<PiEditTool["execute"]>[1]["edits"];

@@ -1,7 +1,6 @@
 import { type AgentHarnessTool, getOrThrow } from "@earendil-works/pi-agent-core";
 import { Type } from "typebox";
-import { listing } from "./listing.ts";
-import { type ToolContext, textResult } from "./tool.ts";
+import { listing, type ToolContext, textResult } from "./tool.ts";
 
 const DEFAULT_LIMIT = 1000;
 const MAX_LIMIT = 10_000;

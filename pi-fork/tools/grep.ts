@@ -1,8 +1,7 @@
 import { type AgentHarnessTool, getOrThrow } from "@earendil-works/pi-agent-core";
 import type { GrepLine } from "@serverless-harness/proto/hands";
 import { Type } from "typebox";
-import { listing } from "./listing.ts";
-import { type ToolContext, textResult } from "./tool.ts";
+import { listing, type ToolContext, textResult } from "./tool.ts";
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 10_000;

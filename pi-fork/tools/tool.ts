@@ -1,4 +1,4 @@
-import type { AgentHarnessTool } from "@earendil-works/pi-agent-core";
+import { type AgentHarnessTool, DEFAULT_MAX_BYTES, formatSize, truncateHead } from "@earendil-works/pi-agent-core";
 import type { TSchema } from "typebox";
 import { withInvocation } from "../env/context.ts";
 import type { HandsExecutionEnv } from "../env/hands-env.ts";
@@ -55,4 +55,20 @@ export function textOf(content: ReadonlyArray<{ readonly type: string; readonly 
 /** A tool's answer in words only. */
 export function textResult<TDetails>(text: string, details: TDetails) {
   return { content: [{ type: "text" as const, text }], details };
+}
+
+/**
+ * Lines for the model, bounded as Pi's own tools bound theirs (50 KB, whole lines), with notes in brackets at the end that say
+ * what is missing and how to get it.
+ */
+export function listing(lines: readonly string[], notes: readonly string[]): string {
+  const { content, truncated } = truncateHead(lines.join("\n"), { maxLines: Number.MAX_SAFE_INTEGER });
+  const all = truncated ? [...notes, `${formatSize(DEFAULT_MAX_BYTES)} limit reached, narrow the search to see the rest`] : notes;
+  return all.length === 0 ? content : `${content}\n\n[${all.join(". ")}]`;
+}
+
+/** What a model is told after a change whose file had other names, which kept the old content; else nothing. */
+export function partedNote({ partedLinks }: { readonly partedLinks: number }): string {
+  if (partedLinks === 0) return "";
+  return `\n[The file had ${partedLinks} other name(s), as hard links: they keep the old content. To change all of them, write through one with bash]`;
 }

@@ -1,7 +1,6 @@
 import { type AgentHarnessTool, createWriteTool, getOrThrow } from "@earendil-works/pi-agent-core";
 import { nextEffectId } from "../env/context.ts";
-import { partedNote } from "./parted-note.ts";
-import { type ToolContext, textResult } from "./tool.ts";
+import { partedNote, type ToolContext, textResult } from "./tool.ts";
 
 type PiWriteTool = ReturnType<typeof createWriteTool<ToolContext>>;
 

@@ -1,7 +1,7 @@
 import { BACKGROUND_CONTEXT as CONTEXT, type Session, value } from "@earendil-works/pi-agent-core";
 import type { Usage } from "@earendil-works/pi-ai";
-import type { ExpectedResultState } from "../expected-result.ts";
-import { type AgentUsage, addUsage } from "../usage/usage.ts";
+import { type AgentUsage, addUsage } from "../log/usage.ts";
+import type { ExpectedResultState } from "../narration/expected-result.ts";
 
 /** How far an operation had come when its conversation began to be summed up: who takes it up later reads its log from there. */
 export interface Checkpoint {

@@ -1,9 +1,22 @@
-import type { AgentLane, CompactionEntry, Entry } from "@earendil-works/pi-agent-core";
-import { BACKGROUND_CONTEXT } from "@earendil-works/pi-agent-core";
+import { type AgentLane, BACKGROUND_CONTEXT, type CompactionEntry, type Entry } from "@earendil-works/pi-agent-core";
 import type { AssistantMessage, ToolResultMessage, Usage } from "@earendil-works/pi-ai";
 import { textOf } from "../../tools/tool.ts";
-import type { AgentEvent } from "../events.ts";
-import { type AgentUsage, addUsage, NO_USAGE } from "../usage/usage.ts";
+import type { AgentEvent } from "./events.ts";
+import { type AgentUsage, addUsage, NO_USAGE } from "./usage.ts";
+
+/** What the log knows of an operation, as far as it is read. */
+export interface OperationHistory {
+  /** The entry before the others. */
+  readonly before?: Entry;
+  /** The operation has older entries, which were not read. */
+  readonly cut: boolean;
+  /** Oldest first. */
+  readonly entries: readonly Entry[];
+  /** Tokens of the conversation before them. */
+  readonly contextTokens: number;
+  /** What was used in all if the entries don't tell, except for the number of answers in them. */
+  readonly usage?: AgentUsage;
+}
 
 /** The entries of a lane behind `fromId`, oldest first, and that one in front of them; up to `tipId`, by default the newest. */
 export async function entriesBehind(

@@ -1,18 +1,40 @@
-import { BACKGROUND_CONTEXT as CONTEXT, type OperationResultRecord } from "@earendil-works/pi-agent-core";
-import type { AgentParts } from "../parts.ts";
-import { exceeded } from "../usage/budget.ts";
-import { sandboxLost } from "../workspace/notice.ts";
-import { beginAnew } from "./begin-anew.ts";
+import { type AgentLane, BACKGROUND_CONTEXT as CONTEXT, type OperationResultRecord, type Session } from "@earendil-works/pi-agent-core";
+import type { ImageContent } from "@earendil-works/pi-ai";
+import type { Instructions } from "../../instructions/instructions.ts";
+import type { HistoryReader } from "../compaction/operation-history.ts";
+import { readOpenOperation } from "../log/lane-log.ts";
+import type { Narrator } from "../narration/narrator.ts";
+import type { UnfinishedAnswers } from "../narration/unfinished.ts";
+import { type AgentLimits, exceeded } from "../usage/budget.ts";
+import { sandboxLost } from "../workspace/notices.ts";
+import type { WorkspaceLog } from "../workspace/workspace-log.ts";
 import type { DrivenOperation } from "./driven.ts";
-import { readOpenOperation } from "./open-operation.ts";
 import { entriesOf, goOnPrompt, isCurrent, type OperationLine, type PastOperations, readPast } from "./operation-line.ts";
+
+/** What an operation is opened with, taken up with, and ended with. */
+export interface OperationParts {
+  readonly lane: AgentLane;
+  readonly session: Session;
+  readonly narrator: Narrator;
+  readonly history: HistoryReader;
+  readonly instructions: Instructions;
+  readonly limits: AgentLimits;
+  /** Whether the operation's newest answer is its last word; the narrator feeds it. */
+  readonly unfinished: UnfinishedAnswers;
+  /** Go with the prompt. */
+  readonly images: ImageContent[];
+  /** End an exec of an agent that is gone. */
+  readonly endExec: (execId: string) => Promise<void>;
+  /** What the session's log knows of the workspace. Absent: nothing is noted. */
+  readonly workspaceLog?: WorkspaceLog | undefined;
+}
 
 /** Opens the operation that an agent is to drive: a new one, one that another agent left open, or one that is over. */
 export class Admission {
-  readonly #parts: AgentParts;
+  readonly #parts: OperationParts;
   readonly #driven: DrivenOperation;
 
-  constructor(parts: AgentParts, driven: DrivenOperation) {
+  constructor(parts: OperationParts, driven: DrivenOperation) {
     this.#parts = parts;
     this.#driven = driven;
   }
@@ -72,11 +94,11 @@ export class Admission {
   }
 
   async #takeUp(operationId: string): Promise<void> {
-    const { session, narrator, story, workspaceLog, instructions } = this.#parts;
+    const { session, narrator, history, workspaceLog, instructions } = this.#parts;
     this.#driven.is(operationId);
     await instructions.takeUp(operationId);
     const open = await readOpenOperation(session, operationId);
-    const told = await story.read(operationId, open.fromTipId);
+    const told = await history.read(operationId, open.fromTipId);
     narrator.resume(told, open.pending);
     await workspaceLog?.resume(told);
     if (workspaceLog?.broke(operationId)) this.#driven.stop({ kind: "failed", failure: sandboxLost() });
@@ -87,8 +109,8 @@ export class Admission {
   }
 
   async #retell(record: OperationResultRecord): Promise<void> {
-    const { narrator, story, workspaceLog } = this.#parts;
-    const told = await story.read(record.operationId, record.fromTipId, record.tipId);
+    const { narrator, history, workspaceLog } = this.#parts;
+    const told = await history.read(record.operationId, record.fromTipId, record.tipId);
     narrator.resume(told, new Set());
     await workspaceLog?.resume(told);
   }
@@ -99,8 +121,41 @@ export class Admission {
 }
 
 /** End an operation that is over a limit. Tells whether it is. */
-export function stopWhereExceeded({ narrator, limits, unfinished }: AgentParts, driven: DrivenOperation): boolean {
+export function stopWhereExceeded({ narrator, limits, unfinished }: OperationParts, driven: DrivenOperation): boolean {
   const failure = exceeded(narrator.usage, limits) ?? unfinished.failure();
   if (failure !== undefined) driven.stop({ kind: "failed", failure });
   return failure !== undefined;
+}
+
+/**
+ * Take the conversation and the workspace back to where they were before a leaf's first beginning. Where others came after it on its session, both
+ * stay as they are, since the work of those is in them. It may be repeated at any point: what was done is done again, to the same end.
+ */
+export async function beginAnew(
+  lane: AgentLane,
+  workspaceLog: WorkspaceLog | undefined,
+  line: OperationLine,
+  { former }: PastOperations,
+): Promise<void> {
+  const [first] = former;
+  const { lastOperationId } = await lane.inspectExecution(CONTEXT);
+  if (first === undefined || lastOperationId === null) return;
+  const navigationId = navigationOf(line.id);
+  if (![...line.former, ...line.former.map(navigationOf), navigationId].includes(lastOperationId)) return;
+  const notice = await workspaceLog?.takeBack(line.id, first.fromTipId);
+  if ((await lane.getTipId(CONTEXT)) !== first.fromTipId) await navigate(lane, navigationId, first.fromTipId);
+  if (notice !== undefined)
+    await lane.appendMessage({ role: "user", content: [{ type: "text", text: notice }], timestamp: Date.now() }, CONTEXT);
+  await workspaceLog?.tookBack(line.id);
+}
+
+async function navigate(lane: AgentLane, operationId: string, targetId: string | null): Promise<void> {
+  const accepted = await lane.accept({ kind: "navigation", operationId, targetId }, CONTEXT);
+  if (!accepted.ok) throw accepted.error;
+  const driven = await lane.drive({ operationId }, CONTEXT);
+  if (!driven.ok) throw driven.error;
+}
+
+function navigationOf(operationId: string): string {
+  return `${operationId}.begin`;
 }

@@ -1,6 +1,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type AgentLane, BACKGROUND_CONTEXT as CONTEXT } from "@earendil-works/pi-agent-core";
-import type { Verdict } from "../outcome.ts";
+import type { AgentFailure } from "../log/failure.ts";
+
+/** Why an operation is ended before its time. */
+export type Verdict =
+  /** Nothing more can come of it. */
+  | { readonly kind: "failed"; readonly failure: AgentFailure }
+  | { readonly kind: "cancelled" }
+  /** By a human's answer at a gate. */
+  | { readonly kind: "aborted" };
 
 /** The operation that an agent drives, and whether it is being ended before its time. */
 export class DrivenOperation {

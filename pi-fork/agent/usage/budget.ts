@@ -1,6 +1,6 @@
 import { FailureReason } from "@serverless-harness/proto/leaf";
-import type { AgentFailure } from "../failure.ts";
-import type { AgentUsage } from "./usage.ts";
+import type { AgentFailure } from "../log/failure.ts";
+import type { AgentUsage } from "../log/usage.ts";
 
 /** Bounds of one operation, over all the agents that work on it. */
 export interface AgentLimits {

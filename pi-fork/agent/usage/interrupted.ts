@@ -1,7 +1,7 @@
 import { type AgentLane, type Entry, estimateTokens } from "@earendil-works/pi-agent-core";
 import type { AssistantMessage, Usage } from "@earendil-works/pi-ai";
 import { answerOf, isCut, newestAnswer } from "../log/history.ts";
-import { tokensIn } from "./tokens.ts";
+import { tokensIn } from "../log/usage.ts";
 
 /** How Pi words an answer whose agent ended under it. */
 const INTERRUPTED = "Assistant request was interrupted.";

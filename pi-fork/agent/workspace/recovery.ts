@@ -10,18 +10,16 @@ import {
   type Write,
 } from "@earendil-works/pi-agent-core";
 import { callsUnderWay, changesBehind, LANE, type LaneLog, readLaneLog } from "../log/lane-log.ts";
-import { type ForkOrigin, forkNotice } from "./fork-notice.ts";
-import { LACKS_NOTHING, type Lacks } from "./lacks.ts";
-import { noticeOf } from "./notice.ts";
+import { type ForkOrigin, forkNotice, LACKS_NOTHING, type Lacks, noticeOf } from "./notices.ts";
 import { type MadeWorkspace, type SnapshotNote, untouched, WORKSPACE_STATE, type WorkspaceState } from "./state.ts";
-import { type WorkspaceHome, WorkspaceLog } from "./workspace-log.ts";
+import { type WorkspaceLifecycle, WorkspaceLog } from "./workspace-log.ts";
 
 /**
  * What a session's log knows of its workspace. Where that is gone and another one was made in its place, the newest snapshot that can be had is
  * restored first, and the log notes it in one step with what the model is told. A brain that dies in between leaves the old note, and the next
  * one begins again.
  */
-export async function openWorkspaceLog(session: Session, home: WorkspaceHome, origin?: ForkOrigin): Promise<WorkspaceLog> {
+export async function openWorkspaceLog(session: Session, home: WorkspaceLifecycle, origin?: ForkOrigin): Promise<WorkspaceLog> {
   const [stored, made] = await Promise.all([session.getValue(WORKSPACE_STATE, CONTEXT), home.made]);
   const state = stored?.value;
   if (state?.made === made.identity) return new WorkspaceLog(session, home, state);
@@ -35,7 +33,7 @@ export async function openWorkspaceLog(session: Session, home: WorkspaceHome, or
 }
 
 /** The workspace of a session that was forked is noted at once, in one step with what the model is told of it. */
-async function moveIn(session: Session, home: WorkspaceHome, made: MadeWorkspace, origin: ForkOrigin): Promise<WorkspaceLog> {
+async function moveIn(session: Session, home: WorkspaceLifecycle, made: MadeWorkspace, origin: ForkOrigin): Promise<WorkspaceLog> {
   const lane = await readLaneLog(session);
   const notice = lane.tipId === null ? undefined : forkNotice(origin, (await changesBehind(session, lane, null)).length > 0);
   const state = untouched(made);
@@ -49,7 +47,7 @@ async function moveIn(session: Session, home: WorkspaceHome, made: MadeWorkspace
 /** The state as the log holds it from now on; `undefined` where nothing was lost. */
 async function recover(
   session: Session,
-  home: WorkspaceHome,
+  home: WorkspaceLifecycle,
   state: WorkspaceState,
   found: MadeWorkspace,
 ): Promise<WorkspaceState | undefined> {
@@ -82,7 +80,7 @@ async function recover(
 
 /** The newest snapshot that could be restored, and what the files lack. */
 async function restoreNewest(
-  home: WorkspaceHome,
+  home: WorkspaceLifecycle,
   notes: readonly SnapshotNote[],
 ): Promise<{ note: SnapshotNote | undefined; lacks: Lacks }> {
   for (const note of notes.toReversed()) {

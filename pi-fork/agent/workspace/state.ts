@@ -1,4 +1,5 @@
 import { value } from "@earendil-works/pi-agent-core";
+import type { Restored } from "../log/events.ts";
 
 /** What a workspace was made from. */
 export interface MadeFrom {
@@ -24,18 +25,6 @@ export interface SnapshotNote {
   readonly done: readonly string[];
   /** Milliseconds since the Unix epoch. */
   readonly atMs: number;
-}
-
-/** How a workspace that was lost was made again. */
-export interface Restored {
-  /** The leaf that found it missing. */
-  readonly leafId: string;
-  /** Identity of the workspace that there is since. */
-  readonly made: string;
-  /** Empty where no snapshot could be restored. */
-  readonly snapshotId: string;
-  /** The conversation has tool calls whose changes are not in it. */
-  readonly behind: boolean;
 }
 
 /** What a session's log knows of its workspace. Kept as one value beside the conversation: the model does not read it. */

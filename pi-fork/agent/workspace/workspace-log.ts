@@ -1,23 +1,13 @@
 import { BACKGROUND_CONTEXT as CONTEXT, type Session } from "@earendil-works/pi-agent-core";
 import type { WorkspaceUse } from "../../tools/changing.ts";
+import type { Restored } from "../log/events.ts";
+import type { OperationHistory } from "../log/history.ts";
 import { callsOver, callsUnderWay, changesBehind, isChange, readLaneLog } from "../log/lane-log.ts";
-import type { Story } from "../narrator.ts";
-import type { Lacks } from "./lacks.ts";
-import { NOT_TAKEN_BACK, takenBackBut } from "./notice.ts";
-import {
-  changedBy,
-  type MadeFrom,
-  type MadeWorkspace,
-  type Restored,
-  untouched,
-  upTo,
-  WORKSPACE_STATE,
-  type WorkspaceState,
-  withNote,
-} from "./state.ts";
+import { type Lacks, NOT_TAKEN_BACK, takenBackBut } from "./notices.ts";
+import { changedBy, type MadeFrom, type MadeWorkspace, untouched, upTo, WORKSPACE_STATE, type WorkspaceState, withNote } from "./state.ts";
 
 /** How a session's agent reaches its workspace as a whole. */
-export interface WorkspaceHome {
+export interface WorkspaceLifecycle {
   /** Of the leaf that is run: snapshots are named after it. */
   readonly leafId: string;
   /** Which workspace there is, once it is there. */
@@ -33,7 +23,7 @@ export interface WorkspaceHome {
 /** Notes in a session's log what became of its workspace. */
 export class WorkspaceLog implements WorkspaceUse {
   readonly #session: Session;
-  readonly #home: WorkspaceHome;
+  readonly #home: WorkspaceLifecycle;
   #state: WorkspaceState;
   /** The log says that this leaf changes the workspace, or is about to. */
   #saved: Promise<void> | undefined;
@@ -42,7 +32,7 @@ export class WorkspaceLog implements WorkspaceUse {
   #note: Promise<string | undefined> | undefined;
   #takesBack = false;
 
-  constructor(session: Session, home: WorkspaceHome, state: WorkspaceState) {
+  constructor(session: Session, home: WorkspaceLifecycle, state: WorkspaceState) {
     this.#session = session;
     this.#home = home;
     this.#state = state;
@@ -110,13 +100,13 @@ export class WorkspaceLog implements WorkspaceUse {
   }
 
   /** Take up what an agent that is gone had done. */
-  async resume({ before, entries, cut }: Story): Promise<void> {
+  async resume({ before, entries, cut }: OperationHistory): Promise<void> {
     const lane = await readLaneLog(this.#session);
     const last = this.#state.snapshots.at(-1);
     const from = entries.findIndex(({ id }) => id === last?.tipId) + 1;
     const covered = new Set(last?.done);
     const changes = entries.slice(from).filter((entry) => isChange(entry) && !covered.has(entry.id));
-    // What came before the part of the story that is read may have changed something as well.
+    // What came before the part of the history that is read may have changed something as well.
     this.#dirty ||= cut && from === 0 && before?.id !== last?.tipId;
     this.#dirty ||= changes.length > 0 || callsOver(lane).some((id) => !covered.has(id));
     this.#dirty ||= (await callsUnderWay(this.#session, lane)).length > 0;

@@ -1,5 +1,5 @@
 import type { AssistantMessage } from "@earendil-works/pi-ai";
-import { httpOutcome } from "../http-outcome.ts";
+import { httpOutcome } from "../answers/http-outcome.ts";
 
 const MAX_WORDS_CHARS = 500;
 /** How APIs whose adapters tell no status word a request that they refuse as it is. */

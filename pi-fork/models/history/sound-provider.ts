@@ -6,7 +6,7 @@ import {
   type Message,
   type Provider,
 } from "@earendil-works/pi-ai";
-import { changedAtEnd } from "../whole-answer.ts";
+import { changedAtEnd } from "../answers/whole-answer.ts";
 import { CallIds } from "./call-ids.ts";
 import { marked, toLeaveOut, without, withoutRefused } from "./left-out.ts";
 import { isConversationRefused } from "./refusal.ts";

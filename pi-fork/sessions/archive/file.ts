@@ -2,6 +2,19 @@ import { mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { newId } from "@serverless-harness/kit/ids";
 
+/** Which sessions are removed. */
+export interface Expiry {
+  /** Nothing was committed to them for so many milliseconds, and no leaf of theirs is unfinished. */
+  readonly idleMs: number;
+  /** At the most. Default 100. */
+  readonly limit?: number;
+  /** Directory that each is archived in before, as `<session's key, percent-encoded>.jsonl`. Default: they are not archived. */
+  readonly archive?: string;
+}
+
+/** Default of {@link Expiry.limit}. */
+export const EXPIRED_AT_ONCE = 100;
+
 /** Write an archive's lines to `<directory>/<name>.jsonl`, whole or not at all: synced under another name, then renamed. Returns its path. */
 export async function writeArchive(directory: string, name: string, lines: AsyncIterable<string>): Promise<string> {
   await mkdir(directory, { recursive: true });

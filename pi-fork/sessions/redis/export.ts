@@ -2,7 +2,6 @@ import { Code } from "@connectrpc/connect";
 import { list as listAt, type SessionMetadata, value as valueAt } from "@earendil-works/pi-agent-core";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { ArchivedWrite, ArchiveHeader } from "../archive/line.ts";
-import { inOrder } from "../archive/merge.ts";
 import type { RedisStorage } from "./storage.ts";
 
 /** Entries, rows and values that are read at once. */
@@ -63,4 +62,18 @@ async function* elements(storage: RedisStorage, namespace: string, key: string):
 
 function addressOf({ namespace, key }: { namespace: string; key: string }): { namespace: string; key: string } {
   return { namespace, key };
+}
+
+/** Merge sources that are in order each. */
+export async function* inOrder<T extends { readonly seq: number }>(sources: readonly AsyncIterator<T>[]): AsyncGenerator<T> {
+  const heads = (await Promise.all(sources.map((source) => source.next()))).map((result, i) => ({ result, source: sources[i] }));
+  for (;;) {
+    let first: (typeof heads)[number] | undefined;
+    for (const head of heads) {
+      if (!head.result.done && (first === undefined || first.result.done || head.result.value.seq < first.result.value.seq)) first = head;
+    }
+    if (first === undefined || first.result.done || first.source === undefined) return;
+    yield first.result.value;
+    first.result = await first.source.next();
+  }
 }

@@ -12,7 +12,7 @@ import {
 import { uuidv7 } from "@earendil-works/pi-ai";
 import type { Fence } from "@serverless-harness/session";
 import { type Argument, callId, type Database, encode, list, type Reply, sessionName, text } from "@serverless-harness/session/redis";
-import type { LeafEvents } from "../leaf-events.ts";
+import type { LeafEvents } from "../contract/leaf-events.ts";
 import { encodeEntry } from "./codec.ts";
 import { begin } from "./import.ts";
 import { OpenSession } from "./open-session.ts";

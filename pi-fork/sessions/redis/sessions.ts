@@ -3,10 +3,10 @@ import { BACKGROUND_CONTEXT, type Session } from "@earendil-works/pi-agent-core"
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { type Fence, type RedisAddress, sessionKey } from "@serverless-harness/session";
 import type { Database } from "@serverless-harness/session/redis";
-import type { Expiry } from "../archive/expiry.ts";
-import { type Forked, forkSession, tipOf } from "../fork.ts";
-import type { LeafEvents } from "../leaf-events.ts";
-import type { PiSessions, SessionName } from "../sessions.ts";
+import type { Expiry } from "../archive/file.ts";
+import { type Forked, forkSession, tipOf } from "../contract/fork.ts";
+import type { LeafEvents } from "../contract/leaf-events.ts";
+import type { PiSessions, SessionName } from "../contract/sessions.ts";
 import type { RedisSessionRepo } from "./repo.ts";
 
 /** Pi's sessions in the Redis leaf store, each in the partition of its leaves. */

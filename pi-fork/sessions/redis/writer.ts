@@ -1,8 +1,7 @@
-import type { CommitResult, SessionStats, Write } from "@earendil-works/pi-agent-core";
+import { type CommitResult, pendingAssistantFrames, type SessionStats, type Write } from "@earendil-works/pi-agent-core";
 import { type Argument, callId, eventBatches, list, text } from "@serverless-harness/session/redis";
-import type { LeafEvents } from "../leaf-events.ts";
+import type { LeafEvents } from "../contract/leaf-events.ts";
 import { decodeStats, encodeWrites } from "./codec.ts";
-import { isPiece } from "./pieces.ts";
 import type { SessionKeys } from "./session-keys.ts";
 import { hasNoEffect, otherWriter } from "./write-error.ts";
 
@@ -104,12 +103,12 @@ export class Writer {
     this.#disarm();
     const pieces = this.#count;
     const from = pieces === 0 ? "" : this.#from;
-    const ride = this.#events?.take(MAX_EVENTS);
-    const [events = [0]] = eventBatches(ride?.events ?? []);
+    const batch = this.#events?.take(MAX_EVENTS);
+    const [events = [0]] = eventBatches(batch?.events ?? []);
     const args = [callId(), timestamp, from, this.#events?.leafId ?? "", ...events, ...this.#pieces.flat(), ...encoded];
     try {
       const [first, stats] = list(await this.#keys.commit(...args));
-      ride?.landed();
+      batch?.written();
       this.#forget();
       const firstSeq = Number(text(first)) + pieces;
       this.#position = { next: firstSeq + writes.length, stats: decodeStats(stats) };
@@ -117,7 +116,7 @@ export class Writer {
     } catch (error) {
       const unsure = !hasNoEffect(error);
       if (unsure) this.#position = undefined;
-      ride?.missed(error, unsure);
+      batch?.failed(error, unsure);
       throw error;
     }
   }
@@ -151,4 +150,15 @@ export class Writer {
 
 function sizeOf(args: readonly Argument[]): number {
   return args.reduce<number>((sum, each) => sum + (typeof each === "string" ? each.length : 0), 0);
+}
+
+const FRAMES = pendingAssistantFrames("", "").namespace;
+
+/**
+ * A commit that does nothing but add a piece to an answer that is being streamed. It is read by nobody but the one who takes over from an
+ * owner that died in the middle of the answer, to note what was said; the whole answer is committed when it ends.
+ */
+export function isPiece(writes: readonly Write[]): boolean {
+  const [write, ...others] = writes;
+  return others.length === 0 && write?.kind === "list" && write.op === "append" && write.namespace === FRAMES;
 }

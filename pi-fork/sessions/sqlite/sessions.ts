@@ -6,15 +6,15 @@ import { SQLITE_STORAGE_VERSION, SqliteSessionRepo } from "@earendil-works/pi-se
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { type Fence, sessionKey } from "@serverless-harness/session";
 import { assertFence, type Connection, SignalFile } from "@serverless-harness/session/sqlite";
-import type { Expiry } from "./archive/expiry.ts";
+import { EXPIRED_AT_ONCE, type Expiry, writeArchive } from "../archive/file.ts";
+import { type Forked, forkSession } from "../contract/fork.ts";
+import type { LeafEvents } from "../contract/leaf-events.ts";
+import type { PiSessions, SessionName } from "../contract/sessions.ts";
 import { Connections } from "./connections.ts";
+import { exportLines } from "./export.ts";
 import type { Owner } from "./fenced-database.ts";
-import { type Forked, forkSession } from "./fork.ts";
-import type { LeafEvents } from "./leaf-events.ts";
-import type { PiSessions, SessionName } from "./sessions.ts";
-import { expireSessions } from "./sqlite/expire.ts";
-import { exportLines } from "./sqlite/export.ts";
-import { importLines } from "./sqlite/import.ts";
+import { importLines } from "./import.ts";
+import { removeRows } from "./rows.ts";
 
 type Metadata = Parameters<SqliteSessionRepo["open"]>[0];
 
@@ -157,4 +157,29 @@ export class SqlitePiSessions implements PiSessions {
 
 function closed(): HarnessError {
   return new HarnessError(Code.Unavailable, "store_closed", "the session store was closed in this process");
+}
+
+/** Sessions by the time of their newest entry; without one, of their making. */
+const LAST_USED = `max(s.created_at, coalesce((SELECT timestamp FROM entries e WHERE e.session_id = s.id ORDER BY seq DESC LIMIT 1), 0))`;
+const UNUSED = `NOT EXISTS (SELECT 1 FROM harness_leaves WHERE state < 6
+  AND tenant = substr(s.id, 1, instr(s.id, '/') - 1) AND session_id = substr(s.id, instr(s.id, '/') + 1))`;
+const IDLE = `SELECT s.id, s.next_seq FROM sessions s WHERE ${LAST_USED} <= ? AND ${UNUSED} LIMIT ?`;
+const STILL = `SELECT 1 FROM sessions s WHERE s.id = ? AND s.next_seq = ? AND ${UNUSED}`;
+
+/** Remove sessions that nobody uses; returns their ids. */
+export async function expireSessions(connection: Connection, path: string, expiry: Expiry): Promise<string[]> {
+  const { idleMs, limit = EXPIRED_AT_ONCE, archive } = expiry;
+  if (connection.one("SELECT 1 FROM sqlite_schema WHERE name = 'sessions'") === undefined) return [];
+  const removed: string[] = [];
+  for (const { id, next_seq } of connection.all<{ id: string; next_seq: number }>(IDLE, Date.now() - idleMs, limit)) {
+    // An import that was broken off is of no use to anybody.
+    if (archive !== undefined && !id.startsWith("/")) await writeArchive(archive, id, exportLines(path, id));
+    const gone = connection.transaction(() => {
+      if (connection.one(STILL, id, next_seq) === undefined) return false;
+      removeRows(connection, id);
+      return true;
+    });
+    if (gone) removed.push(id);
+  }
+  return removed;
 }

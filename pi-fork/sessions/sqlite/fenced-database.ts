@@ -2,7 +2,7 @@ import type { SQLInputValue } from "node:sqlite";
 import type { SqliteDatabase, SqliteRunResult, SqliteStatement } from "@earendil-works/pi-session-backend-sqlite-node";
 import type { Fence } from "@serverless-harness/session";
 import { appendEvents, assertFence, type Connection, requireOwner, type SignalFile } from "@serverless-harness/session/sqlite";
-import type { LeafEvents } from "./leaf-events.ts";
+import type { LeafEvents } from "../contract/leaf-events.ts";
 
 /** Events that go with one transaction. */
 const MAX_EVENTS = 500;
@@ -44,23 +44,23 @@ export class FencedDatabase implements SqliteDatabase {
 
   transaction<T>(callback: () => T): T {
     const { fence, leaf } = this.#owner ?? {};
-    const ride = leaf?.events.take(MAX_EVENTS);
+    const batch = leaf?.events.take(MAX_EVENTS);
     try {
       const result = this.#connection.transaction(() => {
         if (fence !== undefined) assertFence(this.#connection.db, fence);
         const made = callback();
         if (isThenable(made)) throw new TypeError("a transaction's callback must be synchronous");
-        if (fence !== undefined && leaf !== undefined && ride !== undefined) {
+        if (fence !== undefined && leaf !== undefined && batch !== undefined) {
           const { n } = requireOwner(this.#connection, { leaf: leaf.events, fence });
-          appendEvents(this.#connection, n, Date.now(), ride.events);
+          appendEvents(this.#connection, n, Date.now(), batch.events);
         }
         return made;
       });
-      ride?.landed();
-      if (ride !== undefined) leaf?.signal.send();
+      batch?.written();
+      if (batch !== undefined) leaf?.signal.send();
       return result;
     } catch (error) {
-      ride?.missed(error, false);
+      batch?.failed(error, false);
       throw error;
     }
   }

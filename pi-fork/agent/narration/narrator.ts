@@ -1,8 +1,7 @@
 import type { AgentHarness, Entry } from "@earendil-works/pi-agent-core";
 import type { Usage } from "@earendil-works/pi-ai";
-import { type ToolCall, type ToolObserver, textOf } from "../tools/tool.ts";
-import type { AgentEvent } from "./events.ts";
-import type { ExpectedResult } from "./expected-result.ts";
+import { type ToolCall, type ToolObserver, textOf } from "../../tools/tool.ts";
+import type { AgentEvent } from "../log/events.ts";
 import {
   answerEvent,
   answerOf,
@@ -12,27 +11,15 @@ import {
   hasPieces,
   isCut,
   modelCallsIn,
+  type OperationHistory,
   toolEndedEvent,
   toolResultOf,
   usageOf,
-} from "./log/history.ts";
+} from "../log/history.ts";
+import { type AgentUsage, addUsage, NO_USAGE, sumOf } from "../log/usage.ts";
+import type { InterruptedAnswers } from "../usage/interrupted.ts";
+import type { ExpectedResult } from "./expected-result.ts";
 import type { UnfinishedAnswers } from "./unfinished.ts";
-import type { InterruptedAnswers } from "./usage/interrupted.ts";
-import { type AgentUsage, addUsage, NO_USAGE, sumOf } from "./usage/usage.ts";
-
-/** What the log knows of an operation, as far as it is read. */
-export interface Story {
-  /** The entry in front of the others. */
-  readonly before?: Entry;
-  /** The operation has older ones, which are not read. */
-  readonly cut: boolean;
-  /** Oldest first. */
-  readonly entries: readonly Entry[];
-  /** What the conversation in front of them came to. */
-  readonly contextTokens: number;
-  /** What was used in all, where the entries don't tell, but for the number of answers in them. */
-  readonly usage?: AgentUsage;
-}
 
 /** Tells what an agent does, in events of our own, and counts what it uses. */
 export class Narrator implements ToolObserver {
@@ -110,7 +97,7 @@ export class Narrator implements ToolObserver {
   }
 
   /** Take an operation up where its log stands. `pending`: the tool calls that had begun and not ended. */
-  resume({ before, entries, contextTokens, usage }: Story, pending: ReadonlySet<string>): void {
+  resume({ before, entries, contextTokens, usage }: OperationHistory, pending: ReadonlySet<string>): void {
     this.#resumed = pending;
     this.#interruptedAnswers.begin(contextTokens);
     this.#usage = usageOf(entries, (entry) => this.#interruptedAnswers.add(entry), usage);

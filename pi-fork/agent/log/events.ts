@@ -1,5 +1,16 @@
-import type { AgentUsage } from "./usage/usage.ts";
-import type { Restored } from "./workspace/state.ts";
+import type { AgentUsage } from "./usage.ts";
+
+/** How a workspace that was lost was made again. */
+export interface Restored {
+  /** The leaf that found it missing. */
+  readonly leafId: string;
+  /** Identity of the workspace that there is since. */
+  readonly made: string;
+  /** Empty where no snapshot could be restored. */
+  readonly snapshotId: string;
+  /** The conversation has tool calls whose changes are not in it. */
+  readonly behind: boolean;
+}
 
 /**
  * What an agent does, in order. Events that tell of something committed to the session's log carry the id of its entry: after a crash

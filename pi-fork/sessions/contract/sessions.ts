@@ -1,6 +1,6 @@
 import type { Session } from "@earendil-works/pi-agent-core";
 import type { Fence } from "@serverless-harness/session";
-import type { Expiry } from "./archive/expiry.ts";
+import type { Expiry } from "../archive/file.ts";
 import type { Forked } from "./fork.ts";
 import type { LeafEvents } from "./leaf-events.ts";
 

@@ -1,8 +1,8 @@
 import { type AssistantMessage, isContextOverflow, isRetryableAssistantError } from "@earendil-works/pi-ai";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { FailureReason } from "@serverless-harness/proto/leaf";
-import { isConversationRefused, wordsOf } from "../models/history/refusal.ts";
-import { httpOutcome, isTransient } from "../models/http-outcome.ts";
+import { httpOutcome, isTransient } from "../../models/answers/http-outcome.ts";
+import { isConversationRefused, wordsOf } from "../../models/history/refusal.ts";
 
 /** Why an agent has no answer. */
 export interface AgentFailure {

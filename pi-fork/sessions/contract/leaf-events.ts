@@ -4,14 +4,14 @@ import type { NewEvent } from "@serverless-harness/session";
 export interface LeafEvents {
   readonly leafId: string;
   /** Hand over what is ready, at most `limit` events; nothing where nothing is, or where the source writes by itself at this moment. */
-  take(limit: number): Ride | undefined;
+  take(limit: number): EventBatch | undefined;
 }
 
 /** Events on their way with a commit. The source hands over no others until it was told how they fared. */
-export interface Ride {
+export interface EventBatch {
   readonly events: readonly NewEvent[];
   /** They are written. */
-  landed(): void;
+  written(): void;
   /** The commit failed, and they are not written; where `unsure`, they may be. */
-  missed(error: unknown, unsure: boolean): void;
+  failed(error: unknown, unsure: boolean): void;
 }

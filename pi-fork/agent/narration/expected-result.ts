@@ -1,13 +1,13 @@
 import type { Entry } from "@earendil-works/pi-agent-core";
 import { isObject } from "@serverless-harness/kit/json-schema/well-formed";
 import { FailureReason } from "@serverless-harness/proto/leaf";
-import { TOO_LATE } from "../tools/bounded.ts";
-import { NOT_APPROVED } from "../tools/gated.ts";
-import { REQUEST_APPROVAL } from "../tools/request-approval.ts";
-import type { Submission } from "../tools/submit.ts";
-import { textOf } from "../tools/tool.ts";
-import type { AgentFailure } from "./failure.ts";
-import { promptTextOf, toolResultOf } from "./log/history.ts";
+import { TOO_LATE } from "../../tools/bounded.ts";
+import { NOT_APPROVED } from "../../tools/gated.ts";
+import { REQUEST_APPROVAL } from "../../tools/request-approval.ts";
+import type { Submission } from "../../tools/submit.ts";
+import { textOf } from "../../tools/tool.ts";
+import type { AgentFailure } from "../log/failure.ts";
+import { promptTextOf, toolResultOf } from "../log/history.ts";
 
 /** What is known of a result that was not handed in yet. */
 export interface ExpectedResultState {

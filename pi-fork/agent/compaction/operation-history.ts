@@ -1,4 +1,5 @@
 import {
+  type AgentLane,
   BACKGROUND_CONTEXT as CONTEXT,
   convertToLlm,
   operationPreparation,
@@ -6,11 +7,43 @@ import {
   type Session,
   serializeConversation,
 } from "@earendil-works/pi-agent-core";
-import type { Price } from "../usage/interrupted.ts";
-import { tokensIn } from "../usage/tokens.ts";
-import { type Checkpoint, writeCheckpoint } from "./checkpoint.ts";
+import { entriesBehind, type OperationHistory } from "../log/history.ts";
+import { tokensIn } from "../log/usage.ts";
+import type { ExpectedResult } from "../narration/expected-result.ts";
+import { contextTokensAt, type Price } from "../usage/interrupted.ts";
+import { type Checkpoint, readCheckpoint, usageSince, writeCheckpoint } from "./checkpoint.ts";
 import { forgotten } from "./compactor.ts";
 import type { Summaries } from "./summaries.ts";
+
+/** Where operations are read from. */
+interface HistoryReaderParts {
+  readonly lane: AgentLane;
+  readonly session: Session;
+  readonly summaries: Summaries;
+  readonly expected: ExpectedResult | undefined;
+  readonly price: Price;
+}
+
+/** Reads what the log knows of an operation: from its begin, or where its conversation was summed up, from there. */
+export class HistoryReader {
+  readonly #parts: HistoryReaderParts;
+
+  constructor(parts: HistoryReaderParts) {
+    this.#parts = parts;
+  }
+
+  /** `fromTipId`: the newest entry in front of the operation. `tipId`: its last one, where it is over; `null` where it has none. */
+  async read(operationId: string, fromTipId: string | null, tipId?: string | null): Promise<OperationHistory> {
+    const { lane, session, summaries, expected, price } = this.#parts;
+    const found = await readCheckpoint(session, operationId);
+    if (found === undefined)
+      return { ...(await entriesBehind(lane, fromTipId, tipId)), cut: false, contextTokens: await contextTokensAt(lane, fromTipId) };
+    const checkpoint = await takeUpSummary(session, found, summaries, price);
+    if (checkpoint.expected !== undefined) expected?.restore(checkpoint.expected);
+    const [behind, usage] = await Promise.all([entriesBehind(lane, checkpoint.entryId, tipId), usageSince(session, checkpoint)]);
+    return { ...behind, cut: true, contextTokens: checkpoint.contextTokens, usage };
+  }
+}
 
 /** Tokens of Pi's own words around a conversation that is to be summed up. */
 const INSTRUCTION_TOKENS = 500;
@@ -19,7 +52,7 @@ const INSTRUCTION_TOKENS = 500;
  * Take up an operation in which a conversation is being summed up. A request whose agent died under it is charged, once, with an estimate of its
  * input: what came of it, nobody knows. Returns the checkpoint as it is now.
  */
-export async function takeUpSummary(session: Session, checkpoint: Checkpoint, summaries: Summaries, price: Price): Promise<Checkpoint> {
+async function takeUpSummary(session: Session, checkpoint: Checkpoint, summaries: Summaries, price: Price): Promise<Checkpoint> {
   const { operationId } = checkpoint;
   const state = (await session.getValue(operationState(operationId), CONTEXT))?.value;
   if (state === undefined || !("task" in state)) return checkpoint;
