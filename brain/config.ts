@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { type Address, parseAddress } from "@serverless-harness/kit/address";
+import { type Address, parseAddress, parseTarget } from "@serverless-harness/kit/address";
 import type { ClientTls } from "@serverless-harness/kit/connection";
 import { EnvReader } from "@serverless-harness/kit/env";
 import { newId } from "@serverless-harness/kit/ids";
@@ -76,13 +76,14 @@ export interface BrainConfig {
 export function readConfig(environment: Readonly<Record<string, string | undefined>> = process.env): BrainConfig {
   const env = new EnvReader(environment);
   const handsUrl = env.required("HANDS_URL", "the sandbox's address, unix:/path, http://host:port or https://host:port");
-  if (handsUrl !== "" && parseAddress(handsUrl) === undefined)
+  const hands = parseTarget(handsUrl);
+  if (handsUrl !== "" && hands === undefined)
     env.problem(`HANDS_URL is ${JSON.stringify(handsUrl)}: it must be unix:/path, http://host:port or https://host:port`);
   return env.done({
     leafStore: env.required("LEAF_STORE", "the leaf store's address, as sqlite:/absolute/path/leaf.db or redis://host:port"),
     handsUrl,
     handsCredential: readCredential(env),
-    handsTls: readClientTls(env, parseAddress(handsUrl), {
+    handsTls: readClientTls(env, hands?.address, {
       ca: env.file("HANDS_TLS_CA_FILE"),
       cert: env.file("HANDS_TLS_CERT_FILE"),
       key: env.file("HANDS_TLS_KEY_FILE"),

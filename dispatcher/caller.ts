@@ -5,7 +5,8 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 export const DEFAULT_TENANT = "default";
 
 /**
- * What a token may be for. `leaves:submit` also redrives and sends messages; `admin` is everything of its tenant, with making and revoking tokens.
+ * What a token may be for. `leaves:submit` also redrives and sends messages; `sandboxes:serve` is for the
+ * sandbox that the token's subject names; `admin` is everything of its tenant, with making and revoking tokens.
  */
 export const SCOPES = [
   "leaves:submit",
@@ -14,6 +15,7 @@ export const SCOPES = [
   "gates:decide",
   "schedules:read",
   "schedules:write",
+  "sandboxes:serve",
   "admin",
 ] as const;
 export type Scope = (typeof SCOPES)[number];

@@ -2,7 +2,7 @@ import { createPrivateKey } from "node:crypto";
 import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { isAbsolute, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
-import { type Address, formatAddress, isLoopback, parseAddress } from "@serverless-harness/kit/address";
+import { type Address, formatAddress, isLoopback, parseAddress, parseTarget } from "@serverless-harness/kit/address";
 import { EnvReader } from "@serverless-harness/kit/env";
 import { KEEP_ALIVE_MS } from "@serverless-harness/kit/keep-alive";
 import { QUICK_START } from "@serverless-harness/kit/quick-start";
@@ -219,14 +219,14 @@ function readWord(reader: EnvReader, name: string, file: string): string | undef
 
 /** An address that can't be read is told by brains, which need it first. */
 function readSandbox(reader: EnvReader): SandboxSettings | undefined {
-  const address = parseAddress(reader.string("HANDS_URL", ""));
-  const tls = readClientTls(reader, address, {
+  const target = parseTarget(reader.string("HANDS_URL", ""));
+  const tls = readClientTls(reader, target?.address, {
     ca: reader.file("HANDS_TLS_CA_FILE"),
     cert: reader.file("HANDS_TLS_CERT_FILE"),
     key: reader.file("HANDS_TLS_KEY_FILE"),
   });
   const credential = readSandboxCredential(reader);
-  return address === undefined ? undefined : { address, tls, credential };
+  return target && { target, tls, credential };
 }
 
 function readSandboxCredential(reader: EnvReader): SandboxCredential {

@@ -25,6 +25,7 @@ import { Housekeeping } from "./housekeeping.ts";
 import { AUDIENCE, IssuedTokens } from "./issued-tokens.ts";
 import { Leaves } from "./leaves.ts";
 import { Limits } from "./limits/limits.ts";
+import { Relay } from "./relay.ts";
 import { routes } from "./routes.ts";
 import { Sandbox } from "./sandbox/sandbox.ts";
 import { SandboxProbe } from "./sandbox-probe.ts";
@@ -81,10 +82,12 @@ export async function startDispatcher(): Promise<Service> {
   const parts = { store, waker, schedules, sandbox, sandboxProbe, auth, tokens, audit, limits, webhooks, volume };
   const deps = { ...parts, drain, health, keepAliveMs, seedApi, log };
   const { fallback, interceptors, ...rest } = routes(deps);
+  const relay = new Relay({ auth, audit, log });
   const server = await serve({
     address: config.listen,
     log,
-    around: (handler) => guarded(config.door, config.listen, log)(traced(handler)),
+    around: (handler) => guarded(config.door, config.listen, log)(relay.around(traced(handler))),
+    upgrade: relay.upgrade,
     ...rest,
     interceptors: [metrics.interceptor(), ...interceptors],
     fallback: probes({ health, metrics, log, authorize: (header) => auth.requireOperator(header), next: fallback }),
@@ -121,6 +124,7 @@ export async function startDispatcher(): Promise<Service> {
       health.stopServing();
       await Promise.all([waker.stop(), housekeeping.stop(), limits.stop(), files?.stop(), driver.stop(), outbox?.stop()]);
       drain.end();
+      relay.close();
       unfollow?.();
       await Promise.all([server.close(), probesServer?.close(), scaler?.close()]);
       meter.stop();

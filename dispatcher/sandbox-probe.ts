@@ -1,5 +1,5 @@
 import { createClient } from "@connectrpc/connect";
-import { parseAddress } from "@serverless-harness/kit/address";
+import { parseTarget } from "@serverless-harness/kit/address";
 import { fromConnectError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
 import { createTransport } from "@serverless-harness/kit/transport";
@@ -31,10 +31,10 @@ export class SandboxProbe {
   }
 
   async #ask(): Promise<string | undefined> {
-    const address = parseAddress(this.#address ?? "");
+    const target = parseTarget(this.#address ?? "");
     // Of one that can't be read, or whose certificate is to be checked, brains tell: they have its settings.
-    if (address === undefined || (address.kind === "tcp" && address.tls === true)) return undefined;
-    const transport = createTransport({ address });
+    if (target === undefined || (target.address.kind === "tcp" && target.address.tls === true)) return undefined;
+    const transport = createTransport(target);
     try {
       const { status } = await createClient(Health, transport).check({}, { timeoutMs: TIMEOUT_MS });
       return this.#told(status === Status.SERVING ? undefined : "it is stopping");

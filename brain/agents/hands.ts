@@ -1,6 +1,6 @@
 import { Code, createClient } from "@connectrpc/connect";
 import { HandsClient } from "@serverless-harness/hands/client";
-import { parseAddress } from "@serverless-harness/kit/address";
+import { parseTarget } from "@serverless-harness/kit/address";
 import { fromConnectError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
 import { type ClientTransport, createTransport, type Token } from "@serverless-harness/kit/transport";
@@ -84,11 +84,11 @@ export class Hands {
 
   async #endExec(workspace: string, epoch: bigint, execId: string, proof: Proof): Promise<void> {
     const { handsUrl, handsTls } = this.#settings;
-    const address = parseAddress(handsUrl);
-    if (address === undefined) throw new Error("the sandbox's address was checked at start");
+    const target = parseTarget(handsUrl);
+    if (target === undefined) throw new Error("the sandbox's address was checked at start");
     const { token } = proof;
     const transport = createTransport({
-      address,
+      ...target,
       ...(handsTls === undefined ? {} : { tls: handsTls }),
       ...(token === undefined ? {} : { token }),
     });

@@ -8,6 +8,7 @@ export type Details = Readonly<Record<string, Detail>>;
 export type Action =
   | "gate.decide"
   | `leaf.${"cancel" | "redrive" | "send" | "submit"}`
+  | "sandbox.attach"
   | `schedule.${"create" | "delete" | "pause" | "resume" | "run" | "update"}`
   | `token.${"create" | "revoke"}`
   | "webhook.resend";

@@ -1,5 +1,5 @@
 import { type Client, createClient } from "@connectrpc/connect";
-import type { Address } from "@serverless-harness/kit/address";
+import type { Target } from "@serverless-harness/kit/address";
 import type { ClientTls } from "@serverless-harness/kit/connection";
 import { fromConnectError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
@@ -22,7 +22,7 @@ export type SandboxCredential =
 
 /** How the sandbox is reached. */
 export interface SandboxSettings {
-  readonly address: Address;
+  readonly target: Target;
   readonly tls: ClientTls | undefined;
   readonly credential: SandboxCredential;
 }
@@ -99,10 +99,10 @@ export class Sandbox {
   }
 
   async #call<T>(covers: Covers, call: (client: Client<typeof WorkspaceService>) => Promise<T>): Promise<T> {
-    const { address, tls, credential } = this.#settings;
+    const { target, tls, credential } = this.#settings;
     const token = credential.kind === "token" ? credential.token : await this.#tokens?.make("dispatcher", covers);
     const transport = createTransport({
-      address,
+      ...target,
       ...(tls === undefined ? {} : { tls }),
       ...(token === undefined ? {} : { token }),
     });

@@ -1,7 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Code, createClient } from "@connectrpc/connect";
-import { parseAddress } from "@serverless-harness/kit/address";
+import { parseAddress, parseTarget } from "@serverless-harness/kit/address";
 import { generateKeys, TokenVerifier } from "@serverless-harness/kit/hands-token";
 import { createSigningKeys } from "@serverless-harness/kit/signing-keys";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
@@ -31,9 +31,9 @@ async function guarded(now?: () => number) {
   await writeFile(file("brain.token"), `${BRAIN_TOKEN}\n`);
   const hands = await HandsProcess.start({ HANDS_PUBLIC_KEY_FILE: file("public.pem") });
   onTestFinished(() => hands.stop());
-  const address = parseAddress(hands.address);
-  if (address === undefined) throw new Error("the sandbox has an address");
-  const sandbox = new Sandbox({ address, tls: undefined, credential: { kind: "key", privateKeyPem: keys.privateKey } }, SILENT, now);
+  const target = parseTarget(hands.address);
+  if (target === undefined) throw new Error("the sandbox has an address");
+  const sandbox = new Sandbox({ target, tls: undefined, credential: { kind: "key", privateKeyPem: keys.privateKey } }, SILENT, now);
   return { hands, sandbox, file, verifier: new TokenVerifier(keys.publicKey) };
 }
 

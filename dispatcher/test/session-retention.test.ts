@@ -48,7 +48,7 @@ function handsOf(hands: HandsProcess) {
 }
 
 function sandboxOf(hands: HandsProcess): Sandbox {
-  return new Sandbox({ address: addressOf(hands), tls: undefined, credential: { kind: "none" } }, SILENT);
+  return new Sandbox({ target: { address: addressOf(hands), prefix: "" }, tls: undefined, credential: { kind: "none" } }, SILENT);
 }
 
 function nameOf({ spec }: Leaf) {

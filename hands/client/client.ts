@@ -1,5 +1,5 @@
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
-import { parseAddress } from "@serverless-harness/kit/address";
+import { parseTarget } from "@serverless-harness/kit/address";
 import { Connection } from "@serverless-harness/kit/connection";
 import { ConfigError } from "@serverless-harness/kit/env";
 import { transportOver } from "@serverless-harness/kit/transport";
@@ -37,9 +37,8 @@ export class HandsClient {
 
   /** Throws a ConfigError where the address can't be read. */
   constructor(options: HandsClientOptions, times: ClientTimes = {}) {
-    const address = parseAddress(options.address);
-    if (address === undefined)
-      throw new ConfigError(`${JSON.stringify(options.address)} is no address: use unix:/path or http://host:port`);
+    const target = parseTarget(options.address);
+    if (target === undefined) throw new ConfigError(`${JSON.stringify(options.address)} is no address: use unix:/path or http://host:port`);
     const patienceMs = options.patienceMs ?? DEFAULT_PATIENCE_MS;
     this.#times = {
       patienceMs,
@@ -47,7 +46,7 @@ export class HandsClient {
       pingTimeoutMs: Math.min(times.pingTimeoutMs ?? 10_000, Math.max(patienceMs, 1)),
       idleMs: times.idleMs ?? 60_000,
     };
-    this.#connection = new Connection(address, options.tls);
+    this.#connection = new Connection(target.address, options.tls, target.prefix);
     this.#transport = transportOver(this.#connection, options.token);
     this.#retry = createRetry({ patienceMs, onTokenExpired: options.onTokenExpired, signal: this.#closed.signal });
   }

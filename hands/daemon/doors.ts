@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import type { Address } from "@serverless-harness/kit/address";
 import { bearerToken } from "@serverless-harness/kit/bearer";
@@ -10,17 +11,18 @@ import { keepAlive } from "@serverless-harness/kit/keep-alive";
 import type { Logger } from "@serverless-harness/kit/log";
 import type { Metrics } from "@serverless-harness/kit/metrics";
 import { probes, serveProbes } from "@serverless-harness/kit/probes";
-import { serve } from "@serverless-harness/kit/serve";
-import { followTlsFiles, loadServerTls } from "@serverless-harness/kit/tls";
+import { type Server, serve } from "@serverless-harness/kit/serve";
+import { followTlsFiles, loadClientTls, loadServerTls } from "@serverless-harness/kit/tls";
+import { DialOut } from "@serverless-harness/kit/tunnel/dial-out";
 import { ENCODERS } from "../channel/encode.ts";
-import type { HandsConfig } from "../config.ts";
+import type { HandsConfig, RelayConfig } from "../config.ts";
 import { SERVICES } from "../routes.ts";
 import { authenticate } from "../rpc/auth.ts";
 import type { Workspaces } from "../workspaces/workspaces.ts";
 
 /** What the doors lead to. */
 export interface DoorsOptions {
-  readonly config: Pick<HandsConfig, "listen" | "tls" | "publicKeyFile" | "metricsListen" | "jailed" | "keepAliveMs">;
+  readonly config: Pick<HandsConfig, "listen" | "tls" | "relay" | "publicKeyFile" | "metricsListen" | "jailed" | "keepAliveMs">;
   readonly routes: (router: ConnectRouter) => void;
   readonly workspaces: Workspaces;
   readonly health: HealthState;
@@ -58,6 +60,7 @@ export async function openDoors({ config, routes, workspaces, health, metrics, l
     await server.close(0);
     throw error;
   });
+  const relay = dialRelay(config.relay, server, log);
   const unfollow = config.tls === undefined ? undefined : followTlsFiles(config.tls, server, log);
   if (config.tls !== undefined && !config.jailed)
     log.warn("commands run without a jail of their own: they can read the files of HANDS_TLS_KEY_FILE if this user can");
@@ -65,9 +68,26 @@ export async function openDoors({ config, routes, workspaces, health, metrics, l
     address: server.address,
     close: async (graceMs) => {
       unfollow?.();
+      await relay?.close();
       await Promise.all([server.close(graceMs), metricsServer?.close(graceMs)]);
     },
   };
+}
+
+/** Offer the services to a relay too, if there is one; nothing waits until it can be reached. */
+function dialRelay(relay: RelayConfig | undefined, server: Server, log: Logger): DialOut | undefined {
+  if (relay === undefined) return undefined;
+  const { target, tokenFile, tls } = relay;
+  const dialOut = new DialOut({
+    relay: target,
+    tls: loadClientTls(tls),
+    // A token that was renewed is in the same file.
+    token: async () => (await readFile(tokenFile.path ?? "", "utf8")).trim(),
+    adopt: server.adopt,
+    log,
+  });
+  dialOut.start();
+  return dialOut;
 }
 
 function readVerifier(publicKeyFile: string | undefined, log: Logger): TokenVerifier | undefined {

@@ -20,7 +20,7 @@ const INNER = {
   state: `${DAEMON}/state`,
   socket: `${DAEMON}/socket`,
   publicKey: `${DAEMON}/public-key.pem`,
-  tls: `${DAEMON}/tls`,
+  files: `${DAEMON}/files`,
   artifacts: `${DAEMON}/artifacts`,
   artifactsKey: `${DAEMON}/artifacts.key`,
   repositories: `${DAEMON}/repositories`,
@@ -155,9 +155,11 @@ function insideOf(config: HandsConfig): { program: string[]; environment: Record
     mounts.push("--ro-bind", config.artifactsKeyFile, INNER.artifactsKey);
     environment["HANDS_ARTIFACTS_KEY_FILE"] = INNER.artifactsKey;
   }
-  for (const [part, { variable, path }] of Object.entries(config.tls ?? {})) {
+  const { relay } = config;
+  const replaceable = [...Object.values(config.tls ?? {}), ...(relay === undefined ? [] : [relay.tokenFile, ...Object.values(relay.tls)])];
+  for (const { variable, path } of replaceable) {
     if (path === undefined) continue;
-    const shown = showReplaceable(path, `${INNER.tls}/${part}`);
+    const shown = showReplaceable(path, `${INNER.files}/${variable}`);
     mounts.push(...shown.mount);
     environment[variable] = shown.path;
   }

@@ -39,7 +39,7 @@ export function addToken(program: Command): void {
     usage: "<subject>",
     summary: "make a token, and print it once",
     description:
-      "The subject is who will use it: it stands in events as who decided or cancelled. Scopes: leaves:submit, leaves:read, leaves:cancel, gates:decide, schedules:read, schedules:write, schedules:*, admin.",
+      "The subject is who will use it: it stands in events as who decided or cancelled. Scopes: leaves:submit, leaves:read, leaves:cancel, gates:decide, schedules:read, schedules:write, schedules:*, sandboxes:serve (to dial in as the sandbox that the subject names), admin.",
     options: (command) =>
       command
         .option("--tenant <name>", "whose leaves it is for (default: your token's tenant; the operator's is default)")

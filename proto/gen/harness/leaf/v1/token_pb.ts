@@ -43,7 +43,7 @@ export type Token = Message<"harness.leaf.v1.Token"> & {
 
   /**
    * What it is for: `leaves:submit` (which is also to redrive and to send messages), `leaves:read`, `leaves:cancel`, `gates:decide`, `schedules:read`,
-   * `schedules:write`, `admin` (everything of its tenant, tokens too).
+   * `schedules:write`, `sandboxes:serve` (to dial in as the sandbox that the subject names), `admin` (everything of its tenant, tokens too; no sandbox).
    *
    * @generated from field: repeated string scopes = 4;
    */

@@ -1,0 +1,104 @@
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { Code } from "@connectrpc/connect";
+import { fromConnectError, HarnessError, toConnectError } from "@serverless-harness/kit/errors";
+import type { Logger } from "@serverless-harness/kit/log";
+import {
+  type PlainHandler,
+  type PlainRequest,
+  type PlainResponse,
+  refuseRpc,
+  requestPath,
+  type ServeOptions,
+} from "@serverless-harness/kit/serve";
+import { TUNNEL_PROTOCOL } from "@serverless-harness/kit/tunnel/protocol";
+import { refuseUpgrade, Tunnels } from "@serverless-harness/kit/tunnel/tunnels";
+import type { Audit } from "./audit/audit.ts";
+import type { Authenticator } from "./auth.ts";
+import type { Caller } from "./caller.ts";
+
+const NAME = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}";
+const ATTACH = new RegExp(`^/v1/sandboxes/(${NAME})/attach$`);
+/** What hands serves beside its RPCs is for whoever runs it. */
+const CALL = new RegExp(`^/v1/sandboxes/(${NAME})/rpc(/(?:harness\\.hands\\.v1\\.\\w+|grpc\\.health\\.v1\\.Health)/\\w+)$`);
+
+/** What a relay stands on. */
+export interface RelayOptions {
+  readonly auth: Authenticator;
+  readonly audit: Audit;
+  readonly log: Logger;
+}
+
+/**
+ * Lets sandboxes dial in that nobody can connect to, and hands calls on to them. A sandbox attaches at `/v1/sandboxes/NAME/attach`; its
+ * address is then `/v1/sandboxes/NAME/rpc` here. Who may call is the sandbox's own decision: it checks the token of each call.
+ */
+export class Relay {
+  readonly #options: RelayOptions;
+  readonly #tunnels: Tunnels;
+
+  constructor(options: RelayOptions) {
+    this.#options = options;
+    this.#tunnels = new Tunnels({ log: options.log });
+  }
+
+  /** What the server upgrades. */
+  get upgrade(): NonNullable<ServeOptions["upgrade"]> {
+    return { protocol: TUNNEL_PROTOCOL, handle: (request, socket, head) => void this.#attach(request, socket, head) };
+  }
+
+  /** Stands in front of the dispatcher's own RPCs, as those that are handed on look like them. */
+  around(handler: PlainHandler): PlainHandler {
+    return (request, response) => {
+      const [, name, path] = CALL.exec(requestPath(request)) ?? [];
+      if (name === undefined || path === undefined) return handler(request, response);
+      this.#forward(name, path, request, response);
+    };
+  }
+
+  /** Let go of all sandboxes: they dial another dispatcher. */
+  close(): void {
+    this.#tunnels.close();
+  }
+
+  #forward(name: string, path: string, request: PlainRequest, response: PlainResponse): void {
+    try {
+      this.#tunnels.forward(name, path, request, response);
+    } catch (error) {
+      // A refusal has the form that this path asks for.
+      request.url = path;
+      refuseRpc(request, response, fromConnectError(toConnectError(error)), this.#options.log);
+    }
+  }
+
+  /** Never rejects. */
+  async #attach(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const { auth, audit, log } = this.#options;
+    let caller: Caller | undefined;
+    try {
+      const [, name] = ATTACH.exec(requestPath(request)) ?? [];
+      if (name === undefined) throw new HarnessError(Code.NotFound, "not_found", "sandboxes attach at /v1/sandboxes/NAME/attach");
+      caller = await auth.identify(request.headers.authorization);
+      requireSandbox(caller, name);
+      await audit.act(caller, { action: "sandbox.attach", sandbox: name }, () => this.#tunnels.attach(name, socket, head));
+    } catch (thrown) {
+      const error = fromConnectError(toConnectError(thrown));
+      log.info({ err: error, path: requestPath(request) }, "a sandbox was refused");
+      if (error.code === Code.Unauthenticated || error.code === Code.PermissionDenied) audit.denied(caller, "sandbox.attach", error.reason);
+      refuseUpgrade(socket, error);
+    }
+  }
+}
+
+/** PERMISSION_DENIED unless the token is this sandbox's: its subject is the name, and it has the scope by name. `admin` alone is not enough. */
+function requireSandbox(caller: Caller, name: string): void {
+  if (caller.kind === "operator") return;
+  if (!caller.scopes.has("sandboxes:serve"))
+    throw new HarnessError(Code.PermissionDenied, "scope_missing", "the token is for no sandbox: use one with the scope sandboxes:serve");
+  if (caller.subject === name) return;
+  throw new HarnessError(
+    Code.PermissionDenied,
+    "foreign_sandbox",
+    `the token is for the sandbox ${caller.subject}: its subject is the name`,
+  );
+}
