@@ -1,4 +1,4 @@
-import { clone, create, toBinary } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { newId } from "@serverless-harness/kit/ids";
 import { type Leaf, LeafSchema, type LeafSpec, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
 import type { Charge } from "../contract/accounts.ts";
@@ -86,9 +86,8 @@ async function attempt(database: Database, plan: Plan, call: string): Promise<{ 
 }
 
 function freshPlan({ names }: Database, spec: LeafSpec): Plan {
-  const filled = clone(LeafSpecSchema, spec);
   // A session that is made here can't exist already; the store says so.
-  if (filled.sessionId === "") filled.sessionId = newId("session");
+  const filled = { ...spec, sessionId: spec.sessionId || newId("session") };
   return { leafId: names.newLeafId(names.partitionOf(sessionName(filled.tenant, filled.sessionId))), spec: filled };
 }
 
@@ -106,9 +105,7 @@ async function reserve(database: Database, spec: LeafSpec, name: string): Promis
       text(reply[4]) === "1",
     ];
     if (bytes(reply[2]).equals(print)) {
-      const filled = clone(LeafSpecSchema, spec);
-      filled.sessionId = sessionId;
-      return { leafId, spec: filled, name, writeBefore: at + WRITE_WITHIN_MS };
+      return { leafId, spec: { ...spec, sessionId }, name, writeBefore: at + WRITE_WITHIN_MS };
     }
     // The key stands for another leaf, unless that one was never written and whoever wanted to is gone.
     if (young || replaced !== "" || (await isOrWas(database, leafId))) throw keyReused();

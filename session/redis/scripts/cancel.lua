@@ -10,7 +10,7 @@ if leaf.state == QUEUED then
   local seq = leaf.seq + 1
   event(leaf.id, seq, stateChanged('8', 0, ''))
   redis.call('HSET', leaf.key, 'state', '8', 'updated', ms, 'seq', int(seq))
-  over(leaf.id, leaf.order, QUEUED, '8')
+  over(leaf, '8')
   if redis.call('ZREM', key('queue', leaf.session), leaf.id) == 0 then
     displace(leaf)
     follow(leaf.session)

@@ -26,7 +26,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', at, '-inf', ms, 'LIMIT', 0, 500)
     redis.call('HSET', leaf.key, 'state', '7', 'held', '', 'updated', ms, 'seq', int(leaf.seq + 1), 'failure', failure,
       'attempts', attempts(leaf, failure))
     redis.call('HDEL', leaf.key, 'not_before', 'waiting', 'wake', 'waits')
-    over(id, leaf.order, leaf.state, '7')
+    over(leaf, '7')
     announce(id, leaf.seq + 1)
     notice(leaf, leaf.seq + 1)
     count = count + 1

@@ -12,7 +12,7 @@ if ARGV[9] ~= '' then
   for _, each in ipairs({ 'failure', ARGV[9], 'attempts', attempts(leaf, ARGV[9]) }) do table.insert(fields, each) end
 end
 redis.call('HSET', leaf.key, unpack(fields))
-over(leaf.id, leaf.order, RUNNING, ARGV[7])
+over(leaf, ARGV[7])
 announce(leaf.id, seq)
 notice(leaf, seq)
 follow(leaf.session)

@@ -89,11 +89,10 @@ local UNCOUNTED = '-'
 
 local function isCounted(size) return size and size ~= UNCOUNTED end
 
--- A leaf is over, or is not any more.
-local function countUnfinished(id, change)
-  local row = redis.call('HMGET', key('leaf', id), 'session', 'account', 'bytes')
-  if not isCounted(row[3]) then return end
-  for _, name in ipairs(accountsOf(row[1], row[2])) do redis.call('HINCRBY', name, 'unfinished', change) end
+-- A leaf that `owned` or `known` returned is over, or is not any more.
+local function countUnfinished(leaf, change)
+  if not isCounted(leaf.bytes) then return end
+  for _, name in ipairs(accountsOf(leaf.session, leaf.account)) do redis.call('HINCRBY', name, 'unfinished', change) end
 end
 
 -- Count what was appended to a leaf that `owned` returned. Returns the bytes that the leaf takes from now on; it is to be kept with its other fields.
@@ -133,15 +132,15 @@ local function owned()
   local epoch, worker = string.match(ARGV[5], '^(%d+) (.*)$')
   local leaf = key('leaf', id)
   local row = redis.call('HMGET', leaf, 'state', 'epoch', 'session', 'order', 'seq', 'held', 'calls', 'cancel', 'priority', 'attempts', 'deadline',
-    'notify', 'account', 'bytes', 'used')
+    'notify', 'account', 'bytes', 'used', 'files')
   if row[3] ~= session then return nil end
   local calls, claim, name = row[7] or '', holder(row[6])
   local repeated = call ~= '' and string.find(calls, call, 1, true) ~= nil
   if not repeated and (redis.call('HGET', key('session', session), 'epoch') ~= epoch or row[1] ~= RUNNING or row[2] ~= epoch
     or worker ~= '' and worker ~= name) then return nil end
-  return { id = id, key = leaf, session = session, order = row[4], seq = tonumber(row[5]), worker = name,
+  return { id = id, key = leaf, session = session, state = row[1], order = row[4], seq = tonumber(row[5]), worker = name,
     cancel = row[8], priority = row[9], claim = claim, attempts = row[10] or '', deadline = deadlineOf(row[11]), notify = row[12],
-    account = row[13] or nil, bytes = row[14], used = row[15],
+    account = row[13] or nil, bytes = row[14], used = row[15], files = row[16],
     repeated = repeated, calls = string.sub(call .. calls, 1, 64) }
 end
 
@@ -162,11 +161,11 @@ end
 -- What is known of a leaf that nobody holds, as far as its place in the queue depends on it.
 local function known(id)
   local row = redis.call('HMGET', key('leaf', id), 'session', 'order', 'priority', 'state', 'not_before', 'waiting', 'seq', 'wake', 'waits',
-    'cancel', 'calls', 'deadline', 'notify')
+    'cancel', 'calls', 'deadline', 'notify', 'account', 'bytes', 'files')
   if not row[4] then return nil end
   return { id = id, key = key('leaf', id), session = row[1], order = row[2], priority = row[3], state = row[4], notBefore = tonumber(row[5] or 0),
     waiting = row[6] == '1', seq = tonumber(row[7]), wake = row[8], waits = row[9] or '', cancel = row[10] == '1', calls = row[11] or '',
-    deadline = deadlineOf(row[12]), notify = row[13] }
+    deadline = deadlineOf(row[12]), notify = row[13], account = row[14] or nil, bytes = row[15], files = row[16] }
 end
 
 -- A leaf that is its session's first gets its place: ready, at a time, or none while it waits for what no time brings.
@@ -219,19 +218,20 @@ local function endWait(leaf, note)
 end
 
 -- A leaf's files have to be written, if it has any.
-local function filesDue(id)
-  if redis.call('HEXISTS', key('leaf', id), 'files') == 1 then redis.call('ZADD', base .. ':files', ms, id) end
+local function filesDue(leaf)
+  if leaf.files then redis.call('ZADD', base .. ':files', ms, leaf.id) end
 end
 
 -- A leaf is over: what only an unfinished one needs goes. The keys of its events stay with one that failed, which may be queued again.
-local function over(id, order, from, to)
+local function over(leaf, to)
+  local id = leaf.id
   redis.call('DEL', key('gates', id), key('wakes', id), to == '7' and key('gates', id) or key('keys', id))
   redis.call('ZADD', base .. ':ended', ms, id)
   redis.call('ZREM', base .. ':unfinished', id)
-  countUnfinished(id, -1)
-  redis.call('ZREM', base .. ':deadlines', id)
-  filesDue(id)
-  move(id, order, from, to)
+  countUnfinished(leaf, -1)
+  if leaf.deadline < math.huge then redis.call('ZREM', base .. ':deadlines', id) end
+  filesDue(leaf)
+  move(id, leaf.order, leaf.state, to)
 end
 
 -- An attempt of the leaf's worker failed: what the leaf's attempts are then, each a Leaf message with one attempt.

@@ -85,14 +85,16 @@ end
 local function enqueue(leaf)
   if tonumber(leaf.priority or 0) ~= 0 then return ready(leaf) end
   local tenant = tenantOf(leaf.session)
-  redis.call('XADD', key('work', tenant), int(leaf.order) .. '-0', 'leaf', leaf.id)
+  redis.call('XADD', key('work', tenant), leaf.order .. '-0', 'leaf', leaf.id)
   offer(rowOf(tenant), 0, leaf.order)
 end
 
+-- A leaf of the tenant is ready no more. A stream that is empty takes room nevertheless.
 local function gone(tenant)
-  local row = rowOf(tenant)
+  local row, entry = rowOf(tenant), oldest(tenant, 1)[1]
+  if not entry then redis.call('DEL', key('work', tenant)) end
   numbers().ready = numbers().ready - 1
-  row.best = bestOf(firstAgain(tenant, 1), oldest(tenant, 1)[1])
+  row.best = bestOf(firstAgain(tenant, 1), entry)
 end
 
 -- A leaf that may stand in `again` is ready no more. Tells whether it stood there.
@@ -139,8 +141,6 @@ local function close(all)
   end
   for tenant, row in pairs(rows or {}) do
     local idle = row.running == 0 and row.best == ''
-    -- What is left of a stream is that its leaves are gone.
-    if idle and row.wasBest .. row.wasRunning ~= '0' then redis.call('DEL', key('work', tenant)) end
     local changed = all or row.running ~= row.wasRunning or row.best ~= row.wasBest
     if changed and TOGETHER then
       tell(partition, tenant, row.best, row.running)

@@ -10,7 +10,7 @@ redis.call('HSET', leaf.key, 'state', QUEUED, 'updated', ms, 'seq', int(seq))
 redis.call('HDEL', leaf.key, 'failure', 'attempts', 'failed', 'cancel', 'not_before', 'open')
 redis.call('ZREM', base .. ':ended', leaf.id)
 redis.call('ZADD', base .. ':unfinished', leaf.order, leaf.id)
-countUnfinished(leaf.id, 1)
+countUnfinished(leaf, 1)
 if leaf.deadline < math.huge then redis.call('ZADD', base .. ':deadlines', int(leaf.deadline), leaf.id) end
 move(leaf.id, leaf.order, '7', QUEUED)
 local session = key('session', leaf.session)

@@ -53,8 +53,9 @@ local partitions = tonumber(ARGV[10])
 local order = math.floor(us / partitions) * partitions + tonumber(partition)
 if order <= numbers().order then order = numbers().order + partitions end
 numbers().order = order
+local place = int(order)
 
-local fields = { 'spec', ARGV[8], 'session', session, 'order', int(order), 'state', QUEUED, 'created', ms, 'updated', ms, 'seq', '1', 'calls', call, 'bytes', int(#ARGV[8]) }
+local fields = { 'spec', ARGV[8], 'session', session, 'order', place, 'state', QUEUED, 'created', ms, 'updated', ms, 'seq', '1', 'calls', call, 'bytes', int(#ARGV[8]) }
 if ARGV[11] ~= '0' then table.insert(fields, 'priority') table.insert(fields, ARGV[11]) end
 if ARGV[12] ~= '' then table.insert(fields, 'key') table.insert(fields, ARGV[12]) end
 if ARGV[15] == '1' then table.insert(fields, 'files') table.insert(fields, '1') end
@@ -73,11 +74,11 @@ for _, name in ipairs(accounts) do
   if redis.call('HINCRBY', name, 'unfinished', 1) == 1 then redis.call('PERSIST', name) end
   redis.call('HINCRBY', name, 'bytes', #ARGV[8])
 end
-redis.call('ZADD', base .. ':unfinished', int(order), id)
-for i = 26, #ARGV do redis.call('ZADD', base .. ':' .. ARGV[i], int(order), id) end
+redis.call('ZADD', base .. ':unfinished', place, id)
+for i = 26, #ARGV do redis.call('ZADD', base .. ':' .. ARGV[i], place, id) end
 if row[2] then
-  redis.call('ZADD', key('queue', session), int(order), id)
+  redis.call('ZADD', key('queue', session), place, id)
 else
-  enqueue({ id = id, session = session, order = order, priority = ARGV[11] })
+  enqueue({ id = id, session = session, order = place, priority = ARGV[11] })
 end
 return { close(), '1', ms }

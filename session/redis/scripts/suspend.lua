@@ -35,7 +35,7 @@ redis.call('HSET', leaf.key, 'state', state, 'held', '', 'updated', ms, 'seq', i
 if not over then
   redis.call('HSET', leaf.key, 'waiting', '1', 'not_before', int(notBefore), 'wake', ARGV[8], 'waits', table.concat(names, '\n'))
 end
-if names[1] then filesDue(leaf.id) end
+if names[1] then filesDue(leaf) end
 move(leaf.id, leaf.order, RUNNING, state)
 announce(leaf.id, seq)
 leaf.notBefore, leaf.waiting = notBefore, not over

@@ -23,7 +23,7 @@ local function take(tenant)
     first, entry = { first[3], first[4] }, oldest(tenant, 1)[1]
   else
     local entries = oldest(tenant, 2)
-    redis.call('XDEL', key('work', tenant), entries[1][1])
+    if entries[2] then redis.call('XDEL', key('work', tenant), entries[1][1]) else redis.call('DEL', key('work', tenant)) end
     id, entry = entries[1][2][2], entries[2]
   end
   queue.best = bestOf(first, entry)
