@@ -7,8 +7,8 @@ import { EnvReader, type NamedFile } from "@serverless-harness/kit/env";
 import { KEEP_ALIVE_MS } from "@serverless-harness/kit/keep-alive";
 import type { Root } from "@serverless-harness/kit/paths/locate";
 import { type ClientTlsFiles, readClientTls, readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
+import { NoticeAddresses } from "./exec/end-notices.ts";
 import type { ExecLimits } from "./exec/limits.ts";
-import { NoticeAddresses } from "./exec/notice-addresses.ts";
 import type { Durability } from "./fs/durable.ts";
 import { readLocalRoots } from "./local-roots.ts";
 
@@ -324,7 +324,7 @@ function readLimits(env: EnvReader): ExecLimits {
   };
 }
 
-/** A variable as an entry, where it is set. */
+/** A variable as an entry if it is set. */
 function pairOf(name: string, value: string | undefined): Array<[string, string]> {
   return value === undefined ? [] : [[name, value]];
 }

@@ -8,7 +8,7 @@ const VARIABLE = "HANDS_LOCAL_REPOSITORIES";
 
 /**
  * Read the directories whose repositories may be cloned by their paths: absolute ones, with colons between. `own` are hands' own directories by their settings:
- * none may be in one of those, where tenants' files are. `shownIn`: in the jail, where they are by their number instead; they were checked outside then.
+ * none may be in one of those, which hold tenants' files. `shownIn`: the directory that shows them by their number in the jail; they were checked outside then.
  */
 export function readLocalRoots(env: EnvReader, own: Readonly<Record<string, string>>, shownIn: string | undefined): Root[] {
   const paths = (env.optional(VARIABLE) ?? "").split(":").filter((path) => path !== "");

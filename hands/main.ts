@@ -1,6 +1,6 @@
 import { runMain } from "@serverless-harness/kit/main";
 import { environmentOf, readConfig } from "./config.ts";
-import { becomeFrugal } from "./process/memory-flags.ts";
+import { restartWithMemoryFlags } from "./process/memory-flags.ts";
 
 await runMain(async () => {
   const config = readConfig();
@@ -9,7 +9,7 @@ await runMain(async () => {
     const { enterJail } = await import("./jail/jail.ts");
     enterJail(config);
   }
-  if (!config.jailed) becomeFrugal(environmentOf());
+  if (!config.jailed) restartWithMemoryFlags(environmentOf());
   const { startDaemon } = await import("./daemon/daemon.ts");
   return startDaemon(config);
 });

@@ -2,19 +2,19 @@ import type { Readable } from "node:stream";
 import { Code } from "@connectrpc/connect";
 import { HarnessError, invalidArgument } from "@serverless-harness/kit/errors";
 
-/** What an artifact is made of: a file, by its path, that nobody changes meanwhile, or bytes. Both can be read again where a call has to be repeated. */
+/** What an artifact is made of: a file, by its path, that nobody changes meanwhile, or bytes. Both can be read again if a call has to be repeated. */
 export type ArtifactContent = { readonly file: string } | { readonly bytes: Uint8Array };
 
 /**
  * Keeps what has to outlive a sandbox, by key. An artifact is there as a whole or not at all, whoever crashes when.
  *
- * Errors of every method: INVALID_ARGUMENT for a bad key; UNAVAILABLE `artifacts_unavailable` where the store can't be reached or fails;
- * FAILED_PRECONDITION `artifacts_misconfigured` where only an operator can help; RESOURCE_EXHAUSTED `no_space`.
+ * Errors of every method: INVALID_ARGUMENT for a bad key; UNAVAILABLE `artifacts_unavailable` if the store can't be reached or fails;
+ * FAILED_PRECONDITION `artifacts_misconfigured` if only an operator can help; RESOURCE_EXHAUSTED `no_space`.
  */
 export interface ArtifactStore {
   /** Store an artifact; durable when this resolves. Replaces the one of that key. */
   put(key: string, content: ArtifactContent): Promise<void>;
-  /** The content, to be read or destroyed; `undefined` where there is none. Another put or delete meanwhile does not change what is read. */
+  /** The content, to be read or destroyed; `undefined` if there is none. Another put or delete meanwhile does not change what is read. */
   get(key: string): Promise<Readable | undefined>;
   has(key: string): Promise<boolean>;
   /** Idempotent. */

@@ -33,7 +33,7 @@ export class DirectoryArtifacts implements ArtifactStore {
   readonly #root: string;
   #swept: Promise<void> | undefined;
 
-  /** `root` is absolute; it is made where it is missing. */
+  /** `root` is absolute; it is made if it is missing. */
   constructor(root: string) {
     this.#root = root;
   }
@@ -59,7 +59,7 @@ export class DirectoryArtifacts implements ArtifactStore {
     assertKey(key);
     return translated(LOOK_MS, async () => {
       const file = await this.#open(key);
-      // The path is not looked at where there is a descriptor.
+      // The path is ignored if there is a descriptor.
       return file === undefined ? undefined : createReadStream("", { fd: file, highWaterMark: CHUNK_BYTES });
     });
   }
@@ -108,7 +108,7 @@ export class DirectoryArtifacts implements ArtifactStore {
     return directory === undefined ? undefined : await openArtifact(childOf(directory.file, nameOf(key)));
   }
 
-  /** The directory that holds a key; `undefined` where there is none. */
+  /** The directory that holds a key; `undefined` if there is none. */
   async #directory(key: string): Promise<OpenDirectory | undefined> {
     let at = await openIfThere(this.#root, constants.O_RDONLY | constants.O_DIRECTORY);
     for (const name of directoriesOf(key)) {
@@ -119,7 +119,7 @@ export class DirectoryArtifacts implements ArtifactStore {
     return at === undefined ? undefined : closing(at);
   }
 
-  /** The directory that holds a key, made where it is missing, each one durably. */
+  /** The directory that holds a key, made if it is missing, each one durably. */
   async #makeDirectory(key: string): Promise<OpenDirectory> {
     let at = await open(this.#root, constants.O_RDONLY | constants.O_DIRECTORY);
     for (const name of directoriesOf(key)) {

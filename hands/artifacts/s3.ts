@@ -1,10 +1,14 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
 import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { S3Client } from "@aws-sdk/client-s3";
+import { Code } from "@connectrpc/connect";
 import { fullJitter } from "@serverless-harness/kit/backoff";
-import { type ArtifactContent, type ArtifactStore, artifactsMisconfigured, assertKey } from "./artifact-store.ts";
-import { S3Body } from "./s3-body.ts";
-import { isPassing, statusOf, translateS3Error } from "./s3-error.ts";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import { type ArtifactContent, type ArtifactStore, artifactsMisconfigured, artifactsUnavailable, assertKey } from "./artifact-store.ts";
 
 /** Where artifacts lie on S3, or on a server that speaks like it. */
 export interface S3Options {
@@ -15,7 +19,7 @@ export interface S3Options {
   readonly region?: string;
   /** URL of the server. Default: Amazon's of the region. */
   readonly endpoint?: string;
-  /** Name the bucket in the path, as servers of one's own want it, and not in the host. Default: where there is an endpoint. */
+  /** Name the bucket in the path, as servers of one's own want it, and not in the host. Default: if there is an endpoint. */
   readonly pathStyle?: boolean;
   /** Default: the SDK's chain (variables, files, the machine's or the pod's own identity). */
   readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string };
@@ -158,4 +162,89 @@ async function* translating(body: Readable, bucket: string): AsyncGenerator<Buff
   } finally {
     body.destroy();
   }
+}
+
+const CHUNK_BYTES = 256 * 1024;
+
+/** What is sent to S3, with the checksum by which the server tells whether it arrived. */
+class S3Body {
+  readonly size: number;
+  /** Base64. */
+  readonly sha256: string;
+  readonly #content: ArtifactContent;
+
+  private constructor(content: ArtifactContent, size: number, sha256: string) {
+    this.#content = content;
+    this.size = size;
+    this.sha256 = sha256;
+  }
+
+  static async of(content: ArtifactContent): Promise<S3Body> {
+    const hash = createHash("sha256");
+    if ("bytes" in content) return new S3Body(content, content.bytes.length, hash.update(content.bytes).digest("base64"));
+    const { size } = await stat(content.file);
+    await pipeline(createReadStream(content.file, { highWaterMark: CHUNK_BYTES }), hash);
+    return new S3Body(content, size, hash.digest("base64"));
+  }
+
+  /** The content once more. */
+  open(): Readable | Uint8Array {
+    if ("bytes" in this.#content) return this.#content.bytes;
+    return createReadStream(this.#content.file, { highWaterMark: CHUNK_BYTES });
+  }
+}
+
+/** Names of errors that say who we are, or what we may do, is wrong. */
+const REFUSED = new Set([
+  "AccessDenied",
+  "Forbidden",
+  "InvalidAccessKeyId",
+  "SignatureDoesNotMatch",
+  "ExpiredToken",
+  "InvalidToken",
+  "AuthorizationHeaderMalformed",
+  "CredentialsProviderError",
+]);
+
+/** Names of errors that say that the content broke on its way. */
+const BROKEN = new Set(["BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch", "XAmzContentSHA256Mismatch", "IncompleteBody"]);
+
+/** What a client is told if a call to S3 failed. Its texts may hold names of hosts and keys, so they stay in the cause. */
+function translateS3Error(error: unknown, bucket: string): unknown {
+  if (error instanceof HarnessError) return error;
+  const status = statusOf(error);
+  const name = error instanceof Error ? error.name : "";
+  if (name === "NoSuchBucket") return artifactsMisconfigured(`has no bucket ${bucket}: create it, or name another one`, error);
+  if (name === "PermanentRedirect" || status === 301) {
+    return artifactsMisconfigured(`keeps the bucket ${bucket} in another region: name that region`, error);
+  }
+  if (REFUSED.has(name) || status === 401 || status === 403) {
+    return artifactsMisconfigured(
+      `refuses this daemon's credentials, or there are none: let them get, put, delete and list in the bucket ${bucket}`,
+      error,
+    );
+  }
+  if (BROKEN.has(name))
+    return new HarnessError(Code.DataLoss, "artifact_damaged", "the artifact was damaged on its way: try again", { cause: error });
+  if (name === "EntityTooLarge") {
+    return new HarnessError(Code.ResourceExhausted, "artifact_too_large", "the artifact is larger than the artifact store takes", {
+      cause: error,
+    });
+  }
+  return artifactsUnavailable(status === undefined ? "can't be reached" : `failed with status ${status}`, error);
+}
+
+/** The same call may well succeed a moment later: nobody answered, or the server failed. */
+function isPassing(error: unknown): boolean {
+  const status = statusOf(error);
+  if (status !== undefined) return status >= 500;
+  return error instanceof Error && ("code" in error || error.name === "TimeoutError");
+}
+
+/** The HTTP status of an answer; `undefined` if none came. */
+function statusOf(error: unknown): number | undefined {
+  if (!(error instanceof Error) || !("$metadata" in error)) return undefined;
+  const metadata: unknown = error.$metadata;
+  if (typeof metadata !== "object" || metadata === null || !("httpStatusCode" in metadata)) return undefined;
+  return typeof metadata.httpStatusCode === "number" ? metadata.httpStatusCode : undefined;
 }

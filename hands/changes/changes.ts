@@ -17,7 +17,7 @@ export interface Plan<M extends DescMessage> extends Pick<Intent, "witness" | "t
   readonly draft: MessageInitShape<M>;
   /**
    * Make the effect by one system call, and return the answer. Synchronous, so that nothing of this daemon comes between its last checks
-   * and the effect. {@link Interference} where what was planned on has changed.
+   * and the effect. {@link StalePlan} if what was planned on has changed.
    */
   commit(): MessageInitShape<M>;
   /** Make what the effect needs durable, in front of it. */
@@ -45,17 +45,17 @@ export interface Change<M extends DescMessage> {
   readonly schema: M;
   /** What the client calls the path, for errors. */
   readonly path: string;
-  /** Called again after an {@link Interference}. What it throws is the call's error: nothing happened, nothing is remembered. */
+  /** Called again after a {@link StalePlan}. What it throws is the call's error: nothing happened, nothing is remembered. */
   plan(): Promise<Plan<M> | NoChange<M>> | Plan<M> | NoChange<M>;
 }
 
 /** What a plan was made on has changed since. It is planned again. */
-export class Interference extends Error {
-  override readonly name = "Interference";
+export class StalePlan extends Error {
+  override readonly name = "StalePlan";
 }
 
 /** Errors of an effect that only say that the place changed since the plan was made: the next plan tells what is wrong, if it still is. */
-const INTERFERED: ReadonlySet<string | undefined> = new Set(["ENOENT", "EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR"]);
+const STALE_ERRORS: ReadonlySet<string | undefined> = new Set(["ENOENT", "EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR"]);
 
 /** So many plans are made for one call before it is refused as `busy`. */
 const MAX_PLANS = 50;
@@ -76,7 +76,7 @@ export interface ChangesOptions {
   readonly durability: Durability;
   /** Default: 1000 changes, 8 MiB of answers, 7 days. */
   readonly limits?: Partial<LogLimits>;
-  /** Called, and waited for, between the steps of every change: where tests crash. */
+  /** Called, and waited for, between the steps of every change, for tests that crash there. */
   readonly failpoint?: (step: Step) => void | Promise<void>;
 }
 
@@ -128,8 +128,8 @@ export class Changes {
   }
 
   /**
-   * Make a change, or return what it returned before under the same id (`replayed`). ALREADY_EXISTS `id_reused` where the id stands for
-   * another change; `stale_epoch` where a newer owner has come by the time it would happen.
+   * Make a change, or return what it returned before under the same id (`replayed`). ALREADY_EXISTS `id_reused` if the id stands for
+   * another change; `stale_epoch` if a newer owner has come by the time it would happen.
    */
   async run<M extends DescMessage>(change: Change<M>): Promise<{ answer: MessageShape<M>; replayed: boolean }> {
     const { id, workspace, schema } = change;
@@ -146,7 +146,7 @@ export class Changes {
   }
 
   async #make<M extends DescMessage>(change: Change<M>, log: ChangeLog): Promise<Made<M>> {
-    let overtaken: unknown;
+    let lastCause: unknown;
     for (let attempt = 1; attempt <= MAX_PLANS; attempt++) {
       const plan = await change.plan();
       if ("answer" in plan) {
@@ -157,11 +157,11 @@ export class Changes {
       try {
         return { answer: await this.#carryOut(change, plan, log), cleanUp: plan.cleanUp?.bind(plan) };
       } catch (error) {
-        if (!(error instanceof Overtaken)) throw error;
-        overtaken = error.cause;
+        if (!(error instanceof NotCommitted)) throw error;
+        lastCause = error.cause;
       }
     }
-    throw overtaken instanceof Interference ? pathError("busy", change.path) : overtaken;
+    throw lastCause instanceof StalePlan ? pathError("busy", change.path) : lastCause;
   }
 
   async #carryOut<M extends DescMessage>(change: Change<M>, plan: Plan<M>, log: ChangeLog): Promise<MessageInitShape<M>> {
@@ -179,7 +179,7 @@ export class Changes {
       answer = plan.commit();
     } catch (error) {
       await log.withdraw(id);
-      if (error instanceof Interference || INTERFERED.has(errnoOf(error))) throw new Overtaken("overtaken", { cause: error });
+      if (error instanceof StalePlan || STALE_ERRORS.has(errnoOf(error))) throw new NotCommitted("not committed", { cause: error });
       throw error;
     }
     await this.#failpoint("committed");
@@ -190,7 +190,7 @@ export class Changes {
     return answer;
   }
 
-  /** The change has happened, so that its caller is told so even where the disk can't take the answer: its intent is enough to know. */
+  /** The change has happened, so that its caller is told so even if the disk can't take the answer: its intent is enough to know. */
   async #record<M extends DescMessage>({ id, fingerprint, schema }: Change<M>, log: ChangeLog, answer: MessageInitShape<M>): Promise<void> {
     const result = toJson(schema, create(schema, answer)) as JsonObject;
     await log.record({ id, fingerprint, atMs: Date.now(), result }).catch((error: unknown) => {
@@ -227,8 +227,8 @@ function logOf(workspace: Workspace): string {
 }
 
 /** The effect did not take place, since the place has changed since it was planned. */
-class Overtaken extends Error {
-  override readonly name = "Overtaken";
+class NotCommitted extends Error {
+  override readonly name = "NotCommitted";
 }
 
 interface Made<M extends DescMessage> {

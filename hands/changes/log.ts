@@ -4,9 +4,8 @@ import { dirname } from "node:path";
 import { promisify } from "node:util";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
-import { DamagedRecord } from "../fs/damaged-record.ts";
 import type { Durability } from "../fs/durable.ts";
-import { syncDirectory, writeDurably } from "../fs/durable.ts";
+import { DamagedRecord, syncDirectory, writeDurably } from "../fs/durable.ts";
 import { isWitness, type Witness } from "./witness.ts";
 
 /** A change that is about to happen. */
@@ -42,11 +41,11 @@ type Line = Intent | Outcome | { readonly id: string; readonly withdrawn: true }
 
 const datasync = promisify(fdatasync);
 
-/** Lines that may be superseded before the file is written anew. */
+/** Lines that may be superseded before the file is written again. */
 const SLACK_LINES = 500;
 
 /**
- * One workspace's changes: JSON lines, appended, and synced where they are to survive the machine. The last line about an id counts. Not safe for calls side by side: its owner
+ * One workspace's changes: JSON lines, appended, and synced if they are to survive the machine. The last line about an id counts. Not safe for calls side by side: its owner
  * runs one change of a workspace at a time.
  */
 export class ChangeLog {
@@ -66,8 +65,8 @@ export class ChangeLog {
   }
 
   /**
-   * Read a log; empty where there is no file. A line that a crash cut is as if it was never written: nobody was told of it.
-   * {@link DamagedRecord} where a line is whole, and no record.
+   * Read a log; empty if there is no file. A line that a crash cut is as if it was never written: nobody was told of it.
+   * {@link DamagedRecord} if a line is whole, and no record.
    */
   static async load(path: string, limits: LogLimits, durability: Durability): Promise<ChangeLog> {
     const log = new ChangeLog(path, limits, durability);

@@ -24,7 +24,7 @@ export async function clearStaging(workspace: Workspace): Promise<void> {
 }
 
 /**
- * What the caller would have been told. The times of a file move with the rename itself, so they are read from the file; where it has been
+ * What the caller would have been told. The times of a file move with the rename itself, so they are read from the file; if it has been
  * replaced since, the draft's stay, whose ETag matches nothing.
  */
 function answerNow({ draft, target }: Intent, workspace: Workspace): JsonObject {

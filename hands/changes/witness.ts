@@ -40,7 +40,7 @@ export function tookPlace(witness: Witness, workspace: Workspace): boolean {
   return stat === undefined || (witness.linked === true && stat.nlink > 1n);
 }
 
-/** The inode at a path of the workspace that was resolved before; `undefined` where nothing is there, or it can't be reached. */
+/** The inode at a path of the workspace that was resolved before; `undefined` if nothing is there, or it can't be reached. */
 function inodeAt(path: string, workspace: Workspace): string | undefined {
   try {
     using location = locate([workspace], path, { follow: false });

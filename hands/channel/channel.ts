@@ -14,8 +14,7 @@ import type {
 } from "@serverless-harness/proto/hands";
 import type { Execs } from "../exec/execs.ts";
 import { readCapture } from "../exec/output-capture.ts";
-import { validateAttach, validateRun, validateSignal } from "../exec/validate.ts";
-import { assertNames } from "./names.ts";
+import { assertNames, validateAttach, validateRun, validateSignal } from "../exec/validate.ts";
 import { refusedEvent, refusedMessage, Subscription } from "./subscription.ts";
 
 type Response = MessageInitShape<typeof ChannelResponseSchema>;
@@ -26,7 +25,7 @@ const MAX_STDIN_BYTES = 1024 * 1024;
 const MAX_WAITING = 1000;
 
 /** What a channel works on. */
-export interface ChannelOptions {
+interface ChannelOptions {
   readonly execs: Execs;
   readonly log: Logger;
 }
@@ -35,7 +34,7 @@ export interface ChannelOptions {
  * One client's stream. What is sent is asked for, not pushed: answers first, then one piece of each exec in turn, so that a flood in
  * one exec delays the others by one piece at most, and a client that does not read costs nothing but its cursors.
  */
-export class Channel {
+class Channel {
   readonly #options: ChannelOptions;
   readonly #waiting: Response[] = [];
   readonly #subscriptions = new Map<string, Subscription>();
@@ -142,7 +141,7 @@ export class Channel {
     });
   }
 
-  /** An exec that is followed already is followed anew, as the client asks now. */
+  /** An exec that is followed already is followed again, as the client asks now. */
   #subscribe(
     named: { readonly execId: string; readonly workspace: string; readonly epoch: bigint },
     reading: { readonly fromOffset: bigint; readonly initialCredit: bigint },
@@ -207,7 +206,7 @@ export class Channel {
       }
     };
     const subscription = this.#subscriptions.get(execId);
-    // It is answered also where the subscription was refused meanwhile: the client waits for it.
+    // It is answered even if the subscription was refused meanwhile: the client waits for it.
     if (subscription?.workspace === workspace) subscription.enqueueAlways(carryOut);
     else void carryOut();
   }
@@ -256,4 +255,34 @@ function idInUse(execId: string): HarnessError {
     "id_in_use",
     `this channel follows an exec ${execId} of another workspace: use one channel for each`,
   );
+}
+
+/** Every channel that is open, so that all can be told when hands stops. */
+export class Channels {
+  readonly #options: ChannelOptions;
+  readonly #open = new Set<Channel>();
+
+  constructor(options: ChannelOptions) {
+    this.#options = options;
+  }
+
+  /** How many are open. */
+  get count(): number {
+    return this.#open.size;
+  }
+
+  async *serve(requests: AsyncIterable<ChannelRequest>, signal: AbortSignal): ReturnType<Channel["serve"]> {
+    const channel = new Channel(this.#options);
+    this.#open.add(channel);
+    try {
+      yield* channel.serve(requests, signal);
+    } finally {
+      this.#open.delete(channel);
+    }
+  }
+
+  /** Hands stops: it takes no new execs. */
+  goAway(): void {
+    for (const channel of this.#open) channel.goAway("hands is stopping: it starts nothing new");
+  }
 }

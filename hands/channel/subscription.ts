@@ -26,7 +26,7 @@ export interface SubscriptionOptions {
 
 /** One exec on one channel: what is sent of it, and what is done to it, in the order in which the client asked. */
 export class Subscription {
-  /** Its part in the exec's input, where it has one. */
+  /** Its part in the exec's input, if it has one. */
   giver: StdinGiver | undefined;
   readonly #options: SubscriptionOptions;
   /** The exec is the one that the client asked for, so input is for it. */
@@ -61,19 +61,19 @@ export class Subscription {
     return this.#isClosed || this.#follower?.done === true;
   }
 
-  /** Nothing is done for it any more: behind input that was refused, no more may be taken. */
+  /** Nothing more is done for it: after input that was refused, no more may be taken. */
   get #isOver(): boolean {
     return this.#isClosed || this.#refused !== undefined;
   }
 
-  /** Do `action` behind everything that was asked before. Its error refuses the subscription. */
+  /** Do `action` after everything that was asked before. Its error refuses the subscription. */
   enqueue(action: () => Promise<void>): void {
     this.#order = this.#order.then(() => (this.#isOver ? undefined : action())).catch((error: unknown) => this.refuse(error));
   }
 
   /**
-   * As {@link enqueue}, for an action that holds `bytes` of input. It is done also where the subscription was closed meanwhile: the client may have got
-   * the answer to a ping behind it. More than `limitBytes` are not held. Behind input that was refused none is taken.
+   * As {@link enqueue}, for an action that holds `bytes` of input. It is done even if the subscription was closed meanwhile: the client may have got
+   * the answer to a later ping. No more than `limitBytes` are held. After input that was refused none is taken.
    */
   enqueueInput(bytes: number, limitBytes: number, action: () => Promise<void>): void {
     const held = this.#queuedInput + bytes;
@@ -89,7 +89,7 @@ export class Subscription {
       .catch((error: unknown) => this.refuse(error));
   }
 
-  /** Do `action`, which must not throw, behind everything that was asked before, whatever became of the subscription. */
+  /** Do `action`, which must not throw, after everything that was asked before, whatever became of the subscription. */
   enqueueAlways(action: () => Promise<void>): void {
     this.#order = this.#order.then(action);
   }

@@ -1,13 +1,13 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
 import { fromConnectError, type HarnessError } from "@serverless-harness/kit/errors";
-import type { ChannelResponse, ExecService } from "@serverless-harness/proto/hands";
-import { Outbox, type Outgoing } from "./channel-outbox.ts";
+import type { ChannelRequestSchema, ChannelResponse, ExecService } from "@serverless-harness/proto/hands";
 import type { Follow } from "./exec-follow.ts";
 import { backoffMs, clientClosed, mayComeBack, sandboxUnavailable } from "./retry.ts";
 
 /** What a channel needs. */
-export interface ChannelOptions {
+interface ChannelOptions {
   readonly client: Client<typeof ExecService>;
   /** How long an exec is kept while hands can't be reached, in milliseconds. */
   readonly patienceMs: number;
@@ -69,7 +69,7 @@ export class ClientChannel {
     this.#outbox?.send({ request: message });
   }
 
-  /** Send, and ask for a pong behind it: the number of the ping is returned, and confirmed to every exec. */
+  /** Send, and ask for a pong after it: the number of the ping is returned, and confirmed to every exec. */
   sendConfirmed(message: NonNullable<Outgoing["request"]>): bigint {
     this.#outbox?.send({ request: message });
     return this.#ping();
@@ -122,7 +122,7 @@ export class ClientChannel {
     }
   }
 
-  /** Ask now and then whether hands lives; where it does not answer, cut the stream and the connection under it. */
+  /** Ask now and then whether hands lives; if it does not answer, cut the stream and the connection under it. */
   #watch(cut: AbortController): { heard: () => void; stop: () => void } {
     const { pingIntervalMs, pingTimeoutMs, onDead } = this.#options;
     let heardAt = performance.now();
@@ -170,6 +170,39 @@ export class ClientChannel {
     for (const follow of this.#follows.values()) {
       const waited = now - Math.max(follow.since, this.#silentSince ?? now);
       if (waited >= patienceMs) follow.fail(sandboxUnavailable(patienceMs, cause));
+    }
+  }
+}
+
+/** A message to hands, as it is written down. */
+export type Outgoing = MessageInitShape<typeof ChannelRequestSchema>;
+
+/** What a stream is about to send, in order. One reader: the stream. */
+export class Outbox<Message = Outgoing> implements AsyncIterable<Message> {
+  readonly #waiting: Message[] = [];
+  #news = Promise.withResolvers<void>();
+  #isOver = false;
+
+  send(message: Message): void {
+    this.#waiting.push(message);
+    this.#news.resolve();
+  }
+
+  /** Send nothing after what waits. */
+  end(): void {
+    this.#isOver = true;
+    this.#news.resolve();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Message> {
+    for (;;) {
+      const message = this.#waiting.shift();
+      if (message !== undefined) yield message;
+      else if (this.#isOver) return;
+      else {
+        this.#news = Promise.withResolvers<void>();
+        await this.#news.promise;
+      }
     }
   }
 }

@@ -5,9 +5,9 @@ import { ConfigError } from "@serverless-harness/kit/env";
 import { transportOver } from "@serverless-harness/kit/transport";
 import { ExecService, type Workspace, WorkspaceService } from "@serverless-harness/proto/hands";
 import { ClientChannel } from "./channel.ts";
-import { HandsWorkspace } from "./client-workspace.ts";
 import { createRetry, type Retry } from "./retry.ts";
 import type { HandsClientOptions, WorkspaceClient } from "./types.ts";
+import { workspaceClient } from "./workspace.ts";
 
 const DEFAULT_PATIENCE_MS = 30_000;
 
@@ -32,10 +32,10 @@ export class HandsClient {
   readonly #retry: Retry;
   readonly #times: Required<ClientTimes> & { readonly patienceMs: number };
   readonly #closed = new AbortController();
-  /** By workspace. A second one where the same exec is followed twice: events name the exec alone. */
+  /** By workspace. A second one if the same exec is followed twice: events name the exec alone. */
   readonly #channels = new Map<string, ClientChannel[]>();
 
-  /** Throws a ConfigError where the address can't be read. */
+  /** Throws a ConfigError if the address can't be read. */
   constructor(options: HandsClientOptions, times: ClientTimes = {}) {
     const target = parseTarget(options.address);
     if (target === undefined) throw new ConfigError(`${JSON.stringify(options.address)} is no address: use unix:/path or http://host:port`);
@@ -59,7 +59,7 @@ export class HandsClient {
 
   /** One workspace, for the owner that `epoch` names. */
   workspace(name: string, epoch: bigint): WorkspaceClient {
-    return new HandsWorkspace({
+    return workspaceClient({
       name,
       epoch,
       transport: this.#transport,

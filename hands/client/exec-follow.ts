@@ -1,9 +1,19 @@
+import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { codeName, HarnessError } from "@serverless-harness/kit/errors";
-import type { Ended, ExecEvent, Gap, Output, Refused, Started } from "@serverless-harness/proto/hands";
-import type { Outgoing } from "./channel-outbox.ts";
+import {
+  type Ended,
+  type ExecEvent,
+  type ExecSpec,
+  ExecSpecSchema,
+  type Gap,
+  type Output,
+  type Refused,
+  Retain,
+  type Started,
+} from "@serverless-harness/proto/hands";
+import type { Outgoing } from "./channel.ts";
 import { InputQueue } from "./exec-input.ts";
-import { execSpec } from "./exec-spec.ts";
 import type { ExecHandle, ExecRequest, ExecUpdate } from "./types.ts";
 
 /** Output bytes that hands may have on the way for one exec, and how many delivered ones are worth a message. */
@@ -13,19 +23,19 @@ const GRANT_BYTES = 16 * 1024;
 type Message = NonNullable<Outgoing["request"]>;
 
 /** What a follow needs of its channel and its client. */
-export interface FollowOptions {
+interface FollowOptions {
   readonly workspace: string;
   readonly epoch: bigint;
   readonly request: ExecRequest;
   readonly fromOffset: number;
   readonly onUpdate: (update: ExecUpdate) => void;
-  /** Send on the channel as it stands; dropped where there is none just now. */
+  /** Send on the channel as it stands; dropped if there is none just now. */
   readonly send: (message: Message) => void;
   /** Send, and have {@link Follow.confirm} called with at least the number that is returned once hands took it. */
   readonly sendConfirmed: (message: Message) => bigint;
   /** It is over: forget it. */
   readonly onOver: () => void;
-  /** Make the call `ExecService.Signal`, again where it did not arrive. */
+  /** Make the call `ExecService.Signal`, again if it did not arrive. */
   readonly signal: (signal: { readonly name: string; readonly cancel: boolean }) => Promise<void>;
 }
 
@@ -196,4 +206,37 @@ export class Follow implements ExecHandle {
 function codeOf(name: string): Code {
   const codes = Object.values(Code).filter((code): code is Code => typeof code === "number");
   return codes.find((code) => codeName(code).toUpperCase() === name) ?? Code.Unknown;
+}
+
+/** A request in the form that hands takes. */
+function execSpec(workspace: string, epoch: bigint, request: ExecRequest): ExecSpec {
+  const { command, capture } = request;
+  return create(ExecSpecSchema, {
+    execId: request.execId,
+    workspace,
+    epoch,
+    command: "shell" in command ? { case: "shell", value: command.shell } : { case: "argv", value: { args: [...command.argv] } },
+    cwd: request.cwd ?? "",
+    env: { ...request.env },
+    clearEnv: request.clearEnv ?? false,
+    stdinOpen: request.stdinOpen ?? false,
+    timeoutMs: milliseconds(request.timeoutMs),
+    noOutputTimeoutMs: milliseconds(request.noOutputTimeoutMs),
+    killGraceMs: milliseconds(request.killGraceMs),
+    ...(capture === undefined
+      ? {}
+      : {
+          capture: {
+            maxBytes: BigInt(capture.maxBytes),
+            maxLines: BigInt(capture.maxLines),
+            retain: capture.retain === "head" ? Retain.HEAD : Retain.TAIL,
+            spill: capture.spill ?? false,
+          },
+        }),
+  });
+}
+
+/** Whole milliseconds; a time that is not 0 never becomes 0, which would mean none. */
+function milliseconds(value: number | undefined): bigint {
+  return BigInt(Math.ceil(value ?? 0));
 }

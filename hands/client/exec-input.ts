@@ -1,4 +1,4 @@
-import type { Outgoing } from "./channel-outbox.ts";
+import type { Outgoing } from "./channel.ts";
 
 /** Most bytes of one message. */
 const PIECE_BYTES = 256 * 1024;
@@ -59,7 +59,7 @@ export class InputQueue {
     this.#flush();
   }
 
-  /** It is followed no longer, or anew: hands tells its room again. */
+  /** It is followed no longer, or again: hands tells its room again. */
   stop(): void {
     this.#isLive = false;
     this.#credit = 0;

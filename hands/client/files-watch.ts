@@ -1,17 +1,52 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Client, Code } from "@connectrpc/connect";
 import { fromConnectError, HarnessError } from "@serverless-harness/kit/errors";
-import { type FileService, WatchChangeKind, WatchEndReason, WatchMode, type WatchResponse } from "@serverless-harness/proto/hands";
+import {
+  type FileKind,
+  type FileService,
+  WatchChangeKind,
+  WatchEndReason,
+  WatchMode,
+  type WatchResponse,
+} from "@serverless-harness/proto/hands";
 import { backoffMs, clientClosed, mayComeBack, sandboxUnavailable } from "./retry.ts";
-import type { WatchOptions, WatchUpdate } from "./watch-types.ts";
+
+/** What to watch; see `harness.hands.v1.WatchRequest` for units and defaults. */
+export interface WatchOptions {
+  readonly recursive?: boolean;
+  readonly includeIgnored?: boolean;
+  readonly exclude?: readonly string[];
+  readonly pollIntervalMs?: number;
+  /** Ends the watch when it is aborted: the iteration is over, without an error. */
+  readonly signal?: AbortSignal;
+}
+
+/** Watches of one workspace. */
+export interface WatchesClient {
+  /**
+   * Watch what is in a directory. Begins with the iteration; `started` comes first, so list after it. Errors as Watch's, and UNAVAILABLE
+   * `sandbox_unavailable` if hands stayed unreachable for the client's patience.
+   */
+  watch(path: string, options?: WatchOptions): AsyncIterable<WatchUpdate>;
+}
+
+/** What a watch tells, in order. Paths are relative to the workspace. */
+export type WatchUpdate =
+  /** What changes from here on is told. Again if hands has to notice changes in another way, with nothing missed. */
+  | { readonly kind: "started"; readonly mode: "notify" | "poll" }
+  | { readonly kind: "created" | "modified" | "removed"; readonly path: string; readonly fileKind: FileKind }
+  /** Changes before this may not have been told, those after it are: list again. Its reader, or the connection, was too slow or broke. */
+  | { readonly kind: "resync"; readonly reason: "overflow" | "reconnected" }
+  /** There is nothing more to watch; last. */
+  | { readonly kind: "ended"; readonly reason: "directory_gone" | "workspace_deleted" };
 
 /** What a watch needs of the client that it belongs to. */
-export interface WatchSource {
+interface WatchSource {
   readonly client: Client<typeof FileService>;
   readonly workspace: string;
   /** How long it goes on while hands can't be reached, in milliseconds. */
   readonly patienceMs: number;
-  /** How often hands is asked whether it lives where it tells nothing, and how long its answer may take, in milliseconds. */
+  /** How often hands is asked whether it lives while it tells nothing, and how long its answer may take, in milliseconds. */
   readonly pingIntervalMs: number;
   readonly pingTimeoutMs: number;
   /** The other end does not answer any more: cut the connection. */
@@ -35,7 +70,7 @@ const GONE: Readonly<Record<string, "directory_gone" | "workspace_deleted">> = {
 };
 
 /**
- * Watch a directory over any number of streams. Where one breaks another is opened, and what changed in between is told by `resync`. Ends
+ * Watch a directory over any number of streams. If one breaks another is opened, and what changed in between is told by `resync`. Ends
  * when its signal is aborted, or with an `ended` update; throws HarnessErrors.
  */
 export async function* watchFiles(source: WatchSource, path: string, options: WatchOptions): AsyncGenerator<WatchUpdate> {
@@ -69,7 +104,7 @@ export async function* watchFiles(source: WatchSource, path: string, options: Wa
   if (closed.aborted) throw clientClosed();
 }
 
-/** One stream, that is cut where hands does not answer any more. */
+/** One stream, that is cut if hands does not answer any more. */
 async function* openStream(source: WatchSource, path: string, options: WatchOptions, stop: AbortSignal): AsyncGenerator<WatchResponse> {
   const { client, workspace, pingIntervalMs, pingTimeoutMs } = source;
   const { recursive = false, includeIgnored = false, exclude = [], pollIntervalMs = 0 } = options;

@@ -1,14 +1,16 @@
-export type { BatchOutcome, BatchStep } from "./batch-types.ts";
 export { type ClientTimes, HandsClient } from "./client.ts";
+export type { BatchOutcome, BatchStep } from "./files-batch.ts";
+export type { WatchOptions, WatchUpdate } from "./files-watch.ts";
 export type { TerminalHandle, TerminalRequest, TerminalUpdate } from "./terminal-types.ts";
 export type {
   CaptureOptions,
+  CreateOptions,
   ExecHandle,
   ExecRequest,
   ExecUpdate,
   HandsClientOptions,
   WorkspaceClient,
+  WorkspaceDiff,
+  WorkspaceSource,
   WriteOptions,
 } from "./types.ts";
-export type { WatchOptions, WatchUpdate } from "./watch-types.ts";
-export type { CreateOptions, WorkspaceDiff, WorkspaceSource } from "./workspace-types.ts";

@@ -86,3 +86,9 @@ export function sandboxUnavailable(patienceMs: number, cause: unknown): HarnessE
 export function clientClosed(): HarnessError {
   return new HarnessError(Code.Canceled, "detached", "this client was closed: the exec, if any, goes on in the sandbox");
 }
+
+/** A field that hands always sets. */
+export function present<T>(value: T | undefined, field: string): T {
+  if (value !== undefined) return value;
+  throw new HarnessError(Code.Internal, "bad_answer", `hands answered without ${field}: client and daemon are of different versions`);
+}

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Client, Code } from "@connectrpc/connect";
 import { fromConnectError, HarnessError } from "@serverless-harness/kit/errors";
 import type { Terminal, TerminalEnded, TerminalService, TerminalServiceAttachResponse } from "@serverless-harness/proto/hands";
-import { Outbox } from "./channel-outbox.ts";
+import { Outbox } from "./channel.ts";
 import { backoffMs, clientClosed, mayComeBack, sandboxUnavailable } from "./retry.ts";
 import { type Outgoing, TerminalInput } from "./terminal-input.ts";
 import type { TerminalHandle, TerminalUpdate } from "./terminal-types.ts";

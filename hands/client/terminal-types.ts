@@ -24,14 +24,14 @@ export type TerminalUpdate =
 export interface TerminalHandle {
   readonly terminalId: string;
   /**
-   * How its program ended, once every update was delivered. Rejects with a HarnessError: NOT_FOUND `unknown_terminal` where it was closed, or
-   * lost with its daemon; UNAVAILABLE `sandbox_unavailable` where hands stayed unreachable for the client's patience; FAILED_PRECONDITION
-   * `stale_epoch` where another owner types; CANCELLED `detached` after {@link detach}.
+   * How its program ended, once every update was delivered. Rejects with a HarnessError: NOT_FOUND `unknown_terminal` if it was closed, or
+   * lost with its daemon; UNAVAILABLE `sandbox_unavailable` if hands stayed unreachable for the client's patience; FAILED_PRECONDITION
+   * `stale_epoch` if another owner types; CANCELLED `detached` after {@link detach}.
    */
   readonly ended: Promise<TerminalEnded>;
   /** Type. What was on its way when a connection broke is sent again, and typed once. */
   write(data: Uint8Array): void;
-  /** Change the window's size, behind what was typed before. */
+  /** Change the window's size, after what was typed before. */
   resize(columns: number, rows: number): void;
   /** Watch it no longer; the terminal goes on in the sandbox. */
   detach(): void;
@@ -50,6 +50,6 @@ export interface TerminalsClient {
   terminalScreen(terminalId: string, options?: { readonly scrollbackLines?: number }): Promise<ScreenResponse>;
   /** Newest first. */
   listTerminals(): Promise<Terminal[]>;
-  /** End its program with every descendant, and forget it. A no-op where there is none. */
+  /** End its program with every descendant, and forget it. A no-op if there is none. */
   closeTerminal(terminalId: string): Promise<void>;
 }

@@ -1,10 +1,9 @@
 import type { ClientTls } from "@serverless-harness/kit/connection";
 import type { Token } from "@serverless-harness/kit/transport";
-import type { Ended, FileInfo, GapReason, GrepLine, Stream } from "@serverless-harness/proto/hands";
-import type { BatchOutcome, BatchStep } from "./batch-types.ts";
+import type { DiffSummary, Ended, FileInfo, GapReason, GrepLine, Snapshot, Stream, Workspace } from "@serverless-harness/proto/hands";
+import type { BatchOutcome, BatchStep } from "./files-batch.ts";
+import type { WatchesClient } from "./files-watch.ts";
 import type { TerminalsClient } from "./terminal-types.ts";
-import type { WatchesClient } from "./watch-types.ts";
-import type { WorkspaceTreeClient } from "./workspace-types.ts";
 
 /** Bounds an exec's output at the source; see `harness.hands.v1.Capture`. */
 export interface CaptureOptions {
@@ -47,8 +46,8 @@ export type ExecUpdate =
 export interface ExecHandle {
   readonly execId: string;
   /**
-   * How it ended, once every update was delivered. Rejects with a HarnessError where the exec was refused (`id_reused`, `stale_epoch`,
-   * `limit_reached`, `unknown_exec`), where hands stayed unreachable for the client's patience (UNAVAILABLE `sandbox_unavailable`),
+   * How it ended, once every update was delivered. Rejects with a HarnessError if the exec was refused (`id_reused`, `stale_epoch`,
+   * `limit_reached`, `unknown_exec`), if hands stayed unreachable for the client's patience (UNAVAILABLE `sandbox_unavailable`),
    * and with reason `detached` (CANCELLED) after {@link detach}.
    */
   readonly ended: Promise<Ended>;
@@ -72,7 +71,7 @@ export interface WriteOptions {
 /** One workspace, for one owner. Every method throws HarnessErrors; calls that hands did not get are retried under the same id. */
 export interface WorkspaceClient extends FilesClient, WatchesClient, TerminalsClient, WorkspaceTreeClient {
   readonly name: string;
-  /** Start an exec, or attach to it from `fromOffset` (default 0) where its id is known. `onUpdate` must not throw. */
+  /** Start an exec, or attach to it from `fromOffset` (default 0) if its id is known. `onUpdate` must not throw. */
   exec(request: ExecRequest, onUpdate: (update: ExecUpdate) => void, fromOffset?: number): ExecHandle;
   /** End an exec that nobody here follows: SIGTERM, then SIGKILL, to every descendant. NOT_FOUND `unknown_exec`. */
   cancelExec(execId: string): Promise<void>;
@@ -83,7 +82,7 @@ export interface WorkspaceClient extends FilesClient, WatchesClient, TerminalsCl
 }
 
 /** What a change of a file's content did to its other names. */
-export interface Parted {
+interface Parted {
   /** Other names (hard links) that the file had: they keep the old content. */
   readonly partedLinks: number;
 }
@@ -119,7 +118,7 @@ export interface FilesClient {
   mkdir(path: string, options: { readonly changeId: string; readonly recursive?: boolean }): Promise<void>;
   move(source: string, destination: string, options: { readonly changeId: string }): Promise<void>;
   remove(path: string, options: { readonly changeId: string; readonly recursive?: boolean; readonly missingOk?: boolean }): Promise<void>;
-  /** Up to 256 small operations in one round trip, in this order. Each has its outcome; with `stopOnError` none behind a failed one is run. */
+  /** Up to 256 small operations in one round trip, in this order. Each has its outcome; with `stopOnError` none after a failed one is run. */
   batch(steps: readonly BatchStep[], options?: { readonly stopOnError?: boolean }): Promise<BatchOutcome[]>;
 }
 
@@ -138,4 +137,43 @@ export interface HandsClientOptions {
   readonly onTokenExpired?: (nowMs: number) => boolean;
   /** How long a call waits for hands to come back before it fails, in milliseconds. Default 30000. */
   readonly patienceMs?: number;
+}
+
+/** What a workspace is made from. */
+export type WorkspaceSource =
+  | { readonly kind: "empty" }
+  /** Another workspace of the same tenant. */
+  | { readonly kind: "copy"; readonly workspace: string }
+  /** A repository at a branch, tag or commit; default the remote's HEAD. */
+  | { readonly kind: "git"; readonly url: string; readonly ref?: string };
+
+/** How a workspace is made. */
+export interface CreateOptions {
+  /** Ignored if the workspace exists. Default empty. */
+  readonly source?: WorkspaceSource;
+  /** End what is there and make it again. Default false. */
+  readonly fresh?: boolean;
+}
+
+/** A patch in git's form, as far as `max_bytes` allows, and what was counted of the whole. */
+export interface WorkspaceDiff {
+  readonly patch: Uint8Array;
+  readonly summary: DiffSummary;
+}
+
+/** One workspace as a whole, for one owner. */
+export interface WorkspaceTreeClient {
+  /**
+   * Make it if it is missing, and take it over with this client's epoch. UNAVAILABLE `source_unavailable`, NOT_FOUND `unknown_ref`, FAILED_PRECONDITION
+   * `stale_epoch` or `tenant_refused`.
+   */
+  create(options?: CreateOptions): Promise<Workspace>;
+  /** What changed since it was made, or since a snapshot. `maxBytes` defaults to 16 MiB. */
+  diff(options?: { readonly sinceSnapshotId?: string; readonly maxBytes?: number }): Promise<WorkspaceDiff>;
+  /** Store its tree under an id; the same id returns the first snapshot. */
+  snapshot(snapshotId: string): Promise<{ snapshot: Snapshot; replayed: boolean }>;
+  /** Replace its tree by a snapshot's. NOT_FOUND `unknown_snapshot`, DATA_LOSS `corrupt_snapshot`. */
+  restore(snapshotId: string): Promise<{ snapshot: Snapshot; changedFiles: number }>;
+  /** End its execs and terminals and remove its files. A no-op if it is gone. */
+  delete(): Promise<void>;
 }

@@ -13,7 +13,7 @@ import {
   openChildDirectory,
   shownName,
   statChild,
-} from "../fs/byte-handle.ts";
+} from "../fs/byte-names.ts";
 import { LeftOutList, type LeftOuts } from "../fs/left-out.ts";
 import { Pacer } from "../fs/pacer.ts";
 import { TreeMeter } from "../fs/tree-limits.ts";
@@ -25,7 +25,7 @@ const LIMITS = { files: 2_000_000, depth: 256, fileBytes: Number.MAX_SAFE_INTEGE
 /** Files of git's that hold paths are no longer. */
 const MAX_PATHS_BYTES = 1024n * 1024n;
 
-/** What is copied to where. */
+/** What is copied, and to which directory. */
 export interface CopyOrder {
   /** A workspace's directory. */
   readonly source: string;
@@ -37,7 +37,7 @@ export interface CopyOrder {
 
 /**
  * Copy a workspace whose content commands may change meanwhile: it is walked by handles, so nothing that is swapped in leads outside. Names are
- * bytes. Files (their blocks shared where the file system can), directories and symbolic links, with modes and times; links and paths of git's that
+ * bytes. Files (their blocks shared if the file system can), directories and symbolic links, with modes and times; links and paths of git's that
  * lead into the original lead into the copy (see {@link Relink}). What vanishes meanwhile is not there; what else is left out is returned.
  *
  * RESOURCE_EXHAUSTED `tree_too_large` before anything is written. PERMISSION_DENIED `permission_denied` and the like name the entry.
@@ -53,7 +53,7 @@ export async function copyTree({ source, target, path }: CopyOrder): Promise<Lef
 }
 
 /** A directory that is copied. */
-interface Place {
+interface WalkedDirectory {
   /** Below the workspace, without a slash at the end; empty for the workspace itself. */
   readonly path: BytePath;
   /** It is a repository's own directory, or in one. */
@@ -70,7 +70,7 @@ class Copy {
     this.#relink = relink;
   }
 
-  /** Throw where there is more than a copy may hold. */
+  /** Throw if there is more than a copy may hold. */
   async measure(directory: Handle, path: BytePath, depth: number): Promise<void> {
     this.#meter.enter(shownName(path), depth);
     for (const name of about(path, () => [...namesIn(directory)])) {
@@ -84,7 +84,7 @@ class Copy {
   }
 
   /** Copy what is in a directory, and its permissions and times. Both are held by handles: the depth of paths is bounded, their length is not. */
-  async directory(from: Handle, place: Place, to: Handle): Promise<void> {
+  async directory(from: Handle, place: WalkedDirectory, to: Handle): Promise<void> {
     const stat = from.stat();
     const names = about(place.path, () => [...namesIn(from)]);
     const inRepository = place.inRepository || isBare(names);
@@ -96,7 +96,7 @@ class Copy {
     await setAttributes(to.path, stat);
   }
 
-  async #entry(directory: Handle, name: ByteName, place: Place, to: Handle): Promise<void> {
+  async #entry(directory: Handle, name: ByteName, place: WalkedDirectory, to: Handle): Promise<void> {
     const path = join(place.path, name);
     using entry = openChild(directory, name);
     if (entry === undefined) return;
@@ -107,7 +107,7 @@ class Copy {
     else this.leftOut.add(shownName(path), `is ${kindOf(stat)}`);
   }
 
-  async #below(directory: Handle, name: ByteName, place: Place, to: Handle): Promise<void> {
+  async #below(directory: Handle, name: ByteName, place: WalkedDirectory, to: Handle): Promise<void> {
     using child = openChildDirectory(directory, name);
     if (child === undefined) return;
     if (place.inRepository && place.path.endsWith(`/worktrees/${name}`) && this.#isElsewhere(child)) {
@@ -128,7 +128,7 @@ class Copy {
     return this.#relink.leadsOut(readWhole(file).trim());
   }
 
-  #link(directory: Handle, name: ByteName, place: Place, to: Handle): void {
+  #link(directory: Handle, name: ByteName, place: WalkedDirectory, to: Handle): void {
     let target: string;
     try {
       target = readlinkSync(childPath(directory, name), "latin1");
@@ -140,7 +140,7 @@ class Copy {
     symlinkSync(Buffer.from(this.#relink.path(place.path, target), "latin1"), childPath(to, name));
   }
 
-  async #file(entry: Handle, name: ByteName, place: Place, to: Buffer, stat: BigIntStats): Promise<void> {
+  async #file(entry: Handle, name: ByteName, place: WalkedDirectory, to: Buffer, stat: BigIntStats): Promise<void> {
     if (stat.size <= MAX_PATHS_BYTES && this.#relink.concerns(name, place.inRepository)) {
       const content = this.#relink.content(place.path, name, readWhole(entry));
       writeFileSync(to, content, { encoding: "latin1", flag: "wx", mode: 0o600 });

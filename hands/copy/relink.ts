@@ -62,7 +62,7 @@ export class Relink {
     return first + others.map((part) => (/^[A-Za-z0-9._-]/.test(part) ? this.#origin : this.#copy) + part).join("");
   }
 
-  /** The part of an absolute path below the original; `undefined` where it is elsewhere. */
+  /** The part of an absolute path below the original; `undefined` if it is elsewhere. */
   #inside(path: Bytes): Bytes | undefined {
     if (path === this.#origin) return "";
     return path.startsWith(`${this.#origin}/`) ? path.slice(this.#origin.length + 1) : undefined;

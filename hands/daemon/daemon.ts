@@ -1,26 +1,28 @@
-import { mkdirSync } from "node:fs";
+import { closeSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { formatAddress } from "@serverless-harness/kit/address";
+import { ConfigError } from "@serverless-harness/kit/env";
 import { HealthState } from "@serverless-harness/kit/health";
-import { createLogger } from "@serverless-harness/kit/log";
+import { createLogger, type Logger } from "@serverless-harness/kit/log";
 import type { Service } from "@serverless-harness/kit/main";
+import { EndCause } from "@serverless-harness/proto/hands";
 import { Changes } from "../changes/changes.ts";
-import { Channels } from "../channel/registry.ts";
+import { Channels } from "../channel/channel.ts";
 import type { HandsConfig } from "../config.ts";
 import { Execs } from "../exec/execs.ts";
 import { spillDirectory } from "../exec/output-spill.ts";
 import { Watches } from "../files/watch/watches.ts";
+import { networkPrograms, PublicNetworks, sharedNetwork, type WorkspaceNetworks } from "../network/networks.ts";
+import { DiskMeter } from "../process/usage/disk-meter.ts";
 import { routes, SERVICES } from "../routes.ts";
 import { Terminals } from "../terminals/terminals.ts";
 import { Workspaces } from "../workspaces/workspaces.ts";
-import { boundDisk } from "./bound-disk.ts";
-import { closeInheritedDescriptors } from "./descriptors.ts";
-import { openDoors } from "./doors.ts";
-import { chooseLaunchers, commandUser } from "./launcher.ts";
+import { chooseLaunchers, commandUser, type Launchers } from "./launchers.ts";
+import { openListeners } from "./listeners.ts";
 import { HandsMetrics } from "./metrics.ts";
-import { openNetworks } from "./networks.ts";
-import { lockState } from "./state-lock.ts";
 import { tidyHeap } from "./tidy-heap.ts";
-import { openTrees } from "./trees.ts";
+import { openTrees } from "./workspace-trees.ts";
 
 /** How long answers on their way may take once everything has ended, in milliseconds. */
 const CLOSE_GRACE_MS = 1000;
@@ -62,7 +64,7 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
   const channels = new Channels({ execs, log });
   const health = new HealthState(SERVICES);
   metrics.measure({ execs, channels, terminals, workspaces });
-  const doors = await openDoors({
+  const listeners = await openListeners({
     config,
     routes: routes({
       execs,
@@ -88,7 +90,7 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
     {
       sandbox: config.jailed ? "bwrap" : "process",
       network: config.network,
-      address: formatAddress(doors.address),
+      address: formatAddress(listeners.address),
     },
     "hands is up",
   );
@@ -98,7 +100,7 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
       health.stopServing();
       channels.goAway();
       await Promise.all([execs.drain(config.graceMs), terminals.closeAll(), watches.drain()]);
-      await doors.close(CLOSE_GRACE_MS);
+      await listeners.close(CLOSE_GRACE_MS);
       disk?.close();
       stopTidying();
       closeTrees();
@@ -106,4 +108,81 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
       unlock();
     },
   };
+}
+
+/** The networks of workspaces: one for each if commands may reach public addresses only. With `none` the whole jail has none. */
+async function openNetworks(config: HandsConfig, log: Logger): Promise<WorkspaceNetworks> {
+  if (config.network !== "public") return sharedNetwork;
+  return PublicNetworks.open({ programs: networkPrograms(), directory: config.state, allowed: config.privateHosts, log });
+}
+
+const STANDARD = 2;
+/** O_CLOEXEC on Linux. */
+const CLOSE_ON_EXEC = 0o2000000;
+
+/**
+ * Close what whoever started the daemon left open: every command would inherit it. Node's own descriptors are all closed on exec, and
+ * so stay.
+ */
+function closeInheritedDescriptors(): void {
+  for (const name of readdirSync("/proc/self/fd")) {
+    const descriptor = Number(name);
+    if (descriptor <= STANDARD) continue;
+    try {
+      const flags = /^flags:\s+([0-7]+)$/m.exec(readFileSync(`/proc/self/fdinfo/${name}`, "utf8"))?.[1];
+      if (flags !== undefined && (Number.parseInt(flags, 8) & CLOSE_ON_EXEC) === 0) closeSync(descriptor);
+    } catch {
+      // The directory's own descriptor is gone by now.
+    }
+  }
+}
+
+/**
+ * Take the state directory for this process alone, and return what lets go of it. Throws a ConfigError if another daemon has it: two of
+ * them would each run what the other one has run.
+ *
+ * The lock is the kernel's, by way of SQLite, as Node has no call for it: it ends with the process, however that ends, and it is seen across
+ * jails and containers that share the directory.
+ */
+function lockState(state: string): () => void {
+  mkdirSync(state, { recursive: true, mode: 0o700 });
+  try {
+    const database = new DatabaseSync(join(state, "daemon.lock"), { timeout: 0 });
+    database.exec("BEGIN EXCLUSIVE");
+    return () => database.close();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new ConfigError(`HANDS_STATE can't be locked (${why}): if another hands uses this directory, stop it or choose another one`);
+  }
+}
+
+/** What is bounded, and what is ended if it takes too much. */
+interface Bounded {
+  readonly config: Pick<HandsConfig, "diskBytes" | "workspaces" | "home" | "temporary">;
+  readonly launchers: Pick<Launchers, "roots" | "kill">;
+  readonly execs: Pick<Execs, "stopAll">;
+  readonly terminals: Pick<Terminals, "closeAll">;
+  readonly log: Logger;
+}
+
+/** Bound what workspaces with a jail have on disk: their execs end by that name. If none runs, it is terminals or the background that end. */
+function boundDisk({ config, launchers, execs, terminals, log }: Bounded): DiskMeter | undefined {
+  const { diskBytes: limitBytes, workspaces, home, temporary } = config;
+  if (limitBytes === 0) return undefined;
+  const end = async (name: string, usedBytes: number): Promise<void> => {
+    log.warn({ workspace: name, usedBytes, limitBytes }, "a workspace has more than HANDS_DISK_BYTES: what runs in it is ended");
+    const message = `its workspace has ${usedBytes} bytes on disk and may have ${limitBytes} (HANDS_DISK_BYTES): remove what is not needed`;
+    if ((await execs.stopAll(name, { cause: EndCause.LIMIT_REACHED, message })) > 0) return;
+    await terminals.closeAll(name);
+    await launchers.kill({ name });
+  };
+  return new DiskMeter({
+    limitBytes,
+    live: () => launchers.roots().keys(),
+    directories: (name) => [workspaces, home, temporary].map((directory) => join(directory, name)),
+    onExceeded: (name, usedBytes) => {
+      end(name, usedBytes).catch((error: unknown) => log.error({ workspace: name, err: error }, "what fills a disk could not be ended"));
+    },
+    log,
+  });
 }

@@ -1,6 +1,6 @@
 import { Metrics } from "@serverless-harness/kit/metrics";
 import { EndCause, EndCauseSchema } from "@serverless-harness/proto/hands";
-import type { Channels } from "../channel/registry.ts";
+import type { Channels } from "../channel/channel.ts";
 import type { Execs } from "../exec/execs.ts";
 import type { EndRecord } from "../journal/record.ts";
 import type { Terminals } from "../terminals/terminals.ts";

@@ -8,7 +8,7 @@ import type { ProcessEnd } from "../process/launcher.ts";
 export interface Stop {
   /** TIMEOUT, NO_OUTPUT_TIMEOUT, CANCELLED, SHUT_DOWN or LIMIT_REACHED. */
   readonly cause: EndCause;
-  /** A sentence for a human; empty where the cause says it all. */
+  /** A sentence for a human; empty if the cause says it all. */
   readonly message: string;
 }
 

@@ -46,7 +46,7 @@ export class Exec {
     return this.intent.startedAtMs;
   }
 
-  /** Process id; 0 where no process runs. */
+  /** Process id; 0 if no process runs. */
   get pid(): number {
     return this.#end === undefined ? this.#pid : 0;
   }
@@ -56,7 +56,7 @@ export class Exec {
     return this.#started;
   }
 
-  /** How long it has written nothing, in milliseconds. 0 where no process runs. */
+  /** How long it has written nothing, in milliseconds. 0 if no process runs. */
   get silentMs(): number {
     return this.pid === 0 ? 0 : performance.now() - this.#wroteAt;
   }
@@ -81,7 +81,7 @@ export class Exec {
     return this.#readers.size > 0;
   }
 
-  /** How far the slowest reader that wants every byte is behind, in bytes. 0 where there is none. */
+  /** How far the slowest reader that wants every byte is behind, in bytes. 0 if there is none. */
   get lagBytes(): number {
     let lag = 0;
     for (const reader of this.#readers) if (reader.lossless) lag = Math.max(lag, this.output.total - reader.offset);

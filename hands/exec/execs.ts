@@ -12,13 +12,12 @@ import type { Launcher, ProcessSpec } from "../process/launcher.ts";
 import { killMarked } from "../process/processes.ts";
 import type { Workspace, Workspaces } from "../workspaces/workspaces.ts";
 import type { Stop } from "./end.ts";
-import type { Homes } from "./environment.ts";
 import type { Exec } from "./exec.ts";
-import { fingerprintOf, previewOf } from "./fingerprint.ts";
 import type { ExecLimits } from "./limits.ts";
 import { readCapture } from "./output-capture.ts";
 import type { SpillOptions } from "./output-spill.ts";
-import { processOf } from "./process-spec.ts";
+import type { Homes } from "./process-spec.ts";
+import { fingerprintOf, previewOf, processOf } from "./process-spec.ts";
 import { ExecRun } from "./run.ts";
 import type { Entry, ExecStore } from "./store.ts";
 import { ExecStores } from "./stores.ts";
@@ -52,7 +51,7 @@ export class Execs {
     options.workspaces.beforeDelete((workspace) => this.#endWorkspace(workspace));
   }
 
-  /** Take up what an earlier daemon left in every workspace: what ran then is lost, and killed where it lives on. */
+  /** Take up what an earlier daemon left in every workspace: what ran then is lost, and killed if it still lives. */
   static async open(options: ExecsOptions): Promise<Execs> {
     const execs = new Execs(options);
     const { workspaces } = options;
@@ -62,8 +61,8 @@ export class Execs {
   }
 
   /**
-   * Run a command, or find the exec that its id names already. ALREADY_EXISTS `id_reused` where that is another command;
-   * RESOURCE_EXHAUSTED `limit_reached` where too many run; UNAVAILABLE `draining` while hands stops. The exec may still fail to be
+   * Run a command, or find the exec that its id names already. ALREADY_EXISTS `id_reused` if that is another command;
+   * RESOURCE_EXHAUSTED `limit_reached` if too many run; UNAVAILABLE `draining` while hands stops. The exec may still fail to be
    * journaled: see {@link Exec.failure}.
    */
   async run(spec: ExecSpec): Promise<{ exec: Exec; attached: boolean }> {

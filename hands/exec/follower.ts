@@ -78,7 +78,7 @@ export class Follower implements Reader {
     this.#options.wake();
   }
 
-  /** The next event, or `undefined` where there is none now: `wake` tells when to ask again. Throws where the exec could not be journaled. */
+  /** The next event, or `undefined` if there is none now: `wake` tells when to ask again. Throws if the exec could not be journaled. */
   poll(): ExecEvent | undefined {
     if (this.#done) return undefined;
     if (this.#exec.failure !== undefined) throw this.#exec.failure;
@@ -140,7 +140,7 @@ export class Follower implements Reader {
     return this.#window;
   }
 
-  /** Get chunks to take. False where they come from the disk: later. */
+  /** Get chunks to take. False if they come from the disk: later. */
   #fill(window: Window): boolean {
     if (this.#reading) return false;
     const result = this.#exec.output.read(this.#offset, Math.min(MAX_PIECE_BYTES, window.to - this.#offset));
@@ -188,7 +188,7 @@ export class Follower implements Reader {
   #takeEnd(): ExecEvent | undefined {
     const { end, output } = this.#exec;
     if (end === undefined) return undefined;
-    // The rest behind a head's bound.
+    // The rest after a head's bound.
     if (this.#offset < output.total) return this.#takeGap(output.total, GapReason.CAPTURE);
     this.close();
     return this.#event({ case: "ended", value: endedMessage(end) });

@@ -35,7 +35,7 @@ export class SpillWriter implements Reader {
     this.#options = options;
   }
 
-  /** A writer, at work from now on, where the output has outgrown the capture. */
+  /** A writer, at work from now on, if the output has outgrown the capture. */
   static startWhereExceeded(exec: Exec, options: SpillOptions): SpillWriter | undefined {
     if (!exceedsCapture(options.capture, exec.output)) return undefined;
     const writer = new SpillWriter(exec, options);

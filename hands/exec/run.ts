@@ -2,7 +2,6 @@ import { statSync } from "node:fs";
 import { EndCause, type Stream } from "@serverless-harness/proto/hands";
 import type { EndRecord } from "../journal/record.ts";
 import type { Launcher, ProcessEnd, ProcessSink, ProcessSpec, RunningProcess } from "../process/launcher.ts";
-import { Deadline } from "./deadline.ts";
 import { causeOf, type Stop } from "./end.ts";
 import type { Exec } from "./exec.ts";
 import { type SpillOptions, SpillWriter } from "./output-spill.ts";
@@ -13,7 +12,7 @@ import type { Identify } from "./store.ts";
 const MAX_UNWRITTEN_BYTES = 8 * 1024 * 1024;
 
 /** What an exec's run is bound by. */
-export interface RunOptions {
+interface RunOptions {
   readonly process: ProcessSpec;
   /** Milliseconds; 0: no limit. */
   readonly timeoutMs: number;
@@ -108,7 +107,7 @@ export class ExecRun implements ProcessSink {
     });
   }
 
-  /** Give the command input. Throws where that does not fit, or none is taken; a no-op once it has ended. */
+  /** Give the command input. Throws if that does not fit, or none is taken; a no-op once it has ended. */
   writeStdin(data: Uint8Array, giver: StdinGiver | undefined): void {
     if (this.#isOver || data.length === 0) return;
     this.stdin.accept(giver, data.length);
@@ -147,7 +146,7 @@ export class ExecRun implements ProcessSink {
     else void this.#finish(end);
   }
 
-  /** Now, or as soon as the process is there; not at all behind its end. */
+  /** Now, or as soon as the process is there; not at all after its end. */
   #do(action: (process: RunningProcess) => void): void {
     if (this.#isOver) return;
     if (this.#process === undefined) this.#waiting.push(action);
@@ -209,5 +208,48 @@ function directoryProblem(path: string): string | undefined {
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     return code === "ENOENT" ? `the working directory ${path} does not exist` : `the working directory ${path} can't be entered (${code})`;
+  }
+}
+
+/**
+ * A time limit that can be put off cheaply: output that arrives a thousand times a second moves a number, not a timer.
+ * 0 milliseconds: no limit.
+ */
+class Deadline {
+  readonly #ms: number;
+  readonly #onPassed: () => void;
+  #timer: NodeJS.Timeout | undefined;
+  #at = 0;
+
+  constructor(ms: number, onPassed: () => void) {
+    this.#ms = ms;
+    this.#onPassed = onPassed;
+  }
+
+  start(): void {
+    if (this.#ms === 0) return;
+    this.clear();
+    this.#at = performance.now() + this.#ms;
+    this.#timer = setTimeout(() => this.#check(), this.#ms);
+  }
+
+  /** Count from now again, if it runs. */
+  restart(): void {
+    if (this.#timer !== undefined) this.#at = performance.now() + this.#ms;
+  }
+
+  clear(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #check(): void {
+    const left = this.#at - performance.now();
+    if (left > 0) {
+      this.#timer = setTimeout(() => this.#check(), Math.ceil(left));
+      return;
+    }
+    this.#timer = undefined;
+    this.#onPassed();
   }
 }

@@ -59,7 +59,7 @@ export class StdinRoom {
     this.#isOpen = options.isOpen;
   }
 
-  /** Begin to give. `onCredit` gets the bytes that may be given: at once those that there is room for. `undefined` where no input is taken. */
+  /** Begin to give. `onCredit` gets the bytes that may be given: at once those that there is room for. `undefined` if no input is taken. */
   join(onCredit: (bytes: number) => void): StdinGiver | undefined {
     if (!this.#isOpen) return undefined;
     const giver = new StdinGiver(++this.#joins, onCredit, (gone) => this.#givers.delete(gone));
@@ -68,7 +68,7 @@ export class StdinRoom {
     return giver;
   }
 
-  /** Accept so many bytes. RESOURCE_EXHAUSTED `limit_reached` where they don't fit; FAILED_PRECONDITION `stdin_closed`. */
+  /** Accept so many bytes. RESOURCE_EXHAUSTED `limit_reached` if they don't fit; FAILED_PRECONDITION `stdin_closed`. */
   accept(giver: StdinGiver | undefined, bytes: number): void {
     if (!this.#isOpen || giver === undefined) throw stdinClosed(this.#execId);
     assertStdinFits(this.#execId, this.#pending + bytes, this.#limitBytes);
@@ -97,7 +97,7 @@ export class StdinRoom {
   }
 }
 
-/** RESOURCE_EXHAUSTED `limit_reached` where more than `limitBytes` would wait for a command. */
+/** RESOURCE_EXHAUSTED `limit_reached` if more than `limitBytes` would wait for a command. */
 export function assertStdinFits(execId: string, bytes: number, limitBytes: number): void {
   if (bytes <= limitBytes) return;
   throw new HarnessError(

@@ -106,7 +106,7 @@ export class ExecStore {
   }
 
   /**
-   * Note which process stands behind an exec, where it lives for a while: what is gone soon needs no name, and until then the mark
+   * Note the process of an exec once it has lived for a while: one that is gone soon needs no name, and until then the mark
    * in its environment does.
    */
   noteProcess(entry: Entry, identify: Identify): void {
@@ -114,7 +114,7 @@ export class ExecStore {
     this.#noting ??= setTimeout(() => this.#noteProcesses(), SHORT_LIFE_MS);
   }
 
-  /** Those that live on. One that has just begun is noted early; that costs a line, where a timer for each would cost every exec. */
+  /** Those that live on. One that has just begun is noted early; that costs a line, while a timer for each would cost every exec. */
   #noteProcesses(): void {
     this.#noting = undefined;
     for (const [entry, identify] of this.#unnoted) {

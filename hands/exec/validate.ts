@@ -1,8 +1,10 @@
 import { constants } from "node:os";
+import { invalidArgument } from "@serverless-harness/kit/errors";
 import { Validation } from "@serverless-harness/kit/validate";
 import {
   type AttachRequest,
   type Capture,
+  type ChannelRequest,
   type ExecSpec,
   type NotifyEndRequest,
   Retain,
@@ -61,7 +63,7 @@ export function validateSignal(request: SignalRequest): NodeJS.Signals {
   return name as NodeJS.Signals;
 }
 
-/** Throws INVALID_ARGUMENT where an exec isn't named properly. */
+/** Throws INVALID_ARGUMENT if an exec isn't named properly. */
 export function validateNamed(request: Named): void {
   const validation = new Validation();
   checkNamed(validation, "", request);
@@ -130,4 +132,20 @@ function checkCapture(validation: Validation, prefix: string, capture: Capture):
 function checkReading(validation: Validation, request: { readonly fromOffset: bigint; readonly initialCredit: bigint }): void {
   validation.range("from_offset", request.fromOffset, 0, Number.MAX_SAFE_INTEGER);
   validation.range("initial_credit", request.initialCredit, 0, Number.MAX_SAFE_INTEGER);
+}
+
+/** No exec and no workspace has a longer name, in characters. */
+const MAX_NAME = 512;
+
+/** Throws INVALID_ARGUMENT if a message names something that can't be: its name goes into answers, so it must not be of any size. */
+export function assertNames({ request }: ChannelRequest): void {
+  if (request.case === undefined || request.case === "ping") return;
+  const named = request.case === "run" ? request.value.spec : request.value;
+  for (const [field, name] of [
+    ["exec_id", named?.execId],
+    ["workspace", named?.workspace],
+  ] as const) {
+    if (name !== undefined && name.length > MAX_NAME)
+      throw invalidArgument([{ field: `${request.case}.${field}`, description: `must be at most ${MAX_NAME} characters` }]);
+  }
 }

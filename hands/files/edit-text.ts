@@ -1,7 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { diffArrays } from "diff";
-import { exactLine, type LineRule, type TextView, tolerantLine, viewText } from "./text-view.ts";
 
 /** A text and what takes its place. */
 export interface TextEdit {
@@ -24,7 +23,7 @@ const BOM = "\ufeff";
 const MAX_DIFFERENCES = 2000;
 
 /**
- * Carry out edits, all matched against `original` as it is. Each old text must occur exactly once: as it is, or else, where it does not
+ * Carry out edits, all matched against `original` as it is. Each old text must occur exactly once: as it is, or else, if it does not
  * occur at all, with the tolerance of {@link tolerantLine}. Everything but the replaced parts stays byte for byte, a byte order mark
  * included; lines that a new text leaves as they were keep their endings, new ones get the file's. FAILED_PRECONDITION `no_match`, `ambiguous_match`, `overlapping_edits`.
  */
@@ -49,7 +48,7 @@ export function editText(original: string, edits: readonly TextEdit[]): string {
   return bom + replaceSpans(text, spans);
 }
 
-/** Where `oldText` is in the original; `undefined` where it is not. */
+/** Where `oldText` is in the original; `undefined` if it is not. */
 function findOnce(view: TextView, oldText: string, rule: LineRule, edit: number): { start: number; end: number } | undefined {
   const lines = oldText.split("\n");
   const last = lines.length - 1;
@@ -86,7 +85,7 @@ function replaceSpans(text: string, spans: readonly Span[]): string {
   return parts.join("") + text.slice(position);
 }
 
-/** The line ending that a text uses most; `undefined` where it is one line. */
+/** The line ending that a text uses most; `undefined` if it is one line. */
 function lineEndingOf(text: string): "\n" | "\r\n" | undefined {
   let crlf = 0;
   let all = 0;
@@ -129,4 +128,60 @@ function endingsOf(lines: readonly string[], old: string, ending: "\n" | "\r\n")
 function refusal(reason: "no_match" | "ambiguous_match" | "overlapping_edits", edit: number, problem: string): HarnessError {
   const message = `edits[${edit}].old_text ${problem}; nothing was changed`;
   return new HarnessError(Code.FailedPrecondition, reason, message, { metadata: { edit: String(edit) } });
+}
+
+/** A text as it is compared, and where each of its characters is in the original. Lines stay lines. */
+interface TextView {
+  readonly text: string;
+  /** Offset in the original of a character of {@link text}, or of its end. */
+  original(offset: number): number;
+}
+
+/** How a line, without its newline, is compared. It may lose characters at its end, and change others one for one. */
+type LineRule = (line: string) => string;
+
+/** Lines match whether they end with LF or CRLF. */
+const exactLine: LineRule = (line) => (line.endsWith("\r") ? line.slice(0, -1) : line);
+
+/** Characters that models and word processors put where programmers type ASCII ones. All are one UTF-16 unit, as their replacements. */
+const TYPOGRAPHIC: ReadonlyArray<readonly [RegExp, string]> = [
+  [/[\u2018\u2019\u201a\u201b]/g, "'"],
+  [/[\u201c\u201d\u201e\u201f]/g, '"'],
+  [/[\u2010-\u2015\u2212]/g, "-"],
+  [/[\u00a0\u2002-\u200a\u202f\u205f\u3000]/g, " "],
+];
+
+/** As {@link exactLine}, and white space at the end, typographic quotes, dashes and spaces make no difference. */
+const tolerantLine: LineRule = (line) => TYPOGRAPHIC.reduce((text, [from, to]) => text.replace(from, to), line.trimEnd());
+
+/** See a text through a rule. */
+function viewText(original: string, rule: LineRule): TextView {
+  const lines = original.split("\n");
+  const last = lines.length - 1;
+  // A carriage return belongs to a line ending only before a newline.
+  const compared = lines.map((line, index) => (index === last && rule === exactLine ? line : rule(line)));
+  const starts = { view: new Uint32Array(lines.length), original: new Uint32Array(lines.length) };
+  for (let i = 1; i < lines.length; i++) {
+    starts.view[i] = (starts.view[i - 1] ?? 0) + (compared[i - 1]?.length ?? 0) + 1;
+    starts.original[i] = (starts.original[i - 1] ?? 0) + (lines[i - 1]?.length ?? 0) + 1;
+  }
+  return {
+    text: compared.join("\n"),
+    original: (offset) => {
+      const line = lastNotAbove(starts.view, offset);
+      return (starts.original[line] ?? 0) + offset - (starts.view[line] ?? 0);
+    },
+  };
+}
+
+/** Index of the last of ascending numbers that is not above `limit`. */
+function lastNotAbove(ascending: Uint32Array, limit: number): number {
+  let low = 0;
+  let high = ascending.length - 1;
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if ((ascending[middle] ?? 0) <= limit) low = middle;
+    else high = middle - 1;
+  }
+  return low;
 }

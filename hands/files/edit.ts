@@ -8,8 +8,7 @@ import type { Workspace } from "../workspaces/workspaces.ts";
 import { editText, type TextEdit } from "./edit-text.ts";
 import type { ExistingFile } from "./existing-file.ts";
 import { describeChange } from "./patch.ts";
-import { planReplacement } from "./replace.ts";
-import { fileTooLarge } from "./write.ts";
+import { fileTooLarge, planReplacement } from "./replace.ts";
 
 /** What to edit. */
 export interface EditOrder {
@@ -50,7 +49,7 @@ export function planEdit(order: EditOrder, stagedPath: string): Promise<Plan<Res
   });
 }
 
-/** A file's text, its byte order mark included. FAILED_PRECONDITION `not_text` where it is not UTF-8. */
+/** A file's text, its byte order mark included. FAILED_PRECONDITION `not_text` if it is not UTF-8. */
 async function readText(file: ExistingFile, path: string): Promise<string> {
   const bytes = await readFile(file.handle.path);
   try {

@@ -1,11 +1,11 @@
 import { locateExisting, type Root } from "@serverless-harness/kit/paths/locate";
 import { pathError } from "@serverless-harness/kit/paths/path-error";
-import { nameFilter } from "./name-filter.ts";
+import { nameFilter } from "./glob.ts";
 import type { SearchBudget } from "./search-scope.ts";
 import { scopeOf } from "./search-scope.ts";
 import { walk } from "./walk.ts";
 
-/** What to find where. */
+/** What to find, and in which directory. */
 export interface FindOrder {
   readonly path: string;
   readonly glob: string;

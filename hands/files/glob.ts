@@ -1,3 +1,48 @@
+import { invalidArgument } from "@serverless-harness/kit/errors";
+import { globbedGlob, globbedName } from "@serverless-harness/kit/paths/shown-name";
+
+/** Alternatives that the braces of one glob may stand for. */
+const MAX_ALTERNATIVES = 200;
+
+/** Tells which paths are wanted, given by their segments as they are shown. */
+export type NameFilter = (path: readonly string[], isDirectory: boolean) => boolean;
+
+/**
+ * The filter of a glob that a client sent: matched against the whole path, or against the name alone if the glob has no slash but at its
+ * end. With a slash at the end only directories match. With a `!` before it everything else is wanted, and nothing below a directory that matches. A name that is written
+ * just like the glob matches too, whatever its characters mean. INVALID_ARGUMENT for `field` if it is no glob, or its braces stand for too much.
+ */
+export function nameFilter(field: string, glob: string): NameFilter {
+  if (!glob.startsWith("!")) return wantedBy(field, glob);
+  const unwanted = wantedBy(field, glob.slice(1));
+  return (path, isDirectory) => path.every((_name, index) => !unwanted(path.slice(0, index + 1), index < path.length - 1 || isDirectory));
+}
+
+function wantedBy(field: string, sent: string): NameFilter {
+  const glob = globbedGlob(sent);
+  const problem = globProblem(glob);
+  if (problem !== undefined) throw invalidArgument([{ field, description: problem }]);
+  const alternatives = expandBraces(glob, MAX_ALTERNATIVES);
+  if (alternatives === undefined) {
+    throw invalidArgument([{ field, description: `must stand for at most ${MAX_ALTERNATIVES} alternatives in braces` }]);
+  }
+  const filters = alternatives.map(filterOne);
+  const literally = globbedName(sent).replace(/^\.?\//, "");
+  const nameOnly = !glob.includes("/");
+  return (shown, isDirectory) => {
+    const path = shown.map(globbedName);
+    return filters.some((filter) => filter(path, isDirectory)) || (nameOnly && path.at(-1) === literally) || path.join("/") === literally;
+  };
+}
+
+function filterOne(pattern: string): NameFilter {
+  const directoriesOnly = pattern.endsWith("/");
+  const body = directoriesOnly ? pattern.slice(0, -1) : pattern;
+  const glob = compileGlob(body.replace(/^\.?\//, ""));
+  const nameOnly = !body.includes("/");
+  return (path, isDirectory) => (isDirectory || !directoriesOnly) && matchesGlob(glob, nameOnly ? path.slice(-1) : path);
+}
+
 /**
  * Globs as .gitignore files have them, matched without regular expressions: both the patterns and the names come from the workspace, and a
  * pattern must not be able to make the daemon think for minutes. Time is at most the product of the lengths of pattern and path.
@@ -20,7 +65,7 @@ interface NamePattern {
 type Segment = "**" | NamePattern;
 
 /** A glob, ready to be matched. */
-export type Glob = readonly Segment[];
+type Glob = readonly Segment[];
 
 /** Read a glob of `/`-separated segments. `**` as a whole segment stands for any number of segments, at the end for at least one. */
 export function compileGlob(pattern: string): Glob {
@@ -39,7 +84,7 @@ export function matchesGlob(glob: Glob, path: readonly string[]): boolean {
 }
 
 /**
- * Replace `{a,b}` by its alternatives, nested ones too. `undefined` where more than `limit` come out. A brace without its partner, or
+ * Replace `{a,b}` by its alternatives, nested ones too. `undefined` if more than `limit` come out. A brace without its partner, or
  * without a comma in it, is a plain character.
  */
 export function expandBraces(pattern: string, limit: number): string[] | undefined {
@@ -54,8 +99,8 @@ export function expandBraces(pattern: string, limit: number): string[] | undefin
   return done;
 }
 
-/** What keeps a text from being a glob, as ripgrep sees it; `undefined` where nothing does. Rules of .gitignore are lenient instead: such a one matches nothing. */
-export function globProblem(pattern: string): string | undefined {
+/** What keeps a text from being a glob, as ripgrep sees it; `undefined` if nothing does. Rules of .gitignore are lenient instead: such a one matches nothing. */
+function globProblem(pattern: string): string | undefined {
   if (pattern === "") return "must hold a pattern after the !";
   let braces = 0;
   for (let at = 0; at < pattern.length; at++) {
@@ -86,7 +131,7 @@ function expandFirst(pattern: string): string[] | undefined {
   return undefined;
 }
 
-/** Offsets of a brace, of its commas and of its partner; `undefined` where it has none. */
+/** Offsets of a brace, of its commas and of its partner; `undefined` if it has none. */
 function partsOfBrace(pattern: string, start: number): number[] | undefined {
   const cuts = [start];
   let depth = 0;
@@ -181,7 +226,7 @@ const POSIX: Readonly<Record<string, RegExp>> = {
   xdigit: /^[0-9A-Fa-f]$/,
 };
 
-/** A character class that starts at `start`, and where it ends; `undefined` where it doesn't, and the bracket is a plain character. */
+/** A character class that starts at `start`, and where it ends; `undefined` if it doesn't, and the bracket is a plain character. */
 function readClass(chars: readonly string[], start: number): { accepts: (char: string) => boolean; end: number } | undefined {
   const negated = chars[start + 1] === "!" || chars[start + 1] === "^";
   const first = start + (negated ? 2 : 1);

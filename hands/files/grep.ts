@@ -1,18 +1,17 @@
+import { closeSync, constants, openSync, readSync } from "node:fs";
 import { basename, join, relative } from "node:path";
-import type { Handle } from "@serverless-harness/kit/paths/handle";
+import { type Handle, openInode } from "@serverless-harness/kit/paths/handle";
 import { type Location, locateExisting, type Root } from "@serverless-harness/kit/paths/locate";
-import { pathError } from "@serverless-harness/kit/paths/path-error";
+import { errnoOf, pathError } from "@serverless-harness/kit/paths/path-error";
 import { FoundLines, type Line } from "./found-lines.ts";
+import { type NameFilter, nameFilter } from "./glob.ts";
 import { matchLines } from "./line-matcher.ts";
 import type { LineQuery, SearchFile } from "./line-query.ts";
-import { type NameFilter, nameFilter } from "./name-filter.ts";
-import { openToSearch } from "./search-file.ts";
-import type { SearchBudget } from "./search-scope.ts";
-import { scopeOf } from "./search-scope.ts";
+import { type SearchBudget, scopeOf } from "./search-scope.ts";
 import { walk } from "./walk.ts";
 
-/** What to search where. */
-export interface GrepOrder {
+/** What to search for, and in which file or directory. */
+interface GrepOrder {
   readonly path: string;
   readonly pattern: string;
   readonly literal: boolean;
@@ -99,5 +98,37 @@ async function* inBatches(files: AsyncIterable<SearchFile>): AsyncGenerator<Sear
     if (batch.length > 0 || !any) yield batch;
   } finally {
     close();
+  }
+}
+
+/** Files up to this size are searched without a look at what is in them. */
+const LARGE_BYTES = 1024 * 1024;
+const SAMPLE_BYTES = 8 * 1024;
+
+/**
+ * A regular file to search; `undefined` if it is gone, or something else by now, or may not be read. A large one that is plainly binary
+ * is left out here already: reading through it is what takes time, and nothing in it would be shown.
+ */
+function openToSearch(path: string | Buffer): Handle | undefined {
+  try {
+    using stack = new DisposableStack();
+    const handle = stack.use(openInode(path));
+    const stat = handle.stat();
+    if (!stat.isFile() || (stat.size > LARGE_BYTES && beginsBinary(handle))) return undefined;
+    stack.move();
+    return handle;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "EACCES") return undefined;
+    throw error;
+  }
+}
+
+function beginsBinary(file: Handle): boolean {
+  const fd = openSync(file.path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const sample = Buffer.alloc(SAMPLE_BYTES);
+    return sample.subarray(0, readSync(fd, sample, 0, SAMPLE_BYTES, 0)).includes(0);
+  } finally {
+    closeSync(fd);
   }
 }

@@ -6,7 +6,7 @@ import { locateExisting, type Root } from "@serverless-harness/kit/paths/locate"
 import { errnoOf, pathError } from "@serverless-harness/kit/paths/path-error";
 import { shownBytes } from "@serverless-harness/kit/paths/shown-name";
 import type { FileInfoSchema } from "@serverless-harness/proto/hands";
-import { childPath } from "../fs/byte-handle.ts";
+import { childPath } from "../fs/byte-names.ts";
 import { describe } from "../fs/file-info.ts";
 
 /** What to list. */
@@ -25,7 +25,7 @@ export interface Page {
 }
 
 /**
- * A directory's children, sorted by the bytes of their names. A page begins behind the name that the one before ended with, so what is made
+ * A directory's children, sorted by the bytes of their names. A page begins after the name that the previous one ended with, so what is made
  * or removed between two pages neither repeats nor hides anything else. Names are shown as `shown-name.ts` says.
  */
 export async function listDirectory(roots: readonly [Root, ...Root[]], order: ListOrder): Promise<Page> {

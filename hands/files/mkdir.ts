@@ -3,11 +3,11 @@ import { chown } from "node:fs/promises";
 import { locate } from "@serverless-harness/kit/paths/locate";
 import { pathError } from "@serverless-harness/kit/paths/path-error";
 import type { MkdirResponseSchema } from "@serverless-harness/proto/hands";
-import { Interference, type NoChange, type Plan } from "../changes/changes.ts";
+import { type NoChange, type Plan, StalePlan } from "../changes/changes.ts";
 import { syncDirectory } from "../fs/durable.ts";
 import { ownershipIn, statNow } from "../fs/staged-file.ts";
 import type { Workspace } from "../workspaces/workspaces.ts";
-import { type Place, Placement } from "./placement.ts";
+import { type Destination, Placement } from "./placement.ts";
 
 type Response = typeof MkdirResponseSchema;
 
@@ -32,17 +32,17 @@ export async function planMkdir(order: MkdirOrder, stagedPath: string): Promise<
   if (location.missing.length > 1 && !recursive) throw pathError("not_found", path);
   const { parent } = location;
   if (parent === undefined) throw new Error("a root that is missing");
-  const place: Place = Object.assign(location, { parent });
-  await stageDirectory(stagedPath, place);
+  const destination: Destination = Object.assign(location, { parent });
+  await stageDirectory(stagedPath, destination);
   resources.defer(() => rmSync(stagedPath, { recursive: true, force: true }));
-  const placement = resources.use(await Placement.prepare(place, stagedPath, false));
+  const placement = resources.use(await Placement.prepare(destination, stagedPath, false));
   const owned = resources.move();
   return {
     witness: placement.witness,
     draft: {},
     commit: () => {
       // A rename would replace an empty directory that was made meanwhile, under whoever works in it.
-      if (statNow(parent.child(place.name)) !== undefined) throw new Interference();
+      if (statNow(parent.child(destination.name)) !== undefined) throw new StalePlan();
       placement.commit();
       return {};
     },
@@ -51,9 +51,9 @@ export async function planMkdir(order: MkdirOrder, stagedPath: string): Promise<
   };
 }
 
-async function stageDirectory(path: string, place: Place): Promise<void> {
+async function stageDirectory(path: string, destination: Destination): Promise<void> {
   mkdirSync(path);
-  const owner = ownershipIn(place.parent);
+  const owner = ownershipIn(destination.parent);
   await chown(path, owner.uid, owner.gid);
   await syncDirectory(path);
 }

@@ -3,7 +3,7 @@ import { relative } from "node:path";
 import { locate, locateExisting } from "@serverless-harness/kit/paths/locate";
 import { errnoOf, pathError } from "@serverless-harness/kit/paths/path-error";
 import type { MoveResponseSchema } from "@serverless-harness/proto/hands";
-import { Interference, type NoChange, type Plan } from "../changes/changes.ts";
+import { type NoChange, type Plan, StalePlan } from "../changes/changes.ts";
 import { inodeOf } from "../changes/witness.ts";
 import { syncChanged } from "../fs/durable.ts";
 import { statNow } from "../fs/staged-file.ts";
@@ -43,7 +43,7 @@ export function planMove({ workspace, source, destination }: MoveOrder): Plan<Re
     draft: {},
     commit: () => {
       const now = statNow(oldPath);
-      if (now === undefined || inodeOf(now) !== inode) throw new Interference();
+      if (now === undefined || inodeOf(now) !== inode) throw new StalePlan();
       const replaced = statNow(newPath);
       // Two links to one file: a rename would leave both.
       if (replaced !== undefined && inodeOf(replaced) === inode) unlinkSync(oldPath);

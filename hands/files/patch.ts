@@ -2,9 +2,9 @@ import { FILE_HEADERS_ONLY, formatPatch, type StructuredPatchHunk, structuredPat
 
 /** A change as a client reads it. */
 export interface TextChange {
-  /** Unified patch, with the names `a/<path>` and `b/<path>`. Empty where nothing changed, or it were longer than {@link MAX_PATCH}. */
+  /** Unified patch, with the names `a/<path>` and `b/<path>`. Empty if nothing changed, or it were longer than {@link MAX_PATCH}. */
   readonly patch: string;
-  /** Counted from 1; 0 where nothing changed. */
+  /** Counted from 1; 0 if nothing changed. */
   readonly firstChangedLine: number;
 }
 

@@ -4,22 +4,22 @@ import { basename, relative } from "node:path";
 import type { Handle } from "@serverless-harness/kit/paths/handle";
 import type { Location } from "@serverless-harness/kit/paths/locate";
 import { pathBytes } from "@serverless-harness/kit/paths/shown-name";
-import { Interference } from "../changes/changes.ts";
+import { StalePlan } from "../changes/changes.ts";
 import type { Witness } from "../changes/witness.ts";
 import { syncChanged, syncDirectory } from "../fs/durable.ts";
 import { ownershipIn, statNow } from "../fs/staged-file.ts";
 import type { Workspace } from "../workspaces/workspaces.ts";
 
 /** A place in the workspace for something staged. */
-export type Place = Location & { readonly parent: Handle };
+export type Destination = Location & { readonly parent: Handle };
 
 /**
- * Puts a staged file or directory into the workspace by one rename. Where parents are missing they are staged around it and the topmost one
+ * Puts a staged file or directory into the workspace by one rename. If parents are missing they are staged around it and the topmost one
  * is renamed, so that the file appears with all of them or not at all.
  */
 export class Placement implements AsyncDisposable {
   readonly witness: Witness;
-  readonly #place: Place;
+  readonly #destination: Destination;
   /** What was staged, where it was staged. */
   readonly #staged: string;
   /** What is renamed: the same, or the topmost of the staged parents. */
@@ -27,20 +27,20 @@ export class Placement implements AsyncDisposable {
   readonly #linked: boolean;
   #done = false;
 
-  private constructor(place: Place, staged: string, top: string, linked: boolean) {
-    this.#place = place;
+  private constructor(destination: Destination, staged: string, top: string, linked: boolean) {
+    this.#destination = destination;
     this.#staged = staged;
     this.#top = top;
     this.#linked = linked;
     this.witness = { kind: "staged_in", staged: basename(top), ...(linked ? { linked } : {}) };
   }
 
-  /** `mustBeNew`: a file at the place is an {@link Interference}, whoever made it and when. */
-  static async prepare(place: Place, staged: string, mustBeNew: boolean): Promise<Placement> {
-    if (place.missing.length < 2) return new Placement(place, staged, staged, mustBeNew);
+  /** `mustBeNew`: a file at the place is a {@link StalePlan}, whoever made it and when. */
+  static async prepare(destination: Destination, staged: string, mustBeNew: boolean): Promise<Placement> {
+    if (destination.missing.length < 2) return new Placement(destination, staged, staged, mustBeNew);
     const top = `${staged}.parents`;
     await using stack = new AsyncDisposableStack();
-    const placement = stack.use(new Placement(place, staged, top, false));
+    const placement = stack.use(new Placement(destination, staged, top, false));
     await placement.#stageParents();
     stack.move();
     return placement;
@@ -48,13 +48,13 @@ export class Placement implements AsyncDisposable {
 
   /** Where it will be, for the intent. */
   target(workspace: Workspace): string {
-    return relative(workspace.path, this.#place.resolvedPath);
+    return relative(workspace.path, this.#destination.resolvedPath);
   }
 
   /** One rename. Replaces a file that is there, unless it must be new; never a directory. */
   commit(): void {
-    const destination = this.#place.parent.child(this.#place.name);
-    if (this.#top !== this.#staged && statNow(destination) !== undefined) throw new Interference();
+    const destination = this.#destination.parent.child(this.#destination.name);
+    if (this.#top !== this.#staged && statNow(destination) !== undefined) throw new StalePlan();
     if (this.#linked) {
       // Unlike a rename, a link refuses to replace what another process has just made.
       linkSync(this.#top, destination);
@@ -66,7 +66,7 @@ export class Placement implements AsyncDisposable {
   }
 
   async settle(): Promise<void> {
-    await syncChanged(this.#place.parent);
+    await syncChanged(this.#destination.parent);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -77,7 +77,7 @@ export class Placement implements AsyncDisposable {
   }
 
   async #stageParents(): Promise<void> {
-    const owner = ownershipIn(this.#place.parent);
+    const owner = ownershipIn(this.#destination.parent);
     const parents = this.#parents();
     for (const parent of parents) {
       mkdirSync(parent);
@@ -89,12 +89,12 @@ export class Placement implements AsyncDisposable {
 
   /** The staged parents, the topmost first. */
   #parents(): Array<string | Buffer> {
-    const below = this.#place.missing.slice(1, -1);
+    const below = this.#destination.missing.slice(1, -1);
     return [this.#top, ...below.map((_, index) => this.#below(below.slice(0, index + 1)))];
   }
 
   #inParents(): string | Buffer {
-    return this.#below(this.#place.missing.slice(1));
+    return this.#below(this.#destination.missing.slice(1));
   }
 
   /** A path below the topmost parent, by names as they are shown. */

@@ -3,7 +3,7 @@ import { basename, relative } from "node:path";
 import { locate } from "@serverless-harness/kit/paths/locate";
 import { pathError } from "@serverless-harness/kit/paths/path-error";
 import type { RemoveResponseSchema } from "@serverless-harness/proto/hands";
-import { Interference, type NoChange, type Plan } from "../changes/changes.ts";
+import { type NoChange, type Plan, StalePlan } from "../changes/changes.ts";
 import { inodeOf, type Witness } from "../changes/witness.ts";
 import { syncChanged } from "../fs/durable.ts";
 import { removeTree } from "../fs/remove-tree.ts";
@@ -24,7 +24,7 @@ export interface RemoveOrder {
 
 /**
  * Plan to remove a path; of a symlink, the link. It is renamed to `stagedPath` (a free one in the staging directory), so that a tree is gone
- * at once and nothing is ever half removed, and deleted there. A directory that has to be empty is removed where it is, since only the
+ * at once and nothing is ever half removed, and deleted there. A directory that has to be empty is removed if it is, since only the
  * kernel can tell that it is.
  */
 export function planRemove(order: RemoveOrder, stagedPath: string): Plan<Response> | NoChange<Response> {
@@ -49,7 +49,7 @@ export function planRemove(order: RemoveOrder, stagedPath: string): Plan<Respons
     draft: {},
     commit: () => {
       const now = statNow(target);
-      if (now === undefined || inodeOf(now) !== inode) throw new Interference();
+      if (now === undefined || inodeOf(now) !== inode) throw new StalePlan();
       if (inPlace) rmdirSync(target);
       else renameSync(target, stagedPath);
       return {};

@@ -27,7 +27,7 @@ const OPTIONS = [
   "--max-columns=1",
 ];
 
-/** Descriptors that every process has; the files come behind them. */
+/** Descriptors that every process has; the files come after them. */
 const FIRST_FD = 3;
 const PREFIX = "/proc/self/fd/";
 
@@ -99,7 +99,7 @@ async function gather(stdout: Readable, found: Map<number, MatchingLine[]>, enou
   }
 }
 
-/** Drop the files behind those that hold `enough` lines, and return how many lines are left. */
+/** Drop the files after those that hold `enough` lines, and return how many lines are left. */
 function dropBehind(found: Map<number, MatchingLine[]>, enough: number): number {
   let kept = 0;
   for (const index of ascending(found)) {

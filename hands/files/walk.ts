@@ -2,9 +2,9 @@ import { type Dirent, readdirSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Handle } from "@serverless-harness/kit/paths/handle";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
-import { type ByteName, type BytePath, openChildDirectory, shownName } from "../fs/byte-handle.ts";
+import { type ByteName, type BytePath, openChildDirectory, shownName } from "../fs/byte-names.ts";
 import type { IgnoreRules } from "../ignore/ignore-rules.ts";
-import { rulesForSearch } from "../ignore/ignore-source.ts";
+import { rulesForSearch } from "../ignore/ignore-rules.ts";
 
 /** What a walk comes by. */
 export interface WalkEntry {

@@ -4,7 +4,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import { newId } from "@serverless-harness/kit/ids";
 import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
-import { type ByteName, childPath, namesIn, openChildDirectory, statChild } from "./byte-handle.ts";
+import { type ByteName, childPath, namesIn, openChildDirectory, statChild } from "./byte-names.ts";
 
 /** So many files are removed side by side. */
 const BATCH = 32;
@@ -15,7 +15,7 @@ const SLICE_MS = 5;
 const OWNER = 0o700n;
 
 /**
- * Remove whatever is at `path`, with everything below. A no-op where nothing is. The depth does not matter: directories are reached by handles,
+ * Remove whatever is at `path`, with everything below. A no-op if nothing is. The depth does not matter: directories are reached by handles,
  * two at a time, since each one that is met is moved up to the top first. Directories that their owner may not write, as package caches have, are
  * made writable. Symbolic links are removed, never followed.
  */
@@ -40,7 +40,7 @@ export async function removeTree(path: string): Promise<void> {
   await rmdir(path);
 }
 
-/** Empty and remove a directory in `top`; what it has of directories is in `top` then. A no-op where it is gone. */
+/** Empty and remove a directory in `top`; what it has of directories is in `top` then. A no-op if it is gone. */
 async function removeBelow(top: Handle, name: ByteName): Promise<void> {
   using directory = openChildDirectory(top, name);
   if (directory === undefined) return;

@@ -29,7 +29,7 @@ export class StagedFile implements AsyncDisposable {
     return new StagedFile(path, await open(path, constants.O_CREAT | constants.O_EXCL | constants.O_RDWR | constants.O_APPEND, 0o600));
   }
 
-  /** Make one with the content of `source`; shares its blocks where the file system can. */
+  /** Make one with the content of `source`; shares its blocks if the file system can. */
   static async copy(source: Handle, path: string): Promise<StagedFile> {
     await copyFile(source.path, path, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
     return new StagedFile(path, await open(path, constants.O_RDWR | constants.O_APPEND));
@@ -87,7 +87,7 @@ export function ownershipIn(directory: Handle, mode?: number): Ownership {
   return { ...(root ? inherited : mine), mode };
 }
 
-/** What is at a path now; `undefined` where nothing is. */
+/** What is at a path now; `undefined` if nothing is. */
 export function statNow(path: string | Buffer): BigIntStats | undefined {
   return lstatSync(path, { bigint: true, throwIfNoEntry: false });
 }

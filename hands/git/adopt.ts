@@ -16,7 +16,7 @@ export interface Adopted extends Resolved {
   readonly bytes: number;
   /** The remote's branches and the tags, as lines of a packed-refs file. */
   readonly refs: string;
-  /** Content of git's file that tells where the history is cut off; empty where it is whole. */
+  /** Content of git's file that tells if the history is cut off; empty if it is whole. */
   readonly shallow: string;
 }
 

@@ -35,7 +35,7 @@ export class Archive {
   }
 
   /**
-   * Write a commit as a bundle: with all it leads to, or without what `since`, its parent, leads to. Where it is larger than `maxBytes`,
+   * Write a commit as a bundle: with all it leads to, or without what `since`, its parent, leads to. If it is larger than `maxBytes`,
    * nothing is stored, and `undefined` comes back.
    */
   async putBundle(name: string, commit: string, part?: { since: string; maxBytes: number }): Promise<Bundle | undefined> {
@@ -63,7 +63,7 @@ export class Archive {
     for (const { key } of manifest.bundles) if (!used.has(key)) await this.#artifacts.delete(key);
   }
 
-  /** The manifest of a snapshot; `undefined` where there is no such snapshot. DATA_LOSS `corrupt_snapshot`. */
+  /** The manifest of a snapshot; `undefined` if there is no such snapshot. DATA_LOSS `corrupt_snapshot`. */
   async manifest(snapshotId: string): Promise<Manifest | undefined> {
     const stream = await this.#artifacts.get(this.#manifestKey(snapshotId));
     if (stream === undefined) return undefined;
@@ -124,7 +124,7 @@ export function corrupt(snapshotId: string, why: string, cause?: unknown): Harne
   return new HarnessError(Code.DataLoss, "corrupt_snapshot", message, { metadata: { snapshotId }, cause });
 }
 
-/** A description as text. DATA_LOSS where it is too long; UNAVAILABLE where it does not come in time. */
+/** A description as text. DATA_LOSS if it is too long; UNAVAILABLE if it does not come in time. */
 async function readBounded(stream: Readable, snapshotId: string): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;

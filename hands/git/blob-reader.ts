@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import type { Git } from "./git.ts";
 
-/** A blob on its way out of a repository: as a whole where it is small, else in pieces, all of which have to be read before the next blob comes. */
+/** A blob on its way out of a repository: as a whole if it is small, else in pieces, all of which have to be read before the next blob comes. */
 export interface OutgoingBlob {
   readonly size: number;
   readonly content: Buffer | AsyncIterable<Buffer>;
@@ -10,7 +10,7 @@ export interface OutgoingBlob {
 /** Up to this size a blob comes as a whole. */
 const SMALL_BYTES = 1024 * 1024;
 
-/** Read blobs one after the other, in the order of their ids, by one process. Throws a GitFailure, also where one is missing. */
+/** Read blobs one after the other, in the order of their ids, by one process. Throws a GitFailure, even if one is missing. */
 export async function* readBlobs(git: Git, gitDir: string, oids: readonly string[], signal?: AbortSignal): AsyncGenerator<OutgoingBlob> {
   if (oids.length === 0) return;
   const running = git.start(["cat-file", "--batch", "--buffer"], {

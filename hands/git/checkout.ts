@@ -12,7 +12,7 @@ import { BRANCHES } from "./resolve-ref.ts";
 export interface CheckoutOptions {
   /** With more bytes of history than these the workspace gets the commit alone (a shallow repository). Default 1 GiB. */
   readonly historyBytes?: number;
-  /** Who commits where nobody else is named. Default `agent <agent@localhost>`. */
+  /** Who commits if nobody else is named. Default `agent <agent@localhost>`. */
   readonly identity?: { readonly name: string; readonly email: string };
   readonly signal?: AbortSignal;
 }
@@ -29,7 +29,7 @@ const NO_BRANCH = "main";
  *
  * It is no git worktree, and shares no object by links or alternates: a workspace may do to its repository whatever it likes (rewrite packs in
  * place, collect garbage, remove it) without a trace in the clone or in its siblings, commands need not be able to read the clone, and it stays whole
- * where the clone is removed. The price is a copy of the packs, for which file systems that can share blocks need no space.
+ * if the clone is removed. The price is a copy of the packs, for which file systems that can share blocks need no space.
  */
 export async function checkOut(
   git: Git,

@@ -1,17 +1,18 @@
 import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { Code } from "@connectrpc/connect";
+import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Git, GitCall } from "./git.ts";
 import { GitFailure, tellsDamage } from "./git-failure.ts";
 import type { Remote } from "./remote.ts";
 import { BRANCHES, extraName } from "./resolve-ref.ts";
-import { type SourceLimits, sourceTooLarge } from "./source-limits.ts";
 
 /** A shared clone and what it is of. */
 export interface CloneTarget {
   readonly git: Git;
   readonly remote: Remote;
   readonly limits: SourceLimits;
-  /** The clone. Where it is missing, a name beside it that ends in `.new` is used meanwhile. */
+  /** The clone. If it is missing, a name beside it that ends in `.new` is used meanwhile. */
   readonly gitDir: string;
   /** How long a fetch may take, in milliseconds. */
   readonly timeoutMs: number;
@@ -30,7 +31,7 @@ const EVERYTHING = [`+refs/heads/*:${BRANCHES}*`, "+refs/tags/*:refs/tags/*"];
 const MAX_PACKS = 40;
 
 /**
- * Fetch all branches and tags. A clone that turns out to be damaged is made anew. Where it fails, what was there is there: refs move only once
+ * Fetch all branches and tags. A clone that turns out to be damaged is made again. If it fails, what was there stays: refs move only once
  * everything that they lead to has come, and a new clone appears by a rename. Throws a GitFailure.
  */
 export async function fetchEverything(target: CloneTarget): Promise<void> {
@@ -44,7 +45,7 @@ export async function fetchEverything(target: CloneTarget): Promise<void> {
 }
 
 /**
- * Fetch one ref or commit by its full name, and keep it as `extraName` tells. Resolves to false where the remote doesn't have it; any other
+ * Fetch one ref or commit by its full name, and keep it as `extraName` tells. Resolves to false if the remote doesn't have it; any other
  * failure throws a GitFailure.
  */
 export async function fetchExtra(target: CloneTarget, ref: string): Promise<boolean> {
@@ -59,7 +60,7 @@ export async function fetchExtra(target: CloneTarget, ref: string): Promise<bool
 }
 
 /**
- * What the remote's HEAD is: the name of a branch, as `refs/heads/main`, or where it is detached a commit. `undefined` where it has none.
+ * What the remote's HEAD is: the name of a branch, as `refs/heads/main`, or if it is detached a commit. `undefined` if it has none.
  */
 export async function remoteHead(target: CloneTarget): Promise<string | undefined> {
   const listing = await listRemote(target, ["--symref"], ["HEAD"]);
@@ -92,7 +93,7 @@ function listRemote({ git, remote, gitDir, timeoutMs, limits, signal }: CloneTar
   });
 }
 
-/** Remove what git leaves where it is killed: locks that nobody holds any more, and half packs. For a clone that nobody works in. */
+/** Remove what git leaves behind when it is killed: locks that nobody holds any more, and half packs. For a clone that nobody works in. */
 export async function removeLeftovers(gitDir: string): Promise<void> {
   await rm(`${gitDir}.new`, { recursive: true, force: true });
   await rm(`${gitDir}.old`, { recursive: true, force: true });
@@ -102,7 +103,7 @@ export async function removeLeftovers(gitDir: string): Promise<void> {
   }
 }
 
-/** Make the clone anew; the old one goes once the new one is whole. Throws a GitFailure. */
+/** Make the clone again; the old one goes once the new one is whole. Throws a GitFailure. */
 export async function makeClone(target: CloneTarget): Promise<void> {
   const { git, gitDir } = target;
   const fresh = `${gitDir}.new`;
@@ -172,4 +173,25 @@ async function packBytes(gitDir: string, ofFetch = false): Promise<number> {
 async function compact({ git, gitDir, timeoutMs }: CloneTarget): Promise<void> {
   const packs = (await readdir(join(gitDir, "objects", "pack"))).filter((name) => name.endsWith(".pack"));
   if (packs.length > MAX_PACKS) await git.run(["repack", "-a", "-d", "-q"], { gitDir, timeoutMs });
+}
+
+/** Bounds of a repository that is cloned; those of its tree are {@link TreeLimits}, those of its time are in ClonesOptions. */
+export interface SourceLimits {
+  /** Branches and tags. */
+  readonly refs: number;
+  /** Bytes that a fetch may bring. */
+  readonly bytes: number;
+}
+
+export const DEFAULT_SOURCE_LIMITS: SourceLimits = { refs: 50_000, bytes: 8 * 1024 * 1024 * 1024 };
+
+const WHAT: Readonly<Record<keyof SourceLimits, (limit: number) => string>> = {
+  refs: (limit) => `has more than ${limit} branches and tags`,
+  bytes: (limit) => `has more than ${limit} bytes of history`,
+};
+
+/** RESOURCE_EXHAUSTED `source_too_large`: names the limit that was met. */
+function sourceTooLarge(limit: keyof SourceLimits, limits: SourceLimits): HarnessError {
+  const message = `the repository ${WHAT[limit](limits[limit])}, which is as much as is cloned: choose a smaller one, or a copy with less history`;
+  return new HarnessError(Code.ResourceExhausted, "source_too_large", message, { metadata: { [limit]: String(limits[limit]) } });
 }

@@ -4,7 +4,17 @@ import { join } from "node:path";
 import { AddressRule } from "@serverless-harness/kit/address-rule";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { KeyedQueue } from "../fs/keyed-queue.ts";
-import { type CloneTarget, fetchEverything, fetchExtra, makeClone, remoteHead, removeLeftovers, requireFewRefs } from "./clone-fetch.ts";
+import {
+  type CloneTarget,
+  DEFAULT_SOURCE_LIMITS,
+  fetchEverything,
+  fetchExtra,
+  makeClone,
+  remoteHead,
+  removeLeftovers,
+  requireFewRefs,
+  type SourceLimits,
+} from "./clone-fetch.ts";
 import { withFileLock } from "./file-lock.ts";
 import type { Git } from "./git.ts";
 import { LocalRepositories } from "./local-repositories.ts";
@@ -12,7 +22,6 @@ import { openRemote, type RemoteAccess } from "./remote.ts";
 import { isCommitId, isExtra, type Resolved, resolveRef } from "./resolve-ref.ts";
 import { type GitSource, type Repository, readSource } from "./source.ts";
 import { translateFetchFailure, unknownRef } from "./source-error.ts";
-import { DEFAULT_SOURCE_LIMITS, type SourceLimits } from "./source-limits.ts";
 import { killStrays } from "./stray-processes.ts";
 
 /** How repositories are cloned. */
@@ -40,7 +49,7 @@ export interface CloneView extends Resolved {
 /** How a clone is used. */
 export interface UseOptions {
   readonly signal?: AbortSignal;
-  /** Make the clone anew, as something in it turned out to be damaged. Default false. */
+  /** Make the clone again, as something in it turned out to be damaged. Default false. */
   readonly anew?: boolean;
 }
 
@@ -90,7 +99,7 @@ export class Clones {
 
   /**
    * Run `work` on a clone that has the source's commit, as the remote has it at some time after this call began. INVALID_ARGUMENT for a bad
-   * source; UNAVAILABLE `source_unavailable` where it can't be fetched, which changes nothing; NOT_FOUND `unknown_ref`. A commit that was
+   * source; UNAVAILABLE `source_unavailable` if it can't be fetched, which changes nothing; NOT_FOUND `unknown_ref`. A commit that was
    * fetched before needs no remote.
    */
   async use<T>(source: GitSource, work: (clone: CloneView) => Promise<T>, options: UseOptions = {}): Promise<T> {

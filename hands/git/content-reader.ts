@@ -2,8 +2,8 @@ import { createHash, type Hash } from "node:crypto";
 import { type BigIntStats, closeSync, constants, openSync, readlinkSync, readSync } from "node:fs";
 import type { Handle } from "@serverless-harness/kit/paths/handle";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
-import type { BytePath } from "../fs/byte-handle.ts";
-import { childPath, openChild, statChild } from "../fs/byte-handle.ts";
+import type { BytePath } from "../fs/byte-names.ts";
+import { childPath, openChild, statChild } from "../fs/byte-names.ts";
 import type { Pacer } from "../fs/pacer.ts";
 import type { EntryMode, TreeEntry } from "./tree-entries.ts";
 
@@ -19,7 +19,7 @@ export interface BlobSink {
 /** What was found at a path. */
 export interface ReadEntry extends TreeEntry {
   readonly size: number;
-  /** By this the same content is known again without reading it: see {@link tagOf}. Empty where it may have changed meanwhile. */
+  /** By this the same content is known again without reading it: see {@link tagOf}. Empty if it may have changed meanwhile. */
   readonly tag: string;
 }
 
@@ -55,7 +55,7 @@ export interface ReadOptions {
 /** What changes its kind while it is looked at is looked at so often. */
 const ATTEMPTS = 5;
 
-/** Read what has a name in a directory; `undefined` where nothing has that a tree holds. Throws as the system calls do where it may not be read. */
+/** Read what has a name in a directory; `undefined` if nothing has that a tree holds. Throws as the system calls do if it may not be read. */
 export async function readEntry(directory: Handle, name: BytePath, options: ReadOptions): Promise<ReadEntry | undefined> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const stat = statChild(directory, name);

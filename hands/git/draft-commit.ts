@@ -1,15 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type BytePath, shownName } from "../fs/byte-handle.ts";
+import { type BytePath, shownName } from "../fs/byte-names.ts";
 import { LeftOutList, type LeftOuts } from "../fs/left-out.ts";
 import { removeTree } from "../fs/remove-tree.ts";
 import { GitFailure } from "./git-failure.ts";
 import type { ObjectStore } from "./object-store.ts";
 import { submoduleState } from "./submodule-head.ts";
 import type { TreeChange } from "./tree-entries.ts";
-import { TreeWriter } from "./tree-writer.ts";
-import { writeEntries } from "./write-entries.ts";
+import { TreeWriter, writeEntries } from "./tree-writer.ts";
 
 /** What a commit of a workspace would hold. */
 export interface Draft {
@@ -133,7 +132,7 @@ class Index {
     return (await this.#run(["write-tree"])).toString("latin1").trim();
   }
 
-  /** Add files; false where git refuses one of them. */
+  /** Add files; false if git refuses one of them. */
   async #add(changes: readonly TreeChange[]): Promise<boolean> {
     try {
       await this.#run(["update-index", "--add", "--replace", "-z", "--stdin"], changes.map(({ path }) => `${path}\0`).join(""));

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { BytePath } from "../fs/byte-handle.ts";
+import type { BytePath } from "../fs/byte-names.ts";
 import type { ReadEntry } from "./content-reader.ts";
 import type { ScannedRepositories } from "./repository-scan.ts";
 import type { Scanned } from "./scan.ts";
@@ -44,7 +44,7 @@ export function formatAttributes(scanned: Scanned, repositories: ScannedReposito
   return { content, entry: { mode: "100644", oid, size: content.length, tag: "" } };
 }
 
-/** Read the file; `undefined` where it is none. */
+/** Read the file; `undefined` if it is none. */
 export function parseAttributes(text: string): Attributes | undefined {
   const value: unknown = JSON.parse(text);
   if (typeof value !== "object" || value === null || !("empty" in value) || !("modes" in value)) return undefined;

@@ -8,8 +8,8 @@ const MIN_WAIT_MS = 5;
 const MAX_WAIT_MS = 50;
 
 /**
- * Run `task` while no other process, and nobody else in this one, runs one under the lock of that file (made where it is missing, and left).
- * UNAVAILABLE `lock_timeout` after waiting for `waitMs`; the reason of `signal` where that comes before the task.
+ * Run `task` while no other process, and nobody else in this one, runs one under the lock of that file (made if it is missing, and left).
+ * UNAVAILABLE `lock_timeout` after waiting for `waitMs`; the reason of `signal` if that comes before the task.
  *
  * The lock is the kernel's, taken by way of SQLite, as Node has no call for it: it ends with the process that holds it, however that ends, so
  * that there is nothing to find out about a holder that is gone, as one has to by pid, start time, boot and pid namespace where a lock

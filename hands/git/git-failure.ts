@@ -1,7 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 
-/** How a git process ended, where it did not end well. */
+/** How a git process ended that did not end well. */
 export type GitEnd =
   | { readonly kind: "exit"; readonly code: number }
   | { readonly kind: "signal"; readonly signal: string }
@@ -38,7 +38,7 @@ export function tellsDamage(failure: GitFailure): boolean {
 }
 
 /**
- * What a client is told where git failed at `doing` (as in "git could not ..."): RESOURCE_EXHAUSTED `no_space`, DEADLINE_EXCEEDED
+ * What a client is told if git failed at `doing` (as in "git could not ..."): RESOURCE_EXHAUSTED `no_space`, DEADLINE_EXCEEDED
  * `git_timeout`, CANCELLED `git_aborted`, else INTERNAL `git_failed`. Anything but a {@link GitFailure} is passed through.
  */
 export function translateGitFailure(error: unknown, doing: string): unknown {
@@ -52,7 +52,7 @@ export function translateGitFailure(error: unknown, doing: string): unknown {
   return wrap(Code.Internal, "git_failed", `git could not ${doing}; the service's log has the cause`);
 }
 
-/** The error for a full disk; `undefined` where git's failure is another one. */
+/** The error for a full disk; `undefined` if git's failure is another one. */
 export function noSpace(error: unknown): HarnessError | undefined {
   if (!(error instanceof GitFailure) || !NO_SPACE.test(error.stderr)) return undefined;
   return new HarnessError(Code.ResourceExhausted, "no_space", "the sandbox's disk is full: remove something first", { cause: error });

@@ -2,8 +2,8 @@ import { opendirSync } from "node:fs";
 import { invalidArgument } from "@serverless-harness/kit/errors";
 import type { Handle } from "@serverless-harness/kit/paths/handle";
 import type { Location } from "@serverless-harness/kit/paths/locate";
-import type { BytePath } from "../fs/byte-handle.ts";
-import { openChildDirectory, shownName, statChild } from "../fs/byte-handle.ts";
+import type { BytePath } from "../fs/byte-names.ts";
+import { openChildDirectory, shownName, statChild } from "../fs/byte-names.ts";
 import { Pacer } from "../fs/pacer.ts";
 
 /** What git reads of its directory in order to give a repository away. */
@@ -18,7 +18,7 @@ const MAX_DEPTH = 64;
 type Directory = Pick<Location, "resolvedPath"> & { readonly entry: Handle };
 
 /**
- * Looks at everything that git reads of a local repository: each symbolic link has to lead to where `locate` allows, which throws where it does not, and
+ * Looks at everything that git reads of a local repository: each symbolic link has to lead to where `locate` allows, which throws if it does not, and
  * nothing may be there that git would wait for.
  */
 export class LocalContents {

@@ -4,7 +4,7 @@ import { HarnessError, invalidArgument } from "@serverless-harness/kit/errors";
 import { type Handle, inodeKey } from "@serverless-harness/kit/paths/handle";
 import { type Location, locate, type Root } from "@serverless-harness/kit/paths/locate";
 import { pathError, translateError } from "@serverless-harness/kit/paths/path-error";
-import { commonDirOf, type Find, gitDirOf, isThere, type Place, pathFrom, readPointer } from "./git-dir.ts";
+import { commonDirOf, type ExistingLocation, type Find, gitDirOf, isThere, pathFrom, readPointer } from "./git-dir.ts";
 import { LocalContents } from "./local-contents.ts";
 import { sourceUnavailable } from "./source-error.ts";
 
@@ -50,13 +50,13 @@ export class LocalRepositories {
   }
 
   /**
-   * Open the repository at a path. UNAVAILABLE `source_unavailable` where there is none that can be read; INVALID_ARGUMENT where something that git
+   * Open the repository at a path. UNAVAILABLE `source_unavailable` if there is none that can be read; INVALID_ARGUMENT if something that git
    * would read of it lies elsewhere.
    */
   async open(path: string, signal?: AbortSignal): Promise<LocalRepository> {
     using handles = new DisposableStack();
     try {
-      const find = (from: string): Place => handles.use(this.#place(from));
+      const find = (from: string): ExistingLocation => handles.use(this.#existing(from));
       const gitDir = await gitDirOf(find, path);
       const common = await commonDirOf(find, gitDir);
       const contents = new LocalContents((from) => this.#locate(from), signal);
@@ -71,9 +71,9 @@ export class LocalRepositories {
     }
   }
 
-  #place(path: string): Place {
+  #existing(path: string): ExistingLocation {
     const location = this.#locate(path);
-    if (location.entry !== undefined) return location as Place;
+    if (location.entry !== undefined) return location as ExistingLocation;
     location[Symbol.dispose]();
     throw pathError("not_found", path);
   }
@@ -85,8 +85,8 @@ export class LocalRepositories {
   }
 }
 
-async function alternatesOf(find: Find, common: Place): Promise<Place[]> {
-  const found: Place[] = [];
+async function alternatesOf(find: Find, common: ExistingLocation): Promise<ExistingLocation[]> {
+  const found: ExistingLocation[] = [];
   const waiting = [find(`${common.resolvedPath}/objects`)];
   for (let objects = waiting.shift(); objects !== undefined; objects = waiting.shift()) {
     const info = find(objects.resolvedPath);

@@ -13,7 +13,7 @@ export interface Bundle {
   readonly createdAtMs: number;
 }
 
-/** What the artifact store knows of a snapshot: written last, so that where it is, everything is. */
+/** What the artifact store knows of a snapshot: written last, so that everything is there once it is. */
 export interface Manifest {
   readonly version: 1;
   readonly snapshotId: string;
@@ -50,7 +50,7 @@ export function formatManifest(manifest: Manifest, signer: Signer): Buffer {
 }
 
 /**
- * Read a manifest; `undefined` where it is none, was not written by a user of the store, or for another workspace. Nothing in it is believed
+ * Read a manifest; `undefined` if it is none, was not written by a user of the store, or for another workspace. Nothing in it is believed
  * that is not checked here or against what it names.
  */
 export function parseManifest(text: string, signer: Signer): Manifest | undefined {

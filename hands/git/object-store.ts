@@ -1,6 +1,6 @@
 import { mkdir, readdir, realpath, rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { BytePath } from "../fs/byte-handle.ts";
+import type { BytePath } from "../fs/byte-names.ts";
 import type { CollectedCall, Git } from "./git.ts";
 import { GitFailure } from "./git-failure.ts";
 import { killStrays } from "./stray-processes.ts";
@@ -21,7 +21,7 @@ export class ObjectStore {
     this.gitDir = gitDir;
   }
 
-  /** Open the repository in a directory, making both where they are missing. */
+  /** Open the repository in a directory, making both if they are missing. */
   static async open(git: Git, gitDir: string): Promise<ObjectStore> {
     await mkdir(gitDir, { recursive: true, mode: 0o700 });
     const names = await readdir(gitDir);
@@ -64,12 +64,12 @@ export class ObjectStore {
     return `\0${names}`.includes(`\0${name}\0`) || names.includes(`/${name}\0`);
   }
 
-  /** The tree of a commit; `undefined` where the commit is not here. */
+  /** The tree of a commit; `undefined` if the commit is not here. */
   treeOf(commit: string): Promise<string | undefined> {
     return this.#resolve(`${commit}^{tree}`);
   }
 
-  /** What has a name in a tree; `undefined` where nothing has, or the tree is not here. */
+  /** What has a name in a tree; `undefined` if nothing has, or the tree is not here. */
   entryOf(tree: string, name: string): Promise<string | undefined> {
     return this.#resolve(`${tree}:${name}`);
   }
@@ -120,7 +120,7 @@ export class ObjectStore {
     return new Set(names.filter((name) => name.endsWith(".keep")).map((name) => name.slice(0, -".keep".length)));
   }
 
-  /** Tidy up where much has been written; what is not kept by name is dropped then. */
+  /** Tidy up after much has been written; what is not kept by name is dropped then. */
   async compact(): Promise<void> {
     const names = new Set(await readdir(join(this.gitDir, "objects", "pack")));
     const packs = [...names].filter((name) => name.endsWith(".pack") && !names.has(name.replace(/pack$/, "keep")));

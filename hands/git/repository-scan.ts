@@ -1,7 +1,7 @@
 import type { BigIntStats } from "node:fs";
 import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
 import { translateError } from "@serverless-harness/kit/paths/path-error";
-import { type BytePath, namesIn, openChildDirectory, shownName, statChild } from "../fs/byte-handle.ts";
+import { type BytePath, namesIn, openChildDirectory, shownName, statChild } from "../fs/byte-names.ts";
 import { LeftOutList, type LeftOuts } from "../fs/left-out.ts";
 import { Pacer } from "../fs/pacer.ts";
 import { type BlobSink, entryMode, type ReadEntry, readEntry, tagOf } from "./content-reader.ts";

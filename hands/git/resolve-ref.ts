@@ -26,7 +26,7 @@ export function isExtra(ref: string): boolean {
   return /^refs\/(?!heads\/|tags\/)/.test(ref);
 }
 
-/** Find a ref in a clone as it is: a full ref name, a branch, a tag, a commit. `undefined` where there is none of these. */
+/** Find a ref in a clone as it is: a full ref name, a branch, a tag, a commit. `undefined` if there is none of these. */
 export async function resolveRef(git: Git, gitDir: string, ref: string): Promise<Resolved | undefined> {
   for (const { name, branch } of candidates(ref)) {
     const commit = await commitOf(git, gitDir, name);
@@ -35,7 +35,7 @@ export async function resolveRef(git: Git, gitDir: string, ref: string): Promise
   return undefined;
 }
 
-/** Commit of a ref name or id that holds no expression; `undefined` where there is none. */
+/** Commit of a ref name or id that holds no expression; `undefined` if there is none. */
 async function commitOf(git: Git, gitDir: string, name: string): Promise<string | undefined> {
   try {
     return await git.text(["rev-parse", "--verify", "--quiet", `${name}^{commit}`], { gitDir });

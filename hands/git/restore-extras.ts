@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { pathError } from "@serverless-harness/kit/paths/path-error";
-import type { BytePath } from "../fs/byte-handle.ts";
+import type { BytePath } from "../fs/byte-names.ts";
 import { type LeftOuts, NOTHING_LEFT_OUT } from "../fs/left-out.ts";
 import type { Workspace } from "../workspaces/workspaces.ts";
 import { corrupt } from "./archive.ts";
@@ -9,7 +9,7 @@ import { ATTRIBUTES, type Attributes, fromStored, parseAttributes } from "./extr
 import type { Manifest } from "./manifest.ts";
 import { DIRECTORY_MODE, fileMode, type Scanned } from "./scan.ts";
 import { compareTrees, type SizedEntry, type TreeChange } from "./tree-entries.ts";
-import { Interfered, TreeWriter } from "./tree-writer.ts";
+import { ConcurrentChange, TreeWriter } from "./tree-writer.ts";
 import type { WorkspaceRepository } from "./workspace-repository.ts";
 
 /** Applies changes to the workspace, in whatever order is needed. */
@@ -26,7 +26,7 @@ const NO_EXTRAS: LeftOuts = {
 
 /**
  * Make repositories' own directories (with HEAD, index and branches), empty directories and permissions those of a snapshot, of which the files are there
- * already. Returns what the snapshot lacks of them. ABORTED `busy` where commands don't stop changing them.
+ * already. Returns what the snapshot lacks of them. ABORTED `busy` if commands don't stop changing them.
  */
 export async function restoreExtras(
   { workspace, repository }: { workspace: Workspace; repository: WorkspaceRepository },
@@ -49,15 +49,15 @@ export async function restoreExtras(
   const repositories = await repository.currentRepositories(now.repositories);
   await using writer = await TreeWriter.open(workspace.path, join(workspace.stagingDirectory, "restore"));
   try {
-    dress(writer, attributes, now, [...now.empty.keys(), ...repositories.empty.keys()]);
+    applyAttributes(writer, attributes, now, [...now.empty.keys(), ...repositories.empty.keys()]);
   } catch (error) {
-    if (error instanceof Interfered) throw pathError("busy", "", { cause: error });
+    if (error instanceof ConcurrentChange) throw pathError("busy", "", { cause: error });
     throw error;
   }
   return NOTHING_LEFT_OUT;
 }
 
-function dress(writer: TreeWriter, { empty, modes }: Attributes, now: Scanned, emptyNow: readonly BytePath[]): void {
+function applyAttributes(writer: TreeWriter, { empty, modes }: Attributes, now: Scanned, emptyNow: readonly BytePath[]): void {
   for (const path of [...emptyNow].sort().reverse()) if (!empty.has(path)) writer.removeDirectory(path);
   for (const path of [...empty.keys()].sort()) writer.makeDirectory(path);
   for (const path of now.modes.keys()) {

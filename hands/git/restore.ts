@@ -1,10 +1,10 @@
 import { join } from "node:path";
 import { pathError, translateError } from "@serverless-harness/kit/paths/path-error";
-import { type BytePath, shownName } from "../fs/byte-handle.ts";
+import { type BytePath, shownName } from "../fs/byte-names.ts";
 import { joinLeftOuts, NOTHING_LEFT_OUT } from "../fs/left-out.ts";
 import { Pacer } from "../fs/pacer.ts";
 import { type TreeLimits, TreeMeter } from "../fs/tree-limits.ts";
-import { givenRules, IGNORE_FILE } from "../ignore/ignore-source.ts";
+import { givenRules, IGNORE_FILE } from "../ignore/ignore-rules.ts";
 import type { Workspace } from "../workspaces/workspaces.ts";
 import type { Archive } from "./archive.ts";
 import { readBlobs, wholeOf } from "./blob-reader.ts";
@@ -12,9 +12,8 @@ import { restoreExtras } from "./restore-extras.ts";
 import type { Scanned } from "./scan.ts";
 import { describeSnapshot, noteSnapshot, requireSnapshot, type Snapshot } from "./snapshot.ts";
 import { compareTrees, type SizedEntry, type TreeChange, type TreeEntries } from "./tree-entries.ts";
-import { Interfered, TreeWriter } from "./tree-writer.ts";
+import { ConcurrentChange, TreeWriter, writeEntries } from "./tree-writer.ts";
 import type { WorkspaceRepository } from "./workspace-repository.ts";
-import { writeEntries } from "./write-entries.ts";
 
 /** What is worked on, and with what. */
 export interface RestoreContext {
@@ -32,7 +31,7 @@ const ROUNDS = 5;
  * Make the workspace's tree that of a snapshot: what was written since is replaced, what is not in it is removed, except for what the
  * snapshot's own .gitignore files exclude. Repositories in it get the HEAD, index and branches that they had. Repeated, it does what is left to do.
  *
- * NOT_FOUND `unknown_snapshot`; DATA_LOSS `corrupt_snapshot`, and the workspace is as it was; ABORTED `busy` where commands don't stop changing
+ * NOT_FOUND `unknown_snapshot`; DATA_LOSS `corrupt_snapshot`, and the workspace is as it was; ABORTED `busy` if commands don't stop changing
  * the tree.
  */
 export async function restoreSnapshot(context: RestoreContext, snapshotId: string): Promise<{ snapshot: Snapshot; changedFiles: number }> {
@@ -84,11 +83,11 @@ async function apply({ workspace, repository, signal }: RestoreContext, changes:
     await writeEntries(repository.store, writer, sorted, signal);
   } catch (error) {
     // The next round looks at what is there now.
-    if (!(error instanceof Interfered)) throw error;
+    if (!(error instanceof ConcurrentChange)) throw error;
   }
 }
 
-/** The contents of a tree's .gitignore files, by their directories (with a slash behind). */
+/** The contents of a tree's .gitignore files, by their directories (with a slash at the end). */
 async function ignoreFiles(repository: WorkspaceRepository, target: TreeEntries<SizedEntry>): Promise<Map<BytePath, string>> {
   const found = [...target].filter(([path, { mode }]) => mode !== "120000" && (path === IGNORE_FILE || path.endsWith(`/${IGNORE_FILE}`)));
   const contents = new Map<BytePath, string>();

@@ -2,14 +2,12 @@ import { type BigIntStats, type Dir, opendirSync } from "node:fs";
 import type { Handle } from "@serverless-harness/kit/paths/handle";
 import { translateError } from "@serverless-harness/kit/paths/path-error";
 import { openRoot } from "@serverless-harness/kit/paths/root";
-import { type BytePath, isRepository, openChildDirectory, shownName, statChild } from "../fs/byte-handle.ts";
+import { type BytePath, isRepository, openChildDirectory, shownName, statChild } from "../fs/byte-names.ts";
 import { LeftOutList, type LeftOuts } from "../fs/left-out.ts";
 import { Pacer } from "../fs/pacer.ts";
 import { type TreeLimits, TreeMeter } from "../fs/tree-limits.ts";
-import type { IgnoreRules } from "../ignore/ignore-rules.ts";
-import type { IgnoreSource } from "../ignore/ignore-source.ts";
+import type { IgnoreRules, IgnoreSource } from "../ignore/ignore-rules.ts";
 import { type BlobSink, entryMode, type ReadEntry, readEntry, tagOf } from "./content-reader.ts";
-import type { TrackedPaths } from "./tracked-paths.ts";
 import type { EntryMode, TreeEntries } from "./tree-entries.ts";
 
 /** How a workspace's tree is read. */
@@ -60,8 +58,8 @@ export interface Scanned {
 }
 
 /** A directory on the walk. */
-interface Place {
-  /** With a slash behind; empty for the root. */
+interface WalkedDirectory {
+  /** With a slash at the end; empty for the root. */
   readonly path: BytePath;
   readonly depth: number;
   readonly rules: IgnoreRules | undefined;
@@ -95,7 +93,7 @@ class Scan implements Scanned {
   }
 
   /** Whether anything was found that counts. */
-  async walk(directory: Handle, above: Place): Promise<boolean> {
+  async walk(directory: Handle, above: WalkedDirectory): Promise<boolean> {
     const before = this.entries.size + this.omitted.length + this.repositories.length;
     const rules = above.ignored ? undefined : about(above.path, () => this.#options.ignores(directory, above.path, above.rules));
     const place = { ...above, rules };
@@ -116,7 +114,7 @@ class Scan implements Scanned {
   }
 
   /** Whether there is anything below, an empty directory included. */
-  async #descend(directory: Handle, name: BytePath, place: Place): Promise<boolean> {
+  async #descend(directory: Handle, name: BytePath, place: WalkedDirectory): Promise<boolean> {
     const path = place.path + name;
     const ignored = place.ignored || place.rules?.ignores(path, name, true) === true;
     if (ignored && !(await this.#options.tracked.hasBelow(path))) return false;
@@ -139,7 +137,7 @@ class Scan implements Scanned {
   }
 
   /** Look at what has a name, and note it as an entry if it is one. */
-  async #visit(directory: Handle, name: BytePath, place: Place): Promise<"directory" | undefined> {
+  async #visit(directory: Handle, name: BytePath, place: WalkedDirectory): Promise<"directory" | undefined> {
     const path = place.path + name;
     const stat = about(path, () => statChild(directory, name));
     if (stat?.isDirectory() === true) return "directory";
@@ -182,4 +180,49 @@ function about<T>(path: BytePath, call: () => T): T {
   } catch (error) {
     throw translateError(error, shownName(path));
   }
+}
+
+/** Paths that belong to a workspace's tree though .gitignore excludes them, since what it was made from holds them. */
+export class TrackedPaths {
+  readonly #load: () => Promise<Iterable<BytePath>>;
+  #sorted: Promise<readonly BytePath[]> | undefined;
+
+  /** `load` is called once, and only if something ignored is met. */
+  constructor(load: () => Promise<Iterable<BytePath>>) {
+    this.#load = load;
+  }
+
+  /** This file is tracked. */
+  async has(path: BytePath): Promise<boolean> {
+    const sorted = await this.#paths();
+    return sorted[firstFrom(sorted, path)] === path;
+  }
+
+  /** Something in this directory is tracked. */
+  async hasBelow(path: BytePath): Promise<boolean> {
+    const sorted = await this.#paths();
+    const inside = `${path}/`;
+    return sorted[firstFrom(sorted, inside)]?.startsWith(inside) === true;
+  }
+
+  #paths(): Promise<readonly BytePath[]> {
+    this.#sorted ??= this.#load().then((paths) => [...paths].sort(byCode));
+    return this.#sorted;
+  }
+}
+
+/** Index of the first path that is not before `path`. */
+function firstFrom(sorted: readonly BytePath[], path: BytePath): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((sorted[middle] ?? "") < path) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function byCode(a: BytePath, b: BytePath): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -34,7 +34,7 @@ const DIFFERENCE_BYTES = 1024 * 1024;
  * Store the workspace's tree under an id; the same id gets the first one again. Nothing of the workspace is written to: its own repository,
  * index and files are what they were.
  *
- * What goes to the artifact store is the difference to the last whole tree that is there, or nothing but a description where an equal
+ * What goes to the artifact store is the difference to the last whole tree that is there, or nothing but a description if an equal
  * tree is there; so a snapshot costs what has changed, and a restore reads two bundles at the most.
  */
 export async function takeSnapshot(
@@ -75,12 +75,12 @@ async function removeOld(repository: WorkspaceRepository, archive: Archive): Pro
   await repository.update({ snapshots: kept });
 }
 
-/** The snapshot of an id, from here or from the artifact store; `undefined` where there is none. */
+/** The snapshot of an id, from here or from the artifact store; `undefined` if there is none. */
 async function findSnapshot(repository: WorkspaceRepository, archive: Archive, snapshotId: string): Promise<Manifest | undefined> {
   return repository.state.snapshots.find((manifest) => manifest.snapshotId === snapshotId) ?? archive.manifest(snapshotId);
 }
 
-/** {@link findSnapshot}, NOT_FOUND `unknown_snapshot` where there is none. */
+/** {@link findSnapshot}, NOT_FOUND `unknown_snapshot` if there is none. */
 export async function requireSnapshot(repository: WorkspaceRepository, archive: Archive, snapshotId: string): Promise<Manifest> {
   const manifest = await findSnapshot(repository, archive, snapshotId);
   if (manifest !== undefined) return manifest;

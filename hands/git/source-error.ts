@@ -8,7 +8,7 @@ const REDIRECTED = /Maximum \(0\) redirects|HTTP 30\d|error: 30\d/i;
 const DOES_NOT_EXIST = /does not exist|not found|does not appear to be a git repository|Repository .* not/i;
 
 /**
- * What a client is told where a repository could not be fetched: UNAVAILABLE `source_unavailable`, or RESOURCE_EXHAUSTED `no_space`. Git tells
+ * What a client is told if a repository could not be fetched: UNAVAILABLE `source_unavailable`, or RESOURCE_EXHAUSTED `no_space`. Git tells
  * why in words only; they choose the hint, nothing else. Anything but a GitFailure is passed through.
  */
 export function translateFetchFailure(error: unknown, url: string): unknown {
@@ -30,7 +30,7 @@ export function faultySource(problem: string, cause?: unknown): HarnessError {
   return new HarnessError(Code.FailedPrecondition, "source_faulty", message, { cause });
 }
 
-/** What a client is told where git could not check out what it had fetched: the source is at fault. Other ends of git are passed through. */
+/** What a client is told if git could not check out what it had fetched: the source is at fault. Other ends of git are passed through. */
 export function translateCheckoutFailure(error: unknown): unknown {
   if (!(error instanceof GitFailure) || error.end.kind !== "exit" || noSpace(error) !== undefined) return error;
   const invalid = /invalid path '([^']*)'/.exec(error.stderr)?.[1];

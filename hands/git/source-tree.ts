@@ -1,5 +1,5 @@
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { shownName } from "../fs/byte-handle.ts";
+import { shownName } from "../fs/byte-names.ts";
 import { type TreeLimits, TreeMeter } from "../fs/tree-limits.ts";
 import type { ObjectStore } from "./object-store.ts";
 import { faultySource } from "./source-error.ts";

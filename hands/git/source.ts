@@ -86,7 +86,7 @@ function decode(text: string): string | undefined {
   }
 }
 
-/** What is wrong with a ref's name, by git's own rules; `undefined` where nothing is. */
+/** What is wrong with a ref's name, by git's own rules; `undefined` if nothing is. */
 function refProblem(ref: string): string | undefined {
   if (Buffer.byteLength(ref) > MAX_REF_BYTES) return `must be at most ${MAX_REF_BYTES} bytes`;
   if (ref.startsWith("-")) return "must not start with a dash";

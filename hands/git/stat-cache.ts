@@ -1,6 +1,6 @@
 import { readFile, rename, writeFile } from "node:fs/promises";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
-import type { BytePath } from "../fs/byte-handle.ts";
+import type { BytePath } from "../fs/byte-names.ts";
 import { Pacer } from "../fs/pacer.ts";
 import type { ReadEntry } from "./content-reader.ts";
 import { EMPTY_TREE, type EntryMode, type TreeEntries } from "./tree-entries.ts";
@@ -39,7 +39,7 @@ export async function saveScan(path: string, scanned: ScannedTree): Promise<void
   await rename(`${path}.new`, path);
 }
 
-/** The scan that was remembered; {@link NOTHING_SCANNED} where there is none that can be read. */
+/** The scan that was remembered; {@link NOTHING_SCANNED} if there is none that can be read. */
 export async function loadScan(path: string): Promise<ScannedTree> {
   const content = await readText(path);
   const head = content.indexOf("\0");

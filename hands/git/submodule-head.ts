@@ -1,10 +1,10 @@
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { locate } from "@serverless-harness/kit/paths/locate";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
-import { type BytePath, shownName } from "../fs/byte-handle.ts";
-import { commonDirOf, type Find, gitDirOf, isThere, type Place, readPointer } from "./git-dir.ts";
+import { type BytePath, shownName } from "../fs/byte-names.ts";
+import { commonDirOf, type ExistingLocation, type Find, gitDirOf, isThere, readPointer } from "./git-dir.ts";
 
-/** What a workspace has where its commit has a submodule: its commit; or nothing that says one, as where it was never fetched; or no directory. */
+/** What a workspace has in the place of a submodule: its commit; nothing that says one, as when it was never fetched; or no directory. */
 export type SubmoduleState = { readonly commit: string } | "unknown" | "gone";
 
 const COMMIT = /^[0-9a-f]{40}$/;
@@ -20,7 +20,7 @@ export async function submoduleState(workspace: string, path: BytePath): Promise
   const find: Find = (from) => {
     const location = opened.use(locate([{ path: workspace }], from, { follow: true }));
     if (location.entry === undefined) throw Object.assign(new Error(`${from} is missing`), { code: "ENOENT" });
-    return location as Place;
+    return location as ExistingLocation;
   };
   try {
     using top = locate([{ path: workspace }], shownName(path), { follow: false });
@@ -37,7 +37,7 @@ export async function submoduleState(workspace: string, path: BytePath): Promise
   }
 }
 
-async function headOf(find: Find, gitDir: Place): Promise<string | undefined> {
+async function headOf(find: Find, gitDir: ExistingLocation): Promise<string | undefined> {
   const head = await readPointer(find(`${gitDir.resolvedPath}/HEAD`));
   if (COMMIT.test(head)) return head;
   const name = REF.exec(head)?.[1];

@@ -1,7 +1,7 @@
 import { appendFile } from "node:fs/promises";
 import { join } from "node:path";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { type BytePath, shownName } from "../fs/byte-handle.ts";
+import { type BytePath, shownName } from "../fs/byte-names.ts";
 import type { LeftOutList } from "../fs/left-out.ts";
 import type { TreeLimits } from "../fs/tree-limits.ts";
 import { adopt } from "./adopt.ts";

@@ -1,7 +1,7 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import type { BytePath } from "../fs/byte-handle.ts";
+import type { BytePath } from "../fs/byte-names.ts";
 import type { BlobSink } from "./content-reader.ts";
 import type { Git, RunningGit } from "./git.ts";
 import { EMPTY_TREE, type TreeChange } from "./tree-entries.ts";

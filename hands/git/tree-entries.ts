@@ -1,6 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { type BytePath, isRepository, shownName } from "../fs/byte-handle.ts";
+import { type BytePath, isRepository, shownName } from "../fs/byte-names.ts";
 import { Pacer } from "../fs/pacer.ts";
 
 /** A regular file, one that its owner may execute, a symbolic link. Nothing else is in a tree of ours. */

@@ -14,26 +14,27 @@ import {
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
-import { errnoOf } from "@serverless-harness/kit/paths/path-error";
-import type { BytePath } from "../fs/byte-handle.ts";
-import { childPath, openChild, openChildDirectory, statChild } from "../fs/byte-handle.ts";
+import { errnoOf, translateError } from "@serverless-harness/kit/paths/path-error";
+import { type BytePath, childPath, openChild, openChildDirectory, shownName, statChild } from "../fs/byte-names.ts";
+import { Pacer } from "../fs/pacer.ts";
 import { removeTree } from "../fs/remove-tree.ts";
 import { ownershipIn } from "../fs/staged-file.ts";
-import { type OutgoingBlob, wholeOf } from "./blob-reader.ts";
-import type { EntryMode } from "./tree-entries.ts";
+import { type OutgoingBlob, readBlobs, wholeOf } from "./blob-reader.ts";
+import type { ObjectStore } from "./object-store.ts";
+import type { EntryMode, TreeChange } from "./tree-entries.ts";
 
 /** A command changed the place that was being written to. */
-export class Interfered extends Error {
-  override readonly name = "Interfered";
+export class ConcurrentChange extends Error {
+  override readonly name = "ConcurrentChange";
 }
 
 /** System errors that only say that a place has changed since it was looked at. */
-const INTERFERED: ReadonlySet<string | undefined> = new Set(["ENOENT", "EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR", "ELOOP"]);
+const STALE_ERRORS: ReadonlySet<string | undefined> = new Set(["ENOENT", "EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR", "ELOOP"]);
 
 /**
  * Writes and removes entries of a workspace's tree, each by one rename or unlink, while commands may change the tree: it goes down by handles
  * and never through a symbolic link, so nothing outside is touched, whatever is swapped in. Whatever stands in an entry's way goes, a
- * directory with ignored files included. {@link Interfered} where something was changed under its hands. Dispose it.
+ * directory with ignored files included. {@link ConcurrentChange} if something was changed under its hands. Dispose it.
  */
 export class TreeWriter implements AsyncDisposable {
   readonly #staging: string;
@@ -47,14 +48,14 @@ export class TreeWriter implements AsyncDisposable {
     this.#root = root;
   }
 
-  /** `staging`: a directory on the tree's file system, out of the reach of commands, which is made anew, and removed at the end. */
+  /** `staging`: a directory on the tree's file system, out of the reach of commands, which is made again, and removed at the end. */
   static async open(root: string, staging: string): Promise<TreeWriter> {
     await removeTree(staging);
     await mkdir(staging, { recursive: true, mode: 0o700 });
     return new TreeWriter(openDirectory(root), staging);
   }
 
-  /** Remove a file or link, and the directories that are empty then. A no-op where nothing is, or a directory. */
+  /** Remove a file or link, and the directories that are empty then. A no-op if nothing is, or a directory. */
   remove(path: BytePath): void {
     const { directories, name } = split(path);
     const parent = this.#enter(directories);
@@ -78,7 +79,7 @@ export class TreeWriter implements AsyncDisposable {
     this.#make(path.split("/"));
   }
 
-  /** Remove a directory that is empty, and those above that are empty then. A no-op where it is not, or gone. */
+  /** Remove a directory that is empty, and those above that are empty then. A no-op if it is not, or gone. */
   removeDirectory(path: BytePath): void {
     const { directories, name } = split(path);
     const parent = this.#enter(directories);
@@ -86,13 +87,13 @@ export class TreeWriter implements AsyncDisposable {
     try {
       rmdirSync(childPath(parent, name));
     } catch (error) {
-      if (INTERFERED.has(errnoOf(error))) return;
+      if (STALE_ERRORS.has(errnoOf(error))) return;
       throw error;
     }
     this.#removeEmpty();
   }
 
-  /** Give a file or directory permissions. A no-op for anything else, and where nothing is. */
+  /** Give a file or directory permissions. A no-op for anything else, and if nothing is. */
   setMode(path: BytePath, mode: number): void {
     const { directories, name } = split(path);
     const parent = this.#enter(directories);
@@ -107,7 +108,7 @@ export class TreeWriter implements AsyncDisposable {
     await removeTree(this.#staging);
   }
 
-  /** The directory at the end of the way down; `undefined` where the way ends before. */
+  /** The directory at the end of the way down; `undefined` if the way ends before. */
   #enter(names: readonly BytePath[]): Handle | undefined {
     this.#backTo(names);
     for (const name of names.slice(this.#way.length)) {
@@ -118,7 +119,7 @@ export class TreeWriter implements AsyncDisposable {
     return this.#here;
   }
 
-  /** The directory at the end of the way down, made where it is missing. */
+  /** The directory at the end of the way down, made if it is missing. */
   #make(names: readonly BytePath[]): Handle {
     this.#backTo(names);
     for (const name of names.slice(this.#way.length)) {
@@ -134,7 +135,7 @@ export class TreeWriter implements AsyncDisposable {
     chmodSync(staged, 0o755);
     this.#place(staged, parent, name, true);
     const handle = openChildDirectory(parent, name);
-    if (handle === undefined) throw new Interfered();
+    if (handle === undefined) throw new ConcurrentChange();
     return handle;
   }
 
@@ -158,7 +159,7 @@ export class TreeWriter implements AsyncDisposable {
       try {
         rmdirSync(childPath(this.#here, last.name));
       } catch (error) {
-        if (INTERFERED.has(errnoOf(error))) return;
+        if (STALE_ERRORS.has(errnoOf(error))) return;
         throw error;
       }
     }
@@ -190,7 +191,7 @@ function noticing(call: () => void): void {
   try {
     call();
   } catch (error) {
-    throw INTERFERED.has(errnoOf(error)) ? new Interfered() : error;
+    throw STALE_ERRORS.has(errnoOf(error)) ? new ConcurrentChange() : error;
   }
 }
 
@@ -208,4 +209,27 @@ async function writeFile(path: string, mode: number, { content }: OutgoingBlob):
 
 function writeAll(fd: number, bytes: Buffer): void {
   for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at);
+}
+
+/** Write, in the order given, what is there after each change, out of a store. Errors name the path. */
+export async function writeEntries(
+  store: ObjectStore,
+  writer: TreeWriter,
+  changes: readonly TreeChange[],
+  signal: AbortSignal,
+): Promise<void> {
+  const pacer = new Pacer(signal);
+  const writes = changes.flatMap(({ path, after }) => (after === undefined ? [] : [{ path, after }]));
+  const oids = writes.map(({ after }) => after.oid);
+  let index = 0;
+  for await (const blob of readBlobs(store.git, store.gitDir, oids, signal)) {
+    const next = writes[index++];
+    if (next === undefined) return;
+    try {
+      await writer.write(next.path, next.after.mode, blob);
+    } catch (error) {
+      throw translateError(error, shownName(next.path));
+    }
+    if (pacer.due) await pacer.rest();
+  }
 }

@@ -1,7 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
-import { DamagedRecord } from "../fs/damaged-record.ts";
-import { writeDurably } from "../fs/durable.ts";
+import { DamagedRecord, writeDurably } from "../fs/durable.ts";
 import { isLeftOuts, type LeftOuts, NOTHING_LEFT_OUT } from "../fs/left-out.ts";
 import { type Bundle, isBundle, isManifest, type Manifest } from "./manifest.ts";
 import { EMPTY_TREE } from "./tree-entries.ts";
@@ -11,11 +10,11 @@ export interface TreesState {
   readonly version: 1;
   /** The tree that the workspace was made with. */
   readonly baseTree: string;
-  /** The commit that it was made at; empty where it has no git source. */
+  /** The commit that it was made at; empty if it has no git source. */
   readonly baseCommit: string;
-  /** The tree that it was restored to last; empty where none. */
+  /** The tree that it was restored to last; empty if none. */
   readonly restoredTree: string;
-  /** The snapshot that it was restored from last; empty where none. */
+  /** The snapshot that it was restored from last; empty if none. */
   readonly restoredSnapshotId: string;
   /** What it lacks of what it was made from or restored to. */
   readonly leftOut: LeftOuts;
@@ -40,7 +39,7 @@ export const INITIAL_STATE: TreesState = {
   snapshots: [],
 };
 
-/** Read a state; {@link INITIAL_STATE} where there is no file. {@link DamagedRecord} where there is something else. */
+/** Read a state; {@link INITIAL_STATE} if there is no file. {@link DamagedRecord} if there is something else. */
 export async function readState(path: string): Promise<TreesState> {
   let text: string;
   try {

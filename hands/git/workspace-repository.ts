@@ -1,9 +1,9 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { BytePath } from "../fs/byte-handle.ts";
+import type { BytePath } from "../fs/byte-names.ts";
 import { type LeftOuts, NOTHING_LEFT_OUT } from "../fs/left-out.ts";
 import type { TreeLimits } from "../fs/tree-limits.ts";
-import { type IgnoreSource, rulesOnDisk } from "../ignore/ignore-source.ts";
+import { type IgnoreSource, rulesOnDisk } from "../ignore/ignore-rules.ts";
 import type { Workspace } from "../workspaces/workspaces.ts";
 import type { BlobSink, ReadEntry } from "./content-reader.ts";
 import { ATTRIBUTES, formatAttributes, fromStored, toStored } from "./extras.ts";
@@ -11,9 +11,8 @@ import type { Git } from "./git.ts";
 import { GitFailure } from "./git-failure.ts";
 import { ObjectStore, refOf } from "./object-store.ts";
 import { DEFAULT_REPOSITORY_LIMITS, type ScannedRepositories, scanRepositories } from "./repository-scan.ts";
-import { type Scanned, type ScanOptions, scanTree } from "./scan.ts";
+import { type Scanned, type ScanOptions, scanTree, TrackedPaths } from "./scan.ts";
 import { loadScan, NOTHING_SCANNED, type ScannedTree, saveScan } from "./stat-cache.ts";
-import { TrackedPaths } from "./tracked-paths.ts";
 import { TreeBuilder } from "./tree-builder.ts";
 import { compareTrees, type TreeEntries, type TreeEntry } from "./tree-entries.ts";
 import { INITIAL_STATE, readState, type TreesState, writeState } from "./trees-state.ts";
@@ -36,7 +35,7 @@ export class WorkspaceRepository {
     this.#state = state;
   }
 
-  /** Open it, making it where it is missing. */
+  /** Open it, making it if it is missing. */
   static async open(options: RepositoryOptions): Promise<WorkspaceRepository> {
     const directory = join(options.workspace.stateDirectory, "git");
     await mkdir(directory, { recursive: true, mode: 0o700 });
@@ -76,7 +75,7 @@ export class WorkspaceRepository {
   }
 
   /**
-   * Begin anew with the tree that a directory holds: forget everything but objects, and note this as what the workspace was made with.
+   * Begin again with the tree that a directory holds: forget everything but objects, and note this as what the workspace was made with.
    * `source`: the commit that was checked out there, which is in the store; what counts though .gitignore excludes it; what the directory lacks.
    */
   async begin(directory: string, source: { baseCommit: string; tracked: Iterable<BytePath>; leftOut?: LeftOuts }): Promise<void> {
@@ -127,7 +126,7 @@ export class WorkspaceRepository {
   /** The second tree of a snapshot, written to the store: see {@link Attributes}. `found`: what the first one was built of. */
   async currentExtras(found: Scanned): Promise<{ tree: string; leftOut: LeftOuts }> {
     const cached = await loadScan(this.#extrasCachePath);
-    // Where nothing has changed, the tree is used as it is.
+    // If nothing has changed, the tree is used as it is.
     const last = (await this.store.treeOf(cached.tree)) === undefined ? NOTHING_SCANNED : cached;
     try {
       return await this.#buildExtras(last, found);

@@ -37,15 +37,15 @@ export interface WorkspaceTreesOptions {
 export interface DiffOrder {
   /** Compare with this snapshot. Empty: with what the workspace was made with. */
   readonly sinceSnapshotId: string;
-  /** Stop behind so many bytes. */
+  /** Stop after this many bytes. */
   readonly maxBytes: number;
 }
 
 /** How a workspace's tree came to be. */
 export interface Origin {
-  /** The commit that it was made at; empty where it has no git source. */
+  /** The commit that it was made at; empty if it has no git source. */
   readonly baseCommit: string;
-  /** The snapshot that it was restored from last; empty where none. */
+  /** The snapshot that it was restored from last; empty if none. */
   readonly restoredSnapshotId: string;
   /** What it lacks of what it was made from or restored to. */
   readonly leftOut: LeftOuts;
@@ -67,7 +67,7 @@ interface Context {
  *
  * Errors of all methods besides their own: RESOURCE_EXHAUSTED `tree_too_large` and `no_space`, PERMISSION_DENIED `permission_denied` for files that
  * the daemon may not read, FAILED_PRECONDITION `ignore_rules_too_complex` and `git_missing`, INTERNAL `git_failed`, those of the artifact store, and
- * CANCELLED `git_aborted` where the workspace was released meanwhile.
+ * CANCELLED `git_aborted` if the workspace was released meanwhile.
  */
 export class WorkspaceTrees {
   readonly #options: WorkspaceTreesOptions;
@@ -179,7 +179,7 @@ export class WorkspaceTrees {
     await this.#queue.run(workspace.name, async () => undefined);
   }
 
-  /** Delete all snapshots of a workspace of this name, also where it is not known here. Idempotent. Errors of the artifact store. */
+  /** Delete all snapshots of a workspace of this name, even if it is not known here. Idempotent. Errors of the artifact store. */
   async deleteSnapshots(name: string): Promise<void> {
     await this.#options.artifacts.deleteBelow(name);
   }

@@ -1,16 +1,13 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, realpathSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, relative } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { ConfigError } from "@serverless-harness/kit/env";
 import type { HandsConfig } from "../config.ts";
-import { ownCgroup } from "../process/cgroup/own.ts";
-import { FRUGAL_FLAGS, frugalEnvironment } from "../process/memory-flags.ts";
-import { STAGE } from "./commands.ts";
-import { EMPTY, findBubblewrap, jailFiles } from "./files.ts";
-import { HOST_NAME, writeHosts } from "./hosts.ts";
-import { deviceMounts, procMounts } from "./kernel-files.ts";
-import { directoriesAround, systemMounts } from "./mounts.ts";
+import { ownCgroup } from "../process/cgroup/cgroup-v2.ts";
+import { MEMORY_FLAGS, memoryEnvironment } from "../process/memory-flags.ts";
+import { EMPTY, findBubblewrap, jailFiles, STAGE } from "./command-jail.ts";
+import { deviceMounts, directoriesAround, procMounts, systemMounts } from "./mounts.ts";
 
 /** Where things are inside. What lies below {@link DAEMON} is the daemon's alone: commands don't see it. */
 const DAEMON = "/run/hands";
@@ -67,7 +64,7 @@ done
 `;
 
 /**
- * Go into the jail: this process becomes its supervisor and runs the daemon anew inside. Does not return. Throws a ConfigError where
+ * Go into the jail: this process becomes its supervisor and runs the daemon inside. Does not return. Throws a ConfigError if
  * bubblewrap is missing or can't make its namespaces.
  */
 export function enterJail(config: HandsConfig): never {
@@ -82,7 +79,7 @@ export function enterJail(config: HandsConfig): never {
   throw new ConfigError("this Node can't replace its process: run hands with Node 24 or newer");
 }
 
-/** Everything behind `bwrap`. */
+/** All arguments of `bwrap`. */
 function jailArguments(config: HandsConfig, own: { readonly temporary: string; readonly home: string }): string[] {
   const { program, environment, mounts } = insideOf(config);
   const devices = config.network === "public" ? ["--dev-bind-try", NETWORK_DEVICE, NETWORK_DEVICE] : [];
@@ -122,7 +119,7 @@ function insideOf(config: HandsConfig): { program: string[]; environment: Record
     HANDS_STATE: INNER.state,
     HANDS_HOME: INNER.home,
     HANDS_TMP: INNER.temporary,
-    ...frugalEnvironment(PROGRAM),
+    ...memoryEnvironment(PROGRAM),
   };
   if (config.listen.kind === "unix") {
     mounts.push("--bind", dirname(config.listen.path), INNER.socket);
@@ -164,7 +161,7 @@ function insideOf(config: HandsConfig): { program: string[]; environment: Record
     environment[variable] = shown.path;
   }
   return {
-    program: [INNER.node, ...FRUGAL_FLAGS, join(PROGRAM, relative(root, realpathSync(process.argv[1] ?? "")))],
+    program: [INNER.node, ...MEMORY_FLAGS, join(PROGRAM, relative(root, realpathSync(process.argv[1] ?? "")))],
     environment,
     mounts,
   };
@@ -199,4 +196,17 @@ function assertWorks(bwrap: string): void {
   throw new ConfigError(
     `bubblewrap can't make its namespaces here (${why}): allow unprivileged user namespaces, or set HANDS_SANDBOX=process to run commands unconfined`,
   );
+}
+
+/** The jail's own name. */
+const HOST_NAME = "sandbox";
+
+const MACHINES = "/etc/hosts";
+
+/** Write the jail's /etc/hosts into this directory: the machine's, and before it the jail's own name, which programs look up. Returns its path. */
+function writeHosts(directory: string): string {
+  const path = join(directory, "hosts");
+  const machines = existsSync(MACHINES) ? readFileSync(MACHINES, "utf8") : "127.0.0.1 localhost\n::1 localhost\n";
+  writeFileSync(path, `127.0.1.1 ${HOST_NAME}\n${machines}`);
+  return path;
 }

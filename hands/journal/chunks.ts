@@ -37,7 +37,7 @@ export function firstChunkAt(chunks: readonly Chunk[], offset: number): number {
   return low;
 }
 
-/** Newline characters in `data`. Jumps from one to the next while they are far apart, and looks at every byte where they are not. */
+/** Newline characters in `data`. Jumps from one to the next while they are far apart, and looks at every byte otherwise. */
 export function countNewlines(data: Buffer): number {
   let count = 0;
   for (let at = data.indexOf(NEWLINE); at !== -1; at = data.indexOf(NEWLINE, at + 1)) {

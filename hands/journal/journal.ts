@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
-import { DamagedRecord } from "../fs/damaged-record.ts";
+import { DamagedRecord } from "../fs/durable.ts";
 import { type ExecRecord, isJournalLine, type JournalLine, linesOf, recordsOf } from "./record.ts";
 
 /** Lines beyond twice the needed ones that are worth a rewrite. */
@@ -31,7 +31,7 @@ export class Journal {
     this.#lines = lines;
   }
 
-  /** Open the journal in `directory`, which is made where it is missing. {@link DamagedRecord} where a line is whole, and no record. */
+  /** Open the journal in `directory`, which is made if it is missing. {@link DamagedRecord} if a line is whole, and no record. */
   static async open(directory: string, log: Logger): Promise<{ journal: Journal; records: Map<string, ExecRecord> }> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
     const path = join(directory, "execs.jsonl");
@@ -47,7 +47,7 @@ export class Journal {
     return { journal, records: recordsOf(lines) };
   }
 
-  /** Write a line; it survives this process, but maybe not the machine. RESOURCE_EXHAUSTED `journal_failed` where it can't be written. */
+  /** Write a line; it survives this process, but maybe not the machine. RESOURCE_EXHAUSTED `journal_failed` if it can't be written. */
   write(line: JournalLine): void {
     const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
     let written = 0;
@@ -82,7 +82,7 @@ export class Journal {
     }, FLUSH_SOON_MS);
   }
 
-  /** Rewrite the file where most of it is of no use any more. Call it while nothing is being written durably. */
+  /** Rewrite the file once most of it is of no use. Call it while nothing is being written durably. */
   async compact(records: Iterable<ExecRecord>): Promise<void> {
     const needed = [...records].flatMap(linesOf);
     if (this.#lines <= needed.length * 2 + SLACK_LINES || this.#syncing !== undefined) return;

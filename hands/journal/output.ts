@@ -8,7 +8,7 @@ import { Segment } from "./segment.ts";
 const TAIL_BYTES = 1280 * 1024;
 /** How long output may wait to be written, in milliseconds: what a killed daemon can lose at most. */
 const FLUSH_DELAY_MS = 10;
-/** Output that goes into its exec's record, where the exec ends before it was written anywhere. */
+/** Output that goes into its exec's record if the exec ends before it was written anywhere. */
 const INLINE_BYTES = 4096;
 /** Output that is written without waiting for more. */
 const FLUSH_BYTES = 256 * 1024;
@@ -33,10 +33,10 @@ export class OutputJournal {
   #first: number;
   #total: number;
   #newlines: number;
-  /** Everything that is not written yet, behind the last of what is. */
+  /** Everything that is not written yet, after the last of what is. */
   #tail: Chunk[] = [];
   #tailBytes = 0;
-  /** Offset behind the last byte on disk. */
+  /** Offset after the last byte on disk. */
   #written: number;
   #timer: NodeJS.Timeout | undefined;
   #flushing: Promise<void> | undefined;
@@ -56,7 +56,7 @@ export class OutputJournal {
     return new OutputJournal(options, [], 0, 0);
   }
 
-  /** What an earlier daemon left. `totals` are those of the exec's end, where it was seen. */
+  /** What an earlier daemon left. `totals` are those of the exec's end, if it was seen. */
   static async restore(
     options: OutputOptions,
     found: readonly Segment[],
@@ -101,7 +101,7 @@ export class OutputJournal {
     return this.#written - this.#first;
   }
 
-  /** Why output was lost, for a human; empty where none was. */
+  /** Why output was lost, for a human; empty if none was. */
   get problem(): string {
     return this.#problem;
   }
@@ -122,7 +122,7 @@ export class OutputJournal {
   }
 
   /**
-   * Up to `maxBytes` from `offset` on, from memory where possible. Empty at the end. A first chunk behind `offset` tells that what lies
+   * Up to `maxBytes` from `offset` on, from memory if possible. Empty at the end. A first chunk after `offset` tells that what lies
    * between is gone.
    */
   read(offset: number, maxBytes: number): Chunk[] | Promise<Chunk[]> {
@@ -133,7 +133,7 @@ export class OutputJournal {
     const segment = this.#segments.findLast((candidate) => candidate.start <= from);
     if (segment === undefined) return [];
     return segment.read(from, maxBytes).catch(async (error: NodeJS.ErrnoException) => {
-      // The segment was dropped meanwhile: read on where there is something.
+      // The segment was dropped meanwhile: continue where there is something.
       if (this.#first > from) return this.read(offset, maxBytes);
       this.#lose(segment.end, error);
       return this.read(offset, maxBytes);
@@ -257,7 +257,7 @@ export class OutputJournal {
   }
 }
 
-/** The last segments that follow on one another without a hole, and reach to `end` where it is known: only those can be read by offset. */
+/** The last segments that follow on one another without a hole, and reach to `end` if it is known: only those can be read by offset. */
 function unbrokenRow(found: readonly Segment[], end: number | undefined): Segment[] {
   if (end !== undefined && found.at(-1)?.end !== end) return [];
   const breaks = found.map((segment, i) => i > 0 && found[i - 1]?.end !== segment.start);

@@ -15,7 +15,7 @@ export interface Intent {
   readonly killGraceMs: number;
   /** The capture that readers without one of their own get. */
   readonly capture?: CaptureRecord;
-  /** Where its whole output goes, should it outgrow its capture. */
+  /** Where its whole output goes if it outgrows its capture. */
   readonly spillPath?: string;
 }
 
@@ -37,7 +37,7 @@ export interface EndRecord {
   readonly spillPath: string;
   readonly endedAtMs: number;
   readonly message: string;
-  /** The whole output where it is small: pieces of one stream each, as base64. Else it is in files of its own. */
+  /** The whole output if it is small: pieces of one stream each, as base64. Else it is in files of its own. */
   readonly output?: InlineOutput;
 }
 

@@ -74,7 +74,7 @@ export class Runs {
     return streamOfRun(this.#ends.length);
   }
 
-  /** Number of the first run that ends behind `position`. */
+  /** Number of the first run that ends after `position`. */
   #runAt(position: number): number {
     let low = 0;
     let high = this.#ends.length;

@@ -47,7 +47,7 @@ export class Segment {
     return this.#length;
   }
 
-  /** Offset behind its last byte. */
+  /** Offset after its last byte. */
   get end(): number {
     return this.start + this.#length;
   }

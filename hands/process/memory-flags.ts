@@ -8,10 +8,10 @@ import { compiledSources } from "@serverless-harness/kit/compiled";
  * lets 28 MB of live objects become up to 80 under load, whose memory stays resident (178 MB of it instead of 125, at one leaf a second with 200
  * workspaces), and it is not faster for that. `--memory-saver-mode` comes down to 105 MB and costs 5 % of a command's latency.
  */
-export const FRUGAL_FLAGS = ["--max-semi-space-size=1", "--heap-growing-percent=40"] as const;
+export const MEMORY_FLAGS = ["--max-semi-space-size=1", "--heap-growing-percent=40"] as const;
 
 /** Variables of a frugal process. `root`: the project's directory. */
-export function frugalEnvironment(root: string): Record<string, string> {
+export function memoryEnvironment(root: string): Record<string, string> {
   return {
     // One heap for all threads: what one of them freed is of use to the others.
     MALLOC_ARENA_MAX: "1",
@@ -20,16 +20,16 @@ export function frugalEnvironment(root: string): Record<string, string> {
 }
 
 /**
- * Make this process one that runs Node as {@link FRUGAL_FLAGS} say, which can't be said from within: it starts again in its own place, under the
- * same pid and with the same `environment`. Returns where it is one already, or can't become one.
+ * Make this process one that runs Node as {@link MEMORY_FLAGS} say, which can't be said from within: it starts again in its own place, under the
+ * same pid and with the same `environment`. Returns if it is one already or can't become one.
  */
-export function becomeFrugal(environment: Readonly<NodeJS.ProcessEnv>): void {
-  if (FRUGAL_FLAGS.every((flag) => process.execArgv.includes(flag)) || process.execve === undefined) return;
+export function restartWithMemoryFlags(environment: Readonly<NodeJS.ProcessEnv>): void {
+  if (MEMORY_FLAGS.every((flag) => process.execArgv.includes(flag)) || process.execve === undefined) return;
   const root = fileURLToPath(new URL("../..", import.meta.url));
   const [script = "", ...args] = process.argv.slice(1);
   if (!existsSync(script)) return;
-  process.execve(process.execPath, [process.execPath, ...FRUGAL_FLAGS, ...process.execArgv, script, ...args], {
+  process.execve(process.execPath, [process.execPath, ...MEMORY_FLAGS, ...process.execArgv, script, ...args], {
     ...environment,
-    ...frugalEnvironment(root),
+    ...memoryEnvironment(root),
   });
 }

@@ -8,13 +8,13 @@ import { Health } from "@serverless-harness/proto/health";
 import type { Workspaces } from "../workspaces/workspaces.ts";
 import { furtherOperationOf, operationOf } from "./operations.ts";
 
-/** The caller's claims, for handlers that answer by them. Unset where hands asks for no token. */
+/** The caller's claims, for handlers that answer by them. Unset if hands asks for no token. */
 export const claimsKey: ContextKey<Claims | undefined> = createContextKey<Claims | undefined>(undefined);
 
 /** Messages that name no workspace and need none: what they reach was named, and checked, before. */
 const WITHOUT_WORKSPACE: ReadonlySet<string> = new Set([
   "harness.hands.v1.Ping",
-  // Behind the message that named the terminal.
+  // They follow the message that named the terminal.
   "harness.hands.v1.WindowSize",
   "harness.hands.v1.TerminalInput",
   // Answers only with what the token covers.
@@ -34,7 +34,7 @@ interface Inspected {
 /** What a message is about. */
 interface Target {
   readonly workspace: string;
-  /** 0 where it carries none. */
+  /** 0 if it carries none. */
   readonly epoch: bigint;
 }
 
@@ -50,7 +50,7 @@ const OPEN: ReadonlySet<string> = new Set([Health.typeName, ...REFLECTION_SERVIC
 
 /**
  * Every call needs a token that is for calls of its kind and whose scopes cover the workspace of each of its messages. UNAUTHENTICATED
- * without a valid one, PERMISSION_DENIED outside its scopes, operations and epoch, FAILED_PRECONDITION `stale_epoch` where a newer owner was
+ * without a valid one, PERMISSION_DENIED outside its scopes, operations and epoch, FAILED_PRECONDITION `stale_epoch` if a newer owner was
  * seen than the one that the token was minted for. A stream's token is checked again at every message, so it outlives neither its expiry
  * nor its epoch.
  */
@@ -99,7 +99,7 @@ async function* checked<T extends object>(messages: AsyncIterable<T>, check: (me
   }
 }
 
-/** The workspaces that a request is about. A message that names none where it should is refused. */
+/** The workspaces that a request is about. A message that names none if it should is refused. */
 export function targetsOf(message: object): Target[] {
   const inspected = message as Inspected;
   if (inspected.workspace !== undefined) return [{ workspace: inspected.workspace, epoch: inspected.epoch ?? 0n }];

@@ -7,7 +7,7 @@ const MOST_WAITING_BYTES = 1024 * 1024;
 
 /**
  * Writes to a PTY's descriptor, which does not block. The first attempt is made at once: over a thread, as node-pty does it, a key takes twice
- * as long; and where a program does not read, node-pty tries again as fast as it can.
+ * as long; and if a program does not read, node-pty tries again as fast as it can.
  */
 export class PtyInput {
   readonly #descriptor: number;
@@ -22,7 +22,7 @@ export class PtyInput {
 
   write(data: Uint8Array): void {
     if (this.#isClosed || data.length === 0 || this.#waitingBytes + data.length > MOST_WAITING_BYTES) return;
-    // A copy, where it may have to wait: the caller's bytes are a part of a message.
+    // A copy, if it may have to wait: the caller's bytes are a part of a message.
     this.#waiting.push(Buffer.from(data));
     this.#waitingBytes += data.length;
     if (this.#timer === undefined) this.#flush();

@@ -4,7 +4,6 @@ import { ReadStream } from "node:tty";
 import { noRoomFor, outOfResources } from "@serverless-harness/kit/child";
 import * as nodePty from "node-pty";
 import { Guard, type GuardedEnd } from "../process/keeper/guard.ts";
-import { Drain } from "./drain.ts";
 import { PtyInput } from "./pty-input.ts";
 
 /** What node-pty has beside what its types tell: Node itself can't change a PTY's size. */
@@ -28,7 +27,7 @@ export interface PtySpec {
 }
 
 /** Gets what a PTY does. */
-export interface PtySink {
+interface PtySink {
   output(data: Buffer): void;
   /** Once, after the last output. The exit code of a signal is 128 + its number. */
   ended(end: { readonly exitCode: number; readonly signal: NodeJS.Signals | undefined }): void;
@@ -125,5 +124,68 @@ function openMaster(): number {
     return openSync(PTY_DEVICE, constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK);
   } catch (error) {
     throw outOfResources(error, "a terminal") ?? noRoomFor("a terminal", error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+/** After this time without output, whatever still holds the PTY open is a background process. */
+const IDLE_MS = 100;
+/** Longest wait for output after the end, in milliseconds. */
+const LONGEST_MS = 3000;
+
+/** Waits for the rest of a program's output after its end: not for ever, since a background process may hold the PTY open. */
+class Drain {
+  readonly #onDrained: () => void;
+  #idle: NodeJS.Timeout | undefined;
+  #longest: NodeJS.Timeout | undefined;
+
+  constructor(onDrained: () => void) {
+    this.#onDrained = onDrained;
+  }
+
+  /** The program has ended. */
+  begin(): void {
+    this.stop();
+    this.#idle = setTimeout(this.#onDrained, IDLE_MS);
+    this.#longest = setTimeout(this.#onDrained, LONGEST_MS);
+  }
+
+  /** Output came. */
+  touch(): void {
+    this.#idle?.refresh();
+  }
+
+  /** The PTY is closed. */
+  stop(): void {
+    clearTimeout(this.#idle);
+    clearTimeout(this.#longest);
+    this.#idle = undefined;
+  }
+}
+
+/** The programs that run on PTYs, by workspace. */
+export class OpenPtys {
+  readonly #pids = new Map<string, Set<number>>();
+
+  /** Starts a workspace's programs as `launch` does, and knows them until they end. */
+  counted(launch: PtyLauncher, workspace: string): PtyLauncher {
+    return (spec, sink) => {
+      const pids = this.#pids.get(workspace) ?? new Set();
+      this.#pids.set(workspace, pids);
+      const pty = launch(spec, {
+        output: (data) => sink.output(data),
+        ended: (end) => {
+          pids.delete(pty.guard);
+          sink.ended(end);
+        },
+      });
+      pids.add(pty.guard);
+      return pty;
+    };
+  }
+
+  /** The processes that stand over them, of workspaces that have any. */
+  pids(): Map<string, number[]> {
+    const some = [...this.#pids].filter(([, pids]) => pids.size > 0);
+    return new Map(some.map(([name, pids]) => [name, [...pids]]));
   }
 }

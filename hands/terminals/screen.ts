@@ -31,7 +31,7 @@ export class Screen {
     this.#terminal.resize(columns, rows);
   }
 
-  /** The window now, behind everything that was written before this call. */
+  /** The window now, after everything that was written before this call. */
   async view(scrollbackLines: number): Promise<ScreenView> {
     // The emulator works in slices; it calls back when it has come this far.
     await new Promise<void>((resolve) => this.#terminal.write("", resolve));

@@ -14,7 +14,7 @@ const CHUNK_BYTES = 64 * 1024;
 const CLOSE_GRACE_MS = 1000;
 /** How long the kernel may take to remove what was killed of a closed terminal. */
 const KILL_MS = 5000;
-/** How long a confirmation of input waits for others, in milliseconds, and for how many: no echo of a key waits behind one. */
+/** How long a confirmation of input waits for others, in milliseconds, and for how many: no echo of a key waits for one. */
 const CONFIRM_MS = 100;
 const CONFIRM_INPUTS = 32;
 /** Ids of input that are remembered, so that a repeated one is not typed twice. */
@@ -125,7 +125,7 @@ export class Terminal {
     return { total: this.#output.total, first: this.#output.first };
   }
 
-  /** Type. With an id, once only. Returns whether this input was taken before. ALREADY_EXISTS `id_reused` where the id stands for another. */
+  /** Type. With an id, once only. Returns whether this input was taken before. ALREADY_EXISTS `id_reused` if the id stands for another. */
   write(data: Uint8Array, inputId = ""): boolean {
     if (this.#isTaken(inputId, data)) return true;
     this.#pty.write(data);
@@ -213,7 +213,7 @@ export class Terminal {
   /** Hang up, then kill what is left. Resolves when the program has ended. */
   async close(): Promise<void> {
     this.#pty.signal("SIGHUP");
-    // A shell that waits for its foreground child acts on the hang-up only behind it; stopped jobs need to go on to end.
+    // A shell that waits for its foreground child acts on the hang-up only after it; stopped jobs need to go on to end.
     this.#pty.signal("SIGCONT");
     const grace = setTimeout(() => this.#pty.signal("SIGKILL"), CLOSE_GRACE_MS);
     await this.#ended.promise;

@@ -5,13 +5,13 @@ import type { PtyLauncher, PtySpec } from "./pty.ts";
 import { Terminal } from "./terminal.ts";
 
 /** A workspace as far as a terminal needs it. */
-export interface WorkspacePlace {
+export interface TerminalWorkspace {
   readonly name: string;
   readonly path: string;
 }
 
 /** What starts terminals in a workspace. */
-export type LauncherOf = (workspace: WorkspacePlace) => PtyLauncher;
+export type LauncherOf = (workspace: TerminalWorkspace) => PtyLauncher;
 
 /** Bounds of {@link Terminals}. */
 export interface TerminalLimits {
@@ -33,11 +33,11 @@ export class Terminals {
   }
 
   /**
-   * Open a terminal, or find the one of this id. ALREADY_EXISTS `id_reused` where it was opened for something else,
+   * Open a terminal, or find the one of this id. ALREADY_EXISTS `id_reused` if it was opened for something else,
    * RESOURCE_EXHAUSTED `limit_reached`.
    */
-  open(place: WorkspacePlace, id: string, spec: PtySpec): { terminal: Terminal; existed: boolean } {
-    const workspace = place.name;
+  open(owner: TerminalWorkspace, id: string, spec: PtySpec): { terminal: Terminal; existed: boolean } {
+    const workspace = owner.name;
     const fingerprint = createHash("sha256").update(JSON.stringify(spec)).digest("hex");
     const known = this.#terminals.get(keyOf(workspace, id));
     if (known !== undefined) {
@@ -50,7 +50,7 @@ export class Terminals {
         metadata: { limit: "terminals_per_workspace", value: String(this.#limits.perWorkspace) },
       });
     }
-    const terminal = new Terminal(id, workspace, spec, this.#launcherOf(place));
+    const terminal = new Terminal(id, workspace, spec, this.#launcherOf(owner));
     this.#terminals.set(keyOf(workspace, id), { terminal, fingerprint });
     this.#forgetOldest();
     return { terminal, existed: false };
@@ -74,7 +74,7 @@ export class Terminals {
     return [...this.#terminals.values()].filter(({ terminal }) => terminal.end === undefined).length;
   }
 
-  /** End a terminal and forget it. A no-op where there is none. */
+  /** End a terminal and forget it. A no-op if there is none. */
   async close(workspace: string, id: string): Promise<void> {
     const known = this.#terminals.get(keyOf(workspace, id));
     if (known === undefined) return;

@@ -12,14 +12,14 @@ const TRASH = ".trash";
 const STAGING = ".staging";
 const ASIDE = ".aside";
 
-/** Where the parts of a workspace lie that was set aside; empty for those that it had not. */
+/** Where the parts of a workspace that was set aside are; empty for those that it did not have. */
 export interface SetAside {
   readonly files: string;
   readonly state: string;
 }
 
 /** Where workspaces lie on the disk, and how what they leave is put away: always by a rename, so that a name is free at once. */
-export class WorkspacePlaces {
+export class WorkspaceDirectories {
   readonly #root: string;
   readonly #state: string;
 
@@ -43,7 +43,7 @@ export class WorkspacePlaces {
     };
   }
 
-  /** Put whatever is at a path away, to be removed: where it is then; `undefined` where nothing is. */
+  /** Put whatever is at a path away, to be removed. Returns where it is then; `undefined` if nothing was there. */
   async discard(path: string): Promise<string | undefined> {
     return moveTo(path, join(this.#root, TRASH, newId("ws")));
   }

@@ -1,8 +1,7 @@
 import { lstat, mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
-import { DamagedRecord, isDamagedRecord } from "../fs/damaged-record.ts";
-import { syncDirectory, writeDurably } from "../fs/durable.ts";
+import { DamagedRecord, isDamagedRecord, syncDirectory, writeDurably } from "../fs/durable.ts";
 import { removeTree } from "../fs/remove-tree.ts";
 
 /** What is remembered about a workspace. */
@@ -22,7 +21,7 @@ const FILE = "workspace.json";
 /** How long a tombstone stays. Longer than any owner can believe that it still owns a session. */
 const TOMBSTONE_MS = 24 * 60 * 60_000;
 
-/** Write a record; durable when it resolves. Makes the directory where it is missing. */
+/** Write a record; durable when it resolves. Makes the directory if it is missing. */
 export async function writeRecord(stateDirectory: string, record: WorkspaceRecord): Promise<void> {
   const made = await mkdir(stateDirectory, { recursive: true, mode: 0o700 });
   if (made !== undefined) await syncDirectory(join(stateDirectory, ".."));

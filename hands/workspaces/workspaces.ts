@@ -4,10 +4,10 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { newId } from "@serverless-harness/kit/ids";
 import type { Logger } from "@serverless-harness/kit/log";
-import { DamagedRecord, isDamagedRecord } from "../fs/damaged-record.ts";
+import { DamagedRecord, isDamagedRecord } from "../fs/durable.ts";
 import { KeyedQueue } from "../fs/keyed-queue.ts";
 import { removeTree } from "../fs/remove-tree.ts";
-import { WorkspacePlaces } from "./directories.ts";
+import { WorkspaceDirectories } from "./directories.ts";
 import { isThere, readRecords, type WorkspaceRecord, writeRecord } from "./record.ts";
 
 /** A workspace as the rest of the daemon uses it. */
@@ -46,7 +46,7 @@ export interface WorkspacesOptions {
 /** Makes a new workspace's content: `directory` does not exist yet, and becomes the workspace's. */
 export type Fill = (directory: string, workspace: Workspace) => Promise<void>;
 
-/** Ends what still happens in a workspace that is about to go. Called again where a deletion is repeated, so it must not mind. */
+/** Ends what still happens in a workspace that is about to go. Called again if a deletion is repeated, so it must not mind. */
 export type BeforeDelete = (workspace: Workspace) => Promise<void>;
 
 /**
@@ -55,7 +55,7 @@ export type BeforeDelete = (workspace: Workspace) => Promise<void>;
  */
 export class Workspaces {
   readonly #options: WorkspacesOptions;
-  readonly #places: WorkspacePlaces;
+  readonly #directories: WorkspaceDirectories;
   readonly #records: Map<string, WorkspaceRecord>;
   readonly #queue = new KeyedQueue();
   readonly #beforeDelete: BeforeDelete[] = [];
@@ -64,26 +64,26 @@ export class Workspaces {
 
   #tidied: Promise<void> = Promise.resolve();
 
-  private constructor(options: WorkspacesOptions, places: WorkspacePlaces, records: Map<string, WorkspaceRecord>) {
+  private constructor(options: WorkspacesOptions, directories: WorkspaceDirectories, records: Map<string, WorkspaceRecord>) {
     this.#options = options;
-    this.#places = places;
+    this.#directories = directories;
     this.#records = records;
   }
 
   /**
-   * Read what is known. Makes both directories where they are missing. Deletions that a crash interrupted go on meanwhile (see {@link tidied}). No
+   * Read what is known. Makes both directories if they are missing. Deletions that a crash interrupted go on meanwhile (see {@link tidied}). No
    * workspace keeps another one from being served: see {@link setAsideDamaged}.
    */
   static async open(options: WorkspacesOptions): Promise<Workspaces> {
     await mkdir(options.root, { recursive: true });
     await mkdir(options.state, { recursive: true, mode: 0o700 });
     // What commands call their directory, whichever way they ask.
-    const places = new WorkspacePlaces(await realpath(options.root), options.state);
-    const { records, damaged } = await readRecords(places.states);
-    const workspaces = new Workspaces(options, places, records);
+    const directories = new WorkspaceDirectories(await realpath(options.root), options.state);
+    const { records, damaged } = await readRecords(directories.states);
+    const workspaces = new Workspaces(options, directories, records);
     for (const [name, error] of damaged) await workspaces.setAsideDamaged(name, error);
-    await places.discardStaged((name) => records.has(name));
-    workspaces.#tidied = workspaces.#tidy(await places.discarded());
+    await directories.discardStaged((name) => records.has(name));
+    workspaces.#tidied = workspaces.#tidy(await directories.discarded());
     return workspaces;
   }
 
@@ -94,11 +94,11 @@ export class Workspaces {
 
   /**
    * Go on without a workspace of which something that is remembered turned out to be damaged: its files and state are kept for people to look at, the log
-   * says where and why, and its name is free. Only while nothing runs in it. Throws `error` where that is about more than this workspace.
+   * says where and why, and its name is free. Only while nothing runs in it. Throws `error` if that is about more than this workspace.
    */
   async setAsideDamaged(name: string, error: unknown): Promise<void> {
     if (!isDamagedRecord(error)) throw error;
-    const kept = await this.#places.setAside(this.#places.locate(name));
+    const kept = await this.#directories.setAside(this.#directories.locate(name));
     this.#records.delete(name);
     const message = "a workspace was set aside, as what is remembered of it is damaged: its session goes on with a new one";
     this.#options.log?.error({ workspace: name, ...kept, err: error }, message);
@@ -109,19 +109,19 @@ export class Workspaces {
     this.#beforeDelete.push(hook);
   }
 
-  /** A workspace, for reading. NOT_FOUND `unknown_workspace` where there is none. */
+  /** A workspace, for reading. NOT_FOUND `unknown_workspace` if there is none. */
   find(name: string): Workspace {
     this.#existing(name);
-    return this.#places.locate(name);
+    return this.#directories.locate(name);
   }
 
   /**
    * A workspace, for changing it under `epoch`. A newer epoch than known is durable when this resolves. NOT_FOUND `unknown_workspace`,
-   * FAILED_PRECONDITION `stale_epoch` where a newer one was seen.
+   * FAILED_PRECONDITION `stale_epoch` if a newer one was seen.
    */
   async resolve(name: string, epoch: bigint): Promise<Workspace> {
     if (this.#existing(name).epoch !== epoch) await this.#queue.run(name, () => this.#raise(name, epoch));
-    return this.#places.locate(name);
+    return this.#directories.locate(name);
   }
 
   /**
@@ -150,7 +150,7 @@ export class Workspaces {
 
   /**
    * Make a workspace, or take an existing one over, whose content stays; one whose directory is gone is made again. `existed` tells which. `fill` makes a new one's content in a directory
-   * out of the reach of commands; where it throws, nothing is made. FAILED_PRECONDITION `tenant_refused` where only one tenant is served
+   * out of the reach of commands; if it throws, nothing is made. FAILED_PRECONDITION `tenant_refused` if only one tenant is served
    * and another one was first.
    */
   create(name: string, epoch: bigint, fill: Fill = makeEmpty): Promise<{ workspace: WorkspaceDescription; existed: boolean }> {
@@ -162,7 +162,7 @@ export class Workspaces {
       this.#making.add(name);
       making.defer(() => this.#making.delete(name));
       // One whose directory a command removed is made again, as a deleted one would be.
-      const existed = known !== undefined && known.deletedAtMs === undefined && (await isDirectory(this.#places.locate(name).path));
+      const existed = known !== undefined && known.deletedAtMs === undefined && (await isDirectory(this.#directories.locate(name).path));
       if (!existed) await this.#make(name, epoch, known, fill);
       else if (known.epoch !== epoch) await this.#save(name, { ...known, epoch });
       return { workspace: this.describe(name), existed };
@@ -178,7 +178,7 @@ export class Workspaces {
   /** A workspace as clients see it. NOT_FOUND `unknown_workspace`. */
   describe(name: string): WorkspaceDescription {
     const { epoch, createdAtMs } = this.#existing(name);
-    return { ...this.#places.locate(name), epoch, createdAtMs };
+    return { ...this.#directories.locate(name), epoch, createdAtMs };
   }
 
   /** Every workspace, sorted by name. */
@@ -187,20 +187,20 @@ export class Workspaces {
     return names.sort().map((name) => this.describe(name));
   }
 
-  /** Remove a workspace, its files and its state. A no-op where there is none. `stale_epoch` where a newer owner was seen. */
+  /** Remove a workspace, its files and its state. A no-op if there is none. `stale_epoch` if a newer owner was seen. */
   delete(name: string, epoch: bigint): Promise<void> {
     return this.#queue.run(name, () => this.#delete(name, epoch));
   }
 
   /**
-   * {@link delete} it for good: its epoch is not remembered. `elsewhere` removes what there is of it in other places, also where the workspace is not known
+   * {@link delete} it for good: its epoch is not remembered. `elsewhere` removes what there is of it in other directories, even if the workspace is not known
    * here; nobody makes it again meanwhile.
    */
   forget(name: string, epoch: bigint, elsewhere: () => Promise<void>): Promise<void> {
     return this.#queue.run(name, async () => {
       await this.#delete(name, epoch);
       await elsewhere();
-      await removeTree(this.#places.locate(name).stateDirectory);
+      await removeTree(this.#directories.locate(name).stateDirectory);
       this.#records.delete(name);
     });
   }
@@ -211,12 +211,12 @@ export class Workspaces {
     assertCurrent(name, known, epoch);
     // The mark comes first: from here on every other call finds no such workspace, and a crash is made good at the next start.
     if (known.deletedAtMs === undefined) await this.#save(name, { ...known, epoch, deletedAtMs: Date.now() });
-    await this.#empty(this.#places.locate(name));
+    await this.#empty(this.#directories.locate(name));
   }
 
   async #empty(workspace: Workspace): Promise<void> {
     for (const hook of this.#beforeDelete) await hook(workspace);
-    await this.#places.empty(workspace);
+    await this.#directories.empty(workspace);
   }
 
   /** Remove what an earlier daemon had begun to remove. What can't be removed harms nobody but who pays for the disk. */
@@ -235,11 +235,11 @@ export class Workspaces {
 
   async #finishDelete(name: string): Promise<void> {
     // It may have been made again meanwhile.
-    if (this.#records.get(name)?.deletedAtMs !== undefined) await this.#places.empty(this.#places.locate(name));
+    if (this.#records.get(name)?.deletedAtMs !== undefined) await this.#directories.empty(this.#directories.locate(name));
   }
 
   async #make(name: string, epoch: bigint, tombstone: WorkspaceRecord | undefined, fill: Fill): Promise<void> {
-    const workspace = this.#places.locate(name);
+    const workspace = this.#directories.locate(name);
     // A deletion that failed half-way must not leave its files to the next one of that name.
     if (tombstone !== undefined) await this.#empty(workspace);
     else if (await isThere(workspace.path)) await this.setAsideDamaged(name, new DamagedRecord("there are files without a record"));
@@ -274,7 +274,7 @@ export class Workspaces {
   }
 
   async #save(name: string, record: WorkspaceRecord): Promise<void> {
-    await writeRecord(this.#places.locate(name).stateDirectory, record);
+    await writeRecord(this.#directories.locate(name).stateDirectory, record);
     this.#records.set(name, record);
   }
 

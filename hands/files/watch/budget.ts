@@ -15,7 +15,7 @@ class Count {
     this.#what = what;
   }
 
-  /** Throws where one more is too much. */
+  /** Throws if one more is too much. */
   check(): void {
     if (this.value >= this.#max) throw this.#exceeded();
   }

@@ -1,11 +1,14 @@
-import { type BytePath, shownName } from "../../fs/byte-handle.ts";
+import type { Handle } from "@serverless-harness/kit/paths/handle";
+import { type BytePath, shownName } from "../../fs/byte-names.ts";
 import type { IgnoreRules } from "../../ignore/ignore-rules.ts";
-import type { Look } from "./look.ts";
+import { rulesForSearch } from "../../ignore/ignore-rules.ts";
+import type { NameFilter } from "../glob.ts";
+import { type EntryState, entryState } from "./entry-state.ts";
 
 /** An entry as it was looked at last. */
 export interface Entry {
-  look: Look;
-  /** Present where what is in it is watched too. */
+  look: EntryState;
+  /** Present if what is in it is watched too. */
   directory: WatchedDirectory | undefined;
 }
 
@@ -25,7 +28,7 @@ export class WatchedDirectory {
   /** How often each change of a name has been put off until it settles. */
   readonly postponed = new Map<string, number>();
   rules: IgnoreRules | undefined;
-  /** Its .gitignore as it was read: empty where there is none, `undefined` before. */
+  /** Its .gitignore as it was read: empty if there is none, `undefined` before. */
   ignorePrint: string | undefined;
   /** The rules have to be read again, and everything to be looked at by them. */
   rulesAreStale = false;
@@ -64,4 +67,40 @@ export function* eachDirectory(top: WatchedDirectory): Generator<WatchedDirector
     yield directory;
     for (const entry of directory.entries.values()) if (entry.directory !== undefined) open.push(entry.directory);
   }
+}
+
+/** What of a directory is watched. */
+export interface View {
+  /** Path from the workspace to the watched directory, with a slash at the end unless it is empty. */
+  readonly base: BytePath;
+  /** What is ignored there already. */
+  readonly rules: IgnoreRules | undefined;
+  /** .gitignore files count. */
+  readonly honoursIgnore: boolean;
+  /** What matches one of them is left out; asked with the path below the watched directory. */
+  readonly exclude: readonly NameFilter[];
+  /** What is in subdirectories is watched too. */
+  readonly recursive: boolean;
+}
+
+/** An entry is to be watched. */
+export function isVisible(view: View, directory: WatchedDirectory, name: string, isDirectory: boolean): boolean {
+  if (name === ".git") return false;
+  const path = [...directory.path, shownName(name)];
+  if (directory.rules?.ignores(view.base + directory.bytePath + name, name, isDirectory) === true) return false;
+  return !view.exclude.some((excludes) => excludes(path, isDirectory));
+}
+
+/** Read the directory's ignore rules again if they have changed; true if so. */
+export function readRules(view: View, directory: WatchedDirectory, handle: Handle): boolean {
+  if (!view.honoursIgnore) return false;
+  const look = entryState(handle, ".gitignore");
+  const print = look === undefined ? "" : `${look.print}:${look.ctimeNs}`;
+  const { parent } = directory;
+  if (print === directory.ignorePrint && !directory.rulesAreStale) return false;
+  const before = directory.rules;
+  directory.rules = rulesForSearch(handle, view.base + directory.bytePath, parent === undefined ? view.rules : parent.rules);
+  directory.ignorePrint = print;
+  directory.rulesAreStale = false;
+  return directory.rules !== before;
 }

@@ -32,8 +32,8 @@ export class Inotify {
   }
 
   /**
-   * Watch one directory: `onEvent` gets the name (`latin1`) to which something happened, or `undefined` where any may be meant. The
-   * directory's own removal comes with some name. {@link NotifyUnavailable} where polling has to do.
+   * Watch one directory: `onEvent` gets the name (`latin1`) to which something happened, or `undefined` if any may be meant. The
+   * directory's own removal comes with some name. {@link NotifyUnavailable} if polling has to do.
    */
   watch(directory: Handle, onEvent: (name: string | undefined) => void): Disposable {
     try {
@@ -60,7 +60,7 @@ export class Inotify {
     }
     this.#inTurn += 1;
     if (this.#inTurn !== Math.ceil(this.#flood)) return;
-    // Behind the turn: what is looked at then shows what the dropped events were about.
+    // After this turn: what is looked at then shows what the dropped events were about.
     setImmediate(() => {
       for (const onFlood of this.#onFlood) onFlood();
     });

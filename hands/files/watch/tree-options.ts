@@ -1,8 +1,8 @@
 import type { Handle } from "@serverless-harness/kit/paths/handle";
 import type { FileKind, WatchChangeKind } from "@serverless-harness/proto/hands";
 import type { WatchBudget } from "./budget.ts";
+import type { View } from "./directory.ts";
 import type { Inotify } from "./inotify.ts";
-import type { View } from "./view.ts";
 
 /** A change of one entry. */
 export interface TreeChange {
@@ -18,7 +18,7 @@ export interface TreeOptions {
   readonly budget: WatchBudget;
   /** `undefined`: everything is looked at in an interval. */
   readonly inotify: Inotify | undefined;
-  /** A handle to what the watched path leads to. `undefined` where that is no directory any more. */
+  /** A handle to what the watched path leads to. `undefined` if that is no directory any more. */
   readonly open: () => Handle | undefined;
   readonly tell: (change: TreeChange) => void;
   /** There is something to look at. */

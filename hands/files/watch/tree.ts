@@ -2,13 +2,22 @@ import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promi
 import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
 import { FileKind, WatchChangeKind, WatchMode } from "@serverless-harness/proto/hands";
 import { inodeOf } from "../../changes/witness.ts";
-import { shownName } from "../../fs/byte-handle.ts";
-import { type Entry, eachDirectory, WatchedDirectory } from "./directory.ts";
+import { shownName } from "../../fs/byte-names.ts";
+import { type Entry, eachDirectory, isVisible, readRules, WatchedDirectory } from "./directory.ts";
+import {
+  type EntryState,
+  entryState,
+  isChanged,
+  isGone,
+  isRacy,
+  isReplaced,
+  namesIn,
+  openSame,
+  TICK_MS,
+  unsettled,
+} from "./entry-state.ts";
 import { type Inotify, NotifyUnavailable } from "./inotify.ts";
-import { isChanged, isRacy, isReplaced, type Look, lookAt, TICK_MS, unsettled } from "./look.ts";
-import { isGone, namesIn, openSame } from "./open.ts";
 import type { TreeOptions } from "./tree-options.ts";
-import { isVisible, readRules } from "./view.ts";
 
 /** Gives way to the rest of the daemon after so long. */
 const SLICE_MS = 10;
@@ -46,7 +55,7 @@ export class WatchedTree implements Disposable {
     return this.#dirty.size > 0 || this.#postponing.size > 0;
   }
 
-  /** Look at everything for the first time: what changes from here on is told. False where the directory is gone by now. */
+  /** Look at everything for the first time: what changes from here on is told. False if the directory is gone by now. */
   async establish(): Promise<boolean> {
     this.#sliceStart = performance.now();
     this.#options.budget.takeDirectory();
@@ -67,7 +76,7 @@ export class WatchedTree implements Disposable {
     for (const directory of this.#all()) this.#mark(directory);
   }
 
-  /** Look again where something may have changed, and tell what did. False where the watched directory is gone: all is told as removed. */
+  /** Look again where something may have changed, and tell what did. False if the watched directory is gone: all is told as removed. */
   async reconcile(): Promise<boolean> {
     const { open } = this.#options;
     this.#sliceStart = performance.now();
@@ -187,9 +196,9 @@ export class WatchedTree implements Disposable {
     if (additions.length > 0) added.set(directory, [...(added.get(directory) ?? []), ...additions]);
   }
 
-  /** Tell what became of an entry that was known. True where there is one to add. */
+  /** Tell what became of an entry that was known. True if there is one to add. */
   #examine(directory: WatchedDirectory, handle: Handle, name: string): boolean {
-    const now = lookAt(handle, name);
+    const now = entryState(handle, name);
     const isThere = now !== undefined && isVisible(this.#options.view, directory, name, now.kind === FileKind.DIRECTORY);
     const known = directory.entries.get(name);
     if (known !== undefined && (!isThere || isReplaced(known.look, now))) this.#drop(directory, name, known);
@@ -211,10 +220,10 @@ export class WatchedTree implements Disposable {
     return now.kind === FileKind.DIRECTORY && entry.directory === undefined;
   }
 
-  /** Add an entry. Returns the directory that it is, where what is in it is to be watched too. */
+  /** Add an entry. Returns the directory if its content is to be watched too. */
   #add(directory: WatchedDirectory, handle: Handle, name: string): { directory: WatchedDirectory; handle: Handle } | undefined {
     const { view, budget } = this.#options;
-    const now = lookAt(handle, name);
+    const now = entryState(handle, name);
     if (now === undefined || !isVisible(view, directory, name, now.kind === FileKind.DIRECTORY)) return undefined;
     let entry = directory.entries.get(name);
     if (entry === undefined) {
@@ -253,8 +262,8 @@ export class WatchedTree implements Disposable {
     this.#options.budget.giveDirectory();
   }
 
-  /** A look to remember, or `undefined` where the change has to wait until it can be told from the next one. */
-  #settle(directory: WatchedDirectory, name: string, look: Look): Look | undefined {
+  /** A look to remember, or `undefined` if the change has to wait until it can be told from the next one. */
+  #settle(directory: WatchedDirectory, name: string, look: EntryState): EntryState | undefined {
     if (!isRacy(look)) {
       directory.postponed.delete(name);
       return look;
@@ -275,7 +284,7 @@ export class WatchedTree implements Disposable {
     this.#dirty.add(directory);
   }
 
-  /** A handle to a watched directory, by its names from the base down. Where there is another one, its parent is looked at next. */
+  /** A handle to a watched directory, by its names from the base down. If there is another one, its parent is looked at next. */
   #reach(base: Handle, directory: WatchedDirectory): Handle | undefined {
     if (!directory.isAttached) return undefined;
     if (directory.parent === undefined) return openDirectory(`${base.path}/.`);

@@ -11,7 +11,7 @@ const COALESCE_MS = 50;
 /** How often the path is looked at while the kernel tells about the directory: it says nothing of a directory above. In milliseconds. */
 const LIVENESS_MS = 1000;
 
-/** Where the kernel can't tell and the client did not say how often to look. In milliseconds. */
+/** If the kernel can't tell and the client did not say how often to look. In milliseconds. */
 const FALLBACK_POLL_MS = 1000;
 
 /** A look may take this part of the time at most. */
@@ -23,7 +23,7 @@ export interface WatchOptions extends Omit<TreeOptions, "tell" | "onDirty" | "ch
   readonly path: string;
   /** Segments of the watched directory below the workspace, as they are shown. */
   readonly shown: readonly string[];
-  /** Milliseconds between two looks at everything; 0: where it can't be helped. */
+  /** Milliseconds between two looks at everything; 0: if it can't be helped. */
   readonly pollIntervalMs: number;
   readonly queue: ChangeQueue;
 }
@@ -56,7 +56,7 @@ export class Watch {
     this.#running = this.#run();
   }
 
-  /** Watch no more. The reader is told `reason` where there is one. Resolves once nothing is held any more. */
+  /** Watch no more. The reader is told `reason` if there is one. Resolves once nothing is held any more. */
   async close(reason?: WatchEndReason): Promise<void> {
     if (reason !== undefined) this.#options.queue.end({ reason });
     this.#closed.abort();

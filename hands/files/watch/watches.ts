@@ -6,13 +6,13 @@ import { locateExisting } from "@serverless-harness/kit/paths/locate";
 import { errnoOf, pathError } from "@serverless-harness/kit/paths/path-error";
 import { WatchEndReason } from "@serverless-harness/proto/hands";
 import type { Workspace, Workspaces } from "../../workspaces/workspaces.ts";
+import { nameFilter } from "../glob.ts";
 import { DEFAULT_FILE_LIMITS, type FileLimits } from "../limits.ts";
-import { nameFilter } from "../name-filter.ts";
 import { scopeOf } from "../search-scope.ts";
 import { WatchBudget, WorkspaceBudget } from "./budget.ts";
 import { ChangeQueue } from "./change-queue.ts";
+import type { View } from "./directory.ts";
 import { Inotify } from "./inotify.ts";
-import type { View } from "./view.ts";
 import { Watch } from "./watch.ts";
 
 /** What to watch. */

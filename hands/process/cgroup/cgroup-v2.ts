@@ -1,12 +1,11 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, readSync, rmdirSync, writeFileSync } from "node:fs";
 import { rmdir } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "@serverless-harness/kit/log";
 import { type Cgroups, noCgroups, type WorkspaceCgroup } from "./cgroups.ts";
-import { EventCount } from "./event-count.ts";
 
 const ENTER = fileURLToPath(new URL("./enter.sh", import.meta.url));
 /** How long killed processes may take to leave their group, in milliseconds. */
@@ -15,7 +14,7 @@ const PATIENCE_MS = 2000;
 const CPU_WEIGHT = 33;
 
 /** What a workspace's processes may take together. 0: no limit. */
-export interface CgroupLimits {
+interface CgroupLimits {
   readonly memoryBytes: number;
   readonly processes: number;
 }
@@ -64,7 +63,7 @@ export class DividedCgroup implements Cgroups {
     };
   }
 
-  /** Take a group over. Where that can't be done, the log says why, once, and the group is only read. */
+  /** Take a group over. If that can't be done, the log says why, once, and the group is only read. */
   static open(directory: string, limits: CgroupLimits, log: Logger): Cgroups {
     try {
       const controllers = enableControllers(directory);
@@ -126,7 +125,7 @@ export class DividedCgroup implements Cgroups {
   }
 }
 
-/** Pass the controllers for memory, processes and the CPU on to the groups below, as far as this one has them. Throws where it is not ours. */
+/** Pass the controllers for memory, processes and the CPU on to the groups below, as far as this one has them. Throws if it is not ours. */
 function enableControllers(directory: string): Set<string> {
   const has = readFileSync(join(directory, "cgroup.controllers"), "utf8").trim().split(" ");
   const wanted = ["memory", "pids", "cpu"].filter((name) => has.includes(name));
@@ -155,5 +154,66 @@ async function removeGroup(directory: string): Promise<void> {
       (thrown: NodeJS.ErrnoException) => thrown,
     );
     if (error?.code !== "EBUSY") return;
+  }
+}
+
+/** One of the kernel's counts in a file of a cgroup v2, as `oom_kill` in memory.events: of the group and all below it. */
+class EventCount {
+  #descriptor: number | undefined;
+  readonly #line: RegExp;
+  readonly #buffer = Buffer.alloc(512);
+
+  private constructor(descriptor: number, key: string) {
+    this.#descriptor = descriptor;
+    this.#line = new RegExp(`^${key} (\\d+)$`, "m");
+  }
+
+  /** `undefined` if the group has no such file. */
+  static open(path: string, key: string): EventCount | undefined {
+    try {
+      return new EventCount(openSync(path, "r"), key);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Asked at the start of every exec, so the file stays open: some 10 microseconds. */
+  value(): number {
+    if (this.#descriptor === undefined) return 0;
+    try {
+      const size = readSync(this.#descriptor, this.#buffer, 0, this.#buffer.length, 0);
+      return Number(this.#line.exec(this.#buffer.toString("latin1", 0, size))?.[1] ?? 0);
+    } catch {
+      // The group is gone.
+      return 0;
+    }
+  }
+
+  close(): void {
+    if (this.#descriptor !== undefined) closeSync(this.#descriptor);
+    this.#descriptor = undefined;
+  }
+}
+
+/** The directory of the cgroup v2 that this process is in; `undefined` if there is none, or none that counts memory. */
+export function ownCgroup(): string | undefined {
+  const path = /^0::(\/.*)$/m.exec(readText("/proc/self/cgroup"))?.[1];
+  const mount = readText("/proc/self/mountinfo")
+    .split("\n")
+    .map((line) => line.split(" "))
+    .find((fields) => fields[fields.indexOf("-") + 1] === "cgroup2");
+  const [root, place] = [mount?.[3], mount?.[4]];
+  if (path === undefined || root === undefined || place === undefined) return undefined;
+  // A container's mount shows a part of the tree: the part below `root`.
+  const below = relative(root, path);
+  const directory = below.startsWith("..") ? place : join(place, below);
+  return existsSync(join(directory, "memory.events")) ? directory : undefined;
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
   }
 }

@@ -1,6 +1,6 @@
 /** The control group of one workspace's processes. */
 export interface WorkspaceCgroup {
-  /** A program and its arguments to run a program by, so that it and all that it starts are in the group. Empty where there is none. */
+  /** A program and its arguments to run a program by, so that it and all that it starts are in the group. Empty if there is none. */
   readonly enter: readonly string[];
   /** How many processes the kernel has killed for memory so far. */
   killedForMemory(): number;
@@ -10,13 +10,13 @@ export interface WorkspaceCgroup {
   end(): Promise<void>;
 }
 
-/** Where the kernel counts, bounds and kills processes by group, and where it does not. */
+/** Control groups, by which the kernel counts, bounds and kills processes; or none. */
 export interface Cgroups {
   /** Each workspace has a group of its own. */
   readonly divides: boolean;
   /** The kernel tells of processes that it killed for memory. */
   readonly tells: boolean;
-  /** A workspace's group, made where it isn't there. */
+  /** A workspace's group, made if it isn't there. */
   of(workspace: { readonly name: string }): WorkspaceCgroup;
   /** End every group. */
   close(): Promise<void>;

@@ -11,7 +11,7 @@ enum { HOLD_US = 1000, HOLD_GONE_US = 100000, HOLD_SIZE = 16 << 10 };
 
 static char buffer[FRAME_HEADER * 64 + READ_SIZE * 4];
 static size_t size;
-/* When the events that wait have waited enough. A short command's start, output and end travel together that way: the daemon, and behind
+/* When the events that wait have waited enough. A short command's start, output and end travel together that way: the daemon, and after
  * it the client, wake once for all of them instead of three times while the command still runs. */
 static int64_t hold_until = -1;
 

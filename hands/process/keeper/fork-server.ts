@@ -1,19 +1,18 @@
 import type { ChildProcess } from "node:child_process";
+import type { Readable } from "node:stream";
 import { startChild } from "@serverless-harness/kit/child";
 import type { Logger } from "@serverless-harness/kit/log";
 import type { ProcessEnd, ProcessSink } from "../launcher.ts";
-import { onLines } from "../lines.ts";
-import type { ProcessIdentity } from "../processes.ts";
-import { identifyBelow } from "../processes.ts";
+import { identifyBelow, type ProcessIdentity } from "../processes.ts";
 import { BadFrame, Event, FrameReader, frame, MAX_REQUEST_BYTES, Request } from "./frames.ts";
-import { ToldProcess } from "./told.ts";
+import { ReportedProcess } from "./reported-process.ts";
 
 /** How often a fork server that does not come up is started, and the pauses before the second and the third time, in milliseconds. */
 const TRIES = 3;
 const PAUSES_MS = [50, 500];
 
 /** What a {@link ForkServer} is made of. */
-export interface ForkServerOptions {
+interface ForkServerOptions {
   /** Program and arguments. */
   readonly argv: readonly [string, ...string[]];
   /** How long it may take to answer, in milliseconds: then it hangs, or was stopped, and is killed. */
@@ -27,7 +26,7 @@ export interface ForkServerOptions {
  */
 export class ForkServer {
   readonly #options: ForkServerOptions;
-  readonly #told = new Map<number, ToldProcess>();
+  readonly #told = new Map<number, ReportedProcess>();
   /** What it was asked before it was up, to be asked again of its successor. */
   #unconfirmed: Buffer[] | undefined = [];
   #child: ChildProcess | undefined;
@@ -63,8 +62,8 @@ export class ForkServer {
   }
 
   /** Start a process under an id of its own. */
-  start(id: number, workspace: string, sink: ProcessSink, payload: Uint8Array): ToldProcess {
-    const told = new ToldProcess(workspace, sink);
+  start(id: number, workspace: string, sink: ProcessSink, payload: Uint8Array): ReportedProcess {
+    const told = new ReportedProcess(workspace, sink);
     const limit = MAX_REQUEST_BYTES - payload.length;
     if (limit < 0 || this.#told.has(id)) {
       const message = limit < 0 ? `its arguments and variables have more than ${MAX_REQUEST_BYTES} bytes` : "its id is taken";
@@ -78,7 +77,7 @@ export class ForkServer {
   }
 
   /** Ask something of a process. A no-op once it has ended, but for signals to what it left running, and once that is gone too. */
-  ask(type: number, id: number, told: ToldProcess, payload?: Uint8Array): void {
+  ask(type: number, id: number, told: ReportedProcess, payload?: Uint8Array): void {
     if (this.#told.get(id) !== told || (told.hasEnded && type !== Request.SIGNAL)) return;
     if (type === Request.STDIN) told.given(payload?.length ?? 0);
     this.#ask(type, id, payload);
@@ -89,14 +88,14 @@ export class ForkServer {
   }
 
   /** Who a process is, if it runs below this very server in the daemon's own pid namespace, whatever the server tells. */
-  identify(told: ToldProcess): ProcessIdentity | undefined {
+  identify(told: ReportedProcess): ProcessIdentity | undefined {
     const pid = this.#child?.pid;
     return pid === undefined || told.pid === 0 || told.hasEnded ? undefined : identifyBelow(told.pid, pid);
   }
 
   /** Kill what ended processes of a workspace left in the background. Resolves when it is gone. */
   async killRest(workspace: string, signal: Uint8Array): Promise<void> {
-    const isLeft = (told: ToldProcess): boolean => told.workspace === workspace && told.hasEnded;
+    const isLeft = (told: ReportedProcess): boolean => told.workspace === workspace && told.hasEnded;
     for (const [id, told] of this.#told) if (isLeft(told)) this.ask(Request.SIGNAL, id, told, signal);
     while (!this.#isOver && [...this.#told.values()].some(isLeft)) await new Promise<void>((resolve) => this.#whenGone.push(resolve));
   }
@@ -219,4 +218,27 @@ export class ForkServer {
     this.#unconfirmed = [];
     this.#over.resolve();
   }
+}
+
+/** Longest line, in bytes: what goes beyond it is another one. */
+const MAX_LINE = 4096;
+
+/** Hands on what a stream brings line by line, the last one too if no newline ends it. Holds no more than one line. */
+export function onLines(stream: Readable, onLine: (line: string) => void): void {
+  let begun = Buffer.alloc(0);
+  const emit = (bytes: Buffer): void => {
+    if (bytes.length > 0) onLine(bytes.toString());
+  };
+  stream.on("data", (chunk: Buffer) => {
+    let rest = Buffer.concat([begun, chunk]);
+    for (let end = rest.indexOf(10); end >= 0 || rest.length > MAX_LINE; end = rest.indexOf(10)) {
+      const length = end < 0 || end > MAX_LINE ? MAX_LINE : end;
+      emit(rest.subarray(0, length));
+      rest = rest.subarray(length === end ? length + 1 : length);
+    }
+    begun = Buffer.from(rest);
+  });
+  stream.once("end", () => emit(begun));
+  // What it was read for is gone; whoever it belongs to tells of that.
+  stream.on("error", () => undefined);
 }

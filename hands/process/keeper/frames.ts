@@ -1,6 +1,8 @@
+import { constants } from "node:os";
+
 /** Frames between hands and the keeper: u32 length of what follows, u8 type, u32 id, payload; little-endian (keeper.h). */
 
-export const FRAME_HEADER = 9;
+const FRAME_HEADER = 9;
 
 /** Types of what the keeper is asked. */
 export const Request = { START: 1, STDIN: 2, CLOSE_STDIN: 3, SIGNAL: 4, PAUSE: 5, RESUME: 6, PING: 7 } as const;
@@ -123,4 +125,11 @@ export class FrameReader {
     this.#onFrame(type, id, bytes.subarray(at + FRAME_HEADER, at + FRAME_HEADER + size));
     return FRAME_HEADER + size;
   }
+}
+
+const NAMES = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name as NodeJS.Signals]));
+
+/** The name of a signal's number. Real-time signals have none in Node: they are told as SIGKILL. */
+export function signalName(number: number): NodeJS.Signals {
+  return NAMES.get(number) ?? "SIGKILL";
 }

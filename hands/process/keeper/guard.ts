@@ -4,8 +4,7 @@ import type { Duplex } from "node:stream";
 import { getSystemErrorMap } from "node:util";
 import { startChild } from "@serverless-harness/kit/child";
 import { guardFile } from "./files.ts";
-import { startPayload } from "./frames.ts";
-import { signalName } from "./signal-name.ts";
+import { signalName, startPayload } from "./frames.ts";
 
 /** What a guard tells: a kind and a value, as enum report_kind and struct report of keeper.h. */
 const Report = { STARTED: 1, FAILED: 2, ENDED: 3, GONE: 4 } as const;

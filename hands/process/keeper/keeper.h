@@ -91,7 +91,7 @@ int64_t events_due(void);
 void events_hurry(void);
 void events_flush(void);
 
-/* spec.c: read the payload of REQ_START in place. Returns 0, or -1 where it is malformed. `free` argv and envp afterwards. */
+/* spec.c: read the payload of REQ_START in place. Returns 0, or -1 if it is malformed. `free` argv and envp afterwards. */
 int spec_parse(char *payload, size_t length, struct spec *spec);
 
 /* keeper.c, guard.c: in a reaper, start what an order asks for. Returns the pid or a negative errno value. */

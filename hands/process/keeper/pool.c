@@ -23,7 +23,7 @@ static struct waiting {
 static char preload_variable[PATH_LIMIT];
 /* Takes the place of the command in the process's arguments, so that `ps` can show it later. */
 static char placeholder[1024];
-/* Starts that ended without a command, in a row: where the library can't be loaded into this bash, the pool gives up. */
+/* Starts that ended without a command, in a row: if the library can't be loaded into this bash, the pool gives up. */
 static int failures;
 
 void pool_init(const char *preload) {

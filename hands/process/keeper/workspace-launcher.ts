@@ -3,7 +3,7 @@ import type { Launcher, ProcessSink, ProcessSpec, RunningProcess } from "../laun
 import type { KeeperLauncher } from "./launcher.ts";
 
 /** A workspace's keeper, in a jail or a control group, and how many execs hands runs by it. */
-interface Place {
+interface WorkspaceKeeper {
   readonly keeper: KeeperLauncher;
   running: number;
   /** When an exec began or ended there last, by the clock of `performance.now`. */
@@ -13,16 +13,16 @@ interface Place {
 /** Brings up the keeper of a workspace. */
 export type MakeKeeper = (workspace: ProcessSpec["workspace"]) => KeeperLauncher;
 
-/** How many places live, and how long one does in which nothing happens. */
-export interface PlaceLimits {
+/** How many keepers live, and how long one does in which nothing happens. */
+export interface KeeperLimits {
   readonly count: number;
   /** Milliseconds; 0: for ever. */
   readonly idleMs: number;
 }
 
-/** How often idle places are looked for within their time. */
+/** How often idle keepers are looked for within their time. */
 const LOOKS = 4;
-/** A keeper tells within this time that an exec left nothing in the background, in milliseconds: only then is it known which place is empty. */
+/** A keeper tells within this time that an exec left nothing in the background, in milliseconds: only then is it known whose keeper is idle. */
 const SETTLE_MS = 200;
 
 /**
@@ -33,14 +33,14 @@ const SETTLE_MS = 200;
  */
 export class WorkspaceLauncher implements Launcher {
   readonly #make: MakeKeeper;
-  readonly #limits: PlaceLimits;
+  readonly #limits: KeeperLimits;
   readonly #log: Logger;
   readonly #looking: NodeJS.Timeout | undefined;
   #counting: NodeJS.Timeout | undefined;
   /** By workspace; the one that was used last is last. */
-  readonly #places = new Map<string, Place>();
+  readonly #keepers = new Map<string, WorkspaceKeeper>();
 
-  constructor(make: MakeKeeper, limits: PlaceLimits, log: Logger) {
+  constructor(make: MakeKeeper, limits: KeeperLimits, log: Logger) {
     this.#make = make;
     this.#limits = limits;
     this.#log = log;
@@ -49,51 +49,51 @@ export class WorkspaceLauncher implements Launcher {
 
   start(spec: ProcessSpec, sink: ProcessSink): RunningProcess {
     const { workspace } = spec;
-    const place = this.#places.get(workspace.name) ?? { keeper: this.#make(workspace), running: 0, usedAt: 0 };
-    this.#places.delete(workspace.name);
-    this.#places.set(workspace.name, place);
-    place.running++;
-    if (this.#places.size > this.#limits.count) this.#counting ??= setTimeout(() => this.#endExcess(), SETTLE_MS).unref();
-    return place.keeper.start(spec, {
+    const entry = this.#keepers.get(workspace.name) ?? { keeper: this.#make(workspace), running: 0, usedAt: 0 };
+    this.#keepers.delete(workspace.name);
+    this.#keepers.set(workspace.name, entry);
+    entry.running++;
+    if (this.#keepers.size > this.#limits.count) this.#counting ??= setTimeout(() => this.#endExcess(), SETTLE_MS).unref();
+    return entry.keeper.start(spec, {
       started: (pid) => sink.started(pid),
       output: (stream, data) => sink.output(stream, data),
       inputTaken: (bytes) => sink.inputTaken(bytes),
       ended: (end) => {
-        place.running--;
-        place.usedAt = performance.now();
+        entry.running--;
+        entry.usedAt = performance.now();
         sink.ended(end);
       },
     });
   }
 
-  /** The processes that all others of a workspace's place are below, by workspace. */
+  /** The processes that all others of a workspace are below, by workspace. */
   roots(): Map<string, number> {
-    return new Map([...this.#places].flatMap(([name, { keeper }]) => (keeper.pid === undefined ? [] : [[name, keeper.pid]])));
+    return new Map([...this.#keepers].flatMap(([name, { keeper }]) => (keeper.pid === undefined ? [] : [[name, keeper.pid]])));
   }
 
-  /** End a workspace's keeper, and everything in its place. */
+  /** End a workspace's keeper, and everything that it started. */
   async end(workspace: Pick<ProcessSpec["workspace"], "name">): Promise<void> {
-    const place = this.#places.get(workspace.name);
-    this.#places.delete(workspace.name);
-    await place?.keeper.close();
+    const entry = this.#keepers.get(workspace.name);
+    this.#keepers.delete(workspace.name);
+    await entry?.keeper.close();
   }
 
   async close(): Promise<void> {
     clearInterval(this.#looking);
     clearTimeout(this.#counting);
-    await Promise.all([...this.#places.keys()].map((name) => this.end({ name })));
+    await Promise.all([...this.#keepers.keys()].map((name) => this.end({ name })));
   }
 
   #endIdle(): void {
     const before = performance.now() - this.#limits.idleMs;
-    for (const [name, { keeper, usedAt }] of this.#places) if (!keeper.isBusy && usedAt < before) void this.end({ name });
+    for (const [name, { keeper, usedAt }] of this.#keepers) if (!keeper.isBusy && usedAt < before) void this.end({ name });
   }
 
   #endExcess(): void {
     this.#counting = undefined;
-    const excess = this.#places.size - this.#limits.count;
+    const excess = this.#keepers.size - this.#limits.count;
     if (excess <= 0) return;
-    const still = [...this.#places].filter(([, { running }]) => running === 0);
+    const still = [...this.#keepers].filter(([, { running }]) => running === 0);
     const empty = still.filter(([, { keeper }]) => !keeper.isBusy);
     const others = still.filter(([, { keeper }]) => keeper.isBusy);
     for (const [name, { keeper }] of [...empty, ...others].slice(0, excess)) {

@@ -37,7 +37,7 @@ static void show_command(char *placeholder, const char *command) {
   if (length > room) length = room;
   memset(placeholder, 0, room);
   memcpy(placeholder, command, length);
-  /* Cuts the rest off; where the kernel does not allow it, NULs trail, which `ps` does not show. */
+  /* Cuts the rest off; if the kernel does not allow it, NULs trail, which `ps` does not show. */
   prctl(PR_SET_MM, PR_SET_MM_ARG_END, placeholder + length + 1, 0, 0);
 }
 

@@ -6,7 +6,7 @@ import { createLogger } from "@serverless-harness/kit/log";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { MkdirResponseSchema } from "@serverless-harness/proto/hands";
 import { expect, test } from "vitest";
-import { type Change, Changes, Interference, type Plan } from "../../changes/changes.ts";
+import { type Change, Changes, type Plan, StalePlan } from "../../changes/changes.ts";
 import { ChangeLog, type LogLimits } from "../../changes/log.ts";
 import { tookPlace } from "../../changes/witness.ts";
 import { type Workspace, Workspaces } from "../../workspaces/workspaces.ts";
@@ -137,7 +137,7 @@ test("a change that is overtaken is planned again, and refused as busy where it 
   const overtaken = () =>
     planOf(() => {
       plans += 1;
-      if (plans < 3) throw new Interference();
+      if (plans < 3) throw new StalePlan();
     });
   await changes.run(counted(workspace, "some", { plan: overtaken }));
   expect(plans).toBe(3);
@@ -145,7 +145,7 @@ test("a change that is overtaken is planned again, and refused as busy where it 
     counted(workspace, "never", {
       plan: () =>
         planOf(() => {
-          throw new Interference();
+          throw new StalePlan();
         }),
     }),
   );

@@ -6,7 +6,7 @@ import { boundary, createLogger } from "@serverless-harness/kit/log";
 import { FileService } from "@serverless-harness/proto/hands";
 import { Changes, type ChangesOptions } from "../../changes/changes.ts";
 import type { Durability } from "../../fs/durable.ts";
-import { fileService } from "../../rpc/file/index.ts";
+import { fileService } from "../../rpc/file.ts";
 import { Workspaces } from "../../workspaces/workspaces.ts";
 import { messages } from "../streams.ts";
 

@@ -5,7 +5,7 @@ import { text } from "node:stream/consumers";
 import { Code } from "@connectrpc/connect";
 import { fromConnectError, type HarnessError } from "@serverless-harness/kit/errors";
 import { expect, onTestFinished, test } from "vitest";
-import { NoticeAddresses } from "../../exec/notice-addresses.ts";
+import { NoticeAddresses } from "../../exec/end-notices.ts";
 import { EPOCH, run, type Sandbox, spec, startSandbox, takeAll, WORKSPACE } from "../fixtures/sandbox.ts";
 
 interface Door {

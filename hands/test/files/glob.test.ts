@@ -1,6 +1,5 @@
 import { expect, test } from "vitest";
-import { compileGlob, expandBraces, matchesGlob } from "../../files/glob.ts";
-import { nameFilter } from "../../files/name-filter.ts";
+import { compileGlob, expandBraces, matchesGlob, nameFilter } from "../../files/glob.ts";
 
 const matches = (glob: string, path: string): boolean => matchesGlob(compileGlob(glob), path.split("/"));
 

@@ -6,8 +6,8 @@ import { locate } from "@serverless-harness/kit/paths/locate";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, test } from "vitest";
-import { Interference } from "../../changes/changes.ts";
-import { type Place, Placement } from "../../files/placement.ts";
+import { StalePlan } from "../../changes/changes.ts";
+import { type Destination, Placement } from "../../files/placement.ts";
 import { startSwapper } from "./swapper.ts";
 
 test("thousands of placements land inside while a process swaps symlinks into the path", async () => {
@@ -25,11 +25,11 @@ test("thousands of placements land inside while a process swaps symlinks into th
       naive.add(readFileSync(join(workspace, "inner/file"), "utf8"));
       using location = locate([{ path: workspace }], path, { follow: true });
       if (location.parent === undefined || location.missing.length > 1) continue;
-      await using placement = await Placement.prepare(location as Place, staged, false);
+      await using placement = await Placement.prepare(location as Destination, staged, false);
       placement.commit();
       placed += 1;
     } catch (error) {
-      const expected = error instanceof Interference || error instanceof HarnessError || errnoOf(error) === "ENOENT";
+      const expected = error instanceof StalePlan || error instanceof HarnessError || errnoOf(error) === "ENOENT";
       if (!expected) throw error;
     }
   }

@@ -5,8 +5,8 @@ import { startServer, temporaryDirectory } from "@serverless-harness/kit/testing
 import { FileService, WorkspaceService } from "@serverless-harness/proto/hands";
 import { expect, test } from "vitest";
 import { Changes } from "../../changes/changes.ts";
-import { fileService } from "../../rpc/file/index.ts";
-import { workspaceService } from "../../rpc/workspace/index.ts";
+import { fileService } from "../../rpc/file.ts";
+import { workspaceService } from "../../rpc/workspace.ts";
 import { Workspaces } from "../../workspaces/workspaces.ts";
 import { openTrees } from "../fixtures/trees.ts";
 import { collect, messages } from "../streams.ts";

@@ -5,7 +5,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { DirectoryArtifacts } from "../../artifacts/directory.ts";
 import { Clones } from "../../git/clones.ts";
-import type { DiffSummary } from "../../git/counted-patch.ts";
+import type { DiffSummary } from "../../git/diff.ts";
 import { Git } from "../../git/git.ts";
 import { WorkspaceTrees, type WorkspaceTreesOptions } from "../../git/workspace-trees.ts";
 import type { Workspace } from "../../workspaces/workspaces.ts";

@@ -4,9 +4,8 @@ import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, test } from "vitest";
 import { DEFAULT_TREE_LIMITS } from "../../fs/tree-limits.ts";
 import type { ReadEntry } from "../../git/content-reader.ts";
-import { type ScanOptions, scanTree } from "../../git/scan.ts";
-import { TrackedPaths } from "../../git/tracked-paths.ts";
-import { rulesOnDisk } from "../../ignore/ignore-source.ts";
+import { type ScanOptions, scanTree, TrackedPaths } from "../../git/scan.ts";
+import { rulesOnDisk } from "../../ignore/ignore-rules.ts";
 import { write } from "./sandbox.ts";
 
 async function scan(root: string, options: Partial<ScanOptions> = {}): Promise<Map<string, ReadEntry>> {

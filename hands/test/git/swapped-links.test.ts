@@ -4,10 +4,9 @@ import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, test } from "vitest";
 import { DEFAULT_TREE_LIMITS } from "../../fs/tree-limits.ts";
 import type { OutgoingBlob } from "../../git/blob-reader.ts";
-import { scanTree } from "../../git/scan.ts";
-import { TrackedPaths } from "../../git/tracked-paths.ts";
-import { Interfered, TreeWriter } from "../../git/tree-writer.ts";
-import { rulesOnDisk } from "../../ignore/ignore-source.ts";
+import { scanTree, TrackedPaths } from "../../git/scan.ts";
+import { ConcurrentChange, TreeWriter } from "../../git/tree-writer.ts";
+import { rulesOnDisk } from "../../ignore/ignore-rules.ts";
 import { startSwapper } from "../files/swapper.ts";
 import { contents, reasonOf, Sandbox, write } from "./sandbox.ts";
 
@@ -48,7 +47,7 @@ test("links swapped in while a tree is written never lead the writing outside", 
       writer.remove("directory/deeper/file");
       ends.add("written");
     } catch (error) {
-      if (!(error instanceof Interfered)) throw error;
+      if (!(error instanceof ConcurrentChange)) throw error;
       ends.add("interfered");
     }
   }

@@ -1,6 +1,6 @@
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
-import { onLines } from "../../process/lines.ts";
+import { onLines } from "../../process/keeper/fork-server.ts";
 
 /** Lines of a stream that brings these pieces and ends. */
 async function linesOf(pieces: readonly string[]): Promise<string[]> {

@@ -8,7 +8,7 @@ import { commandLine } from "@serverless-harness/kit/proc";
 import { startServer, temporaryDirectory } from "@serverless-harness/kit/testing";
 import { type OpenRequestSchema, TerminalService, TerminalServiceAttachRequestSchema } from "@serverless-harness/proto/hands";
 import { describe, expect, it, onTestFinished } from "vitest";
-import { terminalService } from "../../rpc/terminal/index.ts";
+import { terminalService } from "../../rpc/terminal.ts";
 import { startPty } from "../../terminals/pty.ts";
 import { SCROLLBACK_BYTES } from "../../terminals/terminal.ts";
 import { Terminals } from "../../terminals/terminals.ts";

@@ -6,7 +6,7 @@ import { startServer, temporaryDirectory } from "@serverless-harness/kit/testing
 import { WorkspaceService } from "@serverless-harness/proto/hands";
 import { expect, test } from "vitest";
 import { authenticate } from "../../rpc/auth.ts";
-import { workspaceService } from "../../rpc/workspace/index.ts";
+import { workspaceService } from "../../rpc/workspace.ts";
 import { Workspaces } from "../../workspaces/workspaces.ts";
 import { reasonOf } from "../files/service.ts";
 import { openTrees } from "../fixtures/trees.ts";

@@ -5,7 +5,7 @@ import { type Client, createClient } from "@connectrpc/connect";
 import { startServer, temporaryDirectory } from "@serverless-harness/kit/testing";
 import { WorkspaceService } from "@serverless-harness/proto/hands";
 import { expect, test } from "vitest";
-import { workspaceService } from "../../rpc/workspace/index.ts";
+import { workspaceService } from "../../rpc/workspace.ts";
 import { Workspaces } from "../../workspaces/workspaces.ts";
 import { reasonOf } from "../files/service.ts";
 import { makeDeep } from "../fixtures/deep-tree.ts";
