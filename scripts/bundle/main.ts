@@ -14,14 +14,15 @@ const SERVICES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   brain: { "caller-checks-worker": "pi-fork/tools/caller-checks-worker.ts" },
   dispatcher: { "caller-checks-worker": "dispatcher/caller-checks-worker.ts" },
   hands: {},
+  leaf: {},
   model: { "recall-worker": "kit/stand-in-model/recall-worker.ts" },
 };
 
 /** Where a service that is no room of its own has its main file. */
-const MAINS: Readonly<Record<string, string>> = { model: "kit/stand-in-model/main.ts" };
+const MAINS: Readonly<Record<string, string>> = { leaf: "clients/cli/main.ts", model: "kit/stand-in-model/main.ts" };
 
 /** Those whose start counts; the others tell their whole schema to whoever asks, so they have to make all of it anyway. */
-const STARTS_OFTEN: ReadonlySet<string> = new Set(["brain"]);
+const STARTS_OFTEN: ReadonlySet<string> = new Set(["brain", "leaf"]);
 
 /** Packages with a native add-on, which they look for beside themselves. */
 const NATIVE = ["node-pty"];

@@ -31,5 +31,5 @@ test("what sources read beside themselves comes along", async () => {
 
 test("an unknown service is refused with the names of those that there are", async () => {
   const refused = await run(process.execPath, ["scripts/bundle/main.ts", "--output", output, "brian"]);
-  expect(refused).toEqual({ code: 64, output: "bundle: unknown service brian; there are brain, dispatcher, hands, model\n" });
+  expect(refused).toEqual({ code: 64, output: "bundle: unknown service brian; there are brain, dispatcher, hands, leaf, model\n" });
 });
