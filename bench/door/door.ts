@@ -7,12 +7,13 @@ import { announcedOrigin } from "../parts/announced-origin.ts";
 import { type Scratch, scratch, startProgram, stopProgram } from "../parts/process.ts";
 import { Watcher } from "./watcher.ts";
 
-const TOKEN = "bench-token";
+/** Opens the door, as the operator. */
+export const TOKEN = "bench-token";
 const LEASE_MS = 600_000;
 /** Watchers that connect at once: a listener's queue is finite. */
 const CONNECTING = 50;
 
-/** A bundled dispatcher without brains, on a database of its own, and leaves that the caller works on. */
+/** A bundled dispatcher without brains, and leaves that the caller works on. */
 export class Door implements AsyncDisposable {
   readonly store: LeafStore;
   /** How another handle opens the store. */
@@ -20,13 +21,14 @@ export class Door implements AsyncDisposable {
   readonly dispatcherPid: number;
   readonly claims: Claim[] = [];
   readonly watchers: Watcher[] = [];
+  readonly origin: string;
   readonly #files: Scratch;
   readonly #dispatcher: ChildProcess;
-  readonly #origin: string;
 
-  static async open(): Promise<Door> {
+  /** `redis`: the URL of a store to use instead of a database of its own. */
+  static async open(redis?: string): Promise<Door> {
     const files = await scratch();
-    const url = `sqlite:${files.path("leaf.db")}`;
+    const url = redis ?? `sqlite:${files.path("leaf.db")}`;
     await writeFile(files.path("token"), TOKEN, { mode: 0o600 });
     const log = files.path("dispatcher.log");
     const dispatcher = startProgram(bundleOf("dispatcher"), log, {
@@ -50,7 +52,7 @@ export class Door implements AsyncDisposable {
     this.storeUrl = url;
     this.#dispatcher = dispatcher;
     this.dispatcherPid = pid;
-    this.#origin = origin;
+    this.origin = origin;
   }
 
   /** Leaves that run, in {@link claims}. */
@@ -67,7 +69,7 @@ export class Door implements AsyncDisposable {
   async startWatchers(count: number): Promise<void> {
     for (let from = 0; from < count; from += CONNECTING) {
       const batch = Array.from({ length: Math.min(CONNECTING, count - from) }, (_, index) => this.#leafOf(from + index));
-      this.watchers.push(...(await Promise.all(batch.map((leafId) => Watcher.open(this.#origin, leafId, TOKEN)))));
+      this.watchers.push(...(await Promise.all(batch.map((leafId) => Watcher.open(this.origin, leafId, TOKEN)))));
     }
     // A leaf that runs has two events: it was queued, and it was claimed.
     await Promise.all(this.watchers.map((watcher) => watcher.seen(2)));

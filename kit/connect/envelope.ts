@@ -20,6 +20,11 @@ export function envelopeHeader(flags: number, length: number): Buffer {
   return header;
 }
 
+/** An envelope in one piece. */
+export function enveloped(flag: number, data: Uint8Array): Uint8Array {
+  return Buffer.concat([envelopeHeader(flag, data.length), data]);
+}
+
 /** Cuts a byte stream into envelopes, without copying those that came in one piece. */
 export class EnvelopeReader {
   readonly #maxBytes: number;

@@ -10,7 +10,7 @@ import {
 } from "@connectrpc/connect/protocol-connect";
 import { findTrailerError, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { trailerFlag, trailerParse, trailerSerialize } from "@connectrpc/connect/protocol-grpc-web";
-import { envelopeHeader } from "./envelope.ts";
+import { enveloped } from "./envelope.ts";
 import type { Explain } from "./rpc.ts";
 
 const HEADER_BYTES = 5;
@@ -52,11 +52,6 @@ async function* rewritten(
     if (chunk[0] !== flag) yield chunk;
     else yield enveloped(flag, rewrite(chunk.subarray(HEADER_BYTES)));
   }
-}
-
-/** An envelope in one piece. */
-export function enveloped(flag: number, data: Uint8Array): Uint8Array {
-  return Buffer.concat([envelopeHeader(flag, data.length), data]);
 }
 
 function explainStatus(trailer: Headers, explain: Explain): void {

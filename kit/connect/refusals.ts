@@ -11,7 +11,7 @@ import {
 import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { trailerFlag, trailerSerialize } from "@connectrpc/connect/protocol-grpc-web";
 import { HarnessError, toConnectError } from "../errors.ts";
-import { enveloped } from "./explained.ts";
+import { enveloped } from "./envelope.ts";
 
 /** `/package.Service/Method`. */
 const RPC_PATH = /^\/(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*\/[A-Za-z_]\w*$/;

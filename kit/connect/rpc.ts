@@ -32,12 +32,16 @@ export interface Rpc {
 export type Input = MessageShape<DescMessage> | AsyncIterable<MessageShape<DescMessage>>;
 
 /** What a handler knows of its call; `abort` ends its signal. */
-export function contextOf(request: Http2ServerRequest, method: DescMethod): ReturnType<typeof createHandlerContext> {
+export function contextOf(
+  request: Http2ServerRequest,
+  method: DescMethod,
+  protocolName: "connect" | "grpc" = "connect",
+): ReturnType<typeof createHandlerContext> {
   return createHandlerContext({
     service: method.parent,
     method,
     requestMethod: "POST",
-    protocolName: "connect",
+    protocolName,
     url: `http://localhost${request.url}`,
     requestHeader: headersOf(request.headers),
     contextValues: createContextValues(),
