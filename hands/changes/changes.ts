@@ -1,15 +1,20 @@
 import { randomUUID } from "node:crypto";
+import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { create, type DescMessage, fromJson, type JsonObject, type MessageInitShape, type MessageShape, toJson } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
+import { locate } from "@serverless-harness/kit/paths/locate";
 import { errnoOf, pathError } from "@serverless-harness/kit/paths/path-error";
+import { FileInfoSchema } from "@serverless-harness/proto/hands";
 import type { Durability } from "../fs/durable.ts";
+import { describe } from "../fs/file-info.ts";
 import { KeyedQueue } from "../fs/keyed-queue.ts";
+import { removeTree } from "../fs/remove-tree.ts";
 import type { Workspace, Workspaces } from "../workspaces/workspaces.ts";
 import { ChangeLog, type Intent, type LogLimits } from "./log.ts";
-import { clearStaging, decideOpen } from "./recovery.ts";
+import { inodeOf, tookPlace } from "./witness.ts";
 
 /** A change that is ready to happen. Everything before {@link commit} leaves the workspace as it is. */
 export interface Plan<M extends DescMessage> extends Pick<Intent, "witness" | "target">, AsyncDisposable {
@@ -33,7 +38,6 @@ export interface NoChange<M extends DescMessage> {
   readonly answer: MessageInitShape<M>;
 }
 
-/** A changing call. */
 export interface Change<M extends DescMessage> {
   /** Chosen by the caller. */
   readonly id: string;
@@ -41,7 +45,6 @@ export interface Change<M extends DescMessage> {
   readonly epoch: bigint;
   /** Hash of what is asked for: everything but id and epoch, since a new owner may repeat an old one's call. */
   readonly fingerprint: string;
-  /** The answer's type. */
   readonly schema: M;
   /** What the client calls the path, for errors. */
   readonly path: string;
@@ -68,7 +71,6 @@ const DEFAULT_LIMITS: LogLimits = { maxCount: 1000, maxBytes: 8 * 1024 * 1024, m
 /** A point between two steps of a change. */
 export type Step = "planned" | "intended" | "committed" | "settled" | "recorded";
 
-/** What {@link Changes} works with. */
 export interface ChangesOptions {
   readonly workspaces: Workspaces;
   readonly log: Logger;
@@ -242,4 +244,35 @@ function idReused(id: string): HarnessError {
     "id_reused",
     `change ${id} was another change: use a new id for a new change, and the same content for a repeated one`,
   );
+}
+
+/** Decide about every change that was under way when the daemon died: it happened, or it did not. */
+async function decideOpen(log: ChangeLog, workspace: Workspace): Promise<void> {
+  for (const intent of log.open) {
+    if (!tookPlace(intent.witness, workspace)) await log.withdraw(intent.id);
+    else await log.record({ ...intent, result: answerNow(intent, workspace) });
+  }
+}
+
+/** Empty the staging directory, or make it. Only once everything in it has been decided about. */
+async function clearStaging(workspace: Workspace): Promise<void> {
+  await mkdir(workspace.stagingDirectory, { recursive: true, mode: 0o700 });
+  for (const entry of await readdir(workspace.stagingDirectory)) await removeTree(join(workspace.stagingDirectory, entry));
+}
+
+/**
+ * What the caller would have been told. The times of a file move with the rename itself, so they are read from the file; if it has been
+ * replaced since, the draft's stay, whose ETag matches nothing.
+ */
+function answerNow({ draft, target }: Intent, workspace: Workspace): JsonObject {
+  if (target === undefined) return draft;
+  try {
+    using location = locate([workspace], target.path, { follow: false });
+    const stat = location.entry?.stat();
+    if (stat === undefined || inodeOf(stat) !== target.inode) return draft;
+    const shown = (draft["file"] as JsonObject)["path"] as string;
+    return { ...draft, file: toJson(FileInfoSchema, create(FileInfoSchema, describe(stat, shown))) };
+  } catch {
+    return draft;
+  }
 }

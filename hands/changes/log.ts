@@ -11,7 +11,6 @@ import { isWitness, type Witness } from "./witness.ts";
 /** A change that is about to happen. */
 export interface Intent {
   readonly id: string;
-  /** Hash of what was asked for. */
   readonly fingerprint: string;
   readonly atMs: number;
   readonly witness: Witness;
@@ -89,7 +88,6 @@ export class ChangeLog {
     return [...this.#open.values()];
   }
 
-  /** What is remembered under an id. */
   get(id: string): Outcome | undefined {
     return this.#outcomes.get(id)?.outcome;
   }

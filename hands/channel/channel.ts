@@ -24,7 +24,6 @@ const MAX_STDIN_BYTES = 1024 * 1024;
 /** Answers that may wait for the client before no more is read from it. */
 const MAX_WAITING = 1000;
 
-/** What a channel works on. */
 interface ChannelOptions {
   readonly execs: Execs;
   readonly log: Logger;
@@ -266,7 +265,6 @@ export class Channels {
     this.#options = options;
   }
 
-  /** How many are open. */
   get count(): number {
     return this.#open.size;
   }

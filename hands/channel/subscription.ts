@@ -12,7 +12,6 @@ const DEFAULT_CREDIT_BYTES = 1024 * 1024;
 /** Longest text of a refusal, in characters: it may quote what the client sent, and waits until the client reads. */
 const MAX_MESSAGE = 4000;
 
-/** What a run or an attach on a channel asks for. */
 export interface SubscriptionOptions {
   readonly execId: string;
   readonly workspace: string;
@@ -138,7 +137,6 @@ export class Subscription {
   }
 }
 
-/** The event that tells a refusal. */
 export function refusedEvent(execId: string, error: unknown): ExecEvent {
   return create(ExecEventSchema, { execId, event: { case: "refused", value: refusedMessage(error) } });
 }

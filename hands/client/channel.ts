@@ -6,7 +6,6 @@ import type { ChannelRequestSchema, ChannelResponse, ExecService } from "@server
 import type { Follow } from "./exec-follow.ts";
 import { backoffMs, clientClosed, mayComeBack, sandboxUnavailable } from "./retry.ts";
 
-/** What a channel needs. */
 interface ChannelOptions {
   readonly client: Client<typeof ExecService>;
   /** How long an exec is kept while hands can't be reached, in milliseconds. */

@@ -41,7 +41,7 @@ export type WatchUpdate =
   | { readonly kind: "ended"; readonly reason: "directory_gone" | "workspace_deleted" };
 
 /** What a watch needs of the client that it belongs to. */
-interface WatchSource {
+export interface WatchSource {
   readonly client: Client<typeof FileService>;
   readonly workspace: string;
   /** How long it goes on while hands can't be reached, in milliseconds. */

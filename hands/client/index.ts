@@ -1,7 +1,6 @@
 export { type ClientTimes, HandsClient } from "./client.ts";
 export type { BatchOutcome, BatchStep } from "./files-batch.ts";
 export type { WatchOptions, WatchUpdate } from "./files-watch.ts";
-export type { TerminalHandle, TerminalRequest, TerminalUpdate } from "./terminal-types.ts";
 export type {
   CaptureOptions,
   CreateOptions,
@@ -9,6 +8,9 @@ export type {
   ExecRequest,
   ExecUpdate,
   HandsClientOptions,
+  TerminalHandle,
+  TerminalRequest,
+  TerminalUpdate,
   WorkspaceClient,
   WorkspaceDiff,
   WorkspaceSource,

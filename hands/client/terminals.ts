@@ -2,7 +2,7 @@ import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { TerminalService } from "@serverless-harness/proto/hands";
 import { present, type Retry } from "./retry.ts";
 import { TerminalFollow } from "./terminal-follow.ts";
-import type { TerminalsClient } from "./terminal-types.ts";
+import type { TerminalsClient } from "./types.ts";
 
 /** What the terminals of a workspace need. */
 interface TerminalsOptions {

@@ -10,13 +10,13 @@ import {
 import type { ClientChannel } from "./channel.ts";
 import { Follow } from "./exec-follow.ts";
 import { filesClient } from "./files.ts";
-import { watchFiles } from "./files-watch.ts";
+import { type WatchSource, watchFiles } from "./files-watch.ts";
 import { present, type Retry } from "./retry.ts";
 import { terminalsClient } from "./terminals.ts";
 import type { WorkspaceClient, WorkspaceSource, WorkspaceTreeClient } from "./types.ts";
 
 /** What a workspace's client needs of the client that it belongs to. */
-export interface WorkspaceOptions {
+export interface WorkspaceOptions extends Omit<WatchSource, "client" | "workspace"> {
   /** `<tenant>/<session>`. */
   readonly name: string;
   /** The owner's fencing token. */
@@ -24,15 +24,6 @@ export interface WorkspaceOptions {
   readonly transport: Transport;
   readonly client: () => Client<typeof ExecService>;
   readonly retry: Retry;
-  /** How long terminals and watches are kept while hands can't be reached, in milliseconds. */
-  readonly patienceMs: number;
-  /** How often hands is asked whether it lives, and how long its answer may take, in milliseconds. */
-  readonly pingIntervalMs: number;
-  readonly pingTimeoutMs: number;
-  /** Hands does not answer any more: cut the connection. */
-  readonly onDead: () => void;
-  /** The client was closed. */
-  readonly closed: AbortSignal;
   /** A channel that does not follow this exec yet. */
   readonly channelFor: (execId: string) => ClientChannel;
 }

@@ -4,6 +4,7 @@ import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle
 import { errnoOf, translateError } from "@serverless-harness/kit/paths/path-error";
 import { openRoot } from "@serverless-harness/kit/paths/root";
 import {
+  aboutEntry,
   type ByteName,
   type BytePath,
   childPath,
@@ -73,12 +74,12 @@ class Copy {
   /** Throw if there is more than a copy may hold. */
   async measure(directory: Handle, path: BytePath, depth: number): Promise<void> {
     this.#meter.enter(shownName(path), depth);
-    for (const name of about(path, () => [...namesIn(directory)])) {
+    for (const name of aboutEntry(path, () => [...namesIn(directory)])) {
       if (this.#pacer.due) await this.#pacer.rest();
       const below = join(path, name);
       this.#meter.add(shownName(below), 0);
-      if (about(below, () => statChild(directory, name))?.isDirectory() !== true) continue;
-      using child = about(below, () => openChildDirectory(directory, name));
+      if (aboutEntry(below, () => statChild(directory, name))?.isDirectory() !== true) continue;
+      using child = aboutEntry(below, () => openChildDirectory(directory, name));
       if (child !== undefined) await this.measure(child, below, depth + 1);
     }
   }
@@ -86,7 +87,7 @@ class Copy {
   /** Copy what is in a directory, and its permissions and times. Both are held by handles: the depth of paths is bounded, their length is not. */
   async directory(from: Handle, place: WalkedDirectory, to: Handle): Promise<void> {
     const stat = from.stat();
-    const names = about(place.path, () => [...namesIn(from)]);
+    const names = aboutEntry(place.path, () => [...namesIn(from)]);
     const inRepository = place.inRepository || isBare(names);
     for (const name of names) {
       await this.#entry(from, name, { ...place, inRepository }, to).catch((error: unknown) => {
@@ -179,12 +180,4 @@ async function setAttributes(path: string | Buffer, stat: BigIntStats): Promise<
 
 function join(path: BytePath, name: ByteName): BytePath {
   return path === "" ? name : `${path}/${name}`;
-}
-
-function about<T>(path: BytePath, call: () => T): T {
-  try {
-    return call();
-  } catch (error) {
-    throw translateError(error, shownName(path));
-  }
 }

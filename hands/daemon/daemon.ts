@@ -30,7 +30,6 @@ const CLOSE_GRACE_MS = 1000;
 /** Terminals that may be open in one workspace, and ended ones that are remembered in all. */
 const TERMINALS = { perWorkspace: 16, ended: 100 };
 
-/** Start the daemon, in the jail or without one. */
 export async function startDaemon(config: HandsConfig): Promise<Service> {
   closeInheritedDescriptors();
   const log = createLogger("hands", config.logLevel);

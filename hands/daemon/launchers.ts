@@ -29,7 +29,6 @@ export interface Launchers {
   end(workspace: Pick<Workspace, "name" | "path">): Promise<void>;
 }
 
-/** The name of the user that commands are. */
 export function commandUser(config: Pick<HandsConfig, "jailed">): string {
   return config.jailed || process.getuid?.() !== 0 ? AGENT.name : "root";
 }

@@ -20,7 +20,6 @@ import { SERVICES } from "../routes.ts";
 import { authenticate } from "../rpc/auth.ts";
 import type { Workspaces } from "../workspaces/workspaces.ts";
 
-/** What the listeners lead to. */
 export interface ListenersOptions {
   readonly config: Pick<HandsConfig, "listen" | "tls" | "relay" | "publicKeyFile" | "metricsListen" | "jailed" | "keepAliveMs">;
   readonly routes: (router: ConnectRouter) => void;

@@ -22,7 +22,6 @@ export class HandsMetrics extends Metrics {
   });
   readonly #outputBytes = this.counter("hands_exec_output_bytes_total", "Bytes that ended execs wrote to stdout and stderr.");
 
-  /** Count an exec's end. */
   readonly countEnd = (end: EndRecord): void => {
     this.#ended.add(1, EndCauseSchema.value[end.cause]?.localName.toLowerCase());
     this.#outputBytes.add(end.totalBytes);

@@ -57,7 +57,6 @@ function codeOf(error: unknown): string | undefined {
   return cause instanceof Error && "code" in cause ? String(cause.code) : undefined;
 }
 
-/** An address that may be posted to. */
 interface Address {
   readonly protocol: string;
   readonly host: string;

@@ -24,7 +24,6 @@ import { ExecStores } from "./stores.ts";
 
 const DEFAULT_KILL_GRACE_MS = 2000;
 
-/** What {@link Execs} needs. */
 export interface ExecsOptions {
   readonly workspaces: Workspaces;
   readonly launcher: Launcher;
@@ -150,7 +149,7 @@ export class Execs {
       run?.stop({ cause: EndCause.SHUT_DOWN, message: "the sandbox was shut down while this ran, and ended it" });
     await settled;
     await this.#options.launcher.close();
-    // The launcher has ended its own; this finds what a launcher without a fork server lost sight of.
+    // The launcher has ended its own; this finds what it lost sight of.
     killMarked(new Set((await this.#stores.all()).flatMap((store) => [...store.marks])));
   }
 

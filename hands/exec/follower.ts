@@ -11,7 +11,6 @@ const MAX_PIECE_BYTES = 64 * 1024;
 
 type EventInit = NonNullable<MessageInitShape<typeof ExecEventSchema>["event"]>;
 
-/** How a follower reads. */
 export interface FollowOptions {
   /** First byte wanted. */
   readonly fromOffset: number;
@@ -52,12 +51,10 @@ export class Follower implements Reader {
     exec.follow(this);
   }
 
-  /** First byte not taken yet. */
   get offset(): number {
     return this.#offset;
   }
 
-  /** It wants every byte, so the command must not run away from it. */
   get lossless(): boolean {
     return this.#options.capture === undefined && !this.#done;
   }
@@ -67,12 +64,10 @@ export class Follower implements Reader {
     return this.#done;
   }
 
-  /** The exec has news. */
   wake(): void {
     this.#options.wake();
   }
 
-  /** Allow more output bytes. */
   addCredit(bytes: number): void {
     this.#credit += bytes;
     this.#options.wake();
@@ -88,7 +83,6 @@ export class Follower implements Reader {
     return event;
   }
 
-  /** Read no more. */
   close(): void {
     this.#done = true;
     this.#chunks = [];

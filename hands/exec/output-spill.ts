@@ -5,7 +5,6 @@ import type { CaptureRecord } from "../journal/record.ts";
 import type { Exec, Reader } from "./exec.ts";
 import { exceedsCapture } from "./output-capture.ts";
 
-/** Bytes that are copied at once. */
 const COPY_BYTES = 1024 * 1024;
 
 /** Where whole outputs are kept that no reader gets in full: below the workspaces, so commands and FileService both see them. */

@@ -27,7 +27,6 @@ function directoryIn(workspace: Workspace, cwd: string): string {
   throw invalidArgument([{ field: "spec.cwd", description: `must be in the workspace ${workspace.path}` }]);
 }
 
-/** Where programs are looked for. */
 const PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /** What commands are told of their surroundings. */

@@ -11,7 +11,6 @@ import type { Identify } from "./store.ts";
 /** Output that may wait for the disk before the command is held up, in bytes. */
 const MAX_UNWRITTEN_BYTES = 8 * 1024 * 1024;
 
-/** What an exec's run is bound by. */
 interface RunOptions {
   readonly process: ProcessSpec;
   /** Milliseconds; 0: no limit. */
@@ -25,7 +24,6 @@ interface RunOptions {
   readonly stdinBytes: number;
   /** Where the whole output goes once the capture is exceeded. */
   readonly spill: SpillOptions | undefined;
-  /** The process exists. */
   readonly onStarted: (identify: Identify) => void;
   /** It ended, and its output is on disk. */
   readonly onEnded: (end: EndRecord) => void;
@@ -35,7 +33,6 @@ interface RunOptions {
 
 /** The live half of an exec: its process, and everything that may end it or hold it up. */
 export class ExecRun implements ProcessSink {
-  /** What the command is given on its stdin. */
   readonly stdin: StdinRoom;
   readonly #exec: Exec;
   readonly #options: RunOptions;

@@ -126,7 +126,6 @@ export class ExecStore {
     this.#unnoted.clear();
   }
 
-  /** Note how an exec ended. */
   noteEnd(entry: Entry, end: EndRecord): void {
     entry.record.end = end;
     this.#note(entry, { type: "end", id: entry.record.intent.id, end });
@@ -145,7 +144,6 @@ export class ExecStore {
     }
   }
 
-  /** Forget an exec. */
   async drop(entry: Entry): Promise<void> {
     const { id } = entry.record.intent;
     if (this.entries.get(id) === entry) this.entries.delete(id);

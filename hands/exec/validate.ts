@@ -24,7 +24,6 @@ const MAX_NOTICE_BYTES = 4096;
 const MAX_MS = 2_147_483_647;
 const NUL = "must not hold a NUL character";
 
-/** Which exec a request is about. */
 interface Named {
   readonly execId: string;
   readonly workspace: string;

@@ -154,7 +154,6 @@ const TYPOGRAPHIC: ReadonlyArray<readonly [RegExp, string]> = [
 /** As {@link exactLine}, and white space at the end, typographic quotes, dashes and spaces make no difference. */
 const tolerantLine: LineRule = (line) => TYPOGRAPHIC.reduce((text, [from, to]) => text.replace(from, to), line.trimEnd());
 
-/** See a text through a rule. */
 function viewText(original: string, rule: LineRule): TextView {
   const lines = original.split("\n");
   const last = lines.length - 1;

@@ -10,7 +10,6 @@ import type { ExistingFile } from "./existing-file.ts";
 import { describeChange } from "./patch.ts";
 import { fileTooLarge, planReplacement } from "./replace.ts";
 
-/** What to edit. */
 export interface EditOrder {
   readonly workspace: Workspace;
   readonly path: string;

@@ -5,7 +5,6 @@ import type { SearchBudget } from "./search-scope.ts";
 import { scopeOf } from "./search-scope.ts";
 import { walk } from "./walk.ts";
 
-/** What to find, and in which directory. */
 export interface FindOrder {
   readonly path: string;
   readonly glob: string;

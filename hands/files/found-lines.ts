@@ -5,7 +5,6 @@ import type { Handle } from "@serverless-harness/kit/paths/handle";
 import type { GrepLineSchema } from "@serverless-harness/proto/hands";
 import type { FileMatches } from "./line-query.ts";
 
-/** A line of an answer. */
 export type Line = MessageInitShape<typeof GrepLineSchema>;
 
 /** As many binary files are named. */
@@ -65,7 +64,6 @@ export class FoundLines {
   }
 }
 
-/** Characters of a line that are shown. */
 const MAX_CHARS = 500;
 /** Bytes that hold so many characters at least. */
 const MAX_BYTES = 4 * MAX_CHARS;

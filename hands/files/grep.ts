@@ -10,7 +10,6 @@ import type { LineQuery, SearchFile } from "./line-query.ts";
 import { type SearchBudget, scopeOf } from "./search-scope.ts";
 import { walk } from "./walk.ts";
 
-/** What to search for, and in which file or directory. */
 interface GrepOrder {
   readonly path: string;
   readonly pattern: string;

@@ -6,7 +6,6 @@ export interface FileLimits {
   readonly editBytes: number;
   /** How long a search may take, in milliseconds. */
   readonly searchMs: number;
-  /** Operations of a batch. */
   readonly batchOperations: number;
   /** Bytes of a batch's request, and of its answer. */
   readonly batchBytes: number;

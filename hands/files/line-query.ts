@@ -17,7 +17,6 @@ export interface SearchFile {
   readonly handle: Handle;
 }
 
-/** A line that matches. */
 export interface MatchingLine {
   /** From 1. */
   readonly number: number;

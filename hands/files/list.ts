@@ -9,7 +9,6 @@ import type { FileInfoSchema } from "@serverless-harness/proto/hands";
 import { childPath } from "../fs/byte-names.ts";
 import { describe } from "../fs/file-info.ts";
 
-/** What to list. */
 export interface ListOrder {
   readonly path: string;
   readonly pageSize: number;
@@ -17,7 +16,6 @@ export interface ListOrder {
   readonly pageToken: string;
 }
 
-/** A part of a directory. */
 export interface Page {
   readonly files: ReadonlyArray<MessageInitShape<typeof FileInfoSchema>>;
   /** Empty at the end. */

@@ -11,7 +11,6 @@ import { type Destination, Placement } from "./placement.ts";
 
 type Response = typeof MkdirResponseSchema;
 
-/** What to make. */
 export interface MkdirOrder {
   readonly workspace: Workspace;
   readonly path: string;

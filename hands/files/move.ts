@@ -11,7 +11,6 @@ import type { Workspace } from "../workspaces/workspaces.ts";
 
 type Response = typeof MoveResponseSchema;
 
-/** What to rename to what. */
 export interface MoveOrder {
   readonly workspace: Workspace;
   readonly source: string;

@@ -11,13 +11,11 @@ export interface TextChange {
 /** Characters of the longest patch: beyond, it is of no use to a reader, and answers are kept in memory. */
 const MAX_PATCH = 1024 * 1024;
 
-/** Lines around a change. */
 const CONTEXT = 3;
 
 /** Beyond so many differing lines the exact diff (its time grows with their square) makes way for "all of this became all of that". */
 const MAX_DIFFERENCES = 2000;
 
-/** Tell how `before` became `after`. */
 export function describeChange(path: string, before: string, after: string): TextChange {
   if (before === after) return { patch: "", firstChangedLine: 0 };
   const same = commonPrefix(before, after);

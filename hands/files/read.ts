@@ -7,10 +7,8 @@ import type { ReadResponseSchema } from "@serverless-harness/proto/hands";
 import { describe } from "../fs/file-info.ts";
 import { fileAt, requireMatch } from "./existing-file.ts";
 
-/** What to read. */
 export interface ReadOrder {
   readonly path: string;
-  /** First byte. */
   readonly offset: number;
   /** At most so many bytes; 0: to the end. */
   readonly length: number;

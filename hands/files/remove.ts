@@ -12,7 +12,6 @@ import type { Workspace } from "../workspaces/workspaces.ts";
 
 type Response = typeof RemoveResponseSchema;
 
-/** What to remove. */
 export interface RemoveOrder {
   readonly workspace: Workspace;
   readonly path: string;

@@ -10,7 +10,6 @@ import type { Workspace } from "../workspaces/workspaces.ts";
 import { type ExistingFile, fileAt, requireMatch, requireWritable } from "./existing-file.ts";
 import { type Destination, Placement } from "./placement.ts";
 
-/** What a file's new content is. */
 interface NewContent<M extends DescMessage> {
   readonly staged: StagedFile;
   /** It was made from the old content, so the change is lastCause if that has changed. */
@@ -75,7 +74,6 @@ function ownershipOf({ stat }: ExistingFile): { uid: number; gid: number; mode: 
   return { uid: Number(stat.uid), gid: Number(stat.gid), mode: Number(stat.mode) & MODE_BITS };
 }
 
-/** What to write, and to which file. */
 interface WriteOrder {
   readonly workspace: Workspace;
   readonly path: string;

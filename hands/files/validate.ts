@@ -27,7 +27,6 @@ export class FileValidation extends Validation {
     this.maxBytes(field, value, MAX_ETAG_BYTES);
   }
 
-  /** What every changing call carries. */
   change(request: { readonly changeId: string; readonly workspace: string; readonly epoch: bigint }): void {
     this.id("change_id", request.changeId);
     this.owner(request);

@@ -6,7 +6,6 @@ import { type ByteName, type BytePath, openChildDirectory, shownName } from "../
 import type { IgnoreRules } from "../ignore/ignore-rules.ts";
 import { rulesForSearch } from "../ignore/ignore-rules.ts";
 
-/** What a walk comes by. */
 export interface WalkEntry {
   /** Segments below the directory where the walk began, as they are shown. */
   readonly path: readonly string[];
@@ -15,7 +14,6 @@ export interface WalkEntry {
   readonly directory: Handle;
 }
 
-/** How to walk. */
 export interface WalkOptions {
   /** Path from the workspace to the directory where the walk begins, with a slash at the end unless it is empty. */
   readonly base: BytePath;
@@ -25,7 +23,6 @@ export interface WalkOptions {
   readonly checkpoint: () => void;
 }
 
-/** A directory that is being walked. */
 interface Level {
   readonly directory: Handle;
   /** As {@link WalkEntry.path}. */
@@ -36,7 +33,6 @@ interface Level {
   readonly entries: Child[];
 }
 
-/** An entry of a directory. */
 interface Child {
   readonly name: ByteName;
   /** The name, with a slash at the end for a directory: what entries are sorted by. */

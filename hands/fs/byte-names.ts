@@ -1,6 +1,6 @@
 import { type BigIntStats, constants, lstatSync, opendirSync, openSync } from "node:fs";
 import { Handle } from "@serverless-harness/kit/paths/handle";
-import { errnoOf } from "@serverless-harness/kit/paths/path-error";
+import { errnoOf, translateError } from "@serverless-harness/kit/paths/path-error";
 import { pathBytes, shownBytes, shownText } from "@serverless-harness/kit/paths/shown-name";
 
 /** A name in a directory: its bytes as characters 0 to 255 each ("latin1"), since names need not be UTF-8. */
@@ -28,6 +28,15 @@ export function byteName(shown: string): BytePath {
 /** The name of a repository's own directory (or of the file that stands for one), in any case, as git refuses it. */
 export function isRepository(name: ByteName): boolean {
   return name.length === 4 && name.toLowerCase() === ".git";
+}
+
+/** Make a call about a path: what it throws becomes the error that tells a client what is wrong with the path. */
+export function aboutEntry<T>(path: BytePath, call: () => T): T {
+  try {
+    return call();
+  } catch (error) {
+    throw translateError(error, shownName(path));
+  }
 }
 
 /** A path that leads to a name in a directory, whatever that is called by then. For names that are bytes, as `Handle.child` is for shown ones. */

@@ -32,7 +32,6 @@ export function sameContent(a: BigIntStats, b: BigIntStats): boolean {
   return a.dev === b.dev && etagOf(a) === etagOf(b);
 }
 
-/** What kind of path it is. */
 export function kindOf(stat: BigIntStats): FileKind {
   if (stat.isFile()) return FileKind.FILE;
   if (stat.isDirectory()) return FileKind.DIRECTORY;

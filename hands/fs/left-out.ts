@@ -9,7 +9,6 @@ export interface LeftOut {
 /** What was left out of a tree; long lists are cut, but counted. */
 export interface LeftOuts {
   readonly named: readonly LeftOut[];
-  /** How many more there are. */
   readonly more: number;
 }
 
@@ -29,14 +28,12 @@ function isLeftOut(value: unknown): value is LeftOut {
 /** As many are named. */
 const MAX_NAMED = 50;
 
-/** Both lists as one. */
 export function joinLeftOuts(one: LeftOuts, other: LeftOuts): LeftOuts {
   const all = [...one.named, ...other.named];
   const named = all.slice(0, MAX_NAMED);
   return { named, more: one.more + other.more + all.length - named.length };
 }
 
-/** Collects what is left out. */
 export class LeftOutList implements LeftOuts {
   readonly named: LeftOut[] = [];
   more = 0;

@@ -11,7 +11,6 @@ export interface Ownership {
   readonly mode: number | undefined;
 }
 
-/** Chunks in which files are copied. */
 const CHUNK_BYTES = 1024 * 1024;
 
 /** A new file in a workspace's staging directory, about to be renamed into the workspace. Disposing removes it if it is still there. */
@@ -39,7 +38,6 @@ export class StagedFile implements AsyncDisposable {
     await this.#file.appendFile(data);
   }
 
-  /** Append all of another one. */
   async appendAll(other: StagedFile): Promise<void> {
     const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
     for (let position = 0; ; ) {
@@ -67,7 +65,6 @@ export class StagedFile implements AsyncDisposable {
     if (mode !== undefined) await this.#file.chmod(mode);
   }
 
-  /** Make the content durable. */
   async sync(): Promise<void> {
     await this.#file.sync();
   }

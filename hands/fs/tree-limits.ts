@@ -3,7 +3,6 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 
 /** Bounds of a tree that is snapshotted, compared or restored. */
 export interface TreeLimits {
-  /** Bytes of one file. */
   readonly fileBytes: number;
   /** Bytes of all files together. A bundle, which is smaller, has to fit into one S3 object of 5 GB. */
   readonly treeBytes: number;

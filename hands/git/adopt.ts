@@ -12,11 +12,10 @@ export interface Adopted extends Resolved {
   readonly url: string;
   /** Names of the packs, without an ending. They are in the store, and stay. */
   readonly packs: readonly string[];
-  /** Bytes of all packs. */
   readonly bytes: number;
   /** The remote's branches and the tags, as lines of a packed-refs file. */
   readonly refs: string;
-  /** Content of git's file that tells if the history is cut off; empty if it is whole. */
+  /** Content of git's file that tells where the history is cut off; empty if it is whole. */
   readonly shallow: string;
 }
 

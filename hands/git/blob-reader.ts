@@ -40,7 +40,6 @@ export async function* readBlobs(git: Git, gitDir: string, oids: readonly string
   }
 }
 
-/** The content of a large blob. */
 class Pieces implements AsyncIterable<Buffer> {
   left: number;
   readonly #input: Input;

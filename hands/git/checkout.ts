@@ -8,7 +8,6 @@ import type { Git } from "./git.ts";
 import type { ObjectStore } from "./object-store.ts";
 import { BRANCHES } from "./resolve-ref.ts";
 
-/** What a checkout is like. */
 export interface CheckoutOptions {
   /** With more bytes of history than these the workspace gets the commit alone (a shallow repository). Default 1 GiB. */
   readonly historyBytes?: number;

@@ -177,7 +177,6 @@ async function compact({ git, gitDir, timeoutMs }: CloneTarget): Promise<void> {
 
 /** Bounds of a repository that is cloned; those of its tree are {@link TreeLimits}, those of its time are in ClonesOptions. */
 export interface SourceLimits {
-  /** Branches and tags. */
   readonly refs: number;
   /** Bytes that a fetch may bring. */
   readonly bytes: number;

@@ -24,7 +24,6 @@ import { type GitSource, type Repository, readSource } from "./source.ts";
 import { translateFetchFailure, unknownRef } from "./source-error.ts";
 import { killStrays } from "./stray-processes.ts";
 
-/** How repositories are cloned. */
 export interface ClonesOptions {
   readonly git: Git;
   /** Holds the clones; out of the reach of commands. Several processes of one machine may share it. */
@@ -46,14 +45,12 @@ export interface CloneView extends Resolved {
   readonly url: string;
 }
 
-/** How a clone is used. */
 export interface UseOptions {
   readonly signal?: AbortSignal;
   /** Make the clone again, as something in it turned out to be damaged. Default false. */
   readonly anew?: boolean;
 }
 
-/** What is looked for in a clone. */
 interface Wanted {
   readonly gitDir: string;
   readonly ref: string;
@@ -63,7 +60,6 @@ interface Wanted {
   readonly signal: AbortSignal | undefined;
 }
 
-/** How to wait for a clone. */
 interface Waiting {
   readonly waitMs: number;
   readonly signal: AbortSignal | undefined;

@@ -16,7 +16,6 @@ export interface BlobSink {
   addLarge(size: number, chunks: AsyncIterable<Uint8Array>): Promise<void>;
 }
 
-/** What was found at a path. */
 export interface ReadEntry extends TreeEntry {
   readonly size: number;
   /** By this the same content is known again without reading it: see {@link tagOf}. Empty if it may have changed meanwhile. */
@@ -45,7 +44,6 @@ export function entryMode(stat: BigIntStats): EntryMode | undefined {
   return (stat.mode & 0o100n) === 0n ? "100644" : "100755";
 }
 
-/** How a file's content is read. */
 export interface ReadOptions {
   /** Gets the content. Default: nobody. */
   readonly sink: BlobSink | undefined;

@@ -30,9 +30,7 @@ const OPTIONS = [
   "--dst-prefix=b/",
 ];
 
-/** What is compared. */
 interface Comparison {
-  /** Trees, or commits. */
   readonly before: string;
   readonly after: string;
   /** What was changed and is in neither of them; the summary tells. */
@@ -186,15 +184,12 @@ function quote(path: BytePath): string {
   return `"${pattern.replace(/["\\]|[^ -~]/g, (char) => `\\${char.charCodeAt(0).toString(8).padStart(3, "0")}`)}"`;
 }
 
-/** What was counted of a patch. */
 export interface DiffSummary {
   /** Files that differ; a renamed one is one. */
   readonly files: number;
-  /** Bytes of the whole patch. */
   readonly bytes: number;
   /** The patch is longer than was asked for; what was sent is cut. */
   readonly truncated: boolean;
-  /** What was changed and is not in the patch. */
   readonly leftOut: LeftOuts;
 }
 

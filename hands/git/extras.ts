@@ -13,7 +13,6 @@ const SIGN = "_";
 /** Name of the file with {@link Attributes}. */
 export const ATTRIBUTES = "attributes";
 
-/** Permissions of paths below the workspace. */
 export interface Attributes {
   /** Directories without anything that counts. */
   readonly empty: ReadonlyMap<BytePath, number>;

@@ -30,7 +30,7 @@ export async function gitDirOf(find: Find, path: string): Promise<ExistingLocati
   return repositoryAt(find(pathFrom(named, target)), path);
 }
 
-/** A worktree keeps little of its own: if the rest is. */
+/** Where most of a worktree is kept: it has little of its own. */
 export async function commonDirOf(find: Find, gitDir: ExistingLocation): Promise<ExistingLocation> {
   if (!isThere(gitDir, "commondir")) return gitDir;
   return find(pathFrom(gitDir, await readPointer(find(`${gitDir.resolvedPath}/commondir`))));

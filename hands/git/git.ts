@@ -8,7 +8,6 @@ import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { type GitEnd, GitFailure } from "./git-failure.ts";
 import { gitEnvironment, globalOptions, type Protocol } from "./git-settings.ts";
 
-/** How git is run. */
 export interface GitOptions {
   /** Default `git`, found in `path`. */
   readonly program?: string;
@@ -18,7 +17,6 @@ export interface GitOptions {
   readonly environment?: Readonly<Record<string, string>>;
 }
 
-/** One run of git. */
 export interface GitCall {
   /** The repository; it must be out of the reach of commands. `undefined` only for what makes one. */
   readonly gitDir: string | undefined;

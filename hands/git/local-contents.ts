@@ -14,7 +14,6 @@ const TREES = ["objects", "refs"];
 const MAX_ENTRIES = 1_000_000;
 const MAX_DEPTH = 64;
 
-/** A directory that is there. */
 type Directory = Pick<Location, "resolvedPath"> & { readonly entry: Handle };
 
 /**
@@ -37,7 +36,6 @@ export class LocalContents {
     for (const name of [...FILES, ...TREES]) await this.#check(directory.entry, name, directory.resolvedPath, 0);
   }
 
-  /** Look at all that is in a directory. */
   async checkTree({ entry, resolvedPath }: Directory, depth = 0): Promise<void> {
     if (this.#seen.has(resolvedPath)) return;
     this.#seen.add(resolvedPath);

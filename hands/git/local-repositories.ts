@@ -8,7 +8,6 @@ import { commonDirOf, type ExistingLocation, type Find, gitDirOf, isThere, pathF
 import { LocalContents } from "./local-contents.ts";
 import { sourceUnavailable } from "./source-error.ts";
 
-/** Which repositories of this machine may be cloned. */
 export interface LocalRepositoriesOptions {
   /** Directories whose repositories may be cloned by everybody who may make a workspace. Default: none. */
   readonly roots?: readonly Root[];

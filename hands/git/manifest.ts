@@ -3,9 +3,7 @@ import { isLeftOuts, type LeftOuts } from "../fs/left-out.ts";
 
 /** A git bundle in the artifact store. */
 export interface Bundle {
-  /** Key of the artifact. */
   readonly key: string;
-  /** The commit that it brings. */
   readonly commit: string;
   readonly bytes: number;
   /** Of the whole file, in hex. */
@@ -17,7 +15,6 @@ export interface Bundle {
 export interface Manifest {
   readonly version: 1;
   readonly snapshotId: string;
-  /** The tree that it holds. */
   readonly tree: string;
   readonly createdAtMs: number;
   /** One with a whole tree and, unless it is that tree, one with the difference to the snapshot's; to be applied in this order. */

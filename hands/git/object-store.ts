@@ -46,7 +46,6 @@ export class ObjectStore {
     return links;
   }
 
-  /** What differs between two trees of files. */
   async changes(before: string, after: string): Promise<TreeChange[]> {
     const listing = (await this.run(["diff-tree", "-r", "-z", "--no-renames", before, after])).toString("latin1");
     const record = /:(\d{6}) (\d{6}) ([0-9a-f]{40}) ([0-9a-f]{40}) [A-Z]\0([^\0]+)/g;

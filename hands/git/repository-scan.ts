@@ -1,15 +1,13 @@
 import type { BigIntStats } from "node:fs";
 import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
 import { translateError } from "@serverless-harness/kit/paths/path-error";
-import { type BytePath, namesIn, openChildDirectory, shownName, statChild } from "../fs/byte-names.ts";
+import { aboutEntry, type BytePath, namesIn, openChildDirectory, shownName, statChild } from "../fs/byte-names.ts";
 import { LeftOutList, type LeftOuts } from "../fs/left-out.ts";
 import { Pacer } from "../fs/pacer.ts";
 import { type BlobSink, entryMode, type ReadEntry, readEntry, tagOf } from "./content-reader.ts";
 import type { TreeEntries } from "./tree-entries.ts";
 
-/** How repositories' own directories are read. */
 export interface RepositoryScanOptions {
-  /** The workspace's directory. */
   readonly root: string;
   /** Paths of `.git` directories, or of the files that stand for them. */
   readonly repositories: readonly BytePath[];
@@ -34,7 +32,6 @@ export const DEFAULT_REPOSITORY_LIMITS: RepositoryLimits = { bytes: 1024 * 1024 
 
 /** What repositories' own directories hold. */
 export interface ScannedRepositories {
-  /** By paths below the workspace. */
   readonly entries: ReadonlyMap<BytePath, ReadEntry>;
   /** Directories without anything in them, with their permissions. Git needs some of them. */
   readonly empty: ReadonlyMap<BytePath, number>;
@@ -94,7 +91,7 @@ class RepositoryScan implements ScannedRepositories {
     if (depth > limits.depth) return false;
     using directory = openChildDirectory(parent, name);
     if (directory === undefined) return true;
-    for (const child of about(path, () => [...namesIn(directory)])) {
+    for (const child of aboutEntry(path, () => [...namesIn(directory)])) {
       if (this.#pacer.due) await this.#pacer.rest();
       if (!(await this.#fits(directory, `${path}/${child}`, child, depth + 1))) return false;
     }
@@ -104,7 +101,7 @@ class RepositoryScan implements ScannedRepositories {
   async #visit(parent: Handle, path: BytePath, name: BytePath): Promise<void> {
     if (this.#isSkipped(path, name)) return;
     if (this.#pacer.due) await this.#pacer.rest();
-    const stat = about(path, () => statChild(parent, name));
+    const stat = aboutEntry(path, () => statChild(parent, name));
     if (stat?.isDirectory() === true) return this.#directory(parent, path, name);
     if (stat === undefined || entryMode(stat) === undefined) return;
     const entry = await this.#entry(parent, path, name, stat);
@@ -114,7 +111,7 @@ class RepositoryScan implements ScannedRepositories {
   async #directory(parent: Handle, path: BytePath, name: BytePath): Promise<void> {
     using directory = openChildDirectory(parent, name);
     if (directory === undefined) return;
-    const names = about(path, () => [...namesIn(directory)]).sort(objectsLast);
+    const names = aboutEntry(path, () => [...namesIn(directory)]).sort(objectsLast);
     if (names.length === 0) this.empty.set(path, Number(directory.stat().mode & 0o7777n));
     for (const child of names) await this.#visit(directory, `${path}/${child}`, child);
   }
@@ -139,12 +136,4 @@ class RepositoryScan implements ScannedRepositories {
 function objectsLast(a: BytePath, b: BytePath): number {
   const rank = (name: BytePath): number => Number(name === "objects" || name === "pack");
   return rank(a) - rank(b) || (a < b ? -1 : 1);
-}
-
-function about<T>(path: BytePath, call: () => T): T {
-  try {
-    return call();
-  } catch (error) {
-    throw translateError(error, shownName(path));
-  }
 }

@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { pathError, translateError } from "@serverless-harness/kit/paths/path-error";
-import { type BytePath, shownName } from "../fs/byte-names.ts";
+import { pathError } from "@serverless-harness/kit/paths/path-error";
+import { aboutEntry, type BytePath, shownName } from "../fs/byte-names.ts";
 import { joinLeftOuts, NOTHING_LEFT_OUT } from "../fs/left-out.ts";
 import { Pacer } from "../fs/pacer.ts";
 import { type TreeLimits, TreeMeter } from "../fs/tree-limits.ts";
@@ -15,7 +15,6 @@ import { compareTrees, type SizedEntry, type TreeChange, type TreeEntries } from
 import { ConcurrentChange, TreeWriter, writeEntries } from "./tree-writer.ts";
 import type { WorkspaceRepository } from "./workspace-repository.ts";
 
-/** What is worked on, and with what. */
 export interface RestoreContext {
   readonly workspace: Workspace;
   readonly repository: WorkspaceRepository;
@@ -77,7 +76,7 @@ async function apply({ workspace, repository, signal }: RestoreContext, changes:
     // What goes first makes room, from the deepest up.
     for (const { path, after } of sorted.toReversed()) {
       if (after !== undefined) continue;
-      about(path, () => writer.remove(path));
+      aboutEntry(path, () => writer.remove(path));
       if (pacer.due) await pacer.rest();
     }
     await writeEntries(repository.store, writer, sorted, signal);
@@ -101,12 +100,4 @@ async function ignoreFiles(repository: WorkspaceRepository, target: TreeEntries<
     contents.set(path.slice(0, -IGNORE_FILE.length), (await wholeOf(blob)).toString("latin1"));
   }
   return contents;
-}
-
-function about(path: BytePath, call: () => void): void {
-  try {
-    call();
-  } catch (error) {
-    throw translateError(error, shownName(path));
-  }
 }

@@ -2,7 +2,7 @@ import { type BigIntStats, type Dir, opendirSync } from "node:fs";
 import type { Handle } from "@serverless-harness/kit/paths/handle";
 import { translateError } from "@serverless-harness/kit/paths/path-error";
 import { openRoot } from "@serverless-harness/kit/paths/root";
-import { type BytePath, isRepository, openChildDirectory, shownName, statChild } from "../fs/byte-names.ts";
+import { aboutEntry, type BytePath, isRepository, openChildDirectory, shownName, statChild } from "../fs/byte-names.ts";
 import { LeftOutList, type LeftOuts } from "../fs/left-out.ts";
 import { Pacer } from "../fs/pacer.ts";
 import { type TreeLimits, TreeMeter } from "../fs/tree-limits.ts";
@@ -10,9 +10,7 @@ import type { IgnoreRules, IgnoreSource } from "../ignore/ignore-rules.ts";
 import { type BlobSink, entryMode, type ReadEntry, readEntry, tagOf } from "./content-reader.ts";
 import type { EntryMode, TreeEntries } from "./tree-entries.ts";
 
-/** How a workspace's tree is read. */
 export interface ScanOptions {
-  /** The workspace's directory. */
   readonly root: string;
   readonly limits: TreeLimits;
   /** What the last scan found: a file whose tag is the same is not read again. */
@@ -42,7 +40,6 @@ export async function scanTree(options: ScanOptions): Promise<Scanned> {
   return scan;
 }
 
-/** What was found in a workspace. */
 export interface Scanned {
   readonly entries: Map<BytePath, ReadEntry>;
   /** What counts, but is too much: it is in no tree. */
@@ -57,7 +54,6 @@ export interface Scanned {
   readonly repositories: readonly BytePath[];
 }
 
-/** A directory on the walk. */
 interface WalkedDirectory {
   /** With a slash at the end; empty for the root. */
   readonly path: BytePath;
@@ -95,10 +91,10 @@ class Scan implements Scanned {
   /** Whether anything was found that counts. */
   async walk(directory: Handle, above: WalkedDirectory): Promise<boolean> {
     const before = this.entries.size + this.omitted.length + this.repositories.length;
-    const rules = above.ignored ? undefined : about(above.path, () => this.#options.ignores(directory, above.path, above.rules));
+    const rules = above.ignored ? undefined : aboutEntry(above.path, () => this.#options.ignores(directory, above.path, above.rules));
     const place = { ...above, rules };
     const directories: BytePath[] = [];
-    const listing = about(above.path, () => opendirSync(directory.path, { encoding: "latin1", bufferSize: 256 }));
+    const listing = aboutEntry(above.path, () => opendirSync(directory.path, { encoding: "latin1", bufferSize: 256 }));
     try {
       for (let name = next(listing); name !== undefined; name = next(listing)) {
         if (this.#pacer.due) await this.#pacer.rest();
@@ -120,7 +116,7 @@ class Scan implements Scanned {
     if (ignored && !(await this.#options.tracked.hasBelow(path))) return false;
     const why = this.#meter.depthRefusal(place.depth + 1);
     if (why !== undefined) return this.#omit(path, why);
-    using child = about(path, () => openChildDirectory(directory, name));
+    using child = aboutEntry(path, () => openChildDirectory(directory, name));
     if (child === undefined) return false;
     const mode = permissionsOf(child.stat());
     const full = await this.walk(child, { path: `${path}/`, depth: place.depth + 1, rules: place.rules, ignored });
@@ -139,7 +135,7 @@ class Scan implements Scanned {
   /** Look at what has a name, and note it as an entry if it is one. */
   async #visit(directory: Handle, name: BytePath, place: WalkedDirectory): Promise<"directory" | undefined> {
     const path = place.path + name;
-    const stat = about(path, () => statChild(directory, name));
+    const stat = aboutEntry(path, () => statChild(directory, name));
     if (stat?.isDirectory() === true) return "directory";
     if (stat === undefined || entryMode(stat) === undefined) return undefined;
     const ignored = place.ignored || place.rules?.ignores(path, name, false) === true;
@@ -174,14 +170,6 @@ function next(listing: Dir): BytePath | undefined {
   return listing.readSync()?.name;
 }
 
-function about<T>(path: BytePath, call: () => T): T {
-  try {
-    return call();
-  } catch (error) {
-    throw translateError(error, shownName(path));
-  }
-}
-
 /** Paths that belong to a workspace's tree though .gitignore excludes them, since what it was made from holds them. */
 export class TrackedPaths {
   readonly #load: () => Promise<Iterable<BytePath>>;
@@ -192,13 +180,11 @@ export class TrackedPaths {
     this.#load = load;
   }
 
-  /** This file is tracked. */
   async has(path: BytePath): Promise<boolean> {
     const sorted = await this.#paths();
     return sorted[firstFrom(sorted, path)] === path;
   }
 
-  /** Something in this directory is tracked. */
   async hasBelow(path: BytePath): Promise<boolean> {
     const sorted = await this.#paths();
     const inside = `${path}/`;

@@ -5,7 +5,6 @@ import type { Archive } from "./archive.ts";
 import type { Bundle, Manifest } from "./manifest.ts";
 import type { WorkspaceRepository } from "./workspace-repository.ts";
 
-/** A snapshot as clients see it. */
 export interface Snapshot {
   readonly snapshotId: string;
   /** Equal trees have equal ids. */

@@ -11,7 +11,6 @@ export interface ScannedTree {
   readonly entries: TreeEntries<ReadEntry>;
 }
 
-/** Nothing was scanned before. */
 export const NOTHING_SCANNED: ScannedTree = { tree: EMPTY_TREE, entries: new Map() };
 
 const FORMAT = "tree-cache 1";

@@ -22,7 +22,6 @@ export interface SubmodulesOptions {
   readonly leftOut: LeftOutList;
 }
 
-/** A checkout that may have submodules. */
 interface Parent {
   readonly commit: string;
   /** Where it came from: what relative addresses are relative to. */

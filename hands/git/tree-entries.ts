@@ -18,7 +18,6 @@ export type TreeEntries<E extends TreeEntry = TreeEntry> = ReadonlyMap<BytePath,
 /** The tree without any entry, which git knows without being told. */
 export const EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
 
-/** A difference between two trees. */
 export interface TreeChange {
   readonly path: BytePath;
   readonly before: TreeEntry | undefined;
@@ -42,7 +41,6 @@ export async function compareTrees(before: TreeEntries, after: TreeEntries): Pro
   return changes;
 }
 
-/** An entry with the size of its content. */
 export interface SizedEntry extends TreeEntry {
   readonly size: number;
 }

@@ -71,7 +71,6 @@ function isState(value: unknown): value is TreesState {
   );
 }
 
-/** Replace a state durably. */
 export async function writeState(path: string, state: TreesState): Promise<void> {
   await writeDurably(path, JSON.stringify({ ...state, snapshots: state.snapshots.slice(-MAX_SNAPSHOTS) }));
 }

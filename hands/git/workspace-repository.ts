@@ -206,7 +206,6 @@ export interface BuiltTree {
   readonly found: Scanned;
 }
 
-/** Whose trees, and how. */
 export interface RepositoryOptions {
   readonly git: Git;
   readonly workspace: Workspace;

@@ -22,7 +22,6 @@ import { requireSourceFits } from "./source-tree.ts";
 import { checkOutSubmodules } from "./submodules.ts";
 import { WorkspaceRepository } from "./workspace-repository.ts";
 
-/** What {@link WorkspaceTrees} works with. */
 export interface WorkspaceTreesOptions {
   readonly git: Git;
   readonly clones: Clones;
@@ -33,7 +32,6 @@ export interface WorkspaceTreesOptions {
   readonly checkout?: Omit<CheckoutOptions, "signal">;
 }
 
-/** What a diff is asked for. */
 export interface DiffOrder {
   /** Compare with this snapshot. Empty: with what the workspace was made with. */
   readonly sinceSnapshotId: string;
@@ -125,7 +123,6 @@ export class WorkspaceTrees {
     });
   }
 
-  /** How the workspace's tree came to be. */
   async origin(workspace: Workspace): Promise<Origin> {
     return originOf(await WorkspaceRepository.stateOf(workspace));
   }

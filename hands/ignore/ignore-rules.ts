@@ -15,7 +15,6 @@ const MAX_PATTERN = 4096;
 /** Steps that deciding about one path may take, some tens of milliseconds: real rules take thousands. */
 const MAX_STEPS = 4_000_000;
 
-/** One line of a .gitignore file. */
 interface Rule {
   readonly negative: boolean;
   readonly directoryOnly: boolean;

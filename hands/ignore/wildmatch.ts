@@ -22,7 +22,6 @@ export class Wildmatch {
     return (this.#tokens.length + 1) * (length + 1);
   }
 
-  /** The whole text matches. */
   matches(text: string): boolean {
     const end = this.#tokens.length;
     let states = new Uint8Array(end + 1);

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { ConfigError } from "@serverless-harness/kit/env";
 import type { Logger } from "@serverless-harness/kit/log";
-import { findProgram } from "../process/programs.ts";
+import { findProgram } from "../process/system-files.ts";
 import { deviceMounts, procMounts } from "./mounts.ts";
 import { AGENT, availableUsers, WorkspaceUsers } from "./users.ts";
 
@@ -21,7 +21,6 @@ export interface Shown {
   readonly writable: boolean;
 }
 
-/** A jail to be made. */
 interface JailPlan {
   readonly workspace: string;
   /** Arguments of bwrap that cover what the daemon has and commands must not see. */
@@ -114,7 +113,6 @@ function identity(dividesUsers: boolean): string[] {
 interface JailFiles {
   /** Prepares what bwrap can't. */
   readonly cell: string;
-  /** The filter of system calls. */
   readonly filter: string;
   /** Files that take the place of the machine's own. */
   readonly etc: string;

@@ -79,7 +79,6 @@ export function enterJail(config: HandsConfig): never {
   throw new ConfigError("this Node can't replace its process: run hands with Node 24 or newer");
 }
 
-/** All arguments of `bwrap`. */
 function jailArguments(config: HandsConfig, own: { readonly temporary: string; readonly home: string }): string[] {
   const { program, environment, mounts } = insideOf(config);
   const devices = config.network === "public" ? ["--dev-bind-try", NETWORK_DEVICE, NETWORK_DEVICE] : [];
@@ -198,7 +197,6 @@ function assertWorks(bwrap: string): void {
   );
 }
 
-/** The jail's own name. */
 const HOST_NAME = "sandbox";
 
 const MACHINES = "/etc/hosts";

@@ -10,7 +10,6 @@ import { AGENT } from "./users.ts";
 
 /** Where the daemon's jail has what is divided among workspaces. */
 interface SharedDirectories {
-  /** Holds all workspaces. */
   readonly root: string;
   readonly home: string;
   readonly temporary: string;
@@ -55,7 +54,6 @@ export class WorkspaceJail {
 /** Where the jail has the fork server's programs. */
 const PLACE = "/run/keeper";
 
-/** How commands are bounded in a workspace's jail. */
 interface JailedKeeperOptions {
   readonly workspace: Pick<Workspace, "name" | "path">;
   /** What the jail shows beside the workspace's own. */
@@ -88,7 +86,6 @@ export function jailedKeeper(
 interface ProcessBounds {
   /** Processes and threads of its user in the jail's own user namespace. */
   readonly processes: number;
-  /** Size of one file. */
   readonly fileBytes: number;
 }
 
@@ -111,7 +108,6 @@ export function groupedPty(launch: PtyLauncher, enter: readonly string[]): PtyLa
   return enter.length === 0 ? launch : (spec, sink) => launch({ ...spec, argv: [...enter, ...spec.argv] }, sink);
 }
 
-/** How terminals are started in a workspace's jail. */
 interface JailedPtyOptions {
   /** Program and arguments to run a program by in the jail, which take these arguments of bwrap too. */
   readonly around: (options: readonly string[]) => string[];

@@ -5,7 +5,6 @@ const NEWLINE = 10;
 const DENSE_SAMPLE = 16;
 const DENSE_BYTES = 64;
 
-/** Bytes of all chunks. */
 export function totalBytes(chunks: readonly Chunk[]): number {
   return chunks.reduce((sum, chunk) => sum + chunk.data.length, 0);
 }

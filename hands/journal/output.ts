@@ -96,7 +96,6 @@ export class OutputJournal {
     return this.#total - this.#written;
   }
 
-  /** Bytes on disk. */
   get stored(): number {
     return this.#written - this.#first;
   }

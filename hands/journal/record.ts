@@ -6,7 +6,6 @@ export interface Intent {
   readonly id: string;
   /** Its place among the workspace's execs, from 1. */
   readonly seq: number;
-  /** Hash of what was asked for. */
   readonly fingerprint: string;
   /** In the environment of its processes: unlike any other's, also of another daemon on the machine. */
   readonly mark: string;
@@ -49,7 +48,6 @@ export type JournalLine =
   | { readonly type: "intent"; readonly intent: Intent }
   | { readonly type: "process"; readonly id: string; readonly process: ProcessIdentity }
   | { readonly type: "end"; readonly id: string; readonly end: EndRecord }
-  /** The exec is forgotten. */
   | { readonly type: "drop"; readonly id: string };
 
 /** An exec as its lines tell it. */
@@ -130,7 +128,6 @@ export function recordsOf(lines: Iterable<JournalLine>): Map<string, ExecRecord>
   return records;
 }
 
-/** The lines that tell of one exec. */
 export function linesOf(record: ExecRecord): JournalLine[] {
   const { id } = record.intent;
   return [

@@ -16,7 +16,6 @@ export class Runs {
   readonly #ends: number[] = [];
   #length = 0;
 
-  /** Bytes in all runs. */
   get length(): number {
     return this.#length;
   }

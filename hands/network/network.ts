@@ -45,7 +45,6 @@ export class Network {
     this.#child.stdout.on("data", (data: Buffer) => this.#read(data.toString()));
   }
 
-  /** The process whose network it is. */
   get pid(): number {
     return this.#child.pid ?? 0;
   }

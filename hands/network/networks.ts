@@ -7,7 +7,7 @@ import type { AllowedHosts } from "@serverless-harness/kit/address-rule";
 import { ConfigError } from "@serverless-harness/kit/env";
 import type { Logger } from "@serverless-harness/kit/log";
 import type { Shown } from "../jail/command-jail.ts";
-import { findProgram, isExecutable } from "../process/programs.ts";
+import { findProgram, isExecutable } from "../process/system-files.ts";
 import { Network, type NetworkPrograms } from "./network.ts";
 import { NAME_SERVER, reachOf } from "./rules.ts";
 
@@ -23,7 +23,6 @@ export interface WorkspaceNetworks {
 /** Commands are in the network that hands is in. */
 export const sharedNetwork: WorkspaceNetworks = { enter: () => [], shown: [], close: async () => undefined };
 
-/** What networks are made of. */
 interface NetworksOptions {
   readonly programs: NetworkPrograms;
   /** Out of the reach of commands: holds the socket that networks are asked for on, and what commands see as their resolv.conf. */

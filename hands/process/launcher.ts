@@ -1,15 +1,12 @@
 import type { Stream } from "@serverless-harness/proto/hands";
 import type { ProcessIdentity } from "./processes.ts";
 
-/** A process to start. */
 export interface ProcessSpec {
   /** Whose process it is: a launcher may keep workspaces apart. */
   readonly workspace: { readonly name: string; readonly path: string };
   /** A command line for `bash -c`, or a program (looked up in PATH) and its arguments. */
   readonly command: { readonly shell: string } | { readonly argv: readonly string[] };
-  /** Absolute working directory. */
   readonly cwd: string;
-  /** The whole environment. */
   readonly env: Readonly<Record<string, string>>;
   /** Keep stdin open for {@link RunningProcess.write}; else it is /dev/null. */
   readonly stdin: boolean;
@@ -46,7 +43,6 @@ export interface ProcessSink {
   ended(end: ProcessEnd): void;
 }
 
-/** A process that was started. */
 export interface RunningProcess {
   write(data: Uint8Array): void;
   closeStdin(): void;

@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { pidNamespace, processStartTicks } from "@serverless-harness/kit/proc";
+import { readText } from "./system-files.ts";
 
 /** Names a process so that it is found again after a restart of the daemon and no other process is taken for it. */
 export interface ProcessIdentity {
@@ -136,13 +137,5 @@ function send(pid: number, signal: NodeJS.Signals): boolean {
     return process.kill(pid, signal);
   } catch {
     return false;
-  }
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
   }
 }

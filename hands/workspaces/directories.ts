@@ -23,7 +23,6 @@ export class WorkspaceDirectories {
   readonly #root: string;
   readonly #state: string;
 
-  /** `root`: holds the workspaces; `state`: the daemon's own. */
   constructor(root: string, state: string) {
     this.#root = root;
     this.#state = state;

@@ -4,7 +4,6 @@ import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { DamagedRecord, isDamagedRecord, syncDirectory, writeDurably } from "../fs/durable.ts";
 import { removeTree } from "../fs/remove-tree.ts";
 
-/** What is remembered about a workspace. */
 export interface WorkspaceRecord {
   /** The highest epoch seen. */
   readonly epoch: bigint;
@@ -28,7 +27,6 @@ export async function writeRecord(stateDirectory: string, record: WorkspaceRecor
   await writeDurably(join(stateDirectory, FILE), JSON.stringify(record, asText));
 }
 
-/** The records below a directory. */
 export interface FoundRecords {
   /** By workspace name. */
   readonly records: Map<string, WorkspaceRecord>;

@@ -10,11 +10,9 @@ import { removeTree } from "../fs/remove-tree.ts";
 import { WorkspaceDirectories } from "./directories.ts";
 import { isThere, readRecords, type WorkspaceRecord, writeRecord } from "./record.ts";
 
-/** A workspace as the rest of the daemon uses it. */
 export interface Workspace {
   /** `<tenant>/<session>`. */
   readonly name: string;
-  /** Its directory, absolute. */
   readonly path: string;
   /** Where the daemon keeps what it must remember about this workspace; removed with it. Out of the reach of commands. */
   readonly stateDirectory: string;
@@ -35,7 +33,6 @@ export interface WorkspaceDescription extends Workspace {
 export interface WorkspacesOptions {
   /** Holds `<tenant>/<session>` directories, and `.trash`, `.staging` and `.aside`, which no name collides with. One file system. */
   readonly root: string;
-  /** The daemon's own state. */
   readonly state: string;
   /** Commands can reach the files of other workspaces here, so only one tenant is served. Default false. */
   readonly oneTenant?: boolean;
@@ -143,7 +140,6 @@ export class Workspaces {
     if (known.epoch < epoch && known.deletedAtMs === undefined) await this.#queue.run(name, () => this.#raise(name, epoch));
   }
 
-  /** How many there are. */
   get count(): number {
     return [...this.#records.values()].filter((record) => record.deletedAtMs === undefined).length;
   }
@@ -181,7 +177,6 @@ export class Workspaces {
     return { ...this.#directories.locate(name), epoch, createdAtMs };
   }
 
-  /** Every workspace, sorted by name. */
   list(): WorkspaceDescription[] {
     const names = [...this.#records].filter(([, record]) => record.deletedAtMs === undefined).map(([name]) => name);
     return names.sort().map((name) => this.describe(name));

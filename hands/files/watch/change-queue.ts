@@ -4,7 +4,6 @@ import type { WatchChangeSchema, WatchEndReason, WatchMode, WatchResponseSchema 
 type Change = MessageInitShape<typeof WatchChangeSchema>;
 type Message = MessageInitShape<typeof WatchResponseSchema>;
 
-/** Changes of one message. */
 const MAX_CHANGES = 1000;
 
 /**

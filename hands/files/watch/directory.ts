@@ -1,9 +1,11 @@
 import type { Handle } from "@serverless-harness/kit/paths/handle";
+import type { FileKind, WatchChangeKind } from "@serverless-harness/proto/hands";
 import { type BytePath, shownName } from "../../fs/byte-names.ts";
-import type { IgnoreRules } from "../../ignore/ignore-rules.ts";
-import { rulesForSearch } from "../../ignore/ignore-rules.ts";
+import { type IgnoreRules, rulesForSearch } from "../../ignore/ignore-rules.ts";
 import type { NameFilter } from "../glob.ts";
+import type { WatchBudget } from "./budget.ts";
 import { type EntryState, entryState } from "./entry-state.ts";
+import type { Inotify } from "./inotify.ts";
 
 /** An entry as it was looked at last. */
 export interface Entry {
@@ -75,7 +77,6 @@ export interface View {
   readonly base: BytePath;
   /** What is ignored there already. */
   readonly rules: IgnoreRules | undefined;
-  /** .gitignore files count. */
   readonly honoursIgnore: boolean;
   /** What matches one of them is left out; asked with the path below the watched directory. */
   readonly exclude: readonly NameFilter[];
@@ -103,4 +104,25 @@ export function readRules(view: View, directory: WatchedDirectory, handle: Handl
   directory.ignorePrint = print;
   directory.rulesAreStale = false;
   return directory.rules !== before;
+}
+
+interface TreeChange {
+  readonly kind: WatchChangeKind;
+  /** Segments below the watched directory. */
+  readonly path: readonly string[];
+  readonly fileKind: FileKind;
+}
+
+export interface TreeOptions {
+  readonly view: View;
+  readonly budget: WatchBudget;
+  /** `undefined`: everything is looked at in an interval. */
+  readonly inotify: Inotify | undefined;
+  /** A handle to what the watched path leads to. `undefined` if that is no directory any more. */
+  readonly open: () => Handle | undefined;
+  readonly tell: (change: TreeChange) => void;
+  /** There is something to look at. */
+  readonly onDirty: () => void;
+  /** Asked every few milliseconds; throws to end the work. */
+  readonly checkpoint: () => void;
 }

@@ -3,6 +3,7 @@ import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle
 import { FileKind, WatchChangeKind, WatchMode } from "@serverless-harness/proto/hands";
 import { inodeOf } from "../../changes/witness.ts";
 import { shownName } from "../../fs/byte-names.ts";
+import type { TreeOptions } from "./directory.ts";
 import { type Entry, eachDirectory, isVisible, readRules, WatchedDirectory } from "./directory.ts";
 import {
   type EntryState,
@@ -17,7 +18,6 @@ import {
   unsettled,
 } from "./entry-state.ts";
 import { type Inotify, NotifyUnavailable } from "./inotify.ts";
-import type { TreeOptions } from "./tree-options.ts";
 
 /** Gives way to the rest of the daemon after so long. */
 const SLICE_MS = 10;
@@ -71,7 +71,6 @@ export class WatchedTree implements Disposable {
     return true;
   }
 
-  /** Anything may have changed. */
   markAll(): void {
     for (const directory of this.#all()) this.#mark(directory);
   }

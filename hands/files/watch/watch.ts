@@ -2,8 +2,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { pathError, translateError } from "@serverless-harness/kit/paths/path-error";
 import { WatchEndReason, WatchMode } from "@serverless-harness/proto/hands";
 import type { ChangeQueue } from "./change-queue.ts";
+import type { TreeOptions } from "./directory.ts";
 import { WatchedTree } from "./tree.ts";
-import type { TreeOptions } from "./tree-options.ts";
 
 /** What happens within so many milliseconds is told together. */
 const COALESCE_MS = 50;
@@ -17,7 +17,6 @@ const FALLBACK_POLL_MS = 1000;
 /** A look may take this part of the time at most. */
 const POLL_SHARE = 0.2;
 
-/** What a watch works with. */
 export interface WatchOptions extends Omit<TreeOptions, "tell" | "onDirty" | "checkpoint"> {
   /** The path as the client names it. */
   readonly path: string;

@@ -15,18 +15,15 @@ import type { View } from "./directory.ts";
 import { Inotify } from "./inotify.ts";
 import { Watch } from "./watch.ts";
 
-/** What to watch. */
 export interface WatchOrder {
   readonly path: string;
   readonly recursive: boolean;
   readonly includeIgnored: boolean;
-  /** Globs. */
   readonly exclude: readonly string[];
   /** Milliseconds; 0: be told by the kernel. */
   readonly pollIntervalMs: number;
 }
 
-/** All watches of the daemon. */
 export class Watches {
   readonly #limits: FileLimits;
   readonly #inotify = new Inotify();

@@ -5,6 +5,7 @@ import { join, relative } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "@serverless-harness/kit/log";
+import { readText } from "../system-files.ts";
 import { type Cgroups, noCgroups, type WorkspaceCgroup } from "./cgroups.ts";
 
 const ENTER = fileURLToPath(new URL("./enter.sh", import.meta.url));
@@ -208,12 +209,4 @@ export function ownCgroup(): string | undefined {
   const below = relative(root, path);
   const directory = below.startsWith("..") ? place : join(place, below);
   return existsSync(join(directory, "memory.events")) ? directory : undefined;
-}
-
-function readText(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return "";
-  }
 }

@@ -11,9 +11,7 @@ import { ReportedProcess } from "./reported-process.ts";
 const TRIES = 3;
 const PAUSES_MS = [50, 500];
 
-/** What a {@link ForkServer} is made of. */
 interface ForkServerOptions {
-  /** Program and arguments. */
   readonly argv: readonly [string, ...string[]];
   /** How long it may take to answer, in milliseconds: then it hangs, or was stopped, and is killed. */
   readonly patienceMs: number;
@@ -61,7 +59,6 @@ export class ForkServer {
     return this.#told.size > 0;
   }
 
-  /** Start a process under an id of its own. */
   start(id: number, workspace: string, sink: ProcessSink, payload: Uint8Array): ReportedProcess {
     const told = new ReportedProcess(workspace, sink);
     const limit = MAX_REQUEST_BYTES - payload.length;

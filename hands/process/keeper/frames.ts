@@ -35,7 +35,6 @@ export class BadFrame extends Error {
   override readonly name = "BadFrame";
 }
 
-/** One frame. */
 export function frame(type: number, id: number, payload: Uint8Array = new Uint8Array()): Buffer {
   const buffer = Buffer.allocUnsafe(FRAME_HEADER + payload.length);
   buffer.writeUInt32LE(FRAME_HEADER - 4 + payload.length, 0);

@@ -12,10 +12,8 @@ const REPORT_BYTES = 8;
 /** Descriptor of the guard's socket. */
 const CONTROL = 3;
 
-/** By errno value. */
 const ERRORS = new Map([...getSystemErrorMap()].map(([number, [name, message]]) => [-number, { name, message }]));
 
-/** How a guarded program ended. */
 export type GuardedEnd = { readonly code: number } | { readonly signal: NodeJS.Signals };
 
 /** What is heard of a guarded program: `started`, `ended`, `gone`, or `failed`, `gone`. */

@@ -1,7 +1,8 @@
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import type { Logger } from "@serverless-harness/kit/log";
 import type { Cgroups, WorkspaceCgroup } from "../cgroup/cgroups.ts";
+import { readText } from "../system-files.ts";
 
 /** How often workspaces are looked at, in milliseconds. */
 const INTERVAL_MS = 1000;
@@ -191,13 +192,4 @@ function processesBelow(roots: readonly number[], all: ReadonlyMap<number, Proce
 function proportionalBytes(pid: number): number | undefined {
   const kilobytes = /^Pss:\s+(\d+) kB$/m.exec(readText(`/proc/${pid}/smaps_rollup`))?.[1];
   return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
-}
-
-/** Empty if the process is gone, or nobody's to look at. */
-function readText(path: string): string {
-  try {
-    return readFileSync(path, "latin1");
-  } catch {
-    return "";
-  }
 }
