@@ -5,6 +5,7 @@ import type { Files } from "./files.ts";
 import type { Messages, Wishes } from "./messages.ts";
 import type { Notices } from "./notices.ts";
 import type { Retained } from "./retention.ts";
+import type { Sandboxes } from "./sandboxes.ts";
 import type { Schedules } from "./schedules.ts";
 import type { Tenants } from "./tenants.ts";
 import type { Tokens } from "./tokens.ts";
@@ -87,6 +88,9 @@ export interface Backlog {
  * the session has a newer owner or the claim was ended.
  */
 export interface LeafStore extends WaitingLeaves, Messages, Retained, Tenants, Schedules, Tokens, Duties, Files, Notices, Accounts {
+  /** The pool of sandboxes, and where each session is in it. */
+  readonly sandboxes: Sandboxes;
+
   /**
    * Write a leaf's record, its first event and its place in the queue. A known idempotency key with the same spec returns the
    * first leaf, with `created` false; with another spec it throws ALREADY_EXISTS `idempotency_key_reused`. NOT_FOUND

@@ -7,6 +7,6 @@ export const COMMANDS: readonly string[] = [
   ...["hdel", "hexists", "hget", "hgetall", "hincrby", "hkeys", "hmget", "hrandfield", "hscan", "hset", "hsetnx"],
   ...["lrange", "rpush", "sadd", "sismember", "smembers", "spop", "srem"],
   ...["xadd", "xdel", "xlen", "xrange"],
-  ...["zadd", "zcount", "zlexcount", "zmscore", "zpopmin", "zrange", "zrangebyscore"],
+  ...["zadd", "zcard", "zcount", "zlexcount", "zmscore", "zpopmin", "zrange", "zrangebyscore"],
   ...["zrem", "zremrangebyrank", "zremrangebyscore", "zrevrangebylex", "zscore"],
 ];

@@ -7,7 +7,15 @@ import { readIdFile, unknownStore, writeIdFile } from "../contract/id-file.ts";
 import type { RedisAddress } from "../contract/store-url.ts";
 import { adviceOf, type Client, connectRedis } from "./connect.ts";
 import { Names } from "./names.ts";
-import { type IndexScript, type PartitionScript, programs, type ScheduleScript, type StoreScripts, type TokenScript } from "./programs.ts";
+import {
+  type IndexScript,
+  type PartitionScript,
+  programs,
+  type SandboxScript,
+  type ScheduleScript,
+  type StoreScripts,
+  type TokenScript,
+} from "./programs.ts";
 import { type Argument, closeClient, list, type Reply, runScript, text } from "./scripts.ts";
 
 /** Version of the keys. Another one is refused, never guessed at. */
@@ -106,6 +114,11 @@ export class Database {
   /** Run one of the scripts of tokens. */
   runTokens(name: TokenScript, ...args: readonly Argument[]): Promise<Reply> {
     return runScript(this.client, this.#scripts.tokens[name], [this.names.tokens], [this.time, this.names.prefix, ...args]);
+  }
+
+  /** Run one of the scripts of the pool of sandboxes. */
+  runSandboxes(name: SandboxScript, ...args: readonly Argument[]): Promise<Reply> {
+    return runScript(this.client, this.#scripts.sandboxes[name], [this.names.sandboxes], [this.time, this.names.prefix, ...args]);
   }
 
   /**

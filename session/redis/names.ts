@@ -67,6 +67,11 @@ export class Names {
     return `{${this.prefix}:tokens}`;
   }
 
+  /** What every key of the pool of sandboxes begins with: a hash tag of its own. */
+  get sandboxes(): string {
+    return `{${this.prefix}:sandboxes}`;
+  }
+
   /** Channel that is told when something may have become ready. */
   get workChannel(): string {
     return `${this.prefix}:work`;

@@ -59,11 +59,24 @@ const SCHEDULES = {
 /** Scripts of tokens. */
 const TOKENS = { add: "token-add", list: "token-list", revoke: "token-revoke", revoked: "token-revoked" } as const;
 
+/** Scripts of the pool of sandboxes. */
+const SANDBOXES = {
+  drain: "sandbox-drain",
+  forget: "sandbox-forget",
+  hold: "sandbox-hold",
+  idle: "sandbox-idle",
+  list: "sandbox-list",
+  place: "sandbox-place",
+  remove: "sandbox-remove",
+  report: "sandbox-report",
+} as const;
+
 export type PartitionScript = keyof typeof PARTITION | "claimFrom";
 export type IndexScript = keyof typeof INDEX | "claim";
 
 export type ScheduleScript = keyof typeof SCHEDULES;
 export type TokenScript = keyof typeof TOKENS;
+export type SandboxScript = keyof typeof SANDBOXES;
 
 /** The scripts of a store. */
 export interface StoreScripts {
@@ -71,6 +84,7 @@ export interface StoreScripts {
   readonly index: Readonly<Record<IndexScript, Script>>;
   readonly schedules: Readonly<Record<ScheduleScript, Script>>;
   readonly tokens: Readonly<Record<TokenScript, Script>>;
+  readonly sandboxes: Readonly<Record<SandboxScript, Script>>;
 }
 
 /** Scripts of idempotency keys, which stand outside of partitions. */
@@ -105,6 +119,7 @@ function load(together: boolean): StoreScripts {
     index: { ...each(INDEX, lib), ...each({ claim: "claim" }, take) },
     schedules: each(SCHEDULES, chain(["clock", "names", "schedules"], header)),
     tokens: each(TOKENS, chain(["clock", "names", "tokens"], header)),
+    sandboxes: each(SANDBOXES, chain(["clock", "names", "sandboxes"], header)),
   };
 }
 

@@ -6,6 +6,7 @@ import type { Backlog, Claim, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome }
 import type { NewMessage, Wishes } from "../contract/messages.ts";
 import type { ClaimedNotice, Notice, NoticeEnd } from "../contract/notices.ts";
 import type { IdleSession, Retention } from "../contract/retention.ts";
+import type { Sandboxes } from "../contract/sandboxes.ts";
 import type { DueSchedules } from "../contract/schedules.ts";
 import type { RedisAddress } from "../contract/store-url.ts";
 import { withoutError } from "../contract/subscription.ts";
@@ -30,6 +31,7 @@ import { appendEvents, finishLeaf, prolongLease, releaseLeavesOf, retryLeaf } fr
 import { endOverdueLeaves } from "./overdue.ts";
 import { repairIndex } from "./repair.ts";
 import { idleSessions, readTombstone, removeSession, sweepLeaves } from "./retention.ts";
+import { RedisSandboxes } from "./sandboxes.ts";
 import { createSchedule, deleteSchedule, dueSchedules, listSchedules, readClock, readSchedule, replaceSchedule } from "./schedules.ts";
 import { runCommand } from "./scripts.ts";
 import { Signals } from "./signals.ts";
@@ -52,6 +54,7 @@ export interface RedisLeafStoreOptions {
 export class RedisLeafStore implements LeafStore {
   readonly #database: Database;
   readonly #signals: Signals;
+  readonly sandboxes: Sandboxes;
   #closed = false;
 
   /** Connect. Throws a ConfigError where the Redis can't be used. */
@@ -69,6 +72,7 @@ export class RedisLeafStore implements LeafStore {
 
   private constructor(database: Database, fallbackMs: number | undefined) {
     this.#database = database;
+    this.sandboxes = new RedisSandboxes(() => this.#opened());
     this.#signals = new Signals(database.client, fallbackMs);
   }
 

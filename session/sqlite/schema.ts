@@ -13,12 +13,25 @@ import { LAYOUT_7 } from "./layout/layout-7.ts";
 import { LAYOUT_8 } from "./layout/layout-8.ts";
 import { LAYOUT_9 } from "./layout/layout-9.ts";
 import { LAYOUT_10 } from "./layout/layout-10.ts";
+import { LAYOUT_11 } from "./layout/layout-11.ts";
 
 /** Element n makes layout n + 1 of layout n. A layout that was released never changes again: what is new is another element. */
-const STEPS: readonly string[] = [LAYOUT_1, LAYOUT_2, LAYOUT_3, LAYOUT_4, LAYOUT_5, LAYOUT_6, LAYOUT_7, LAYOUT_8, LAYOUT_9, LAYOUT_10];
+const STEPS: readonly string[] = [
+  LAYOUT_1,
+  LAYOUT_2,
+  LAYOUT_3,
+  LAYOUT_4,
+  LAYOUT_5,
+  LAYOUT_6,
+  LAYOUT_7,
+  LAYOUT_8,
+  LAYOUT_9,
+  LAYOUT_10,
+  LAYOUT_11,
+];
 
 /** Version of the tables after all of them. */
-const LAYOUT = STEPS.length;
+export const LAYOUT = STEPS.length;
 
 /**
  * Make the tables where they are absent, and bring those of an older layout up to this one, in one transaction. Throws a {@link ConfigError} for

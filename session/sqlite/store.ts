@@ -12,6 +12,7 @@ import { checkNoticeLimit } from "../contract/notice-rules.ts";
 import type { ClaimedNotice, Notice, NoticeEnd } from "../contract/notices.ts";
 import type { IdleSession, Retention } from "../contract/retention.ts";
 import { checkIdle } from "../contract/retention-rules.ts";
+import type { Sandboxes } from "../contract/sandboxes.ts";
 import type { DueSchedules } from "../contract/schedules.ts";
 import { withoutError } from "../contract/subscription.ts";
 import type { TenantSettings } from "../contract/tenants.ts";
@@ -40,6 +41,7 @@ import { endOverdueLeaves, hasOverdueLeaf } from "./overdue.ts";
 import { prolongLease, requireOwner } from "./ownership.ts";
 import { readLeaf } from "./records.ts";
 import { redriveLeaf } from "./redrive.ts";
+import { SqliteSandboxes } from "./sandboxes.ts";
 import { createSchedule, deleteSchedule, dueSchedules, listSchedules, readSchedule, replaceSchedule } from "./schedules.ts";
 import { idleSessions, removeSession, sessionExists } from "./sessions.ts";
 import { SignalFile } from "./signal-file.ts";
@@ -66,6 +68,7 @@ export class SqliteLeafStore implements LeafStore {
   readonly #signal: SignalFile;
   readonly #changes: Changes;
   readonly #now: () => number;
+  readonly sandboxes: Sandboxes;
   #closed = false;
 
   /** Open the database at an absolute path, making it where it is absent. Throws a ConfigError where it can't be used. */
@@ -85,6 +88,7 @@ export class SqliteLeafStore implements LeafStore {
     this.#signal = signal;
     this.#changes = changes;
     this.#now = now;
+    this.sandboxes = new SqliteSandboxes(() => this.#opened(), now);
   }
 
   async submit(leaf: NewLeaf): Promise<{ leaf: Leaf; created: boolean }> {

@@ -6,6 +6,7 @@ import { FailureReason, LeafEventSchema, LeafSpecSchema, LeafState } from "@serv
 import { expect, test } from "vitest";
 import { fingerprint } from "../contract/fingerprint.ts";
 import { LAYOUT_1 } from "../sqlite/layout/layout-1.ts";
+import { LAYOUT } from "../sqlite/schema.ts";
 import { SqliteLeafStore } from "../sqlite/store.ts";
 import { claim, done, logOf, messageOf, nothingReady, recordOf, specOf, submit, words } from "../testing/build.ts";
 import { Child } from "../testing/child.ts";
@@ -83,7 +84,7 @@ test("processes that open a file of layout 1 at the same time all get it, and it
   await Promise.all(children.map((child) => child.ended));
   expect(children.map((child) => child.lines)).toEqual(children.map(() => ["open"]));
   const db = new DatabaseSync(path);
-  expect(db.prepare("SELECT version FROM harness_layout").all()).toEqual([{ version: 10 }]);
+  expect(db.prepare("SELECT version FROM harness_layout").all()).toEqual([{ version: LAYOUT }]);
   expect(db.prepare("PRAGMA integrity_check").all()).toEqual([{ integrity_check: "ok" }]);
   db.close();
 });

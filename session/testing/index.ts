@@ -18,6 +18,7 @@ import { outcomeCases } from "./outcome-cases.ts";
 import { ownershipCases } from "./ownership-cases.ts";
 import { priorityCases } from "./priority-cases.ts";
 import { redriveCases } from "./redrive-cases.ts";
+import { sandboxCases } from "./sandbox-cases.ts";
 import { scheduleCases } from "./schedule-cases.ts";
 import { sessionCases } from "./session-cases.ts";
 import { submitCases } from "./submit-cases.ts";
@@ -74,6 +75,7 @@ const GROUPS: Readonly<Record<string, readonly Case[]>> = {
   files: fileCases,
   notices: noticeCases,
   accounts: accountCases,
+  sandboxes: sandboxCases,
 };
 
 /**

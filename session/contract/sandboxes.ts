@@ -1,0 +1,131 @@
+import { Code } from "@connectrpc/connect";
+import { HarnessError } from "@serverless-harness/kit/errors";
+import { Validation } from "@serverless-harness/kit/validate";
+import type { Sandbox } from "@serverless-harness/proto/leaf";
+import type { Fence } from "./leaf-store.ts";
+
+/** What whoever found a sandbox says of it; the store knows the rest. */
+export type SandboxReport = Pick<Sandbox, "name" | "address" | "stateId"> & Partial<Pick<Sandbox, "labels" | "tenant" | "capacity">>;
+
+/** What a leaf wants of its sandbox. */
+export interface PlacementWishes {
+  /** Every one of these labels. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Another session of the same tenant: its sandbox, if that has room. */
+  readonly near?: string;
+}
+
+/** Where a session is. */
+export interface Placement {
+  readonly sandbox: Sandbox;
+  /** The session was in another one, or in what is gone from this one. `isThere`: it can still be asked for what the session has in it. */
+  readonly moved?: { readonly name: string; readonly address: string; readonly isThere: boolean };
+}
+
+/**
+ * The pool of sandboxes, and which one each session is in. A session stays where it is while its sandbox is there; a lease says that it needs
+ * room there, for its brain or for a command that runs without one.
+ */
+export interface Sandboxes {
+  /**
+   * Note that a sandbox is there, and for how long it counts as that unless it is reported again. One that drains goes on draining. INVALID_ARGUMENT names
+   * what is out of its limits.
+   */
+  report(report: SandboxReport, aliveMs: number): Promise<void>;
+  /** Every sandbox that is known, by name, those that are away too. */
+  list(): Promise<Sandbox[]>;
+  /** Let a sandbox take no more sessions, or take them again. NOT_FOUND `sandbox_not_found`. */
+  drain(name: string, draining: boolean): Promise<Sandbox>;
+  /** Forget a sandbox; its sessions are placed elsewhere when they are needed. False if it was not known. */
+  remove(name: string): Promise<boolean>;
+
+  /**
+   * The sandbox of a session, for `leaseMs`: where it is, while that is there, has the wanted labels, and neither drains nor is full for sessions without
+   * a lease; else the one near the wanted session, or the least loaded: the one with fewest leases, then with fewest sessions. UNAVAILABLE `no_sandbox`
+   * if none that would do is there, RESOURCE_EXHAUSTED `sandboxes_full` if all of those are full, FAILED_PRECONDITION `stale_epoch` if a newer owner
+   * has placed the session. Nothing is changed then.
+   */
+  place(fence: Fence, wishes: PlacementWishes, leaseMs: number): Promise<Placement>;
+  /** Let the lease end in `leaseMs` from now; 0 ends it. The session stays where it is. False if it was placed by a newer owner, or is placed nowhere. */
+  hold(fence: Fence, leaseMs: number): Promise<boolean>;
+  /** Forget where a session was, as it is no more. */
+  forget(tenant: string, sessionId: string): Promise<void>;
+  /** Sessions without a lease that are in a sandbox, at most `limit`, by tenant and id. */
+  idleIn(name: string, limit: number): Promise<ReadonlyArray<{ readonly tenant: string; readonly sessionId: string }>>;
+}
+
+const MAX_LABELS = 32;
+const MAX_CAPACITY = 100_000;
+const MAX_LEASE_MS = 24 * 3_600_000;
+/** How soon a full pool is asked again. */
+const FULL_RETRY_MS = 1000;
+
+/** Throw INVALID_ARGUMENT that names every field of a report that is out of its limits. */
+export function checkReport({ name, address, stateId, labels = {}, tenant = "", capacity = 0 }: SandboxReport, aliveMs: number): void {
+  const v = new Validation();
+  v.name("sandbox.name", name);
+  v.characters("sandbox.address", address, 1, 1024);
+  v.line("sandbox.address", address);
+  v.characters("sandbox.state_id", stateId, 1, 128);
+  v.line("sandbox.state_id", stateId);
+  checkLabels(v, "sandbox.labels", labels);
+  if (tenant !== "") v.characters("sandbox.tenant", tenant, 1, 128);
+  v.check("sandbox.capacity", Number.isInteger(capacity) && capacity >= 0 && capacity <= MAX_CAPACITY, `must be 0 to ${MAX_CAPACITY}`);
+  v.range("alive_ms", aliveMs, 1, MAX_LEASE_MS);
+  v.done();
+}
+
+/** Throw INVALID_ARGUMENT that names every wish that is out of its limits. */
+export function checkPlacement({ labels = {} }: PlacementWishes, leaseMs: number): void {
+  const v = new Validation();
+  checkLabels(v, "labels", labels);
+  v.range("lease_ms", leaseMs, 1, MAX_LEASE_MS);
+  v.done();
+}
+
+function checkLabels(v: Validation, field: string, labels: Readonly<Record<string, string>>): void {
+  const entries = Object.entries(labels);
+  v.check(field, entries.length <= MAX_LABELS, `must be at most ${MAX_LABELS}`);
+  for (const [name, value] of entries.slice(0, MAX_LABELS)) {
+    v.characters(`${field}.${name}`, name, 1, 128);
+    v.characters(`${field}.${name}`, value, 0, 128);
+    v.line(`${field}.${name}`, name + value);
+  }
+}
+
+/** The sandbox may hold a tenant's session that has these wishes. */
+export function suits(sandbox: Sandbox, tenant: string, { labels = {} }: PlacementWishes): boolean {
+  if (sandbox.tenant !== "" && sandbox.tenant !== tenant) return false;
+  return Object.entries(labels).every(([name, value]) => Object.hasOwn(sandbox.labels, name) && sandbox.labels[name] === value);
+}
+
+/** Another session may get a lease on it. */
+export function hasRoom({ capacity, working, draining }: Sandbox): boolean {
+  return !draining && (capacity === 0 || working < capacity);
+}
+
+/** The less loaded of two sandboxes comes first. */
+export function byLoad(a: Sandbox, b: Sandbox): number {
+  return a.working - b.working || a.placed - b.placed || (a.name < b.name ? -1 : 1);
+}
+
+/** The error for a sandbox that nobody reported. */
+export function sandboxNotFound(name: string): HarnessError {
+  return new HarnessError(Code.NotFound, "sandbox_not_found", `there is no sandbox ${name}: list them`);
+}
+
+/** The error for wishes that no sandbox fulfils which is there. */
+export function noSandbox({ labels = {} }: PlacementWishes): HarnessError {
+  const wanted = Object.entries(labels).map(([name, value]) => `${name}=${value}`);
+  const which = wanted.length === 0 ? "no sandbox is there" : `no sandbox is there with ${wanted.join(", ")}`;
+  return new HarnessError(Code.Unavailable, "no_sandbox", `${which}: the leaf waits until one is`, { retryAfterMs: FULL_RETRY_MS });
+}
+
+/** The error for a pool without room. */
+export function sandboxesFull(count: number): HarnessError {
+  const text = `each of the ${count} sandboxes that would do has as many sessions as it takes: the leaf waits until one ends, or add a sandbox`;
+  return new HarnessError(Code.ResourceExhausted, "sandboxes_full", text, {
+    metadata: { sandboxes: String(count) },
+    retryAfterMs: FULL_RETRY_MS,
+  });
+}

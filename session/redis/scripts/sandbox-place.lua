@@ -1,0 +1,56 @@
+-- The sandbox of a session, as `Sandboxes.place` says. ARGV: 3 session, 4 its epoch, 5 its tenant, 6 lease in ms, 7 session to be near, or empty, then the
+-- name and the value of each wanted label. Returns 'stale', 'none', 'full' with the number of sandboxes, or 'ok' with the sandbox, and where the session
+-- was: name, '1' where that is there and has it still, and that sandbox.
+local session, epoch, tenant, lease, near = unpack(ARGV, 3, 7)
+local old, old_state, old_epoch = placed(session)
+if old and tonumber(old_epoch) > tonumber(epoch) then return { 'stale' } end
+
+-- What a sandbox is for this session; nothing where it is not there or would not do.
+local function suitable(name)
+  local state, owner, labels, capacity, alive, draining =
+    unpack(redis.call('HMGET', key('at', name), 'state', 'tenant', 'labels', 'capacity', 'alive', 'draining'))
+  if not state or tonumber(alive) <= now or (owner ~= '' and owner ~= tenant) then return nil end
+  if #ARGV > 7 then
+    local has = cjson.decode(labels)
+    for i = 8, #ARGV, 2 do
+      if has[ARGV[i]] ~= ARGV[i + 1] then return nil end
+    end
+  end
+  local busy = working(name)
+  local free = not draining and (capacity == '0' or busy < tonumber(capacity))
+  return { name = name, state = state, draining = draining, free = free, working = busy }
+end
+
+local function less(a, b)
+  if a.working ~= b.working then return a.working < b.working end
+  local in_a, in_b = redis.call('ZCARD', key('in', a.name)), redis.call('ZCARD', key('in', b.name))
+  if in_a ~= in_b then return in_a < in_b end
+  return a.name < b.name
+end
+
+local current = old and suitable(old)
+if current and current.state ~= old_state then current = nil end
+local lease_end = current and tonumber(redis.call('ZSCORE', key('in', old), session) or 0)
+local best = current and (lease_end > now or current.free) and current
+if not best then
+  local close = near ~= '' and placed(near)
+  local count, waits = 0, false
+  for _, name in ipairs(redis.call('SMEMBERS', all)) do
+    local each = suitable(name)
+    if each then
+      count = count + 1
+      waits = waits or not each.draining
+      if each.free and (not best or (best.name ~= close and (name == close or less(each, best)))) then best = each end
+    end
+  end
+  if not waits then return { 'none' } end
+  if not best then return { 'full', count } end
+end
+
+if old and old ~= best.name then redis.call('ZREM', key('in', old), session) end
+redis.call('ZADD', key('in', best.name), int(now + tonumber(lease)), session)
+redis.call('HSET', placements, session, best.name .. ' ' .. best.state .. ' ' .. epoch)
+if not old or (old == best.name and old_state == best.state) then return { 'ok', shown(best.name) } end
+local state, alive = unpack(redis.call('HMGET', key('at', old), 'state', 'alive'))
+local there = state == old_state and tonumber(alive) > now
+return { 'ok', shown(best.name), old, there and '1' or '0', shown(old) or {} }

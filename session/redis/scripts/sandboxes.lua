@@ -1,0 +1,26 @@
+-- What the scripts of the pool of sandboxes share, after clock and names. All of it is in one slot, which `base` begins. Names and ids hold no spaces.
+--   all      set   names of sandboxes
+--   at:NAME  hash  sandbox: as it was reported, a message · state: id of what it has on its disk · tenant · labels: JSON · capacity ·
+--                  alive: until when it counts as there, in ms · draining: there if it is
+--   in:NAME  zset  sessions by the end of their lease, in ms; 0 is none
+--   placed   hash  session: name, state and epoch with spaces between
+local all, placements = base .. ':all', base .. ':placed'
+local now = tonumber(ms)
+
+-- Sessions with a lease on a sandbox.
+local function working(name) return redis.call('ZCOUNT', key('in', name), '(' .. ms, '+inf') end
+
+-- A sandbox as `sandboxOf` reads it; nothing where there is none.
+local function shown(name)
+  local sandbox, alive, draining = unpack(redis.call('HMGET', key('at', name), 'sandbox', 'alive', 'draining'))
+  if not sandbox then return nil end
+  return { sandbox, alive, draining or '', working(name), redis.call('ZCARD', key('in', name)) }
+end
+
+-- Where a session is: name, state, epoch.
+local function placed(session)
+  local place = redis.call('HGET', placements, session)
+  if not place then return nil end
+  return string.match(place, '^(%S*) (%S*) (%S*)$')
+end
+
