@@ -11,11 +11,11 @@ import { thisWorker } from "./worker.ts";
 
 /** A running brain. */
 export interface Brain extends Service {
-  /** Resolves with the exit code when the brain has nothing to do any more. Never, where it serves the wake API. */
+  /** Resolves with the exit code when the brain has nothing to do any more. Never, if it serves the wake API. */
   readonly finished: Promise<number>;
 }
 
-/** Throw a ConfigError where a brain could not start with these settings. Nothing is opened, reached or changed. */
+/** Throw a ConfigError if a brain could not start with these settings. Nothing is opened, reached or changed. */
 export function checkBrain(config: BrainConfig = readConfig()): void {
   new AgentFactory(config, createLogger("brain", config.logLevel));
 }
@@ -35,7 +35,7 @@ export async function startBrain(config: BrainConfig = readConfig()): Promise<Br
   };
   const runner = new Runner({ store, worker: thisWorker(name), concurrency, leaseMs, graceMs, createRun, log });
   const server = listen === undefined ? undefined : await serveWake(listen, runner, log);
-  // Where there is no work yet, the time until there is some.
+  // If there is no work yet, the time until there is some.
   if (server !== undefined) agents.warmUp().catch(() => undefined);
   const release = async (): Promise<void> => {
     await agents.close();
@@ -79,7 +79,7 @@ async function serveWake(address: Address, runner: Runner, log: Logger): Promise
   return { stopServing: () => health.stopServing(), close: () => server.close() };
 }
 
-/** One leaf's defect, or a connection that breaks where nobody listens, must not take the other leaves down. */
+/** One leaf's defect, or a connection that breaks while nobody listens, must not take the other leaves down. */
 function surviveDefects(log: Logger): void {
   process.on("unhandledRejection", (error) => log.error({ err: error }, "unhandled rejection"));
   process.on("uncaughtException", (error) => log.error({ err: error }, "uncaught exception"));

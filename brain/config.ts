@@ -40,7 +40,7 @@ export const VARIABLES = [
   "LOG_LEVEL",
 ] as const;
 
-/** A brain's settings; `README.md` has the table. */
+/** A brain's settings; `docs/brain.md` has the table. */
 export interface BrainConfig {
   readonly leafStore: string;
   readonly handsUrl: string;
@@ -55,13 +55,13 @@ export interface BrainConfig {
   readonly leaseMs: number;
   /** Serve the wake API here instead of looking for work by itself. */
   readonly listen: Address | undefined;
-  /** A leaf whose commands have run for so many milliseconds lets go of its brain. */
+  /** A leaf whose commands have run for this many milliseconds lets go of its brain. */
   readonly sleepAfterMs: number;
   /** Where hands tells that a command has ended. Absent: a leaf keeps its brain while its commands run. */
   readonly wakeUrl: string | undefined;
   /** Workspaces are stored when a leaf is let go of, and before it ends. */
   readonly snapshots: boolean;
-  /** An answer of the model of which nothing comes for so long is broken off, in milliseconds. */
+  /** An answer of the model of which nothing comes for that long is broken off, in milliseconds. */
   readonly modelSilenceMs: number;
   /** For leaves that name none, as `provider/model`. */
   readonly model: string;

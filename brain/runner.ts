@@ -43,7 +43,7 @@ export class Runner {
     this.#options = options;
   }
 
-  /** Work until idle, and tell what was done. A second call meanwhile joins the first. Rejects where the store stays out of reach. */
+  /** Work until idle, and tell what was done. A second call meanwhile joins the first. Rejects if the store stays out of reach. */
   runUntilIdle(): Promise<Counts> {
     this.#current ??= this.#run().finally(() => {
       this.#current = undefined;

@@ -1,5 +1,5 @@
-import { parseStoreUrl, type RedisAddress } from "@serverless-harness/session";
-import { RedisLeafStore } from "@serverless-harness/session/redis";
+import { type LeafStore, parseStoreUrl, type RedisAddress } from "@serverless-harness/session";
+import { openRedisLeafStore } from "@serverless-harness/session/redis";
 import { RedisServer } from "@serverless-harness/session/testing/redis";
 import { Redis } from "ioredis";
 import { BullQueue } from "./bullmq.ts";
@@ -10,7 +10,7 @@ export type Sync = "everysec" | "always";
 /** A Redis of its own with a leaf store and a BullMQ queue in it. */
 export class Place implements AsyncDisposable {
   readonly sync: Sync;
-  readonly store: RedisLeafStore;
+  readonly store: LeafStore;
   readonly bull: BullQueue;
   /** A connection for looking. */
   readonly redis: Redis;
@@ -19,7 +19,7 @@ export class Place implements AsyncDisposable {
   static async start(sync: Sync): Promise<Place> {
     const server = await RedisServer.start("--appendfsync", sync);
     try {
-      const store = await RedisLeafStore.open(addressOf(server.url()));
+      const store = await openRedisLeafStore(addressOf(server.url()));
       return new Place(sync, server, store);
     } catch (error) {
       await server[Symbol.asyncDispose]();
@@ -27,7 +27,7 @@ export class Place implements AsyncDisposable {
     }
   }
 
-  private constructor(sync: Sync, server: RedisServer, store: RedisLeafStore) {
+  private constructor(sync: Sync, server: RedisServer, store: LeafStore) {
     this.sync = sync;
     this.store = store;
     this.bull = new BullQueue(server.port);
@@ -36,8 +36,8 @@ export class Place implements AsyncDisposable {
   }
 
   /** Another handle on the store, as another process has it. */
-  connect(): Promise<RedisLeafStore> {
-    return RedisLeafStore.open(addressOf(this.#server.url()));
+  connect(): Promise<LeafStore> {
+    return openRedisLeafStore(addressOf(this.#server.url()));
   }
 
   /** Memory that Redis uses for data, in bytes. */

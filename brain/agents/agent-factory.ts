@@ -8,11 +8,11 @@ import { type Claim, deadlineOf, type LeafStore, sessionKey } from "@serverless-
 import type { BrainConfig } from "../config.ts";
 import { readSolution, requireRepository } from "../kinds/solution.ts";
 import { resultWish } from "../kinds/task.ts";
-import type { AgentSeams, OpenAgent } from "../leaf/leaf-run.ts";
+import type { AgentSeams, OpenAgent } from "../leaf/agent-seams.ts";
 import { requireConversation } from "./conversation.ts";
 import { copiedWorkspaces, forkSource } from "./fork.ts";
 import { Hands } from "./hands.ts";
-import { Home } from "./home.ts";
+import { LeafWorkspace } from "./leaf-workspace.ts";
 
 const DEFAULT_MAX_MODEL_CALLS = 200;
 
@@ -67,7 +67,7 @@ export class AgentFactory {
     const sandbox = this.#hands.open(claim);
     const workspace = sandbox.client.workspace(name, fence.epoch);
     // Asked for before the rest is loaded, which takes longer.
-    const home = new Home({
+    const lifecycle = new LeafWorkspace({
       leafId: leaf.leafId,
       workspace,
       maker: sandbox.maker.workspace(name, fence.epoch),
@@ -75,7 +75,7 @@ export class AgentFactory {
       snapshots,
       log,
     });
-    const workspacePath = home.workspace.then(({ path, baseCommit }) => {
+    const workspacePath = lifecycle.workspace.then(({ path, baseCommit }) => {
       if (leaf.spec?.kind === LeafKind.SOLVE) requireRepository(baseCommit);
       return path;
     });
@@ -90,8 +90,8 @@ export class AgentFactory {
         leafEvents: events,
         workspace,
         workspacePath,
-        home,
-        fork: forkSource(claim, home),
+        lifecycle,
+        fork: forkSource(claim, lifecycle),
         endExec: (execId) => sandbox.endExec(execId),
         registry,
         model: leaf.spec?.model || this.#config.model,
@@ -101,7 +101,7 @@ export class AgentFactory {
         traceParent: leaf.spec?.traceParent ?? "",
         thinking: THINKING[leaf.spec?.thinking ?? ThinkingLevel.UNSPECIFIED] ?? "off",
         ...(result === undefined ? {} : { result }),
-        // Where nobody could wake it, a leaf keeps its brain.
+        // If nobody could wake it, a leaf keeps its brain.
         sleepAfterMs: wakeUrl === undefined ? undefined : sleepAfterMs,
         gatePolicy: leaf.spec?.gates,
         ask,
@@ -111,8 +111,8 @@ export class AgentFactory {
       });
       return {
         agent,
-        solution: async () => readSolution(workspace, (await home.workspace).baseCommit),
-        snapshot: (snapshotId) => home.snapshot(snapshotId),
+        solution: async () => readSolution(workspace, (await lifecycle.workspace).baseCommit),
+        snapshot: (snapshotId) => lifecycle.snapshot(snapshotId),
         notifyEnd: (execId, body) => workspace.notifyEnd(execId, wakeUrl ?? "", body),
         close: () => agent.close().finally(() => sandbox.close()),
       };
@@ -151,7 +151,7 @@ function limitsOf({ leaf }: Claim): AgentLimits {
   };
 }
 
-/** INVALID_ARGUMENT `unusable` where it is known since the submission that the leaf can't be worked on. */
+/** INVALID_ARGUMENT `unusable` if it is known since the submission that the leaf can't be worked on. */
 function requireUsable(spec: LeafSpec | undefined): void {
   if (spec !== undefined && spec.unusable !== "") throw new HarnessError(Code.InvalidArgument, "unusable", spec.unusable);
 }

@@ -7,8 +7,8 @@ import { type Claim, isTerminal, type LeafStore } from "@serverless-harness/sess
 const LOOK_AT = 100;
 
 /**
- * Throw where a leaf would begin with an empty conversation that should hold something: FAILED_PRECONDITION `conversation_gone` where leaves of its session
- * have talked to a model and the log is not there, `fork_source_empty` where the session that it forks has none; UNAVAILABLE `fork_source_waits`
+ * Throw if a leaf would begin with an empty conversation that should hold something: FAILED_PRECONDITION `conversation_gone` if leaves of its session
+ * have talked to a model and the log is not there, `fork_source_empty` if the session that it forks has none; UNAVAILABLE `fork_source_waits`
  * where that one has not begun yet. To be called before the workspace is made, which would be made from nothing as well.
  */
 export async function requireConversation(sessions: PiSessions, leaves: Pick<LeafStore, "list">, { leaf, fence }: Claim): Promise<void> {

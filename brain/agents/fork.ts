@@ -10,14 +10,14 @@ export function copiedWorkspaces({ leaf, fence: { tenant } }: Claim): string[] {
   return fork === undefined ? [] : [sessionKey({ tenant, sessionId: fork.sessionId })];
 }
 
-/** Where a leaf's conversation begins; `home`: its workspace. */
-export function forkSource({ leaf, fence: { tenant } }: Claim, home: Pick<ForkSource, "copied" | "lacks">): ForkSource | undefined {
+/** Where a leaf's conversation begins; `lifecycle`: its workspace. */
+export function forkSource({ leaf, fence: { tenant } }: Claim, lifecycle: Pick<ForkSource, "copied" | "lacks">): ForkSource | undefined {
   const { fork } = leaf.spec ?? {};
-  return fork && { from: { tenant, sessionId: fork.sessionId }, entryId: fork.entryId, copied: home.copied, lacks: home.lacks };
+  return fork && { from: { tenant, sessionId: fork.sessionId }, entryId: fork.entryId, copied: lifecycle.copied, lacks: lifecycle.lacks };
 }
 
 /**
- * Make a workspace, or take it over. A copy is of the other workspace as it is now; where that is not there, since its session never worked or its sandbox
+ * Make a workspace, or take it over. A copy is of the other workspace as it is now; if that is not there, since its session never worked or its sandbox
  * was lost, the new one is empty. (A snapshot of the point that was forked would be restored here.)
  */
 export async function makeWorkspace(workspace: WorkspaceClient, options: CreateOptions): Promise<{ made: Workspace; copied: boolean }> {

@@ -17,7 +17,7 @@ export interface ClaimedSandbox {
   readonly client: HandsClient;
   /** For making the workspace, which may have to reach another one for that. */
   readonly maker: HandsClient;
-  /** End an exec that another brain started. Succeeds where there is none of that id. */
+  /** End an exec that another brain started. Succeeds if there is none of that id. */
   endExec(execId: string): Promise<void>;
   /** Let go of everything. What runs in the sandbox goes on. */
   close(): void;
@@ -43,7 +43,7 @@ export class Hands {
     this.#log = log;
   }
 
-  /** The sandbox of a leaf that was just claimed. Where the dispatcher gives tokens, they are asked for now. */
+  /** The sandbox of a leaf that was just claimed. If the dispatcher gives tokens, they are asked for now. */
   open({ leaf, fence }: Claim): ClaimedSandbox {
     const proof = this.#prove(leaf.leafId, fence.epoch);
     const name = sessionKey(fence);

@@ -7,7 +7,7 @@ import { FailureReason } from "@serverless-harness/proto/leaf";
 /** Longest patch in bytes: with the rest of its leaf it has to fit into the 4 MiB that gRPC clients take by default. */
 export const MAX_PATCH_BYTES = 1024 * 1024;
 
-/** A session's first leaf decides what its workspace is made from: throws FAILED_PRECONDITION `no_repository` where that was none. */
+/** A session's first leaf decides what its workspace is made from: throws FAILED_PRECONDITION `no_repository` if that was none. */
 export function requireRepository(baseCommit: string): void {
   if (baseCommit !== "") return;
   const message = "it was not made from a repository: use a new session, or one whose first leaf named the repository";

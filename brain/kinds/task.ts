@@ -13,14 +13,14 @@ const VERDICT = {
   additionalProperties: false,
 };
 
-/** What a leaf's agent has to hand in; `undefined` where its last words are its result. */
+/** What a leaf's agent has to hand in; `undefined` if its last words are its result. */
 export function resultWish(spec: LeafSpec | undefined): ResultWish | undefined {
   if (spec?.kind !== LeafKind.TASK) return undefined;
   const { outputSchema } = spec;
   return outputSchema === undefined ? { tool: "submit_verdict", schema: VERDICT } : { tool: "submit_result", schema: outputSchema };
 }
 
-/** What a leaf's agent is asked: the prompt, and behind it what it is given to work on. */
+/** What a leaf's agent is asked: the prompt, and after it what it is given to work on. */
 export function promptOf(spec: LeafSpec | undefined): string {
   const prompt = spec?.prompt ?? "";
   if (spec?.input === undefined) return prompt;

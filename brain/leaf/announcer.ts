@@ -4,7 +4,7 @@ import { toLeafEvent } from "./leaf-events.ts";
 
 /** Pieces of an answer are collected this long, or until something else happens. */
 const TEXT_INTERVAL_MS = 100;
-/** A commit takes along what was collected for so long: pieces of an answer are committed as often as they are announced, or nearly. */
+/** A commit takes along what was collected for that long: pieces of an answer are committed as often as they are announced, or nearly. */
 const TEXT_RIDES_AFTER_MS = 80;
 /** What a tool shows is announced no more often than this. */
 const OUTPUT_INTERVAL_MS = 500;
@@ -22,7 +22,7 @@ export interface AnnouncerOptions {
   readonly onError: (error: unknown) => void;
 }
 
-/** Writes an agent's events to its leaf's log: in order, one step at a time, with a commit where one comes, chatter collected. */
+/** Writes an agent's events to its leaf's log: in order, one step at a time, with a commit if one comes, chatter collected. */
 export class Announcer implements LeafEvents {
   readonly leafId: string;
   readonly #options: AnnouncerOptions;

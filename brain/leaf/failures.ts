@@ -74,7 +74,7 @@ export function isStale(error: unknown): boolean {
 }
 
 /**
- * When a leaf whose attempt failed is tried again, milliseconds since the Unix epoch; `undefined` where it is not. `earliestMs` is what the
+ * When a leaf whose attempt failed is tried again, milliseconds since the Unix epoch; `undefined` if it is not. `earliestMs` is what the
  * cause asked for. A leaf with a deadline is looked at once more when it passes, to be ended.
  */
 export function nextAttemptAt(leaf: Leaf, failure: AgentFailure, earliestMs: number, nowMs: number): number | undefined {

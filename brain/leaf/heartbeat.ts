@@ -54,7 +54,7 @@ export class Heartbeat {
       if (this.#stopped) return;
       log.warn({ err: error }, "the lease could not be renewed");
       const stale = error instanceof HarnessError && error.reason === "stale_epoch";
-      // Behind the end of the lease somebody else may own the leaf, and the store does not say.
+      // After the end of the lease somebody else may own the leaf, and the store does not say.
       if (stale || performance.now() - this.#renewedAt > leaseMs) this.#lose();
     }
   }

@@ -95,7 +95,7 @@ function toArguments(args: unknown): JsonObject {
   return typeof cut === "object" && cut !== null && !Array.isArray(cut) ? cut : {};
 }
 
-/** A copy as plain JSON, in which no text is long, or a note where it is too deep to be read again. */
+/** A copy as plain JSON, in which no text is long, or a note if it is too deep to be read again. */
 function withShortTexts(value: unknown): JsonValue {
   if (isDeeper(value)) return { note: "too deep to be shown" };
   const text = JSON.stringify(value, (_key, part: unknown) => (typeof part === "string" ? head(part, MAX_ARGUMENT_BYTES) : part));

@@ -1,11 +1,12 @@
 import type { Logger } from "@serverless-harness/kit/log";
 import type { Tracing } from "@serverless-harness/kit/tracing/tracing";
-import type { Agent, AgentEvent, AgentFailure, GateKeeper, LeafEvents, MessageSource, Rest, RunOutcome } from "@serverless-harness/pi-fork";
+import type { AgentFailure, Rest, RunOutcome } from "@serverless-harness/pi-fork";
 import { FailureReason, FailureReasonSchema, LeafKind, LeafState } from "@serverless-harness/proto/leaf";
 import { type Claim, deadlineOf, type LeafStore, type Outcome } from "@serverless-harness/session";
 import { toResult } from "../kinds/result.ts";
 import type { Solution } from "../kinds/solution.ts";
 import { promptOf } from "../kinds/task.ts";
+import type { AgentSeams, OpenAgent } from "./agent-seams.ts";
 import { Announcer } from "./announcer.ts";
 import { failureOf, isStale, nextAttemptAt, toFailure, waitsForSource } from "./failures.ts";
 import { askAtGates } from "./gates.ts";
@@ -15,33 +16,6 @@ import { Mailbox, messageSource } from "./mailbox.ts";
 import { operationsOf } from "./operations.ts";
 import { sourcePatience, suspendAtRest } from "./sleep.ts";
 import { takeSnapshot } from "./snapshots.ts";
-
-/** An agent and what it stands on. */
-export interface OpenAgent {
-  readonly agent: Agent;
-  /** What was changed in the workspace since it was made from its repository, or why that can't be delivered. */
-  solution(): Promise<Solution | AgentFailure>;
-  /** Store the workspace under an id. */
-  snapshot(snapshotId: string): Promise<void>;
-  /** Have hands post a text when one of its commands has ended. */
-  notifyEnd(execId: string, body: string): Promise<void>;
-  /** Close the agent, its session and its way to the sandbox, where everything goes on. */
-  close(): Promise<void>;
-}
-
-/** How an agent reaches its leaf. */
-export interface AgentSeams {
-  /** Told what the agent does. */
-  readonly on: (event: AgentEvent) => void;
-  /** All that it was told is written, or it rejects. */
-  readonly flush: () => Promise<void>;
-  /** To be written with its commits. */
-  readonly events: LeafEvents;
-  /** Asks a human. */
-  readonly ask: GateKeeper["ask"];
-  /** What humans say to it. */
-  readonly messages: MessageSource;
-}
 
 /** What a leaf is run with. */
 export interface LeafRunOptions {
@@ -61,7 +35,7 @@ type LetGo = "drain" | "lost" | "broken";
 
 type Completed = Extract<RunOutcome, { kind: "completed" }> & Partial<Solution>;
 
-/** How an agent's run ended, with what was changed where that was asked for. */
+/** How an agent's run ended, with what was changed if that was asked for. */
 type WorkOutcome = Completed | { readonly kind: "early" } | Exclude<RunOutcome, { kind: "completed" }>;
 
 const STATE_NAMES: Readonly<Record<number, string>> = Object.fromEntries(Object.entries(LeafState).map(([name, state]) => [state, name]));
@@ -125,7 +99,7 @@ export class LeafRun {
       heartbeat.stop();
       over.abort();
       const closing = opening.then((open) => open.close()).catch((error: unknown) => log.debug({ err: error }, "closing failed"));
-      // An agent that is still being opened, for instance in front of a sandbox that is away, holds nobody up.
+      // An agent that is still being opened, for instance with a sandbox that is away, holds nobody up.
       if (this.#open !== undefined) await closing;
     }
   }

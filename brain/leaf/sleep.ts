@@ -5,7 +5,7 @@ import type { Claim, LeafStore, NewEvent } from "@serverless-harness/session";
 /** A call that a command has ended may get lost, so the leaf looks for itself after this time, and at least this often. */
 const LOOK_AGAIN_MS = 60_000;
 const LOOK_AT_LEAST_MS = 480_000;
-/** The same where hands could not even be asked to call. */
+/** The same if hands could not even be asked to call. */
 const LOOK_SOON_MS = 2_000;
 
 /**

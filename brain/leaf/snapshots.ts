@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger } from "@serverless-harness/kit/log";
 import type { RunOutcome } from "@serverless-harness/pi-fork";
-import type { OpenAgent } from "./leaf-run.ts";
+import type { OpenAgent } from "./agent-seams.ts";
 
-/** So long a snapshot is waited for, in milliseconds; then the leaf goes on without it, and hands takes it to its end. */
+/** How long to wait for a snapshot, in milliseconds. Then the leaf goes on without it, and hands completes it alone. */
 const PATIENCE_MS: Readonly<Record<RunOutcome["kind"], number>> = {
   completed: 10_000,
   waiting: 10_000,
@@ -19,7 +19,7 @@ const PATIENCE_MS: Readonly<Record<RunOutcome["kind"], number>> = {
 const DRAIN_MS = PATIENCE_MS.suspended;
 
 /**
- * Have the workspace stored as an agent left it, where it can have changed: its id where that was done, in time. Never rejects, since a leaf must not
+ * Have the workspace stored as an agent left it, if it can have changed: its id if that was done, in time. Never rejects, since a leaf must not
  * suffer from it. `letGo` resolves when the brain has to let go of the leaf.
  */
 export async function takeSnapshot(

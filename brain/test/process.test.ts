@@ -47,11 +47,11 @@ describe("settings that can't be used", () => {
     expect(() => readConfig(both)).toThrow("HANDS_TOKEN_FILE and BRAIN_TOKEN_FILE are both set");
   });
 
-  test("are all in the README's table, and no others", async () => {
-    const [readme, source] = await Promise.all(
-      ["../README.md", "../config.ts"].map((path) => readFile(new URL(path, import.meta.url), "utf8")),
+  test("are all in the table of docs/brain.md, and no others", async () => {
+    const [reference, source] = await Promise.all(
+      ["../../docs/brain.md", "../config.ts"].map((path) => readFile(new URL(path, import.meta.url), "utf8")),
     );
-    const documented = [...(readme ?? "").matchAll(/^\| `([A-Z_]+)` +\|/gm)].map(([, name]) => name);
+    const documented = [...(reference ?? "").matchAll(/^\| `([A-Z_]+)` +\|/gm)].map(([, name]) => name);
     const read = [...(source ?? "").matchAll(/env\.\w+\(\s*"([A-Z_]+)"/g)].map(([, name]) => name);
     expect(documented).toEqual(VARIABLES);
     expect(new Set(read)).toEqual(new Set(VARIABLES));

@@ -9,7 +9,7 @@ import { openConversations } from "@serverless-harness/pi-fork/conversations";
 import { bash, HandsProcess, say, scripted } from "@serverless-harness/pi-fork/testing";
 import { WorkspaceService } from "@serverless-harness/proto/hands";
 import { type Leaf, LeafState } from "@serverless-harness/proto/leaf";
-import { SqliteLeafStore } from "@serverless-harness/session/sqlite";
+import { openSqliteLeafStore } from "@serverless-harness/session/sqlite";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { machines, Stack } from "../../brain/test/fixtures/stack.ts";
@@ -141,7 +141,7 @@ test("a dispatcher removes them by itself, whether or not a brain ever runs", as
   const hands = await ownHands();
   const { url, directory } = await newStore();
   // A session of an hour ago.
-  const before = SqliteLeafStore.open(url.slice("sqlite:".length), { now: () => Date.now() - 3_600_000 });
+  const before = openSqliteLeafStore(url.slice("sqlite:".length), { now: () => Date.now() - 3_600_000 });
   onTestFinished(() => before.close());
   await before.submit(newLeaf({ tenant: "test", sessionId: "old" }));
   const claim = await claimed(before);

@@ -51,7 +51,7 @@ export interface AgentParts extends OperationParts {
   readonly messages: MessageSource;
 }
 
-/** So long an agent stays open for the note of a snapshot, in milliseconds: where it is let go of at once, and where it has nothing to do. */
+/** How long an agent stays open for the note of a snapshot, in milliseconds: when it is let go of at once, and when it has nothing to do. */
 const NOTE_MS = { atOnce: 250, atRest: 2000 };
 
 /** Drives one operation of a session: from its prompt, or from where another agent left it, to its end or to a wait. */
@@ -95,7 +95,7 @@ export class Agent {
     });
     harness.hooks.on("before_run_end", async () => {
       if (stopWhereExceeded(parts, this.#driven)) return undefined;
-      // Where the store can't be asked, what it has stays there.
+      // If the store can't be asked, what it has stays there.
       if (this.#listens) await this.#inbox.lastCall().catch(() => undefined);
       const followUp = unfinished.followUp() ?? expected?.followUp();
       return followUp === undefined ? undefined : { followUp };
@@ -144,13 +144,13 @@ export class Agent {
     await this.#parts.harness.close(CONTEXT);
   }
 
-  /** As {@link close}, once the log notes that a snapshot is taken, where one is due. */
+  /** As {@link close}, once the log notes that a snapshot is taken, if one is due. */
   async letGo(): Promise<void> {
     await this.#noteInTime(NOTE_MS.atOnce);
     await this.close();
   }
 
-  /** The id of the snapshot that is to be taken of the workspace now; `undefined` where nothing can have changed, or nothing can be noted. */
+  /** The id of the snapshot that is to be taken of the workspace now; `undefined` if nothing can have changed, or nothing can be noted. */
   async noteSnapshot(): Promise<string | undefined> {
     return this.#parts.workspaceLog?.note().catch(() => undefined);
   }
@@ -236,7 +236,7 @@ export class Agent {
     return { kind: "failed", failure: { reason: FailureReason.DEADLINE_EXCEEDED, retryable: false, message } };
   }
 
-  /** What an error of the drive means, where it is no defect. */
+  /** What an error of the drive means, if it is no defect. */
   #interruption(error: unknown): RunOutcome | undefined {
     if (isStaleEpoch(this.#lost) || isStaleEpoch(error)) return { kind: "superseded" };
     if (this.#lost !== undefined) {
@@ -252,7 +252,7 @@ export class Agent {
 const MAX_TIMER_MS = 2_147_483_647;
 
 /**
- * Act at a time (milliseconds since the Unix epoch), at once where it has passed, never where there is none. Returns what keeps it from
+ * Act at a time (milliseconds since the Unix epoch), at once if it has passed, never if there is none. Returns what keeps it from
  * acting.
  */
 export function atTime(timeMs: number | undefined, act: () => void): () => void {

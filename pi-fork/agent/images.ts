@@ -10,7 +10,7 @@ export interface Picture {
 }
 
 /**
- * The pictures as the model gets them. INVALID_ARGUMENT `images_not_supported` where it takes none: left out, it would answer as if nobody had
+ * The pictures as the model gets them. INVALID_ARGUMENT `images_not_supported` if it takes none: left out, it would answer as if nobody had
  * shown it anything.
  */
 export function imagesFor(model: Model<Api>, pictures: readonly Picture[]): ImageContent[] {

@@ -43,14 +43,14 @@ export class Inbox {
     await this.#pending;
   }
 
-  /** Bring messages; those that were brought before are passed over. Before the operation is open they wait for it, behind its end nothing is taken. */
+  /** Bring messages; those that were brought before are passed over. Before the operation is open they wait for it, after its end nothing is taken. */
   deliver(messages: readonly LeafMessage[]): Promise<void> {
     return this.#inTurn(async () => void (await this.#take(messages)));
   }
 
-  /** The operation would be done now: look for messages once more. Where there are none, no more are taken, unless it goes on after all. */
+  /** The operation would be done now: look for messages once more. If there are none, no more are taken, unless it goes on after all. */
   async lastCall(): Promise<void> {
-    // Another leaf's operation, which is being ended first, is none of its business.
+    // Another leaf's operation, which is being ended first, does not concern it.
     if (!this.#open) return;
     await this.#inTurn(async () => {
       if (!(await this.#take(await this.#source.unread()))) this.#shut = true;

@@ -40,12 +40,12 @@ export interface AgentOptions {
   readonly sessions: PiSessions;
   /** Names the session, and this owner of it. */
   readonly fence: Fence;
-  /** Of the leaf that is run: written with the session's commits. Default: they are none of the agent's business. */
+  /** Of the leaf that is run: written with the session's commits. Default: the agent commits none. */
   readonly leafEvents?: LeafEvents;
   readonly workspace: WorkspaceClient;
   /** Absolute path of the workspace, as a command in it sees it; resolves when the workspace is there. */
   readonly workspacePath: Promise<string>;
-  /** End an exec of the workspace that an agent which is gone had started. Succeeds where there is none of that id. */
+  /** End an exec of the workspace that an agent which is gone had started. Succeeds if there is none of that id. */
   readonly endExec: (execId: string) => Promise<void>;
   readonly registry: ModelRegistry;
   /** As `provider/model`. */
@@ -57,9 +57,9 @@ export interface AgentOptions {
   readonly result?: ResultWish;
   /** How much the model thinks, as far as it can. Default: not at all. */
   readonly thinking?: ThinkingLevel;
-  /** A command that has run for so many milliseconds is not waited for: the agent closes, and goes on when it is run again. Default: it is. */
+  /** A command that has run for this many milliseconds is not waited for: the agent closes, and goes on when it is run again. Default: it is. */
   readonly sleepAfterMs?: number | undefined;
-  /** Go with the prompt. INVALID_ARGUMENT `images_not_supported` where the model takes none. Default: none. */
+  /** Go with the prompt. INVALID_ARGUMENT `images_not_supported` if the model takes none. Default: none. */
   readonly images?: readonly Picture[] | undefined;
   /** The trace that the agent's commands belong to, for their environment; empty (default): none. */
   readonly traceParent?: string;
@@ -70,10 +70,10 @@ export interface AgentOptions {
   /** Another session of the tenant, whose conversation this one begins with, and whether its files could be had. Default: it begins with nothing. */
   readonly fork?: ForkSource | undefined;
   /** The workspace as a whole, for snapshots and where it was lost. Default: nothing is noted of it. */
-  readonly home?: WorkspaceLifecycle;
+  readonly lifecycle?: WorkspaceLifecycle;
   /** What humans say to the agent while it works. Default: nothing. */
   readonly messages?: MessageSource;
-  /** Resolves when all that was told is written, and rejects where it can't be: asked before the log is read no further back. */
+  /** Resolves when all that was told is written, and rejects if it can't be: asked before the log is read no further back. */
   readonly flush?: () => Promise<void>;
   /** Told what the agent does, in order. Must not throw. */
   readonly on: (event: AgentEvent) => void;
@@ -96,8 +96,8 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
   const forked = fork && (await options.sessions.fork(fork.from, fork.entryId, options.fence));
   const session = await options.sessions.open(options.fence, options.leafEvents);
   try {
-    const { home } = options;
-    const log = home === undefined ? undefined : await openWorkspaceLog(session, home, await originOf(options, forked));
+    const { lifecycle } = options;
+    const log = lifecycle === undefined ? undefined : await openWorkspaceLog(session, lifecycle, await originOf(options, forked));
     if (log?.restored !== undefined) options.on({ kind: "workspace_restored", ...log.restored });
     const instructions = new Instructions(session, read, early);
     if (log?.restored !== undefined) instructions.changed();

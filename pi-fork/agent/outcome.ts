@@ -15,7 +15,7 @@ export type RunOutcome =
   | {
       readonly kind: "completed";
       readonly text: string;
-      /** The structured result, where one was asked for. */
+      /** The structured result, if one was asked for. */
       readonly value?: Submission["value"];
     }
   /** The operation is open and waits: run it again, not before the time that is given (milliseconds since the Unix epoch). */
@@ -40,7 +40,7 @@ export interface Settled {
   readonly verdict: Verdict | undefined;
   /** The structured result that it owes. */
   readonly expected: ExpectedResult | undefined;
-  /** The newest request for a summary, where it failed in this agent. */
+  /** The newest request for a summary, if it failed in this agent. */
   readonly failedSummary: AssistantMessage | undefined;
 }
 
@@ -53,7 +53,7 @@ export function settledOutcome({ record, answer, text, verdict, expected, failed
       : { kind: "failed", failure: expected.missing() };
   }
   if (record.status === "aborted" && verdict !== undefined) return verdict;
-  // An operation that goes on behind its result is ended for it.
+  // An operation that goes on after its result is ended for it.
   if (value !== undefined && record.status !== "failed") return { kind: "completed", text, value };
   if (record.error?.code === "summarization_failed") return { kind: "failed", failure: unsummed(record, answer, failedSummary) };
   if (answer !== undefined && isCut(answer)) return { kind: "failed", failure: modelFailure(answer) };
@@ -61,7 +61,7 @@ export function settledOutcome({ record, answer, text, verdict, expected, failed
   return { kind: "failed", failure: { reason: FailureReason.INTERNAL, retryable: false, message } };
 }
 
-/** Why the conversation could not be summed up: in the words of the request that failed, or in Pi's where another agent made it. */
+/** Why the conversation could not be summed up: in the words of the request that failed, or in Pi's if another agent made it. */
 function unsummed(
   { error }: OperationResultRecord,
   answer: AssistantMessage | undefined,

@@ -40,7 +40,7 @@ export class RestWatch {
     this.changed();
   }
 
-  /** The sandbox has a command, which had run for so many milliseconds by now, and was silent for the last of them; `undefined`: it is over. */
+  /** The sandbox has a command, which had run for this many milliseconds by now, and was silent for the last of them; `undefined`: it is over. */
   ran(execId: string, forMs: number | undefined, silentMs = 0): void {
     this.#silentMs.set(execId, silentMs);
     this.#beganAt.set(execId, forMs === undefined ? undefined : performance.now() - forMs);

@@ -1,6 +1,6 @@
 /**
- * The agent's own instructions, behind those that the leaf brings. `cwd` is the workspace, as a command in it sees it; `submitTool` the tool
- * that takes the result, where one has to be handed in.
+ * The agent's own instructions, after those that the leaf brings. `cwd` is the workspace, as a command in it sees it; `submitTool` the tool
+ * that takes the result, if one has to be handed in.
  */
 export function systemPrompt(before: string, cwd: string, submitTool?: string): string {
   const end =

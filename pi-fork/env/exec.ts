@@ -36,8 +36,8 @@ export interface ExecTarget {
 }
 
 /**
- * Run one command in the sandbox, under the id of the tool call in `context`. Where the harness closes or faults meanwhile, the
- * command is let go of and goes on; where an abort was asked for, it is ended, and its end is waited for. Rejects with
+ * Run one command in the sandbox, under the id of the tool call in `context`. If the harness closes or faults meanwhile, the
+ * command is let go of and goes on; if an abort was asked for, it is ended, and its end is waited for. Rejects with
  * {@link ExecutionError} only.
  */
 export async function runCommand(
@@ -225,7 +225,7 @@ export function exitCodeOf(ended: Ended): number {
   return 128 + (constants.signals[ended.signal as NodeJS.Signals] ?? 0);
 }
 
-/** Why there is no exit code that the model could rely on; `undefined` where there is one. `timeout` in seconds, as asked for. */
+/** Why there is no exit code that the model could rely on; `undefined` if there is one. `timeout` in seconds, as asked for. */
 export function endFailure(ended: Ended, timeout: number | undefined): ExecutionError | undefined {
   switch (ended.cause) {
     case EndCause.EXITED:

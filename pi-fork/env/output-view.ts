@@ -36,7 +36,7 @@ type Kept = ReturnType<typeof truncateTail> & { readonly beginsInLine?: true };
 
 /**
  * The bounded view of a command's output that the bash tool shows, with the same numbers as Pi's own capture. Pi's reads every
- * byte; this one may miss some (hands does not send what a bounded reader would not keep), so where there were gaps the totals
+ * byte; this one may miss some (hands does not send what a bounded reader would not keep), so if there were gaps the totals
  * are those that hands counted.
  */
 export class OutputView {
@@ -133,14 +133,14 @@ export class OutputView {
     };
   }
 
-  /** Of the last line, which is the text's first as well; `undefined` where that is not known. */
+  /** Of the last line, which is the text's first as well; `undefined` if that is not known. */
   #lastLineBytes(): number | undefined {
     const last = linesOf(this.#text).at(-1) ?? "";
     const known = !this.#gap || this.#totals?.newlines === this.#newlines;
     return known ? this.#before + Buffer.byteLength(last) : undefined;
   }
 
-  /** The first whole lines. Where something is missing behind the text, its last line is cut. */
+  /** The first whole lines. If something is missing after the text, its last line is cut. */
   #head(): Kept {
     if (!this.#gap) return truncateHead(this.#text, this.#limits);
     const lastEnd = this.#text.lastIndexOf("\n");

@@ -60,8 +60,8 @@ const SKILL_DIRECTORIES = [".agents/skills", ".pi/skills"] as const;
 const MAX_BYTES = 64 * 1024;
 
 /**
- * What a workspace asks of its agents, as text for the model; empty where it asks for nothing, which costs one round trip. What can't be read (a
- * link that leads out, a pipe, a directory) counts as not there. Throws where the sandbox can't be used.
+ * What a workspace asks of its agents, as text for the model; empty if it asks for nothing, which costs one round trip. What can't be read (a
+ * link that leads out, a pipe, a directory) counts as not there. Throws if the sandbox can't be used.
  */
 export async function readInstructions(workspace: WorkspaceClient, cwd: string): Promise<string> {
   const steps = [

@@ -28,7 +28,7 @@ const MAX_TEXT_CHARS = 32 * 1024;
 
 type Outcome<T> = Promise<{ ok: true; value: T } | { ok: false; error: FileError }>;
 
-/** What a workspace's skills are, and where, as text for the model. Throws where the sandbox can't be used. */
+/** What a workspace's skills are, and where, as text for the model. Throws if the sandbox can't be used. */
 export async function readSkills(workspace: WorkspaceClient, cwd: string, directories: readonly string[]): Promise<string> {
   let lost: HarnessError | undefined;
   const onLost = (error: HarnessError): void => {

@@ -60,7 +60,7 @@ const LOADERS: Readonly<Record<string, () => Promise<Provider>>> = {
 /** Ids of the providers, sorted. */
 export const PROVIDER_IDS: readonly string[] = Object.keys(LOADERS).sort();
 
-/** A new instance of a provider; `undefined` where there is none of that id. */
+/** A new instance of a provider; `undefined` if there is none of that id. */
 export async function loadProvider(id: string): Promise<Provider | undefined> {
   return Object.hasOwn(LOADERS, id) ? LOADERS[id]?.() : undefined;
 }

@@ -27,7 +27,7 @@ export class ModelRegistry {
   readonly #models;
   readonly #providers = new Map<string, Promise<Provider | undefined>>();
 
-  /** `silenceMs`: an answer of which nothing comes for so long is broken off, and asked for again. */
+  /** `silenceMs`: an answer of which nothing comes for that long is broken off, and asked for again. */
   constructor(env: ModelEnvironment, silenceMs = DEFAULT_SILENCE_MS) {
     this.#env = env;
     this.#silenceMs = silenceMs;

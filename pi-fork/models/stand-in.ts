@@ -2,7 +2,7 @@ import { createProvider, type Provider } from "@earendil-works/pi-ai";
 import { anthropicMessagesApi } from "@earendil-works/pi-ai/api/anthropic-messages.lazy";
 
 const TOKEN = "STAND_IN_API_KEY";
-/** Nobody listens there: where the stand-in does, its gateway's variable says. */
+/** Nobody listens there: the gateway's variable says where the stand-in does. */
 const NOWHERE = "http://127.0.0.1:9";
 
 /** The scripted stand-in, under its own name: what it says is no language model's, and costs nothing. It speaks Anthropic's API. */

@@ -5,7 +5,7 @@ import { type IdleSession, parseStoreUrl, sessionKey } from "@serverless-harness
  */
 export interface Conversations {
   /**
-   * Remove the conversation of a session that has no leaf any more. Idempotent. False, and nothing is removed, where the session has got a leaf
+   * Remove the conversation of a session that has no leaf any more. Idempotent. False, and nothing is removed, if the session has got a leaf
    * or another owner since.
    */
   remove(session: IdleSession): Promise<boolean>;

@@ -9,7 +9,7 @@ import {
   type StorageFixture,
 } from "@earendil-works/pi-agent-core/harness/session/testing";
 import { type SqliteDatabaseFactory, SqliteSessionRepo, SqliteStorage } from "@earendil-works/pi-session-backend-sqlite-node";
-import { SqliteLeafStore } from "@serverless-harness/session/sqlite";
+import { openSqliteLeafStore } from "@serverless-harness/session/sqlite";
 import { claim, submit } from "@serverless-harness/session/testing";
 import { describe, test } from "vitest";
 import { Connections } from "../sessions/sqlite/connections.ts";
@@ -30,7 +30,7 @@ interface Opened {
 async function openRepo({ oneFile, fenced }: Layout): Promise<Opened> {
   const directory = await mkdtemp(join(tmpdir(), "pi-sessions-"));
   const path = join(directory, "leaf.db");
-  const store = fenced ? SqliteLeafStore.open(path) : undefined;
+  const store = fenced ? openSqliteLeafStore(path) : undefined;
   if (store !== undefined) await submit(store);
   const fence = store && (await claim(store)).fence;
   const databaseFactory = new Connections().factory(fence && { fence });

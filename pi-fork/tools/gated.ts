@@ -4,7 +4,7 @@ import type { TSchema } from "typebox";
 import type { Gates } from "./gates.ts";
 import type { ToolContext } from "./tool.ts";
 
-/** A call's memo that says where it stands at its gate: in front of it or behind. */
+/** A call's memo that says where it stands at its gate: before it or after. */
 export const GATE_MEMO = "gate";
 /** The call has not begun to act. */
 export const WAITS_AT_GATE = "waits";
@@ -12,7 +12,7 @@ const PASSED = "passed";
 /** How the model is told of a human's no begins. */
 export const NOT_APPROVED = "A human did not approve this call, and it was not made.";
 
-/** A tool whose calls wait for a human where the leaf's policy says so. A call that is rejected does nothing, and its model is told why. */
+/** A tool whose calls wait for a human if the leaf's policy says so. A call that is rejected does nothing, and its model is told why. */
 export function gated<TParameters extends TSchema, TDetails>(
   tool: AgentHarnessTool<ToolContext, TParameters, TDetails>,
   gates: Gates,

@@ -65,7 +65,7 @@ export class Gates {
     this.#rules = (policy?.tools ?? []).map(({ tool, arguments: pattern }) => ({ tool, pattern }));
   }
 
-  /** A misspelt name must not let everything pass: INVALID_ARGUMENT `unknown_tool` where the policy has a tool that the agent can't have. */
+  /** A misspelt name must not let everything pass: INVALID_ARGUMENT `unknown_tool` if the policy has a tool that the agent can't have. */
   checkNames(tools: readonly string[]): void {
     const known = ["*", ...tools, ...BY_LEAF];
     const index = this.#rules.findIndex(({ tool }) => !known.includes(tool));

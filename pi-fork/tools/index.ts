@@ -16,8 +16,8 @@ import { replayable, type ToolContext, type ToolObserver } from "./tool.ts";
 import { createSandboxWriteTool } from "./write.ts";
 
 /**
- * Every tool of the agent: read, bash, edit, write, grep, find, ls, terminal; where the policy says so request_approval, and where a result is
- * wished for, the one that takes it. `use` is told of changes to the workspace; once `isOver` says so, calls are refused. Throws where the policy names
+ * Every tool of the agent: read, bash, edit, write, grep, find, ls, terminal; if the policy says so request_approval, and if a result is
+ * wished for, the one that takes it. `use` is told of changes to the workspace; once `isOver` says so, calls are refused. Throws if the policy names
  * a tool that is none of them.
  */
 export function createTools(

@@ -6,7 +6,7 @@ interface Hunk {
 
 const HEADER = /^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@/;
 
-/** A unified patch as Pi's edit tool shows changes: every line with its number, ` ...` where lines are left out before it. */
+/** A unified patch as Pi's edit tool shows changes: every line with its number, ` ...` if lines are left out before it. */
 export function displayPatch(patch: string): string {
   const hunks = parseHunks(patch);
   const last = hunks.at(-1);

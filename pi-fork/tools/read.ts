@@ -72,7 +72,7 @@ const SAMPLE_BYTES = 8 * 1024;
 /** A text in an old encoding has fewer characters than this that are no UTF-8, and is readable without them. */
 const MOST_INVALID = 0.1;
 
-/** What a file is that is neither text nor a picture, and how to look into it; `undefined` where it is one of these. `name`: as the model names it. */
+/** What a file is that is neither text nor a picture, and how to look into it; `undefined` if it is one of these. `name`: as the model names it. */
 export function notText(file: Uint8Array, name: string): string | undefined {
   if (imageType(file) !== undefined) return undefined;
   const sample = Buffer.from(file.buffer, file.byteOffset, Math.min(file.length, SAMPLE_BYTES));

@@ -3,7 +3,7 @@ import type { WorkspaceClient } from "@serverless-harness/hands/client";
 
 /** When to look at a terminal. */
 export interface WaitWish {
-  /** Wait until nothing was written for this many milliseconds; where `waitFor` is given, for that alone. */
+  /** Wait until nothing was written for this many milliseconds; if `waitFor` is given, for that alone. */
   readonly quietMs: number;
   /** Wait no longer than this many milliseconds. */
   readonly maxMs: number;

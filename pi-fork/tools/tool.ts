@@ -67,7 +67,7 @@ export function listing(lines: readonly string[], notes: readonly string[]): str
   return all.length === 0 ? content : `${content}\n\n[${all.join(". ")}]`;
 }
 
-/** What a model is told after a change whose file had other names, which kept the old content; else nothing. */
+/** What a model is told after a change whose file had other names, which kept the old content; otherwise nothing. */
 export function partedNote({ partedLinks }: { readonly partedLinks: number }): string {
   if (partedLinks === 0) return "";
   return `\n[The file had ${partedLinks} other name(s), as hard links: they keep the old content. To change all of them, write through one with bash]`;

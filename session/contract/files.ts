@@ -10,7 +10,7 @@ export interface Files {
   filesDue(limit: number): Promise<Leaf[]>;
   /** What a leaf had to show at its event `seq` is written. One to which something has happened since stands where it stood. */
   filesWritten(leafId: string, seq: bigint): Promise<void>;
-  /** A leaf's files can't be written now: it stands behind all others. */
+  /** A leaf's files can't be written now: it stands after all others. */
   filesPutOff(leafId: string): Promise<void>;
 }
 

@@ -6,7 +6,7 @@ import { type LeafSpec, LeafSpecSchema } from "@serverless-harness/proto/leaf";
 
 type JsonObject = { [name: string]: JsonValue };
 
-/** What a field that is left out means, by its place, as the contract says it. Where that is the zero of its type, JSON leaves it out by itself. */
+/** What a field that is left out means, by its place, as the contract says it. If that is the zero of its type, JSON leaves it out by itself. */
 const DEFAULTS: JsonObject = {
   thinking: "THINKING_LEVEL_OFF",
   limits: { maxModelCalls: 200 },

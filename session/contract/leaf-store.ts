@@ -60,7 +60,7 @@ export interface LeafQuery {
   readonly labels?: Readonly<Record<string, string>>;
   /** 1 to 1000. */
   readonly limit: number;
-  /** From an earlier page. INVALID_ARGUMENT where it is not one of ours. */
+  /** From an earlier page. INVALID_ARGUMENT if it is not one of ours. */
   readonly pageToken?: string;
 }
 
@@ -84,7 +84,7 @@ export interface Backlog {
  * Leaf records, their events and the queue: all that the dispatcher and brains share. Any number of processes use one store at
  * once. Every method is atomic, and durable when it returns.
  *
- * Methods that take a {@link Claim} throw a HarnessError with reason `stale_epoch` (FAILED_PRECONDITION) and change nothing where
+ * Methods that take a {@link Claim} throw a HarnessError with reason `stale_epoch` (FAILED_PRECONDITION) and change nothing if
  * the session has a newer owner or the claim was ended.
  */
 export interface LeafStore extends WaitingLeaves, Messages, Retained, Tenants, Schedules, Tokens, Duties, Files, Notices, Accounts {
@@ -94,7 +94,7 @@ export interface LeafStore extends WaitingLeaves, Messages, Retained, Tenants, S
   /**
    * Write a leaf's record, its first event and its place in the queue. A known idempotency key with the same spec returns the
    * first leaf, with `created` false; with another spec it throws ALREADY_EXISTS `idempotency_key_reused`. NOT_FOUND
-   * `session_not_found` where the spec says that the session must exist and it does not, FAILED_PRECONDITION `session_exists` where it forks
+   * `session_not_found` if the spec says that the session must exist and it does not, FAILED_PRECONDITION `session_exists` if it forks
    * another one and its own exists, RESOURCE_EXHAUSTED `limit_reached` if a limit of `charge` leaves no room. That the other one exists is the caller's to look at.
    */
   submit(leaf: NewLeaf): Promise<{ leaf: Leaf; created: boolean }>;
@@ -109,8 +109,8 @@ export interface LeafStore extends WaitingLeaves, Messages, Retained, Tenants, S
    * Take the leaf that is next, for `leaseMs`: tenants take turns by their weights and under their caps; of a tenant's leaves, the one of highest
    * priority is next, then the oldest; its session gets a new epoch, and the event of the new state is appended. The epoch
    * is the last one + 1 or the store's clock in milliseconds, whichever is more, so that none ever comes back: not with a failover that lost
-   * the last claims, a restored backup, or a session that was removed and made anew. At most one leaf at a time runs on a session, in order
-   * of submission. `undefined` where nothing is ready.
+   * the last claims, a restored backup, or a session that was removed and made again. At most one leaf at a time runs on a session, in order
+   * of submission. `undefined` if nothing is ready.
    */
   claim(worker: Worker, leaseMs: number): Promise<Claim | undefined>;
   /** Prolong the lease; tells what people want of the leaf. */
@@ -129,7 +129,7 @@ export interface LeafStore extends WaitingLeaves, Messages, Retained, Tenants, S
   /** Events behind `afterSeq`, in order, at most `limit`. */
   events(leafId: string, afterSeq: bigint, limit: number): Promise<LeafEvent[]>;
   /**
-   * Events behind `afterSeq`, in order and without a gap, then live; ends behind the terminal one, or when `signal` aborts
+   * Events behind `afterSeq`, in order and without a gap, then live; ends after the terminal one, or when `signal` aborts
    * (without an error). Any number of followers share one watch on the store.
    */
   follow(leafId: string, afterSeq: bigint, signal: AbortSignal): AsyncIterable<LeafEvent>;

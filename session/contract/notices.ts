@@ -1,3 +1,6 @@
+import { Validation } from "@serverless-harness/kit/validate";
+import { pageTokenOfPair, pairOfPageToken } from "./page-token.ts";
+
 /** An event of a leaf that somebody outside is to be told of: a gate was opened, or the leaf ended. */
 export interface Notice {
   readonly tenant: string;
@@ -41,4 +44,22 @@ export interface Notices {
   reviveNotice(leafId: string, seq: bigint, note: string): Promise<boolean>;
   /** Resolves when a notice of a tenant that is not in `skip` may be due, at the latest after `timeoutMs`, or when `signal` aborts. Never rejects. */
   waitForNotices(skip: readonly string[], timeoutMs: number, signal: AbortSignal): Promise<void>;
+}
+
+/** Throw INVALID_ARGUMENT if a number of notices is out of range. */
+export function checkNoticeLimit(limit: number): void {
+  const validation = new Validation();
+  validation.range("page_size", limit, 1, 1000);
+  validation.done();
+}
+
+/** The token that continues a listing of a tenant's notices after one of them. */
+export function pageTokenOfNotice({ tenant, leafId, seq }: Notice): string {
+  return pageTokenOfPair(tenant, `${leafId} ${seq}`, tenant);
+}
+
+/** The notice that a token was made of. Throws INVALID_ARGUMENT if it is not one of ours, or of another tenant's listing. */
+export function noticeOfPageToken(token: string, tenant: string): [leafId: string, seq: number] {
+  const [leafId = "", seq] = pairOfPageToken(token, tenant)[1].split(" ");
+  return [leafId, Number(seq)];
 }

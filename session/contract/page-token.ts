@@ -2,12 +2,12 @@ import { createHash } from "node:crypto";
 import { type HarnessError, invalidArgument } from "@serverless-harness/kit/errors";
 import type { LeafQuery } from "./leaf-store.ts";
 
-/** The token that continues a listing behind leaf number `n`. It names a place, not a count, so new leaves don't shift pages. */
+/** The token that continues a listing after leaf number `n`. It names a place, not a count, so new leaves don't shift pages. */
 export function pageTokenOf(n: number, query: Filters): string {
   return Buffer.from(`leaf ${n} ${mark(query)}`).toString("base64url");
 }
 
-/** The number that a token holds. Throws INVALID_ARGUMENT where it is not one of ours, or of a listing with other filters. */
+/** The number that a token holds. Throws INVALID_ARGUMENT if it is not one of ours, or of a listing with other filters. */
 export function numberOfPageToken(token: string, query: Filters): number {
   const text = Buffer.from(token, "base64url").toString();
   const [, number = "", filters] = /^leaf ([1-9]\d{0,15}) ([\w-]{16})$/.exec(text) ?? [];
@@ -33,7 +33,7 @@ export function pageTokenOfPair(tenant: string, id: string, of: string | undefin
   return Buffer.from(JSON.stringify([tenant, id, of ?? null])).toString("base64url");
 }
 
-/** The tenant and the id that a token holds. Throws INVALID_ARGUMENT where it is not one of ours, or of a listing of others. */
+/** The tenant and the id that a token holds. Throws INVALID_ARGUMENT if it is not one of ours, or of a listing of others. */
 export function pairOfPageToken(token: string, of: string | undefined): [tenant: string, id: string] {
   let parts: unknown;
   try {

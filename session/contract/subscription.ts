@@ -14,7 +14,7 @@ export class Subscription {
     this.#resolve?.();
   }
 
-  /** Resolves after a wake that came since the last wait, when `signal` aborts, or after `timeoutMs` where it is given. */
+  /** Resolves after a wake that came since the last wait, when `signal` aborts, or after `timeoutMs` if it is given. */
   async wait(signal: AbortSignal, timeoutMs?: number): Promise<void> {
     if (!this.#woken && !signal.aborted) await this.#pause(signal, timeoutMs);
     this.#woken = false;
@@ -43,4 +43,38 @@ export class Subscription {
 /** A wait that never rejects: whoever waited asks the store next, and meets its error there. */
 export async function withoutError(wait: Promise<void>): Promise<void> {
   await wait.catch(() => undefined);
+}
+
+/** How long somebody waits at the most. */
+export interface WaitOptions {
+  /** In milliseconds. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  /** The store was closed. */
+  readonly isClosed: () => boolean;
+}
+
+/**
+ * Resolves when `look` says that something is due, at the latest when the patience is over. `look`: milliseconds until it is due by time alone, 0 or less
+ * if it is, Infinity if never; it is asked again with each wake of the subscription, which is closed at the end.
+ */
+export async function waitUntilDue(
+  subscribe: () => Subscription | Promise<Subscription>,
+  look: () => number | Promise<number>,
+  { timeoutMs, signal, isClosed }: WaitOptions,
+): Promise<void> {
+  const isOver = (): boolean => isClosed() || signal.aborted;
+  if (isOver()) return;
+  const giveUpAt = performance.now() + timeoutMs;
+  const subscription = await subscribe();
+  try {
+    while (!isOver()) {
+      const dueInMs = await look();
+      const leftMs = giveUpAt - performance.now();
+      if (dueInMs <= 0 || leftMs <= 0) return;
+      await subscription.wait(signal, Math.ceil(Math.min(leftMs, dueInMs)));
+    }
+  } finally {
+    subscription.close();
+  }
 }

@@ -1,5 +1,4 @@
-import { BOUNDS, limitReached } from "../contract/account-rules.ts";
-import type { AccountLimits, AccountUse, Charge } from "../contract/accounts.ts";
+import { type AccountLimits, type AccountUse, BOUNDS, type Charge, limitReached } from "../contract/accounts.ts";
 import type { Database } from "./database.ts";
 import { encode } from "./names.ts";
 import { list, text } from "./scripts.ts";
@@ -7,9 +6,12 @@ import { list, text } from "./scripts.ts";
 const NO_LIMITS: AccountLimits = { unfinished: 0, bytes: 0, tokensPerDay: 0, microUsdPerDay: 0 };
 const NOTHING: AccountUse = { unfinished: 0, bytes: 0, tokens: 0, microUsd: 0 };
 
-/** What an account has and used today: the sum of what each partition says of it. `except`: a partition that is left out. */
-export async function readAccount(database: Database, tenant: string, account: string, except?: number): Promise<AccountUse> {
-  const partitions = database.names.all().filter((partition) => partition !== except);
+/** What an account has and used today: the sum over all partitions. */
+export async function readAccount(database: Database, tenant: string, account: string): Promise<AccountUse> {
+  return useIn(database, database.names.all(), tenant, account);
+}
+
+async function useIn(database: Database, partitions: readonly number[], tenant: string, account: string): Promise<AccountUse> {
   const parts = await Promise.all(partitions.map((partition) => database.run("account", partition, encode(tenant), encode(account))));
   return parts.reduce((sum: AccountUse, part) => {
     const [unfinished = 0, bytes = 0, tokens = 0, microUsd = 0] = list(part).map((value) => Number(text(value)));
@@ -49,8 +51,9 @@ export function limitError(message: string, charge: Charge | undefined, nowMs: n
 }
 
 async function left(database: Database, tenant: string, account: string, partition: number, limits: AccountLimits): Promise<number[]> {
+  const elsewhere = database.names.all().filter((other) => other !== partition);
   const isBounded = BOUNDS.some(([limit]) => limits[limit] > 0);
-  const others = database.together || !isBounded ? NOTHING : await readAccount(database, tenant, account, partition);
+  const others = database.together || !isBounded ? NOTHING : await useIn(database, elsewhere, tenant, account);
   // Nothing left is not the same as no limit.
   return BOUNDS.map(([limit, what]) => (limits[limit] === 0 ? 0 : Math.max(0.5, limits[limit] - others[what])));
 }

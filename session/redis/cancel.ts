@@ -1,7 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { CancelRequestedSchema, type Leaf, LeafEventSchema } from "@serverless-harness/proto/leaf";
 import { leafNotFailed, leafNotFound } from "../contract/errors.ts";
-import { checkRequestedBy } from "../contract/wait-rules.ts";
+import { checkRequestedBy } from "../contract/waiting.ts";
 import type { Database } from "./database.ts";
 import { leafOf } from "./records.ts";
 import { type Reply, text } from "./scripts.ts";

@@ -1,12 +1,11 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { LeafState, type Worker, WorkerSchema } from "@serverless-harness/proto/leaf";
 import type { Claim } from "../contract/leaf-store.ts";
-import { callId } from "./calls.ts";
 import type { Database } from "./database.ts";
 import { stateEvent } from "./events.ts";
 import { leafOf } from "./records.ts";
 import { promoteDue } from "./repair.ts";
-import { type Argument, list, type Reply, text } from "./scripts.ts";
+import { type Argument, callId, list, type Reply, text } from "./scripts.ts";
 
 /** Take the leaf that is next: of the tenant whose turn it is, the best. */
 export async function claimLeaf(database: Database, worker: Worker, leaseMs: number): Promise<Claim | undefined> {

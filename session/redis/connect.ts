@@ -1,9 +1,23 @@
+import { isIP } from "node:net";
+import type { ConnectionOptions } from "node:tls";
 import { ConfigError } from "@serverless-harness/kit/env";
+import { loadClientTls } from "@serverless-harness/kit/tls";
 import { Cluster, Redis, type RedisOptions } from "ioredis";
-import type { RedisAddress } from "../contract/store-url.ts";
-import { COMMANDS } from "./commands.ts";
+import type { RedisAddress, RedisTls } from "../contract/store-url.ts";
 import { replyCode } from "./redis-error.ts";
-import { tlsAdvice, tlsOptions } from "./tls.ts";
+
+/**
+ * What the scripts and the client call, here and in Pi's sessions. A Redis whose operator took one of them away is refused when a store is
+ * opened, and not in the middle of a leaf.
+ */
+export const COMMANDS: readonly string[] = [
+  ...["del", "eval", "evalsha", "exists", "expire", "get", "persist", "pexpire", "publish", "set", "subscribe", "time", "unlink"],
+  ...["hdel", "hexists", "hget", "hgetall", "hincrby", "hkeys", "hmget", "hrandfield", "hscan", "hset", "hsetnx"],
+  ...["lrange", "rpush", "sadd", "sismember", "smembers", "spop", "srem"],
+  ...["xadd", "xdel", "xlen", "xrange"],
+  ...["zadd", "zcard", "zcount", "zlexcount", "zmscore", "zpopmin", "zrange", "zrangebyscore"],
+  ...["zrem", "zremrangebyrank", "zremrangebyscore", "zrevrangebylex", "zscore"],
+];
 
 /** A Redis, or a cluster of them. */
 export type Client = Redis | Cluster;
@@ -11,10 +25,10 @@ export type Client = Redis | Cluster;
 /** Debian 12 ships 7.0; older ones lack what the scripts call. */
 const OLDEST_VERSION = 7;
 const CONNECT_TIMEOUT_MS = 5000;
-/** A command that gets no answer for so long fails; what it asked for may have happened. */
+/** A command that gets no answer for that long fails; what it asked for may have happened. */
 const COMMAND_TIMEOUT_MS = 10_000;
 /**
- * A connection over which nothing comes for so long, though something was asked, is replaced, and what was asked is sent again: a host that is
+ * A connection over which nothing comes for that long, though something was asked, is replaced, and what was asked is sent again: a host that is
  * gone sends no sign of it.
  */
 const SILENCE_MS = 4000;
@@ -23,7 +37,7 @@ const RETRIES = 12;
 
 /**
  * Connect to the Redis that holds a store, and make sure that it can. A cluster is recognised by itself. Throws a {@link ConfigError} that
- * says what to do where it can't be reached, refuses the user, is too old, is a replica, or would evict what it was told to keep.
+ * says what to do if it can't be reached, refuses the user, is too old, is a replica, or would evict what it was told to keep.
  */
 export async function connectRedis(address: RedisAddress): Promise<Client> {
   const name = nameOf(address);
@@ -160,4 +174,29 @@ export function adviceOf(error: unknown, address: RedisAddress): unknown {
     default:
       return new ConfigError(`${name} can't be used: ${error.message}`);
   }
+}
+
+/** How a connection is secured. Throws a ConfigError that names the file that can't be used. */
+export function tlsOptions(host: string, { ca, cert, key }: RedisTls): ConnectionOptions {
+  const file = (name: string, path: string | undefined) => ({ variable: `the leaf store's redis address, ${name}`, path });
+  return {
+    ...loadClientTls({ ca: file("ca", ca), cert: file("cert", cert), key: file("key", key) }),
+    // An address in numbers has no name to be asked for.
+    ...(isIP(host) === 0 ? { servername: host } : {}),
+  };
+}
+
+/** What to do about a connection that failed; its own words are said already. */
+export function tlsAdvice(error: Error, { tls }: RedisAddress): string {
+  const code = "code" in error && typeof error.code === "string" ? error.code : "";
+  if (tls === undefined) return "check host and port, that it runs, and redis: against rediss:";
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") return "its certificate is for other names: use one of them as the host";
+  if (code === "CERT_HAS_EXPIRED") return "renew its certificate";
+  if (/CERT|ISSUER|VERIFY/.test(code) && !/ALERT/.test(code)) {
+    return tls.ca === undefined
+      ? "name the authority of its certificate: ?ca=/absolute/file"
+      : "its certificate is of another authority than ?ca= names";
+  }
+  if (/ALERT/.test(code) && tls.cert === undefined) return "it may ask for a client's certificate: ?cert=/absolute/file&key=/absolute/file";
+  return "check host and port, that it runs, redis: against rediss:, and the certificate that it asks for";
 }

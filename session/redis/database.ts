@@ -76,7 +76,7 @@ export class Database {
   }
 
   /**
-   * Throw DATA_LOSS `store_lost` where Redis was found to hold another store than the one that was opened, as after a FLUSHALL: what was
+   * Throw DATA_LOSS `store_lost` if Redis was found to hold another store than the one that was opened, as after a FLUSHALL: what was
    * acknowledged is gone, and what is asked for now would be answered from nothing. It is looked for once a second, after a call.
    */
   requireSame(): void {
@@ -98,31 +98,31 @@ export class Database {
 
   /** Run one of the leaf store's scripts in a partition. */
   run(name: PartitionScript, partition: number, ...args: readonly Argument[]): Promise<Reply> {
-    return runScript(this.client, this.#scripts.partition[name], [this.names.base(partition)], [this.time, this.names.prefix, ...args]);
+    return runScript(this.client, this.#scripts[name], [this.names.base(partition)], [this.time, this.names.prefix, ...args]);
   }
 
   /** Run one of the scripts of the index of tenants. */
   runIndex(name: IndexScript, ...args: readonly Argument[]): Promise<Reply> {
-    return runScript(this.client, this.#scripts.index[name], [this.names.index], [this.time, this.names.prefix, ...args]);
+    return runScript(this.client, this.#scripts[name], [this.names.index], [this.time, this.names.prefix, ...args]);
   }
 
   /** Run one of the scripts of schedules. */
   runSchedules(name: ScheduleScript, ...args: readonly Argument[]): Promise<Reply> {
-    return runScript(this.client, this.#scripts.schedules[name], [this.names.schedules], [this.time, this.names.prefix, ...args]);
+    return runScript(this.client, this.#scripts[name], [this.names.schedules], [this.time, this.names.prefix, ...args]);
   }
 
   /** Run one of the scripts of tokens. */
   runTokens(name: TokenScript, ...args: readonly Argument[]): Promise<Reply> {
-    return runScript(this.client, this.#scripts.tokens[name], [this.names.tokens], [this.time, this.names.prefix, ...args]);
+    return runScript(this.client, this.#scripts[name], [this.names.tokens], [this.time, this.names.prefix, ...args]);
   }
 
   /** Run one of the scripts of the pool of sandboxes. */
   runSandboxes(name: SandboxScript, ...args: readonly Argument[]): Promise<Reply> {
-    return runScript(this.client, this.#scripts.sandboxes[name], [this.names.sandboxes], [this.time, this.names.prefix, ...args]);
+    return runScript(this.client, this.#scripts[name], [this.names.sandboxes], [this.time, this.names.prefix, ...args]);
   }
 
   /**
-   * Run a script that changes a partition's queue: the first thing that it returns is told to the index, the rest is returned. Where all is on
+   * Run a script that changes a partition's queue: the first thing that it returns is told to the index, the rest is returned. If all is on
    * one node the script has told it already.
    */
   async change(name: PartitionScript, partition: number, ...args: readonly Argument[]): Promise<readonly Reply[]> {

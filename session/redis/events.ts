@@ -8,7 +8,7 @@ import {
   type Usage,
   UsageSchema,
 } from "@serverless-harness/proto/leaf";
-import { spentOf } from "../contract/account-rules.ts";
+import { spentOf } from "../contract/accounts.ts";
 import type { NewEvent } from "../contract/leaf-store.ts";
 import type { Database } from "./database.ts";
 import { type Argument, bytes, list, type Reply, text } from "./scripts.ts";
@@ -18,7 +18,7 @@ export const EVENTS_PER_SCRIPT = 500;
 
 /** A page of a leaf's log. */
 export interface EventPage {
-  /** The leaf's state when the page was read; `undefined` where there is no such leaf. */
+  /** The leaf's state when the page was read; `undefined` if there is no such leaf. */
   readonly state: LeafState | undefined;
   readonly events: LeafEvent[];
 }
@@ -80,7 +80,7 @@ function eventOf(leafId: string, seq: bigint, stored: Buffer): LeafEvent {
   return event;
 }
 
-/** An event as the log holds it: time, epoch and note, each with a colon behind it, then the message. */
+/** An event as the log holds it: time, epoch and note, each with a colon after it, then the message. */
 function storedEvent(stored: Buffer): LeafEvent {
   const ends: number[] = [];
   for (let i = 0; i < 3; i++) ends.push(stored.indexOf(":", (ends.at(-1) ?? -1) + 1));

@@ -9,9 +9,9 @@ import type { Signals } from "./signals.ts";
 const BATCH = 100;
 
 /**
- * Events of a leaf behind `afterSeq`, then live. Ends behind the terminal one, when `signal` aborts, and when `isClosed` says that the
+ * Events of a leaf behind `afterSeq`, then live. Ends after the terminal one, when `signal` aborts, and when `isClosed` says that the
  * store is, and where the leaf is removed. Throws NOT_FOUND `leaf_not_found` for an unknown leaf, DATA_LOSS
- * `store_lost` where Redis holds another store.
+ * `store_lost` if Redis holds another store.
  */
 export async function* followLeaf(
   database: Database,
@@ -41,7 +41,7 @@ export async function* followLeaf(
         if (over()) return;
         seq = event.seq;
       }
-      // State and events are read in one step, so a leaf that was over then has no event behind these.
+      // State and events are read in one step, so a leaf that was over then has no event after these.
       if (isTerminal(state) && events.length < BATCH) return;
       if (events.length < BATCH) await subscription.wait(signal);
     }

@@ -1,3 +1,47 @@
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+
+/** A Lua program that Redis runs as one step. */
+export interface Script {
+  readonly lua: string;
+  readonly sha: string;
+}
+
+/** Scripts of the leaf store, which others may include. */
+export const STORE_SCRIPTS = new URL("scripts/", import.meta.url);
+
+/**
+ * Load `<name>.lua` from the first of the directories that has it. Its first line may name the files that it shares functions with, as in
+ * `-- include: log, index`, and so may theirs: all of them come before it, each once, with as much of them as is used. `header`: lines before all of these.
+ */
+export function loadScript(name: string, directories: readonly URL[] = [STORE_SCRIPTS], header = ""): Script {
+  const included: string[] = [];
+  const visited = new Set<string>();
+  const visit = (lua: string): void => {
+    for (const each of includesOf(lua)) {
+      if (visited.has(each)) continue;
+      visited.add(each);
+      const library = read(each, directories);
+      visit(library);
+      included.push(library);
+    }
+  };
+  const script = read(name, directories);
+  visit(script);
+  const lua = linked(`${header}\n${included.join("\n")}`, script);
+  return { lua, sha: createHash("sha1").update(lua).digest("hex") };
+}
+
+function includesOf(lua: string): string[] {
+  return /^-- include: (.+)\n/.exec(lua)?.[1]?.split(", ") ?? [];
+}
+
+function read(name: string, directories: readonly URL[]): string {
+  const file = directories.map((directory) => new URL(`${name}.lua`, directory)).find((url) => existsSync(url));
+  if (file === undefined) throw new Error(`there is no Redis script ${name}.lua`);
+  return readFileSync(file, "utf8");
+}
+
 /** A part of a library: a function or a constant, by its name, or statements that are always needed. */
 interface Part {
   /** What in a script says that it uses this part; absent for statements. */
@@ -6,7 +50,7 @@ interface Part {
 }
 
 /**
- * A script with what it uses of its library, and no more: Redis makes every function and table of a script anew each time that it runs, which for
+ * A script with what it uses of its library, and no more: Redis makes every function and table of a script again each time that it runs, which for
  * the whole library takes longer than most scripts do. A library's functions begin with `local function`, its constants with `local` and a name in
  * capitals, each at the beginning of a line. Functions are only ever called, never passed on.
  */

@@ -1,5 +1,6 @@
 import { crc32 } from "node:zlib";
 import { newId } from "@serverless-harness/kit/ids";
+import { pairOfPageToken } from "../contract/page-token.ts";
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 const LEAF_ID = /^leaf_[0-9a-hjkmnp-tv-z]{24}([0-9a-hjkmnp-tv-z]{2})$/;
@@ -34,7 +35,7 @@ export class Names {
     return newId("leaf").slice(0, -2) + ALPHABET.charAt(partition >> 5) + ALPHABET.charAt(partition & 31);
   }
 
-  /** The partition of a leaf, or `undefined` where the id is none of this store's. */
+  /** The partition of a leaf, or `undefined` if the id is none of this store's. */
   partitionOfLeaf(leafId: string): number | undefined {
     const end = LEAF_ID.exec(leafId)?.[1];
     if (end === undefined) return undefined;
@@ -122,4 +123,17 @@ export function idempotencyName(tenant: string, key: string): string {
 /** A text as a part of a key: without separators, line breaks and braces. */
 export function encode(part: string): string {
   return encodeURIComponent(part);
+}
+
+/** The name in keys of what has an id within its tenant: names are in the order of tenants and ids, since a space stands before all that either holds. */
+export function pairName(tenant: string, id: string): string {
+  return `${encode(tenant)} ${encode(id)}`;
+}
+
+/** The names of a tenant's things, or of all, after those that an earlier page ended with: lowest and highest, as ZRANGE BYLEX takes them. */
+export function pairRange(tenant: string | undefined, pageToken: string | undefined): [lowest: string, highest: string] {
+  const first = tenant === undefined ? "-" : `[${encode(tenant)} `;
+  // The exclamation mark is what comes after the space.
+  const highest = tenant === undefined ? "+" : `(${encode(tenant)}!`;
+  return [pageToken ? `(${pairName(...pairOfPageToken(pageToken, tenant))}` : first, highest];
 }

@@ -1,10 +1,15 @@
-import { checkNoticeLimit, noticeOfPageToken, pageTokenOfNotice } from "../contract/notice-rules.ts";
-import type { ClaimedNotice, Notice, NoticeEnd } from "../contract/notices.ts";
-import { type Patience, waitUntilDue } from "../contract/wait-until-due.ts";
-import { callId } from "./calls.ts";
+import {
+  type ClaimedNotice,
+  checkNoticeLimit,
+  type Notice,
+  type NoticeEnd,
+  noticeOfPageToken,
+  pageTokenOfNotice,
+} from "../contract/notices.ts";
+import { type WaitOptions, waitUntilDue } from "../contract/subscription.ts";
 import type { Database } from "./database.ts";
 import { encode } from "./names.ts";
-import { list, type Reply, text } from "./scripts.ts";
+import { callId, list, type Reply, text } from "./scripts.ts";
 import type { Signals } from "./signals.ts";
 
 /** Take notices that are due: from one partition after the other, beginning anywhere, so that none is left out for long. */
@@ -70,12 +75,12 @@ export async function reviveNotice(database: Database, leafId: string, seq: bigi
 }
 
 /** Resolves when a notice of another tenant's than `skip` is due, at the latest when the patience is over. */
-export function waitForNotices(database: Database, signals: Signals, skip: readonly string[], patience: Patience): Promise<void> {
+export function waitForNotices(database: Database, signals: Signals, skip: readonly string[], options: WaitOptions): Promise<void> {
   // Each look asks every partition.
   return waitUntilDue(
     () => signals.subscribe(database.names.noticeChannel, true),
     () => untilNext(database, skip),
-    patience,
+    options,
   );
 }
 

@@ -1,13 +1,13 @@
 import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { type Failure, FailureSchema, LeafResultSchema, LeafState } from "@serverless-harness/proto/leaf";
 import { staleEpoch } from "../contract/errors.ts";
+import { checkEndOverdue, OVERDUE } from "../contract/leaf-deadline.ts";
 import type { Claim, NewEvent, Outcome } from "../contract/leaf-store.ts";
 import type { Wishes } from "../contract/messages.ts";
-import { callId } from "./calls.ts";
 import type { Database } from "./database.ts";
 import { eventBatches, messagesOf, stateEvent } from "./events.ts";
 import { sessionName } from "./names.ts";
-import { type Argument, type Reply, text } from "./scripts.ts";
+import { type Argument, callId, type Reply, text } from "./scripts.ts";
 
 /** Scripts that do nothing more when they are sent a second time. */
 const REPEATABLE: ReadonlySet<string> = new Set(["heartbeat", "openGate", "delivered"]);
@@ -101,4 +101,23 @@ function partitionOf({ names }: Database, { fence }: Claim): number {
 
 function optional<T extends DescMessage>(schema: T, message: MessageShape<T> | undefined): Uint8Array | string {
   return message === undefined ? "" : toBinary(schema, message);
+}
+
+const ENDS = [...endOf(OVERDUE.queued), ...endOf(OVERDUE.waiting)];
+
+/** End leaves that nobody holds, at most `limit`: of one partition after the other, beginning anywhere, so that none waits for long. */
+export async function endOverdueLeaves(database: Database, graceMs: number, limit: number): Promise<number> {
+  checkEndOverdue(graceMs, limit);
+  const { partitions } = database.names;
+  const first = Math.floor(Math.random() * partitions);
+  let total = 0;
+  for (let i = 0; i < partitions && total < limit; i++) {
+    const [count] = await database.change("endOverdue", (first + i) % partitions, Math.ceil(graceMs), limit - total, ...ENDS);
+    total += Number(text(count));
+  }
+  return total;
+}
+
+function endOf(failure: Failure): [failure: Uint8Array, event: Uint8Array] {
+  return [toBinary(FailureSchema, failure), stateEvent({ state: LeafState.FAILED, failure })];
 }

@@ -1,108 +1,89 @@
-import { linked } from "./link.ts";
-import { loadScript, type Script, scriptOf } from "./scripts.ts";
+import { loadScript, type Script } from "./link.ts";
 
-const DIRECTORY = new URL("scripts/", import.meta.url);
-
-/** Scripts of a partition by their names here and their files; each file says what its arguments are. */
-const PARTITION = {
-  account: "account",
-  append: "append",
-  backlog: "backlog",
-  bury: "bury",
-  cancel: "cancel",
-  claimNotices: "claim-notices",
-  deadNotice: "dead-notice",
-  deadNotices: "dead-notices",
-  decide: "decide",
-  delivered: "delivered",
-  endOverdue: "end-overdue",
-  events: "events",
-  filesDue: "files-due",
-  filesPutOff: "files-put-off",
-  filesWritten: "files-written",
-  finish: "finish",
-  forget: "forget",
-  get: "get",
-  heartbeat: "heartbeat",
-  idleSessions: "idle-sessions",
-  inspect: "inspect",
-  list: "list",
-  nextNotice: "next-notice",
-  openGate: "open-gate",
-  redrive: "redrive",
-  removeSession: "remove-session",
-  releaseWorker: "release-worker",
-  retry: "retry",
-  send: "send",
-  settleNotice: "settle-notice",
-  submit: "submit",
-  suspend: "suspend",
-  sweep: "sweep",
-  tombstone: "tombstone",
-  wake: "wake",
-} as const;
+/** Scripts of a partition; the files in `scripts/` have these names with hyphens, and say what their arguments are. */
+const PARTITION = [
+  "account",
+  "append",
+  "backlog",
+  "bury",
+  "cancel",
+  "claimFrom",
+  "claimNotices",
+  "deadNotice",
+  "deadNotices",
+  "decide",
+  "delivered",
+  "endOverdue",
+  "events",
+  "filesDue",
+  "filesPutOff",
+  "filesWritten",
+  "finish",
+  "forget",
+  "get",
+  "heartbeat",
+  "idleSessions",
+  "inspect",
+  "list",
+  "nextNotice",
+  "openGate",
+  "redrive",
+  "releaseWorker",
+  "removeSession",
+  "retry",
+  "send",
+  "settleNotice",
+  "submit",
+  "suspend",
+  "sweep",
+  "tombstone",
+  "wake",
+] as const;
 
 /** Scripts of the index of tenants, and those that go from there to a partition. */
-const INDEX = { capped: "capped", getTenant: "get-tenant", look: "look", pick: "pick", setTenant: "set-tenant", tell: "tell" } as const;
+const INDEX = ["canClaim", "capped", "claim", "getTenant", "pick", "setTenant", "tell"] as const;
 
-/** Scripts of schedules. */
-const SCHEDULES = {
-  clock: "schedule-clock",
-  create: "schedule-create",
-  delete: "schedule-delete",
-  due: "schedule-due",
-  get: "schedule-get",
-  list: "schedule-list",
-  replace: "schedule-replace",
-} as const;
+const SCHEDULES = [
+  "scheduleClock",
+  "scheduleCreate",
+  "scheduleDelete",
+  "scheduleDue",
+  "scheduleGet",
+  "scheduleList",
+  "scheduleReplace",
+] as const;
+const SANDBOXES = [
+  "sandboxDrain",
+  "sandboxForget",
+  "sandboxHold",
+  "sandboxIdle",
+  "sandboxList",
+  "sandboxPlace",
+  "sandboxRemove",
+  "sandboxReport",
+] as const;
+const TOKENS = ["tokenAdd", "tokenList", "tokenRevoke", "tokenRevoked"] as const;
 
-/** Scripts of tokens. */
-const TOKENS = { add: "token-add", list: "token-list", revoke: "token-revoke", revoked: "token-revoked" } as const;
-
-/** Scripts of the pool of sandboxes. */
-const SANDBOXES = {
-  drain: "sandbox-drain",
-  forget: "sandbox-forget",
-  hold: "sandbox-hold",
-  idle: "sandbox-idle",
-  list: "sandbox-list",
-  place: "sandbox-place",
-  remove: "sandbox-remove",
-  report: "sandbox-report",
-} as const;
-
-export type PartitionScript = keyof typeof PARTITION | "claimFrom";
-export type IndexScript = keyof typeof INDEX | "claim";
-
-export type ScheduleScript = keyof typeof SCHEDULES;
-export type TokenScript = keyof typeof TOKENS;
-export type SandboxScript = keyof typeof SANDBOXES;
+export type PartitionScript = (typeof PARTITION)[number];
+export type IndexScript = (typeof INDEX)[number];
+export type ScheduleScript = (typeof SCHEDULES)[number];
+export type SandboxScript = (typeof SANDBOXES)[number];
+export type TokenScript = (typeof TOKENS)[number];
 
 /** The scripts of a store. */
-export interface StoreScripts {
-  readonly partition: Readonly<Record<PartitionScript, Script>>;
-  readonly index: Readonly<Record<IndexScript, Script>>;
-  readonly schedules: Readonly<Record<ScheduleScript, Script>>;
-  readonly tokens: Readonly<Record<TokenScript, Script>>;
-  readonly sandboxes: Readonly<Record<SandboxScript, Script>>;
-}
+export type StoreScripts = Readonly<Record<PartitionScript | IndexScript | ScheduleScript | SandboxScript | TokenScript, Script>>;
 
-/** Scripts of idempotency keys, which stand outside of partitions. */
-export const RESERVE = loadScript(DIRECTORY, "reserve");
-export const UNRESERVE = loadScript(DIRECTORY, "unreserve");
-
-/** Scripts of duties, which stand outside of partitions as well. */
-export const TAKE_DUTY = loadScript(DIRECTORY, "take-duty", chain(["clock"]));
-export const LEAVE_DUTY = loadScript(DIRECTORY, "leave-duty");
-
-/** What a script of a partition needs to append events to a leaf's log. */
-export const LOG = chain(["clock", "names", "log"]);
+/** Scripts of idempotency keys and of duties, each of which is in a slot of its own. */
+export const RESERVE = loadScript("reserve");
+export const UNRESERVE = loadScript("unreserve");
+export const TAKE_DUTY = loadScript("take-duty");
+export const LEAVE_DUTY = loadScript("leave-duty");
 
 const loaded = new Map<boolean, StoreScripts>();
 
 /**
- * The scripts of a store. `together`: it is on one node, where a script of a partition reaches the index itself; on a cluster it returns what
- * the index has to be told.
+ * The scripts of a store. `together`: it is on one node, so a script of a partition reaches the index itself; on a cluster it returns what
+ * the index has to be told. Scripts read this as `TOGETHER`.
  */
 export function programs(together: boolean): StoreScripts {
   const known = loaded.get(together) ?? load(together);
@@ -111,24 +92,11 @@ export function programs(together: boolean): StoreScripts {
 }
 
 function load(together: boolean): StoreScripts {
-  const header = `local TOGETHER = ${together}\n`;
-  const lib = chain(["clock", "names", "log", "index", "queue", "proto", "lib", "notices"], header);
-  const take = chain(["take"], lib);
-  return {
-    partition: { ...each(PARTITION, lib), ...each({ claimFrom: "claim-from" }, take) },
-    index: { ...each(INDEX, lib), ...each({ claim: "claim" }, take) },
-    schedules: each(SCHEDULES, chain(["clock", "names", "schedules"], header)),
-    tokens: each(TOKENS, chain(["clock", "names", "tokens"], header)),
-    sandboxes: each(SANDBOXES, chain(["clock", "names", "sandboxes"], header)),
-  };
+  const names = [...PARTITION, ...INDEX, ...SCHEDULES, ...SANDBOXES, ...TOKENS];
+  const scripts = names.map((name) => [name, loadScript(fileOf(name), undefined, `local TOGETHER = ${together}`)]);
+  return Object.fromEntries(scripts) as StoreScripts;
 }
 
-/** Programs, one behind the other. */
-function chain(names: readonly string[], header = ""): string {
-  return names.reduce((above, name) => loadScript(DIRECTORY, name, above).lua, header);
-}
-
-function each<Name extends string>(files: Readonly<Record<Name, string>>, lib: string): Record<Name, Script> {
-  const scripts = Object.entries<string>(files).map(([name, file]) => [name, scriptOf(linked(lib, loadScript(DIRECTORY, file).lua))]);
-  return Object.fromEntries(scripts) as Record<Name, Script>;
+function fileOf(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }

@@ -29,7 +29,7 @@ const FIELDS = [
 
 type Field = (typeof FIELDS)[number];
 
-/** The leaf that a record's values say; `undefined` where there are none. */
+/** The leaf that a record's values say; `undefined` if there are none. */
 export function leafOf(leafId: string, reply: Reply | undefined): Leaf | undefined {
   const values = list(reply);
   const bytes = (name: Field): Uint8Array | null => {

@@ -4,7 +4,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 /** The word that a Redis error begins with, as `OOM`; empty for errors that are not the server's. */
 export function replyCode(error: unknown): string {
   if (!(error instanceof Error) || error.name !== "ReplyError") return "";
-  // An error that a script met has the script's name before or behind it.
+  // An error that a script met has the script's name before or after it.
   return /(?:^|: |-)([A-Z][A-Z_]{2,})\b/.exec(error.message)?.[1] ?? "";
 }
 

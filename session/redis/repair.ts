@@ -7,7 +7,7 @@ import { list, text } from "./scripts.ts";
  */
 export async function repairIndex(database: Database): Promise<void> {
   const [first = 0, ...others] = database.names.all();
-  // A Redis that was started anew learns the scripts from the first, not from each.
+  // A Redis that was started again learns the scripts from the first, not from each.
   await comparePartition(database, first);
   await Promise.all(others.map((partition) => comparePartition(database, partition)));
 }

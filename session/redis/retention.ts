@@ -1,11 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 import { type LeafState, type Tombstone, TombstoneSchema } from "@serverless-harness/proto/leaf";
-import type { IdleSession, Retention } from "../contract/retention.ts";
-import { checkIdle, checkSweep } from "../contract/retention-rules.ts";
+import { checkIdle, checkSweep, type IdleSession, type Retention } from "../contract/retention.ts";
 import type { Database } from "./database.ts";
 import { nameParts, sessionName } from "./names.ts";
 import { UNRESERVE } from "./programs.ts";
-import { list, runScript, text } from "./scripts.ts";
+import { list, runCommand, runScript, text } from "./scripts.ts";
 
 /** Leaves, and tombstones, that one script removes at the most. */
 const PER_SCRIPT = 50;
@@ -79,6 +78,12 @@ export async function idleSessions(database: Database, idleMs: number, limit: nu
     passed = Math.max(0, passed - Number(count));
   }
   return found;
+}
+
+/** A leaf was ever submitted on this session. */
+export async function sessionExists({ client, names }: Database, tenant: string, sessionId: string): Promise<boolean> {
+  const session = sessionName(tenant, sessionId);
+  return (await runCommand(client, "exists", `${names.base(names.partitionOf(session))}:session:${session}`)) === 1;
 }
 
 /** Forget a session that has no leaf. */

@@ -31,22 +31,22 @@ export class RedisSandboxes implements Sandboxes {
     const { name, stateId, tenant = "", labels = {}, capacity = 0 } = report;
     const sandbox = toBinary(SandboxSchema, create(SandboxSchema, report));
     const fields = [sandbox, encode(stateId), tenant, JSON.stringify(labels), capacity, Math.floor(aliveMs)];
-    await this.#opened().runSandboxes("report", name, ...fields);
+    await this.#opened().runSandboxes("sandboxReport", name, ...fields);
   }
 
   async list(): Promise<Sandbox[]> {
-    const found = list(await this.#opened().runSandboxes("list")).map(sandboxOf);
+    const found = list(await this.#opened().runSandboxes("sandboxList")).map(sandboxOf);
     return found.filter((each) => each !== undefined).toSorted((a, b) => (a.name < b.name ? -1 : 1));
   }
 
   async drain(name: string, draining: boolean): Promise<Sandbox> {
-    const sandbox = sandboxOf(await this.#opened().runSandboxes("drain", name, draining ? 1 : 0));
+    const sandbox = sandboxOf(await this.#opened().runSandboxes("sandboxDrain", name, draining ? 1 : 0));
     if (sandbox === undefined) throw sandboxNotFound(name);
     return sandbox;
   }
 
   async remove(name: string): Promise<boolean> {
-    return (await this.#opened().runSandboxes("remove", name)) === 1;
+    return (await this.#opened().runSandboxes("sandboxRemove", name)) === 1;
   }
 
   async place(fence: Fence, wishes: PlacementWishes, leaseMs: number): Promise<Placement> {
@@ -55,7 +55,7 @@ export class RedisSandboxes implements Sandboxes {
     const near = wishes.near === undefined ? "" : sessionName(tenant, wishes.near);
     const labels = Object.entries(wishes.labels ?? {}).flat();
     const session = sessionName(tenant, sessionId);
-    const reply = list(await this.#opened().runSandboxes("place", session, epoch, tenant, Math.floor(leaseMs), near, ...labels));
+    const reply = list(await this.#opened().runSandboxes("sandboxPlace", session, epoch, tenant, Math.floor(leaseMs), near, ...labels));
     const [outcome, found, oldName, isThere, left] = reply;
     switch (text(outcome)) {
       case "stale":
@@ -72,15 +72,15 @@ export class RedisSandboxes implements Sandboxes {
   }
 
   async hold({ tenant, sessionId, epoch }: Fence, leaseMs: number): Promise<boolean> {
-    return text(await this.#opened().runSandboxes("hold", sessionName(tenant, sessionId), epoch, Math.floor(leaseMs))) === "1";
+    return text(await this.#opened().runSandboxes("sandboxHold", sessionName(tenant, sessionId), epoch, Math.floor(leaseMs))) === "1";
   }
 
   async forget(tenant: string, sessionId: string): Promise<void> {
-    await this.#opened().runSandboxes("forget", sessionName(tenant, sessionId));
+    await this.#opened().runSandboxes("sandboxForget", sessionName(tenant, sessionId));
   }
 
   async idleIn(name: string, limit: number): Promise<Array<{ tenant: string; sessionId: string }>> {
-    return list(await this.#opened().runSandboxes("idle", name, limit)).map((session) => nameParts(text(session)));
+    return list(await this.#opened().runSandboxes("sandboxIdle", name, limit)).map((session) => nameParts(text(session)));
   }
 }
 

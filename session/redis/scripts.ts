@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { randomFillSync } from "node:crypto";
 import { Cluster } from "ioredis";
 import { storeClosed } from "../contract/errors.ts";
 import type { Client } from "./connect.ts";
+import type { Script } from "./link.ts";
 import { replyCode, translateRedisError } from "./redis-error.ts";
 
 /** An argument of a script. */
@@ -11,23 +11,7 @@ export type Argument = string | number | bigint | Uint8Array;
 /** What a script returns. Texts and bytes come as buffers. */
 export type Reply = Buffer | number | null | readonly Reply[];
 
-/** A Lua program that Redis runs as one step. */
-export interface Script {
-  readonly lua: string;
-  readonly sha: string;
-}
-
-/** Load `<name>.lua` of a directory; `lib`: a program to put before it. */
-export function loadScript(directory: URL, name: string, lib = ""): Script {
-  return scriptOf(lib + readFileSync(new URL(`${name}.lua`, directory), "utf8"));
-}
-
-/** A program as it is run. */
-export function scriptOf(lua: string): Script {
-  return { lua, sha: createHash("sha1").update(lua).digest("hex") };
-}
-
-/** Run a script; it is sent whole only where the server does not know it (yet, or any more after a restart). */
+/** Run a script; it is sent whole only if the server does not know it (yet, or any more after a restart). */
 export async function runScript(client: Client, script: Script, keys: readonly string[], args: readonly Argument[]): Promise<Reply> {
   const rest = [keys.length, ...keys, ...args];
   try {
@@ -86,13 +70,30 @@ export function list(reply: Reply | undefined): readonly Reply[] {
   return reply;
 }
 
-/** A reply's text; empty where there is none. */
+/** A reply's text; empty if there is none. */
 export function text(reply: Reply | undefined): string {
   if (Buffer.isBuffer(reply)) return reply.toString();
   return typeof reply === "number" ? String(reply) : "";
 }
 
-/** A reply's bytes; empty where there are none. */
+/** A reply's bytes; empty if there are none. */
 export function bytes(reply: Reply | undefined): Buffer {
   return Buffer.isBuffer(reply) ? reply : Buffer.alloc(0);
+}
+
+const BYTES = 12;
+const pool = Buffer.alloc(BYTES * 256);
+let used = pool.length;
+
+/**
+ * A name for one call of a script, 16 characters. The script keeps the last few of a leaf, so that one that is sent again, because its
+ * answer was lost with a connection, does nothing twice.
+ */
+export function callId(): string {
+  if (used === pool.length) {
+    randomFillSync(pool);
+    used = 0;
+  }
+  used += BYTES;
+  return pool.toString("base64url", used - BYTES, used);
 }

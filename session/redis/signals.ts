@@ -35,7 +35,7 @@ export class Signals {
     const others = this.#channels.get(channel);
     if (others !== undefined) others.add(subscription);
     else this.#channels.set(channel, new Set([subscription]));
-    // Where Redis is away, the timer wakes until the connection is back and subscribed again by itself.
+    // If Redis is away, the timer wakes until the connection is back and subscribed again by itself.
     await this.#listen()
       .subscribe(channel)
       .catch(() => undefined);

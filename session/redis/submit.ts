@@ -6,7 +6,6 @@ import { leafExpired, sessionExistsAlready, sessionNotFound } from "../contract/
 import { fingerprint, keyReused } from "../contract/fingerprint.ts";
 import type { NewLeaf } from "../contract/leaf-store.ts";
 import { chargeArguments, limitError } from "./accounts.ts";
-import { callId } from "./calls.ts";
 import type { Database } from "./database.ts";
 import { stateEvent } from "./events.ts";
 import { indexesOf } from "./indexes.ts";
@@ -14,7 +13,7 @@ import { encode, idempotencyName, sessionName } from "./names.ts";
 import { RESERVE, UNRESERVE } from "./programs.ts";
 import { leafOf } from "./records.ts";
 import { readTombstone } from "./retention.ts";
-import { bytes, list, runScript, text } from "./scripts.ts";
+import { bytes, callId, list, runScript, text } from "./scripts.ts";
 
 /** A reservation that nobody wrote a leaf for may be replaced after this time. */
 const ABANDONED_MS = 60_000;
@@ -40,7 +39,7 @@ interface Plan {
 }
 
 /**
- * Write a leaf. An idempotency key lives outside the leaf's partition. Where both are on one node it is taken with the leaf, in one step. Else,
+ * Write a leaf. An idempotency key lives outside the leaf's partition. If both are on one node it is taken with the leaf, in one step. Else,
  * and where it is known already, it is taken first and names the leaf to be: whoever comes with the same key and spec then, after a crash in
  * between as well, writes that very leaf or finds it.
  */
@@ -118,7 +117,7 @@ async function isOrWas(database: Database, leafId: string): Promise<boolean> {
   return (await readLeaf(database, leafId)) !== undefined || (await readTombstone(database, leafId)) !== undefined;
 }
 
-/** Write a leaf, or find it. `undefined` where the idempotency key that was to be taken with it is taken. */
+/** Write a leaf, or find it. `undefined` if the idempotency key that was to be taken with it is taken. */
 async function write(database: Database, plan: Plan, call: string): Promise<{ leaf: Leaf; created: boolean } | undefined> {
   const { leafId, spec, name = "", take = "", writeBefore = "", notify = false, charge } = plan;
   const { names } = database;

@@ -1,5 +1,4 @@
-import { checkTenant } from "../contract/tenant-rules.ts";
-import { DEFAULT_TENANT, type TenantSettings } from "../contract/tenants.ts";
+import { checkTenant, DEFAULT_TENANT, type TenantSettings } from "../contract/tenants.ts";
 import type { Database } from "./database.ts";
 import { encode } from "./names.ts";
 import { list, text } from "./scripts.ts";

@@ -1,5 +1,4 @@
-import { dayOf, requireRoom } from "../contract/account-rules.ts";
-import type { AccountUse, Charge } from "../contract/accounts.ts";
+import { type AccountUse, type Charge, dayOf, requireRoom } from "../contract/accounts.ts";
 import type { Connection } from "./connection.ts";
 
 const READ = "SELECT unfinished, bytes, day, tokens, micro_usd FROM harness_accounts WHERE tenant = ? AND account = ?";

@@ -6,7 +6,7 @@ import type { SignalFile } from "./signal-file.ts";
 
 /** Default of how often every subscriber looks for itself, whatever the watch says. */
 const FALLBACK_MS = 1000;
-/** The same where the system grants no watch (its inotify limit is reached). */
+/** The same if the system grants no watch (its inotify limit is reached). */
 const NO_WATCH_MS = 25;
 
 const NEWEST = "SELECT coalesce(max(id), 0) AS id FROM harness_events";

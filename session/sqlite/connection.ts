@@ -1,4 +1,5 @@
 import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from "node:sqlite";
+import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { requireSameFile } from "./database-file.ts";
 import { translateSqliteError } from "./sqlite-error.ts";
 
@@ -52,7 +53,7 @@ export class Connection {
 
   /**
    * Run `work`, which must be synchronous, as one step that takes the write lock first: what it reads is still so when it writes.
-   * Throws UNAVAILABLE `store_busy` where the lock can't be had, RESOURCE_EXHAUSTED `store_full` where the disk is full, DATA_LOSS `store_lost` where
+   * Throws UNAVAILABLE `store_busy` if the lock can't be had, RESOURCE_EXHAUSTED `store_full` if the disk is full, DATA_LOSS `store_lost` if
    * the file is not the one that was opened.
    */
   transaction<T>(work: () => T): T {
@@ -78,4 +79,9 @@ export class Connection {
     this.#statements.clear();
     if (this.db.isOpen) this.db.close();
   }
+}
+
+/** A message as a column holds it; NULL if there is none. */
+export function toBlob<T extends DescMessage>(schema: T, message: MessageShape<T> | undefined): Uint8Array | null {
+  return message === undefined ? null : toBinary(schema, message);
 }

@@ -36,7 +36,7 @@ function idPath(path: string): string {
 }
 
 /**
- * Throw a {@link ConfigError} where the file beside `path` tells of a database that is not there any more: to be called before it is opened,
+ * Throw a {@link ConfigError} if the file beside `path` tells of a database that is not there any more: to be called before it is opened,
  * since that would make a new one.
  */
 export function requireKnownFile(path: string): void {
@@ -46,7 +46,7 @@ export function requireKnownFile(path: string): void {
   if (found.size === 0) throw gone(path, "was emptied");
 }
 
-/** Throw a {@link ConfigError} where the open database is another one than the file beside it tells of. */
+/** Throw a {@link ConfigError} if the open database is another one than the file beside it tells of. */
 export function requireKnownDatabase(db: DatabaseSync, path: string): void {
   const known = readId(path);
   if (known !== undefined && known !== idOf(db)) throw gone(path, "was replaced by another one");
@@ -62,7 +62,7 @@ export function rememberFile(db: DatabaseSync, path: string): void {
 }
 
 /**
- * Throw DATA_LOSS `store_lost` where the path names another file than the one that `db` was opened from, or one that was cut short or written
+ * Throw DATA_LOSS `store_lost` if the path names another file than the one that `db` was opened from, or one that was cut short or written
  * over. Cheap enough for every call: one look at the directory.
  */
 export function requireSameFile(db: DatabaseSync): void {

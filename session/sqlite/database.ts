@@ -12,13 +12,13 @@ const PRIVATE = 0o600;
 
 /** How {@link openDatabase} opens. */
 export interface OpenDatabaseOptions {
-  /** Make the file where it is absent. Default true. */
+  /** Make the file if it is absent. Default true. */
   readonly create?: boolean;
 }
 
 /**
  * Open a store's database file: write-ahead log, every commit synced to disk, tables in place and of this version's layout. Several
- * processes may do so at once. Throws a {@link ConfigError} that says what to do where the file can't be used, or is not the one
+ * processes may do so at once. Throws a {@link ConfigError} that says what to do if the file can't be used, or is not the one
  * that was there before.
  */
 export function openDatabase(path: string, options: OpenDatabaseOptions = {}): DatabaseSync {

@@ -1,8 +1,16 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import { type LeafEvent, LeafEventSchema, LeafState, StateChangedSchema, UsageSchema } from "@serverless-harness/proto/leaf";
-import { addedUse } from "../contract/account-rules.ts";
+import {
+  type LeafEvent,
+  LeafEventSchema,
+  type LeafMessage,
+  LeafState,
+  StateChangedSchema,
+  UsageSchema,
+} from "@serverless-harness/proto/leaf";
+import { addedUse } from "../contract/accounts.ts";
 import { isTerminal } from "../contract/leaf-state.ts";
 import type { NewEvent } from "../contract/leaf-store.ts";
+import { splitSeqs } from "../contract/messages.ts";
 import { spend } from "./accounts.ts";
 import type { Bytes, Connection } from "./connection.ts";
 import { writeNotice } from "./notices.ts";
@@ -25,7 +33,7 @@ type LeafOfLog = {
 };
 
 /**
- * Append events to a leaf's log inside the caller's transaction, and a change of state behind them where one is given. An event whose key
+ * Append events to a leaf's log inside the caller's transaction, and a change of state after them if one is given. An event whose key
  * the log has already is dropped; a usage event that is not becomes the record's usage. An opened gate and an end are noticed if the leaf was submitted so.
  */
 export function appendEvents(
@@ -67,4 +75,20 @@ export function appendEvents(
 /** Events behind `afterSeq`, in order, at most `limit`. */
 export function readEvents(connection: Connection, leafId: string, afterSeq: bigint, limit: number): LeafEvent[] {
   return connection.all<{ event: Bytes }>(READ, leafId, afterSeq, limit).map((row) => fromBinary(LeafEventSchema, row.event));
+}
+
+const MESSAGE = "SELECT event FROM harness_events WHERE n = ? AND seq = ?";
+
+/** A leaf's messages that were not delivered, oldest first. `unread`: their places in its log. */
+export function unreadOf(connection: Connection, n: number, unread: string | null): LeafMessage[] {
+  return splitSeqs(unread).flatMap((seq) => {
+    const row = connection.one<{ event: Bytes }>(MESSAGE, n, seq);
+    return row === undefined ? [] : messageIn(row.event);
+  });
+}
+
+/** The message that an event tells of. */
+export function messageIn(event: Bytes): LeafMessage[] {
+  const found = fromBinary(LeafEventSchema, event).event;
+  return found.case === "messageReceived" && found.value.message !== undefined ? [found.value.message] : [];
 }

@@ -1,4 +1,4 @@
-import { strideOf } from "../contract/tenant-rules.ts";
+import { strideOf } from "../contract/tenants.ts";
 import type { Connection } from "./connection.ts";
 
 /** Tenants with a ready leaf: one look-up in the index for each, however many leaves it has. */
@@ -21,7 +21,7 @@ const BEST = `SELECT n, tenant, session_id, state, worker_lost FROM harness_leav
 const ANY_CAP = "SELECT 1 FROM harness_tenants WHERE max_running > 0 LIMIT 1";
 
 /** A tenant whose turn it is, by its virtual time. */
-export type Turn = { tenant: string; pass: number; weight: number };
+export type NextTenant = { tenant: string; pass: number; weight: number };
 
 /** A leaf that is to be claimed. */
 export type Candidate = { n: number; tenant: string; session_id: string; state: number; worker_lost: number };
@@ -35,12 +35,12 @@ export function hasCaps(connection: Connection): boolean {
  * The tenant that is furthest behind its share, of those that have a ready leaf and room below their cap at `nowMs`. Whoever was idle begins
  * where all are at present, so that it saves up nothing.
  */
-export function nextTurn(connection: Connection, nowMs: number): Turn | undefined {
-  return connection.one<Turn>(NEXT, nowMs);
+export function nextTenant(connection: Connection, nowMs: number): NextTenant | undefined {
+  return connection.one<NextTenant>(NEXT, nowMs);
 }
 
 /** The best ready leaf of the tenant whose turn it is, which by this takes its turn. Inside the caller's transaction. */
-export function takeTurn(connection: Connection, { tenant, pass, weight }: Turn): Candidate | undefined {
+export function chargeTenant(connection: Connection, { tenant, pass, weight }: NextTenant): Candidate | undefined {
   connection.run(ADVANCE_CLOCK, pass);
   connection.run(ADVANCE_TENANT, tenant, pass + strideOf(weight));
   return connection.one<Candidate>(BEST, tenant);

@@ -1,4 +1,5 @@
 import type { Leaf } from "@serverless-harness/proto/leaf";
+import { checkFilesDue } from "../contract/files.ts";
 import type { Connection } from "./connection.ts";
 import { readLeafByNumber } from "./records.ts";
 
@@ -21,6 +22,7 @@ export function filesAreDue(connection: Connection, nowMs: number, n: number): v
 
 /** Leaves whose files have to be written, the one that waits for longest first. */
 export function leavesWithFilesDue(connection: Connection, limit: number): Leaf[] {
+  checkFilesDue(limit);
   return connection.all<{ n: number }>(FIND, limit).map(({ n }) => readLeafByNumber(connection, n));
 }
 

@@ -12,8 +12,8 @@ const BATCH = 100;
 const FIND = "SELECT n, state FROM harness_leaves WHERE leaf_id = ?";
 
 /**
- * Events of a leaf behind `afterSeq`, then live. Ends behind the terminal one, when `signal` aborts, and when `isClosed` says that the
- * store is, or the leaf was removed. Throws NOT_FOUND `leaf_not_found` for an unknown leaf, DATA_LOSS `store_lost` where
+ * Events of a leaf behind `afterSeq`, then live. Ends after the terminal one, when `signal` aborts, and when `isClosed` says that the
+ * store is, or the leaf was removed. Throws NOT_FOUND `leaf_not_found` for an unknown leaf, DATA_LOSS `store_lost` if
  * the database's file is not the one that was opened.
  */
 export async function* followLeaf(

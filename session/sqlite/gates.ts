@@ -1,7 +1,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Decision, type Gate, GateDecidedSchema, GateOpenedSchema, GateSchema } from "@serverless-harness/proto/leaf";
 import { gateReused, tooManyGates } from "../contract/errors.ts";
-import { asAsked, checkGate, defaultDecision, isOverdue, MAX_OPEN_GATES } from "../contract/gate-rules.ts";
+import { asAsked, checkGate, defaultDecision, isOverdue, MAX_OPEN_GATES } from "../contract/gates.ts";
 import type { Claim } from "../contract/leaf-store.ts";
 import type { NewGate } from "../contract/waiting.ts";
 import type { Bytes, Connection } from "./connection.ts";
@@ -20,7 +20,7 @@ export interface FoundGate {
   readonly waitedEpoch: number;
 }
 
-/** A leaf's gate, decided or not; `undefined` where it has none of this id. */
+/** A leaf's gate, decided or not; `undefined` if it has none of this id. */
 export function findGate(connection: Connection, n: number, gateId: string): FoundGate | undefined {
   const row = connection.one<{ gate: Bytes; waited_epoch: number }>(FIND, n, gateId);
   return row === undefined ? undefined : { gate: fromBinary(GateSchema, row.gate), waitedEpoch: row.waited_epoch };

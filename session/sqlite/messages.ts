@@ -4,12 +4,11 @@ import { deadlinePassed, leafEnded, leafNotFound, tooManyMessages } from "../con
 import { hasPassed } from "../contract/leaf-deadline.ts";
 import { isTerminal } from "../contract/leaf-state.ts";
 import type { Claim, NewEvent } from "../contract/leaf-store.ts";
-import { asSent, joinSeqs, MAX_UNREAD, messageKey, requireMessage, splitSeqs } from "../contract/message-rules.ts";
-import type { NewMessage } from "../contract/messages.ts";
+import { asSent, joinSeqs, MAX_UNREAD, messageKey, type NewMessage, requireMessage, splitSeqs } from "../contract/messages.ts";
+import type { Changes } from "./changes.ts";
 import type { Bytes, Connection } from "./connection.ts";
-import { appendEvents } from "./events.ts";
+import { appendEvents, messageIn, unreadOf } from "./events.ts";
 import { requireOwner } from "./ownership.ts";
-import { messageIn, unreadOf } from "./unread.ts";
 
 const FIND = "SELECT n, state, last_seq, unread, said_ms, deadline_ms FROM harness_leaves WHERE leaf_id = ?";
 const KNOWN = "SELECT event FROM harness_events WHERE n = ? AND key = ?";
@@ -27,7 +26,7 @@ type Listener = {
 
 /**
  * Take a message in, inside the caller's transaction, or find the one that its id stands for: whether that says the same, the caller checks
- * behind the commit.
+ * after the commit.
  */
 export function sendMessage(connection: Connection, nowMs: number, leafId: string, message: NewMessage): LeafMessage {
   requireMessage(message);
@@ -62,4 +61,42 @@ export function markDelivered(connection: Connection, nowMs: number, claim: Clai
     .filter((_, index) => isDelivered(index))
     .map(({ messageId }): NewEvent => ({ event: { case: "messageDelivered", value: create(MessageDeliveredSchema, { messageId }) } }));
   appendEvents(connection, n, nowMs, events);
+}
+
+const NUMBER = "SELECT n FROM harness_leaves WHERE leaf_id = ?";
+const WISHES = "SELECT cancel_requested, unread FROM harness_leaves WHERE n = ?";
+
+/** Call `onWish` when what is wanted of a leaf has changed, until `signal` aborts or `isClosed` says that the store is. Never rejects. */
+export async function listenTo(
+  connection: Connection,
+  changes: Changes,
+  leafId: string,
+  signal: AbortSignal,
+  onWish: () => void,
+  isClosed: () => boolean,
+): Promise<void> {
+  try {
+    const leaf = connection.one<{ n: number }>(NUMBER, leafId);
+    if (leaf === undefined) return;
+    const subscription = changes.subscribe(leaf.n);
+    try {
+      // The leaf's own events wake as well, and far more often: they say nothing here.
+      for (let known = wishesOf(connection, leaf.n); !signal.aborted && !isClosed(); ) {
+        await subscription.wait(signal);
+        if (signal.aborted || isClosed()) return;
+        const wishes = wishesOf(connection, leaf.n);
+        if (wishes !== known) onWish();
+        known = wishes;
+      }
+    } finally {
+      subscription.close();
+    }
+  } catch {
+    // The heartbeat meets the database's error where it can be told.
+  }
+}
+
+function wishesOf(connection: Connection, n: number): string {
+  const row = connection.one<{ cancel_requested: number; unread: string | null }>(WISHES, n);
+  return `${row?.cancel_requested} ${row?.unread}`;
 }

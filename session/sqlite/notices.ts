@@ -1,7 +1,13 @@
 import { newId } from "@serverless-harness/kit/ids";
-import { checkNoticeLimit, noticeOfPageToken, pageTokenOfNotice } from "../contract/notice-rules.ts";
-import type { ClaimedNotice, Notice, NoticeEnd } from "../contract/notices.ts";
-import { type Patience, waitUntilDue } from "../contract/wait-until-due.ts";
+import {
+  type ClaimedNotice,
+  checkNoticeLimit,
+  type Notice,
+  type NoticeEnd,
+  noticeOfPageToken,
+  pageTokenOfNotice,
+} from "../contract/notices.ts";
+import { type WaitOptions, waitUntilDue } from "../contract/subscription.ts";
 import type { Changes } from "./changes.ts";
 import type { Connection } from "./connection.ts";
 import { noteChange } from "./tenants.ts";
@@ -99,10 +105,10 @@ export function waitForNotices(
   changes: Changes,
   now: () => number,
   skip: readonly string[],
-  patience: Patience,
+  options: WaitOptions,
 ): Promise<void> {
   const look = (): number => (connection.one<{ due: number | null }>(NEXT, JSON.stringify(skip))?.due ?? Number.POSITIVE_INFINITY) - now();
-  return waitUntilDue(() => changes.subscribe("notices"), look, patience);
+  return waitUntilDue(() => changes.subscribe("notices"), look, options);
 }
 
 function noticeOf({ leaf_id: leafId, seq, tenant, note }: Stored): Notice {

@@ -1,14 +1,14 @@
 import { type Failure, FailureSchema, type LeafResult, LeafResultSchema, LeafState } from "@serverless-harness/proto/leaf";
+import { OVERDUE } from "../contract/leaf-deadline.ts";
 import type { Claim, NewEvent, Outcome } from "../contract/leaf-store.ts";
-import { noteAttempt } from "./attempts.ts";
-import { toBlob } from "./blob.ts";
-import type { Connection } from "./connection.ts";
+import { nextEpoch } from "./claim.ts";
+import { type Connection, toBlob } from "./connection.ts";
 import { appendEvents } from "./events.ts";
 import { filesAreDue } from "./files.ts";
 import { requireOwner } from "./ownership.ts";
-import { enqueueFirst, type Place } from "./session-order.ts";
-import { letGo } from "./waits.ts";
-import { forgetWakes } from "./wakes.ts";
+import { noteAttempt } from "./records.ts";
+import { enqueueFirst, headOf, type LeafRef } from "./sessions.ts";
+import { forgetWakes, letGo } from "./waits.ts";
 
 const FINISH = `UPDATE harness_leaves SET state = ?, due_ms = NULL, updated_ms = ?, worker_name = NULL, worker = NULL, failure = ?, result = ?,
   open_gates = 0, waiting = 0, not_before_ms = 0, wake_key = NULL WHERE n = ?`;
@@ -48,7 +48,7 @@ export function closeLeaf(connection: Connection, nowMs: number, n: number, { st
   forgetWakes(connection, n);
 }
 
-/** Note a failed attempt; the leaf is ready again at `notBeforeMs` or its deadline, or at once where a cancel is asked for. Inside the caller's transaction. */
+/** Note a failed attempt; the leaf is ready again at `notBeforeMs` or its deadline, or at once if a cancel is asked for. Inside the caller's transaction. */
 export function retryLeaf(
   connection: Connection,
   nowMs: number,
@@ -73,7 +73,40 @@ export function releaseLeaf(connection: Connection, nowMs: number, claim: Claim,
 
 /** Hand back every leaf that a dead worker holds; returns their number. Inside the caller's transaction. */
 export function releaseLeavesOf(connection: Connection, nowMs: number, workerName: string, note: string): number {
-  const held = connection.all<Place>(HELD_BY, workerName);
+  const held = connection.all<LeafRef>(HELD_BY, workerName);
   for (const leaf of held) letGo(connection, nowMs, leaf, note, [], true);
   return held.length;
+}
+
+/** Those under a live lease are their worker's to end, those that wait its successor's for a while. */
+const FIND = `SELECT n, tenant, session_id, state, due_ms, worker_name FROM harness_leaves INDEXED BY harness_leaves_deadline
+  WHERE state < 6 AND deadline_ms <= ?1 AND (state = ${LeafState.QUEUED} OR deadline_ms <= ?2)
+  AND NOT (state = ${LeafState.RUNNING} AND due_ms > ?1) ORDER BY deadline_ms LIMIT ?3`;
+
+type Found = LeafRef & { state: LeafState; due_ms: number | null; worker_name: string | null };
+
+/** There is such a leaf, as far as can be seen without the write lock. */
+export function hasOverdueLeaf(connection: Connection, nowMs: number, graceMs: number): boolean {
+  return connection.one(FIND, nowMs, nowMs - graceMs, 1) !== undefined;
+}
+
+/** End leaves that nobody holds, at most `limit`, inside the caller's transaction. Returns how many. */
+export function endOverdueLeaves(connection: Connection, nowMs: number, graceMs: number, limit: number): number {
+  const found = connection.all<Found>(FIND, nowMs, nowMs - graceMs, limit);
+  for (const leaf of found) endLeaf(connection, nowMs, leaf, leaf.state === LeafState.QUEUED ? OVERDUE.queued : OVERDUE.waiting);
+  return found.length;
+}
+
+function endLeaf(connection: Connection, nowMs: number, leaf: Found, failure: Failure): void {
+  const holdsSession = leaf.state === LeafState.RUNNING || leaf.due_ms !== null || isWaitingHead(connection, leaf);
+  // Who held it until its lease ended may be working still: from now on it is refused.
+  if (leaf.state === LeafState.RUNNING) nextEpoch(connection, nowMs, leaf);
+  closeLeaf(connection, nowMs, leaf.n, { state: LeafState.FAILED, failure, worker: leaf.worker_name });
+  if (holdsSession) enqueueFirst(connection, leaf);
+  appendEvents(connection, leaf.n, nowMs, [], { state: LeafState.FAILED, failure });
+}
+
+/** It is its session's first and waits for what no time brings. One in the queue without a place waits for another that runs. */
+function isWaitingHead(connection: Connection, { n, state, tenant, session_id: sessionId }: Found): boolean {
+  return state !== LeafState.QUEUED && headOf(connection, tenant, sessionId)?.n === n;
 }

@@ -1,10 +1,11 @@
+import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { LeafState } from "@serverless-harness/proto/leaf";
 import { staleEpoch } from "../contract/errors.ts";
 import type { Claim, Fence } from "../contract/leaf-store.ts";
 import type { Wishes } from "../contract/messages.ts";
 import type { Connection } from "./connection.ts";
-import { assertFence } from "./fence.ts";
-import { unreadOf } from "./unread.ts";
+import { requireSameFile } from "./database-file.ts";
+import { unreadOf } from "./events.ts";
 
 const OWNED =
   "SELECT n, state, epoch, tenant, session_id, cancel_requested, unread, worker_name, deadline_ms FROM harness_leaves WHERE leaf_id = ?";
@@ -47,4 +48,25 @@ export function prolongLease(connection: Connection, nowMs: number, claim: Claim
   const row = requireOwner(connection, claim);
   connection.run(PROLONG, nowMs + leaseMs, row.n);
   return { cancelRequested: row.cancel_requested !== 0, messages: unreadOf(connection, row.n, row.unread) };
+}
+
+const EPOCH = "SELECT epoch FROM harness_sessions WHERE tenant = ? AND session_id = ?";
+
+/** One statement per open database, prepared with its first fence. */
+const statements = new WeakMap<DatabaseSync, StatementSync>();
+
+/**
+ * Throw FAILED_PRECONDITION `stale_epoch` unless `fence` is the session's newest one. To be called inside the transaction that the fence
+ * protects: the lock that the transaction holds is what keeps the answer true until its commit. Throws DATA_LOSS `store_lost` if the database's
+ * file is not the one that was opened.
+ */
+export function assertFence(db: DatabaseSync, fence: Fence): void {
+  requireSameFile(db);
+  let statement = statements.get(db);
+  if (statement === undefined) {
+    statement = db.prepare(EPOCH);
+    statements.set(db, statement);
+  }
+  const newest = statement.get(fence.tenant, fence.sessionId)?.["epoch"];
+  if (typeof newest !== "number" || BigInt(newest) !== fence.epoch) throw staleEpoch(fence);
 }

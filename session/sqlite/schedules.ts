@@ -1,8 +1,15 @@
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type ScheduleRecord, ScheduleRecordSchema } from "@serverless-harness/proto/store";
 import { pageTokenOfPair, pairOfPageToken } from "../contract/page-token.ts";
-import { assertRoom, assertSameSchedule, checkPageSize, newRecord, nextVersion, scheduleOf } from "../contract/schedule-rules.ts";
-import type { DueSchedules } from "../contract/schedules.ts";
+import {
+  assertRoom,
+  assertSameSchedule,
+  checkPageSize,
+  type DueSchedules,
+  newRecord,
+  nextVersion,
+  scheduleOf,
+} from "../contract/schedules.ts";
 import type { Bytes, Connection } from "./connection.ts";
 
 const READ = "SELECT record FROM harness_schedules WHERE tenant = ? AND schedule_id = ?";
@@ -60,7 +67,7 @@ export function listSchedules(
   return { schedules, ...(last === undefined ? {} : { nextPageToken: pageTokenOfPair(last.tenant, last.scheduleId, tenant) }) };
 }
 
-/** Write a record that was read and changed, inside the caller's transaction; `undefined` where another one stands by now. */
+/** Write a record that was read and changed, inside the caller's transaction; `undefined` if another one stands by now. */
 export function replaceSchedule(connection: Connection, record: ScheduleRecord): ScheduleRecord | undefined {
   const { tenant, scheduleId } = scheduleOf(record);
   const next = nextVersion(record);

@@ -5,15 +5,7 @@ import { LeafSpecSchema } from "@serverless-harness/proto/leaf";
 import { deadlineFrom } from "../contract/leaf-deadline.ts";
 import { LAYOUT_1 } from "./layout/layout-1.ts";
 import { LAYOUT_2 } from "./layout/layout-2.ts";
-import { LAYOUT_3 } from "./layout/layout-3.ts";
-import { LAYOUT_4 } from "./layout/layout-4.ts";
-import { LAYOUT_5 } from "./layout/layout-5.ts";
-import { LAYOUT_6 } from "./layout/layout-6.ts";
-import { LAYOUT_7 } from "./layout/layout-7.ts";
-import { LAYOUT_8 } from "./layout/layout-8.ts";
-import { LAYOUT_9 } from "./layout/layout-9.ts";
-import { LAYOUT_10 } from "./layout/layout-10.ts";
-import { LAYOUT_11 } from "./layout/layout-11.ts";
+import { LAYOUT_3, LAYOUT_4, LAYOUT_5, LAYOUT_6, LAYOUT_7, LAYOUT_8, LAYOUT_9, LAYOUT_10, LAYOUT_11 } from "./layout/upgrades.ts";
 
 /** Element n makes layout n + 1 of layout n. A layout that was released never changes again: what is new is another element. */
 const STEPS: readonly string[] = [
@@ -59,7 +51,7 @@ function deadlineOfRow(spec: SQLOutputValue, createdMs: SQLOutputValue): number 
   return deadlineFrom(fromBinary(LeafSpecSchema, spec), Number(createdMs)) ?? null;
 }
 
-/** The file's layout: 0 where it has none yet, `undefined` where it does not say. */
+/** The file's layout: 0 if it has none yet, `undefined` if it does not say. */
 function layoutOf(db: DatabaseSync): number | undefined {
   if (!hasLayout(db)) return 0;
   const version = db.prepare("SELECT max(version) AS version FROM harness_layout").get()?.["version"];

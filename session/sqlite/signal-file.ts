@@ -4,7 +4,7 @@ import { ConfigError } from "@serverless-harness/kit/env";
 const BYTE = new Uint8Array(1);
 
 /**
- * A one-byte file beside the database that is written behind every commit, so that other processes hear of it. The write-ahead log itself
+ * A one-byte file beside the database that is written after every commit, so that other processes hear of it. The write-ahead log itself
  * can't be watched for that: it is written before its commit can be seen, and the commit's own mark is in shared memory, which no watch sees.
  */
 export class SignalFile {
@@ -31,7 +31,7 @@ export class SignalFile {
     }
   }
 
-  /** Call `onSignal` for every signal, also this process's own. `undefined` where the system grants no watch. */
+  /** Call `onSignal` for every signal, also this process's own. `undefined` if the system grants no watch. */
   watch(onSignal: () => void, onLost: () => void): FSWatcher | undefined {
     try {
       return watch(this.#path, onSignal).on("error", onLost);

@@ -1,17 +1,16 @@
 import { clone, toBinary } from "@bufbuild/protobuf";
 import { newId } from "@serverless-harness/kit/ids";
 import { type Leaf, type LeafSpec, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
-import { sessionExistsAlready, sessionNotFound } from "../contract/errors.ts";
+import { leafExpired, sessionExistsAlready, sessionNotFound } from "../contract/errors.ts";
+import { fingerprint, keyReused } from "../contract/fingerprint.ts";
 import { deadlineFrom } from "../contract/leaf-deadline.ts";
 import type { NewLeaf } from "../contract/leaf-store.ts";
 import { requireRoomFor } from "./accounts.ts";
-import type { Connection } from "./connection.ts";
+import type { Bytes, Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";
 import { hasFiles } from "./files.ts";
-import { findByKey, rememberKey } from "./idempotency.ts";
 import { readLeafByNumber } from "./records.ts";
-import { headOf } from "./session-order.ts";
-import { sessionExists } from "./sessions.ts";
+import { headOf, sessionExists } from "./sessions.ts";
 
 const INSERT_SESSION = `INSERT INTO harness_sessions (tenant, session_id, epoch, created_ms) VALUES (?, ?, (SELECT first_epoch FROM harness_queue), ?)
   ON CONFLICT DO UPDATE SET leafless = 0 WHERE leafless = 1`;
@@ -60,7 +59,7 @@ function insertLeaf(
   { bytes, notify, account }: { readonly bytes: Uint8Array; readonly notify: boolean; readonly account: string },
 ): number {
   const { tenant, sessionId } = spec;
-  // Behind an unfinished leaf of its session it has no due time until that one is over.
+  // After an unfinished leaf of its session it has no due time until that one is over.
   const due = headOf(connection, tenant, sessionId) === undefined ? 0 : null;
   const leafId = newId("leaf", nowMs);
   const deadline = deadlineFrom(spec, nowMs) ?? null;
@@ -73,4 +72,26 @@ function insertLeaf(
   connection.run(INSERT_SPEC, row.n, bytes);
   for (const [key, value] of Object.entries(spec.labels)) connection.run(INSERT_LABEL, key, value, row.n);
   return row.n;
+}
+
+const FIND = "SELECT fingerprint, n FROM harness_idempotency WHERE tenant = ? AND key = ?";
+const IS_KEPT = "SELECT 1 FROM harness_leaves WHERE n = ?";
+const INSERT = "INSERT INTO harness_idempotency (tenant, key, fingerprint, n) VALUES (?, ?, ?, ?)";
+
+/**
+ * The number of the leaf that a tenant's key stands for, or `undefined`. `spec` is the one that came with the key, before anything is
+ * filled in. Throws ALREADY_EXISTS `idempotency_key_reused` if the key came with another spec before,
+ * FAILED_PRECONDITION `leaf_expired` if the leaf was removed.
+ */
+export function findByKey(connection: Connection, tenant: string, key: string, spec: LeafSpec): number | undefined {
+  const known = connection.one<{ fingerprint: Bytes; n: number }>(FIND, tenant, key);
+  if (known === undefined) return undefined;
+  if (!fingerprint(spec).equals(known.fingerprint)) throw keyReused();
+  if (connection.one(IS_KEPT, known.n) === undefined) throw leafExpired();
+  return known.n;
+}
+
+/** Remember for which leaf a key stands. */
+export function rememberKey(connection: Connection, tenant: string, key: string, spec: LeafSpec, n: number): void {
+  connection.run(INSERT, tenant, key, fingerprint(spec), n);
 }

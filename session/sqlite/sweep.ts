@@ -1,7 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { type LeafState, type Tombstone, TombstoneSchema } from "@serverless-harness/proto/leaf";
-import type { Retention } from "../contract/retention.ts";
-import { checkSweep } from "../contract/retention-rules.ts";
+import { checkSweep, type Retention } from "../contract/retention.ts";
 import { forgetEmptyAccounts } from "./accounts.ts";
 import type { Connection } from "./connection.ts";
 import { noteLeafless } from "./sessions.ts";
@@ -17,7 +16,7 @@ const PARTS = ["leaves", "specs", "labels", "gates", "wakes", "attempts", "event
 );
 const TOMBSTONE_PARTS = ["DELETE FROM harness_idempotency WHERE n = ?", "DELETE FROM harness_tombstones WHERE n = ?"];
 const NOTE_REMOVED = "UPDATE harness_queue SET last_removed = max(last_removed, ?)";
-/** Ids of events only grow, since whoever listens reads behind the last: where the newest is removed, an event of nobody takes its place. */
+/** Ids of events only grow, since whoever listens reads after the last: if the newest is removed, an event of nobody takes its place. */
 const NEWEST_EVENT = "SELECT max(id) AS id FROM harness_events";
 const DROP_MARK = "DELETE FROM harness_events WHERE n = 0 AND id < ?";
 const MARK = "INSERT INTO harness_events (id, n, seq, state, event) VALUES (?, 0, 0, 0, x'') ON CONFLICT DO NOTHING";

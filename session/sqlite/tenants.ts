@@ -1,5 +1,4 @@
-import { checkTenant } from "../contract/tenant-rules.ts";
-import { DEFAULT_TENANT, type TenantSettings } from "../contract/tenants.ts";
+import { checkTenant, DEFAULT_TENANT, type TenantSettings } from "../contract/tenants.ts";
 import type { Connection } from "./connection.ts";
 
 const READ = "SELECT weight, max_running FROM harness_tenants WHERE tenant = ?";
@@ -24,7 +23,7 @@ export function writeTenant(connection: Connection, tenant: string, settings: Te
   noteChange(connection);
 }
 
-/** Everybody who listens looks for itself behind this commit: something changed that no event tells of. */
+/** Everybody who listens looks for itself after this commit: something changed that no event tells of. */
 export function noteChange(connection: Connection): void {
   connection.run(CHANGED);
 }

@@ -2,8 +2,8 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Token, TokenSchema } from "@serverless-harness/proto/leaf";
 import { tokenNotFound } from "../contract/errors.ts";
 import { pageTokenOfPair, pairOfPageToken } from "../contract/page-token.ts";
-import { checkPageSize } from "../contract/schedule-rules.ts";
-import { checkRevokedBy, checkToken, FORGOTTEN_AT_ONCE } from "../contract/token-rules.ts";
+import { checkPageSize } from "../contract/schedules.ts";
+import { checkRevokedBy, checkToken, FORGOTTEN_AT_ONCE } from "../contract/tokens.ts";
 import type { Bytes, Connection } from "./connection.ts";
 
 const FORGET = `DELETE FROM harness_tokens WHERE token_id IN (SELECT token_id FROM harness_tokens WHERE expires_ms <= ?

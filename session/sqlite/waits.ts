@@ -1,16 +1,16 @@
-import { LeafState } from "@serverless-harness/proto/leaf";
-import { gateNotFound } from "../contract/errors.ts";
-import { isOverdue } from "../contract/gate-rules.ts";
+import { type Gate, LeafState } from "@serverless-harness/proto/leaf";
+import { deadlinePassed, gateNotFound, leafEnded, leafNotFound } from "../contract/errors.ts";
+import { assertSameDecision, checkDecision, decisionOf, defaultDecision, isOverdue } from "../contract/gates.ts";
+import { hasPassed } from "../contract/leaf-deadline.ts";
+import { isTerminal } from "../contract/leaf-state.ts";
 import type { Claim, NewEvent } from "../contract/leaf-store.ts";
-import { checkWait, isEmptyWait } from "../contract/wait-rules.ts";
-import type { Wait } from "../contract/waiting.ts";
+import { checkWait, isEmptyWait, isWakeKey, MAX_WAKE_KEYS, type NewDecision, type Wait } from "../contract/waiting.ts";
 import type { Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";
 import { filesAreDue } from "./files.ts";
-import { findGate } from "./gates.ts";
+import { findGate, writeDecision } from "./gates.ts";
 import { requireOwner } from "./ownership.ts";
-import { enqueueFirst, type Place, readyIfFirst } from "./session-order.ts";
-import { consumeWake } from "./wakes.ts";
+import { enqueueFirst, type LeafRef, readyIfFirst } from "./sessions.ts";
 
 const LET_GO = `UPDATE harness_leaves SET state = ?, due_ms = NULL, waiting = ?, not_before_ms = ?, wake_key = ?, updated_ms = ?, worker_lost = ?,
   worker_name = NULL, worker = NULL WHERE n = ?`;
@@ -47,7 +47,7 @@ export function suspendLeaf(
 export function letGo(
   connection: Connection,
   nowMs: number,
-  leaf: Place,
+  leaf: LeafRef,
   note: string,
   events: readonly NewEvent[] = [],
   workerLost = false,
@@ -59,7 +59,7 @@ export function letGo(
 }
 
 /** End a leaf's wait otherwise than by time, inside the caller's transaction. */
-export function endWait(connection: Connection, nowMs: number, leaf: Place, note: string): void {
+export function endWait(connection: Connection, nowMs: number, leaf: LeafRef, note: string): void {
   connection.run(END_WAIT, nowMs, leaf.n);
   readyIfFirst(connection, leaf);
   appendEvents(connection, leaf.n, nowMs, [], { state: LeafState.SUSPENDED, note });
@@ -85,4 +85,75 @@ function lookAt(
   if (wait.notBeforeMs !== undefined) times.push(Math.ceil(wait.notBeforeMs));
   if (times.some((time) => time <= nowMs)) isOver = true;
   return { isOver, notBeforeMs: times.length === 0 ? 0 : Math.min(...times) };
+}
+
+const FIND_SLEEPER = "SELECT n, tenant, session_id, state, waiting, wake_key FROM harness_leaves WHERE leaf_id = ?";
+
+type Sleeper = LeafRef & { state: LeafState; waiting: number; wake_key: string | null };
+
+/** End a leaf's wait for a key, or remember the key for the suspend to come, inside the caller's transaction. */
+export function wakeLeaf(connection: Connection, nowMs: number, leafId: string, key: string): boolean {
+  if (!isWakeKey(key)) return false;
+  const leaf = connection.one<Sleeper>(FIND_SLEEPER, leafId);
+  if (leaf === undefined || isTerminal(leaf.state)) return false;
+  const known = wakeOf(connection, leaf.n, key);
+  if (known !== undefined) return known === "sent";
+  const waits = leaf.waiting !== 0 && leaf.wake_key === key;
+  rememberWake(connection, leaf.n, key, waits ? "used" : "sent");
+  if (waits) endWait(connection, nowMs, leaf, "woken");
+  return true;
+}
+
+const FIND_WAKE = "SELECT used FROM harness_wakes WHERE n = ? AND key = ?";
+const REMEMBER = "INSERT INTO harness_wakes (n, key, used) VALUES (?, ?, ?)";
+const USE = "UPDATE harness_wakes SET used = 1 WHERE n = ? AND key = ?";
+const FORGET_OLDEST = `DELETE FROM harness_wakes WHERE n = ?1 AND id <= (
+  SELECT id FROM harness_wakes WHERE n = ?1 ORDER BY id DESC LIMIT 1 OFFSET ${MAX_WAKE_KEYS})`;
+const FORGET = "DELETE FROM harness_wakes WHERE n = ?";
+
+/** What became of a leaf's key: sent ahead of the suspend that will wait for it, used, or neither. */
+export function wakeOf(connection: Connection, n: number, key: string): "sent" | "used" | undefined {
+  const row = connection.one<{ used: number }>(FIND_WAKE, n, key);
+  if (row === undefined) return undefined;
+  return row.used === 0 ? "sent" : "used";
+}
+
+/** Remember that a key was sent, or used. Whoever sends many makes the oldest forgotten. Inside the caller's transaction. */
+export function rememberWake(connection: Connection, n: number, key: string, wake: "sent" | "used"): void {
+  connection.run(REMEMBER, n, key, wake === "used" ? 1 : 0);
+  connection.run(FORGET_OLDEST, n);
+}
+
+/** Use up a key that was sent ahead, inside the caller's transaction. False if there was no such wake. */
+export function consumeWake(connection: Connection, n: number, key: string): boolean {
+  return connection.run(USE, n, key) > 0;
+}
+
+/** Forget all keys of a leaf that is over, inside the caller's transaction. */
+export function forgetWakes(connection: Connection, n: number): void {
+  connection.run(FORGET, n);
+}
+
+const FIND_ASKED = "SELECT n, tenant, session_id, state, epoch, waiting, deadline_ms FROM harness_leaves WHERE leaf_id = ?";
+
+type Asker = LeafRef & { state: LeafState; epoch: number; waiting: number; deadline_ms: number | null };
+
+/**
+ * Answer a gate, inside the caller's transaction. Returns the gate with the decision that stands, which is the gate's own if the deadline is
+ * over: whether that is what was to be decided, the caller checks after the commit, by {@link assertSameDecision}.
+ */
+export function decideGate(connection: Connection, nowMs: number, leafId: string, gateId: string, decision: NewDecision): Gate {
+  checkDecision(decision);
+  const leaf = connection.one<Asker>(FIND_ASKED, leafId);
+  if (leaf === undefined) throw leafNotFound();
+  if (isTerminal(leaf.state)) throw leafEnded();
+  const found = findGate(connection, leaf.n, gateId);
+  if (found === undefined) throw gateNotFound();
+  const { gate, waitedEpoch } = found;
+  if (gate.decision !== undefined) return gate;
+  if (hasPassed(leaf.deadline_ms, nowMs)) throw deadlinePassed();
+  const made = isOverdue(gate, nowMs) ? defaultDecision(gate, nowMs) : decisionOf(decision, nowMs);
+  const decided = writeDecision(connection, nowMs, leaf.n, gate, made);
+  if (leaf.waiting !== 0 && waitedEpoch === leaf.epoch) endWait(connection, nowMs, leaf, "decided");
+  return decided;
 }

@@ -1,7 +1,7 @@
 import { statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { expect, onTestFinished, test } from "vitest";
-import { SqliteLeafStore } from "../sqlite/store.ts";
+import { openSqliteLeafStore, type SqliteLeafStore } from "../sqlite/store.ts";
 import { claim, delta, done, follow, LONG_LEASE_MS, NEVER, submit, words } from "../testing/build.ts";
 import { sqliteFixture } from "./fixture.ts";
 
@@ -9,7 +9,7 @@ import { sqliteFixture } from "./fixture.ts";
 async function freshStore(fallbackMs = 2 ** 31 - 1): Promise<{ path: string; store: SqliteLeafStore }> {
   const fixture = await sqliteFixture();
   onTestFinished(() => fixture[Symbol.asyncDispose]());
-  const store = SqliteLeafStore.open(fixture.path, { fallbackMs });
+  const store = openSqliteLeafStore(fixture.path, { fallbackMs });
   onTestFinished(() => store.close());
   return { path: fixture.path, store };
 }
@@ -33,7 +33,7 @@ test("the database is watched only while somebody listens", async () => {
 
 test("commits of another handle are heard by their signal alone", async () => {
   const { path, store } = await freshStore();
-  const other = SqliteLeafStore.open(path);
+  const other = openSqliteLeafStore(path);
   onTestFinished(() => other.close());
   const { leafId } = await submit(store);
   const held = await claim(store);
@@ -58,7 +58,7 @@ test("a follower and a waiting worker that miss the signal find the commit by th
   const waiting = store.waitForWork(LONG_LEASE_MS, NEVER);
   // Whoever opens from now on signals on another file of that name, which nobody watches.
   await rm(`${path}-signal`);
-  const other = SqliteLeafStore.open(path);
+  const other = openSqliteLeafStore(path);
   onTestFinished(() => other.close());
   await other.append(held, [delta("unheard")]);
   await submit(other);

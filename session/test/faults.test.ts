@@ -3,8 +3,8 @@ import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { Redis } from "ioredis";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { LeafStore } from "../contract/leaf-store.ts";
-import { RedisLeafStore } from "../redis/store.ts";
-import { SqliteLeafStore } from "../sqlite/store.ts";
+import { openRedisLeafStore } from "../redis/store.ts";
+import { openSqliteLeafStore } from "../sqlite/store.ts";
 import {
   assertGapFree,
   claim,
@@ -30,12 +30,12 @@ type Opener = (now?: () => number) => Promise<LeafStore>;
 const drivers: Readonly<Record<string, () => Promise<Opener>>> = {
   SQLite: async () => {
     const path = join(await temporaryDirectory(), "leaf.db");
-    return async (now) => SqliteLeafStore.open(path, now === undefined ? {} : { now });
+    return async (now) => openSqliteLeafStore(path, now === undefined ? {} : { now });
   },
   Redis: async () => {
     // Between partitions, leaves of one and the same moment have no order, and the clock of these tests stands still.
     const address = addressOf(server().freshUrl("partitions=1"));
-    return (now) => RedisLeafStore.open(address, now === undefined ? {} : { now });
+    return (now) => openRedisLeafStore(address, now === undefined ? {} : { now });
   },
 };
 
@@ -155,7 +155,7 @@ describe.each(Object.entries(drivers))("a store on %s", (_, place) => {
 
 test("a Redis that is full refuses with store_full, and goes on when there is room, with what was acknowledged and no half of a step", async () => {
   const address = addressOf(server().freshUrl());
-  const store = await RedisLeafStore.open(address);
+  const store = await openRedisLeafStore(address);
   onTestFinished(() => store.close());
   const redis = new Redis(server().port, "127.0.0.1");
   onTestFinished(() => redis.disconnect());

@@ -1,16 +1,16 @@
 import { join } from "node:path";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, onTestFinished, test } from "vitest";
-import { assertFence } from "../sqlite/fence.ts";
 import { Connection, openDatabase } from "../sqlite/index.ts";
-import { SqliteLeafStore } from "../sqlite/store.ts";
+import { assertFence } from "../sqlite/ownership.ts";
+import { openSqliteLeafStore, type SqliteLeafStore } from "../sqlite/store.ts";
 import { claim, submit } from "../testing/build.ts";
 
 const stale = expect.objectContaining({ reason: "stale_epoch" });
 
 async function open(): Promise<{ store: SqliteLeafStore; connection: Connection }> {
   const path = join(await temporaryDirectory(), "leaf.db");
-  const store = SqliteLeafStore.open(path);
+  const store = openSqliteLeafStore(path);
   const connection = new Connection(openDatabase(path));
   onTestFinished(async () => {
     connection.close();

@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { LeafStore } from "../contract/leaf-store.ts";
-import { SqliteLeafStore } from "../sqlite/store.ts";
+import { openSqliteLeafStore } from "../sqlite/store.ts";
 import type { LeafStoreFixture } from "../testing/index.ts";
 
 /** A fresh SQLite store in a directory of its own. */
@@ -11,7 +11,7 @@ export async function sqliteFixture(): Promise<LeafStoreFixture & { readonly pat
   const path = join(directory, "leaf.db");
   const handles: LeafStore[] = [];
   const connect = async (now?: () => number): Promise<LeafStore> => {
-    const handle = SqliteLeafStore.open(path, now === undefined ? {} : { now });
+    const handle = openSqliteLeafStore(path, now === undefined ? {} : { now });
     handles.push(handle);
     return handle;
   };

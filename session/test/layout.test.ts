@@ -7,7 +7,7 @@ import { expect, test } from "vitest";
 import { fingerprint } from "../contract/fingerprint.ts";
 import { LAYOUT_1 } from "../sqlite/layout/layout-1.ts";
 import { LAYOUT } from "../sqlite/schema.ts";
-import { SqliteLeafStore } from "../sqlite/store.ts";
+import { openSqliteLeafStore } from "../sqlite/store.ts";
 import { claim, done, logOf, messageOf, nothingReady, recordOf, specOf, submit, words } from "../testing/build.ts";
 import { Child } from "../testing/child.ts";
 
@@ -43,7 +43,7 @@ async function fileOfLayout1(retryAtMs: number, deadlineMs = 0n): Promise<string
 test("a file of layout 1 is brought up to this one where it is opened, with all that it holds", async () => {
   const at = Date.now() + 600_000;
   const path = await fileOfLayout1(at);
-  const store = SqliteLeafStore.open(path);
+  const store = openSqliteLeafStore(path);
   expect((await submit(store, { sessionId: "s" }, "behind")).leafId).toBe("behind");
   expect((await store.backlog()).nextDueMs).toBe(at);
   await store.redrive("failed", false);
@@ -69,7 +69,7 @@ test("a file of layout 1 is brought up to this one where it is opened, with all 
 });
 
 test("unfinished leaves of an older layout keep their deadlines", async () => {
-  const store = SqliteLeafStore.open(await fileOfLayout1(Date.now() + 600_000, 300_000n));
+  const store = openSqliteLeafStore(await fileOfLayout1(Date.now() + 600_000, 300_000n));
   expect(await store.endOverdue(0, 10)).toBe(3);
   for (const leafId of ["lost", "behind", "retrying"]) {
     expect((await recordOf(store, leafId)).failure?.reason).toBe(FailureReason.DEADLINE_EXCEEDED);

@@ -5,7 +5,7 @@ import { ConfigError } from "@serverless-harness/kit/env";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, test } from "vitest";
 import { openLeafStore } from "../index.ts";
-import { SqliteLeafStore } from "../sqlite/store.ts";
+import { openSqliteLeafStore } from "../sqlite/store.ts";
 import { logOf, submit, words } from "../testing/build.ts";
 import { Child } from "../testing/child.ts";
 
@@ -83,7 +83,7 @@ test("a directory that can't be written is refused, with and without a database 
   await empty.ended;
   expect(empty.lines).toEqual([expect.stringMatching(/^ConfigError: .*must be able to write there/)]);
   await chmod(directory, 0o755);
-  await SqliteLeafStore.open(path).close();
+  await openSqliteLeafStore(path).close();
   await chmod(path, 0o444);
   await chmod(directory, 0o555);
   const full = new Child(OPENER, `sqlite:${path}`, ...user);
@@ -102,7 +102,7 @@ test("a file that is not a database is refused and left as it is", async () => {
 
 test("a torn database is refused as damaged", async () => {
   const path = await freshPath();
-  const store = SqliteLeafStore.open(path);
+  const store = openSqliteLeafStore(path);
   await submit(store);
   await store.close();
   await truncate(path, 3 * 4096 + 100);
@@ -111,7 +111,7 @@ test("a torn database is refused as damaged", async () => {
 
 test("a database whose first page is overwritten is refused", async () => {
   const path = await freshPath();
-  await SqliteLeafStore.open(path).close();
+  await openSqliteLeafStore(path).close();
   const file = await open(path, "r+");
   await file.write(Buffer.alloc(2000, 0xa5), 0, 2000, 100);
   await file.close();
@@ -126,7 +126,7 @@ test("a log with a torn end loses nothing that was committed", async () => {
   const log = await open(`${path}-wal`, "a");
   await log.write(Buffer.alloc(5000, 0x5a));
   await log.close();
-  const store = SqliteLeafStore.open(path);
+  const store = openSqliteLeafStore(path);
   for (const leafId of child.lines) expect(words(await logOf(store, leafId))).toEqual(["queued"]);
   await store.close();
 });
@@ -137,7 +137,7 @@ test.each([
   ["DELETE FROM harness_layout", /has an unknown layout, this version knows layout \d+/],
 ])("a database of another layout is refused: %s", async (change, message) => {
   const path = await freshPath();
-  await SqliteLeafStore.open(path).close();
+  await openSqliteLeafStore(path).close();
   const db = new DatabaseSync(path);
   db.exec(change);
   db.close();

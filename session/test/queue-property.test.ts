@@ -6,8 +6,8 @@ import { LeafStateSchema } from "@serverless-harness/proto/leaf";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import type { Claim, LeafStore } from "../contract/leaf-store.ts";
-import { RedisLeafStore } from "../redis/store.ts";
-import { SqliteLeafStore } from "../sqlite/store.ts";
+import { openRedisLeafStore } from "../redis/store.ts";
+import { openSqliteLeafStore } from "../sqlite/store.ts";
 import {
   approval,
   assertGapFree,
@@ -314,7 +314,7 @@ interface Clocked extends AsyncDisposable {
 async function clockedSqlite(): Promise<Clocked> {
   const directory = await mkdtemp(join(tmpdir(), "queue-"));
   return {
-    open: async (now) => SqliteLeafStore.open(join(directory, "leaf.db"), { now }),
+    open: async (now) => openSqliteLeafStore(join(directory, "leaf.db"), { now }),
     [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),
   };
 }
@@ -324,7 +324,7 @@ const server = redisServer();
 /** Between partitions, the oldest leaf comes first only as far as they have told of it; within one it always does. */
 async function clockedRedis(): Promise<Clocked> {
   const address = addressOf(server().freshUrl("partitions=1"));
-  return { open: (now) => RedisLeafStore.open(address, { now }), [Symbol.asyncDispose]: async () => undefined };
+  return { open: (now) => openRedisLeafStore(address, { now }), [Symbol.asyncDispose]: async () => undefined };
 }
 
 const drivers = { SQLite: clockedSqlite, Redis: clockedRedis };

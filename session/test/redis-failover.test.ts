@@ -1,6 +1,6 @@
 import { expect, onTestFinished, test } from "vitest";
 import { type Claim, type LeafStore, openLeafStore, parseStoreUrl } from "../index.ts";
-import { RedisLeafStore } from "../redis/index.ts";
+import { openRedisLeafStore } from "../redis/index.ts";
 import { claim, claimWhenReady, delta, done, follow, logOf, refused, specOf, submit, words } from "../testing/build.ts";
 import { RedisPair } from "../testing/redis-pair.ts";
 
@@ -42,7 +42,7 @@ test("an owner whose epoch comes back, since the new primary's clock lags, is re
   const { pair } = await place();
   const address = parseStoreUrl(pair.url());
   if (address.kind !== "redis") throw new Error(`${pair.url()} is no Redis address`);
-  const store = await RedisLeafStore.open(address.redis, { now: () => 1_000_000 });
+  const store = await openRedisLeafStore(address.redis, { now: () => 1_000_000 });
   onTestFinished(() => store.close());
   await submit(store, { sessionId: "s" });
   await pair.stopReplication();

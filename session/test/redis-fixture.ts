@@ -1,5 +1,6 @@
 import { parseStoreUrl, type RedisAddress } from "../contract/store-url.ts";
-import { RedisLeafStore, type RedisLeafStoreOptions } from "../redis/store.ts";
+import type { LeafStore } from "../index.ts";
+import { openRedisLeafStore, type RedisLeafStoreOptions } from "../redis/store.ts";
 import type { LeafStoreFixture } from "../testing/index.ts";
 
 /** What a store's address says. */
@@ -11,9 +12,9 @@ export function addressOf(url: string): RedisAddress {
 
 /** A fresh Redis store. */
 export async function redisFixture(url: string, options: RedisLeafStoreOptions = {}): Promise<LeafStoreFixture & { readonly url: string }> {
-  const handles: RedisLeafStore[] = [];
-  const connect = async (now?: () => number): Promise<RedisLeafStore> => {
-    const handle = await RedisLeafStore.open(addressOf(url), now === undefined ? options : { ...options, now });
+  const handles: LeafStore[] = [];
+  const connect = async (now?: () => number): Promise<LeafStore> => {
+    const handle = await openRedisLeafStore(addressOf(url), now === undefined ? options : { ...options, now });
     handles.push(handle);
     return handle;
   };

@@ -4,7 +4,7 @@ import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { Redis } from "ioredis";
 import { expect, onTestFinished, test } from "vitest";
 import { type LeafStore, openLeafStore } from "../index.ts";
-import { RedisLeafStore } from "../redis/store.ts";
+import { openRedisLeafStore } from "../redis/store.ts";
 import { follow, submit } from "../testing/build.ts";
 import { redisServer } from "../testing/redis-vitest.ts";
 import { addressOf } from "./redis-fixture.ts";
@@ -43,8 +43,8 @@ test("a store with an id file is not begun again in a Redis that was emptied, or
 
 test("a store whose keys were removed under a running process takes nothing more and says so; one that is opened then is another store", async () => {
   const address = addressOf(server().freshUrl("partitions=2"));
-  const open = async (): Promise<RedisLeafStore> => {
-    const store = await RedisLeafStore.open(address);
+  const open = async (): Promise<LeafStore> => {
+    const store = await openRedisLeafStore(address);
     onTestFinished(() => store.close());
     return store;
   };

@@ -3,7 +3,7 @@ import { ConfigError } from "@serverless-harness/kit/env";
 import { Redis } from "ioredis";
 import { expect, onTestFinished, test } from "vitest";
 import { openLeafStore } from "../index.ts";
-import { COMMANDS } from "../redis/commands.ts";
+import { COMMANDS } from "../redis/connect.ts";
 import { submit } from "../testing/build.ts";
 import { freePort, RedisServer } from "../testing/redis-server.ts";
 import { redisCluster, redisServer } from "../testing/redis-vitest.ts";

@@ -1,7 +1,8 @@
 import { LeafState } from "@serverless-harness/proto/leaf";
 import { Redis } from "ioredis";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { RedisLeafStore, type RedisLeafStoreOptions } from "../redis/store.ts";
+import type { LeafStore } from "../index.ts";
+import { openRedisLeafStore, type RedisLeafStoreOptions } from "../redis/store.ts";
 import { claim, done, failed, follow, messageOf, nothingReady, refused, specOf, submit, workerOf } from "../testing/build.ts";
 import { redisCluster, redisServer } from "../testing/redis-vitest.ts";
 import { addressOf } from "./redis-fixture.ts";
@@ -15,14 +16,14 @@ const places: Readonly<Record<string, () => string>> = {
   "a cluster": () => cluster().freshUrl(),
 };
 
-async function open(url: string, options: RedisLeafStoreOptions = {}): Promise<RedisLeafStore> {
-  const store = await RedisLeafStore.open(addressOf(url), options);
+async function open(url: string, options: RedisLeafStoreOptions = {}): Promise<LeafStore> {
+  const store = await openRedisLeafStore(addressOf(url), options);
   onTestFinished(() => store.close());
   return store;
 }
 
 /** Submit a leaf and run it to its end. */
-async function ended(store: RedisLeafStore, fields: Parameters<typeof specOf>[0] = {}, key = ""): Promise<string> {
+async function ended(store: LeafStore, fields: Parameters<typeof specOf>[0] = {}, key = ""): Promise<string> {
   const { leafId } = await submit(store, fields, key);
   await store.finish(await claim(store), done(""), []);
   return leafId;
@@ -60,7 +61,7 @@ describe.each(Object.entries(places))("on %s", (_, url) => {
     const address = url();
     const [store, other] = [await open(address), await open(address)];
     for (let i = 0; i < 130; i++) await ended(store, { sessionId: `s${i % 5}` });
-    const sweep = async (handle: RedisLeafStore): Promise<number> => {
+    const sweep = async (handle: LeafStore): Promise<number> => {
       for (let total = 0; ; ) {
         const swept = await handle.sweep({ leafMs: 0, tombstoneMs: 600_000 }, 20);
         total += swept;
@@ -139,7 +140,7 @@ describe.each(Object.entries(places))("on %s", (_, url) => {
     const stores = [await open(address), await open(address)];
     const [store] = stores;
     await store?.setTenant("acme", { weight: 1, maxRunning: 3 });
-    for (let i = 0; i < 20; i++) await submit(stores[0] as RedisLeafStore);
+    for (let i = 0; i < 20; i++) await submit(stores[0] as LeafStore);
     const claims = await Promise.all(Array.from({ length: 20 }, (_, i) => stores[i % 2]?.claim(workerOf(`w${i}`), 60_000)));
     expect(claims.filter((each) => each !== undefined)).toHaveLength(3);
   });

@@ -1,6 +1,7 @@
 import { Cluster, Redis } from "ioredis";
 import { expect, onTestFinished, test } from "vitest";
-import { RedisLeafStore } from "../redis/store.ts";
+import type { LeafStore } from "../index.ts";
+import { openRedisLeafStore } from "../redis/store.ts";
 import { claim, claimWhenReady, done, LONG_LEASE_MS, NEVER, nothingReady, submit } from "../testing/build.ts";
 import { redisCluster, redisServer } from "../testing/redis-vitest.ts";
 import { addressOf } from "./redis-fixture.ts";
@@ -8,8 +9,8 @@ import { addressOf } from "./redis-fixture.ts";
 const server = redisServer();
 const cluster = redisCluster();
 
-async function open(url: string): Promise<RedisLeafStore> {
-  const store = await RedisLeafStore.open(addressOf(url));
+async function open(url: string): Promise<LeafStore> {
+  const store = await openRedisLeafStore(addressOf(url));
   onTestFinished(() => store.close());
   return store;
 }

@@ -39,7 +39,7 @@ export function workerOf(name: string): Worker {
   return create(WorkerSchema, { name, pid: 7n, pidNamespace: "pid:[1]", startedAtMs: 5n });
 }
 
-/** A piece of text, under a key where one is given. */
+/** A piece of text, under a key if one is given. */
 export function delta(text: string, key?: string): NewEvent {
   return { event: { case: "textDelta", value: create(TextDeltaSchema, { text }) }, ...(key === undefined ? {} : { key }) };
 }

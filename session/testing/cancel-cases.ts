@@ -45,7 +45,7 @@ export const cancelCases: readonly Case[] = [
       await store.cancel(first, "");
       const held = await claim(other);
       strictEqual(held.leaf.leafId, second);
-      // One behind others ends without anybody's help, and changes nothing for them.
+      // One after others ends without anybody's help, and changes nothing for them.
       strictEqual((await store.cancel(third, "")).state, LeafState.CANCELLED);
       await nothingReady(other);
       await store.finish(held, done(""), []);

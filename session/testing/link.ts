@@ -9,7 +9,7 @@ export interface LinkShape {
   readonly pieceBytes?: number;
   /** What each piece waits, in milliseconds. Default 0. */
   readonly delayMs?: number;
-  /** Asked once per connection and direction: cut it behind so many bytes. Default: never. */
+  /** Asked once per connection and direction: cut it after so many bytes. Default: never. */
   readonly cutAfterBytes?: () => number;
 }
 

@@ -27,7 +27,7 @@ export class RedisServer implements AsyncDisposable {
     this.#args = args;
   }
 
-  /** The address of a store in it, `prefix` and what else belongs behind the question mark. */
+  /** The address of a store in it, `prefix` and what else belongs after the question mark. */
   url(parameters = ""): string {
     return `redis://127.0.0.1:${this.port}${parameters === "" ? "" : `?${parameters}`}`;
   }

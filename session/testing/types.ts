@@ -17,5 +17,5 @@ export interface ConformanceCase {
   run(): Promise<void>;
 }
 
-/** A case's name, a sentence of behaviour, and its check, which throws where the store does not behave so. */
+/** A case's name, a sentence of behaviour, and its check, which throws if the store does not behave so. */
 export type Case = readonly [name: string, check: (fixture: LeafStoreFixture) => Promise<void>];

@@ -32,7 +32,7 @@ export async function writeCheckpoint(session: Session, checkpoint: Checkpoint):
   await session.setValue(CHECKPOINT, checkpoint, CONTEXT);
 }
 
-/** What the operation has used by now, but for answers behind the checkpoint that were interrupted, and the number of those that were not. */
+/** What the operation has used by now, but for answers after the checkpoint that were interrupted, and the number of those that were not. */
 export async function usageSince(session: Session, { usage, recorded, interrupted }: Checkpoint): Promise<AgentUsage> {
   const { usage: now } = await session.getStats(CONTEXT);
   const since = addUsage(usage, difference(now, recorded));

@@ -88,8 +88,8 @@ const SHARE = 1 / 4;
 const LEAST_GAIN = 1 / 4;
 
 /**
- * When a conversation is summed up, and how much of it: Pi's own numbers, which take a large window for granted, scaled down where the model's
- * has fewer than some 80,000 tokens. With Pi's, a model of 16,000 would sum up in front of each request and keep more than fits.
+ * When a conversation is summed up, and how much of it: Pi's own numbers, which take a large window for granted, scaled down if the model's
+ * has fewer than some 80,000 tokens. With Pi's, a model of 16,000 would sum up before each request and keep more than fits.
  */
 export function compactionSettings(contextWindow: number): CompactionSettings {
   const { reserveTokens, keepRecentTokens } = DEFAULT_COMPACTION_SETTINGS;
@@ -98,7 +98,7 @@ export function compactionSettings(contextWindow: number): CompactionSettings {
 }
 
 /**
- * Summing up would make the conversation so much shorter that it is worth a request. Where it is not, instructions and newest messages fill the
+ * Summing up would make the conversation so much shorter that it is worth a request. If it is not, instructions and newest messages fill the
  * window, and each request would be followed by another summary for ever.
  */
 export function isWorthwhile({ messagesToSummarize, turnPrefixMessages, settings }: CompactionPreparation): boolean {
@@ -120,7 +120,7 @@ type Compaction = { readonly summary: string; readonly retainedTail: Messages; r
 
 /**
  * What to do with a conversation that does not fit and of which nothing can be summed up, since its newest messages alone fill the window: the
- * output of tools in them is cut. `undefined` where there is nothing to cut.
+ * output of tools in them is cut. `undefined` if there is nothing to cut.
  */
 export function shortened(preparation: CompactionPreparation): Compaction | undefined {
   const { messagesToSummarize, turnPrefixMessages, retainedTail, previousSummary, tokensBefore, settings } = preparation;

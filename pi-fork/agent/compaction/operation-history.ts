@@ -15,7 +15,7 @@ import { type Checkpoint, readCheckpoint, usageSince, writeCheckpoint } from "./
 import { forgotten } from "./compactor.ts";
 import type { Summaries } from "./summaries.ts";
 
-/** Where operations are read from. */
+/** What operations are read from. */
 interface HistoryReaderParts {
   readonly lane: AgentLane;
   readonly session: Session;
@@ -24,7 +24,7 @@ interface HistoryReaderParts {
   readonly price: Price;
 }
 
-/** Reads what the log knows of an operation: from its begin, or where its conversation was summed up, from there. */
+/** Reads what the log knows of an operation: from its beginning, or from its last compaction if there was one. */
 export class HistoryReader {
   readonly #parts: HistoryReaderParts;
 
@@ -32,7 +32,7 @@ export class HistoryReader {
     this.#parts = parts;
   }
 
-  /** `fromTipId`: the newest entry in front of the operation. `tipId`: its last one, where it is over; `null` where it has none. */
+  /** `fromTipId`: the newest entry before the operation. `tipId`: its last one, if it is over; `null` if it has none. */
   async read(operationId: string, fromTipId: string | null, tipId?: string | null): Promise<OperationHistory> {
     const { lane, session, summaries, expected, price } = this.#parts;
     const found = await readCheckpoint(session, operationId);

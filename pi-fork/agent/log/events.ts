@@ -6,7 +6,7 @@ export interface Restored {
   readonly leafId: string;
   /** Identity of the workspace that there is since. */
   readonly made: string;
-  /** Empty where no snapshot could be restored. */
+  /** Empty if no snapshot could be restored. */
   readonly snapshotId: string;
   /** The conversation has tool calls whose changes are not in it. */
   readonly behind: boolean;

@@ -18,7 +18,7 @@ export interface AgentFailure {
 /** Longest wait that a provider may ask for: the session is held meanwhile. */
 const MAX_RETRY_AFTER_MS = 3_600_000;
 
-/** Pi's own words where an answer stopped for want of room, far below its limit, and summing up does not help. */
+/** Pi's own words for an answer that stopped for want of room, far below its limit, and summing up does not help. */
 const TOO_LONG = "Assistant request exceeded the context window";
 
 /** Read the failure out of an answer that ended in an error. */

@@ -18,7 +18,7 @@ export interface OperationHistory {
   readonly usage?: AgentUsage;
 }
 
-/** The entries of a lane behind `fromId`, oldest first, and that one in front of them; up to `tipId`, by default the newest. */
+/** The entries of a lane behind `fromId`, oldest first, and that one before them; up to `tipId`, by default the newest. */
 export async function entriesBehind(
   lane: AgentLane,
   fromId: string | null,
@@ -35,7 +35,7 @@ export async function entriesBehind(
   return before === undefined ? { entries } : { before, entries };
 }
 
-/** Messages that are read at once where the newest answer is looked for: it is among the last, and each can be large. */
+/** Messages that are read at once when the newest answer is looked for: it is among the last, and each can be large. */
 const PAGE = 4;
 
 /** Where an answer is looked for: behind `stopAtId`, not behind `start`, in at most `limit` messages. */
@@ -134,7 +134,7 @@ function recordedUsage(entry: Entry): Usage | undefined {
   return answerOf(entry)?.usage ?? toolResultOf(entry)?.usage ?? (entry.type === "compaction" ? entry.usage : undefined);
 }
 
-/** What the entries tell, for whoever was told before a crash and may have missed the last of it. `before`: the entry in front of them. */
+/** What the entries tell, for whoever was told before a crash and may have missed the last of it. `before`: the entry before them. */
 export function eventsOf(entries: readonly Entry[], before?: Entry): AgentEvent[] {
   const args = new Map<string, unknown>();
   return entries.flatMap((entry, index): AgentEvent[] => {

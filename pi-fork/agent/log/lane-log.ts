@@ -18,7 +18,7 @@ export const LANE = "main";
 
 /** Where a session's lane stands, read without a harness. */
 export interface LaneLog {
-  /** The newest entry; `null` where there is none. */
+  /** The newest entry; `null` if there is none. */
   readonly tipId: string | null;
   /** The operation that has begun and not ended. */
   readonly open: { readonly id: string; readonly fromTipId: string | null; readonly state: OperationState } | undefined;
@@ -56,7 +56,7 @@ export async function callsUnderWay(session: Session, { open }: LaneLog): Promis
   return found;
 }
 
-/** Results of tool calls that may have changed the workspace, behind an entry of the lane; behind all where it is not on it. */
+/** Results of tool calls that may have changed the workspace, after an entry of the lane; after all if it is not on it. */
 export async function changesBehind(session: Session, { tipId }: LaneLog, entryId: string | null): Promise<Entry[]> {
   if (tipId === null || tipId === entryId) return [];
   const query = entryId === null ? {} : { stopAtId: entryId };
@@ -72,7 +72,7 @@ export function isChange(entry: Entry): boolean {
 
 /** An operation that has begun and not ended. */
 export interface OpenOperation {
-  /** The newest entry before it; `null` where it is the session's first. */
+  /** The newest entry before it; `null` if it is the session's first. */
   readonly fromTipId: string | null;
   /** Invocation ids of the tool calls that have begun and whose results are not committed. */
   readonly pending: ReadonlySet<string>;

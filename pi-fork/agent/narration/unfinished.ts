@@ -46,7 +46,7 @@ export class UnfinishedAnswers {
     else this.#followUp = text === "" && !this.#owesResult && !this.#asked ? ASK_AGAIN : undefined;
   }
 
-  /** What to tell an agent that is about to end with the newest answer, where that is not its last word. */
+  /** What to tell an agent that is about to end with the newest answer, if that is not its last word. */
   followUp(): string | undefined {
     return this.#followUp;
   }
@@ -80,7 +80,7 @@ export async function lastWords(lane: AgentLane, range: { readonly start: string
       newest = answer;
       if (answer !== undefined) texts.push(textOf(answer.content));
     } else if (answer === undefined) {
-      // Whatever else stands in front of an answer, it does not go on from another one.
+      // Whatever else stands before an answer, it does not go on from another one.
       goesOn = isGoOnNote(promptTextOf(entry));
     } else if (!isCut(answer)) {
       goesOn = isTruncated(answer) && answer.content.every((part) => part.type !== "toolCall");

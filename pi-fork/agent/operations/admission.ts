@@ -39,7 +39,7 @@ export class Admission {
     this.#driven = driven;
   }
 
-  /** Open it. Returns its record where it is over. Where it was stopped before it began, there is none, and nothing to drive. */
+  /** Open it. Returns its record if it is over. If it was stopped before it began, there is none, and nothing to drive. */
   async admit(line: OperationLine, prompt: string): Promise<OperationResultRecord | undefined> {
     const { lane, narrator } = this.#parts;
     const past = await this.#inherit(line);
@@ -128,7 +128,7 @@ export function stopWhereExceeded({ narrator, limits, unfinished }: OperationPar
 }
 
 /**
- * Take the conversation and the workspace back to where they were before a leaf's first beginning. Where others came after it on its session, both
+ * Take the conversation and the workspace back to where they were before a leaf's first beginning. If others came after it on its session, both
  * stay as they are, since the work of those is in them. It may be repeated at any point: what was done is done again, to the same end.
  */
 export async function beginAnew(

@@ -42,7 +42,7 @@ export class DrivenOperation {
     this.#id = id;
   }
 
-  /** End it, for this reason where there is none yet. */
+  /** End it, for this reason if there is none yet. */
   stop(verdict: Verdict): void {
     if (this.#verdict !== undefined) return;
     this.#verdict = verdict;
@@ -56,7 +56,7 @@ export class DrivenOperation {
     void this.requestAbort().catch(() => undefined);
   }
 
-  /** Where it is to be ended, have Pi note it in the log. Before anything is awaited, nothing new can begin. */
+  /** If it is to be ended, have Pi note it in the log. Before anything is awaited, nothing new can begin. */
   async requestAbort(): Promise<void> {
     if (!this.#ending || this.#id === undefined) return;
     await this.#lane.requestAbort(this.#id, CONTEXT);

@@ -1,7 +1,7 @@
 import { type AgentLane, BACKGROUND_CONTEXT as CONTEXT, type Entry, type OperationResultRecord } from "@earendil-works/pi-agent-core";
 import { entriesBehind } from "../log/history.ts";
 
-/** The operations that a leaf was, is and may be: it goes on in another one where a human had it begin again. */
+/** The operations that a leaf was, is and may be: it goes on in another one if a human had it begin again. */
 export interface OperationLine {
   /** The one to run. */
   readonly id: string;

@@ -5,7 +5,7 @@ import { tokensIn } from "../log/usage.ts";
 
 /** How Pi words an answer whose agent ended under it. */
 const INTERRUPTED = "Assistant request was interrupted.";
-/** Entries in front of an operation that are searched for an answer. */
+/** Entries before an operation that are searched for an answer. */
 const SEARCHED = 50;
 
 /** What tokens of a model cost. */
@@ -13,14 +13,14 @@ export type Price = (provider: string, modelId: string, usage: Usage) => Usage["
 
 /**
  * Estimates what answers used whose agent ended under them: the provider bills them, and tells nobody. The input is what the last whole answer
- * reported, and what came behind it at four characters to a token; the output is what was streamed. It follows from the log.
+ * reported, and what came after it at four characters to a token; the output is what was streamed. It follows from the log.
  */
 export class InterruptedAnswers {
   readonly #instructions: () => string;
   readonly #price: Price;
   /** Tokens that the last whole answer reported; `undefined`: the instructions', which are only counted where they are needed. */
   #reported: number | undefined;
-  /** Tokens of what came behind it. */
+  /** Tokens of what came after it. */
   #behind = 0;
 
   /** `instructions`: all that goes with each request besides the conversation, as text. */
@@ -34,7 +34,7 @@ export class InterruptedAnswers {
     this.#start(contextTokens > 0 ? contextTokens : undefined, 0);
   }
 
-  /** Take the operation's next entry. Returns what it is charged with, where it is an answer that was interrupted. */
+  /** Take the operation's next entry. Returns what it is charged with, if it is an answer that was interrupted. */
   add(entry: Entry): Usage | undefined {
     if (entry.type === "compaction") this.#start(undefined, tokensIn(entry.summary) + sum(entry.retainedTail.map(estimateTokens)));
     if (entry.type !== "message") return undefined;
@@ -60,7 +60,7 @@ export class InterruptedAnswers {
   }
 }
 
-/** Tokens of the conversation at an entry of a lane, as the newest whole answer reported it; 0 where there is none nearby. */
+/** Tokens of the conversation at an entry of a lane, as the newest whole answer reported it; 0 if there is none nearby. */
 export async function contextTokensAt(lane: AgentLane, entryId: string | null): Promise<number> {
   if (entryId === null) return 0;
   const answer = await newestAnswer(lane, { start: entryId, limit: SEARCHED, accept: (each) => !isCut(each) });

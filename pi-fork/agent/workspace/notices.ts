@@ -14,7 +14,7 @@ export interface Lacks {
 
 export const LACKS_NOTHING: Lacks = { named: [], more: 0 };
 
-/** A sentence for the model; empty where nothing is lacking. */
+/** A sentence for the model; empty if nothing is lacking. */
 export function lacksSentence({ named, more }: Lacks): string {
   if (named.length === 0) return "";
   // Commands choose names: quoted, none of them can pass for the harness's own words.
@@ -43,7 +43,7 @@ export function takenBackBut(lacks: Lacks): string {
   return `${BEGUN_ANEW} Your files are those from before that. ${lacksSentence(lacks)} Look at the files before you go on.`;
 }
 
-/** What the model is told where work begins anew and the workspace does not. */
+/** What the model is told where work begins again and the workspace does not. */
 export const NOT_TAKEN_BACK =
   `${BEGUN_ANEW} Your workspace could not be taken back to where it was before that: it still holds what the earlier attempt did. ` +
   "Look at the files before you go on.";
@@ -60,7 +60,7 @@ export interface ForkSource {
   readonly from: SessionName;
   /** The last entry that is copied. Empty: the newest one. */
   readonly entryId: string;
-  /** The workspace is a copy of the other session's; else there was none, and it is empty. */
+  /** The workspace is a copy of the other session's; otherwise there was none, and it is empty. */
   readonly copied: Promise<boolean>;
   /** What the copy lacks. */
   readonly lacks: Promise<Lacks>;

@@ -15,25 +15,25 @@ import { type MadeWorkspace, type SnapshotNote, untouched, WORKSPACE_STATE, type
 import { type WorkspaceLifecycle, WorkspaceLog } from "./workspace-log.ts";
 
 /**
- * What a session's log knows of its workspace. Where that is gone and another one was made in its place, the newest snapshot that can be had is
+ * What a session's log knows of its workspace. If that is gone and another one was made in its place, the newest snapshot that can be had is
  * restored first, and the log notes it in one step with what the model is told. A brain that dies in between leaves the old note, and the next
  * one begins again.
  */
-export async function openWorkspaceLog(session: Session, home: WorkspaceLifecycle, origin?: ForkOrigin): Promise<WorkspaceLog> {
-  const [stored, made] = await Promise.all([session.getValue(WORKSPACE_STATE, CONTEXT), home.made]);
+export async function openWorkspaceLog(session: Session, lifecycle: WorkspaceLifecycle, origin?: ForkOrigin): Promise<WorkspaceLog> {
+  const [stored, made] = await Promise.all([session.getValue(WORKSPACE_STATE, CONTEXT), lifecycle.made]);
   const state = stored?.value;
-  if (state?.made === made.identity) return new WorkspaceLog(session, home, state);
-  if (state === undefined && origin !== undefined) return moveIn(session, home, made, origin);
+  if (state?.made === made.identity) return new WorkspaceLog(session, lifecycle, state);
+  if (state === undefined && origin !== undefined) return moveIn(session, lifecycle, made, origin);
   // A session that began with another one's conversation has the changes of that one in it, and none of its files.
   if (state === undefined && session.metadata.parentSessionId === undefined) {
-    return new WorkspaceLog(session, home, untouched(made));
+    return new WorkspaceLog(session, lifecycle, untouched(made));
   }
-  const next = await recover(session, home, state ?? untouched(made), made);
-  return new WorkspaceLog(session, home, next ?? untouched(made));
+  const next = await recover(session, lifecycle, state ?? untouched(made), made);
+  return new WorkspaceLog(session, lifecycle, next ?? untouched(made));
 }
 
 /** The workspace of a session that was forked is noted at once, in one step with what the model is told of it. */
-async function moveIn(session: Session, home: WorkspaceLifecycle, made: MadeWorkspace, origin: ForkOrigin): Promise<WorkspaceLog> {
+async function moveIn(session: Session, lifecycle: WorkspaceLifecycle, made: MadeWorkspace, origin: ForkOrigin): Promise<WorkspaceLog> {
   const lane = await readLaneLog(session);
   const notice = lane.tipId === null ? undefined : forkNotice(origin, (await changesBehind(session, lane, null)).length > 0);
   const state = untouched(made);
@@ -41,22 +41,22 @@ async function moveIn(session: Session, home: WorkspaceLifecycle, made: MadeWork
     const told = notice === undefined ? [] : await tellWrites(mutator, lane, session.idGenerator.next(), notice);
     await mutator.commit([...told, setValue(WORKSPACE_STATE, state)], CONTEXT);
   }, CONTEXT);
-  return new WorkspaceLog(session, home, state);
+  return new WorkspaceLog(session, lifecycle, state);
 }
 
-/** The state as the log holds it from now on; `undefined` where nothing was lost. */
+/** The state as the log holds it from now on; `undefined` if nothing was lost. */
 async function recover(
   session: Session,
-  home: WorkspaceLifecycle,
+  lifecycle: WorkspaceLifecycle,
   state: WorkspaceState,
   found: MadeWorkspace,
 ): Promise<WorkspaceState | undefined> {
   // A branch may have moved on, and this leaf may name no repository: a patch has to be against the commit that the work began at.
   const asBefore = state.source.baseCommit === "" || state.source.baseCommit === found.source.baseCommit;
-  const { identity } = asBefore ? found : await home.renew(state.source);
+  const { identity } = asBefore ? found : await lifecycle.renew(state.source);
   const lane = await readLaneLog(session);
   const lost = await callsUnderWay(session, lane);
-  const { note, lacks } = await restoreNewest(home, state.snapshots);
+  const { note, lacks } = await restoreNewest(lifecycle, state.snapshots);
   const covered = new Set(note?.done);
   const changes = (await changesBehind(session, lane, note?.tipId ?? null)).filter(({ id }) => !covered.has(id));
   const behind = changes.length > 0 || lost.length > 0;
@@ -67,7 +67,7 @@ async function recover(
     ...rest,
     made: identity,
     lost,
-    restored: { leafId: home.leafId, made: identity, snapshotId: note?.id ?? "", behind },
+    restored: { leafId: lifecycle.leafId, made: identity, snapshotId: note?.id ?? "", behind },
     ...(broken && lane.open !== undefined ? { broken: lane.open.id } : {}),
   };
   const notice = behind || lacks.named.length > 0 ? noticeOf(note, { behind, lacks }) : undefined;
@@ -80,11 +80,11 @@ async function recover(
 
 /** The newest snapshot that could be restored, and what the files lack. */
 async function restoreNewest(
-  home: WorkspaceLifecycle,
+  lifecycle: WorkspaceLifecycle,
   notes: readonly SnapshotNote[],
 ): Promise<{ note: SnapshotNote | undefined; lacks: Lacks }> {
   for (const note of notes.toReversed()) {
-    const lacks = await home.restore(note.id);
+    const lacks = await lifecycle.restore(note.id);
     if (lacks !== undefined) return { note, lacks };
   }
   return { note: undefined, lacks: LACKS_NOTHING };

@@ -3,15 +3,15 @@ import type { Restored } from "../log/events.ts";
 
 /** What a workspace was made from. */
 export interface MadeFrom {
-  /** Empty where it has no repository, or where that is not known. */
+  /** Empty if it has no repository, or if that is not known. */
   readonly url: string;
-  /** Empty where it has no repository. */
+  /** Empty if it has no repository. */
   readonly baseCommit: string;
 }
 
 /** A workspace that is there. */
 export interface MadeWorkspace {
-  /** One that was made anew under the same name has another identity. */
+  /** One that was made again under the same name has another identity. */
   readonly identity: string;
   readonly source: MadeFrom;
 }
@@ -19,7 +19,7 @@ export interface MadeWorkspace {
 /** A point of the session's log at which a snapshot of the workspace was asked for. */
 export interface SnapshotNote {
   readonly id: string;
-  /** The newest entry at that time; `null` where there was none. */
+  /** The newest entry at that time; `null` if there was none. */
   readonly tipId: string | null;
   /** Tool calls that were over by then, though their results were no entries yet. */
   readonly done: readonly string[];
@@ -71,7 +71,7 @@ export function changedBy(state: WorkspaceState, leafId: string): WorkspaceState
   };
 }
 
-/** Without the snapshots behind one; without any where none is named. */
+/** Without the snapshots after one; without any if none is named. */
 export function upTo(state: WorkspaceState, snapshotId: string | undefined): WorkspaceState {
   const end = state.snapshots.findIndex(({ id }) => id === snapshotId) + 1;
   return { ...state, snapshots: state.snapshots.slice(0, end) };

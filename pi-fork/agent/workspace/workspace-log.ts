@@ -14,16 +14,16 @@ export interface WorkspaceLifecycle {
   readonly made: Promise<MadeWorkspace>;
   /** Snapshots are taken. */
   readonly snapshots: boolean;
-  /** Make the workspace's files those of a snapshot; may be repeated. What they lack; `undefined` where the snapshot is not there, or damaged. */
+  /** Make the workspace's files those of a snapshot; may be repeated. What they lack; `undefined` if the snapshot is not there, or damaged. */
   restore(snapshotId: string): Promise<Lacks | undefined>;
-  /** Make the workspace anew, from what another one was made from where that is given. */
+  /** Make the workspace again, from what another one was made from if that is given. */
   renew(source?: MadeFrom): Promise<MadeWorkspace>;
 }
 
 /** Notes in a session's log what became of its workspace. */
 export class WorkspaceLog implements WorkspaceUse {
   readonly #session: Session;
-  readonly #home: WorkspaceLifecycle;
+  readonly #lifecycle: WorkspaceLifecycle;
   #state: WorkspaceState;
   /** The log says that this leaf changes the workspace, or is about to. */
   #saved: Promise<void> | undefined;
@@ -32,11 +32,11 @@ export class WorkspaceLog implements WorkspaceUse {
   #note: Promise<string | undefined> | undefined;
   #takesBack = false;
 
-  constructor(session: Session, home: WorkspaceLifecycle, state: WorkspaceState) {
+  constructor(session: Session, lifecycle: WorkspaceLifecycle, state: WorkspaceState) {
     this.#session = session;
-    this.#home = home;
+    this.#lifecycle = lifecycle;
     this.#state = state;
-    this.#saved = state.changedBy?.leafId === home.leafId ? Promise.resolve() : undefined;
+    this.#saved = state.changedBy?.leafId === lifecycle.leafId ? Promise.resolve() : undefined;
   }
 
   get lost(): ReadonlySet<string> {
@@ -48,16 +48,16 @@ export class WorkspaceLog implements WorkspaceUse {
     return this.#state.broken === operationId;
   }
 
-  /** How this leaf found its workspace, where that was missing. */
+  /** How this leaf found its workspace, if that was missing. */
   get restored(): Restored | undefined {
     const { restored } = this.#state;
-    return restored?.leafId === this.#home.leafId ? restored : undefined;
+    return restored?.leafId === this.#lifecycle.leafId ? restored : undefined;
   }
 
   used(): Promise<void> {
     this.#dirty = true;
     // Turns without tools leave nothing in the log.
-    this.#saved ??= this.#save(changedBy(this.#state, this.#home.leafId)).catch((error: unknown) => {
+    this.#saved ??= this.#save(changedBy(this.#state, this.#lifecycle.leafId)).catch((error: unknown) => {
       this.#saved = undefined;
       throw error;
     });
@@ -65,18 +65,18 @@ export class WorkspaceLog implements WorkspaceUse {
   }
 
   /**
-   * Take the workspace back to where the leaf found it, at an entry of the log: made anew where the leaf was the session's first, else restored.
-   * Returns what to tell the model where neither can be done. Nothing happens where the leaf changed nothing, or where all was done for this operation
+   * Take the workspace back to where the leaf found it, at an entry of the log: made again if the leaf was the session's first, otherwise restored.
+   * Returns what to tell the model if neither can be done. Nothing happens if the leaf changed nothing, or if all was done for this operation
    * already. It is done once {@link tookBack} says so.
    */
   async takeBack(operationId: string, fromTipId: string | null): Promise<string | undefined> {
     const { changedBy: last, firstChangedBy, takenBackFor, asked } = this.#state;
-    const { leafId } = this.#home;
+    const { leafId } = this.#lifecycle;
     if (takenBackFor === operationId || last?.leafId !== leafId) return undefined;
     this.#takesBack = true;
     if (fromTipId !== null || firstChangedBy !== leafId) return this.#restoreBefore(last.before, fromTipId);
     // The ids of snapshots that were taken are not used again.
-    this.#state = { ...untouched(await this.#home.renew()), asked };
+    this.#state = { ...untouched(await this.#lifecycle.renew()), asked };
     this.#saved = undefined;
     return undefined;
   }
@@ -93,7 +93,7 @@ export class WorkspaceLog implements WorkspaceUse {
     const changes = await changesBehind(this.#session, { tipId: fromTipId, open: undefined }, note.tipId);
     // What came before the leaf is worth more than a clean begin.
     const behind = changes.some(({ id }) => !note.done.includes(id));
-    const lacks = behind ? undefined : await this.#home.restore(note.id);
+    const lacks = behind ? undefined : await this.#lifecycle.restore(note.id);
     if (lacks === undefined) return NOT_TAKEN_BACK;
     this.#state = upTo(this.#state, note.id);
     return lacks.named.length === 0 ? undefined : takenBackBut(lacks);
@@ -113,18 +113,18 @@ export class WorkspaceLog implements WorkspaceUse {
   }
 
   /**
-   * Note that a snapshot is taken now, before anything of the workspace is read: `undefined` where nothing can have changed. Once for each agent.
+   * Note that a snapshot is taken now, before anything of the workspace is read: `undefined` if nothing can have changed. Once for each agent.
    * A snapshot that is noted and was never taken does no harm: the one before it is used then.
    */
   note(): Promise<string | undefined> {
-    this.#note ??= this.#dirty && this.#home.snapshots ? this.#write() : undefined;
+    this.#note ??= this.#dirty && this.#lifecycle.snapshots ? this.#write() : undefined;
     return this.#note ?? Promise.resolve(undefined);
   }
 
   async #write(): Promise<string> {
     await this.#saved;
     const lane = await readLaneLog(this.#session);
-    const id = `${this.#home.leafId}.${this.#state.asked + 1}`;
+    const id = `${this.#lifecycle.leafId}.${this.#state.asked + 1}`;
     await this.#save(withNote(this.#state, { id, tipId: lane.tipId, done: callsOver(lane), atMs: Date.now() }));
     return id;
   }

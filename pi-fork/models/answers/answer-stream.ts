@@ -10,9 +10,9 @@ export type BrokenOff =
 
 /** Bounds of one answer as it arrives. */
 export interface AnswerBounds {
-  /** Longest silence, in front of the answer and in it, in milliseconds. */
+  /** Longest silence, before the answer and in it, in milliseconds. */
   readonly silenceMs: number;
-  /** Told once, where a bound was reached: the stream fails then. */
+  /** Told once, if a bound was reached: the stream fails then. */
   readonly onBroken: (why: BrokenOff) => void;
 }
 
@@ -21,7 +21,7 @@ export const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 /** What the reader gets at once, in bytes. */
 const PIECE_BYTES = 4 * 1024;
 
-/** Fetch, failing where no response comes for so long. */
+/** Fetch, failing if no response comes for that long. */
 export async function fetchWithin(fetch: typeof globalThis.fetch, bounds: AnswerBounds, ...[input, init]: Parameters<typeof fetch>) {
   const stop = new AbortController();
   const timer = setTimeout(() => {
@@ -37,7 +37,7 @@ export async function fetchWithin(fetch: typeof globalThis.fetch, bounds: Answer
 }
 
 /**
- * The response, with a body that fails where its bounds are reached. It is handed on in small pieces with a turn of the loop between, since readers work through
+ * The response, with a body that fails if its bounds are reached. It is handed on in small pieces with a turn of the loop between, since readers work through
  * all that they get without one: however much a model sends, the process's other leaves go on meanwhile.
  */
 export function bounded(response: Response, bounds: AnswerBounds): Response {
@@ -87,7 +87,7 @@ async function* inPieces(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
   }
 }
 
-/** What the work brings; `undefined` where it takes too long. */
+/** What the work brings; `undefined` if it takes too long. */
 async function within<T>(work: Promise<T>, timeoutMs: number): Promise<T | undefined> {
   const { promise, resolve } = Promise.withResolvers<undefined>();
   const timer = setTimeout(resolve, timeoutMs, undefined);

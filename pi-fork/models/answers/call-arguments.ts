@@ -30,7 +30,7 @@ export class CallArguments {
     this.#pieces = [];
   }
 
-  /** The calls are to be made. Throws where the arguments of one are no JSON. */
+  /** The calls are to be made. Throws if the arguments of one are no JSON. */
   check(): void {
     if (this.#broken) throw new Error("the arguments of a call are no JSON");
   }

@@ -4,7 +4,7 @@ import { CallArguments } from "./call-arguments.ts";
 /**
  * Neighbouring pieces of a streamed answer of Anthropic's API, merged. Each piece costs a commit, and Pi parses all arguments of a call again with each piece
  * of them: a second for 100 KiB, minutes for 1 MiB. So pieces of arguments are merged until they are a part of what is there already, which
- * makes the cost a few times the length, and pieces of text where they came together.
+ * makes the cost a few times the length, and pieces of text if they came together.
  */
 
 const BEGIN = "event: content_block_delta\n";
@@ -26,7 +26,7 @@ interface Piece {
 }
 
 /**
- * The same stream of server-sent events with fewer pieces, and calls that are told apart. Anything else passes as it is. Throws where a call's arguments can't be used, so that
+ * The same stream of server-sent events with fewer pieces, and calls that are told apart. Anything else passes as it is. Throws if a call's arguments can't be used, so that
  * no call is made with a part of them.
  */
 export async function* mergePieces(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -115,7 +115,7 @@ class EventMerger {
   }
 }
 
-/** The piece that an event is, where it is one that can be merged. */
+/** The piece that an event is, if it is one that can be merged. */
 function pieceIn(event: string): Piece | undefined {
   if (!event.startsWith(BEGIN)) return undefined;
   try {

@@ -4,15 +4,15 @@ import { changedAtEnd } from "./whole-answer.ts";
 
 const TYPE = "http_outcome";
 
-/** How the HTTP request behind a failed answer ended: providers tell it in words only, and a status is not to be guessed from words. */
+/** How the HTTP request of a failed answer ended: providers tell it in words only, and a status is not to be guessed from words. */
 export interface HttpOutcome {
-  /** Status of the response; absent where there was none. */
+  /** Status of the response; absent if there was none. */
   readonly status?: number;
   /** Milliseconds that the response asked to wait. */
   readonly retryAfterMs?: number;
-  /** The system's error where there was no response, as `ECONNREFUSED`. */
+  /** The system's error if there was no response, as `ECONNREFUSED`. */
   readonly networkError?: string;
-  /** Nothing came for so long, in milliseconds, so that it was broken off. */
+  /** Nothing came for that long, in milliseconds, so that it was broken off. */
   readonly silentMs?: number;
   /** It was broken off since it was larger than this, in bytes. */
   readonly overBytes?: number;

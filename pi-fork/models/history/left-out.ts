@@ -4,7 +4,7 @@ import { wordsOf } from "./refusal.ts";
 const TYPE = "left_out_of_history";
 const MAX_REASON_CHARS = 200;
 
-/** What was left out of the conversation in front of an answer, since the provider refused it otherwise. */
+/** What was left out of the conversation before an answer, since the provider refused it otherwise. */
 export interface LeftOut {
   readonly pictures: boolean;
   readonly thoughts: boolean;
@@ -25,7 +25,7 @@ export function without(messages: readonly Message[], leftOut: LeftOut): Message
   return left.every((message, index) => message === messages[index]) ? undefined : left;
 }
 
-/** The messages without what was left out in front of earlier answers, which are marked with it. */
+/** The messages without what was left out before earlier answers, which are marked with it. */
 export function withoutRefused(messages: readonly Message[]): readonly Message[] {
   let left = messages;
   for (const [index, message] of messages.entries()) {

@@ -4,7 +4,7 @@ import { newId } from "@serverless-harness/kit/ids";
 
 /** Which sessions are removed. */
 export interface Expiry {
-  /** Nothing was committed to them for so many milliseconds, and no leaf of theirs is unfinished. */
+  /** Nothing was committed to them for this many milliseconds, and no leaf of theirs is unfinished. */
   readonly idleMs: number;
   /** At the most. Default 100. */
   readonly limit?: number;

@@ -67,7 +67,7 @@ export class ArchiveReader {
     return value as unknown as ArchiveHeader;
   }
 
-  /** Each line behind it: one write, or those of a commit. */
+  /** Each line after it: one write, or those of a commit. */
   writes(line: string): ArchivedWrite[] {
     this.#line++;
     const value = this.#parse(line);

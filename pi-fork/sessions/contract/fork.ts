@@ -15,16 +15,16 @@ export interface Forked {
 
 /** What makes a session of another one's conversation. */
 export interface ForkPlaces {
-  /** The session that is to be, or `undefined` where it is not there yet. It is closed here. */
+  /** The session that is to be, or `undefined` if it is not there yet. It is closed here. */
   readonly own: () => Promise<Session | undefined>;
-  /** The other one, for reading; `undefined` where nobody ever wrote to it. It is closed here. */
+  /** The other one, for reading; `undefined` if nobody ever wrote to it. It is closed here. */
   readonly other: () => Promise<Session | undefined>;
   /** Copy the other one up to an entry, in one step. */
   readonly copy: (entryId: string) => Promise<Session>;
 }
 
 /**
- * Make a session of another one's conversation up to an entry, or up to the newest one; where it is there already, it stays as it is. A conversation
+ * Make a session of another one's conversation up to an entry, or up to the newest one; if it is there already, it stays as it is. A conversation
  * ends where every tool call has its result, so an answer whose calls are still open is left out, with those of their results that are there. Throws
  * NOT_FOUND `unknown_entry`.
  */
@@ -38,7 +38,7 @@ export async function forkSession(places: ForkPlaces, entryId: string): Promise<
     const start = await other?.getEntry(from, CONTEXT);
     if (other === undefined || start === undefined) throw unknownEntry(entryId);
     const last = await settledAt(other, from);
-    // The session is made where it is opened.
+    // The session is made when it is opened.
     if (last === null) return { newest: false };
     const copy = await places.copy(last).catch((error: unknown) => {
       // It may be an entry of before the leaf was redriven from the start, whose conversation is no part of the session's any more.
@@ -51,12 +51,12 @@ export async function forkSession(places: ForkPlaces, entryId: string): Promise<
   }
 }
 
-/** The newest entry of a session's conversation; `null` where nothing was said. */
+/** The newest entry of a session's conversation; `null` if nothing was said. */
 export async function tipOf(session: Session): Promise<string | null> {
   return (await session.getValue(branchTip(BRANCH), CONTEXT))?.value ?? null;
 }
 
-/** The last entry, at or before one, behind which no tool call waits for its result; `null` where that is before the first. */
+/** The last entry, at or before one, after which no tool call waits for its result; `null` if that is before the first. */
 async function settledAt(session: Session, entryId: string): Promise<string | null> {
   for (const limit of [NEAR, undefined]) {
     const query = { start: entryId, order: "newestFirst", ...(limit === undefined ? {} : { limit }) } as const;

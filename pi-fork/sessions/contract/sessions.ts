@@ -10,16 +10,16 @@ export type SessionName = Pick<Fence, "tenant" | "sessionId">;
 /** Pi's sessions, each opened for one owner. */
 export interface PiSessions {
   /**
-   * Open the log of the fence's session, making it where it is absent. Its id is the session's key. From then on every commit is refused with
+   * Open the log of the fence's session, making it if it is absent. Its id is the session's key. From then on every commit is refused with
    * `stale_epoch` (FAILED_PRECONDITION) once the session has a newer owner, and nothing of it is written; so is the opening itself. At most
    * one at a time per fence: FAILED_PRECONDITION `session_open`.
    *
-   * With `events`, those of the leaf that are ready are written in the same step as a commit; it is then refused as well where the leaf is
+   * With `events`, those of the leaf that are ready are written in the same step as a commit; it is then refused as well if the leaf is
    * not run under this fence any more.
    */
   open(fence: Fence, events?: LeafEvents): Promise<Session>;
   /**
-   * Have the fence's session begin with another one's conversation, up to an entry or, where that is empty, the newest one; the other one is left alone, and
+   * Have the fence's session begin with another one's conversation, up to an entry or, if that is empty, the newest one; the other one is left alone, and
    * may be written to meanwhile. The session is there as a whole or not at all; one that is there already stays as it is. It has the same ids of
    * entries. An answer whose tool calls have not all got their results is left out. Throws NOT_FOUND `unknown_entry`, and `stale_epoch` as {@link open}.
    */
@@ -36,7 +36,7 @@ export interface PiSessions {
    * and field; ALREADY_EXISTS `session_exists`.
    */
   importSession(name: SessionName, lines: AsyncIterable<string>): Promise<void>;
-  /** Remove sessions that nobody uses, archiving them before where asked; one that gets a leaf or a commit meanwhile stays. Returns their keys. */
+  /** Remove sessions that nobody uses, archiving them before if asked; one that gets a leaf or a commit meanwhile stays. Returns their keys. */
   expireSessions(expiry: Expiry): Promise<string[]>;
   /** Close every session that is open, then the database. Idempotent. */
   close(): Promise<void>;

@@ -53,7 +53,7 @@ export function encodeEntry(
   return [id, parent, type, customType, hashOf([id, parent, String(timestamp), type, customType, body]) + body];
 }
 
-/** Entries that a script showed whole. Throws DATA_LOSS `entry_corrupt` where one is not what was written. */
+/** Entries that a script showed whole. Throws DATA_LOSS `entry_corrupt` if one is not what was written. */
 export function decodeEntries(shown: Reply | undefined): Entry[] {
   const entries: Entry[] = [];
   for (const reader = new EntryReader(bytes(shown)); !reader.done; ) {

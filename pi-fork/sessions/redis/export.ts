@@ -7,7 +7,7 @@ import type { RedisStorage } from "./storage.ts";
 /** Entries, rows and values that are read at once. */
 const PAGE = 500;
 
-/** A session's lines, in pages. Throws UNAVAILABLE `session_changed` at the end where somebody wrote meanwhile. */
+/** A session's lines, in pages. Throws UNAVAILABLE `session_changed` at the end if somebody wrote meanwhile. */
 export async function* exportLines(storage: RedisStorage, metadata: SessionMetadata, nextSeq: string): AsyncGenerator<string> {
   const { id, createdAt, parentSessionId } = metadata;
   const parent = parentSessionId === undefined ? {} : { parentSessionId };

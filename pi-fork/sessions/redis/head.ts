@@ -8,7 +8,7 @@ export interface Head {
   readonly custom: string;
 }
 
-/** Entries as a script shows them, one behind the other: heads in MessagePack, of which only what lib.lua packs is known here, and bodies. */
+/** Entries as a script shows them, one after the other: heads in MessagePack, of which only what lib.lua packs is known here, and bodies. */
 export class EntryReader {
   readonly #bytes: Buffer;
   #at = 0;

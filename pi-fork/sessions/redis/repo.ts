@@ -70,7 +70,7 @@ export class RedisSessionRepo implements SessionRepo {
     });
   }
 
-  /** What is known of a session, or `undefined` where there is none. Throws `stale_epoch` as every write. */
+  /** What is known of a session, or `undefined` if there is none. Throws `stale_epoch` as every write. */
   async find(id: string): Promise<SessionMetadata | undefined> {
     return metadataOf(await this.#keys(id).write("open"));
   }

@@ -3,30 +3,30 @@ import {
   type Argument,
   type Database,
   encode,
-  LOG,
   list,
   loadScript,
   type Reply,
   runCommand,
   runScript,
   type Script,
+  STORE_SCRIPTS,
   sessionName,
   staleEpoch,
 } from "@serverless-harness/session/redis";
 import { otherWriter } from "./write-error.ts";
 
-const DIRECTORY = new URL("scripts/", import.meta.url);
-const LIB = loadScript(DIRECTORY, "lib").lua;
+const DIRECTORIES = [new URL("scripts/", import.meta.url), STORE_SCRIPTS];
 
-function script(name: string): Script {
-  return loadScript(DIRECTORY, name, `local NAME = ARGV[1]\n${LIB}`);
+/** `nameAt`: which argument is the session's name. */
+function script(name: string, nameAt = 1): Script {
+  return loadScript(name, DIRECTORIES, `local NAME = ARGV[${nameAt}]`);
 }
 
-/** The one script that also appends to a leaf's log. */
-const COMMIT = loadScript(DIRECTORY, "commit", `${LOG}\nlocal NAME = ARGV[3]\n${LIB}`);
+/** The one script that also appends to a leaf's log, and takes the arguments of that before its own. */
+export const COMMIT = script("commit", 3);
 
-/** Scripts; each file says what its arguments are, behind the session's name. */
-const SCRIPTS = {
+/** Scripts; each file says what its arguments are. */
+export const SCRIPTS = {
   begin: script("begin"),
   branch: script("branch"),
   create: script("create"),
@@ -71,12 +71,12 @@ export class SessionKeys {
     return runScript(this.database.client, SCRIPTS[name], [this.database.names.base(this.partition)], [this.name, ...args]);
   }
 
-  /** Run a script that first proves, in the same step, that the fence is the session's newest one. Throws `stale_epoch` where it is not. */
+  /** Run a script that first proves, in the same step, that the fence is the session's newest one. Throws `stale_epoch` if it is not. */
   async write(name: keyof typeof SCRIPTS, ...args: readonly Argument[]): Promise<Reply> {
     return this.#proving(this.read(name, this.#fence?.epoch ?? "", ...args));
   }
 
-  /** Run a commit's script, which proves the same. Throws `session_conflict` where the session stands elsewhere than the writer knows. */
+  /** Run a commit's script, which proves the same. Throws `session_conflict` if the session stands elsewhere than the writer knows. */
   commit(...args: readonly Argument[]): Promise<Reply> {
     const { client, names, time } = this.database;
     const head = [time, names.prefix, this.name, this.#fence?.epoch ?? ""];

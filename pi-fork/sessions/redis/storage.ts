@@ -107,7 +107,7 @@ export class RedisStorage implements Storage {
     return decodeStats(list(await this.#keys.read("stats"))[0]);
   }
 
-  /** Throws where something that was acknowledged can't be written. */
+  /** Throws if something that was acknowledged can't be written. */
   async close(): Promise<void> {
     this.#open = false;
     await this.#writer.close();

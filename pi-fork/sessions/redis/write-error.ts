@@ -1,7 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 
-/** Errors behind which nobody knows whether the script ran. */
+/** Errors after which nobody knows whether the script ran. */
 const IN_DOUBT = new Set(["store_unreachable", "store_closed"]);
 
 /** What Redis itself refused, it did not do. */

@@ -5,7 +5,7 @@ import { decodeStats, encodeWrites } from "./codec.ts";
 import type { SessionKeys } from "./session-keys.ts";
 import { hasNoEffect, otherWriter } from "./write-error.ts";
 
-/** What was acknowledged and is not written is written after so many milliseconds at the latest. */
+/** What was acknowledged and is not written is written after this many milliseconds at the latest. */
 const SHIP_AFTER_MS = 100;
 /** No more is kept back than this: from then on every piece waits for those before it. */
 const MAX_PIECES = 500;
@@ -21,7 +21,7 @@ export interface WriterOptions {
   readonly isPiece?: (writes: readonly Write[]) => boolean;
 }
 
-/** Where the session stands: what the next commit gets, behind everything that was acknowledged. */
+/** Where the session stands: what the next commit gets, after everything that was acknowledged. */
 interface Position {
   readonly next: number;
   readonly stats: SessionStats;
@@ -30,7 +30,7 @@ interface Position {
 /**
  * Commits of a session, one after the other. An owner is its session's only writer, so commits that are but a piece of an answer are
  * acknowledged here, and written with the next real commit or a little later, in order. What could not be written is tried again by
- * whatever is asked next, which fails where that does.
+ * whatever is asked next, which fails if that does.
  */
 export class Writer {
   readonly #keys: SessionKeys;
@@ -58,7 +58,7 @@ export class Writer {
     return this.inTurn(() => (this.#keys.owned && this.#isPiece(writes) ? this.#acknowledge(writes) : this.#send(writes)));
   }
 
-  /** Write what was acknowledged, where there is any. */
+  /** Write what was acknowledged, if there is any. */
   async flush(): Promise<void> {
     if (this.#count > 0) await this.inTurn(() => this.#ship());
   }
@@ -121,7 +121,7 @@ export class Writer {
     }
   }
 
-  /** Where the session stands; asked for where it is not known, which also tells whether a commit in doubt was made. */
+  /** Where the session stands; asked for if that is not known, which also tells whether a commit in doubt was made. */
   async #locate(): Promise<Position> {
     if (this.#position !== undefined) return this.#position;
     const [stats, next] = list(await this.#keys.write("position"));

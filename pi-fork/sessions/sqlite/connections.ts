@@ -13,7 +13,7 @@ interface Shared {
 
 /**
  * One connection per database file, however many sessions of it are open: a session then costs no file handles, no page cache and no
- * preparing of statements. A connection closes behind its last user.
+ * preparing of statements. A connection closes after its last user.
  */
 export class Connections {
   readonly #byPath = new Map<string, Shared>();

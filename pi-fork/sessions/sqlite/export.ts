@@ -27,7 +27,7 @@ type Row = {
 };
 type SessionRow = { created_at: number; parent_session_id: string | null; next_seq: number };
 
-/** A session's lines as it stands at the beginning, whoever writes to it meanwhile. Nothing where there is no such session. */
+/** A session's lines as it stands at the beginning, whoever writes to it meanwhile. Nothing if there is no such session. */
 export async function* exportLines(path: string, id: string): AsyncGenerator<string, boolean> {
   const db = new DatabaseSync(path, { readOnly: true, timeout: READ_TIMEOUT_MS });
   try {

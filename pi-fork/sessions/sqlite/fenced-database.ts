@@ -71,7 +71,7 @@ export class FencedDatabase implements SqliteDatabase {
   }
 }
 
-/** Pi prepares a statement anew for each use; this one is prepared once per connection. Rows are read to the end before anything else runs. */
+/** Pi prepares a statement again for each use; this one is prepared once per connection. Rows are read to the end before anything else runs. */
 class KeptStatement implements SqliteStatement {
   readonly #connection: Connection;
   readonly #sql: string;

@@ -16,7 +16,7 @@ const UNFINISHED = "/import/";
 const EXISTS = "SELECT 1 FROM sessions WHERE id = ?";
 
 /**
- * Write an archive's lines as a session, through Pi, which numbers them anew: the order and every time stay. It is written under another
+ * Write an archive's lines as a session, through Pi, which numbers them again: the order and every time stay. It is written under another
  * name and gets its own with the last line.
  */
 export async function importLines(connection: Connection, path: string, id: string, lines: AsyncIterable<string>): Promise<void> {

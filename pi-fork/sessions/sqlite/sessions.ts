@@ -36,7 +36,7 @@ export class SqlitePiSessions implements PiSessions {
 
   /** Open the database at an absolute path. Throws a ConfigError as `openLeafStore` does. */
   constructor(path: string) {
-    // Makes the file where it is absent; only then can its path be resolved.
+    // Makes the file if it is absent; only then can its path be resolved.
     const first = this.#connections.acquire(path, true);
     this.#path = realpathSync(path);
     const resolved = this.#connections.acquire(this.#path, false);

@@ -1,6 +1,7 @@
+-- include: names
 -- Forget tombstones whose idempotency keys were given back. ARGV: from 3 on the leaves.
-for i = 3, #ARGV do
-  redis.call('DEL', key('tomb', ARGV[i]))
-  redis.call('ZREM', base .. ':tombs', ARGV[i])
+for _, id in ipairs({ unpack(ARGV, 3) }) do
+  redis.call('DEL', key('tomb', id))
+  redis.call('ZREM', base .. ':tombs', id)
 end
 return 'OK'

@@ -1,3 +1,4 @@
+-- include: index
 -- Tenants with a cap, and the cap of each. KEYS: the index.
 local known = {}
 for _, tenant in ipairs(redis.call('SMEMBERS', ix .. ':capped')) do

@@ -1,4 +1,5 @@
--- Claim the leaf that is next, where all partitions are on one node. Returns the claim, or nothing.
+-- include: take
+-- Claim the leaf that is next, if all partitions are on one node. Returns the claim, or nothing.
 local before = claimedBefore()
 if before then return before end
 -- What became ready by time alone joins those that wait: first the partition that is due for longest, five of them at the most.

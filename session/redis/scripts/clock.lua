@@ -1,10 +1,8 @@
--- Put before every script that asks for the time: `us`, in microseconds. ARGV[1] is the time in milliseconds, or empty for this server's own
--- clock.
-local us
-if ARGV[1] == '' then
-  local time = redis.call('TIME')
-  us = time[1] * 1000000 + time[2]
+-- What this step takes for the time: `us`, in microseconds. ARGV[1] is the time in milliseconds; empty for this server's own clock.
+local givenMs, us = ARGV[1], nil
+if givenMs == '' then
+  local seconds, micros = unpack(redis.call('TIME'))
+  us = seconds * 1000000 + micros
 else
-  us = tonumber(ARGV[1]) * 1000
+  us = tonumber(givenMs) * 1000
 end
-

@@ -1,3 +1,5 @@
--- A leaf's files can't be written now: it stands behind all others. ARGV: 3 leaf id.
-redis.call('ZADD', base .. ':files', 'XX', ms, ARGV[3])
+-- include: names
+-- A leaf's files can't be written now: it stands after all others. ARGV: 3 leaf id.
+local id = ARGV[3]
+redis.call('ZADD', base .. ':files', 'XX', ms, id)
 return 'OK'

@@ -1,2 +1,4 @@
+-- include: lib
 -- A leaf's record. ARGV: 3 leaf id.
-return record(ARGV[3])
+local id = ARGV[3]
+return record(id)

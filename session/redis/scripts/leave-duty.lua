@@ -1,3 +1,4 @@
--- Let go of a duty. KEYS: the duty. ARGV: 1 holder.
-if redis.call('HGET', KEYS[1], 'holder') == ARGV[1] then redis.call('DEL', KEYS[1]) end
+-- Let go of a duty. KEYS: 1 the duty. ARGV: 1 holder.
+local duty, holder = KEYS[1], ARGV[1]
+if redis.call('HGET', duty, 'holder') == holder then redis.call('DEL', duty) end
 return 'OK'

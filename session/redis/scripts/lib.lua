@@ -1,4 +1,5 @@
--- What the scripts of leaves share, behind the queue.
+-- include: queue, proto
+-- What the scripts of leaves share.
 
 -- What a client needs to show a leaf, in this order.
 local FIELDS = { 'state', 'created', 'updated', 'not_before', 'claims', 'failed', 'epoch', 'seq', 'cancel', 'held', 'usage', 'failure',
@@ -68,9 +69,9 @@ local function today() return int(math.floor(now / 86400000)) end
 
 -- What an account has and used today: unfinished, bytes, tokens, cost.
 local function inUse(name)
-  local row = redis.call('HMGET', name, 'unfinished', 'bytes', 'tokens', 'cost', 'day')
-  local isToday = row[5] == today()
-  return { tonumber(row[1] or 0), tonumber(row[2] or 0), isToday and tonumber(row[3]) or 0, isToday and tonumber(row[4]) or 0 }
+  local unfinished, size, tokens, cost, day = unpack(redis.call('HMGET', name, 'unfinished', 'bytes', 'tokens', 'cost', 'day'))
+  local isToday = day == today()
+  return { tonumber(unfinished or 0), tonumber(size or 0), isToday and tonumber(tokens) or 0, isToday and tonumber(cost) or 0 }
 end
 
 -- The same in all partitions that this script reaches, of so many.
@@ -105,8 +106,8 @@ local function charged(leaf)
     -- One that is queued again from the start tells less than before: all of it is new.
     if tonumber(tokens) < tonumber(before) or tonumber(cost) < tonumber(costBefore) then before, costBefore = 0, 0 end
     for _, name in ipairs(accounts) do
-      local known = inUse(name)
-      redis.call('HSET', name, 'day', today(), 'tokens', int(known[3] + tokens - before), 'cost', int(known[4] + cost - costBefore))
+      local _, _, tokensToday, costToday = unpack(inUse(name))
+      redis.call('HSET', name, 'day', today(), 'tokens', int(tokensToday + tokens - before), 'cost', int(costToday + cost - costBefore))
     end
     redis.call('HSET', leaf.key, 'used', used)
   end
@@ -124,23 +125,25 @@ local function uncount(session, account, size)
   end
 end
 
--- The claimed leaf, where the claim that ARGV[3] to ARGV[6] name still holds it; else nothing. They are leaf, session, epoch with a space and the
+-- The claimed leaf, if the claim that ARGV[3] to ARGV[6] name still holds it; otherwise nothing. They are leaf, session, epoch with a space and the
 -- worker's name or nothing, call. The name tells two owners apart to whom servers whose clocks differ gave the same epoch. `repeated` is set
--- where this very call was made before and its answer was lost; `calls` is what the leaf has to remember from now on.
+-- if this very call was made before and its answer was lost; `calls` is what the leaf has to remember from now on.
 local function owned()
-  local id, session, call = ARGV[3], ARGV[4], ARGV[6]
-  local epoch, worker = string.match(ARGV[5], '^(%d+) (.*)$')
+  local id, session, owner, call = ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+  local epoch, worker = string.match(owner, '^(%d+) (.*)$')
   local leaf = key('leaf', id)
-  local row = redis.call('HMGET', leaf, 'state', 'epoch', 'session', 'order', 'seq', 'held', 'calls', 'cancel', 'priority', 'attempts', 'deadline',
-    'notify', 'account', 'bytes', 'used', 'files')
-  if row[3] ~= session then return nil end
-  local calls, claim, name = row[7] or '', holder(row[6])
+  local state, leafEpoch, leafSession, order, seq, held, calls, cancel, priority, failures, deadline, notify, account, size, counted, files =
+    unpack(redis.call('HMGET', leaf, 'state', 'epoch', 'session', 'order', 'seq', 'held', 'calls', 'cancel', 'priority', 'attempts', 'deadline',
+      'notify', 'account', 'bytes', 'used', 'files'))
+  if leafSession ~= session then return nil end
+  local claim, name = holder(held)
+  calls = calls or ''
   local repeated = call ~= '' and string.find(calls, call, 1, true) ~= nil
-  if not repeated and (redis.call('HGET', key('session', session), 'epoch') ~= epoch or row[1] ~= RUNNING or row[2] ~= epoch
+  if not repeated and (redis.call('HGET', key('session', session), 'epoch') ~= epoch or state ~= RUNNING or leafEpoch ~= epoch
     or worker ~= '' and worker ~= name) then return nil end
-  return { id = id, key = leaf, session = session, state = row[1], order = row[4], seq = tonumber(row[5]), worker = name,
-    cancel = row[8], priority = row[9], claim = claim, attempts = row[10] or '', deadline = deadlineOf(row[11]), notify = row[12],
-    account = row[13] or nil, bytes = row[14], used = row[15], files = row[16],
+  return { id = id, key = leaf, session = session, state = state, order = order, seq = tonumber(seq), worker = name,
+    cancel = cancel, priority = priority, claim = claim, attempts = failures or '', deadline = deadlineOf(deadline), notify = notify,
+    account = account or nil, bytes = size, used = counted, files = files,
     repeated = repeated, calls = string.sub(call .. calls, 1, 64) }
 end
 
@@ -160,12 +163,13 @@ end
 
 -- What is known of a leaf that nobody holds, as far as its place in the queue depends on it.
 local function known(id)
-  local row = redis.call('HMGET', key('leaf', id), 'session', 'order', 'priority', 'state', 'not_before', 'waiting', 'seq', 'wake', 'waits',
-    'cancel', 'calls', 'deadline', 'notify', 'account', 'bytes', 'files')
-  if not row[4] then return nil end
-  return { id = id, key = key('leaf', id), session = row[1], order = row[2], priority = row[3], state = row[4], notBefore = tonumber(row[5] or 0),
-    waiting = row[6] == '1', seq = tonumber(row[7]), wake = row[8], waits = row[9] or '', cancel = row[10] == '1', calls = row[11] or '',
-    deadline = deadlineOf(row[12]), notify = row[13], account = row[14] or nil, bytes = row[15], files = row[16] }
+  local session, order, priority, state, notBefore, waiting, seq, wake, waits, cancel, calls, deadline, notify, account, size, files =
+    unpack(redis.call('HMGET', key('leaf', id), 'session', 'order', 'priority', 'state', 'not_before', 'waiting', 'seq', 'wake', 'waits',
+      'cancel', 'calls', 'deadline', 'notify', 'account', 'bytes', 'files'))
+  if not state then return nil end
+  return { id = id, key = key('leaf', id), session = session, order = order, priority = priority, state = state, notBefore = tonumber(notBefore or 0),
+    waiting = waiting == '1', seq = tonumber(seq), wake = wake, waits = waits or '', cancel = cancel == '1', calls = calls or '',
+    deadline = deadlineOf(deadline), notify = notify, account = account or nil, bytes = size, files = files }
 end
 
 -- A leaf that is its session's first gets its place: ready, at a time, or none while it waits for what no time brings.
@@ -191,16 +195,16 @@ end
 -- Nothing runs on the session any more: its first unfinished leaf gets its place. `leaf`: the one that was let go of and is not over.
 local function follow(session, leaf)
   local queue = key('queue', session)
-  local first = redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES')
-  if leaf and (not first[1] or tonumber(leaf.order) < tonumber(first[2])) then return settle(leaf) end
+  local first, order = unpack(redis.call('ZRANGE', queue, 0, 0, 'WITHSCORES'))
+  if leaf and (not first or tonumber(leaf.order) < tonumber(order)) then return settle(leaf) end
   if leaf then redis.call('ZADD', queue, leaf.order, leaf.id) end
-  if not first[1] then
+  if not first then
     redis.call('HDEL', key('session', session), 'head')
     return
   end
-  redis.call('ZREM', queue, first[1])
-  redis.call('HSET', key('session', session), 'head', first[1])
-  settle(known(first[1]))
+  redis.call('ZREM', queue, first)
+  redis.call('HSET', key('session', session), 'head', first)
+  settle(known(first))
 end
 
 -- A leaf's wait ends otherwise than by time: it is ready, unless others of its session are before it.
@@ -256,7 +260,7 @@ local function writeDecision(id, seq, name, gateId, decision)
   return gate
 end
 
--- What is decided where nobody did in time: kind, and who decided.
+-- What is decided if nobody did in time: kind, and who decided.
 local function defaultDecision(kind) return number(1, kind) .. bytes(3, 'deadline') end
 
 local function overdue(deadline) return tonumber(deadline) > 0 and tonumber(deadline) <= now end

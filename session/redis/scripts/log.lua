@@ -1,4 +1,5 @@
--- Leaves' logs, for every script that appends to one: behind clock and names.
+-- include: names
+-- Leaves' logs, for every script that appends to one.
 
 -- Append event number `seq` to a leaf's log, which is a list: number n is its nth element. A list takes no more room than its elements,
 -- where a stream would take 4 KiB at least. Time, epoch and note stand before the event, since only the script knows them.
@@ -20,18 +21,19 @@ local function announce(id, seq) redis.call('PUBLISH', channels .. ':leaf:' .. i
 -- Bytes of the events that this script appended, and what the last of them says that the leaf used, tokens and cost: see lib.lua.
 local appended, used = 0, nil
 
--- Append the events that begin at ARGV[at]: their number, then key, usage or empty, and bytes of each. In front of a usage stand tokens, cost and a
+-- Append the events that begin at ARGV[at]: their number, then key, usage or empty, and bytes of each. A usage begins with tokens, cost and a
 -- line feed. Returns the last sequence number.
 local function append(id, seq, at)
   for i = at + 1, at + tonumber(ARGV[at]) * 3, 3 do
-    if ARGV[i] == '' or redis.call('SADD', key('keys', id), ARGV[i]) == 1 then
+    local eventKey, usage, message = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+    if eventKey == '' or redis.call('SADD', key('keys', id), eventKey) == 1 then
       seq = seq + 1
-      event(id, seq, ARGV[i + 2])
-      appended = appended + #ARGV[i + 2]
-      if ARGV[i + 1] ~= '' then
-        local tokens, cost, from = string.match(ARGV[i + 1], '^(%d+) (%d+)\n()')
+      event(id, seq, message)
+      appended = appended + #message
+      if usage ~= '' then
+        local tokens, cost, from = string.match(usage, '^(%d+) (%d+)\n()')
         used = tokens .. ' ' .. cost
-        redis.call('HSET', key('leaf', id), 'usage', string.sub(ARGV[i + 1], from))
+        redis.call('HSET', key('leaf', id), 'usage', string.sub(usage, from))
       end
     end
   end

@@ -1,4 +1,5 @@
--- The outbox of a partition, behind lib: what somebody outside is to be told of leaves that were submitted so.
+-- include: lib
+-- The outbox of a partition: what somebody outside is to be told of leaves that were submitted so.
 --   outbox     zset  tenants by the time in ms at which the next of their notices is due
 --   notices:T  zset  a tenant's notices by that: leaf, colon, place in the log of 10 digits
 --   dead:T     zset  those that were given up, by name
@@ -6,8 +7,8 @@
 local function noticeName(id, seq) return string.format('%s:%010.0f', id, seq) end
 
 local function planNotices(tenant)
-  local head = redis.call('ZRANGE', key('notices', tenant), 0, 0, 'WITHSCORES')
-  if head[2] then redis.call('ZADD', base .. ':outbox', head[2], tenant) else redis.call('ZREM', base .. ':outbox', tenant) end
+  local _, time = unpack(redis.call('ZRANGE', key('notices', tenant), 0, 0, 'WITHSCORES'))
+  if time then redis.call('ZADD', base .. ':outbox', time, tenant) else redis.call('ZREM', base .. ':outbox', tenant) end
 end
 
 -- A notice is due at `time`, in ms.

@@ -8,7 +8,7 @@ local function varint(number)
   return bytes .. string.char(number)
 end
 
--- A field that holds a number, nothing where that is 0; and one that holds bytes.
+-- A field that holds a number, nothing if that is 0; and one that holds bytes.
 local function number(field, value)
   value = tonumber(value)
   return value == 0 and '' or varint(field * 8) .. varint(value)

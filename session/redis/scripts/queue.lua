@@ -1,4 +1,5 @@
--- A partition's queue, behind clock, names, log and index. What ready leaves and running ones there are, by tenant; what changes of it is
+-- include: log, index
+-- A partition's queue. What ready leaves and running ones there are, by tenant; what changes of it is
 -- written, and the index told, by `close`, with which every script that changes something ends.
 --   meta      hash    order: last one given · ready: number of ready leaves · due: next time in ms · version: of the news · floor: of epochs ·
 --                     t:T, of each tenant with ready or running leaves: running, leaves in `again`, version of the last news, best ready leaf.
@@ -20,10 +21,10 @@ local META = { 'order', 'ready', 'due', 'version', 'floor' }
 
 -- The partition's numbers, and with them, in one step, whatever further fields of `meta` are named.
 local function readMeta(field)
-  local row = redis.call('HMGET', base .. ':meta', field or 'order', unpack(META))
-  part = { order = tonumber(row[2] or 0), ready = tonumber(row[3] or 0), due = row[4] or '', version = tonumber(row[5] or 0), floor = row[6] }
+  local value, order, readyLeaves, due, version, floor = unpack(redis.call('HMGET', base .. ':meta', field or 'order', unpack(META)))
+  part = { order = tonumber(order or 0), ready = tonumber(readyLeaves or 0), due = due or '', version = tonumber(version or 0), floor = floor }
   part.given, part.was, part.told, part.news = part.order, part.ready, part.due, part.version
-  return row[1]
+  return value
 end
 
 local function numbers()
@@ -118,21 +119,21 @@ local function promote()
   local leases, later = base .. ':leases', base .. ':later'
   for _, times in ipairs({ leases, later }) do
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', times, '-inf', ms, 'LIMIT', 0, 100)) do
-      local row = redis.call('HMGET', key('leaf', id), 'session', 'order', 'priority')
+      local session, order, priority = unpack(redis.call('HMGET', key('leaf', id), 'session', 'order', 'priority'))
       redis.call('ZREM', times, id)
-      if times == leases then rowOf(tenantOf(row[1])).running = rowOf(tenantOf(row[1])).running - 1 end
-      ready({ id = id, session = row[1], order = row[2], priority = row[3] })
+      if times == leases then rowOf(tenantOf(session)).running = rowOf(tenantOf(session)).running - 1 end
+      ready({ id = id, session = session, order = order, priority = priority })
     end
   end
   local due = ''
   for _, times in ipairs({ leases, later }) do
-    local head = redis.call('ZRANGE', times, 0, 0, 'WITHSCORES')
-    if head[2] and (due == '' or tonumber(head[2]) < tonumber(due)) then due = int(tonumber(head[2])) end
+    local _, time = unpack(redis.call('ZRANGE', times, 0, 0, 'WITHSCORES'))
+    if time and (due == '' or tonumber(time) < tonumber(due)) then due = int(tonumber(time)) end
   end
   numbers().due = due
 end
 
--- Write what changed, and tell the index of it. Returns what is to be told to an index elsewhere: nothing, or version, next time ('-' where
+-- Write what changed, and tell the index of it. Returns what is to be told to an index elsewhere: nothing, or version, next time ('-' if
 -- that did not change), and tenant, best leaf and running leaves of each tenant that changed. `all`: of each that was looked at.
 local function close(all)
   local news, meta = {}, {}
@@ -174,7 +175,7 @@ local function close(all)
   return news
 end
 
--- Go on in another partition: only where all of them are on one node.
+-- Go on in another partition: only if all of them are on one node.
 local function enter(number)
   partition, base = number, '{' .. channels .. ':' .. number .. '}'
 end

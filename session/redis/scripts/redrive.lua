@@ -1,11 +1,13 @@
+-- include: lib
 -- Queue a failed leaf again. ARGV: 3 leaf id, 4 '1' from the start. Returns what the index must be told, and the record, or a word.
-local leaf = known(ARGV[3])
+local id, fromStart = ARGV[3], ARGV[4] == '1'
+local leaf = known(id)
 if not leaf then return { {}, 'NO_LEAF' } end
 if leaf.state ~= '7' then return { {}, isOver(leaf.state) and 'NOT_FAILED' or record(leaf.id) } end
 local seq = leaf.seq + 1
-event(leaf.id, seq, stateChanged(QUEUED, 0, ARGV[4] == '1' and 'redriven from the start' or 'redriven'))
+event(leaf.id, seq, stateChanged(QUEUED, 0, fromStart and 'redriven from the start' or 'redriven'))
 redis.call('HINCRBY', leaf.key, 'redrives', 1)
-if ARGV[4] == '1' then redis.call('HINCRBY', leaf.key, 'restarts', 1) end
+if fromStart then redis.call('HINCRBY', leaf.key, 'restarts', 1) end
 redis.call('HSET', leaf.key, 'state', QUEUED, 'updated', ms, 'seq', int(seq))
 redis.call('HDEL', leaf.key, 'failure', 'attempts', 'failed', 'cancel', 'not_before', 'open')
 redis.call('ZREM', base .. ':ended', leaf.id)

@@ -1,6 +1,8 @@
+-- include: sandboxes
 -- Forget where a session was. ARGV: 3 session.
-local name = placed(ARGV[3])
+local session = ARGV[3]
+local name = placed(session)
 if not name then return 'OK' end
-redis.call('ZREM', key('in', name), ARGV[3])
-redis.call('HDEL', placements, ARGV[3])
+redis.call('ZREM', key('in', name), session)
+redis.call('HDEL', placements, session)
 return 'OK'

@@ -1,4 +1,5 @@
--- Let a session's lease end at another time. ARGV: 3 session, 4 its epoch, 5 in how many ms, 0 for now. Returns '0' where a newer owner placed it, or
+-- include: sandboxes
+-- Let a session's lease end at another time. ARGV: 3 session, 4 its epoch, 5 in how many ms, 0 for now. Returns '0' if a newer owner placed it, or
 -- nobody did.
 local session, epoch, lease = unpack(ARGV, 3, 5)
 local name, _, since = placed(session)

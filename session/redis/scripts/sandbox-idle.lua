@@ -1,2 +1,4 @@
--- Sessions in a sandbox without a lease, at most so many. ARGV: 3 name, 4 how many.
-return redis.call('ZRANGEBYSCORE', key('in', ARGV[3]), '-inf', ms, 'LIMIT', 0, ARGV[4])
+-- include: sandboxes
+-- Sessions in a sandbox without a lease. ARGV: 3 name, 4 how many at most.
+local name, limit = ARGV[3], ARGV[4]
+return redis.call('ZRANGEBYSCORE', key('in', name), '-inf', ms, 'LIMIT', 0, limit)

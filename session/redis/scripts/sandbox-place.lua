@@ -1,19 +1,22 @@
+-- include: sandboxes
 -- The sandbox of a session, as `Sandboxes.place` says. ARGV: 3 session, 4 its epoch, 5 its tenant, 6 lease in ms, 7 session to be near, or empty, then the
 -- name and the value of each wanted label. Returns 'stale', 'none', 'full' with the number of sandboxes, or 'ok' with the sandbox, and where the session
--- was: name, '1' where that is there and has it still, and that sandbox.
+-- was: name, '1' if that is there and has it still, and that sandbox.
 local session, epoch, tenant, lease, near = unpack(ARGV, 3, 7)
+local LABELS_AT = 8
 local old, old_state, old_epoch = placed(session)
 if old and tonumber(old_epoch) > tonumber(epoch) then return { 'stale' } end
 
--- What a sandbox is for this session; nothing where it is not there or would not do.
+-- What a sandbox is for this session; nothing if it is not there or would not do.
 local function suitable(name)
   local state, owner, labels, capacity, alive, draining =
     unpack(redis.call('HMGET', key('at', name), 'state', 'tenant', 'labels', 'capacity', 'alive', 'draining'))
   if not state or tonumber(alive) <= now or (owner ~= '' and owner ~= tenant) then return nil end
-  if #ARGV > 7 then
+  if ARGV[LABELS_AT] then
     local has = cjson.decode(labels)
-    for i = 8, #ARGV, 2 do
-      if has[ARGV[i]] ~= ARGV[i + 1] then return nil end
+    for i = LABELS_AT, #ARGV, 2 do
+      local label, value = ARGV[i], ARGV[i + 1]
+      if has[label] ~= value then return nil end
     end
   end
   local busy = working(name)

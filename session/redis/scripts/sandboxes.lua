@@ -1,4 +1,5 @@
--- What the scripts of the pool of sandboxes share, after clock and names. All of it is in one slot, which `base` begins. Names and ids hold no spaces.
+-- include: names
+-- What the scripts of the pool of sandboxes share. All of it is in one slot, which `base` begins. Names and ids hold no spaces.
 --   all      set   names of sandboxes
 --   at:NAME  hash  sandbox: as it was reported, a message · state: id of what it has on its disk · tenant · labels: JSON · capacity ·
 --                  alive: until when it counts as there, in ms · draining: there if it is
@@ -10,7 +11,7 @@ local now = tonumber(ms)
 -- Sessions with a lease on a sandbox.
 local function working(name) return redis.call('ZCOUNT', key('in', name), '(' .. ms, '+inf') end
 
--- A sandbox as `sandboxOf` reads it; nothing where there is none.
+-- A sandbox as `sandboxOf` reads it; nothing if there is none.
 local function shown(name)
   local sandbox, alive, draining = unpack(redis.call('HMGET', key('at', name), 'sandbox', 'alive', 'draining'))
   if not sandbox then return nil end
@@ -23,4 +24,3 @@ local function placed(session)
   if not place then return nil end
   return string.match(place, '^(%S*) (%S*) (%S*)$')
 end
-

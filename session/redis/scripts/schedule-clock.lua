@@ -1,2 +1,3 @@
+-- include: names
 -- The time, in ms.
 return ms

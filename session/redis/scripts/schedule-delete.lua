@@ -1,6 +1,8 @@
+-- include: schedules
 -- Forget a schedule. ARGV: 3 name, 4 the version that was read. Returns '1' if that stood.
-if redis.call('HGET', key('at', ARGV[3]), 'version') ~= ARGV[4] then return '0' end
-redis.call('ZREM', all, ARGV[3])
-redis.call('ZREM', upcoming, ARGV[3])
-redis.call('DEL', key('at', ARGV[3]))
+local name, version = ARGV[3], ARGV[4]
+if redis.call('HGET', key('at', name), 'version') ~= version then return '0' end
+redis.call('ZREM', all, name)
+redis.call('ZREM', upcoming, name)
+redis.call('DEL', key('at', name))
 return '1'

@@ -1,4 +1,5 @@
--- Schedules by their names, from ARGV[3] on.
+-- include: schedules
+-- Schedules. ARGV: from 3 on their names.
 local found = {}
-for i = 3, #ARGV do table.insert(found, shown(ARGV[i])) end
+for _, name in ipairs({ unpack(ARGV, 3) }) do table.insert(found, shown(name)) end
 return found

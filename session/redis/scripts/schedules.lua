@@ -1,4 +1,5 @@
--- What the scripts of schedules share, behind clock, names. All schedules are in one slot, which `base` begins. A schedule's name is its tenant and
+-- include: names
+-- What the scripts of schedules share. All schedules are in one slot, which `base` begins. A schedule's name is its tenant and
 -- its id with a space between, so that names are in the order of tenants and ids.
 --   all   zset  names   due   zset  names of those that something is to be done for, by the time in ms
 --   at:NAME  hash  record: a message · version · call: the one that wrote it

@@ -1,26 +1,29 @@
+-- include: notices
 -- Remove leaves that are over for long, and tombstones. ARGV: 3 ms that a leaf is kept from its end, 4 ms that a tombstone is from then on,
 -- 5 leaves and 6 tombstones at the most. Returns how many leaves; and the tombstones whose idempotency keys have to be given back first, leaf
 -- and key's name of each. On one node that has happened, and their number is returned.
-local leaves = redis.call('ZRANGEBYSCORE', base .. ':ended', '-inf', int(now - tonumber(ARGV[3])), 'LIMIT', 0, ARGV[5])
+local keptMs, tombstoneMs, leafLimit, tombstoneLimit = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local leaves = redis.call('ZRANGEBYSCORE', base .. ':ended', '-inf', int(now - keptMs), 'LIMIT', 0, leafLimit)
 for _, id in ipairs(leaves) do
-  local row = redis.call('HMGET', key('leaf', id), 'session', 'state', 'key', 'labels', 'notify', 'account', 'bytes')
-  for name in string.gmatch((row[4] or '') .. '\nleaves', '[^\n]+') do redis.call('ZREM', base .. ':' .. name, id) end
-  redis.call('ZREM', key('tenant', tenantOf(row[1])), id)
-  redis.call('ZREM', key('of', row[1]), id)
-  if redis.call('EXISTS', key('of', row[1])) == 0 then
-    redis.call('ZADD', base .. ':leafless', redis.call('HGET', key('session', row[1]), 'epoch'), row[1])
+  local session, state, keyName, labels, notify, account, size =
+    unpack(redis.call('HMGET', key('leaf', id), 'session', 'state', 'key', 'labels', 'notify', 'account', 'bytes'))
+  for name in string.gmatch((labels or '') .. '\nleaves', '[^\n]+') do redis.call('ZREM', base .. ':' .. name, id) end
+  redis.call('ZREM', key('tenant', tenantOf(session)), id)
+  redis.call('ZREM', key('of', session), id)
+  if redis.call('EXISTS', key('of', session)) == 0 then
+    redis.call('ZADD', base .. ':leafless', redis.call('HGET', key('session', session), 'epoch'), session)
   end
-  if LISTED[row[2]] then redis.call('ZREM', key('state', row[2]), id) end
+  if LISTED[state] then redis.call('ZREM', key('state', state), id) end
   redis.call('ZREM', base .. ':ended', id)
   redis.call('ZREM', base .. ':files', id)
-  if row[5] then dropNotices(id, row[1]) end
-  if isCounted(row[7]) then uncount(row[1], row[6], row[7]) end
+  if notify then dropNotices(id, session) end
+  if isCounted(size) then uncount(session, account, size) end
   redis.call('UNLINK', key('leaf', id), key('events', id), key('keys', id), key('gates', id), key('wakes', id), key('messages', id))
-  redis.call('SET', key('tomb', id), table.concat({ row[2], ms, row[3] or '', tenantOf(row[1]) }, ' '))
+  redis.call('SET', key('tomb', id), table.concat({ state, ms, keyName or '', tenantOf(session) }, ' '))
   redis.call('ZADD', base .. ':tombs', ms, id)
   announce(id, 0)
 end
-local old = redis.call('ZRANGEBYSCORE', base .. ':tombs', '-inf', int(now - tonumber(ARGV[4])), 'LIMIT', 0, ARGV[6])
+local old = redis.call('ZRANGEBYSCORE', base .. ':tombs', '-inf', int(now - tombstoneMs), 'LIMIT', 0, tombstoneLimit)
 local keys = {}
 for _, id in ipairs(old) do
   local name = string.match(redis.call('GET', key('tomb', id)) or '', '^%d+ %d+ (%S*)') or ''

@@ -1,10 +1,12 @@
+-- include: tokens
 -- Keep a token's description. ARGV: 3 id, 4 name, 5 token, 6 when it expires in ms, 7 expired ones to forget at the most.
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', ms, 'LIMIT', 0, ARGV[7])) do
-  redis.call('ZREM', all, redis.call('HGET', key('at', id), 'name') or '')
-  redis.call('DEL', key('at', id))
-  redis.call('ZREM', ends, id)
+local id, name, token, expires, limit = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+for _, old in ipairs(redis.call('ZRANGEBYSCORE', ends, '-inf', ms, 'LIMIT', 0, limit)) do
+  redis.call('ZREM', all, redis.call('HGET', key('at', old), 'name') or '')
+  redis.call('DEL', key('at', old))
+  redis.call('ZREM', ends, old)
 end
-redis.call('HSET', key('at', ARGV[3]), 'token', ARGV[5], 'name', ARGV[4], 'expires', ARGV[6])
-redis.call('ZADD', all, 0, ARGV[4])
-redis.call('ZADD', ends, ARGV[6], ARGV[3])
+redis.call('HSET', key('at', id), 'token', token, 'name', name, 'expires', expires)
+redis.call('ZADD', all, 0, name)
+redis.call('ZADD', ends, expires, id)
 return 'OK'

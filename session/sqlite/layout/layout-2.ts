@@ -1,9 +1,9 @@
 /**
- * What layout 2 adds: waits, gates, attempts, fair claims, retention, schedules. Its statements run once in a file of layout 1, also where
+ * What layout 2 adds: waits, gates, attempts, fair claims, retention, schedules. Its statements run once in a file of layout 1, also if
  * that is new.
  *
- * `waiting` is set while a leaf waits for a gate, a key or a time; where that is no time, `due_ms` is absent although it is its session's
- * first. `open_gates` and `attempts` count rows elsewhere, so that who reads a leaf looks for them only where there are some. A gate is waited
+ * `waiting` is set while a leaf waits for a gate, a key or a time; if that is no time, `due_ms` is absent although it is its session's
+ * first. `open_gates` and `attempts` count rows elsewhere, so that who reads a leaf looks for them only if there are some. A gate is waited
  * for by the claim whose epoch it names.
  *
  * `harness_queue` has one row: the virtual time of fair claims, the epoch that a new session begins with, the largest number of a leaf that was

@@ -2,8 +2,8 @@ import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { expect, onTestFinished, test } from "vitest";
-import { RedisLeafStore } from "../../redis/store.ts";
-import { SqliteLeafStore } from "../../sqlite/store.ts";
+import { openRedisLeafStore } from "../../redis/store.ts";
+import { openSqliteLeafStore } from "../../sqlite/store.ts";
 import { redisServer } from "../../testing/redis-vitest.ts";
 import { addressOf } from "../redis-fixture.ts";
 import { explore } from "./explore.ts";
@@ -15,8 +15,8 @@ import { coveringWalks, type Walk } from "./walks.ts";
 const server = redisServer();
 
 const drivers = {
-  SQLite: async (now: () => number) => SqliteLeafStore.open(join(await temporaryDirectory(), "leaf.db"), { now }),
-  Redis: async (now: () => number) => RedisLeafStore.open(addressOf(server().freshUrl("partitions=1")), { now }),
+  SQLite: async (now: () => number) => openSqliteLeafStore(join(await temporaryDirectory(), "leaf.db"), { now }),
+  Redis: async (now: () => number) => openRedisLeafStore(addressOf(server().freshUrl("partitions=1")), { now }),
 };
 
 /** A crash is nothing that a store sees, and a failover needs two of them. Where leaves wait, two sessions have too many ways to walk. */

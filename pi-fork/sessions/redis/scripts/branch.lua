@@ -1,13 +1,15 @@
+-- include: lib
 -- The path from an entry to its root. ARGV: 2 entry, 3 'oldestFirst' or 'newestFirst', 4 sequence number that entries must lie behind or
--- empty, 5 type to stop at, 6 id to stop at behind a colon, 7 type, 8 custom type behind a colon (each of them may be empty), 9 limit,
--- 10 '1' for bodies, 11 where to go on: an entry's id behind a colon, or a depth; empty at first.
+-- empty, 5 type to stop at, 6 id to stop at after a colon, 7 type, 8 custom type after a colon (each of them may be empty), 9 limit,
+-- 10 '1' for bodies, 11 where to go on: an entry's id after a colon, or a depth; empty at first.
 -- Looks at some 500 entries. Returns where to go on, empty at the end, and the entries.
-local cursor = tonumber(ARGV[4])
-local stops = ARGV[5] ~= '' or ARGV[6] ~= ''
-local start = head(ARGV[2])
-if not start then return { err = 'UNKNOWN_ENTRY ' .. ARGV[2] } end
+local startId, oldestFirst, cursor, stopType, stopId = ARGV[2], ARGV[3] == 'oldestFirst', tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local kind, custom, limit, whole, goOn = ARGV[7], ARGV[8], tonumber(ARGV[9]), ARGV[10] == '1', ARGV[11]
+local stops = stopType ~= '' or stopId ~= ''
+local start = head(startId)
+if not start then return { err = 'UNKNOWN_ENTRY ' .. startId } end
 
--- The deepest of an entry and its ancestors that `fits`, which holds from some depth on upwards; nothing where none does.
+-- The deepest of an entry and its ancestors that `fits`, which holds from some depth on upwards; nothing if none does.
 local function climb(entry, fits)
   while not fits(entry) do
     if not entry.parent then return nil end
@@ -17,19 +19,19 @@ local function climb(entry, fits)
   return entry
 end
 
--- Show an entry where it is asked for; tells whether the scan ends with it.
+-- Show an entry if it is asked for; tells whether the scan ends with it.
 local function visit(entry)
-  local behind = not cursor or (ARGV[3] == 'oldestFirst' and entry.seq > cursor) or (ARGV[3] ~= 'oldestFirst' and entry.seq < cursor)
-  if behind and (ARGV[7] == '' or entry.type == ARGV[7]) and (ARGV[8] == '' or ':' .. entry.custom == ARGV[8]) then
-    show(entry, ARGV[10] == '1')
+  local behind = not cursor or (oldestFirst and entry.seq > cursor) or (not oldestFirst and entry.seq < cursor)
+  if behind and (kind == '' or entry.type == kind) and (custom == '' or ':' .. entry.custom == custom) then
+    show(entry, whole)
   end
-  return count >= tonumber(ARGV[9]) or entry.type == ARGV[5] or ':' .. entry.id == ARGV[6]
+  return count >= limit or entry.type == stopType or ':' .. entry.id == stopId
 end
 
-if ARGV[3] ~= 'oldestFirst' then
-  local entry = ARGV[11] ~= '' and head(string.sub(ARGV[11], 2)) or start
+if not oldestFirst then
+  local entry = goOn ~= '' and head(string.sub(goOn, 2)) or start
   -- An entry to stop at may lie before the cursor, so only without one the way there can be cut short.
-  if cursor and not stops and ARGV[11] == '' then
+  if cursor and not stops and goOn == '' then
     entry = climb(entry, function(each) return each.seq < cursor end)
   end
   for _ = 1, PAGE do
@@ -41,8 +43,8 @@ if ARGV[3] ~= 'oldestFirst' then
   return { ':' .. entry.id, shown() }
 end
 
-local lowest = tonumber(ARGV[11]) or 1
-if cursor and not stops and ARGV[11] == '' then
+local lowest = tonumber(goOn) or 1
+if cursor and not stops and goOn == '' then
   local before = climb(start, function(each) return each.seq <= cursor end)
   lowest = before and before.depth + 1 or 1
 end

@@ -1,5 +1,5 @@
--- Put before every script of Pi's sessions, behind a line that says which session: NAME, as the leaf store names it. KEYS[1] is the
--- partition's name in braces, which every key begins with.
+-- What the scripts of Pi's sessions share. NAME is the session's name as the leaf store has it: the loader sets it, to ARGV[1] in all scripts but
+-- commit.lua. KEYS[1] is the partition's name in braces, which every key begins with.
 local base = KEYS[1]
 local pi = base .. ':pi:' .. NAME .. ':'
 local meta, heads, bodies, order = pi .. 'meta', pi .. 'heads', pi .. 'bodies', pi .. 'order'
@@ -11,7 +11,7 @@ local COST = { 'input', 'output', 'cacheRead', 'cacheWrite', 'total' }
 local function int(number) return string.format('%.0f', number) end
 
 -- What is known of an entry without its body. `depth` counts from the root, which is 1; `jump` is an ancestor further up, so that any
--- ancestor is found in a number of steps that grows with the logarithm of the depth. It is packed behind the body's length.
+-- ancestor is found in a number of steps that grows with the logarithm of the depth. It is packed after the body's length.
 local function head(id)
   local packed = redis.call('HGET', heads, id)
   if not packed then return nil end
@@ -20,7 +20,7 @@ local function head(id)
 end
 
 -- What the client reads, in one string, since each string of a reply costs it more than reading on in one: of each entry its id and the
--- length of the body that follows, its head, and its body where `whole` is set.
+-- length of the body that follows, its head, and its body if `whole` is set.
 local found, count, size = {}, 0, 0
 local function put(id, packed, body)
   count = count + 1
@@ -79,7 +79,7 @@ local function addUsage(usage)
   for _, name in ipairs(COST) do add('cost.' .. name, usage.cost[name]) end
 end
 
--- Put an entry behind its parent.
+-- Put an entry after its parent.
 local function insert(id, parent, seq, time, kind, custom, body)
   local above = parent and head(parent)
   local depth, jump = 1, id

@@ -1,2 +1,4 @@
--- Names of a partition's sessions, from place ARGV[2] on, at most 500; ARGV[1] is not used.
-return redis.call('ZRANGE', base .. ':pi-sessions', ARGV[2], ARGV[2] + PAGE - 1)
+-- include: lib
+-- Names of a partition's sessions, at most 500. ARGV: 2 how many to skip.
+local skip = ARGV[2]
+return redis.call('ZRANGE', base .. ':pi-sessions', skip, skip + PAGE - 1)

@@ -1,3 +1,5 @@
+-- include: lib
 -- The totals and the next sequence number, for the owner. ARGV: 2 epoch.
-if not owns(ARGV[2]) then return STALE end
+local epoch = ARGV[2]
+if not owns(epoch) then return STALE end
 return { stats(), redis.call('HGET', meta, 'next') or '' }

@@ -1,2 +1,3 @@
+-- include: lib
 -- The totals, and the next sequence number.
 return { stats(), redis.call('HGET', meta, 'next') or '' }

@@ -6,8 +6,8 @@ import type { Lacks, MadeFrom, MadeWorkspace, WorkspaceLifecycle } from "@server
 import type { LeftOut, Workspace } from "@serverless-harness/proto/hands";
 import { makeWorkspace } from "./fork.ts";
 
-/** What a {@link Home} stands on. */
-export interface HomeOptions {
+/** What a {@link LeafWorkspace} stands on. */
+export interface LeafWorkspaceOptions {
   readonly leafId: string;
   readonly workspace: WorkspaceClient;
   /** What makes it, which may have to reach others for that. */
@@ -19,17 +19,17 @@ export interface HomeOptions {
 }
 
 /** A leaf's workspace as a whole: made or taken over, restored, stored. */
-export class Home implements WorkspaceLifecycle {
+export class LeafWorkspace implements WorkspaceLifecycle {
   readonly leafId: string;
   readonly snapshots: boolean;
-  readonly #options: HomeOptions;
+  readonly #options: LeafWorkspaceOptions;
   #source: CreateOptions;
   #workspace: Promise<Workspace>;
   /** The files of the workspace that it is to be a copy of could be had. */
   readonly copied: Promise<boolean>;
 
   /** Makes the workspace, or takes it over. */
-  constructor(options: HomeOptions) {
+  constructor(options: LeafWorkspaceOptions) {
     this.leafId = options.leafId;
     this.snapshots = options.snapshots;
     this.#options = options;

@@ -1,13 +1,13 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { DecisionSchema, type Gate, GateSchema } from "@serverless-harness/proto/leaf";
 import { deadlinePassed, gateNotFound, gateReused, leafEnded, leafNotFound, tooManyGates } from "../contract/errors.ts";
-import { asAsked, assertSameDecision, checkDecision, checkGate, kindAtDeadline, MAX_OPEN_GATES } from "../contract/gate-rules.ts";
-import type { Claim } from "../contract/leaf-store.ts";
-import type { NewDecision, NewGate } from "../contract/waiting.ts";
+import { asAsked, assertSameDecision, checkDecision, checkGate, kindAtDeadline, MAX_OPEN_GATES } from "../contract/gates.ts";
+import type { Claim, NewEvent } from "../contract/leaf-store.ts";
+import { checkWait, isEmptyWait, isWakeKey, MAX_WAKE_KEYS, type NewDecision, type NewGate, type Wait } from "../contract/waiting.ts";
 import type { Database } from "./database.ts";
 import { encode } from "./names.ts";
-import { runOwned } from "./outcome.ts";
-import { bytes, text } from "./scripts.ts";
+import { end, runOwned } from "./outcome.ts";
+import { bytes, callId, text } from "./scripts.ts";
 
 /** Open a gate, or find it. One whose deadline is over is decided by that. */
 export async function openGate(database: Database, claim: Claim, gate: NewGate): Promise<Gate> {
@@ -36,4 +36,27 @@ export async function decideGate(database: Database, leafId: string, gateId: str
   const gate = fromBinary(GateSchema, bytes(found));
   if (gate.decision !== undefined) assertSameDecision(gate.decision, decision);
   return gate;
+}
+
+/** Let go of a leaf until what it waits for happens. */
+export async function suspendLeaf(database: Database, claim: Claim, wait: Wait, note: string, events: readonly NewEvent[]): Promise<void> {
+  checkWait(wait);
+  const { gateIds = [], wakeKey = "", notBeforeMs } = wait;
+  const times = notBeforeMs === undefined ? "" : Math.ceil(notBeforeMs);
+  const fields = [note, wakeKey, times, isEmptyWait(wait) ? "1" : "", gateIds.length, ...gateIds.map(encode)];
+  const [refusal] = await end(database, "suspend", claim, fields, events);
+  if (refusal !== undefined) throw gateNotFound();
+}
+
+/** Hand a leaf back, ready at once. */
+export async function releaseLeaf(database: Database, claim: Claim, note: string): Promise<void> {
+  await suspendLeaf(database, claim, {}, note, []);
+}
+
+/** End a leaf's wait for a key, or keep the wake for who will wait for it. */
+export async function wakeLeaf(database: Database, leafId: string, key: string): Promise<boolean> {
+  const partition = database.names.partitionOfLeaf(leafId);
+  if (partition === undefined || !isWakeKey(key)) return false;
+  const [waited] = await database.change("wake", partition, leafId, key, callId(), MAX_WAKE_KEYS);
+  return text(waited) === "1";
 }

@@ -44,7 +44,7 @@ export function asAsked({ gateId, tool, summary, proposedAction, argumentsHash, 
   return create(GateSchema, { gateId, tool, summary, proposedAction, argumentsHash, deadlineMs, onDeadline });
 }
 
-/** What is decided where nobody did in time. */
+/** What is decided if nobody did in time. */
 export function kindAtDeadline({ onDeadline }: Pick<Gate, "onDeadline">): DecisionKind {
   return onDeadline === DecisionKind.UNSPECIFIED ? DecisionKind.REJECT : onDeadline;
 }
@@ -59,7 +59,7 @@ export function decisionOf({ kind, feedback, decidedBy }: NewDecision, nowMs: nu
   return create(DecisionSchema, { kind, feedback, decidedBy, decidedAtMs: BigInt(Math.floor(nowMs)) });
 }
 
-/** Throw ALREADY_EXISTS `gate_decided` where `decision` says something else than the one that stands. */
+/** Throw ALREADY_EXISTS `gate_decided` if `decision` says something else than the one that stands. */
 export function assertSameDecision(standing: NewDecision, decision: NewDecision): void {
   const same = standing.kind === decision.kind && standing.feedback === decision.feedback && standing.decidedBy === decision.decidedBy;
   if (!same) throw gateDecided();
