@@ -7,21 +7,11 @@ import { deniedRpcs } from "./audit/denials.ts";
 import type { Dependencies } from "./dependencies.ts";
 import { httpRoutes } from "./http/routes.ts";
 import { Leaves } from "./leaves.ts";
-import { cancel } from "./rpc/cancel.ts";
-import { listDeadLetters, resend } from "./rpc/dead-letters.ts";
-import { decide } from "./rpc/decide.ts";
-import { get } from "./rpc/get.ts";
-import { grant } from "./rpc/grant.ts";
-import { list } from "./rpc/list.ts";
-import { redrive } from "./rpc/redrive.ts";
-import { run } from "./rpc/run.ts";
-import { send } from "./rpc/send.ts";
-import { submit } from "./rpc/submit.ts";
-import { create } from "./rpc/token/create.ts";
-import { list as listTokens } from "./rpc/token/list.ts";
-import { revoke } from "./rpc/token/revoke.ts";
-import { watch } from "./rpc/watch.ts";
-import { scheduleRpcs } from "./schedules/rpc.ts";
+import { leafRpcs } from "./rpc/leaves.ts";
+import { sandboxAccessRpcs } from "./rpc/sandbox-access.ts";
+import { scheduleRpcs } from "./rpc/schedules.ts";
+import { tokenRpcs } from "./rpc/tokens.ts";
+import { webhookRpcs } from "./rpc/webhooks.ts";
 
 /** What {@link routes} gives to `serve`. */
 export type Routes = Required<Pick<ServeOptions, "routes" | "interceptors" | "fallback">>;
@@ -33,21 +23,11 @@ export function routes(deps: Dependencies): Routes {
   const interceptors: Interceptor[] = [deniedRpcs(audit), auth.interceptor(), limits.interceptor(), drain.interceptor()];
   const rpcs = (router: ConnectRouter): void => {
     health.routes(router);
-    router.service(LeafService, {
-      submit: submit(leaves),
-      run: run(leaves, keepAliveMs),
-      get: get(leaves),
-      list: list(leaves),
-      watch: watch(leaves, keepAliveMs),
-      cancel: cancel(leaves),
-      decide: decide(leaves),
-      redrive: redrive(leaves),
-      send: send(leaves),
-    });
+    router.service(LeafService, leafRpcs(leaves, keepAliveMs));
     router.service(ScheduleService, scheduleRpcs(schedules));
-    router.service(TokenService, { create: create(tokens), list: listTokens(tokens), revoke: revoke(tokens) });
-    router.service(SandboxAccessService, { grant: grant(store, sandbox) });
-    router.service(WebhookService, { listDeadLetters: listDeadLetters(store), resend: resend(store, audit) });
+    router.service(TokenService, tokenRpcs(tokens));
+    router.service(SandboxAccessService, sandboxAccessRpcs(store, sandbox));
+    router.service(WebhookService, webhookRpcs(store, audit));
     serveReflection(router);
   };
   return { routes: rpcs, interceptors, fallback: httpRoutes(deps, leaves) };

@@ -1,27 +1,32 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { Code, type ConnectRouter } from "@connectrpc/connect";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "@serverless-harness/proto/health";
 import { HarnessError } from "./errors.ts";
+import { KEEP_ALIVE_MS } from "./keep-alive.ts";
 
 /** The state that a server's health probes see. */
 export class HealthState {
   readonly #services: ReadonlySet<string>;
-  #status: Status = Status.SERVING;
-  #wake: Array<() => void> = [];
+  readonly #keepAliveMs: number;
+  readonly #stopped = new AbortController();
 
-  /** `services`: the fully qualified names that can be asked for, beside the whole server. */
-  constructor(services: readonly string[]) {
+  /**
+   * `services`: the fully qualified names that can be asked for, beside the whole server. `keepAliveMs`: who watches is told again that often what
+   * holds, since proxies cut a stream that is silent.
+   */
+  constructor(services: readonly string[], keepAliveMs: number = KEEP_ALIVE_MS) {
     this.#services = new Set(["", ...services]);
+    this.#keepAliveMs = keepAliveMs;
   }
 
   /** The server takes requests. */
   get isServing(): boolean {
-    return this.#status === Status.SERVING;
+    return !this.#stopped.signal.aborted;
   }
 
   /** From now on the server takes no more requests. */
   stopServing(): void {
-    this.#status = Status.NOT_SERVING;
-    for (const wake of this.#wake.splice(0)) wake();
+    this.#stopped.abort();
   }
 
   /** Route `grpc.health.v1.Health` to this state. */
@@ -29,21 +34,26 @@ export class HealthState {
     router.service(Health, {
       check: ({ service }) => {
         if (!this.#services.has(service)) throw new HarnessError(Code.NotFound, "unknown_service", `no service ${service} here`);
-        return { status: this.#status };
+        return { status: this.#status(service) };
       },
-      watch: (request, context) => this.#watch(request.service, context.signal),
+      watch: ({ service }, { signal }) => this.#watch(service, signal),
     });
   }
 
+  /** What holds, at once, when it changes and now and then; ends when the server takes no more requests. */
   async *#watch(service: string, signal: AbortSignal): AsyncGenerator<{ status: Status }> {
-    if (!this.#services.has(service)) yield { status: Status.SERVICE_UNKNOWN };
-    else yield { status: this.#status };
-    while (!signal.aborted && this.#status === Status.SERVING) {
-      await new Promise<void>((resolve) => {
-        this.#wake.push(resolve);
-        signal.addEventListener("abort", () => resolve(), { once: true });
-      });
-      if (!signal.aborted && this.#services.has(service)) yield { status: this.#status };
+    const changed = AbortSignal.any([signal, this.#stopped.signal]);
+    while (!signal.aborted) {
+      const { isServing } = this;
+      yield { status: this.#status(service) };
+      if (!isServing) return;
+      // Only a change, or the client's leave, ends this early.
+      await sleep(this.#keepAliveMs, undefined, { signal: changed, ref: false }).catch(() => undefined);
     }
+  }
+
+  #status(service: string): Status {
+    if (!this.#services.has(service)) return Status.SERVICE_UNKNOWN;
+    return this.isServing ? Status.SERVING : Status.NOT_SERVING;
   }
 }

@@ -5,7 +5,7 @@ import type { Logger } from "@serverless-harness/kit/log";
 import { serveReflection } from "@serverless-harness/kit/reflection";
 import { ExternalScaler, type ScaledObjectRef } from "@serverless-harness/proto/scaler";
 import type { LeafStore } from "@serverless-harness/session";
-import { whileRead } from "../rpc/stream.ts";
+import { whileRead } from "../while-read.ts";
 import { Activity } from "./activity.ts";
 import { leavesPerBrain } from "./scaled-object.ts";
 

@@ -13,21 +13,23 @@ interface Claimed {
   readonly worker: string;
 }
 
-/** Tokens for the sandbox, for whoever runs a leaf. */
-export function grant(store: Pick<LeafStore, "get">, sandbox: Sandbox | undefined): ServiceImpl<typeof SandboxAccessService>["grant"] {
-  return async ({ refusedAsExpired, ...claimed }) => {
-    requireAll(claimed);
-    if (sandbox === undefined || !sandbox.mintsTokens) throw noKey();
-    const leaf = await store.get(claimed.leafId);
-    if (leaf === undefined || !isHeld(leaf, claimed)) throw stale(claimed);
-    const { tenant = "", sessionId = "", fork } = leaf.spec ?? {};
-    const own = sessionKey({ tenant, sessionId });
-    if (refusedAsExpired) await sandbox.learnClock();
-    const token = await sandbox.makeToken(claimed.worker, { scopes: [own], epoch: claimed.epoch });
-    // One with an epoch covers a single workspace.
-    const both = fork && [own, sessionKey({ tenant, sessionId: fork.sessionId })];
-    const makingToken = both === undefined ? "" : await sandbox.makeToken(claimed.worker, { scopes: both, operations: ["workspaces"] });
-    return { token, makingToken, lifeMs: BigInt(sandbox.tokenLifeMs) };
+/** The RPC of SandboxAccessService: tokens for the sandbox, for whoever runs a leaf. */
+export function sandboxAccessRpcs(store: Pick<LeafStore, "get">, sandbox: Sandbox | undefined): ServiceImpl<typeof SandboxAccessService> {
+  return {
+    grant: async ({ refusedAsExpired, ...claimed }) => {
+      requireAll(claimed);
+      if (sandbox === undefined || !sandbox.mintsTokens) throw noKey();
+      const leaf = await store.get(claimed.leafId);
+      if (leaf === undefined || !isHeld(leaf, claimed)) throw stale(claimed);
+      const { tenant = "", sessionId = "", fork } = leaf.spec ?? {};
+      const own = sessionKey({ tenant, sessionId });
+      if (refusedAsExpired) await sandbox.learnClock();
+      const token = await sandbox.makeToken(claimed.worker, { scopes: [own], epoch: claimed.epoch });
+      // One with an epoch covers a single workspace.
+      const both = fork && [own, sessionKey({ tenant, sessionId: fork.sessionId })];
+      const makingToken = both === undefined ? "" : await sandbox.makeToken(claimed.worker, { scopes: both, operations: ["workspaces"] });
+      return { token, makingToken, lifeMs: BigInt(sandbox.tokenLifeMs) };
+    },
   };
 }
 

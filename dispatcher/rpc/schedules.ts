@@ -1,7 +1,7 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { ScheduleService } from "@serverless-harness/proto/leaf";
 import { callerOf } from "../caller.ts";
-import type { Schedules } from "./schedules.ts";
+import type { Schedules } from "../schedules/schedules.ts";
 
 /** The RPCs of ScheduleService. */
 export function scheduleRpcs(schedules: Schedules): ServiceImpl<typeof ScheduleService> {
