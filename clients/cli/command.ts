@@ -1,47 +1,42 @@
 import type { Command } from "commander";
 import { readConfig } from "./config.ts";
 import { type CommonOptions, type Context, createContext } from "./context.ts";
-import { CliError } from "./errors.ts";
+import { CliError, ExitCode } from "./errors.ts";
 import { type CommandName, EXAMPLES } from "./examples.ts";
-import { ExitCode } from "./exit-codes.ts";
 
-/** One command of `leaf`. */
+/** What one command of `leaf` does. */
 export interface Definition<O extends CommonOptions> {
-  readonly name: CommandName;
-  /** Arguments as commander writes them: `<needed>`, `[optional]`. */
-  readonly usage?: string;
-  /** One line, for the list of commands. */
-  readonly summary: string;
-  /** What its own help says beyond that. */
+  /** What its own help says after the summary. */
   readonly description?: string;
   /** Add the options that only this command has. */
-  readonly options?: (command: Command) => void;
-  /** Do it. Throws what ends it with another exit code. */
-  readonly run: (context: Context, args: readonly string[], options: O) => Promise<ExitCode>;
+  readonly options?: (command: Command) => Command;
+  /** Do it. To end with another exit code than 0, throw a CliError, or set `process.exitCode`. */
+  readonly run: (context: Context, args: readonly string[], options: O) => Promise<void>;
 }
 
-/** Add a command to the program, with the options that every command has and its examples in the help. */
-export function addCommand<O extends CommonOptions>(program: Command, definition: Definition<O>): void {
-  const { name, usage, summary, description, run } = definition;
-  // Of a command in a group the group is the program.
-  const word = name.split(" ").at(-1) ?? name;
-  const command = program.command(usage === undefined ? word : `${word} ${usage}`);
-  command.summary(summary).description(description === undefined ? summary : `${summary}\n\n${description}`);
-  definition.options?.(command);
+/** Complete a command with the options that every command has, and with its examples in the help. */
+export function define<O extends CommonOptions>(command: Command, { description, options, run }: Definition<O>): void {
+  const summary = command.summary();
+  command.description(description === undefined ? summary : `${summary}\n\n${description}`);
+  options?.(command);
   command.option("--json", "write JSON: one document, or one a line for a stream");
   command.option("--dir <path>", "the state directory (LEAF_DIR; default: .leaf in the checkout)");
-  command.addHelpText("after", `\nExamples:\n${formatExamples(name)}`);
+  command.addHelpText("after", `\nExamples:\n${formatExamples(fullName(command))}`);
   command.action(async () => {
-    const options = command.opts<O>();
-    process.exitCode = await run(createContext(readConfig(), options), command.args, options);
+    const given = command.opts<O>();
+    await run(createContext(readConfig(), given), command.args, given);
   });
 }
 
-/** Add a command that only holds others: by itself it shows its help. */
-export function addGroup(program: Command, name: string, summary: string, description: string): Command {
-  const group = program
-    .command(name)
-    .summary(summary)
+/** Add a command to a group. `usage` is its name and arguments as commander writes them: `get <needed> [optional]`. */
+export function addCommand<O extends CommonOptions>(group: Command, usage: string, summary: string, definition: Definition<O>): void {
+  define(group.command(usage).summary(summary), definition);
+}
+
+/** Make a command a group, which only holds others: by itself it shows its help. */
+export function defineGroup(group: Command, description: string): void {
+  const name = group.name();
+  group
     .description(description)
     .argument("[command]")
     .helpCommand(false)
@@ -49,9 +44,14 @@ export function addGroup(program: Command, name: string, summary: string, descri
       if (word !== undefined) throw new CliError(ExitCode.usage, "usage", `unknown command '${name} ${word}'; see \`leaf ${name} --help\``);
       group.outputHelp();
     });
-  return group;
 }
 
-function formatExamples(name: CommandName): string {
-  return EXAMPLES[name].map(({ line, does }) => `  $ ${line}\n      ${does}`).join("\n");
+/** Its name after `leaf`, as `schedule get`. */
+function fullName(command: Command): string {
+  const { parent } = command;
+  return parent === null || parent.parent === null ? command.name() : `${fullName(parent)} ${command.name()}`;
+}
+
+function formatExamples(name: string): string {
+  return EXAMPLES[name as CommandName].map(({ line, does }) => `  $ ${line}\n      ${does}`).join("\n");
 }

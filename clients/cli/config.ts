@@ -1,7 +1,7 @@
 import { join, resolve } from "node:path";
 import { EnvReader } from "@serverless-harness/kit/env";
 
-/** Variables of the caller, for the services that `leaf up` starts. */
+/** The caller's variables, for the services that `leaf up` starts. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Settings of the CLI. Options on the command line come before them. */
@@ -14,7 +14,7 @@ export interface CliConfig {
   readonly url: string | undefined;
   /** `LEAF_TOKEN`: the token for it, instead of the one in the state directory. */
   readonly token: string | undefined;
-  /** `JOB_NAME`: the fire of `leaf cron-dispatch`, as a Kubernetes Job names it: its pods that are tried again have the same. */
+  /** `JOB_NAME`: the fire of `leaf cron-dispatch`. A Kubernetes Job sets it, to the same value when it tries a pod again. */
   readonly jobName: string | undefined;
   /** Colours per stream: on a terminal only. `NO_COLOR` turns them off, `FORCE_COLOR` on. */
   readonly colors: { readonly stdout: boolean; readonly stderr: boolean };
@@ -24,7 +24,7 @@ export interface CliConfig {
 /** The checkout that this CLI belongs to. */
 export const REPOSITORY = resolve(import.meta.dirname, "../..");
 
-/** Port of the dispatcher where nothing else is asked for. */
+/** Port of the dispatcher unless another one is asked for. */
 export const DEFAULT_PORT = 7433;
 
 /** Read the environment. Throws a ConfigError that lists every problem. */

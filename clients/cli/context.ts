@@ -16,7 +16,7 @@ export interface Context {
   readonly paths: StackPaths;
 }
 
-/** Put together what a command needs; the command line comes before the environment. */
+/** The context of one call. An option on the command line wins over the environment. */
 export function createContext(config: CliConfig, options: CommonOptions): Context {
   const dir = options.dir === undefined ? config.dir : resolve(options.dir);
   return { config: { ...config, dir }, out: new Output(options.json === true, config.colors), paths: stackPaths(dir) };

@@ -1,5 +1,4 @@
-import { CliError } from "./errors.ts";
-import { ExitCode } from "./exit-codes.ts";
+import { CliError, ExitCode } from "./errors.ts";
 
 /** Ends a wait: by Ctrl-C, SIGTERM, or when it takes too long. */
 export interface Interrupt {
@@ -10,8 +9,8 @@ export interface Interrupt {
 }
 
 /**
- * Watch for whatever ends a wait. `timeoutSeconds`: 0 for no limit. `consequence` says what becomes of the thing waited for, and is
- * asked when it matters.
+ * Watch for whatever ends a wait. `timeoutSeconds`: 0 for no limit. `consequence` says what happens to the thing that
+ * the command waits for; it is called only if the wait ends early.
  */
 export function interruptible(timeoutSeconds: number, consequence: () => string): Interrupt {
   const controller = new AbortController();

@@ -1,6 +1,6 @@
 import { userInfo } from "node:os";
 
-/** Who says and decides things, for a leaf's log: the user's name, or the number where the system knows no name, as in many containers. */
+/** Who says and decides things, for a leaf's log: the user's name, or the number if the system has no name for it, as in many containers. */
 export function userName(): string {
   try {
     return userInfo().username;
@@ -9,7 +9,6 @@ export function userName(): string {
   }
 }
 
-/** The user's number. */
 export function userId(): number {
   return process.getuid?.() ?? userInfo().uid;
 }

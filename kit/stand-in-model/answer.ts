@@ -15,12 +15,12 @@ import { lastToolResult, newestPrompt, pictures, quote, readableText, type Trans
 
 /** What the model says, and how. */
 export interface Answer {
-  /** Where it comes from, for `GET /requests`: `script 0`, `script over`, `summary` or `persona`. */
+  /** What answers, for `GET /requests`: `script 0`, `script over`, `summary` or `persona`. */
   readonly step: string;
   /** Largest request in tokens. */
   readonly window: number;
   readonly text: string;
-  /** Empty: a block without words, as no right answer has. Absent: none. */
+  /** Empty: a block without words, which a real API never sends. Absent: none. */
   readonly thinking?: string;
   readonly tools: readonly ScriptTool[];
   readonly delayMs: number;
@@ -38,7 +38,7 @@ export async function answerTo(transcript: Transcript, toolNames: readonly strin
   const newest = newestPrompt(transcript);
   const summary = summaryIn(writtenText(transcript.messages[newest]));
   if (summary !== undefined) {
-    // Placeholders in the script that it carries are for later.
+    // Placeholders in the script that it carries are replaced when the script goes on.
     return { ...(await fromStep("summary", summary.step, transcript, newest)), text: summary.text, window: summary.window };
   }
   const found = scriptInForce(transcript);
@@ -53,7 +53,7 @@ export async function answerTo(transcript: Transcript, toolNames: readonly strin
   return { ...(await fromStep(`script ${index}`, step, transcript, at)), window };
 }
 
-/** The newest script, and the message that holds it, unless the user wrote more behind it than it answers. */
+/** The newest script, and the message that holds it, unless the user wrote more messages after it than it answers. */
 function scriptInForce(transcript: Transcript): { at: number; script: Script } | undefined {
   let at = newestPrompt(transcript);
   for (let prompts = 1; at >= 0; prompts++) {
@@ -101,12 +101,12 @@ async function fromStep(name: string, step: Step, transcript: Transcript, at: nu
         .map(({ mediaType, bytes }) => `${mediaType} ${bytes}`)
         .join(", ") || "(no images)",
   };
-  // One pass, so that what a tool printed is never taken for a placeholder.
+  // One pass, so that a tool's output is never taken for a placeholder.
   const text = (step.text ?? "").replace(/\{\{(recall|last_tool_result|images)\}\}/g, (_match, key: string) => values[key]?.() ?? "");
   return { ...step, step: name, text, stopReason };
 }
 
-/** What is searched, in this order: every message but the one that carries the script, the newest first, and then the instructions. */
+/** What is searched, in this order: every message except the one with the script, the newest first, then the instructions. */
 function recallable({ messages, system }: Transcript, at: number): string[] {
   return [...messages.toSpliced(at, 1).toReversed().map(readableText), system];
 }

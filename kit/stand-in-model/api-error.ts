@@ -1,4 +1,4 @@
-/** Anthropic's names for the kinds of failure, by HTTP status. */
+/** Anthropic's names for kinds of failure, by HTTP status. */
 const TYPES: Readonly<Record<number, string>> = {
   400: "invalid_request_error",
   401: "authentication_error",

@@ -3,6 +3,15 @@ import { ApiError } from "./api-error.ts";
 /** An object of JSON whose keys are not known yet. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
+/** A request's body as JSON. Throws a 400 if it is none. */
+export function parseBody(source: string): unknown {
+  try {
+    return JSON.parse(source);
+  } catch {
+    throw new ApiError(400, "The request body is not valid JSON");
+  }
+}
+
 /** `value` as an object, or a 400 that names it. */
 export function object(name: string, value: unknown): JsonObject {
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw wrong(name, "must be an object");
@@ -27,13 +36,13 @@ export function number(name: string, value: unknown, min: number, max: number): 
   return value;
 }
 
-/** Like {@link number}, and without a fraction. */
+/** As {@link number}, without a fraction. */
 export function integer(name: string, value: unknown, min: number, max: number): number {
   if (!Number.isInteger(value)) throw wrong(name, `must be a whole number from ${min} to ${max}`);
   return number(name, value, min, max);
 }
 
-/** A 400 where `value` has a key that is not one of `known`: a misspelt one would be silently without effect. */
+/** Throws a 400 if `value` has a key that is not one of `known`: a misspelt key must not be ignored silently. */
 export function onlyKeys(name: string, value: JsonObject, known: readonly string[]): void {
   const unknown = Object.keys(value).filter((key) => !known.includes(key));
   if (unknown.length > 0) throw wrong(name, `has no ${unknown.join(", ")}; known: ${known.join(", ")}`);

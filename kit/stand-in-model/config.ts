@@ -1,9 +1,9 @@
 import { type Address, parseAddress } from "../address.ts";
 import { EnvReader } from "../env.ts";
 
-/** Settings of the scripted model server. */
+/** Settings of the stand-in model. */
 export interface Config {
-  /** `MODEL_LISTEN`: where it listens, as `http://host:port`; port 0 (the default) takes a free one. */
+  /** `MODEL_LISTEN`: where it listens, as `http://host:port`; port 0 (the default) takes a free port. */
   readonly address: Extract<Address, { kind: "tcp" }>;
 }
 

@@ -29,16 +29,13 @@ export interface ApiMessage {
   readonly usage: Usage;
 }
 
-/** English text has some four characters to a token. */
-const CHARS_PER_TOKEN = 4;
-
-/** A rough count of the tokens in a text of `chars` characters. */
+/** A rough count of the tokens in a text of `chars` characters: English text has some four to a token. */
 export function countTokens(chars: number): number {
-  return Math.ceil(chars / CHARS_PER_TOKEN);
+  return Math.ceil(chars / 4);
 }
 
 /**
- * Build the answer's message. Ids are made from the transcript, so that a request which is repeated gets the same ones.
+ * Build the answer's message. Ids are made from the transcript, so that a repeated request gets the same ones.
  * `inputTokens`: the estimate for the request.
  */
 export function toMessage(answer: Answer, transcript: Transcript, model: string, inputTokens: number): ApiMessage {
@@ -69,4 +66,9 @@ export function toMessage(answer: Answer, transcript: Transcript, model: string,
 
 function idFrom(prefix: string, transcript: Transcript, salt: string): string {
   return `${prefix}_${createHash("sha256").update(`${transcript.hash}/${salt}`).digest("hex").slice(0, 24)}`;
+}
+
+/** Cut a text into pieces of `size` characters, never inside a character. */
+export function pieces(text: string, size: number): string[] {
+  return text.match(new RegExp(`[\\s\\S]{1,${size}}`, "gu")) ?? [];
 }

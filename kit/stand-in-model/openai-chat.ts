@@ -1,8 +1,7 @@
-import { type JsonObject, list, object, text } from "./checks.ts";
+import { type JsonObject, list, object, parseBody, text } from "./checks.ts";
 import type { Dialect, Frame } from "./dialect.ts";
 import { type ApiMessage, countTokens } from "./message.ts";
-import { blocksOf, callBlock, cut, type Message, merged } from "./openai-content.ts";
-import { parse } from "./request.ts";
+import { blocksOf, callBlock, isSystem, merged, type RawMessage, somePieces } from "./openai-content.ts";
 import { readTranscript } from "./transcript.ts";
 
 const LEGAL_ID = /^[\x21-\x7e]{1,64}$/;
@@ -10,9 +9,8 @@ const LEGAL_ID = /^[\x21-\x7e]{1,64}$/;
 /** OpenAI's Chat Completions API, which most gateways speak. */
 export const OPENAI_CHAT: Dialect = {
   read(source) {
-    const body = object("request", parse(source));
+    const body = object("request", parseBody(source));
     const messages = list("messages", body["messages"]).map((value, index) => object(`messages[${index}]`, value));
-    const isSystem = ({ role }: JsonObject): boolean => role === "system" || role === "developer";
     const system = messages.filter(isSystem).flatMap((message) => blocksOf("system", message["content"]));
     const said = messages.filter((message) => !isSystem(message)).map((message, index) => toMessage(`messages[${index}]`, message));
     return {
@@ -36,12 +34,12 @@ export const OPENAI_CHAT: Dialect = {
     let calls = 0;
     for (const block of message.content) {
       if (block.type === "thinking")
-        for (const piece of cut(block.thinking, chunkChars)) yield delta({ reasoning_content: piece }, "piece");
-      if (block.type === "text") for (const piece of cut(block.text, chunkChars)) yield delta({ content: piece }, "piece");
+        for (const piece of somePieces(block.thinking, chunkChars)) yield delta({ reasoning_content: piece }, "piece");
+      if (block.type === "text") for (const piece of somePieces(block.text, chunkChars)) yield delta({ content: piece }, "piece");
       if (block.type !== "tool_use") continue;
       const index = calls++;
       yield delta({ tool_calls: [{ index, id: block.id, type: "function", function: { name: block.name, arguments: "" } }] }, "other");
-      for (const piece of cut(JSON.stringify(block.input), chunkChars))
+      for (const piece of somePieces(JSON.stringify(block.input), chunkChars))
         yield delta({ tool_calls: [{ index, function: { arguments: piece } }] }, "piece");
     }
     yield frame([{ index: 0, delta: {}, finish_reason: finishReason(message) }], "end");
@@ -61,7 +59,7 @@ export const OPENAI_CHAT: Dialect = {
   },
 };
 
-function toMessage(name: string, message: JsonObject): Message {
+function toMessage(name: string, message: JsonObject): RawMessage {
   const content = blocksOf(`${name}.content`, message["content"]);
   if (message["role"] === "tool")
     return {

@@ -1,8 +1,9 @@
 import { ApiError } from "./api-error.ts";
 import { type JsonObject, list, object, text } from "./checks.ts";
+import { pieces } from "./message.ts";
 
-/** A message of Anthropic's API, as far as it is read here. */
-export interface Message {
+/** A message in the form of Anthropic's API, not checked yet. */
+export interface RawMessage {
   readonly role: string;
   readonly content: JsonObject[];
 }
@@ -32,9 +33,9 @@ export function callBlock(name: string, id: unknown, tool: unknown, args: unknow
   }
 }
 
-/** Put what one role says in a row into one message: the API that the rest of the server thinks in wants tool results together. */
-export function merged(messages: readonly Message[]): Message[] {
-  const result: Message[] = [];
+/** Merge consecutive messages of one role: Anthropic's API, whose forms the rest of the server uses, wants tool results together. */
+export function merged(messages: readonly RawMessage[]): RawMessage[] {
+  const result: RawMessage[] = [];
   for (const message of messages) {
     const last = result.at(-1);
     if (last?.role === message.role) last.content.push(...message.content);
@@ -43,7 +44,12 @@ export function merged(messages: readonly Message[]): Message[] {
   return result.filter(({ content }) => content.length > 0);
 }
 
-/** Cut a text into pieces, at least one. */
-export function cut(source: string, size: number): string[] {
-  return source.match(new RegExp(`[\\s\\S]{1,${size}}`, "gu")) ?? [""];
+/** The messages that are instructions. */
+export function isSystem({ role }: JsonObject): boolean {
+  return role === "system" || role === "developer";
+}
+
+/** The pieces of a text, at least one. */
+export function somePieces(text: string, size: number): readonly string[] {
+  return text === "" ? [""] : pieces(text, size);
 }

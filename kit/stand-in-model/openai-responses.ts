@@ -1,17 +1,15 @@
-import { type JsonObject, list, object, text } from "./checks.ts";
+import { type JsonObject, list, object, parseBody, text } from "./checks.ts";
 import type { Dialect, Frame } from "./dialect.ts";
 import { type ApiMessage, type ContentBlock, countTokens } from "./message.ts";
-import { blocksOf, callBlock, cut, type Message, merged } from "./openai-content.ts";
-import { parse } from "./request.ts";
+import { blocksOf, callBlock, isSystem, merged, type RawMessage, somePieces } from "./openai-content.ts";
 import { readTranscript } from "./transcript.ts";
 
 /** OpenAI's Responses API, without a store: each request brings the whole conversation. */
 export const OPENAI_RESPONSES: Dialect = {
   read(source) {
-    const body = object("request", parse(source));
+    const body = object("request", parseBody(source));
     const input = list("input", typeof body["input"] === "string" ? [{ role: "user", content: body["input"] }] : body["input"]);
     const items = input.map((value, index) => object(`input[${index}]`, value));
-    const isSystem = ({ role }: JsonObject): boolean => role === "system" || role === "developer";
     const instructions = blocksOf("instructions", body["instructions"]);
     const system = [...instructions, ...items.filter(isSystem).flatMap((item) => blocksOf("system", item["content"]))];
     const said = items.filter((item) => !isSystem(item)).flatMap((item, index) => toMessages(`input[${index}]`, item));
@@ -33,11 +31,11 @@ export const OPENAI_RESPONSES: Dialect = {
     yield frame("response.created", { response: { ...responseOf(message), status: "in_progress", output: [] } });
     for (const [output_index, block] of message.content.entries()) {
       const item = itemOf(message, output_index, block);
-      const place = { output_index, item_id: item["id"] };
+      const position = { output_index, item_id: item["id"] };
       yield frame("response.output_item.added", { output_index, item: { ...item, ...emptied(block) } });
       const [type, source] = deltaOf(block);
-      for (const delta of cut(source, chunkChars)) yield frame(`${type}.delta`, { ...place, content_index: 0, delta }, "piece");
-      if (block.type === "tool_use") yield frame(`${type}.done`, { ...place, arguments: source });
+      for (const delta of somePieces(source, chunkChars)) yield frame(`${type}.delta`, { ...position, content_index: 0, delta }, "piece");
+      if (block.type === "tool_use") yield frame(`${type}.done`, { ...position, arguments: source });
       yield frame("response.output_item.done", { output_index, item });
     }
     const type = message.stop_reason === "max_tokens" ? "response.incomplete" : "response.completed";
@@ -46,7 +44,7 @@ export const OPENAI_RESPONSES: Dialect = {
   whole: responseOf,
 };
 
-function toMessages(name: string, item: JsonObject): Message[] {
+function toMessages(name: string, item: JsonObject): RawMessage[] {
   switch (item["type"] ?? "message") {
     case "message":
       return [{ role: text(`${name}.role`, item["role"]), content: blocksOf(`${name}.content`, item["content"]) }];

@@ -7,8 +7,8 @@ import type { RecallTasks } from "./recall-worker.ts";
 const thread = new SideThread<RecallTasks>(new URL("./recall-worker.ts", import.meta.url));
 
 /**
- * What the one group of a prompt's pattern holds in the first text that it matches; `undefined` if it matches none. The pattern may take for ever, so it
- * runs in a side thread: a 400 that names `field` after 2 seconds, a 529 while too many wait.
+ * What the group of a prompt's pattern matches in the first text that it matches; `undefined` if it matches none. The
+ * pattern may take forever, so it runs in a side thread: a 400 that names `field` after 2 seconds, a 529 if too many wait.
  */
 export async function recall(field: string, pattern: string, texts: readonly string[]): Promise<string | undefined> {
   const found = await thread.run("firstGroup", pattern, texts).catch((error: unknown) => {

@@ -2,29 +2,29 @@
 export interface RequestRecord {
   /** When its head arrived, milliseconds since the Unix epoch. */
   readonly at_ms: number;
-  /** Empty where the request was refused before its body was read. */
+  /** Empty if the request was refused before its body was read. */
   model: string;
   /** Messages in its transcript. */
   messages: number;
   stream: boolean;
-  /** Tokens that the model may think; 0: none. */
+  /** How many tokens the model may think; 0: none. */
   thinking: number;
   /** HTTP status of the answer; 0 while there is none. */
   status: number;
-  /** What answered: `script 0` (the step, from 0), `script over`, `summary`, `persona`; empty where it was refused. */
+  /** What answered: `script 0` (the step, from 0), `script over`, `summary`, `persona`; empty if it was refused. */
   step: string;
   /** `open`, `complete`, `cut` (by the script) or `client_gone`. */
   outcome: "open" | "complete" | "cut" | "client_gone";
 }
 
-/** Records that are kept. */
+/** How many records are kept. */
 const LIMIT = 1000;
 
 /** The newest requests, oldest first. */
 export class RequestLog {
   readonly #records: RequestRecord[] = [];
 
-  /** Note a request that has just arrived. */
+  /** Record a request that has just arrived. */
   add(): RequestRecord {
     const record: RequestRecord = {
       at_ms: Date.now(),
@@ -41,7 +41,6 @@ export class RequestLog {
     return record;
   }
 
-  /** All that are kept. */
   list(): readonly RequestRecord[] {
     return this.#records;
   }

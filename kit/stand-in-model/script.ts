@@ -20,7 +20,7 @@ export interface ScriptFail {
   readonly times: number;
 }
 
-/** A connection that breaks behind `afterChunks` pieces of the answer, for the first `times` requests with the same transcript. */
+/** A connection that breaks after `afterChunks` pieces of the answer, for the first `times` requests with the same transcript. */
 export interface ScriptCut {
   readonly afterChunks: number;
   readonly times: number;
@@ -34,7 +34,7 @@ export interface ScriptUsage {
   readonly cache_creation_input_tokens?: number;
 }
 
-/** One answer of a script. README.md tells the meaning and default of each. */
+/** One answer of a script. README.md has the meaning and default of each key. */
 export interface Step {
   readonly text?: string;
   readonly thinking?: string;
@@ -46,13 +46,13 @@ export interface Step {
   readonly usage: ScriptUsage;
   readonly fail?: ScriptFail;
   readonly cut?: ScriptCut;
-  /** Requests with the same transcript that get no answer at all. */
+  /** How many requests with the same transcript get no answer at all. */
   readonly hold?: number;
   /** A regular expression with one group. */
   readonly recall?: string;
 }
 
-/** Characters of a streamed piece where a step does not say: some ten tokens. */
+/** Characters of a streamed piece if a step does not say: some ten tokens. */
 export const DEFAULT_CHUNK_CHARS = 40;
 const HOUR_MS = 3_600_000;
 const FENCE = "```";
@@ -76,20 +76,20 @@ const USAGE_KEYS = ["input_tokens", "output_tokens", "cache_read_input_tokens", 
 /** What a prompt makes the model do. */
 export interface Script {
   readonly steps: readonly Step[];
-  /** Messages of the user that it answers, its own included. */
+  /** How many messages of the user it answers, its own included. */
   readonly prompts: number;
-  /** Steps that were answered by messages which the transcript does not hold any more. */
+  /** How many steps were answered by messages that the transcript no longer has. */
   readonly done: number;
   /** Largest request in tokens, by the rough count; a larger one is refused. */
   readonly window: number;
-  /** How a request for a summary is answered, but for the text. */
+  /** How a request for a summary is answered, without the text. */
   readonly summary: Step;
 }
 
 const SCRIPT_KEYS = ["steps", "prompts", "done", "window", "summary"];
 const START = new RegExp(`${FENCE}script\\s`);
 
-/** The script in a prompt; `undefined` where there is none. Throws a 400 that says what is wrong with it. */
+/** The script in a prompt; `undefined` if there is none. Throws a 400 that says what is wrong with it. */
 export function readScript(prompt: string): Script | undefined {
   const start = START.exec(prompt);
   if (start === null) return undefined;
@@ -119,28 +119,37 @@ function parseJson(source: string): unknown {
 
 function readStep(name: string, step: JsonObject): Step {
   onlyKeys(name, step, STEP_KEYS);
-  /** Read a key that is there. */
-  const read = <T>(key: string, reader: (name: string, value: unknown) => T): T | undefined =>
-    step[key] === undefined ? undefined : reader(`${name}.${key}`, step[key]);
+  const read = reader(name, step);
+  const count = (at: string, value: unknown): number => integer(at, value, 1, 1_000_000);
+  const delay = (at: string, value: unknown): number => number(at, value, 0, HOUR_MS);
   const parsed: Step = {
     tools: read("tools", (at, value) => list(at, value).map((tool, index) => readTool(`${at}.${index}`, tool))) ?? [],
-    delayMs: read("delay_ms", (at, value) => number(at, value, 0, HOUR_MS)) ?? 0,
-    chunkChars: read("chunk_chars", (at, value) => integer(at, value, 1, 1_000_000)) ?? DEFAULT_CHUNK_CHARS,
-    chunkDelayMs: read("chunk_delay_ms", (at, value) => number(at, value, 0, HOUR_MS)) ?? 0,
+    delayMs: read("delay_ms", delay) ?? 0,
+    chunkChars: read("chunk_chars", count) ?? DEFAULT_CHUNK_CHARS,
+    chunkDelayMs: read("chunk_delay_ms", delay) ?? 0,
     usage: read("usage", readUsage) ?? {},
-    ...optional("text", read("text", text)),
-    ...optional("thinking", read("thinking", text)),
-    ...optional("stopReason", read("stop_reason", readStopReason)),
-    ...optional("fail", read("fail", readFail)),
-    ...optional("cut", read("cut", readCut)),
-    ...optional(
-      "hold",
-      read("hold", (at, value) => integer(at, value, 1, 1_000_000)),
-    ),
-    ...optional("recall", read("recall", readRecall)),
+    ...given({
+      text: read("text", text),
+      thinking: read("thinking", text),
+      stopReason: read("stop_reason", readStopReason),
+      fail: read("fail", readFail),
+      cut: read("cut", readCut),
+      hold: read("hold", count),
+      recall: read("recall", readRecall),
+    }),
   };
   checkSaysSomething(name, parsed);
   return parsed;
+}
+
+/** Reads the keys that an object has; `undefined` for the others. */
+function reader(name: string, value: JsonObject): <T>(key: string, read: (name: string, value: unknown) => T) => T | undefined {
+  return (key, read) => (value[key] === undefined ? undefined : read(`${name}.${key}`, value[key]));
+}
+
+/** These fields without those that are undefined. */
+function given<T extends object>(fields: T): { readonly [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as ReturnType<typeof given<T>>;
 }
 
 /** An empty answer leaves no message in the transcript, so that the script would never move on. */
@@ -156,22 +165,19 @@ function readTool(name: string, value: unknown): ScriptTool {
   return {
     name: text(`${name}.name`, tool["name"]),
     input: object(`${name}.input`, tool["input"] ?? {}),
-    ...optional("id", tool["id"] === undefined ? undefined : text(`${name}.id`, tool["id"])),
+    ...given({ id: reader(name, tool)("id", text) }),
   };
 }
 
 function readFail(name: string, value: unknown): ScriptFail {
   const fail = object(name, value);
   onlyKeys(name, fail, ["status", "retry_after", "times", "type", "message"]);
+  const read = reader(name, fail);
+  const retryAfter = read("retry_after", (at, seconds) => number(at, seconds, 0, HOUR_MS / 1000));
   return {
     status: integer(`${name}.status`, fail["status"], 400, 599),
     times: readTimes(name, fail),
-    ...optional("type", fail["type"] === undefined ? undefined : text(`${name}.type`, fail["type"])),
-    ...optional("message", fail["message"] === undefined ? undefined : text(`${name}.message`, fail["message"])),
-    ...optional(
-      "retryAfter",
-      fail["retry_after"] === undefined ? undefined : number(`${name}.retry_after`, fail["retry_after"], 0, HOUR_MS / 1000),
-    ),
+    ...given({ type: read("type", text), message: read("message", text), retryAfter }),
   };
 }
 
@@ -208,8 +214,4 @@ function readRecall(name: string, value: unknown): string {
   }
   if (groups !== 1) throw wrong(name, `must have exactly one group, has ${groups}`);
   return source;
-}
-
-function optional<K extends string, T>(key: K, value: T | undefined): { readonly [P in K]?: T } {
-  return value === undefined ? {} : ({ [key]: value } as { readonly [P in K]?: T });
 }

@@ -4,11 +4,10 @@ import { ConfigError } from "../env.ts";
 import { ANTHROPIC } from "./anthropic.ts";
 import { ApiError } from "./api-error.ts";
 import type { Dialect } from "./dialect.ts";
-import { FailureCount } from "./failures.ts";
-import { createMessage } from "./messages.ts";
 import { OPENAI_CHAT } from "./openai-chat.ts";
 import { OPENAI_RESPONSES } from "./openai-responses.ts";
 import { RequestLog } from "./request-log.ts";
+import { FailureCount, respond } from "./respond.ts";
 
 /** A model server that listens. */
 export interface ModelServer {
@@ -18,14 +17,14 @@ export interface ModelServer {
   close(): Promise<void>;
 }
 
-/** What is asked of a model, by path. */
+/** The APIs that the server speaks, by path. */
 const DIALECTS: Readonly<Record<string, Dialect>> = {
   "/v1/messages": ANTHROPIC,
   "/v1/chat/completions": OPENAI_CHAT,
   "/v1/responses": OPENAI_RESPONSES,
 };
 
-/** Start the scripted model server: three APIs of models, `GET /requests`, 404 for the rest. */
+/** Start the stand-in model: three APIs of models, `GET /requests`, 404 for the rest. */
 export async function startModel(address: Extract<Address, { kind: "tcp" }>): Promise<ModelServer> {
   const requests = new RequestLog();
   const failures = new FailureCount();
@@ -53,14 +52,14 @@ async function route(request: IncomingMessage, response: ServerResponse, request
   const path = (request.url ?? "/").split("?", 1)[0];
   if (request.method === "GET" && path === "/requests") return sendJson(response, 200, requests.list());
   const dialect = DIALECTS[path ?? ""];
-  if (request.method === "POST" && dialect !== undefined) return createMessage(dialect, request, response, requests.add(), failures);
+  if (request.method === "POST" && dialect !== undefined) return respond(dialect, request, response, requests.add(), failures);
   const paths = Object.keys(DIALECTS).join(", ");
   throw new ApiError(404, `nothing at ${request.method} ${path}: this server has POST ${paths} and GET /requests`);
 }
 
 function refuse(response: ServerResponse, error: unknown): void {
   if (response.headersSent) return void response.destroy();
-  const refusal = error instanceof ApiError ? error : new ApiError(500, "the scripted model server failed: this is a defect of it");
+  const refusal = error instanceof ApiError ? error : new ApiError(500, "the stand-in model failed: this is a defect of it");
   if (!(error instanceof ApiError)) process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
   if (refusal.retryAfter !== undefined) response.setHeader("retry-after", String(refusal.retryAfter));
   sendJson(response, refusal.status, refusal.body("req_scripted"));

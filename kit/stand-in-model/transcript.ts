@@ -3,13 +3,13 @@ import { imageProblem } from "../image-header.ts";
 import { IMAGE_TYPES, imageType } from "../image-type.ts";
 import { type JsonObject, list, object, text, wrong } from "./checks.ts";
 
-/** A picture, as an answer tells of it. */
+/** A picture, as an answer describes it. */
 export interface Picture {
   readonly mediaType: string;
   readonly bytes: number;
 }
 
-/** A piece of a message. Pieces that carry nothing a script could use are `other`. */
+/** A block of a message. Blocks without anything that a script could use are `other`. */
 export type Block =
   | { readonly type: "text"; readonly text: string }
   | { readonly type: "tool_use"; readonly id: string }
@@ -29,26 +29,25 @@ export interface Message {
   readonly blocks: readonly Block[];
 }
 
-/** The conversation so far: all that an answer may depend on. */
+/** The conversation so far: everything that an answer may depend on. */
 export interface Transcript {
   readonly messages: readonly Message[];
-  /** The instructions in front of it. */
+  /** The instructions before it. */
   readonly system: string;
-  /** Hash over the messages, hexadecimal: the same for a request that is repeated. */
+  /** Hash over the messages, hexadecimal: a repeated request has the same. */
   readonly hash: string;
 }
 
-/** What Anthropic's API takes as a tool's name. */
+/** What Anthropic's API accepts as a tool's name, and as a call's id. */
 const TOOL_NAME = /^[a-zA-Z0-9_-]{1,128}$/;
-/** What it takes as a call's id. */
 export const STRICT_ID = /^[a-zA-Z0-9_-]{1,64}$/;
 
 /** Characters of a tool result that an answer repeats. */
 const QUOTE_CHARS = 4000;
 
 /**
- * Read the `messages` of a request. Throws a 400 where the API would: an unknown role, a tool call without its result or without a legal id of its own,
- * a thought or a text without words.
+ * Read the `messages` of a request. Throws a 400 if the API would: for an unknown role, a tool call without a result or
+ * without a legal id of its own, and a blank thought or text.
  */
 export function readTranscript(value: unknown, system: unknown = "", legalId: RegExp = STRICT_ID): Transcript {
   const items = list("messages", value);
@@ -59,7 +58,7 @@ export function readTranscript(value: unknown, system: unknown = "", legalId: Re
   return { messages, system: instructions(system), hash: createHash("sha256").update(JSON.stringify(messages)).digest("hex") };
 }
 
-/** Index of the newest message in front of `end` in which a user wrote text (and not only tools answered); -1 where there is none. */
+/** Index of the newest message before `end` in which a user wrote text (tool results alone don't count); -1 if there is none. */
 export function newestPrompt({ messages }: Transcript, end: number = messages.length): number {
   return messages
     .slice(0, end)
@@ -83,7 +82,7 @@ export function pictures({ messages }: Transcript): Picture[] {
     .flatMap((block) => (block.type === "image" ? [block.picture] : block.type === "tool_result" ? block.pictures : []));
 }
 
-/** A tool result as an answer repeats it: its start, where it is long. */
+/** A tool result as an answer repeats it: only its start if it is long. */
 export function quote(text: string): string {
   return text.length <= QUOTE_CHARS ? text : `${text.slice(0, QUOTE_CHARS)}\n[${text.length - QUOTE_CHARS} more characters]`;
 }
@@ -148,7 +147,7 @@ function resultPictures(name: string, content: unknown): Picture[] {
   return content.flatMap((part, index) => (part?.type === "image" ? [readPicture(`${name}.${index}`, object(name, part))] : []));
 }
 
-/** Throws a 400 where the API would: another kind of file, or bytes that are not of that kind. */
+/** Throws a 400 if the API would: for another kind of file, or bytes that are not of that kind. */
 function readPicture(name: string, block: JsonObject): Picture {
   const source = object(`${name}.source`, block["source"]);
   if (source["type"] !== "base64") throw wrong(`${name}.source.type`, "must be base64");
@@ -166,7 +165,7 @@ function instructions(system: unknown): string {
   return typeof system === "string" ? system : resultText({ content: system });
 }
 
-/** The API refuses a transcript in which a tool call stays unanswered; a stand-in that did not would hide such a defect. */
+/** The API refuses a transcript with an unanswered tool call. A stand-in that accepted one would hide that defect. */
 function checkToolResults(messages: readonly Message[]): void {
   for (const [index, message] of messages.entries()) {
     const calls = message.role === "assistant" ? message.blocks.flatMap((block) => (block.type === "tool_use" ? [block.id] : [])) : [];

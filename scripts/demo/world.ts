@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type Leaf, type LeafEvent, type LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
-import { connect, type Dispatcher } from "../../clients/cli/dispatcher.ts";
+import { connect, type Dispatcher } from "../../clients/cli/dispatcher/call.ts";
 import { type StackPaths, stackPaths } from "../../clients/cli/stack/paths.ts";
 import { type StackProcess, stackProcesses } from "../../clients/cli/stack/processes.ts";
 import type { StackInfo } from "./stack.ts";

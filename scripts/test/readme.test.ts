@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
-import { EXIT_CODE_MEANINGS } from "../../clients/cli/exit-codes.ts";
+import { EXIT_CODE_MEANINGS } from "../../clients/cli/errors.ts";
 import { stackPaths } from "../../clients/cli/stack/paths.ts";
 import { stackProcesses } from "../../clients/cli/stack/processes.ts";
 import { ROOT, TOOL_PATH } from "../run.ts";

@@ -1,19 +1,20 @@
 import type { Command } from "commander";
-import { addCommand } from "../command.ts";
+import { define } from "../command.ts";
 import type { CommonOptions } from "../context.ts";
+import { withDispatcher } from "../dispatcher/call.ts";
+import { showLeaf } from "../view/leaf-text.ts";
 
-/** Options of `leaf redrive`. */
-export interface RedriveOptions extends CommonOptions {
+interface RedriveOptions extends CommonOptions {
   readonly fromStart?: boolean;
 }
 
 /** `leaf redrive`: queue a failed leaf again. */
-export function addRedrive(program: Command): void {
-  addCommand<RedriveOptions>(program, {
-    name: "redrive",
-    usage: "<leaf_id>",
-    summary: "queue a failed leaf again, with all its attempts ahead of it",
-    options: (command) => command.option("--from-start", "from the start, instead of from where it stopped"),
-    run: async (...given) => (await import("../actions/redrive.ts")).runRedrive(...given),
+export function add(command: Command): void {
+  define<RedriveOptions>(command, {
+    options: (given) => given.option("--from-start", "from the start, instead of from where it stopped"),
+    run: async (context, [leafId = ""], { fromStart = false }) => {
+      const { leaf } = await withDispatcher(context, ({ leaves }) => leaves.redrive({ leafId, fromStart }));
+      showLeaf(context.out, leaf);
+    },
   });
 }

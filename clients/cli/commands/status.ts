@@ -1,13 +1,53 @@
 import type { Command } from "commander";
-import { addCommand } from "../command.ts";
-import type { CommonOptions } from "../context.ts";
+import { define } from "../command.ts";
+import type { Context } from "../context.ts";
+import { readStatus, type StackStatus } from "../dispatcher/status.ts";
+import { ExitCode } from "../errors.ts";
+import { describeModel } from "../stack/model.ts";
+import { ago } from "../view/format.ts";
+import { lifeLines, outdatedText } from "../view/stack-text.ts";
 
 /** `leaf status`: what runs, and what waits. */
-export function addStatus(program: Command): void {
-  addCommand<CommonOptions>(program, {
-    name: "status",
-    summary: "show what runs and what waits",
-    description: "The exit code is 3 where nothing runs, or a part of the stack does not answer.",
-    run: async (context) => (await import("../actions/status.ts")).runStatus(context),
+export function add(command: Command): void {
+  define(command, {
+    description: "The exit code is 3 if nothing runs, or if a part of the stack does not answer.",
+    run: async (context) => {
+      const { out, paths } = context;
+      const status = await readStatus(context);
+      const healthy = status.health.status === "ok" && status.missing.length === 0;
+      if (out.json) out.document({ dir: paths.dir, healthy, ...status, pid: status.pid ?? null });
+      else for (const line of describe(context, status)) out.line(line);
+      if (healthy) return;
+      out.warn("something is missing: `leaf up` starts it again, `leaf logs` says why it ended");
+      process.exitCode = ExitCode.notRunning;
+    },
   });
+}
+
+function describe({ out, config, paths }: Context, status: StackStatus): string[] {
+  const { color } = out;
+  const { health, parts, missing } = status;
+  const state = (ok: boolean, word: string): string => (ok ? color.green(word) : color.red(word));
+  const { backlog, brains = [] } = health;
+  return [
+    `dispatcher  ${state(health.status === "ok", health.status)}  ${status.url}${status.pid === undefined ? "" : `  pid ${status.pid}`}  version ${health.version}`,
+    ...(health.problem === undefined ? [] : [`            ${health.problem}`]),
+    ...parts.map(({ name, healthy, pid, settings }) => {
+      const kind = name === "hands" ? `  sandbox: ${settings["sandbox"]}, network: ${settings["network"]}` : "";
+      const word = healthy ? "ok" : pid === null ? "is started again" : "does not answer";
+      return `${name.padEnd(10)}  ${state(healthy, word)}${pid === null ? "" : `  pid ${pid}`}${kind}`;
+    }),
+    ...missing
+      .filter((name) => !parts.some((part) => part.name === name))
+      .map((name) => `${name.padEnd(10)}  ${state(false, "not running")}`),
+    ...Object.entries(status.lives).flatMap(([name, life]) => lifeLines(name, life).map((line) => color.yellow(line))),
+    ...(status.model === undefined ? [] : [`answers     ${describeModel({ standIn: status.standIn, model: status.model, notes: [] })}`]),
+    ...(backlog === undefined ? [] : [`leaves      ${backlog.ready} ready, ${backlog.running} running`]),
+    `brains      ${brains.length === 0 ? "none" : brains.map((brain) => `pid ${brain.pid}, for ${ago(brain.startedAt)}`).join("; ")}`,
+    ...(health.brainsStarted === undefined
+      ? []
+      : [`so far      ${health.brainsStarted} brains started, ${health.brainsCrashed} crashed, ${health.brainSeconds} brain-seconds`]),
+    ...(status.version?.outdated === true ? [color.yellow(`version     ${outdatedText(status.version)}`)] : []),
+    ...(config.url === undefined ? [`state       ${paths.dir}`] : []),
+  ];
 }

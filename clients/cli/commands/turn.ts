@@ -1,36 +1,34 @@
+import { create } from "@bufbuild/protobuf";
+import { LeafSpecSchema } from "@serverless-harness/proto/leaf";
 import type { Command } from "commander";
-import { addCommand } from "../command.ts";
+import { define } from "../command.ts";
 import type { CommonOptions } from "../context.ts";
-import { files } from "../images.ts";
-import { wholeNumber } from "../parse.ts";
-import { forkPoint, type SessionOptions } from "../session-options.ts";
+import { followToEnd } from "../dispatcher/follow.ts";
+import { readImages } from "../options/images.ts";
+import { addPromptOptions, type PromptOptions, sessionFields, submitLeaf } from "../options/leaf.ts";
+import { readText, wholeNumber } from "../options/values.ts";
+import { TurnView } from "../view/turn-view.ts";
 
-/** Options of `leaf turn`. */
-export interface TurnOptions extends CommonOptions, SessionOptions {
+interface TurnOptions extends CommonOptions, PromptOptions {
   readonly model?: string;
-  readonly image?: string[];
   readonly timeout: number;
 }
 
 /** `leaf turn`: one prompt, followed to its answer. */
-export function addTurn(program: Command): void {
-  addCommand<TurnOptions>(program, {
-    name: "turn",
-    usage: "<prompt>",
-    summary: "ask the agent and wait for its answer",
+export function add(command: Command): void {
+  define<TurnOptions>(command, {
     description:
-      "The answer goes to stdout, tool calls and the rest to stderr. A turn goes on in the background where this command is interrupted.",
-    options: (command) =>
-      command
-        .option("--session <id>", "go on with this session; default: a new one")
-        .option(
-          "--fork <session[@entry]>",
-          "begin a session with a copy of another one, up to an answer or to its newest; --session names it",
-          forkPoint,
-        )
-        .option("--image <file>", "a picture that goes with the prompt; may be repeated", files)
+      "The answer goes to stdout, tool calls and the rest to stderr. If this command is interrupted, the turn goes on in the background.",
+    options: (given) =>
+      addPromptOptions(given)
         .option("--model <provider/model>", "for this turn only; default: the stack's")
         .option("--timeout <seconds>", "stop waiting after this long; 0: never", wholeNumber(0, 1_000_000), 0),
-    run: async (...given) => (await import("../actions/turn.ts")).runTurn(...given),
+    run: async (context, [argument = ""], options) => {
+      const prompt = await readText("prompt", argument);
+      const images = await readImages(options.image);
+      const spec = create(LeafSpecSchema, { ...sessionFields(options), prompt, images, model: options.model ?? "" });
+      const { leaf } = await submitLeaf(context, spec);
+      await followToEnd(context, leaf, 0n, options.timeout, new TurnView(context.out, leaf));
+    },
   });
 }

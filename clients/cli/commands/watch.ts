@@ -1,25 +1,28 @@
 import type { Command } from "commander";
-import { addCommand } from "../command.ts";
+import { define } from "../command.ts";
 import type { CommonOptions } from "../context.ts";
-import { wholeNumber } from "../parse.ts";
+import { withDispatcher } from "../dispatcher/call.ts";
+import { followToEnd } from "../dispatcher/follow.ts";
+import { wholeNumber } from "../options/values.ts";
+import { emptyLeaf } from "../view/leaf-text.ts";
+import { WatchView } from "../view/watch-view.ts";
 
-/** Options of `leaf watch`. */
-export interface WatchOptions extends CommonOptions {
+interface WatchOptions extends CommonOptions {
   readonly after: number;
   readonly timeout: number;
 }
 
-/** `leaf watch`: a leaf's events, from the first or behind one, to its end. */
-export function addWatch(program: Command): void {
-  addCommand<WatchOptions>(program, {
-    name: "watch",
-    usage: "<leaf_id>",
-    summary: "follow a leaf's events to its end",
-    description: "Pieces of an answer are left out for humans: the answer follows in full. `--json` has them.",
-    options: (command) =>
-      command
-        .option("--after <seq>", "only events behind this sequence number", wholeNumber(0, Number.MAX_SAFE_INTEGER), 0)
+/** `leaf watch`: a leaf's events, all or those after one, to its end. */
+export function add(command: Command): void {
+  define<WatchOptions>(command, {
+    description: "Pieces of an answer are left out for humans: the whole answer follows. `--json` has them.",
+    options: (given) =>
+      given
+        .option("--after <seq>", "only events after this sequence number", wholeNumber(0, Number.MAX_SAFE_INTEGER), 0)
         .option("--timeout <seconds>", "stop waiting after this long; 0: never", wholeNumber(0, 1_000_000), 0),
-    run: async (...given) => (await import("../actions/watch.ts")).runWatch(...given),
+    run: async (context, [leafId = ""], { after, timeout }) => {
+      const leaf = emptyLeaf((await withDispatcher(context, ({ leaves }) => leaves.get({ leafId }))).leaf);
+      await followToEnd(context, leaf, BigInt(after), timeout, new WatchView(context.out, leaf));
+    },
   });
 }

@@ -1,34 +1,52 @@
+import { toJson } from "@bufbuild/protobuf";
+import { DeadLetterSchema } from "@serverless-harness/proto/leaf";
 import type { Command } from "commander";
-import { addCommand, addGroup } from "../command.ts";
+import { addCommand, defineGroup } from "../command.ts";
 import type { CommonOptions } from "../context.ts";
-import { wholeNumber } from "../parse.ts";
+import { withDispatcher } from "../dispatcher/call.ts";
+import { CliError, ExitCode } from "../errors.ts";
+import { wholeNumber } from "../options/values.ts";
+import { showPage } from "../view/format.ts";
 
-/** Options of `leaf webhook list`. */
-export interface WebhookListOptions extends CommonOptions {
+interface ListOptions extends CommonOptions {
   readonly tenant?: string;
   readonly limit: number;
   readonly page?: string;
 }
 
 /** `leaf webhook`: messages to other systems that could not be delivered. */
-export function addWebhook(program: Command): void {
-  const description =
-    "A webhook that no receiver took after all attempts is a dead letter: it is kept with its leaf, and can be sent again.";
-  const group = addGroup(program, "webhook", "list and resend webhooks that were given up", description);
-  addCommand<WebhookListOptions>(group, {
-    name: "webhook list",
-    summary: "list dead letters, those of the newest leaves first",
+export function add(group: Command): void {
+  defineGroup(group, "A webhook that no receiver took in all attempts is a dead letter: it is kept with its leaf, and can be sent again.");
+  addCommand<ListOptions>(group, "list", "list dead letters, those of the newest leaves first", {
     options: (command) =>
       command
         .option("--tenant <name>", "whose (default: your token's tenant; the operator's is default)")
         .option("--limit <n>", "at most this many", wholeNumber(1, 1000), 50)
-        .option("--page <token>", "the page behind an earlier one"),
-    run: async (...given) => (await import("../actions/webhook.ts")).runList(...given),
+        .option("--page <token>", "the page after an earlier one"),
+    run: async (context, _args, { tenant = "", limit: pageSize, page: pageToken = "" }) => {
+      const { deadLetters, nextPageToken } = await withDispatcher(context, ({ webhooks }) =>
+        webhooks.listDeadLetters({ tenant, pageSize, pageToken }),
+      );
+      const rows = deadLetters.flatMap(({ leafId, seq, deliveries }) =>
+        deliveries.map(({ target, attempts, error, delivered }) => [
+          leafId,
+          String(seq),
+          target,
+          String(attempts),
+          delivered ? "delivered" : error,
+        ]),
+      );
+      const documents = deadLetters.map((letter) => toJson(DeadLetterSchema, letter));
+      const things = { key: "deadLetters", name: "dead letters", documents };
+      showPage(context.out, things, nextPageToken, ["LEAF", "SEQ", "TARGET", "ATTEMPTS", "ERROR"], rows);
+    },
   });
-  addCommand<CommonOptions>(group, {
-    name: "webhook resend",
-    usage: "<leaf_id> <seq>",
-    summary: "deliver a dead letter again",
-    run: async (context, args) => (await import("../actions/webhook.ts")).runResend(context, args),
+  addCommand(group, "resend <leaf_id> <seq>", "deliver a dead letter again", {
+    run: async (context, [leafId = "", seq = ""]) => {
+      if (!/^[1-9]\d{0,17}$/.test(seq))
+        throw new CliError(ExitCode.usage, "usage", "the seq must be a number: `leaf webhook list` shows it");
+      await withDispatcher(context, ({ webhooks }) => webhooks.resend({ leafId, seq: BigInt(seq) }));
+      context.out.answer({ leafId, seq }, `sent again: ${leafId} ${seq}`);
+    },
   });
 }

@@ -1,20 +1,19 @@
 import { rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { CliError } from "../errors.ts";
-import { ExitCode } from "../exit-codes.ts";
+import { CliError, ExitCode } from "../errors.ts";
 import { SERVICES, type StackPaths } from "./paths.ts";
 import { isRunning, processLabel, type StackProcess, signalProcess, stackProcesses, UNKNOWN_PART } from "./processes.ts";
 import { removeRecords } from "./record.ts";
 
-/** How long the processes of a part have to end by themselves. */
+/** How long the processes of a part may take to end by themselves. */
 const GRACE_MS = 10_000;
 /** How long the system may take to remove a process that was killed. */
 const KILL_MS = 5000;
 const POLL_MS = 20;
 
 /**
- * The order in which parts end: whoever uses another one goes first. The dispatcher asks its brains itself, which suspend their
- * leaves; they are asked here only where it is gone, since a second signal would end them at once.
+ * The order in which parts end: a part ends before those that it uses. The dispatcher itself asks its brains to end,
+ * and they suspend their leaves. `leaf` asks them only if the dispatcher is gone: a second signal would end them at once.
  */
 const ORDER = ["dispatcher", "brain", "hands", "model", UNKNOWN_PART];
 
@@ -29,8 +28,8 @@ export interface DownResult {
 }
 
 /**
- * Stop every process of a stack and remove its run files. Fine where some or all are gone already. The caller holds the lock, where one
- * can be had.
+ * Stop every process of a stack and remove its run files. Some or all may be gone already. The caller holds the lock, if
+ * it could get one.
  */
 export async function stopStack(paths: StackPaths): Promise<DownResult> {
   const result = await stopProcesses(paths, SERVICES);
@@ -43,11 +42,11 @@ export async function stopStack(paths: StackPaths): Promise<DownResult> {
   }
 }
 
-/** Stop these services, with all that they started. Throws where a process survives even SIGKILL. */
+/** Stop these services, with everything that they started. Throws if a process survives even SIGKILL. */
 export async function stopProcesses(paths: StackPaths, services: readonly string[]): Promise<DownResult> {
   const seen = new Map<string, StackProcess>();
   const killed: StackProcess[] = [];
-  /** The processes of a part, by where each was first seen: what has left its part's tree meanwhile is not found from above any more. */
+  /** The living processes of the part in which each was first seen: one that has left its part's tree can't be found there again. */
   const members = (part: string): StackProcess[] => {
     for (const process of stackProcesses(paths)) {
       if (services.includes(ownerOf(process.part)) && !seen.has(processKey(process))) seen.set(processKey(process), process);
@@ -56,7 +55,7 @@ export async function stopProcesses(paths: StackPaths, services: readonly string
   };
   for (const part of ORDER.filter((part) => services.includes(ownerOf(part)))) {
     const first = members(part);
-    // Before anything dies, or it is started again.
+    // Before anything dies: its watcher would start it again.
     for (const process of first) if (process.watches) signalProcess(process, "SIGUSR1");
     for (const process of toAsk(first)) signalProcess(process, "SIGTERM");
     await waitUntilGone(() => members(part), GRACE_MS);
@@ -77,8 +76,8 @@ function ownerOf(part: string): string {
 }
 
 /**
- * Whom to ask to end: a part's own programs, and of nested ones (hands outside and inside its jail) the innermost, since a jail that
- * ends first takes its inside with it, without a chance to end in order.
+ * Which processes to ask to end: a part's own programs, and of nested ones (hands outside and inside its jail) the
+ * innermost. A jail that ended first would kill its inside, which could not end in order.
  */
 function toAsk(processes: readonly StackProcess[]): readonly StackProcess[] {
   const mains = processes.filter(({ main }) => main);

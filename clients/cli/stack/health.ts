@@ -3,7 +3,7 @@ import { parseAddress } from "@serverless-harness/kit/address";
 import { createTransport } from "@serverless-harness/kit/transport";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "@serverless-harness/proto/health";
 
-/** A probe that takes longer counts as failed. */
+/** A probe that takes longer has failed. */
 const PROBE_TIMEOUT_MS = 2000;
 
 /** The service at this address answers its health probe. */

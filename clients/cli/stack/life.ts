@@ -1,12 +1,13 @@
-import { lastLines, parseObject } from "./log-file.ts";
+import { parseObject } from "../json.ts";
+import { lastLines } from "./log-file.ts";
 import type { ServiceName, StackPaths } from "./paths.ts";
 import { isWatched, readRecord } from "./record.ts";
 import { readWatch, WATCHER } from "./watch.ts";
 
-/** Of a log's end, how many lines are looked through for one that is the service's own. */
-const LOOKED_THROUGH = 100;
+/** How many lines at a log's end are searched for one that is the service's own. */
+const SEARCHED_LINES = 100;
 
-/** How a service of the stack lives on. */
+/** The life of a service of the stack. */
 export interface LifeStatus {
   /** How often it died and was started again. */
   readonly restarts: number;
@@ -24,7 +25,7 @@ export interface LifeStatus {
   readonly lastLine?: string;
 }
 
-/** How a service lives on; `undefined` if it was never started. */
+/** The life of a service; `undefined` if it was never started. */
 export function readLife(paths: StackPaths, name: ServiceName): LifeStatus | undefined {
   const record = readRecord(paths, name);
   const watch = readWatch(paths, name);
@@ -43,9 +44,9 @@ export function readLife(paths: StackPaths, name: ServiceName): LifeStatus | und
   };
 }
 
-/** What a service wrote last, not its watcher: for people, of a line of JSON its message. */
+/** What a service, not its watcher, wrote last: of a line of JSON its message. */
 function ownLastLine(paths: StackPaths, name: ServiceName): string | undefined {
-  const lines = lastLines(paths.log(name), LOOKED_THROUGH).map((line) => parseObject(line) ?? { msg: line });
+  const lines = lastLines(paths.log(name), SEARCHED_LINES).map((line) => parseObject(line) ?? { msg: line });
   const own = lines.findLast((fields) => fields["name"] !== WATCHER);
   return own === undefined ? undefined : String(own["msg"] ?? "");
 }

@@ -1,16 +1,15 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { FileLock } from "@serverless-harness/kit/file-lock";
-import { CliError } from "../errors.ts";
-import { ExitCode } from "../exit-codes.ts";
+import { CliError, ExitCode } from "../errors.ts";
 import type { StackPaths } from "./paths.ts";
 
-/** How long one command waits for another to be done with the stack. */
+/** How long one command waits for another to finish. */
 const PATIENCE_MS = 60_000;
 const POLL_MS = 50;
 
 /**
- * Hold the stack of a state directory for the length of `work`, so that commands which start and stop its processes come one
- * after the other. `waiting` is called once where another one is at it.
+ * Hold the lock of a state directory during `work`, so that commands which start and stop its processes take turns.
+ * `waiting` is called once if another command holds it.
  */
 export async function withStackLock<T>(paths: Pick<StackPaths, "dir" | "lock">, waiting: () => void, work: () => Promise<T>): Promise<T> {
   const lock = new FileLock(paths.lock);
@@ -23,8 +22,8 @@ export async function withStackLock<T>(paths: Pick<StackPaths, "dir" | "lock">, 
 }
 
 /**
- * The same for a command that only ends things: where the lock can't be had at all, since the disk is full or read-only, it does without. No command that
- * starts anything gets far there either.
+ * As {@link withStackLock}, for a command that only ends things: if the disk is full or read-only, it works without the
+ * lock. There no other command could start anything either.
  */
 export async function withStackLockIfPossible<T>(paths: StackPaths, waiting: () => void, work: () => Promise<T>): Promise<T> {
   let begun = false;

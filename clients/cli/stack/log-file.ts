@@ -1,8 +1,9 @@
 import { closeSync, fstatSync, openSync, readFileSync, readSync, renameSync, statSync } from "node:fs";
+import { parseObject } from "../json.ts";
 
-/** A log that has grown beyond this is set aside as `<log>.1` when its service starts anew. */
+/** A log that has grown beyond this is set aside as `<log>.1` when its service starts again. */
 const ROTATE_BYTES = 10 * 1024 * 1024;
-/** How much of a log's end is read for its last lines. */
+/** How many bytes at a log's end are read for its last lines. */
 const TAIL_BYTES = 1024 * 1024;
 
 /** Open a log for a process to append to. `offset` is where its part begins. */
@@ -17,7 +18,7 @@ export function rotate(path: string): void {
   if (sizeOf(path) > ROTATE_BYTES) renameSync(path, `${path}.1`);
 }
 
-/** A log's text from an offset on; empty where there is none. */
+/** A log's text from an offset on; empty if there is none. */
 export function readFrom(path: string, offset: number): string {
   const size = sizeOf(path);
   if (size <= offset) return "";
@@ -30,18 +31,18 @@ export function readFrom(path: string, offset: number): string {
   }
 }
 
-/** The last lines of a log, behind an offset. */
+/** The last lines of a log, after an offset. */
 export function lastLines(path: string, count: number, offset = 0): string[] {
   const from = Math.max(offset, sizeOf(path) - TAIL_BYTES);
   return readFrom(path, from).split("\n").filter(Boolean).slice(-count);
 }
 
-/** Bytes of a log; 0 where there is none. */
+/** Bytes of a log; 0 if there is none. */
 export function sizeOf(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
-/** The address that a service announces in its log behind `offset`: the first JSON line with `url` or `address`. */
+/** The address that a service announces in its log after `offset`: the first JSON line with `url` or `address`. */
 export function announcedAddress(path: string, offset: number): string | undefined {
   for (const line of readFrom(path, offset).split("\n")) {
     const fields = parseObject(line);
@@ -51,17 +52,7 @@ export function announcedAddress(path: string, offset: number): string | undefin
   return undefined;
 }
 
-/** A line of JSON that is an object. */
-export function parseObject(line: string): Readonly<Record<string, unknown>> | undefined {
-  if (!line.startsWith("{")) return undefined;
-  try {
-    return JSON.parse(line) as Readonly<Record<string, unknown>>;
-  } catch {
-    return undefined;
-  }
-}
-
-/** A file's text without the white space around it, or `undefined` where it can't be read. */
+/** A file's text without the white space around it, or `undefined` if it can't be read. */
 export function readText(path: string): string | undefined {
   try {
     return readFileSync(path, "utf8").trim();

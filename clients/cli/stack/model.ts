@@ -1,15 +1,14 @@
 import type { Environment } from "../config.ts";
-import { CliError } from "../errors.ts";
-import { ExitCode } from "../exit-codes.ts";
+import { CliError, ExitCode } from "../errors.ts";
 import { missingKey, providersWithKey } from "./providers.ts";
 
-/** Name by which the scripted stand-in is asked for, even where a key is set. */
+/** The name that asks for the stand-in, even if a key is set. */
 export const STAND_IN = "stand-in";
-/** Its model, as events and usage name it. */
+/** The stand-in's model, as events and usage name it. */
 const STAND_IN_MODEL = "stand-in/scripted";
 
 const DEFAULT_MODEL = "anthropic/claude-sonnet-4-5";
-/** The stand-in takes any token; it has to get one, as the real API. */
+/** The stand-in accepts any token, but needs one, as the real API does. */
 const STAND_IN_TOKEN = "stand-in";
 const ANTHROPIC_VARIABLES = [
   "ANTHROPIC_API_KEY",
@@ -30,8 +29,8 @@ export interface ModelPlan {
 }
 
 /**
- * Choose the model: `wanted` (`--model`), else `LEAF_MODEL`, else Anthropic's where its key is set, else the stand-in. A model whose
- * provider has no key is an error: a stand-in that answered in its place would be a lie.
+ * Choose the model: `wanted` (`--model`), else `LEAF_MODEL`, else Anthropic's if its key is set, else the stand-in. A
+ * model whose provider has no key is an error: the stand-in must not answer in its place.
  */
 export function planModel(environment: Environment, wanted: string | undefined): ModelPlan {
   const asked = wanted ?? (environment["LEAF_MODEL"] || undefined);

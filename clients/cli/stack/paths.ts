@@ -6,18 +6,18 @@ import { userId } from "../user.ts";
 /** Layout of the state directory that this version reads and writes. */
 export const LAYOUT = 1;
 
-/** A socket's path has to fit into 108 bytes with its end mark (unix(7)); some room is left for names beside it. */
+/** A socket's path has to fit into 108 bytes with its end mark (unix(7)); this leaves some room for names beside it. */
 const MAX_SOCKET_PATH = 100;
 
 /** Processes that `leaf up` starts; brains and commands come and go below them. */
 export const SERVICES = ["hands", "model", "dispatcher"] as const;
 export type ServiceName = (typeof SERVICES)[number];
 
-/** Logs: a file each. */
+/** What has a log, each in a file of its own. */
 export const LOGS = [...SERVICES, "brain"] as const;
 export type LogName = (typeof LOGS)[number];
 
-/** Every place in a state directory. */
+/** The paths in a state directory. */
 export interface StackPaths {
   readonly dir: string;
   readonly version: string;
@@ -30,7 +30,7 @@ export interface StackPaths {
   readonly publicKey: string;
   /** Sign and verify callers' tokens. */
   readonly signingKeys: string;
-  /** The word by which brains get tokens for the sandbox from the dispatcher. */
+  /** The secret by which brains get tokens for the sandbox from the dispatcher. */
   readonly brainToken: string;
   readonly database: string;
   /** Directory of the audit log, and its file in it. */
@@ -46,12 +46,12 @@ export interface StackPaths {
   record(service: ServiceName): string;
   /** What a service's watcher knows of it. */
   watch(service: ServiceName): string;
-  /** Where a service listens that has worked; its watcher starts no other again. */
+  /** The address of a service that has worked; its watcher starts no other one again. */
   worked(service: ServiceName): string;
   log(name: LogName): string;
 }
 
-/** The places in `dir`, an absolute path. */
+/** The paths in `dir`, an absolute path. */
 export function stackPaths(dir: string): StackPaths {
   const inside = join(dir, "run", "hands");
   const fits = Buffer.byteLength(join(inside, "hands.sock")) <= MAX_SOCKET_PATH;

@@ -6,15 +6,15 @@ import { liveRecord, servicePid } from "./record.ts";
 import { WATCHER } from "./watch.ts";
 
 /**
- * Variable that marks every process of a stack, with its state directory: brains inherit it from the dispatcher, so they are found
- * even where the dispatcher was killed and nobody remembers them.
+ * Variable that marks every process of a stack with its state directory. Brains inherit it from the dispatcher, so
+ * `leaf` finds them even if the dispatcher was killed.
  */
 export const STACK_MARK = "LEAF_STACK";
 
 /** Ticks of /proc's times per second: USER_HZ, 100 on every platform of Linux that Node runs on. */
 const TICKS_PER_SECOND = 100;
 
-/** Part of a process that carries the mark, but that no part of the stack can be seen to have started. */
+/** Part of a process that carries the mark, although no part of the stack is known to have started it. */
 export const UNKNOWN_PART = "unknown";
 
 /** A process that belongs to a stack. */
@@ -23,7 +23,7 @@ export interface StackProcess {
   readonly startTicks: string;
   /** The part that it belongs to: `hands`, `model`, `dispatcher` or `brain`. */
   readonly part: string;
-  /** It runs the part's own program; false for the jail around it, and for commands in it. */
+  /** It runs the part's own program; false for the jail around that program, and for commands in it. */
   readonly main: boolean;
   /** It starts the part again when that dies. */
   readonly watches: boolean;
@@ -34,7 +34,7 @@ export interface StackProcess {
   readonly uptimeMs: number;
 }
 
-/** Every process of a stack that lives, from the operating system: what was started, its brains, and all their descendants. */
+/** Every living process of a stack, from the operating system: services, brains, and all their descendants. */
 export function stackProcesses(paths: StackPaths): StackProcess[] {
   const found = new Map<number, StackProcess>();
   const visit = (pid: number, inherited: string, ancestors: readonly number[]): void => {
@@ -61,19 +61,19 @@ export function stackProcesses(paths: StackPaths): StackProcess[] {
     const record = liveRecord(paths, name);
     if (record === undefined) continue;
     visit(record.pid, name, []);
-    // One whose watcher was killed is below nobody.
+    // A service whose watcher was killed has no parent here.
     visit(servicePid(paths, record) ?? record.pid, name, []);
   }
   for (const pid of markedProcesses(paths.dir)) visit(pid, UNKNOWN_PART, []);
   return [...found.values()];
 }
 
-/** The process lives still. */
+/** The process still lives. */
 export function isRunning({ pid, startTicks }: Pick<StackProcess, "pid" | "startTicks">): boolean {
   return isSameProcess(pid, startTicks);
 }
 
-/** Signal the very process that was found; one that is gone meanwhile is fine. */
+/** Signal exactly the process that was found; it may have ended meanwhile. */
 export function signalProcess(target: Pick<StackProcess, "pid" | "startTicks">, name: NodeJS.Signals): void {
   if (!isRunning(target)) return;
   try {
@@ -83,7 +83,7 @@ export function signalProcess(target: Pick<StackProcess, "pid" | "startTicks">, 
   }
 }
 
-/** A name for a list: the part, and what it is of it. */
+/** A name for a list: the part, and the program if it is not the part's own. */
 export function processLabel({ part, main, args }: StackProcess): string {
   return main ? part : `${part}: ${basename(args[0] ?? "?")}`;
 }

@@ -1,7 +1,19 @@
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 
-/** What a bundle was made of. The dispatcher starts the brain that lies beside it; `leaf` is the command itself. */
+/** What a stack runs from instead of the checkout: what is built or installed there later does not change it. */
+export interface Version {
+  /** A hash of its contents. */
+  readonly id: string;
+  /** Its directory, laid out as the checkout. */
+  readonly root: string;
+}
+
+/** The program that starts a service, and starts it again if it dies. */
+export const WATCHER_PROGRAM = "clients/cli/watcher/build/watcher";
+export const NODE_PROGRAM = "node_modules/node/bin/node";
+
+/** What each bundle is made of. The dispatcher starts the brain's bundle, which is beside its own; `leaf` is the command itself. */
 const SOURCES = {
   brain: ["brain", "kit", "pi-fork", "proto", "session", "hands/client"],
   dispatcher: ["dispatcher", "kit", "pi-fork", "proto", "session", "hands/client"],
@@ -15,7 +27,7 @@ type Bundled = keyof typeof SOURCES;
 /** A program that the stack runs. */
 export type Program = Exclude<Bundled, "leaf">;
 
-/** All that a stack runs. */
+/** Everything that a stack runs. */
 export const PROGRAMS = Object.keys(SOURCES).filter((name): name is Program => name !== "leaf");
 
 /** A program's bundle below the root of a checkout or of a version. */
@@ -23,7 +35,17 @@ export function bundleOf(program: Bundled): string {
   return `dist/${program}/main.mjs`;
 }
 
-/** Programs without a bundle that is newer than every source that it was made of, so that nobody runs yesterday's code. `npm run setup` makes them. */
+/** The Node that runs a version: its own, unless `leaf` runs on one that is installed elsewhere, which no build replaces. */
+export function nodeOf({ root }: Version): string {
+  const own = join(root, NODE_PROGRAM);
+  return existsSync(own) ? own : process.execPath;
+}
+
+export function watcherOf({ root }: Version): string {
+  return join(root, WATCHER_PROGRAM);
+}
+
+/** Programs whose bundle is missing or older than one of its sources. `npm run setup` makes them. */
 export function staleBundles(root: string): readonly Program[] {
   return PROGRAMS.filter((program) => !hasCurrentBundle(root, program));
 }
@@ -37,7 +59,7 @@ export function hasCurrentBundle(root: string, program: Bundled): boolean {
 }
 
 function hasNewer(directory: string, than: number): boolean {
-  // What people read changes no program.
+  // Texts for people change no program.
   return readdirSync(directory, { withFileTypes: true }).some((entry) => {
     const path = join(directory, entry.name);
     if (entry.isDirectory()) return entry.name !== "node_modules" && entry.name !== "test" && hasNewer(path, than);

@@ -1,6 +1,6 @@
 import type { Environment } from "../config.ts";
 
-/** Variables that hold a provider's key; any one of them will do. Providers that take keys in other ways are not in the list. */
+/** Variables that hold a provider's key; any one of them is enough. Providers that take keys in other ways are not listed. */
 const KEY_VARIABLES: Readonly<Record<string, readonly string[]>> = {
   anthropic: ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_OAUTH_TOKEN"],
   "ant-ling": ["ANT_LING_API_KEY"],
@@ -33,7 +33,7 @@ const KEY_VARIABLES: Readonly<Record<string, readonly string[]>> = {
   "zai-coding-cn": ["ZAI_CODING_CN_API_KEY"],
 };
 
-/** Variables of which a provider needs one and none is set; empty where it has a key, or takes it in a way that we don't know. */
+/** The variables of which a provider needs one, if none is set; empty if it has a key, or takes it in a way that we don't know. */
 export function missingKey(provider: string, environment: Environment): readonly string[] {
   const variables = KEY_VARIABLES[provider] ?? [];
   return variables.some((name) => isSet(environment, name)) ? [] : variables;

@@ -1,34 +1,34 @@
 import { readFileSync, rmSync } from "node:fs";
 import { isSameProcess, processStartTicks } from "@serverless-harness/kit/proc";
 import { SERVICES, type ServiceName, type StackPaths } from "./paths.ts";
-import { writePrivate } from "./state-directory.ts";
-import type { Version } from "./versions.ts";
+import { writePrivate } from "./private-files.ts";
+import type { Version } from "./programs.ts";
 import { forgetWatch, isWatchedRunning, readWatch } from "./watch.ts";
 
 /** A service of the stack, as `run/<name>.json` has it. */
 export interface ServiceRecord {
   readonly name: ServiceName;
-  /** Of its watcher, the process that `leaf up` started. */
+  /** Process id of its watcher, which `leaf up` started. */
   readonly pid: number;
-  /** With the pid and the boot it names the process for good. */
+  /** Together with the pid and the boot it names the process uniquely. */
   readonly startTicks: string;
   readonly bootId: string;
   /** Where it is reached: `unix:/path` or `http://host:port`. Empty before it listens on a port that it chose. */
   readonly address: string;
   readonly startedAtMs: number;
-  /** What it was started with, to tell whether a later `leaf up` asks for something else. */
+  /** What it was started with, to see whether a later `leaf up` asks for something else. */
   readonly settings: Readonly<Record<string, string>>;
   /** What it runs from; absent in a record of a leaf that ran services from the checkout. */
   readonly version?: Version;
 }
 
-/** A record of a service whose watcher was just started. */
+/** The record of a service whose watcher was just started. */
 export function newRecord(name: ServiceName, pid: number, given: Pick<ServiceRecord, "address" | "settings" | "version">): ServiceRecord {
   const startTicks = processStartTicks(pid) ?? "";
   return { name, pid, startTicks, bootId: bootId(), startedAtMs: Date.now(), ...given };
 }
 
-/** The record of a service, whether its process lives or not; `undefined` where there is none that can be read. */
+/** The record of a service, whether its process lives or not; `undefined` if there is none that can be read. */
 export function readRecord(paths: StackPaths, name: ServiceName): ServiceRecord | undefined {
   try {
     return JSON.parse(readFileSync(paths.record(name), "utf8")) as ServiceRecord;
@@ -73,7 +73,7 @@ export function removeRecords(paths: StackPaths, names: readonly ServiceName[]):
   }
 }
 
-/** Changes with every boot, after which pids and start times begin anew. Empty where the platform has none. */
+/** Changes with every boot, after which pids and start times repeat. Empty if the platform has none. */
 function bootId(): string {
   try {
     return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();

@@ -3,15 +3,16 @@ import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } 
 import { dirname } from "node:path";
 
 /**
- * What `compute` makes of these files, computed again only if one of them, or this Node, is another one than the last time: by its name, size, inode
- * and times. The time of the inode's last change is among them, which no program can set back. `memory`: the file that remembers it.
+ * What `compute` makes of these files. It is computed again only if one of them, or this Node, has changed since: its
+ * name, size, inode or times, among them the time of the inode's last change, which no program can set back. `memory`:
+ * the file that remembers the result.
  */
 export function remembered(memory: string, files: readonly string[], compute: () => string): string {
   const stamp = stampOf(files);
   const known = read(memory);
   if (known?.stamp === stamp) return known.id;
   const id = compute();
-  // A file that was replaced meanwhile has another stamp the next time.
+  // If a file was replaced meanwhile, its stamp differs the next time.
   write(memory, { stamp, id });
   return id;
 }
@@ -35,7 +36,7 @@ function read(memory: string): Known | undefined {
     const { stamp, id } = JSON.parse(readFileSync(memory, "utf8")) as Partial<Known>;
     return typeof stamp === "string" && typeof id === "string" ? { stamp, id } : undefined;
   } catch {
-    // It was never written, or is damaged: it is computed again.
+    // Never written, or damaged: compute it again.
     return undefined;
   }
 }
@@ -47,7 +48,7 @@ function write(memory: string, known: Known): void {
     writeFileSync(draft, JSON.stringify(known));
     renameSync(draft, memory);
   } catch {
-    // In a checkout of another user, or on a full disk, it costs time and nothing else.
+    // In another user's checkout, or on a full disk, this costs time and nothing else.
     rmSync(draft, { force: true });
   }
 }

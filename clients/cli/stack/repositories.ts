@@ -2,15 +2,14 @@ import { existsSync, realpathSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { InvalidArgumentError } from "commander";
-import { CliError } from "../errors.ts";
-import { ExitCode } from "../exit-codes.ts";
+import { CliError, ExitCode } from "../errors.ts";
 import type { StackPaths } from "./paths.ts";
 import { liveRecord } from "./record.ts";
 
-/** Between directories in hands' setting, and so in none of them. */
+/** Separates directories in hands' setting, so no directory may hold it. */
 const SEPARATOR = ":";
 
-/** Reads one more directory of `--repositories`, as a real path. */
+/** Reads a directory of `--repositories` as a real path; may be repeated. */
 export function repositories(text: string, before: readonly string[] = []): string[] {
   const path = resolve(text);
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true)
@@ -25,7 +24,7 @@ export function joinRepositories(directories: readonly string[]): string {
   return [...new Set(directories)].sort().join(SEPARATOR);
 }
 
-/** The address of the repository that a path of this machine is in; `undefined` where the text is no path. Throws where there is no repository. */
+/** The address of the repository around a path of this machine; `undefined` if the text is no path. Throws if there is no repository. */
 export function repositoryAt(text: string): string | undefined {
   if (!/^(?:\.{1,2}(?:\/|$)|\/)/.test(text)) return undefined;
   const start = resolve(text);
@@ -37,7 +36,7 @@ export function repositoryAt(text: string): string | undefined {
   }
 }
 
-/** Throws where the stack that runs here does not clone from a file address; another address is the sandbox's to look at. */
+/** Throws if this stack does not clone from a file address. The sandbox itself checks any other address. */
 export function requireCloned(paths: StackPaths, url: string): void {
   if (!url.startsWith("file:///") || !URL.canParse(url)) return;
   const named = liveRecord(paths, "hands")?.settings["repositories"];

@@ -1,49 +1,34 @@
 import { compiledSources } from "@serverless-harness/kit/compiled";
 import type { Environment } from "../config.ts";
 import { answers, isServing } from "./health.ts";
-import { type ModelPlan, modelEnvironment } from "./model.ts";
+import { modelEnvironment } from "./model.ts";
 import type { ServiceName, StackPaths } from "./paths.ts";
+import type { StackPlan } from "./plan.ts";
 import { STACK_MARK } from "./processes.ts";
-import { bundleOf } from "./programs.ts";
-import type { Network, SandboxKind } from "./sandbox.ts";
-import type { StorePlan } from "./store.ts";
-import type { Version } from "./versions.ts";
+import { bundleOf, type Version } from "./programs.ts";
 
-/** How a service of the stack is started, and how it is asked whether it works. */
+/** How a service of the stack is started, and how to find out whether it works. */
 export interface ServiceSpec {
   readonly name: ServiceName;
-  /** What it runs from. */
   readonly version: Version;
   /** Its program, relative to the root of the version. */
   readonly program: string;
   readonly environment: Environment;
   /** The variable that says where it listens. */
   readonly listen: string;
-  /** Where it listens. `undefined`: on a free port, that it announces in its log. */
+  /** Where it listens. `undefined`: on a free port, which it announces in its log. */
   readonly address: string | undefined;
   readonly settings: Readonly<Record<string, string>>;
   isHealthy(address: string): Promise<boolean>;
 }
 
-/** What the stack is started with. */
-export interface StackPlan {
-  readonly paths: StackPaths;
-  readonly version: Version;
-  readonly environment: Environment;
-  readonly sandbox: SandboxKind;
-  readonly network: Network;
-  /** Directories whose repositories are cloned by their paths, as hands' setting has them; empty for none. */
-  readonly repositories: string;
-  readonly model: ModelPlan;
-  readonly store: StorePlan;
-  /** What the user should know about the choices, a line each. */
-  readonly notes: readonly string[];
-}
-
-/** Variables that a service without secrets may see: programs to run, the language, the level of its log. */
+/** Variables that a service without secrets may see. */
 const HARMLESS = ["PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LOG_LEVEL"];
 
-/** The sandbox's daemon, which may wake the dispatcher on a port; 0: one that it chooses. It gets no variable of the user but harmless ones: whatever it knew, a command could find out. */
+/**
+ * The sandbox's daemon, which may wake the dispatcher on `port`; 0: on whichever port the dispatcher chooses. It gets
+ * only harmless variables of the user: whatever it knew, a command could find out.
+ */
 export function handsService({ paths, version, environment, sandbox, network, repositories }: StackPlan, port: number): ServiceSpec {
   return {
     name: "hands",
@@ -69,7 +54,7 @@ export function handsService({ paths, version, environment, sandbox, network, re
   };
 }
 
-/** The scripted model. `address`: where it listened before, so that a dispatcher that knows it finds it again. */
+/** The stand-in model. `address`: where it listened before, so that a dispatcher that knows it finds it again. */
 export function modelService({ paths, version, environment }: StackPlan, address: string | undefined): ServiceSpec {
   return {
     name: "model",
@@ -116,7 +101,7 @@ export function dispatcherService(plan: StackPlan, token: string, port: number, 
   };
 }
 
-/** What every process of a stack gets: the mark by which it is found, and where compiled sources are kept for the next one. */
+/** What every process of a stack gets: the mark by which it is found, and the cache of compiled sources. */
 function own(paths: StackPaths, version: Version): Environment {
   return { [STACK_MARK]: paths.dir, ...compiledSources(version.root) };
 }

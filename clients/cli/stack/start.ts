@@ -2,18 +2,18 @@ import { spawn } from "node:child_process";
 import { closeSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { CliError } from "../errors.ts";
-import { ExitCode } from "../exit-codes.ts";
+import { CliError, ExitCode } from "../errors.ts";
 import { announcedAddress, lastLines, openLog } from "./log-file.ts";
 import type { StackPaths } from "./paths.ts";
+import { nodeOf, watcherOf } from "./programs.ts";
 import { isWatched, newRecord, type ServiceRecord, writeRecord } from "./record.ts";
 import type { ServiceSpec } from "./services.ts";
-import { nodeOf, watcherOf } from "./versions.ts";
+
 import { forgetWatch, markWorked, WATCH_BOUNDS, watcherArguments } from "./watch.ts";
 
 const START_TIMEOUT_MS = 20_000;
 const POLL_MS = 20;
-/** Lines of its log that are shown of a service that could not start. */
+/** How many lines of its log are shown if a service can't start. */
 const SHOWN_LINES = 10;
 
 /** A service that could not be started, with the end of its log. */
@@ -33,7 +33,7 @@ export async function startService(paths: StackPaths, service: ServiceSpec, sign
 }
 
 /**
- * The service answers; polls until it does, ends, takes too long, or `signal` aborts. `offset`: where its part of the log begins.
+ * Poll until the service answers, ends, takes too long, or `signal` aborts. `offset`: where its part of the log begins.
  */
 export async function waitUntilHealthy(
   paths: StackPaths,
@@ -64,7 +64,7 @@ export async function waitUntilHealthy(
   throw new StartError(ExitCode.timeout, "service_silent", message, lastLines(log, SHOWN_LINES, offset));
 }
 
-/** Start its watcher, which starts the service, and note it before anything else, so that `leaf down` finds it whatever happens to us. */
+/** Start its watcher, which starts the service, and record it before anything else, so that `leaf down` finds it whatever happens to us. */
 function spawnService(paths: StackPaths, service: ServiceSpec): { record: ServiceRecord; offset: number } {
   const { settings, version } = service;
   const { fd, offset } = openLog(paths.log(service.name));
@@ -77,7 +77,7 @@ function spawnService(paths: StackPaths, service: ServiceSpec): { record: Servic
     stdio: ["ignore", fd, fd],
   });
   closeSync(fd);
-  // Without a listener the error would be thrown; the missing pid tells it as well.
+  // Without a listener the error would be thrown; the missing pid shows it as well.
   child.on("error", () => undefined);
   if (child.pid === undefined)
     throw new StartError(ExitCode.refused, "no_process", `can't start ${service.name}: no process could be made`, []);

@@ -1,16 +1,13 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { generateKeys } from "@serverless-harness/kit/hands-token";
-import { createSigningKeys } from "@serverless-harness/kit/signing-keys";
-import { CliError } from "../errors.ts";
-import { ExitCode } from "../exit-codes.ts";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { CliError, ExitCode } from "../errors.ts";
 import { LAYOUT, type StackPaths } from "./paths.ts";
-import { ensurePrivateDirectory } from "./private-directory.ts";
+import { ensurePrivateDirectory, writePrivate } from "./private-files.ts";
 
-/** What is there before the version is: the lock, and the version's draft. */
+/** What exists before the version file does: the lock, and the draft of the version file. */
 const OURS = /^(?:lock|version\.\d+\.new$)/;
 
-/** Make whatever a state directory lacks: its version, token, keys and folders. The caller holds the lock. */
+/** Make whatever the state directory lacks: its version, token, keys and folders. The caller holds the lock. */
 export async function prepareStateDirectory(paths: StackPaths): Promise<void> {
   checkLayout(paths);
   if (!existsSync(paths.version)) writePrivate(paths.version, `${JSON.stringify({ layout: LAYOUT })}\n`);
@@ -20,16 +17,20 @@ export async function prepareStateDirectory(paths: StackPaths): Promise<void> {
   for (const token of [paths.token, paths.brainToken]) {
     if (!existsSync(token)) writePrivate(token, `${randomBytes(32).toString("base64url")}\n`);
   }
-  if (!existsSync(paths.signingKeys)) writePrivate(paths.signingKeys, await createSigningKeys());
+  if (!existsSync(paths.signingKeys)) {
+    const { createSigningKeys } = await import("@serverless-harness/kit/signing-keys");
+    writePrivate(paths.signingKeys, await createSigningKeys());
+  }
   if (existsSync(paths.privateKey) && existsSync(paths.publicKey)) return;
+  const { generateKeys } = await import("@serverless-harness/kit/hands-token");
   const keys = generateKeys();
   writePrivate(paths.publicKey, keys.publicKey);
   writePrivate(paths.privateKey, keys.privateKey);
 }
 
-/** Refuse a directory that another version made, or that is none of ours. A directory that is missing or empty is fine. */
+/** Refuse a directory that another version made, or that is not ours. A directory that is missing or empty is fine. */
 export function checkLayout(paths: StackPaths): void {
-  // What lies there is looked at first: another `leaf up` may be making the directory, which writes the version before all the rest.
+  // Listed before the version is read: another `leaf up` may be making the directory, and it writes the version first.
   const others = existsSync(paths.dir) ? readdirSync(paths.dir).filter((name) => !OURS.test(name)) : [];
   const found = readLayout(paths);
   if (found === LAYOUT) return;
@@ -42,7 +43,7 @@ export function checkLayout(paths: StackPaths): void {
   throw new CliError(ExitCode.refused, "layout_mismatch", message);
 }
 
-/** The layout's number as it is written, or `undefined` where there is no version file. */
+/** The layout's number as it is written, or `undefined` if there is no version file. */
 function readLayout(paths: StackPaths): unknown {
   let text: string;
   try {
@@ -55,12 +56,4 @@ function readLayout(paths: StackPaths): unknown {
   } catch {
     return "unknown";
   }
-}
-
-/** Write a file that only its owner reads. It appears whole or not at all. */
-export function writePrivate(path: string, text: string): void {
-  const draft = `${path}.${process.pid}.new`;
-  rmSync(draft, { force: true });
-  writeFileSync(draft, text, { flag: "wx", mode: 0o600 });
-  renameSync(draft, path);
 }

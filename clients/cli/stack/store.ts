@@ -1,16 +1,15 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import type { Environment } from "../config.ts";
-import { CliError } from "../errors.ts";
-import { ExitCode } from "../exit-codes.ts";
+import { CliError, ExitCode } from "../errors.ts";
 import type { StackPaths } from "./paths.ts";
 import { liveRecord, readRecord } from "./record.ts";
 
 /** Where a stack keeps leaves and sessions. */
 export interface StorePlan {
-  /** The leaf store's address, with its password where it has one. */
+  /** The leaf store's address, with its password if it has one. */
   readonly url: string;
-  /** The same to be shown and remembered, without. */
+  /** The same without the password, to be shown and stored. */
   readonly name: string;
 }
 
@@ -18,7 +17,7 @@ const EMBEDDED = "embedded";
 
 /**
  * Choose the store: `redis` (`--redis`), else `LEAF_REDIS`, else the database in the state directory. A stack keeps the store that it was
- * started with until `leaf down`; its password is remembered nowhere, so a dispatcher that died has to be told of a Redis again.
+ * started with until `leaf down`. Its password is stored nowhere, so a new dispatcher needs a Redis address again.
  */
 export function planStore(
   paths: StackPaths,
@@ -30,7 +29,7 @@ export function planStore(
   if (asked !== undefined) return { url: withIdFile(asked, paths), name: redisName(asked) };
   const embedded = { url: `sqlite:${paths.database}`, name: EMBEDDED };
   if (before === EMBEDDED) return embedded;
-  // It runs and is not started again, so its address is not needed.
+  // The dispatcher runs and is not started again, so it needs no address.
   if (!restart && liveRecord(paths, "dispatcher") !== undefined) return { ...embedded, name: before };
   const message = `the stack's leaf store is ${before}: name it again with --redis or LEAF_REDIS, or \`leaf down\` first to leave it`;
   throw new CliError(ExitCode.usage, "store_needed", message);
@@ -41,7 +40,7 @@ export function describeStore({ name }: StorePlan): string {
   return name === EMBEDDED ? "embedded (SQLite)" : name;
 }
 
-/** Remember which store was there, as SQLite's does: for each Redis by itself, as a stack may change from one to another. */
+/** Have the dispatcher remember the store's identity in a file, one for each Redis: a stack may change from one to another. */
 function withIdFile(address: string, paths: StackPaths): string {
   const url = URL.parse(address);
   if (url === null || url.searchParams.has("id_file")) return address;

@@ -1,24 +1,25 @@
 import { rmSync } from "node:fs";
 import { isSameProcess } from "@serverless-harness/kit/proc";
-import { parseObject, readText } from "./log-file.ts";
+import { parseObject } from "../json.ts";
+import { readText } from "./log-file.ts";
 import type { ServiceName, StackPaths } from "./paths.ts";
-import { writePrivate } from "./state-directory.ts";
+import { writePrivate } from "./private-files.ts";
 
-/** Name of the program that watches a service, as `clients/cli/watcher/` makes it. */
+/** Name of the program that watches a service; `clients/cli/watcher/` has its source. */
 export const WATCHER = "watcher";
 
-/** How a service is started again that died. */
+/** When a service that died is started again, and when it is given up. */
 export interface WatchBounds {
   /** The first wait in milliseconds; each further one is twice as long, up to `maxMs`. */
   readonly baseMs: number;
   readonly maxMs: number;
-  /** A service that lived this long is not dying in a row. */
+  /** A service that lived this long begins a new row of deaths. */
   readonly steadyMs: number;
   /** Deaths in a row after which it is started again; one more and it is given up. */
   readonly deaths: number;
 }
 
-/** Given up after some three minutes in which a service did nothing but die. */
+/** A service is given up after some three minutes in which it did nothing but die. */
 export const WATCH_BOUNDS: WatchBounds = { baseMs: 500, maxMs: 30_000, steadyMs: 60_000, deaths: 10 };
 
 /** What the watcher of a service knows of it. */
@@ -51,17 +52,17 @@ export function readWatch(paths: StackPaths, name: ServiceName): Watch | undefin
   return parseObject(readText(paths.watch(name)) ?? "") as Watch | undefined;
 }
 
-/** The service runs that a watcher told of. */
+/** The service that the watcher reported still runs. */
 export function isWatchedRunning({ state, pid, startTicks }: Watch): boolean {
   return state === "running" && isSameProcess(pid, startTicks);
 }
 
-/** From now on a service is started again if it dies, at this address. */
+/** Mark that a service worked: from now on its watcher starts it again if it dies, at this address. */
 export function markWorked(paths: StackPaths, name: ServiceName, address: string): void {
   if (readText(paths.worked(name)) !== address) writePrivate(paths.worked(name), `${address}\n`);
 }
 
-/** Forget what was known of a service that is about to be started, or ended. */
+/** Remove what is known of a service that is about to be started, or has ended. */
 export function forgetWatch(paths: StackPaths, name: ServiceName): void {
   for (const path of [paths.worked(name), paths.watch(name), `${paths.watch(name)}.new`]) rmSync(path, { force: true });
 }

@@ -1,7 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { LeafKind, LeafSchema, LeafState } from "@serverless-harness/proto/leaf";
 import { expect, test } from "vitest";
-import { createPaint, painted } from "../paint.ts";
+import { createPaint, painted } from "../output.ts";
 import { leafText } from "../view/leaf-text.ts";
 
 const PATCH = "diff --git a/a.txt b/a.txt\n--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-two\n+three\n";

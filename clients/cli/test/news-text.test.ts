@@ -1,7 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { LeafEventSchema, MessageMode } from "@serverless-harness/proto/leaf";
 import { expect, test } from "vitest";
-import { newsText } from "../view/news-text.ts";
+import { newsText } from "../view/event-text.ts";
 
 type Event = NonNullable<MessageInitShape<typeof LeafEventSchema>["event"]>;
 

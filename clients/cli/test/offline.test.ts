@@ -1,8 +1,8 @@
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { EXIT_CODE_MEANINGS } from "../errors.ts";
 import { EXAMPLES } from "../examples.ts";
-import { EXIT_CODE_MEANINGS } from "../exit-codes.ts";
 import { LEAF, runProgram, temporaryLeaf } from "./leaf.ts";
 
 describe("while nothing runs", () => {

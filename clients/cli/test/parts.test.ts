@@ -4,16 +4,15 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { describe, expect, test } from "vitest";
-import { callError } from "../call-error.ts";
-import { clean, cleanJson, cleanLine } from "../clean.ts";
-import { ExitCode } from "../exit-codes.ts";
-import { createPaint, painted, seenLength } from "../paint.ts";
+import { logText } from "../commands/logs.ts";
+import { callError } from "../dispatcher/call.ts";
+import { ExitCode } from "../errors.ts";
+import { clean, cleanJson, cleanLine, createPaint, painted, seenLength } from "../output.ts";
 import { announcedAddress, lastLines, openLog } from "../stack/log-file.ts";
 import { modelEnvironment, planModel } from "../stack/model.ts";
 import { stackPaths } from "../stack/paths.ts";
-import { ensurePrivateDirectory } from "../stack/private-directory.ts";
+import { ensurePrivateDirectory } from "../stack/private-files.ts";
 import { duration, firstLine } from "../view/format.ts";
-import { logText } from "../view/log-text.ts";
 
 describe("the choice of a model", () => {
   test("without a key is the stand-in, and says so with the variables that use a real one", () => {

@@ -56,7 +56,10 @@ describe("leaf token", () => {
     const list = async (token: string) => (await stack.leaf.run(["list"], { env: { LEAF_URL: url, LEAF_TOKEN: token } })).code;
     const old = await tokenOf();
     const { code, stdout } = await stack.leaf.run(["token", "rotate", "--overlap", "5s"]);
-    expect([code, stdout]).toEqual([0, expect.stringMatching(/^tokens are signed with a new key; those of older keys hold until \S+/)]);
+    expect([code, stdout]).toEqual([
+      0,
+      expect.stringMatching(/^tokens are signed with a new key; those of older keys stay valid until \S+/),
+    ]);
     expect((await stat(join(stack.leaf.dir, "keys", "signing-keys.json"))).mode & 0o777).toBe(0o600);
     let young = await tokenOf();
     while (keyOf(young) === keyOf(old)) young = await tokenOf();

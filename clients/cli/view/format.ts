@@ -1,4 +1,4 @@
-import { clean } from "../clean.ts";
+import { type Colors, clean, type Output, seenLength } from "../output.ts";
 
 /** The first line of a text that is not blank, at most `max` characters of it. */
 export function firstLine(text: string, max: number): string {
@@ -30,8 +30,42 @@ export function counted(count: number, thing: string): string {
   return `${count} ${thing}${count === 1 ? "" : "s"}`;
 }
 
-/** A time for a human, in ISO 8601; milliseconds since the Unix epoch. A number that is no time is shown as it is. */
+/** A time in ISO 8601; milliseconds since the Unix epoch. A number that is no time is shown as it is. */
 export function isoTime(timeMs: number | bigint): string {
   const time = new Date(Number(timeMs));
   return Number.isNaN(time.getTime()) ? `${timeMs} ms` : time.toISOString();
+}
+
+/** Lines of a name and a value each, values below each other; those without a value are left out. */
+export function fieldsText(fields: ReadonlyArray<readonly [string, string | undefined]>, color: Colors): string {
+  const shown = fields.flatMap(([name, value]) => (value === undefined || value === "" ? [] : [{ name, value }]));
+  const width = Math.max(...shown.map(({ name }) => name.length));
+  return shown
+    .map(({ name, value }) => `${color.dim(name.padEnd(width))}  ${value.replaceAll("\n", `\n${" ".repeat(width + 2)}`)}`)
+    .join("\n");
+}
+
+/** Show a table whose columns are as wide as their widest cell; cells may be coloured. */
+export function showTable(out: Output, heads: readonly string[], rows: ReadonlyArray<readonly string[]>): void {
+  const all = [heads.map((head) => out.color.dim(head)), ...rows];
+  const widths = heads.map((_head, column) => Math.max(...all.map((row) => seenLength(row[column] ?? ""))));
+  const padded = (cell: string, column: number): string => cell + " ".repeat(Math.max(0, (widths[column] ?? 0) - seenLength(cell)));
+  for (const row of all) out.line(row.map(padded).join("  ").trimEnd());
+}
+
+/** Show a page of a list of `things`: their documents as `{[key]: [...]}`, or a table of `rows`, and how to get the next page. */
+export function showPage(
+  out: Output,
+  things: { readonly key: string; readonly name: string; readonly documents: readonly unknown[] },
+  nextPageToken: string,
+  heads: readonly string[],
+  rows: ReadonlyArray<readonly string[]>,
+): void {
+  const { key, name, documents } = things;
+  if (out.json) out.document({ [key]: documents, ...(nextPageToken === "" ? {} : { nextPageToken }) });
+  else {
+    if (rows.length === 0) out.note(`no ${name}`);
+    showTable(out, heads, rows);
+  }
+  if (nextPageToken !== "") out.note(`more: --page ${nextPageToken}`);
 }

@@ -1,13 +1,11 @@
 import { FireOutcome, MissedFires, OverlappingFires, type Schedule, type ScheduleFire } from "@serverless-harness/proto/leaf";
-import type { Output } from "../output.ts";
-import { counted, duration, isoTime } from "./format.ts";
-import { nameOf } from "./names.ts";
-
-type Colors = Output["color"];
+import type { Colors } from "../output.ts";
+import { counted, duration, fieldsText, isoTime } from "./format.ts";
+import { nameOf } from "./leaf-text.ts";
 
 const LOCAL_ZONE = new Intl.DateTimeFormat().resolvedOptions().timeZone;
 
-/** A time as the clocks of a zone show it, in two columns of digits; in UTC where nobody here knows the zone. */
+/** A time as the clocks of a zone show it, as date and time; in UTC if this machine does not know the zone. */
 export function timeIn(zone: string, timeMs: number | bigint): string {
   try {
     return new Intl.DateTimeFormat("sv-SE", { timeZone: zone || "UTC", dateStyle: "short", timeStyle: "medium" }).format(Number(timeMs));
@@ -22,7 +20,7 @@ export function nextFire({ paused, nextFireMs, timeZone }: Schedule, color: Colo
   return nextFireMs === 0n ? color.dim("none") : timeIn(timeZone, nextFireMs);
 }
 
-/** A schedule for a human: a line for each thing that there is to tell. `hereZone`: the reader's own. */
+/** A schedule for a human: a line for each thing that is known. `hereZone`: the reader's own. */
 export function scheduleText(schedule: Schedule, color: Colors, nowMs = Date.now(), hereZone = LOCAL_ZONE): string {
   const { spec, overlap, missed, jitterMs, startMs, endMs, maxFires, timeZone } = schedule;
   const bounds = [
@@ -31,26 +29,24 @@ export function scheduleText(schedule: Schedule, color: Colors, nowMs = Date.now
     ...(maxFires > 0n ? [`at most ${counted(Number(maxFires), "fire")}`] : []),
   ];
   const next = schedule.upcomingMs.map((time) => upcomingText(Number(time), timeZone, nowMs, hereZone));
-  const fields: Array<[string, string]> = [
-    ["schedule", schedule.scheduleId],
-    ["cron", `${schedule.cron}  ${timeZone}`],
-    ["bounds", bounds.join(", ")],
-    ["jitter", jitterMs > 0n ? `up to ${duration(Number(jitterMs))}` : ""],
-    ["overlap", nameOf(OverlappingFires, overlap)],
-    ["missed", missed === MissedFires.CATCH_UP ? "last" : nameOf(MissedFires, missed)],
-    ["state", schedule.paused ? color.yellow("paused") : next.length === 0 ? color.dim("makes no more fires") : color.green("active")],
-    ["next", next.join("\n")],
-    ["waiting", schedule.waitingFireMs.map((time) => timeIn(timeZone, time)).join("\n")],
-    ["fires", String(schedule.fires)],
-    ["last", schedule.recentFires.map((fire) => fireText(fire, color)).join("\n")],
-    ["prompt", (spec?.prompt ?? "").trim()],
-    ["revision", String(schedule.revision)],
-  ];
-  const said = fields.filter(([, value]) => value !== "");
-  const width = Math.max(...said.map(([name]) => name.length));
-  return said
-    .map(([name, value]) => `${color.dim(name.padEnd(width))}  ${value.replaceAll("\n", `\n${" ".repeat(width + 2)}`)}`)
-    .join("\n");
+  return fieldsText(
+    [
+      ["schedule", schedule.scheduleId],
+      ["cron", `${schedule.cron}  ${timeZone}`],
+      ["bounds", bounds.join(", ")],
+      ["jitter", jitterMs > 0n ? `up to ${duration(Number(jitterMs))}` : ""],
+      ["overlap", nameOf(OverlappingFires, overlap)],
+      ["missed", missed === MissedFires.CATCH_UP ? "last" : nameOf(MissedFires, missed)],
+      ["state", schedule.paused ? color.yellow("paused") : next.length === 0 ? color.dim("makes no more fires") : color.green("active")],
+      ["next", next.join("\n")],
+      ["waiting", schedule.waitingFireMs.map((time) => timeIn(timeZone, time)).join("\n")],
+      ["fires", String(schedule.fires)],
+      ["last", schedule.recentFires.map((fire) => fireText(fire, color)).join("\n")],
+      ["prompt", (spec?.prompt ?? "").trim()],
+      ["revision", String(schedule.revision)],
+    ],
+    color,
+  );
 }
 
 function upcomingText(timeMs: number, zone: string, nowMs: number, hereZone: string): string {

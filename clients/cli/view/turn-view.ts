@@ -1,17 +1,13 @@
-import type { Leaf, LeafEvent, StateChanged, TextDelta, ToolEnded } from "@serverless-harness/proto/leaf";
-import { LeafState } from "@serverless-harness/proto/leaf";
+import { type Leaf, type LeafEvent, LeafState, type StateChanged, type TextDelta, type ToolEnded } from "@serverless-harness/proto/leaf";
 import type { Output } from "../output.ts";
-import type { EventView } from "./event-view.ts";
+import { type EventView, newsText, ToolEndings, toolCallText, toolResultLines } from "./event-text.ts";
 import { counted, duration, firstLine } from "./format.ts";
-import { newsText } from "./news-text.ts";
-import { ToolEndings } from "./tool-endings.ts";
-import { toolCallText, toolResultLines } from "./tool-text.ts";
 
 const RESULT_LINES = 4;
 
 /**
- * Shows a turn as it happens: answers on stdout, all else on stderr. On a terminal an answer grows piece by piece; elsewhere it comes
- * when it is complete, since a piece of an answer that is cut and asked for again could not be taken back.
+ * Shows a turn as it happens: answers on stdout, the rest on stderr. On a terminal an answer grows piece by piece;
+ * elsewhere it appears when it is complete, since a piece of an answer that is cut and asked for again could not be taken back.
  */
 export class TurnView implements EventView {
   readonly #out: Output;

@@ -1,12 +1,8 @@
 import { type Decision, DecisionKind, FailureReason, type Leaf, type LeafEvent, type StateChanged } from "@serverless-harness/proto/leaf";
-import type { Output } from "../output.ts";
-import type { EventView } from "./event-view.ts";
+import type { Colors, Output } from "../output.ts";
+import { type EventView, newsText, ToolEndings, toolCallText, toolResultLines } from "./event-text.ts";
 import { counted, firstLine } from "./format.ts";
-import { paintState } from "./leaf-text.ts";
-import { nameOf, stateName } from "./names.ts";
-import { newsText } from "./news-text.ts";
-import { ToolEndings } from "./tool-endings.ts";
-import { toolCallText, toolResultLines } from "./tool-text.ts";
+import { nameOf, paintState } from "./leaf-text.ts";
 
 const RESULT_LINES = 20;
 const SEQ_WIDTH = 5;
@@ -38,8 +34,8 @@ export class WatchView implements EventView {
   }
 }
 
-/** What happened, in lines; none for what a human need not see. */
-function describe(entry: LeafEvent, endings: ToolEndings, color: Output["color"]): string[] {
+/** What happened, in lines; none for what a human does not need to see. */
+function describe(entry: LeafEvent, endings: ToolEndings, color: Colors): string[] {
   const { event } = entry;
   switch (event.case) {
     case "stateChanged":
@@ -79,11 +75,11 @@ function describe(entry: LeafEvent, endings: ToolEndings, color: Output["color"]
   }
 }
 
-function describeState({ state, worker, failure, note, epoch }: StateChanged, color: Output["color"]): string[] {
+function describeState({ state, worker, failure, note, epoch }: StateChanged, color: Colors): string[] {
   const by = worker === undefined ? "" : ` by ${worker.name} (pid ${worker.pid}, epoch ${epoch})`;
   const why = failure === undefined ? "" : `: ${nameOf(FailureReason, failure.reason)}: ${firstLine(failure.message, 200)}`;
   const aside = note === "" ? "" : ` (${note})`;
-  return [`${paintState(state, stateName(state), color)}${by}${why}${aside}`];
+  return [`${paintState(state, color)}${by}${why}${aside}`];
 }
 
 function decisionText(decision: Decision | undefined): string {

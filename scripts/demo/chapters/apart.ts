@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { codeName, fromConnectError } from "@serverless-harness/kit/errors";
 import { DecisionKind, LeafState } from "@serverless-harness/proto/leaf";
-import { connect, type Dispatcher } from "../../../clients/cli/dispatcher.ts";
+import { connect, type Dispatcher } from "../../../clients/cli/dispatcher/call.ts";
 import type { Finding } from "../claims.ts";
 import type { World } from "../world.ts";
 

@@ -1,5 +1,5 @@
 import { LeafState } from "@serverless-harness/proto/leaf";
-import { stateName } from "../../../clients/cli/view/names.ts";
+import { stateName } from "../../../clients/cli/view/leaf-text.ts";
 import { type Finding, time } from "../claims.ts";
 import type { World } from "../world.ts";
 import { sightCommand } from "./sandboxed.ts";

@@ -1,0 +1,67 @@
+import type { Context } from "../context.ts";
+import { answers, isServing } from "../stack/health.ts";
+import { type LifeStatus, readLife } from "../stack/life.ts";
+import type { ServiceName, StackPaths } from "../stack/paths.ts";
+import { liveRecord, servicePid } from "../stack/record.ts";
+import { compareVersions, type VersionStatus } from "../stack/versions.ts";
+import { findDispatcher } from "./address.ts";
+import { type DispatcherHealth, readHealth } from "./http.ts";
+
+/** A part of the stack besides the dispatcher. */
+export interface PartStatus {
+  readonly name: ServiceName;
+  /** `null`: it died, and is about to be started again. */
+  readonly pid: number | null;
+  readonly address: string;
+  readonly healthy: boolean;
+  readonly settings: Readonly<Record<string, string>>;
+}
+
+/** What a stack looks like from outside. */
+export interface StackStatus {
+  readonly url: string;
+  readonly pid: number | undefined;
+  readonly health: DispatcherHealth;
+  readonly model: string | undefined;
+  readonly standIn: boolean;
+  /** Parts that should run besides it on this machine, and do; empty for a dispatcher elsewhere. */
+  readonly parts: readonly PartStatus[];
+  /** The version that runs, and whether the checkout has another one; `undefined` for a dispatcher elsewhere. */
+  readonly version: VersionStatus | undefined;
+  /** Services that were started, by name. */
+  readonly lives: Readonly<Partial<Record<ServiceName, LifeStatus>>>;
+  /** Parts that should run and don't answer. */
+  readonly missing: readonly ServiceName[];
+}
+
+/** Ask every part. Throws if the dispatcher is not there, refuses the token or does not answer. */
+export async function readStatus(context: Context): Promise<StackStatus> {
+  const { config, paths } = context;
+  const found = findDispatcher(context);
+  const { url } = found;
+  const health = await readHealth(found);
+  if (config.url !== undefined)
+    return { url, pid: undefined, health, model: undefined, standIn: false, version: undefined, parts: [], lives: {}, missing: [] };
+  const record = liveRecord(paths, "dispatcher");
+  const standIn = record?.settings["standIn"] === "true";
+  const wanted: readonly ServiceName[] = standIn ? ["hands", "model"] : ["hands"];
+  const parts = (await Promise.all(wanted.map((name) => readPart(paths, name)))).filter((part) => part !== undefined);
+  const missing = wanted.filter((name) => parts.find((part) => part.name === name)?.healthy !== true);
+  const pid = record === undefined ? undefined : servicePid(paths, record);
+  const lives = Object.fromEntries(
+    (["dispatcher", ...wanted] as const).flatMap((name) => {
+      const life = readLife(paths, name);
+      return life === undefined ? [] : [[name, life]];
+    }),
+  );
+  return { url, pid, health, model: record?.settings["model"], standIn, version: compareVersions(paths), parts, lives, missing };
+}
+
+async function readPart(paths: StackPaths, name: ServiceName): Promise<PartStatus | undefined> {
+  const record = liveRecord(paths, name);
+  if (record === undefined) return undefined;
+  const { address, settings } = record;
+  const pid = servicePid(paths, record) ?? null;
+  const healthy = name === "hands" ? await isServing(address) : await answers(`${address}/requests`);
+  return { name, pid, address, healthy, settings };
+}
