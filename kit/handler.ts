@@ -1,3 +1,4 @@
+import { IncomingMessage } from "node:http";
 import { constants } from "node:http2";
 import {
   Code,
@@ -13,7 +14,7 @@ import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { contentTypeUnaryJson } from "@connectrpc/connect/protocol-connect";
 import { type connectNodeAdapter, universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import type { Encoder } from "./connect/duplex.ts";
-import { explained } from "./connect/explained.ts";
+import { explained, isUnreadable } from "./connect/explained.ts";
 import { explainBare, refuseCall, refuseMalformed, refuseUnknown } from "./connect/refusals.ts";
 import type { Explain, Rpc } from "./connect/rpc.ts";
 import { servePlain } from "./connect/serve-plain.ts";
@@ -46,10 +47,17 @@ export interface HandlerOptions extends ConnectRouterOptions {
 export function createHandler({ routes, fallback, log, explain, encoders = new Map(), ...options }: HandlerOptions): PlainHandler {
   const router = createConnectRouter({ ...options, interceptors: [noteCall, ...(options.interceptors ?? [])] });
   const rpcs = new Map<string, Rpc>();
-  const { interceptors = [], readMaxBytes = Number.MAX_SAFE_INTEGER } = options;
+  const { interceptors = [], readMaxBytes = Number.MAX_SAFE_INTEGER, requestGate } = options;
   routes(
     noting(router, (rpc) =>
-      rpcs.set(pathOf(rpc.method), { ...rpc, interceptors, readMaxBytes, explain, encoder: encoders.get(rpc.method.output.typeName) }),
+      rpcs.set(pathOf(rpc.method), {
+        ...rpc,
+        interceptors,
+        readMaxBytes,
+        requestGate,
+        explain,
+        encoder: encoders.get(rpc.method.output.typeName),
+      }),
     ),
   );
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
@@ -57,7 +65,7 @@ export function createHandler({ routes, fallback, log, explain, encoders = new M
     const path = requestPath(request);
     const handler = handlers.get(path);
     if (handler === undefined) {
-      const refusal = refuseUnknown(path, request.headers["content-type"]);
+      const refusal = refuseUnknown(path, request.headers["content-type"], explain);
       return refusal === undefined ? fallback(request, response) : answerWith(refusal, request, response, log);
     }
     // As a script sends it that knows of no content types: nothing else can be meant.
@@ -80,7 +88,14 @@ export function createHandler({ routes, fallback, log, explain, encoders = new M
       log.info({ err: error }, "malformed request refused");
       return void send(Promise.resolve(refuseMalformed()), response, log);
     }
-    const answer = handler(universal).then((bare) => explained(explainBare(bare, handler.method), () => values.get(WAS_CALLED), explain));
+    if (request instanceof IncomingMessage) {
+      // What is left of a request that was answered before its end would stand in the way of the next one on the connection.
+      universal.body = request.iterator({ destroyOnReturn: false });
+      response.once("finish", () => request.removeAllListeners("readable").resume());
+    }
+    const answer = handler(universal).then((bare) =>
+      explained(explainBare(bare, handler.method, request.headers["content-type"], explain), () => values.get(WAS_CALLED), explain),
+    );
     void send(answer, response, log, universal.signal);
   };
 }
@@ -123,13 +138,14 @@ const noteCall: Interceptor = (next) => (request) => {
   return next(request.stream ? { ...request, message: readable(request.message) } : request);
 };
 
-/** A stream's messages. One that can't be read is INTERNAL for connect-node, and the client's fault all the same. */
+/** A stream's messages, see {@link isUnreadable}. */
 async function* readable<T>(messages: AsyncIterable<T>): AsyncGenerator<T> {
   try {
     yield* messages;
   } catch (error) {
-    const isUnread = error instanceof ConnectError && error.code === Code.Internal;
-    throw isUnread ? new ConnectError(error.rawMessage, Code.InvalidArgument, undefined, undefined, error) : error;
+    throw error instanceof ConnectError && isUnreadable(error)
+      ? new ConnectError(error.rawMessage, Code.InvalidArgument, undefined, undefined, error)
+      : error;
   }
 }
 

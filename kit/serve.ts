@@ -5,6 +5,7 @@ import * as http2 from "node:http2";
 import * as net from "node:net";
 import type { Duplex } from "node:stream";
 import * as tls from "node:tls";
+import type { Registry } from "@bufbuild/protobuf";
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import type { Address } from "./address.ts";
 import type { Encoder } from "./connect/duplex.ts";
@@ -12,7 +13,7 @@ import type { Explain } from "./connect/rpc.ts";
 import { keepAsking, SESSION_MEGABYTES, WINDOW_BYTES } from "./connection.ts";
 import { ConfigError } from "./env.ts";
 import { withErrorInfo } from "./errors.ts";
-import { createHandler, type PlainHandler, type PlainRequest, type PlainResponse } from "./handler.ts";
+import { createHandler, type HandlerOptions, type PlainHandler, type PlainRequest, type PlainResponse } from "./handler.ts";
 import { boundary, type Logger } from "./log.ts";
 
 export { type PlainHandler, type PlainRequest, type PlainResponse, refuseRpc, requestPath } from "./handler.ts";
@@ -24,6 +25,10 @@ export interface ServeOptions {
   readonly log: Logger;
   /** Run around every RPC, behind the boundary that logs and translates errors. */
   readonly interceptors?: readonly Interceptor[];
+  /** Runs before anything of a request's body is read, and before the interceptors; what it throws is the answer. */
+  readonly requestGate?: NonNullable<HandlerOptions["requestGate"]>;
+  /** Types that a `google.protobuf.Any` may carry in JSON. Default: none. */
+  readonly registry?: Registry;
   /** Answers what is not an RPC. Default: 404. */
   readonly fallback?: PlainHandler;
   /** Stands in front of every request, RPCs too. Default: nothing. */
@@ -92,7 +97,8 @@ export async function serve(options: ServeOptions): Promise<Server> {
     readMaxBytes: options.maxMessageBytes ?? 4 * 1024 * 1024,
     acceptCompression: [],
     // A misspelt field or name of an enum would be passed over else: a leaf whose gates are misspelt would run without them.
-    jsonOptions: { ignoreUnknownFields: false },
+    jsonOptions: { ignoreUnknownFields: false, ...(options.registry && { registry: options.registry }) },
+    ...(options.requestGate && { requestGate: options.requestGate }),
     fallback: options.fallback ?? notFound,
     explain: options.explain ?? withErrorInfo,
     encoders: options.encoders,
@@ -102,6 +108,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
   const http1Server = http.createServer(
     {
       headersTimeout: patienceMs,
+      keepAliveTimeout: patienceMs * IDLE_FACTOR,
       connectionsCheckingInterval: Math.ceil(patienceMs / 4),
       // Some clients ask every server for h2c, and are content with HTTP/1.1.
       shouldUpgradeCallback: ({ headers }) => upgrade !== undefined && headers.upgrade?.toLowerCase() === upgrade.protocol,
@@ -133,7 +140,10 @@ export async function serve(options: ServeOptions): Promise<Server> {
   };
   const listener = createListener(options, (socket) => {
     socket.on("error", (error) => log.debug({ err: error }, "socket broke"));
-    routeByPreface(socket, patienceMs, (version) => (version === 2 ? http2Server : http1Server).emit("connection", socket));
+    routeByPreface(socket, patienceMs, (version) => {
+      (version === 2 ? http2Server : http1Server).emit("connection", socket);
+      if (version === 1) readByEvents(socket);
+    });
   });
   // With TLS this is the socket below it, so that one in the middle of its handshake is cut as well.
   listener.on("connection", keep);
@@ -233,14 +243,28 @@ function closeWhenIdle(session: http2.ServerHttp2Session, patienceMs: number): v
 function routeByPreface(socket: net.Socket, patienceMs: number, route: (version: 1 | 2) => void): void {
   const silent = setTimeout(() => socket.destroy(), patienceMs);
   socket.once("close", () => clearTimeout(silent));
-  socket.once("readable", () => {
-    clearTimeout(silent);
+  const leave = (): void => void socket.destroy();
+  socket.once("end", leave);
+  socket.on("readable", function look() {
     const first: Buffer | null = socket.read();
-    if (first === null) return void socket.destroy();
+    // With TLS it is readable once without a byte now and then.
+    if (first === null) return;
+    clearTimeout(silent);
+    socket.off("readable", look);
+    socket.off("end", leave);
     socket.unshift(first);
     const isHttp2 = first.subarray(0, HTTP2_PREFACE.length).toString("latin1") === HTTP2_PREFACE;
     route(isHttp2 ? 2 : 1);
   });
+}
+
+/**
+ * Let Node read a connection of HTTP/1.1 by its events, as it does once anybody listens to them. Its parser takes bytes from the connection by
+ * itself otherwise, over TLS also while it is paused because of a large answer, and then ends the connection with "Parse Error: Paused".
+ */
+function readByEvents(socket: net.Socket): void {
+  const ignore = (): void => undefined;
+  socket.on("data", ignore).off("data", ignore);
 }
 
 /** Listen, or fail with a message that says what to do. A Unix socket is readable by its owner only. */

@@ -151,7 +151,7 @@ describe("a client on KEDA's own contract", () => {
       headers: { "content-type": "application/json", connection: "close" },
       body: "{}",
     });
-    expect([answer.status, await answer.json()]).toEqual([501, expect.objectContaining({ code: "unimplemented" })]);
+    expect([answer.status, await answer.json()]).toEqual([404, expect.objectContaining({ code: "unimplemented" })]);
   });
 });
 

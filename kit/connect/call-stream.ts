@@ -1,4 +1,4 @@
-import type { ClientHttp2Stream } from "node:http2";
+import { type ClientHttp2Stream, constants } from "node:http2";
 import { type DescMessage, type DescMethodStreaming, fromBinary, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, type StreamResponse } from "@connectrpc/connect";
 import { contentTypeStreamProto, endStreamFromJson } from "@connectrpc/connect/protocol-connect";
@@ -80,7 +80,11 @@ function receive<I extends DescMessage, O extends DescMessage>(
       cut(stream);
     }
   });
-  // The end that counts is in the last envelope; a stream that is over without one was cut.
+  // A stream that was cut ends as well, destroyed. One that the server closed itself is wrong, and would be no better if it were called again.
+  stream.once("end", () => {
+    if (!stream.destroyed && stream.rstCode === constants.NGHTTP2_NO_ERROR)
+      inbox.end(new ConnectError("the answer stopped before its end", Code.Internal));
+  });
   stream.once("close", () => inbox.end(broken(stream, signal)));
 }
 

@@ -8,7 +8,7 @@ import {
   type MessageShape,
   toBinary,
 } from "@bufbuild/protobuf";
-import { Code, ConnectError, type UnaryResponse } from "@connectrpc/connect";
+import { appendHeaders, Code, ConnectError, type UnaryResponse } from "@connectrpc/connect";
 import { contentTypeUnaryProto, errorFromJsonBytes, trailerDemux } from "@connectrpc/connect/protocol-connect";
 import type { Connection } from "../connection.ts";
 import { begin, broken, type Call, checkHead, cut, responseOf } from "./call.ts";
@@ -41,7 +41,7 @@ export async function callUnary<I extends DescMessage, O extends DescMessage>(
   // A reset without an error looks like an end: only the length tells that something is missing.
   const promised = incoming["content-length"];
   if (promised !== undefined && Number(promised) !== bytes.length) throw broken(stream, signal);
-  if (failure !== undefined) throw errorFromJsonBytes(bytes, header, failure);
+  if (failure !== undefined) throw errorFromJsonBytes(bytes, appendHeaders(header, trailer), failure);
   return { stream: false, service: method.parent, method, header, trailer, message: parse(method.output, bytes) };
 }
 

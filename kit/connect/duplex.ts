@@ -66,16 +66,21 @@ const SMALL_BYTES = 16 * 1024;
 /** Writes envelopes to a stream. What is written at once goes out at once: one frame, and one wake-up of the other end. */
 export class Outlet {
   readonly #stream: Http2Stream;
+  #begin: (() => void) | undefined;
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
   #isScheduled = false;
 
-  constructor(stream: Http2Stream) {
+  /** `begin` is called before the first envelope. */
+  constructor(stream: Http2Stream, begin?: () => void) {
     this.#stream = stream;
+    this.#begin = begin;
   }
 
   /** One envelope, whose payload may come in parts. False where the other end does not follow: wait for {@link drained}. */
   write(flags: number, ...parts: readonly Uint8Array[]): boolean {
+    this.#begin?.();
+    this.#begin = undefined;
     const length = parts.reduce((sum, part) => sum + part.length, 0);
     this.#waiting.push(envelopeHeader(flags, length));
     if (length > SMALL_BYTES) {

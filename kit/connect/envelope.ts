@@ -3,6 +3,8 @@ import { Pieces } from "./pieces.ts";
 
 /** Flags, then the length of the payload, big-endian (https://connectrpc.com/docs/protocol, "Streaming RPCs"). */
 const HEADER_BYTES = 5;
+/** The payload is compressed. */
+export const COMPRESSED_FLAG = 1;
 /** The payload is how the stream ended, as JSON. */
 export const END_FLAG = 2;
 

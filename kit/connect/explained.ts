@@ -87,10 +87,14 @@ function explainedJson(answer: UniversalServerResponse, body: AsyncIterable<Uint
   }
 }
 
+/** A message could not be read. That is INTERNAL for connect-node, as what else goes wrong, and the client's fault all the same. */
+export function isUnreadable({ code, rawMessage }: ConnectError): boolean {
+  return code === Code.Internal && rawMessage.startsWith("parse binary: ");
+}
+
 /** It was read back from what we write ourselves. Its metadata are written already. */
 function asOurs(error: ConnectError, wasCalled: boolean): ConnectError {
-  const isUnread = !wasCalled && error.code === Code.Internal && error.details.length === 0;
-  const ours = new ConnectError(error.rawMessage, isUnread ? Code.InvalidArgument : error.code);
+  const ours = new ConnectError(error.rawMessage, !wasCalled && isUnreadable(error) ? Code.InvalidArgument : error.code);
   ours.details = error.details;
   return ours;
 }

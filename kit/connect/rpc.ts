@@ -20,6 +20,8 @@ export interface Rpc {
   readonly method: DescMethod;
   readonly implementation: (input: unknown, context: HandlerContext) => unknown;
   readonly interceptors: readonly Interceptor[];
+  /** Runs before anything of the request's body is read; what it throws is the answer. */
+  readonly requestGate?: ((context: HandlerContext) => void | Promise<void>) | undefined;
   /** Largest message that is read. */
   readonly readMaxBytes: number;
   /** What a client gets in place of an error, as one with more details. */
@@ -49,7 +51,7 @@ export function contextOf(
 }
 
 /** Run an implementation behind its interceptors. */
-export function invoke(rpc: Rpc, context: HandlerContext, message: Input): Promise<UnaryResponse | StreamResponse> {
+export async function invoke(rpc: Rpc, context: HandlerContext, message: Input): Promise<UnaryResponse | StreamResponse> {
   const { method, implementation, interceptors } = rpc;
   const { methodKind } = method;
   const stream = methodKind !== "unary";
@@ -65,7 +67,16 @@ export function invoke(rpc: Rpc, context: HandlerContext, message: Input): Promi
   for (const interceptor of interceptors.toReversed()) next = interceptor(next);
   const { requestHeader: header, values: contextValues, signal, url } = context;
   const request = { stream, service: method.parent, method, requestMethod: "POST", url, header, contextValues, signal, message };
-  return next(request as Parameters<typeof next>[0]);
+  const response = await next(request as Parameters<typeof next>[0]);
+  replaceHeaders(context.responseHeader, response.header);
+  return response;
+}
+
+/** An interceptor may have answered with headers or trailers of its own. */
+export function replaceHeaders(headers: Headers, others: Headers): void {
+  if (headers === others) return;
+  for (const name of [...headers.keys()]) headers.delete(name);
+  for (const [name, value] of others) headers.append(name, value);
 }
 
 async function* one(message: unknown): AsyncGenerator<unknown> {
@@ -108,7 +119,9 @@ export function headersOf(incoming: IncomingHttpHeaders): Headers {
  * at too.
  */
 export function onRequestEnd(stream: ServerHttp2Stream, then: (isWhole: boolean) => void): void {
-  stream.once("end", () => setImmediate(() => then(!stream.closed)));
+  const end = (): void => void setImmediate(() => then(!stream.closed));
+  if (stream.readableEnded) end();
+  else stream.once("end", end);
 }
 
 /** Why a call's stream was closed before its time. */

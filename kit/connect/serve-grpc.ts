@@ -3,7 +3,7 @@ import { create, type DescMessage, type MessageInitShape, type MessageShape, toB
 import { Code, ConnectError } from "@connectrpc/connect";
 import { contentTypeProto, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { EnvelopeReader, enveloped } from "./envelope.ts";
-import { CALL_OVER, CLIENT_LEFT, contextOf, invoke, onRequestEnd, parse, type Rpc } from "./rpc.ts";
+import { CALL_OVER, CLIENT_LEFT, contextOf, invoke, onRequestEnd, parse, type Rpc, replaceHeaders } from "./rpc.ts";
 
 /** Answer a gRPC call of one message with one. */
 export async function serveGrpc(request: Http2ServerRequest, response: Http2ServerResponse, rpc: Rpc): Promise<void> {
@@ -14,7 +14,9 @@ export async function serveGrpc(request: Http2ServerRequest, response: Http2Serv
   let answer: Uint8Array | undefined;
   let failure: ConnectError | undefined;
   try {
-    const { message } = await invoke(rpc, context, await readOne(stream, rpc));
+    if (rpc.requestGate !== undefined) await rpc.requestGate(context);
+    const { message, trailer } = await invoke(rpc, context, await readOne(stream, rpc));
+    replaceHeaders(context.responseTrailer, trailer);
     answer = toBinary(rpc.method.output, create(rpc.method.output, message as MessageInitShape<DescMessage>));
   } catch (thrown) {
     failure = rpc.explain(ConnectError.from(thrown, Code.Internal));

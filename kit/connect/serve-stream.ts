@@ -3,8 +3,8 @@ import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { contentTypeStreamProto, createEndStreamSerialization } from "@connectrpc/connect/protocol-connect";
 import { Inbox, Outlet, sendAll } from "./duplex.ts";
-import { END_FLAG, EnvelopeReader } from "./envelope.ts";
-import { CALL_OVER, CLIENT_LEFT, contextOf, invoke, onRequestEnd, parse, type Rpc } from "./rpc.ts";
+import { COMPRESSED_FLAG, END_FLAG, EnvelopeReader } from "./envelope.ts";
+import { CALL_OVER, CLIENT_LEFT, contextOf, invoke, onRequestEnd, parse, type Rpc, replaceHeaders } from "./rpc.ts";
 
 const endStream = createEndStreamSerialization(undefined);
 
@@ -15,8 +15,7 @@ export async function serveStream(request: Http2ServerRequest, response: Http2Se
   if (stream.destroyed || stream.closed) return;
   const inbox = new Inbox<MessageShape<DescMessage>>(stream);
   const context = contextOf(request, rpc.method);
-  stream.respond({ ":status": 200, "content-type": contentTypeStreamProto });
-  receive(stream, inbox, rpc);
+  context.responseHeader.set("content-type", contentTypeStreamProto);
   stream.on("error", () => undefined);
   let answered = false;
   stream.once("close", () => {
@@ -24,11 +23,17 @@ export async function serveStream(request: Http2ServerRequest, response: Http2Se
     if (!answered) context.abort(CLIENT_LEFT);
     inbox.end(CLIENT_LEFT);
   });
-  const outlet = new Outlet(stream);
+  // The handler's own headers are known with its first message.
+  const outlet = new Outlet(stream, () => {
+    if (!stream.closed) stream.respond({ ":status": 200, ...Object.fromEntries(context.responseHeader) });
+  });
   let failure: unknown;
   try {
-    const { message } = await invoke(rpc, context, inbox);
+    if (rpc.requestGate !== undefined) await rpc.requestGate(context);
+    receive(stream, inbox, rpc);
+    const { message, trailer } = await invoke(rpc, context, inbox);
     await sendAll(stream, outlet, rpc.method.output, message as AsyncIterable<MessageShape<DescMessage>>, rpc.encoder);
+    replaceHeaders(context.responseTrailer, trailer);
   } catch (error) {
     failure = error;
   }
@@ -45,6 +50,7 @@ function receive(stream: ServerHttp2Stream, inbox: Inbox<MessageShape<DescMessag
   stream.on("data", (chunk: Buffer) => {
     try {
       for (const { flags, data } of reader.push(chunk)) {
+        if (flags === COMPRESSED_FLAG) throw new ConnectError("a message is compressed, and no compression was agreed on", Code.Internal);
         if (flags !== 0) throw new ConnectError(`an envelope with flags ${flags} is no message`, Code.InvalidArgument);
         inbox.push(parse(method.input, data), data.length);
       }

@@ -10,7 +10,7 @@ import {
   trailerMux,
 } from "@connectrpc/connect/protocol-connect";
 import { Pieces } from "./pieces.ts";
-import { CALL_OVER, CLIENT_LEFT, contextOf, invoke, onRequestEnd, parse, type Rpc } from "./rpc.ts";
+import { CALL_OVER, CLIENT_LEFT, contextOf, invoke, onRequestEnd, parse, type Rpc, replaceHeaders } from "./rpc.ts";
 
 /** Answer a call of one message with one. */
 export async function serveUnary(request: Http2ServerRequest, response: Http2ServerResponse, rpc: Rpc): Promise<void> {
@@ -22,15 +22,17 @@ export async function serveUnary(request: Http2ServerRequest, response: Http2Ser
   let status = 200;
   context.responseHeader.set("content-type", contentTypeUnaryProto);
   try {
+    if (rpc.requestGate !== undefined) await rpc.requestGate(context);
     const input = parse(rpc.method.input, await readAll(stream, rpc.readMaxBytes));
-    const { message } = await invoke(rpc, context, input);
+    const { message, trailer } = await invoke(rpc, context, input);
+    replaceHeaders(context.responseTrailer, trailer);
     body = toBinary(rpc.method.output, create(rpc.method.output, message as MessageInitShape<DescMessage>));
   } catch (thrown) {
     const error = rpc.explain(ConnectError.from(thrown, Code.Internal));
     status = codeToHttpStatus(error.code);
     context.responseHeader.set("content-type", contentTypeUnaryJson);
-    // An error that came from another service brings that one's headers, its content type among them.
-    mergeNonProtocolHeaders(context.responseHeader, error.metadata);
+    // One that came from another service has that one's headers: they are not passed on.
+    if (!error.isWireError) mergeNonProtocolHeaders(context.responseHeader, error.metadata);
     body = errorToJsonBytes(error, undefined);
   }
   context.abort(CALL_OVER);

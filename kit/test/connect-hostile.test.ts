@@ -73,7 +73,7 @@ describe("a server's answer that is cut or goes wrong", () => {
   });
 
   const streams: Record<string, [Buffer, object, Code]> = {
-    "no end": [MESSAGE, {}, Code.Unavailable],
+    "no end": [MESSAGE, {}, Code.Internal],
     "two ends": [Buffer.concat([MESSAGE, END, END]), {}, Code.Internal],
     "a message behind the end": [Buffer.concat([MESSAGE, END, MESSAGE]), {}, Code.Internal],
     "half a message behind the end": [Buffer.concat([MESSAGE, END, Buffer.from([0])]), {}, Code.Internal],

@@ -163,6 +163,6 @@ describe("probes", () => {
     const origin = `http://127.0.0.1:${server.address.port}`;
     expect((await fetch(`${origin}/metrics`)).status).toBe(200);
     const rpc = await fetch(`${origin}/grpc.health.v1.Health/Check`, { method: "POST", body: "{}" });
-    expect([rpc.status, await rpc.json()]).toEqual([501, expect.objectContaining({ code: "unimplemented" })]);
+    expect([rpc.status, await rpc.json()]).toEqual([404, expect.objectContaining({ code: "unimplemented" })]);
   });
 });

@@ -160,14 +160,14 @@ describe("a plain JSON call", () => {
     ["broken JSON", CHECK, { "content-type": "application/json" }, "{", 400, "invalid_argument", "malformed_message"],
     ["an unknown field", CHECK, { "content-type": "application/json" }, '{"x": 1}', 400, "invalid_argument", "malformed_message"],
     ["bytes that are no message", CHECK, { "content-type": "application/proto" }, "\xff", 400, "invalid_argument", "malformed_message"],
-    ["another content type", CHECK, { "content-type": "text/plain" }, "{}", 415, "invalid_argument", "unsupported_content_type"],
+    ["another content type", CHECK, { "content-type": "text/plain" }, "{}", 415, "unknown", "unsupported_content_type"],
     [
       "the content type of a stream",
       CHECK,
       { "content-type": "application/connect+json" },
       "{}",
       415,
-      "invalid_argument",
+      "unknown",
       "unsupported_content_type",
     ],
     [
@@ -176,10 +176,10 @@ describe("a plain JSON call", () => {
       { "content-type": "application/json" },
       "{}",
       415,
-      "invalid_argument",
+      "unknown",
       "unsupported_content_type",
     ],
-    ["a stream without a content type", "/grpc.health.v1.Health/Watch", {}, "{}", 415, "invalid_argument", "unsupported_content_type"],
+    ["a stream without a content type", "/grpc.health.v1.Health/Watch", {}, "{}", 415, "unknown", "unsupported_content_type"],
     [
       "a compressed message",
       CHECK,
@@ -207,21 +207,24 @@ describe("a plain JSON call", () => {
       "unimplemented",
       "http2_needed",
     ],
-    ["an unknown method", "/grpc.health.v1.Health/Nope", { "content-type": "application/json" }, "{}", 501, "unimplemented", "unknown_rpc"],
-    ["an unknown service, without a content type", "/none.v1.None/Nope", {}, "{}", 501, "unimplemented", "unknown_rpc"],
+    ["an unknown method", "/grpc.health.v1.Health/Nope", { "content-type": "application/json" }, "{}", 404, "unimplemented", "unknown_rpc"],
+    ["an unknown service, without a content type", "/none.v1.None/Nope", {}, "{}", 404, "unimplemented", "unknown_rpc"],
   ];
   test.each(refused)("is told what is wrong: %s", async (_what, path, headers, body, code, name, reason) => {
     const { url } = await start();
     const answer = await post(`${url}${path}`, headers, Buffer.from(body, "latin1"));
     expect(answer).toMatchObject({ status: code, body: { code: name, message: expect.stringMatching(/\w/) } });
-    expect(answer.headers.get("content-type")).toBe("application/json");
+    // Connect's form of an error, but for who speaks another language altogether.
+    expect(answer.headers.get("content-type")).toBe(
+      headers["content-type"] === "text/plain" ? "application/problem+json" : "application/json",
+    );
     expect(infoIn(answer.body)).toMatchObject({ reason, domain: ERROR_DOMAIN });
   });
 
   test("by another method is told to POST", async () => {
     const { url } = await start();
     const answer = await post(`${url}${CHECK}`, {}, "", "GET");
-    expect(answer).toMatchObject({ status: 405, body: { code: "unimplemented" } });
+    expect(answer).toMatchObject({ status: 405, body: { code: "unknown" } });
     expect(answer.headers.get("allow")).toBe("POST");
     expect(infoIn(answer.body)).toMatchObject({ reason: "method_not_allowed" });
   });
@@ -232,7 +235,6 @@ describe("a stream whose request is no message", () => {
     Buffer.concat([Buffer.from([flags, 0, 0, 0, length]), Buffer.from(data, "latin1")]);
   const TYPES = ["application/grpc-web+proto", "application/connect+proto", "application/connect+json"];
   const REQUESTS = [
-    ["one that is compressed, unannounced", envelope(1, 2, "{}")],
     ["one that is longer than what comes", envelope(0, 9, "{}")],
     ["less than the head of one", Buffer.from([0, 0])],
     ["bytes that are none", envelope(0, 2, "\xff\xff")],
@@ -248,6 +250,21 @@ describe("a stream whose request is no message", () => {
       expect(text).not.toContain("internal");
     },
   );
+
+  test.each(TYPES)("is INTERNAL, as the protocols have it, if it is compressed and nothing said so: %s", async (type) => {
+    const { url } = await start();
+    const body = envelope(1, 2, "{}");
+    const response = await fetch(`${url}/grpc.health.v1.Health/Watch`, { method: "POST", headers: { "content-type": type }, body });
+    const text = Buffer.from(await response.arrayBuffer()).toString("latin1");
+    expect(text).toMatch(/"code":"internal"|grpc-status: 13\r/);
+  });
+
+  test("is refused in gRPC's own form if its codec is not known", async () => {
+    const { url } = await start();
+    const headers = { "content-type": "application/grpc-web+foo" };
+    const response = await fetch(`${url}${CHECK}`, { method: "POST", headers, body: envelope(0, 0, "") });
+    expect(Buffer.from(await response.arrayBuffer()).toString("latin1")).toMatch(/grpc-status: 2\r/);
+  });
 });
 
 test("a HEAD for an RPC is answered without a body, over HTTP/2 as well, and nothing breaks by it", async () => {
@@ -259,7 +276,7 @@ test("a HEAD for an RPC is answered without a body, over HTTP/2 as well, and not
   for (const path of [CHECK, "/none.v1.None/Nope"]) {
     const stream = session.request({ ":method": "HEAD", ":path": path });
     const [head] = (await once(stream, "response")) as [http2.IncomingHttpHeaders & http2.IncomingHttpStatusHeader];
-    expect(head[":status"]).toBe(path === CHECK ? 405 : 501);
+    expect(head[":status"]).toBe(path === CHECK ? 405 : 404);
     stream.resume();
     await once(stream, "close");
   }

@@ -84,7 +84,7 @@ test("on an address of their own health and metrics need no token, in the jail t
     headers: { "content-type": "application/json" },
     body: "{}",
   });
-  expect([rpc.status, await rpc.json()]).toEqual([501, expect.objectContaining({ code: "unimplemented" })]);
+  expect([rpc.status, await rpc.json()]).toEqual([404, expect.objectContaining({ code: "unimplemented" })]);
   await expect(fetch(`${origin}/healthz`, { method: "DELETE" }).then(({ status }) => status)).resolves.toBe(405);
 });
 
