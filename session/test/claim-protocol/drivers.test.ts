@@ -54,7 +54,7 @@ async function follow(walk: Walk, real: RealStore, first: World): Promise<void> 
   const worlds = worldsOf(walk, first);
   const logs: string[][] = first.leaves.map(() => []);
   let world = first;
-  for (const [index, { action, to }] of walk.entries()) {
+  for (const [index, { action, to, inMirror }] of walk.entries()) {
     const { world: after, answer } = step(world, action, RULES);
     const same = (taken: unknown, wanted: unknown): void => {
       if (isDeepStrictEqual(taken, wanted)) return;
@@ -63,7 +63,8 @@ async function follow(walk: Walk, real: RealStore, first: World): Promise<void> 
     };
     same(withoutEpoch(await real.take(action, stepsUntilDue(walk, worlds, index))), withoutEpoch(answer));
     // Steps that leave the world as it is follow each other, so one look at the end of them shows that they did.
-    const stays = walk[index + 1]?.to === to;
+    const next = walk[index + 1];
+    const stays = next?.to === to && next.inMirror === inMirror;
     if (!stays) {
       const records = await Promise.all(after.leaves.map((_, number) => real.look(number)));
       same(

@@ -1,4 +1,5 @@
 import { type Transition, violationOf } from "./invariants.ts";
+import { compareWithMirror, mirrored } from "./mirror.ts";
 import type { Action, Rules, Scope, World } from "./model.ts";
 import { actionsOf, step } from "./step.ts";
 
@@ -6,17 +7,21 @@ import { actionsOf, step } from "./step.ts";
 export interface Edge {
   readonly action: Action;
   readonly to: number;
+  /** It leads to the mirror of that world. */
+  readonly mirrors: boolean;
   /** A live worker, the time, or somebody outside who does its duty: what progress may count on. */
   readonly fair: boolean;
 }
 
-/** Every world that can be reached, and every way between them. */
+/** Every world that can be reached, and every way between them. Of a world and its mirror one stands for both. */
 export interface Graph {
   readonly worlds: readonly World[];
   readonly edges: readonly (readonly Edge[])[];
+  /** For how many worlds each stands: 1 if it is its own mirror, otherwise 2. */
+  readonly standsFor: readonly number[];
 }
 
-/** A promise that was broken, and how the world got there. */
+/** A promise that was broken, and how the world got there: each action as the world says it that stands for the one before it. */
 export interface Violation {
   readonly what: string;
   readonly trace: readonly Action[];
@@ -28,20 +33,24 @@ export function explore(first: World, rules: Rules, scope: Scope): { graph: Grap
   const known = new Map([[JSON.stringify(first), 0]]);
   const parents: (readonly [number, Action] | undefined)[] = [undefined];
   const edges: Edge[][] = [];
+  const standsFor = [1];
   const traceTo = (number: number): Action[] => {
     const parent = parents[number];
     return parent === undefined ? [] : [...traceTo(parent[0]), parent[1]];
   };
-  /** The number of a world that was reached from another by an action. */
-  const numberOf = (world: World, from: number, by: Action): number => {
+  /** Where an action leads from a world. */
+  const edgeTo = (world: World, from: number, action: Action): Pick<Edge, "to" | "mirrors"> => {
     const small = renumbered(world);
-    const name = JSON.stringify(small);
-    const number = known.get(name) ?? worlds.push(small) - 1;
-    if (number === parents.length) {
-      known.set(name, number);
-      parents.push([from, by]);
+    const side = compareWithMirror(small);
+    const kept = side > 0 ? mirrored(small) : small;
+    const name = JSON.stringify(kept);
+    const to = known.get(name) ?? worlds.push(kept) - 1;
+    if (to === parents.length) {
+      known.set(name, to);
+      parents.push([from, action]);
+      standsFor.push(side === 0 ? 1 : 2);
     }
-    return number;
+    return { to, mirrors: side > 0 };
   };
   for (let i = 0; i < worlds.length; i++) {
     const before = worlds[i];
@@ -51,12 +60,13 @@ export function explore(first: World, rules: Rules, scope: Scope): { graph: Grap
       const { world, answer } = step(before, action, rules);
       const transition: Transition = { before, action, answer, after: world };
       const what = violationOf(transition);
-      if (what !== undefined) return { graph: { worlds, edges }, violation: { what, trace: [...traceTo(i), action] } };
-      out.push({ action, to: world === before ? i : numberOf(world, i, action), fair: isFair(before, action) });
+      if (what !== undefined) return { graph: { worlds, edges, standsFor }, violation: { what, trace: [...traceTo(i), action] } };
+      const edge = world === before ? { to: i, mirrors: false } : edgeTo(world, i, action);
+      out.push({ action, ...edge, fair: isFair(before, action) });
     }
     edges.push(out);
   }
-  const graph = { worlds, edges };
+  const graph = { worlds, edges, standsFor };
   const stuck = distances(graph).indexOf(Number.POSITIVE_INFINITY);
   return { graph, violation: stuck < 0 ? undefined : { what: "a leaf can never be finished", trace: traceTo(stuck) } };
 }

@@ -1,8 +1,14 @@
 import { distances, type Graph } from "./explore.ts";
+import { mirroredAction } from "./mirror.ts";
 import type { Action } from "./model.ts";
 
 /** One way through the machine from its first world to one with every leaf finished. */
-export type Walk = readonly { readonly action: Action; readonly to: number }[];
+export type Walk = readonly {
+  readonly action: Action;
+  readonly to: number;
+  /** What stands for the world that it leads to is that world's mirror. */
+  readonly inMirror: boolean;
+}[];
 
 /** Walks that together take every transition there is: each goes to the nearest one that is left, until none can be reached, then to the end. */
 export function coveringWalks(graph: Graph): Walk[] {
@@ -10,13 +16,16 @@ export function coveringWalks(graph: Graph): Walk[] {
   const far = distances(graph);
   const walks: Walk[] = [];
   for (;;) {
-    const walk: { action: Action; to: number }[] = [];
+    const walk: Walk[number][] = [];
     let at = 0;
+    let inMirror = false;
     const take = (index: number): void => {
       const edge = graph.edges[at]?.[index];
       if (edge === undefined) throw new Error("a walk left the graph");
       left[at]?.delete(index);
-      walk.push({ action: edge.action, to: edge.to });
+      const action = inMirror ? mirroredAction(edge.action) : edge.action;
+      inMirror = inMirror !== edge.mirrors;
+      walk.push({ action, to: edge.to, inMirror });
       at = edge.to;
     };
     for (let path = nearest(graph, left, at); path !== undefined; path = nearest(graph, left, at)) for (const index of path) take(index);
