@@ -22,8 +22,8 @@ export function readLocalRoots(env: EnvReader, own: Readonly<Record<string, stri
 }
 
 function problemOf(path: string, own: Readonly<Record<string, string>>): string | undefined {
-  if (!isAbsolute(path)) return "it must be an absolute directory, or several with colons between";
-  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return "it must be a directory that is there";
+  if (!isAbsolute(path)) return "it must be an absolute directory, or several separated by colons";
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return "it must be a directory that exists";
   const real = realpathSync(path);
   const [setting] = Object.entries(own).find(([, directory]) => `${real}/`.startsWith(`${realPathOf(directory)}/`)) ?? [];
   return setting === undefined ? undefined : `it is in ${setting}, where other tenants' files are; choose a directory beside it`;

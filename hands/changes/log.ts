@@ -172,7 +172,7 @@ function parseLine(text: string): Line | undefined {
     return undefined;
   }
   if (isLine(line)) return line;
-  throw new DamagedRecord("a line of the log of changes is no record, so a change that it told of could happen again");
+  throw new DamagedRecord("a line of the log of changes is damaged, so the change that it recorded could happen again");
 }
 
 function isLine(value: unknown): value is Line {

@@ -64,7 +64,7 @@ export function chooseLaunchers(config: HandsConfig, networks: WorkspaceNetworks
 function openCgroups({ cgroup, ownCgroup: shown, memoryBytes, processes, jailed: isJailed, variables }: HandsConfig, log: Logger): Cgroups {
   if (cgroup !== undefined) return DividedCgroup.open(cgroup, { memoryBytes, processes }, log);
   if (variables["HANDS_MEMORY_BYTES"] !== undefined && memoryBytes > 0 && !isJailed)
-    log.warn("HANDS_MEMORY_BYTES does not hold: it needs a jail, or a cgroup v2 in HANDS_CGROUP");
+    log.warn("HANDS_MEMORY_BYTES has no effect: it needs a jail, or a cgroup v2 in HANDS_CGROUP");
   const own = isJailed ? shown : ownCgroup();
   return own === undefined ? noCgroups : new SharedCgroup(own);
 }

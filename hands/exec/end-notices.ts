@@ -44,11 +44,11 @@ export class EndNotices {
         if (response.status < 500) return;
       } catch (error) {
         // The address may hold a secret, and so may what an error says of it.
-        this.#log.debug({ exec: exec.id, host: url.host, attempt, code: codeOf(error) }, "the end of an exec could not be told");
+        this.#log.debug({ exec: exec.id, host: url.host, attempt, code: codeOf(error) }, "the end of an exec could not be reported");
       }
       await sleep(Math.min(PAUSE_MS * 2 ** (attempt - 1), LONGEST_PAUSE_MS), undefined, { ref: false });
     }
-    this.#log.info({ exec: exec.id, host: url.host }, "the end of an exec could not be told: whoever waits for it looks for itself");
+    this.#log.info({ exec: exec.id, host: url.host }, "the end of an exec could not be reported: whoever waits for it has to look");
   }
 }
 
@@ -91,7 +91,7 @@ export class NoticeAddresses {
     throw new HarnessError(
       Code.PermissionDenied,
       "address_refused",
-      "hands tells of ends at the addresses of HANDS_NOTIFY_URL alone: set it to the dispatcher's, as http://dispatcher:7433/wake",
+      "hands reports ends only to the addresses in HANDS_NOTIFY_URL: set it to the dispatcher's, as http://dispatcher:7433/wake",
     );
   }
 }

@@ -139,7 +139,7 @@ export class ExecStore {
     } catch (error) {
       this.#log.error(
         { workspace: this.workspace.name, exec: id, err: error },
-        "an exec's journal is behind: after a restart the exec is lost",
+        "an exec's journal could not be written: after a restart the exec counts as lost",
       );
     }
   }

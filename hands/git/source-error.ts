@@ -52,8 +52,8 @@ export function unknownRef(url: string, ref: string): HarnessError {
 function hint(failure: GitFailure): string {
   if (failure.end.kind === "timeout") return `it was not there within ${Math.round(failure.end.ms / 1000)} s, try again later`;
   if (failure.end.kind === "aborted") return "the call was ended";
-  if (REDIRECTED.test(failure.stderr)) return "it is elsewhere, and says so by a redirect: name the address that it leads to";
-  if (ASKS_FOR_CREDENTIALS.test(failure.stderr)) return "it asks for credentials, which this sandbox has none of, or it does not exist";
+  if (REDIRECTED.test(failure.stderr)) return "it redirects to another address: name that one";
+  if (ASKS_FOR_CREDENTIALS.test(failure.stderr)) return "it asks for credentials, and this sandbox has none; or it does not exist";
   if (DOES_NOT_EXIST.test(failure.stderr)) return "there is no such repository";
   return "it can't be reached, try again later";
 }

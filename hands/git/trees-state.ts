@@ -54,7 +54,7 @@ export async function readState(path: string): Promise<TreesState> {
   } catch {
     // Told below: what it is instead does not matter.
   }
-  throw new DamagedRecord("what is remembered of its trees can't be read");
+  throw new DamagedRecord("the record of its trees can't be read");
 }
 
 function isState(value: unknown): value is TreesState {

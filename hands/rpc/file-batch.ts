@@ -89,7 +89,7 @@ async function carryOut(
       throw new HarnessError(
         Code.Unimplemented,
         "unknown_operation",
-        "the operation is none that this daemon knows: name one of stat, read, write, edit, list, mkdir, move, remove",
+        "this daemon does not know the operation: use one of stat, read, write, edit, list, mkdir, move, remove",
       );
   }
 }

@@ -97,7 +97,7 @@ export class Workspaces {
     if (!isDamagedRecord(error)) throw error;
     const kept = await this.#directories.setAside(this.#directories.locate(name));
     this.#records.delete(name);
-    const message = "a workspace was set aside, as what is remembered of it is damaged: its session goes on with a new one";
+    const message = "a workspace was set aside because its record is damaged: its session goes on with a new one";
     this.#options.log?.error({ workspace: name, ...kept, err: error }, message);
   }
 
@@ -224,7 +224,7 @@ export class Workspaces {
         .catch((error: unknown) => log?.error({ workspace: name, err: error }, "a deleted workspace could not be removed"));
     }
     for (const path of discarded) {
-      await removeTree(path).catch((error: unknown) => log?.error({ path, err: error }, "what was deleted could not be removed"));
+      await removeTree(path).catch((error: unknown) => log?.error({ path, err: error }, "deleted files could not be removed"));
     }
   }
 

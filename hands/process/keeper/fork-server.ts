@@ -134,7 +134,7 @@ export class ForkServer {
   }
 
   #problem(line: string): void {
-    this.#options.log?.warn({ source: "fork server", line }, "the fork server, or what it is started by, has a problem");
+    this.#options.log?.warn({ source: "fork server", line }, "the fork server, or the program that starts it, reports a problem");
   }
 
   #read(child: ChildProcess, reader: FrameReader, chunk: Buffer): void {
@@ -143,9 +143,9 @@ export class ForkServer {
       reader.push(chunk);
     } catch (error) {
       if (!(error instanceof BadFrame)) throw error;
-      this.#options.log?.error({ err: error }, "a fork server told nonsense: it is ended, with all that it ran");
+      this.#options.log?.error({ err: error }, "a fork server broke its protocol: it is ended, with everything that it ran");
       child.kill("SIGKILL");
-      this.#gone(child, `the fork server told nonsense and was ended: ${error.message}`);
+      this.#gone(child, `the fork server broke its protocol and was ended: ${error.message}`);
     }
   }
 
@@ -186,7 +186,7 @@ export class ForkServer {
         if (this.#unanswered > 0 || [...this.#told.values()].some((told) => told.isAwaited)) this.#watchOver();
         return;
       }
-      log?.error({ patienceMs }, "a fork server does not answer: it is ended, with all that it ran");
+      log?.error({ patienceMs }, "a fork server does not answer: it is ended, with everything that it ran");
       this.#child?.kill("SIGKILL");
     }, patienceMs);
     this.#watch.unref();

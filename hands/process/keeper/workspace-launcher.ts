@@ -100,7 +100,7 @@ export class WorkspaceLauncher implements Launcher {
       if (keeper.isBusy)
         this.#log.warn(
           { workspace: name, jails: this.#limits.count },
-          "what commands left in the background is ended, as more jails than HANDS_JAILS live",
+          "background processes of a workspace are ended: more jails live than HANDS_JAILS allows",
         );
       void this.end({ name });
     }

@@ -88,7 +88,7 @@ describe("a fork server that tells", () => {
     ["that it is ready twice", [READY]],
   ])("%s is ended alone, and another one runs the next command", async (_what, frames) => {
     const launcher = await launcherWith({ lie: Buffer.concat([READY, ...frames]) });
-    expect(await run(launcher, "echo never").ended).toEqual({ kind: "lost", message: expect.stringContaining("told nonsense") });
+    expect(await run(launcher, "echo never").ended).toEqual({ kind: "lost", message: expect.stringContaining("broke its protocol") });
     const next = run(launcher, "echo back");
     expect([await next.ended, next.text()]).toEqual([{ kind: "exit", code: 0 }, "back\n"]);
   });
