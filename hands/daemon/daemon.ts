@@ -180,7 +180,9 @@ function boundDisk({ config, launchers, execs, terminals, log }: Bounded): DiskM
     live: () => launchers.roots().keys(),
     directories: (name) => [workspaces, home, temporary].map((directory) => join(directory, name)),
     onExceeded: (name, usedBytes) => {
-      end(name, usedBytes).catch((error: unknown) => log.error({ workspace: name, err: error }, "the commands that fill a disk could not be ended"));
+      end(name, usedBytes).catch((error: unknown) =>
+        log.error({ workspace: name, err: error }, "the commands that fill a disk could not be ended"),
+      );
     },
     log,
   });

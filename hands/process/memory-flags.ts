@@ -10,7 +10,7 @@ import { compiledSources } from "@serverless-harness/kit/compiled";
  */
 export const MEMORY_FLAGS = ["--max-semi-space-size=1", "--heap-growing-percent=40"] as const;
 
-/** Variables of a frugal process. `root`: the project's directory. */
+/** Variables of a process that saves memory. `root`: the project's directory. */
 export function memoryEnvironment(root: string): Record<string, string> {
   return {
     // One heap for all threads: what one of them freed is of use to the others.

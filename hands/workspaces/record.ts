@@ -1,5 +1,7 @@
 import { lstat, mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { Code } from "@connectrpc/connect";
+import { HarnessError } from "@serverless-harness/kit/errors";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { DamagedRecord, isDamagedRecord, syncDirectory, writeDurably } from "../fs/durable.ts";
 import { removeTree } from "../fs/remove-tree.ts";
@@ -113,4 +115,15 @@ export async function isThere(path: string): Promise<boolean> {
 /** Epochs are larger than JSON's numbers. */
 function asText(_key: string, value: unknown): unknown {
   return typeof value === "bigint" ? String(value) : value;
+}
+
+/** An older epoch than the one seen is refused; so is 0, which claims nothing, once an owner was seen. */
+export function assertCurrent(name: string, record: WorkspaceRecord, epoch: bigint): void {
+  if (epoch >= record.epoch) return;
+  throw new HarnessError(
+    Code.FailedPrecondition,
+    "stale_epoch",
+    `workspace ${name} has a newer owner: epoch ${record.epoch} was seen, this call carries ${epoch}; stop, and claim the session again`,
+    { metadata: { epoch: String(record.epoch) } },
+  );
 }

@@ -8,7 +8,7 @@ import { DamagedRecord, isDamagedRecord } from "../fs/durable.ts";
 import { KeyedQueue } from "../fs/keyed-queue.ts";
 import { removeTree } from "../fs/remove-tree.ts";
 import { WorkspaceDirectories } from "./directories.ts";
-import { isThere, readRecords, type WorkspaceRecord, writeRecord } from "./record.ts";
+import { assertCurrent, isThere, readRecords, type WorkspaceRecord, writeRecord } from "./record.ts";
 
 export interface Workspace {
   /** `<tenant>/<session>`. */
@@ -290,15 +290,4 @@ async function makeEmpty(directory: string): Promise<void> {
 
 function tenantOf(name: string): string {
   return name.slice(0, name.indexOf("/"));
-}
-
-/** An older epoch than the one seen is refused; so is 0, which claims nothing, once an owner was seen. */
-function assertCurrent(name: string, record: WorkspaceRecord, epoch: bigint): void {
-  if (epoch >= record.epoch) return;
-  throw new HarnessError(
-    Code.FailedPrecondition,
-    "stale_epoch",
-    `workspace ${name} has a newer owner: epoch ${record.epoch} was seen, this call carries ${epoch}; stop, and claim the session again`,
-    { metadata: { epoch: String(record.epoch) } },
-  );
 }

@@ -1,10 +1,10 @@
-import type { Handle } from "@serverless-harness/kit/paths/handle";
+import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
 import type { FileKind, WatchChangeKind } from "@serverless-harness/proto/hands";
 import { type BytePath, shownName } from "../../fs/byte-names.ts";
 import { type IgnoreRules, rulesForSearch } from "../../ignore/ignore-rules.ts";
 import type { NameFilter } from "../glob.ts";
 import type { WatchBudget } from "./budget.ts";
-import { type EntryState, entryState } from "./entry-state.ts";
+import { type EntryState, entryState, openSame } from "./entry-state.ts";
 import type { Inotify } from "./inotify.ts";
 
 /** An entry as it was looked at last. */
@@ -125,4 +125,19 @@ export interface TreeOptions {
   readonly onDirty: () => void;
   /** Asked every few milliseconds; throws to end the work. */
   readonly checkpoint: () => void;
+}
+
+/** A handle to a watched directory, by its names from the base down. `onOther` is told of a name that leads to another directory by now. */
+export function reach(
+  base: Handle,
+  directory: WatchedDirectory,
+  onOther: (parent: WatchedDirectory, name: string) => void,
+): Handle | undefined {
+  if (!directory.isAttached) return undefined;
+  if (directory.parent === undefined) return openDirectory(`${base.path}/.`);
+  using parent = reach(base, directory.parent, onOther);
+  if (parent === undefined) return undefined;
+  const handle = openSame(parent, directory.name, directory.inode);
+  if (handle === undefined) onOther(directory.parent, directory.name);
+  return handle;
 }

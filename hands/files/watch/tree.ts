@@ -1,10 +1,10 @@
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
-import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
+import type { Handle } from "@serverless-harness/kit/paths/handle";
 import { FileKind, WatchChangeKind, WatchMode } from "@serverless-harness/proto/hands";
 import { inodeOf } from "../../changes/witness.ts";
 import { shownName } from "../../fs/byte-names.ts";
 import type { TreeOptions } from "./directory.ts";
-import { type Entry, eachDirectory, isVisible, readRules, WatchedDirectory } from "./directory.ts";
+import { type Entry, eachDirectory, isVisible, reach, readRules, WatchedDirectory } from "./directory.ts";
 import {
   type EntryState,
   entryState,
@@ -91,11 +91,11 @@ export class WatchedTree implements Disposable {
     this.#dirty.clear();
     const added = new Map<WatchedDirectory, string[]>();
     for (const directory of work) {
-      using handle = this.#reach(base, directory);
+      using handle = reach(base, directory, (parent, name) => this.#mark(parent, name));
       if (handle !== undefined) await this.#inspect(directory, handle, work, added);
     }
     for (const [directory, names] of added) {
-      using handle = this.#reach(base, directory);
+      using handle = reach(base, directory, (parent, name) => this.#mark(parent, name));
       for (const name of handle === undefined ? [] : names) {
         const below = handle && this.#add(directory, handle, name);
         if (below !== undefined) await this.#enter(below.directory, below.handle);
@@ -281,17 +281,6 @@ export class WatchedTree implements Disposable {
   #mark(directory: WatchedDirectory, name?: string): void {
     directory.mark(name);
     this.#dirty.add(directory);
-  }
-
-  /** A handle to a watched directory, by its names from the base down. If there is another one, its parent is looked at next. */
-  #reach(base: Handle, directory: WatchedDirectory): Handle | undefined {
-    if (!directory.isAttached) return undefined;
-    if (directory.parent === undefined) return openDirectory(`${base.path}/.`);
-    using parent = this.#reach(base, directory.parent);
-    if (parent === undefined) return undefined;
-    const handle = openSame(parent, directory.name, directory.inode);
-    if (handle === undefined) this.#mark(directory.parent, directory.name);
-    return handle;
   }
 
   #tell(kind: WatchChangeKind, directory: WatchedDirectory, name: string, fileKind: FileKind): void {

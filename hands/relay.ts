@@ -1,0 +1,45 @@
+import { isLoopback, parseTarget, type Target } from "@serverless-harness/kit/address";
+import type { EnvReader, NamedFile } from "@serverless-harness/kit/env";
+import { type ClientTlsFiles, readClientTls } from "@serverless-harness/kit/tls";
+
+/** How a relay is reached that hands calls on to this daemon. */
+export interface RelayConfig {
+  /** With the path at which it takes this sandbox. */
+  readonly target: Target;
+  /** File with the token that the relay lets this sandbox in by. */
+  readonly tokenFile: NamedFile;
+  /** For an https address. */
+  readonly tls: ClientTlsFiles;
+}
+
+/** Read how the relay is reached; `undefined` if there is none. */
+export function readRelay(env: EnvReader, publicKeyFile: string | undefined, network: string): RelayConfig | undefined {
+  const text = env.optional("HANDS_RELAY_URL");
+  const tokenFile = env.file("HANDS_RELAY_TOKEN_FILE");
+  const tls: ClientTlsFiles = {
+    ca: env.file("HANDS_RELAY_TLS_CA_FILE"),
+    cert: env.file("HANDS_RELAY_TLS_CERT_FILE"),
+    key: env.file("HANDS_RELAY_TLS_KEY_FILE"),
+  };
+  if (text === undefined) {
+    for (const { variable, path } of [tokenFile, ...Object.values(tls)])
+      if (path !== undefined) env.problem(`${variable} is set, and HANDS_RELAY_URL is not`);
+    return undefined;
+  }
+  const target = parseTarget(text);
+  if (target === undefined || target.prefix === "") {
+    const example = "https://dispatcher:7433/v1/sandboxes/NAME/attach";
+    env.problem(`HANDS_RELAY_URL is ${JSON.stringify(text)}: it must be where the relay takes this sandbox, as ${example}`);
+    return undefined;
+  }
+  const isEncrypted = target.address.kind === "tcp" && target.address.tls === true;
+  if (!isEncrypted && !isLoopback(target.address))
+    env.problem("HANDS_RELAY_URL must begin with https: unless the relay is on this machine: the token would be readable on its way");
+  if (tokenFile.path === undefined)
+    env.problem("HANDS_RELAY_TOKEN_FILE is not set: the relay lets a sandbox in by a token, as of `leaf token create`");
+  if (publicKeyFile === undefined)
+    env.problem("HANDS_PUBLIC_KEY_FILE is not set: with HANDS_RELAY_URL hands needs the key that verifies the tokens of calls");
+  if (network === "none") env.problem("HANDS_NETWORK=none lets hands reach no relay: leave HANDS_RELAY_URL out");
+  readClientTls(env, target.address, tls);
+  return { target, tokenFile, tls };
+}
