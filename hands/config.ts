@@ -202,7 +202,7 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
   });
 }
 
-/** How many jails may live at once on a machine, or in a container, with so much memory. */
+/** How many jails may live at once on a machine, or in a container, with this much memory. */
 export function jailsFor(memoryBytes: number): number {
   const jails = Math.floor((memoryBytes * SHARE_OF_JAILS) / JAIL_BYTES);
   return Math.min(Math.max(jails, JAILS.least), JAILS.most);

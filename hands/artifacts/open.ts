@@ -65,7 +65,7 @@ function decoded(path: string): string {
   }
 }
 
-/** A key has so many bytes at least. */
+/** Least length of a key, in bytes. */
 const MIN_BYTES = 32;
 
 /** The key of an artifact store's users, from a file. ConfigError if it can't be read, or is too short to be one. */

@@ -33,7 +33,7 @@ interface Loaded {
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
-/** A connection over which nothing comes or goes for so long is cut. */
+/** A connection that is silent for this time is cut. */
 const IDLE_TIMEOUT_MS = 60_000;
 const ATTEMPTS = 3;
 const RETRY_BASE_MS = 100;

@@ -60,7 +60,7 @@ export class StalePlan extends Error {
 /** Errors of an effect that only say that the place changed since the plan was made: the next plan tells what is wrong, if it still is. */
 const STALE_ERRORS: ReadonlySet<string | undefined> = new Set(["ENOENT", "EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR"]);
 
-/** So many plans are made for one call before it is refused as `busy`. */
+/** Plans that are made for one call before it is refused as `busy`. */
 const MAX_PLANS = 50;
 
 /** As many workspaces' logs are held in memory. */

@@ -93,7 +93,7 @@ export class Follow implements ExecHandle {
     this.#input.confirm(sent);
   }
 
-  /** Hands has room for so many bytes of input more. */
+  /** Hands has room for this many more bytes of input. */
   allowInput(bytes: number): void {
     this.#input.allow(bytes);
   }

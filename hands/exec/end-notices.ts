@@ -40,7 +40,7 @@ export class EndNotices {
         const signal = AbortSignal.timeout(TIMEOUT_MS);
         const response = await fetch(url, { method: "POST", headers, body, signal, redirect: "error" });
         await response.body?.cancel();
-        // Whoever refuses it will refuse it again.
+        // A refusal is final.
         if (response.status < 500) return;
       } catch (error) {
         // The address may hold a secret, and so may what an error says of it.
@@ -75,7 +75,7 @@ export class NoticeAddresses {
     this.#addresses = addresses;
   }
 
-  /** Read `http://dispatcher:7433/wake`, several with commas between. A port `*` is any. Throws an Error that names what is none. */
+  /** Read `http://dispatcher:7433/wake`, several separated by commas. The port `*` stands for any. Throws an Error that names a wrong one. */
   static parse(text: string): NoticeAddresses {
     const entries = text.split(/[\s,]+/).filter((entry) => entry !== "");
     return new NoticeAddresses(entries.map(readAddress));

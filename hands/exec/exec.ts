@@ -66,7 +66,7 @@ export class Exec {
     return this.#end;
   }
 
-  /** Why it is none after all: it could not be journaled, so it was not started. */
+  /** Why it was not started: it could not be journaled. */
   get failure(): HarnessError | undefined {
     return this.#failure;
   }

@@ -8,7 +8,7 @@ export interface ExecLimits {
   readonly spillBytes: number;
   /** Longest wall time of an exec in milliseconds. 0: none. */
   readonly wallMs: number;
-  /** The end of an exec that wrote nothing for so many milliseconds says so. 0: never. */
+  /** The end of an exec that wrote nothing for this many milliseconds says so. 0: never. */
   readonly silenceMs: number;
   /** How far a reader that wants every byte may lag before the command is held up, in bytes. */
   readonly readerLagBytes: number;

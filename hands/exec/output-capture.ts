@@ -17,7 +17,7 @@ export function readCapture(capture: Capture): CaptureRecord {
   };
 }
 
-/** The output is larger than the capture lets through, or may be: after so many newlines a last line without one is one too many. */
+/** The output is larger than the capture allows, or may be: after `maxLines` newlines a last line without one is one too many. */
 export function exceedsCapture(capture: CaptureRecord, output: { readonly total: number; readonly newlines: number }): boolean {
   return output.total > capture.maxBytes || output.newlines >= capture.maxLines;
 }

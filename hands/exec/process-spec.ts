@@ -19,7 +19,7 @@ export function processOf(spec: ExecSpec, workspace: Workspace, homes: Homes, ma
   };
 }
 
-/** The working directory; it has to be in the workspace by its name. What a command does then is its own business. */
+/** The working directory. By its name it has to be in the workspace; the jail holds a command to the rest. */
 function directoryIn(workspace: Workspace, cwd: string): string {
   const path = resolve(workspace.path, cwd);
   const inside = relative(workspace.path, path);

@@ -16,7 +16,7 @@ interface RunOptions {
   /** Milliseconds; 0: no limit. */
   readonly timeoutMs: number;
   readonly noOutputTimeoutMs: number;
-  /** Its end tells of a silence of so many milliseconds; 0: of none. */
+  /** Its end mentions a silence of this many milliseconds; 0: none. */
   readonly silenceMs: number;
   /** Lag of a reader beyond which the command is held up, in bytes. */
   readonly readerLagBytes: number;
@@ -187,7 +187,7 @@ export class ExecRun implements ProcessSink {
     const load = Math.max(this.#exec.output.unwritten / MAX_UNWRITTEN_BYTES, this.#exec.lagBytes / this.#options.readerLagBytes);
     if (!this.#isPaused && load > 1) {
       this.#isPaused = true;
-      // Its silence is ours now.
+      // The silence is ours from now on.
       this.#silence.clear();
       this.#process.pause();
     } else if (this.#isPaused && load <= 0.5) {
@@ -198,7 +198,7 @@ export class ExecRun implements ProcessSink {
   }
 }
 
-/** What is wrong with a working directory. Asked beforehand: to whoever starts a process it looks like a missing program. */
+/** What is wrong with a working directory. Checked first: whoever starts a process can't tell it from a missing program. */
 function directoryProblem(path: string): string | undefined {
   try {
     return statSync(path).isDirectory() ? undefined : `the working directory ${path} is not a directory`;

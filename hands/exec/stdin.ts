@@ -26,7 +26,7 @@ export class StdinGiver {
     this.#onLeave = onLeave;
   }
 
-  /** So many bytes more may be given. */
+  /** This many more bytes may be given. */
   owe(bytes: number): void {
     this.#owed += bytes;
     if (this.#owed < STEP_BYTES) return;
@@ -68,7 +68,7 @@ export class StdinRoom {
     return giver;
   }
 
-  /** Accept so many bytes. RESOURCE_EXHAUSTED `limit_reached` if they don't fit; FAILED_PRECONDITION `stdin_closed`. */
+  /** Accept this many bytes. RESOURCE_EXHAUSTED `limit_reached` if they don't fit; FAILED_PRECONDITION `stdin_closed`. */
   accept(giver: StdinGiver | undefined, bytes: number): void {
     if (!this.#isOpen || giver === undefined) throw stdinClosed(this.#execId);
     assertStdinFits(this.#execId, this.#pending + bytes, this.#limitBytes);
@@ -83,7 +83,7 @@ export class StdinRoom {
     this.#isOpen = false;
   }
 
-  /** The command read so many bytes, or they will never be read. */
+  /** The command read this many bytes, or they will never be read. */
   free(bytes: number): void {
     let left = Math.min(bytes, this.#pending);
     this.#pending -= left;

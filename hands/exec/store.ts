@@ -16,7 +16,7 @@ import type { ExecLimits } from "./limits.ts";
 import type { ExecRun } from "./run.ts";
 
 const READ_BYTES = 256 * 1024;
-/** Processes that end within so many milliseconds are not noted. */
+/** Processes that end within this many milliseconds are not noted. */
 const SHORT_LIFE_MS = 20;
 
 /** An exec and, while it runs, its live half. */
@@ -86,7 +86,7 @@ export class ExecStore {
     this.#unnoted.delete(entry);
   }
 
-  /** Nobody needs it in memory. */
+  /** Nothing in it runs or is read, so it may leave memory. */
   get isIdle(): boolean {
     return this.#running.size === 0 && ![...this.entries.values()].some(({ exec }) => exec.isFollowed);
   }
@@ -157,7 +157,7 @@ export class ExecStore {
     if (spillPath !== undefined) await rm(spillPath, { force: true });
   }
 
-  /** So many have ended that the next regular pruning is too far away. */
+  /** Too many have ended to wait for the next regular pruning. */
   get isOverfull(): boolean {
     return !this.#isPruning && this.entries.size - this.#running.size > this.#limits.keptExecs * 1.25 + 100;
   }

@@ -42,7 +42,7 @@ export class ExecStores {
     return await this.#open.get(name);
   }
 
-  /** As {@link ifOpen}, for whoever closes it: from here on it is asked for in vain. */
+  /** As {@link ifOpen}, for whoever closes it: nobody gets it any more. */
   async take(name: string): Promise<ExecStore | undefined> {
     const store = await this.#open.get(name);
     this.#open.delete(name);

@@ -19,7 +19,7 @@ interface Span {
 
 const BOM = "\ufeff";
 
-/** Beyond so many differing lines none is looked for that both texts have. */
+/** Beyond this many differing lines, lines that both texts share are no longer searched for. */
 const MAX_DIFFERENCES = 2000;
 
 /**

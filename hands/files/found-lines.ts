@@ -65,9 +65,9 @@ export class FoundLines {
 }
 
 const MAX_CHARS = 500;
-/** Bytes that hold so many characters at least. */
+/** Bytes that hold at least this many characters. */
 const MAX_BYTES = 4 * MAX_CHARS;
-/** A line is shown from its start if what has to be shown lies before this byte, else from so many bytes before that. */
+/** A line is shown from its start if what has to be shown lies before this byte, otherwise from LEAD_BYTES before it. */
 const FROM_START = 400;
 const LEAD_BYTES = 100;
 /** Stands for what is left out at the start of a line. */

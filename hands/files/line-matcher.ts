@@ -8,7 +8,7 @@ import { matchWithRipgrep } from "./ripgrep.ts";
 /** Files up to this size are read at once. */
 const SMALL_BYTES = 256 * 1024;
 
-/** Gives way to the rest of the daemon after so long. */
+/** Gives way to the rest of the daemon after this time. */
 const SLICE_MS = 10;
 
 const NEWLINE = 0x0a;

@@ -33,7 +33,7 @@ export interface FileMatches {
 /** Names the matching lines of files, in the order of the files. Ends early once `signal` is aborted. */
 export type MatchLines = (files: readonly SearchFile[], query: LineQuery, signal: AbortSignal) => AsyncIterable<FileMatches>;
 
-/** The pattern is not one. `problem` is shown to the client. */
+/** The error for a pattern that can't be used. `problem` is shown to the client. */
 export function badPattern(problem: string): HarnessError {
   return invalidArgument([
     { field: "pattern", description: `must be a regular expression in Rust's syntax, or be sent as literal: ${problem}` },

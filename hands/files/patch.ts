@@ -13,7 +13,7 @@ const MAX_PATCH = 1024 * 1024;
 
 const CONTEXT = 3;
 
-/** Beyond so many differing lines the exact diff (its time grows with their square) makes way for "all of this became all of that". */
+/** Beyond this many differing lines the exact diff, whose time grows with their square, is replaced by "all of this became all of that". */
 const MAX_DIFFERENCES = 2000;
 
 export function describeChange(path: string, before: string, after: string): TextChange {

@@ -10,7 +10,7 @@ import { fileAt, requireMatch } from "./existing-file.ts";
 export interface ReadOrder {
   readonly path: string;
   readonly offset: number;
-  /** At most so many bytes; 0: to the end. */
+  /** At most this many bytes; 0: to the end. */
   readonly length: number;
   readonly ifMatch: string;
 }

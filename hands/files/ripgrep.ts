@@ -39,7 +39,7 @@ export const matchWithRipgrep: MatchLines = async function* (files, query, signa
     killSignal: "SIGKILL",
   }) as ChildProcessByStdio<null, Readable, Readable>;
   const ended = once(child, "close");
-  // Whoever awaits it sees its failure; who stops early doesn't care.
+  // Whoever awaits it sees its failure; nobody does after an early stop.
   ended.catch(() => undefined);
   const complaint = firstBytes(child.stderr);
   const found = new Map<number, MatchingLine[]>();

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 
-/** Work goes on for so long before everything else in the process gets its turn. */
+/** Work goes on for this time before everything else in the process gets its turn. */
 const SLICE_MS = 3;
 
 /** Cuts long work into slices, so that it holds up nobody else in the process. `if (pacer.due) await pacer.rest()` in every round. */

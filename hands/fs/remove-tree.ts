@@ -6,7 +6,7 @@ import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { type ByteName, childPath, namesIn, openChildDirectory, statChild } from "./byte-names.ts";
 
-/** So many files are removed side by side. */
+/** Files that are removed side by side. */
 const BATCH = 32;
 
 /** How long the removal works before it lets the rest of the daemon run. */

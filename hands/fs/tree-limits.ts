@@ -45,7 +45,7 @@ export class TreeMeter {
     this.#remedy = remedy;
   }
 
-  /** One more file of so many bytes. */
+  /** Count one more file. Throws if it is too much. */
   add(path: string, bytes: number): void {
     const limit = this.#exceeded(bytes);
     if (limit !== undefined) throw tooLarge(limit, this.#limits, path, this.#remedy);
@@ -53,7 +53,7 @@ export class TreeMeter {
     this.#bytes += bytes;
   }
 
-  /** One more file of so many bytes, unless it is too much: then why, as a part of a sentence, and it does not count. */
+  /** As {@link add}, but a file that is too much is not counted: returns why, as a part of a sentence. */
   refusal(bytes: number): string | undefined {
     const limit = this.#exceeded(bytes);
     if (limit !== undefined) return WHAT[limit](this.#limits[limit]);
@@ -62,7 +62,7 @@ export class TreeMeter {
     return undefined;
   }
 
-  /** The same for a directory so many directories down. */
+  /** The same for a directory at this depth. */
   depthRefusal(depth: number): string | undefined {
     return depth > this.#limits.depth ? WHAT.depth(this.#limits.depth) : undefined;
   }
@@ -73,7 +73,7 @@ export class TreeMeter {
     return this.#files + 1 > this.#limits.files ? "files" : undefined;
   }
 
-  /** A directory so many directories down. */
+  /** Enter a directory at this depth. Throws if it is too deep. */
   enter(path: string, depth: number): void {
     if (depth > this.#limits.depth) throw tooLarge("depth", this.#limits, path, this.#remedy);
   }

@@ -132,7 +132,7 @@ async function* hashing(chunks: AsyncIterable<Buffer>, hash: Hash): AsyncGenerat
   }
 }
 
-/** So many bytes of a file. One that became shorter meanwhile is filled up with zeros: its tag tells that it has to be read again. */
+/** The first `size` bytes of a file. One that became shorter meanwhile is padded with zeros: its tag says that it has to be read again. */
 async function* chunksOf(fd: number, size: number, pacer: Pacer): AsyncGenerator<Buffer> {
   for (let left = size; left > 0; ) {
     if (pacer.due) await pacer.rest();

@@ -56,7 +56,7 @@ export interface RunningGit {
 
 const DEFAULT_TIMEOUT_MS = 60_000;
 const MAX_OUTPUT = 256 * 1024 * 1024;
-/** So much of the end of stderr is kept. */
+/** What is kept of the end of stderr, in bytes. */
 const MAX_STDERR = 16 * 1024;
 
 /** Runs git: by its arguments and never by a shell, with a bounded time, without any configuration or variable but those given here. */

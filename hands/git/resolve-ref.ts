@@ -8,7 +8,7 @@ export interface Resolved {
   readonly branch: string | undefined;
 }
 
-/** Where a clone keeps a remote's branches. Tags lie where they lie everywhere. */
+/** Where a clone keeps a remote's branches. Tags are in their usual place. */
 export const BRANCHES = "refs/remotes/origin/";
 /** Where a clone keeps what was asked for and is no branch or tag. */
 const EXTRAS = "refs/harness/";

@@ -46,7 +46,7 @@ export async function restoreSnapshot(context: RestoreContext, snapshotId: strin
   const changed = new Set<BytePath>();
   for (let round = 1; round <= ROUNDS; round++) {
     const { entries, omitted } = await repository.currentEntries(rules, target.keys());
-    // What was too large then as well is as good as it can be.
+    // What was too large for the snapshot stays as it is.
     for (const path of omitted) {
       const wanted = target.get(path);
       if (wanted !== undefined && tooLarge.has(shownName(path))) entries.set(path, { ...wanted, tag: "" });

@@ -22,7 +22,7 @@ export interface Snapshot {
  */
 const BUNDLE_MAX_AGE_MS = 24 * 60 * 60_000;
 
-/** So many snapshots of a workspace stay in the artifact store: the newest of those that this daemon took or restored. */
+/** Snapshots of a workspace that stay in the artifact store: the newest of those that this daemon took or restored. */
 export const KEPT_SNAPSHOTS = 20;
 
 /** A difference may be so large beside the whole; beyond, the whole is written again. */

@@ -15,7 +15,7 @@ export const NOTHING_SCANNED: ScannedTree = { tree: EMPTY_TREE, entries: new Map
 
 const FORMAT = "tree-cache 1";
 const END = "end";
-/** Records are written in batches of so many. */
+/** Records that are written at once. */
 const BATCH = 2000;
 
 /**

@@ -1,7 +1,7 @@
 import type { Chunk } from "./runs.ts";
 
 const NEWLINE = 10;
-/** After so many newlines, less than so many bytes apart, a search for each costs more than a look at every byte. */
+/** After this many newlines, fewer than this many bytes apart, searching for each one costs more than looking at every byte. */
 const DENSE_SAMPLE = 16;
 const DENSE_BYTES = 64;
 

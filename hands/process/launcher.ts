@@ -37,7 +37,7 @@ export interface ProcessSink {
   started(pid: number): void;
   /** The bytes are the receiver's to keep. */
   output(stream: Stream, data: Buffer): void;
-  /** So many bytes of its input went to the process, or will never be read. May be told later, in sums, but for the last 64 KiB. */
+  /** This many bytes of its input went to the process, or will never be read. May be told later, in sums, except for the last 64 KiB. */
   inputTaken(bytes: number): void;
   /** Called when the process has ended and its output is drained (waiting a bounded time for descendants that hold it open). */
   ended(end: ProcessEnd): void;

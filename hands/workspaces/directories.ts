@@ -56,7 +56,7 @@ export class WorkspaceDirectories {
     return { files: files ?? "", state: state ?? "" };
   }
 
-  /** Put away what is staged for workspaces that there are not. */
+  /** Put away what is staged for workspaces that do not exist. */
   async discardStaged(isKnown: (name: string) => boolean): Promise<void> {
     const staging = join(this.#root, STAGING);
     for (const tenant of await directoriesIn(staging)) {

@@ -43,7 +43,7 @@ export interface WorkspacesOptions {
 /** Makes a new workspace's content: `directory` does not exist yet, and becomes the workspace's. */
 export type Fill = (directory: string, workspace: Workspace) => Promise<void>;
 
-/** Ends what still happens in a workspace that is about to go. Called again if a deletion is repeated, so it must not mind. */
+/** Ends what still happens in a workspace that is about to go. Idempotent: it is called again if a deletion is repeated. */
 export type BeforeDelete = (workspace: Workspace) => Promise<void>;
 
 /**
@@ -214,7 +214,7 @@ export class Workspaces {
     await this.#directories.empty(workspace);
   }
 
-  /** Remove what an earlier daemon had begun to remove. What can't be removed harms nobody but who pays for the disk. */
+  /** Remove what an earlier daemon had begun to remove. What can't be removed only takes up space. */
   async #tidy(discarded: readonly string[]): Promise<void> {
     const { log } = this.#options;
     for (const [name, record] of this.#records) {

@@ -19,10 +19,10 @@ import {
 } from "./entry-state.ts";
 import { type Inotify, NotifyUnavailable } from "./inotify.ts";
 
-/** Gives way to the rest of the daemon after so long. */
+/** Gives way to the rest of the daemon after this time. */
 const SLICE_MS = 10;
 
-/** A file that is written without a pause is told after so many looks, though it may be changing still. */
+/** A file that is written without a pause is reported after this many looks, even if it is still changing. */
 const MAX_PUT_OFF = 3;
 
 /**

@@ -5,7 +5,7 @@ import type { ChangeQueue } from "./change-queue.ts";
 import type { TreeOptions } from "./directory.ts";
 import { WatchedTree } from "./tree.ts";
 
-/** What happens within so many milliseconds is told together. */
+/** What happens within this many milliseconds is reported together. */
 const COALESCE_MS = 50;
 
 /** How often the path is looked at while the kernel tells about the directory: it says nothing of a directory above. In milliseconds. */
@@ -22,7 +22,7 @@ export interface WatchOptions extends Omit<TreeOptions, "tell" | "onDirty" | "ch
   readonly path: string;
   /** Segments of the watched directory below the workspace, as they are shown. */
   readonly shown: readonly string[];
-  /** Milliseconds between two looks at everything; 0: if it can't be helped. */
+  /** Milliseconds between two looks at everything; 0: only if the kernel can't tell. */
   readonly pollIntervalMs: number;
   readonly queue: ChangeQueue;
 }
