@@ -1,13 +1,15 @@
+import { create } from "@bufbuild/protobuf";
 import type { Address } from "@serverless-harness/kit/address";
 import { createLogger, type Logger } from "@serverless-harness/kit/log";
 import type { Service } from "@serverless-harness/kit/main";
+import { pidNamespace } from "@serverless-harness/kit/proc";
 import { openTracing } from "@serverless-harness/kit/tracing/tracing";
+import { type Worker, WorkerSchema } from "@serverless-harness/proto/leaf";
 import { type Claim, openLeafStore, sessionKey } from "@serverless-harness/session";
 import { AgentFactory } from "./agents/agent-factory.ts";
 import { type BrainConfig, readConfig } from "./config.ts";
 import { LeafRun } from "./leaf/leaf-run.ts";
 import { Runner } from "./runner.ts";
-import { thisWorker } from "./worker.ts";
 
 /** A running brain. */
 export interface Brain extends Service {
@@ -83,4 +85,14 @@ async function serveWake(address: Address, runner: Runner, log: Logger): Promise
 function surviveDefects(log: Logger): void {
   process.on("unhandledRejection", (error) => log.error({ err: error }, "unhandled rejection"));
   process.on("uncaughtException", (error) => log.error({ err: error }, "uncaught exception"));
+}
+
+/** This process, as leaves that it runs name it. */
+export function thisWorker(name: string): Worker {
+  return create(WorkerSchema, {
+    name,
+    pid: BigInt(process.pid),
+    pidNamespace: pidNamespace(),
+    startedAtMs: BigInt(Math.round(performance.timeOrigin)),
+  });
 }

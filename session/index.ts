@@ -3,12 +3,14 @@ import { parseStoreUrl } from "./contract/store-url.ts";
 
 export type { AccountLimits, Accounts, AccountUse, Charge } from "./contract/accounts.ts";
 export { limitReached, type Owner } from "./contract/accounts.ts";
+export type { Claim, Fence, NewEvent } from "./contract/claim.ts";
 export type { Duties } from "./contract/duties.ts";
 export { sessionNotFound } from "./contract/errors.ts";
 export type { Files } from "./contract/files.ts";
-export { deadlineOf } from "./contract/leaf-deadline.ts";
-export { isTerminal, sessionKey } from "./contract/leaf-state.ts";
-export type { Backlog, Claim, Fence, LeafQuery, LeafStore, NewEvent, NewLeaf, Outcome } from "./contract/leaf-store.ts";
+export type { NewDecision, NewGate } from "./contract/gates.ts";
+export type { LeafQuery } from "./contract/leaf.ts";
+export { deadlineOf, isTerminal, sessionKey } from "./contract/leaf.ts";
+export type { Backlog, LeafStore, NewLeaf, Outcome } from "./contract/leaf-store.ts";
 export type { Messages, NewMessage, Wishes } from "./contract/messages.ts";
 export { checkMessage } from "./contract/messages.ts";
 export type { ClaimedNotice, Notice, NoticeEnd, Notices } from "./contract/notices.ts";
@@ -17,7 +19,7 @@ export type { DueSchedules, Schedules } from "./contract/schedules.ts";
 export { parseStoreUrl, type RedisAddress, type StoreAddress } from "./contract/store-url.ts";
 export { DEFAULT_TENANT, type TenantSettings, type Tenants } from "./contract/tenants.ts";
 export type { Tokens } from "./contract/tokens.ts";
-export type { NewDecision, NewGate, Wait, WaitingLeaves } from "./contract/waiting.ts";
+export type { Wait, WaitingLeaves } from "./contract/waiting.ts";
 
 /**
  * Open the leaf store at an address: `sqlite:/absolute/path/leaf.db` (the file is made if it is absent, its directory must exist), or

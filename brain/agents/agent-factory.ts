@@ -9,8 +9,7 @@ import type { BrainConfig } from "../config.ts";
 import { readSolution, requireRepository } from "../kinds/solution.ts";
 import { resultWish } from "../kinds/task.ts";
 import type { AgentSeams, OpenAgent } from "../leaf/agent-seams.ts";
-import { requireConversation } from "./conversation.ts";
-import { copiedWorkspaces, forkSource } from "./fork.ts";
+import { copiedWorkspaces, forkSource, requireConversation } from "./conversation.ts";
 import { Hands } from "./hands.ts";
 import { LeafWorkspace } from "./leaf-workspace.ts";
 

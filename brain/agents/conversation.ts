@@ -1,7 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import type { PiSessions } from "@serverless-harness/pi-fork";
-import { type Claim, isTerminal, type LeafStore } from "@serverless-harness/session";
+import type { ForkSource, PiSessions } from "@serverless-harness/pi-fork";
+import { type Claim, isTerminal, type LeafStore, sessionKey } from "@serverless-harness/session";
 
 /** Leaves of a session that are looked at. */
 const LOOK_AT = 100;
@@ -9,7 +9,7 @@ const LOOK_AT = 100;
 /**
  * Throw if a leaf would begin with an empty conversation that should hold something: FAILED_PRECONDITION `conversation_gone` if leaves of its session
  * have talked to a model and the log is not there, `fork_source_empty` if the session that it forks has none; UNAVAILABLE `fork_source_waits`
- * where that one has not begun yet. To be called before the workspace is made, which would be made from nothing as well.
+ * if that one has not begun yet. To be called before the workspace is made, which would be made from nothing as well.
  */
 export async function requireConversation(sessions: PiSessions, leaves: Pick<LeafStore, "list">, { leaf, fence }: Claim): Promise<void> {
   const { tenant, sessionId } = fence;
@@ -34,4 +34,16 @@ function sourceEmpty(): HarnessError {
 
 function sourceWaits(): HarnessError {
   return new HarnessError(Code.Unavailable, "fork_source_waits", "the session that is to be forked has not begun yet");
+}
+
+/** The workspaces that a leaf's own may be made from. */
+export function copiedWorkspaces({ leaf, fence: { tenant } }: Claim): string[] {
+  const { fork } = leaf.spec ?? {};
+  return fork === undefined ? [] : [sessionKey({ tenant, sessionId: fork.sessionId })];
+}
+
+/** Where a leaf's conversation begins; `lifecycle`: its workspace. */
+export function forkSource({ leaf, fence: { tenant } }: Claim, lifecycle: Pick<ForkSource, "copied" | "lacks">): ForkSource | undefined {
+  const { fork } = leaf.spec ?? {};
+  return fork && { from: { tenant, sessionId: fork.sessionId }, entryId: fork.entryId, copied: lifecycle.copied, lacks: lifecycle.lacks };
 }

@@ -4,7 +4,6 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
 import type { Lacks, MadeFrom, MadeWorkspace, WorkspaceLifecycle } from "@serverless-harness/pi-fork";
 import type { LeftOut, Workspace } from "@serverless-harness/proto/hands";
-import { makeWorkspace } from "./fork.ts";
 
 /** What a {@link LeafWorkspace} stands on. */
 export interface LeafWorkspaceOptions {
@@ -94,4 +93,18 @@ function perhapsUnread<T>(promise: Promise<T>): Promise<T> {
 
 function lacksOf(leftOut: LeftOut | undefined): Lacks {
   return { named: leftOut?.paths ?? [], more: leftOut?.more ?? 0 };
+}
+
+/**
+ * Make a workspace, or take it over. A copy is of the other workspace as it is now; if that is not there, since its session never worked or its sandbox
+ * was lost, the new one is empty. (A snapshot of the point that was forked would be restored here.)
+ */
+async function makeWorkspace(workspace: WorkspaceClient, options: CreateOptions): Promise<{ made: Workspace; copied: boolean }> {
+  try {
+    return { made: await workspace.create(options), copied: options.source?.kind === "copy" };
+  } catch (error) {
+    const gone = error instanceof HarnessError && error.reason === "unknown_workspace" && options.source?.kind === "copy";
+    if (!gone) throw error;
+    return { made: await workspace.create({}), copied: false };
+  }
 }

@@ -1,7 +1,9 @@
 import { EventEmitter } from "node:events";
+import { Code } from "@connectrpc/connect";
 import { AgentHarness, type AgentLane, BACKGROUND_CONTEXT as CONTEXT, type Session } from "@earendil-works/pi-agent-core";
-import { calculateCost, clampThinkingLevel, type ImageContent } from "@earendil-works/pi-ai";
+import { type Api, calculateCost, clampThinkingLevel, type ImageContent, type Model } from "@earendil-works/pi-ai";
 import type { WorkspaceClient } from "@serverless-harness/hands/client";
+import { HarnessError } from "@serverless-harness/kit/errors";
 import type { GatePolicy } from "@serverless-harness/proto/leaf";
 import type { Fence } from "@serverless-harness/session";
 import { HandsExecutionEnv } from "../env/hands-env.ts";
@@ -18,7 +20,6 @@ import { Agent, type AgentSignals } from "./agent.ts";
 import { Compactor, compactionSettings } from "./compaction/compactor.ts";
 import { HistoryReader } from "./compaction/operation-history.ts";
 import { Summaries } from "./compaction/summaries.ts";
-import { imagesFor, type Picture } from "./images.ts";
 import { type MessageSource, SILENCE } from "./inbox.ts";
 import type { AgentEvent } from "./log/events.ts";
 import { ExpectedResult } from "./narration/expected-result.ts";
@@ -212,4 +213,23 @@ function priceOf({ models }: ResolvedModel): Price {
     const model = models.getModel(provider, modelId);
     return model === undefined ? usage.cost : calculateCost(model, usage);
   };
+}
+
+/** A picture that goes with a prompt. */
+export interface Picture {
+  /** As `image/png`. */
+  readonly mediaType: string;
+  readonly data: Uint8Array;
+}
+
+/**
+ * The pictures as the model gets them. INVALID_ARGUMENT `images_not_supported` if it takes none: left out, it would answer as if nobody had
+ * shown it anything.
+ */
+export function imagesFor(model: Model<Api>, pictures: readonly Picture[]): ImageContent[] {
+  if (pictures.length > 0 && !model.input.includes("image")) {
+    const message = `the model ${model.provider}/${model.id} takes no pictures: choose one that does, or send text only`;
+    throw new HarnessError(Code.InvalidArgument, "images_not_supported", message);
+  }
+  return pictures.map(({ mediaType, data }) => ({ type: "image", mimeType: mediaType, data: Buffer.from(data).toString("base64") }));
 }

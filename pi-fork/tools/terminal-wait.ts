@@ -28,7 +28,7 @@ const PAINTED_MS = 50;
 
 /**
  * Wait until a terminal has answered: it is quiet, shows the text that is waited for, or its program has ended. Rejects with what watching rejects
- * with, and where `signal` aborts; the terminal goes on in any case.
+ * with, and if `signal` aborts; the terminal goes on in any case.
  */
 export async function waitForTerminal(
   hands: WorkspaceClient,

@@ -1,7 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { sessionKey } from "./leaf-state.ts";
-import type { Fence } from "./leaf-store.ts";
+import type { Fence } from "./claim.ts";
+import { sessionKey } from "./leaf.ts";
 
 /** The error for an owner that is no longer one. */
 export function staleEpoch(fence: Fence): HarnessError {

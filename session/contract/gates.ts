@@ -2,7 +2,12 @@ import { create } from "@bufbuild/protobuf";
 import { Validation } from "@serverless-harness/kit/validate";
 import { type Decision, DecisionKind, DecisionSchema, type Gate, GateSchema } from "@serverless-harness/proto/leaf";
 import { gateDecided } from "./errors.ts";
-import type { NewDecision, NewGate } from "./waiting.ts";
+
+/** A gate as it is opened. */
+export type NewGate = Omit<Gate, "openedAtMs" | "decision">;
+
+/** A decision as it is made. */
+export type NewDecision = Pick<Decision, "kind" | "feedback" | "decidedBy">;
 
 /** Open gates of one leaf. */
 export const MAX_OPEN_GATES = 32;

@@ -1,7 +1,9 @@
 import type { Failure, Leaf, LeafEvent, LeafResult, LeafSpec, LeafState, Worker } from "@serverless-harness/proto/leaf";
 import type { Accounts, Charge } from "./accounts.ts";
+import type { Claim, NewEvent } from "./claim.ts";
 import type { Duties } from "./duties.ts";
 import type { Files } from "./files.ts";
+import type { LeafQuery } from "./leaf.ts";
 import type { Messages, Wishes } from "./messages.ts";
 import type { Notices } from "./notices.ts";
 import type { Retained } from "./retention.ts";
@@ -10,35 +12,6 @@ import type { Schedules } from "./schedules.ts";
 import type { Tenants } from "./tenants.ts";
 import type { Tokens } from "./tokens.ts";
 import type { WaitingLeaves } from "./waiting.ts";
-
-/**
- * A session's owner: every durable write carries it, and the store refuses an older epoch than the session's newest one,
- * atomically with the write.
- */
-export interface Fence {
-  readonly tenant: string;
-  readonly sessionId: string;
-  readonly epoch: bigint;
-}
-
-/** A leaf that one worker runs, until the lease ends or it lets go. */
-export interface Claim {
-  /** The leaf as it was when claimed, in state RUNNING. */
-  readonly leaf: Leaf;
-  readonly fence: Fence;
-  /** The claim took over a leaf that another worker held: its lease had expired or it was known to be dead. */
-  readonly takeover: boolean;
-}
-
-/** An event to append; the store adds leaf id, sequence number and time. */
-export interface NewEvent {
-  readonly event: LeafEvent["event"];
-  /**
-   * Names the event within its leaf: one that is appended again under the same key is dropped. So a brain that resumes can
-   * announce what its log already holds without doubling what was announced before.
-   */
-  readonly key?: string;
-}
 
 /** A leaf to be submitted. */
 export interface NewLeaf {
@@ -50,18 +23,6 @@ export interface NewLeaf {
   readonly notify?: boolean;
   /** Whom it is counted for besides its tenant, and under which limits. Default: for its tenant alone, without a limit. */
   readonly charge?: Charge;
-}
-
-/** Filters of {@link LeafStore.list}; every one that is set must match. */
-export interface LeafQuery {
-  readonly tenant?: string;
-  readonly sessionId?: string;
-  readonly states?: readonly LeafState[];
-  readonly labels?: Readonly<Record<string, string>>;
-  /** 1 to 1000. */
-  readonly limit: number;
-  /** From an earlier page. INVALID_ARGUMENT if it is not one of ours. */
-  readonly pageToken?: string;
 }
 
 /** How a claim ends for good. */
@@ -126,10 +87,10 @@ export interface LeafStore extends WaitingLeaves, Messages, Retained, Tenants, S
   /** End the leases of a worker that is known to be dead, so that nobody waits for them. Returns the number of leaves. */
   releaseWorker(workerName: string, note: string): Promise<number>;
 
-  /** Events behind `afterSeq`, in order, at most `limit`. */
+  /** Events after `afterSeq`, in order, at most `limit`. */
   events(leafId: string, afterSeq: bigint, limit: number): Promise<LeafEvent[]>;
   /**
-   * Events behind `afterSeq`, in order and without a gap, then live; ends after the terminal one, or when `signal` aborts
+   * Events after `afterSeq`, in order and without a gap, then live; ends after the terminal one, or when `signal` aborts
    * (without an error). Any number of followers share one watch on the store.
    */
   follow(leafId: string, afterSeq: bigint, signal: AbortSignal): AsyncIterable<LeafEvent>;

@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { Validation } from "@serverless-harness/kit/validate";
 import { type LeafMessage, LeafMessageSchema, MessageMode } from "@serverless-harness/proto/leaf";
+import type { Claim } from "./claim.ts";
 import { messageIdReused } from "./errors.ts";
-import type { Claim } from "./leaf-store.ts";
 
 /** A message as it is sent. */
 export type NewMessage = Pick<LeafMessage, "messageId" | "mode" | "text" | "sentBy">;

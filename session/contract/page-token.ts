@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { type HarnessError, invalidArgument } from "@serverless-harness/kit/errors";
-import type { LeafQuery } from "./leaf-store.ts";
+import type { LeafQuery } from "./leaf.ts";
 
 /** The token that continues a listing after leaf number `n`. It names a place, not a count, so new leaves don't shift pages. */
 export function pageTokenOf(n: number, query: Filters): string {

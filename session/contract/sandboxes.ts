@@ -2,7 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { Validation } from "@serverless-harness/kit/validate";
 import type { Sandbox } from "@serverless-harness/proto/leaf";
-import type { Fence } from "./leaf-store.ts";
+import type { Fence } from "./claim.ts";
 
 /** What whoever found a sandbox says of it; the store knows the rest. */
 export type SandboxReport = Pick<Sandbox, "name" | "address" | "stateId"> & Partial<Pick<Sandbox, "labels" | "tenant" | "capacity">>;
@@ -41,7 +41,7 @@ export interface Sandboxes {
 
   /**
    * The sandbox of a session, for `leaseMs`: where it is, while that is there, has the wanted labels, and neither drains nor is full for sessions without
-   * a lease; else the one near the wanted session, or the least loaded: the one with fewest leases, then with fewest sessions. UNAVAILABLE `no_sandbox`
+   * a lease; otherwise the one near the wanted session, or the least loaded: the one with fewest leases, then with fewest sessions. UNAVAILABLE `no_sandbox`
    * if none that would do is there, RESOURCE_EXHAUSTED `sandboxes_full` if all of those are full, FAILED_PRECONDITION `stale_epoch` if a newer owner
    * has placed the session. Nothing is changed then.
    */

@@ -1,7 +1,7 @@
 import { Validation } from "@serverless-harness/kit/validate";
-import type { Decision, Gate, Leaf } from "@serverless-harness/proto/leaf";
-import { MAX_OPEN_GATES } from "./gates.ts";
-import type { Claim, NewEvent } from "./leaf-store.ts";
+import type { Gate, Leaf } from "@serverless-harness/proto/leaf";
+import type { Claim, NewEvent } from "./claim.ts";
+import { MAX_OPEN_GATES, type NewDecision, type NewGate } from "./gates.ts";
 
 /** What a leaf that is let go of waits for: whichever comes first makes it ready. With none of them, it is ready at once. */
 export interface Wait {
@@ -12,12 +12,6 @@ export interface Wait {
   /** A time, milliseconds since the Unix epoch by the store's clock. */
   readonly notBeforeMs?: number;
 }
-
-/** A gate as it is opened. */
-export type NewGate = Omit<Gate, "openedAtMs" | "decision">;
-
-/** A decision as it is made. */
-export type NewDecision = Pick<Decision, "kind" | "feedback" | "decidedBy">;
 
 /** Leaves that wait, and what ends their waiting. Each method is one step, as those of the leaf store. */
 export interface WaitingLeaves {
@@ -33,7 +27,7 @@ export interface WaitingLeaves {
   wake(leafId: string, wakeKey: string): Promise<boolean>;
 
   /**
-   * Ask a human. Returns the gate as it stands: with the decision if there is one, which where the deadline is over is the gate's own. The
+   * Ask a human. Returns the gate as it stands: with the decision if there is one, which is the gate's own once the deadline is over. The
    * same gate again changes nothing; one of the same id with other arguments is ALREADY_EXISTS `gate_reused`, the 33rd open one is
    * RESOURCE_EXHAUSTED `too_many_gates`.
    */

@@ -1,6 +1,6 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { LeafState, type Worker, WorkerSchema } from "@serverless-harness/proto/leaf";
-import type { Claim } from "../contract/leaf-store.ts";
+import type { Claim } from "../contract/claim.ts";
 import type { Database } from "./database.ts";
 import { stateEvent } from "./events.ts";
 import { leafOf } from "./records.ts";

@@ -9,7 +9,7 @@ import {
   UsageSchema,
 } from "@serverless-harness/proto/leaf";
 import { spentOf } from "../contract/accounts.ts";
-import type { NewEvent } from "../contract/leaf-store.ts";
+import type { NewEvent } from "../contract/claim.ts";
 import type { Database } from "./database.ts";
 import { type Argument, bytes, list, type Reply, text } from "./scripts.ts";
 
@@ -49,7 +49,7 @@ function usageArgument(usage: Usage): Uint8Array {
   return Buffer.concat([Buffer.from(`${tokens} ${microUsd}\n`), toBinary(UsageSchema, usage)]);
 }
 
-/** Events behind `afterSeq`, in order, at most `limit` and at most {@link EVENTS_PER_SCRIPT}. */
+/** Events after `afterSeq`, in order, at most `limit` and at most {@link EVENTS_PER_SCRIPT}. */
 export async function readPage(database: Database, leafId: string, afterSeq: bigint, limit: number): Promise<EventPage> {
   const partition = database.names.partitionOfLeaf(leafId);
   if (partition === undefined) return { state: undefined, events: [] };
@@ -60,7 +60,7 @@ export async function readPage(database: Database, leafId: string, afterSeq: big
   };
 }
 
-/** Events behind `afterSeq`, in order, at most `limit`. */
+/** Events after `afterSeq`, in order, at most `limit`. */
 export async function readEvents(database: Database, leafId: string, afterSeq: bigint, limit: number): Promise<LeafEvent[]> {
   const found: LeafEvent[] = [];
   for (let seq = afterSeq; found.length < limit; ) {

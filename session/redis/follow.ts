@@ -1,6 +1,6 @@
 import type { LeafEvent } from "@serverless-harness/proto/leaf";
 import { leafNotFound } from "../contract/errors.ts";
-import { isTerminal } from "../contract/leaf-state.ts";
+import { isTerminal } from "../contract/leaf.ts";
 import type { Database } from "./database.ts";
 import { readPage } from "./events.ts";
 import type { Signals } from "./signals.ts";
@@ -9,8 +9,8 @@ import type { Signals } from "./signals.ts";
 const BATCH = 100;
 
 /**
- * Events of a leaf behind `afterSeq`, then live. Ends after the terminal one, when `signal` aborts, and when `isClosed` says that the
- * store is, and where the leaf is removed. Throws NOT_FOUND `leaf_not_found` for an unknown leaf, DATA_LOSS
+ * Events of a leaf after `afterSeq`, then live. Ends after the terminal one, when `signal` aborts, and when `isClosed` says that the
+ * store is, and if the leaf is removed. Throws NOT_FOUND `leaf_not_found` for an unknown leaf, DATA_LOSS
  * `store_lost` if Redis holds another store.
  */
 export async function* followLeaf(

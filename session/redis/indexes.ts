@@ -1,6 +1,5 @@
 import { type LeafSpec, LeafState } from "@serverless-harness/proto/leaf";
-import { isTerminal } from "../contract/leaf-state.ts";
-import type { LeafQuery } from "../contract/leaf-store.ts";
+import { isTerminal, type LeafQuery } from "../contract/leaf.ts";
 import { encode, sessionName } from "./names.ts";
 
 /** Indexes that hold a leaf for ever, by their names within its partition. Others hold it by its state. */

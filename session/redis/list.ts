@@ -1,6 +1,6 @@
 import { Validation } from "@serverless-harness/kit/validate";
 import type { Leaf } from "@serverless-harness/proto/leaf";
-import type { LeafQuery } from "../contract/leaf-store.ts";
+import type { LeafQuery } from "../contract/leaf.ts";
 import { numberOfPageToken, pageTokenOf } from "../contract/page-token.ts";
 import type { Database } from "./database.ts";
 import { indexesFor } from "./indexes.ts";

@@ -1,7 +1,7 @@
 import { toBinary } from "@bufbuild/protobuf";
 import { type LeafMessage, LeafMessageSchema } from "@serverless-harness/proto/leaf";
+import type { Claim } from "../contract/claim.ts";
 import { deadlinePassed, leafEnded, leafNotFound, tooManyMessages } from "../contract/errors.ts";
-import type { Claim } from "../contract/leaf-store.ts";
 import { asSent, assertSameMessage, MAX_UNREAD, type NewMessage, requireMessage } from "../contract/messages.ts";
 import type { Database } from "./database.ts";
 import { messagesOf } from "./events.ts";

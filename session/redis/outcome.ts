@@ -1,8 +1,9 @@
 import { type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { type Failure, FailureSchema, LeafResultSchema, LeafState } from "@serverless-harness/proto/leaf";
+import type { Claim, NewEvent } from "../contract/claim.ts";
 import { staleEpoch } from "../contract/errors.ts";
-import { checkEndOverdue, OVERDUE } from "../contract/leaf-deadline.ts";
-import type { Claim, NewEvent, Outcome } from "../contract/leaf-store.ts";
+import { checkEndOverdue, OVERDUE } from "../contract/leaf.ts";
+import type { Outcome } from "../contract/leaf-store.ts";
 import type { Wishes } from "../contract/messages.ts";
 import type { Database } from "./database.ts";
 import { eventBatches, messagesOf, stateEvent } from "./events.ts";

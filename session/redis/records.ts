@@ -1,6 +1,6 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { GateSchema, type Leaf, LeafSchema, type LeafState } from "@serverless-harness/proto/leaf";
-import { toLeaf } from "../contract/leaf-record.ts";
+import { toLeaf } from "../contract/leaf.ts";
 import { messagesOf } from "./events.ts";
 import { list, type Reply } from "./scripts.ts";
 

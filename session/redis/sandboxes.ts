@@ -1,7 +1,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Sandbox, SandboxSchema } from "@serverless-harness/proto/leaf";
+import type { Fence } from "../contract/claim.ts";
 import { staleEpoch } from "../contract/errors.ts";
-import type { Fence } from "../contract/leaf-store.ts";
 import {
   checkPlacement,
   checkReport,
@@ -84,7 +84,7 @@ export class RedisSandboxes implements Sandboxes {
   }
 }
 
-/** What a script showed of a sandbox; `undefined` where there is none. */
+/** What a script showed of a sandbox; `undefined` if there is none. */
 function sandboxOf(reply: Reply | undefined): Sandbox | undefined {
   const [sandbox, alive, draining, working, placed] = list(reply ?? []);
   if (!Buffer.isBuffer(sandbox)) return undefined;

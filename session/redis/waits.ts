@@ -1,9 +1,18 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { DecisionSchema, type Gate, GateSchema } from "@serverless-harness/proto/leaf";
+import type { Claim, NewEvent } from "../contract/claim.ts";
 import { deadlinePassed, gateNotFound, gateReused, leafEnded, leafNotFound, tooManyGates } from "../contract/errors.ts";
-import { asAsked, assertSameDecision, checkDecision, checkGate, kindAtDeadline, MAX_OPEN_GATES } from "../contract/gates.ts";
-import type { Claim, NewEvent } from "../contract/leaf-store.ts";
-import { checkWait, isEmptyWait, isWakeKey, MAX_WAKE_KEYS, type NewDecision, type NewGate, type Wait } from "../contract/waiting.ts";
+import {
+  asAsked,
+  assertSameDecision,
+  checkDecision,
+  checkGate,
+  kindAtDeadline,
+  MAX_OPEN_GATES,
+  type NewDecision,
+  type NewGate,
+} from "../contract/gates.ts";
+import { checkWait, isEmptyWait, isWakeKey, MAX_WAKE_KEYS, type Wait } from "../contract/waiting.ts";
 import type { Database } from "./database.ts";
 import { encode } from "./names.ts";
 import { end, runOwned } from "./outcome.ts";

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { CancelRequestedSchema, type Leaf, LeafState } from "@serverless-harness/proto/leaf";
 import { leafNotFailed, leafNotFound } from "../contract/errors.ts";
-import { isTerminal } from "../contract/leaf-state.ts";
+import { isTerminal } from "../contract/leaf.ts";
 import { checkRequestedBy } from "../contract/waiting.ts";
 import type { Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";

@@ -1,5 +1,5 @@
 import { LeafState, type Worker, WorkerSchema } from "@serverless-harness/proto/leaf";
-import type { Claim } from "../contract/leaf-store.ts";
+import type { Claim } from "../contract/claim.ts";
 import { countReady } from "./backlog.ts";
 import { type Connection, toBlob } from "./connection.ts";
 import { appendEvents } from "./events.ts";

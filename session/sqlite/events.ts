@@ -8,8 +8,8 @@ import {
   UsageSchema,
 } from "@serverless-harness/proto/leaf";
 import { addedUse } from "../contract/accounts.ts";
-import { isTerminal } from "../contract/leaf-state.ts";
-import type { NewEvent } from "../contract/leaf-store.ts";
+import type { NewEvent } from "../contract/claim.ts";
+import { isTerminal } from "../contract/leaf.ts";
 import { splitSeqs } from "../contract/messages.ts";
 import { spend } from "./accounts.ts";
 import type { Bytes, Connection } from "./connection.ts";
@@ -72,7 +72,7 @@ export function appendEvents(
   if (seq !== leaf.last_seq) connection.run(SET_LAST_SEQ, seq, bytes, n);
 }
 
-/** Events behind `afterSeq`, in order, at most `limit`. */
+/** Events after `afterSeq`, in order, at most `limit`. */
 export function readEvents(connection: Connection, leafId: string, afterSeq: bigint, limit: number): LeafEvent[] {
   return connection.all<{ event: Bytes }>(READ, leafId, afterSeq, limit).map((row) => fromBinary(LeafEventSchema, row.event));
 }

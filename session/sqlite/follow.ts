@@ -1,6 +1,6 @@
 import type { LeafEvent, LeafState } from "@serverless-harness/proto/leaf";
 import { leafNotFound } from "../contract/errors.ts";
-import { isTerminal } from "../contract/leaf-state.ts";
+import { isTerminal } from "../contract/leaf.ts";
 import type { Changes } from "./changes.ts";
 import type { Connection } from "./connection.ts";
 import { requireSameFile } from "./database-file.ts";
@@ -12,7 +12,7 @@ const BATCH = 100;
 const FIND = "SELECT n, state FROM harness_leaves WHERE leaf_id = ?";
 
 /**
- * Events of a leaf behind `afterSeq`, then live. Ends after the terminal one, when `signal` aborts, and when `isClosed` says that the
+ * Events of a leaf after `afterSeq`, then live. Ends after the terminal one, when `signal` aborts, and when `isClosed` says that the
  * store is, or the leaf was removed. Throws NOT_FOUND `leaf_not_found` for an unknown leaf, DATA_LOSS `store_lost` if
  * the database's file is not the one that was opened.
  */

@@ -1,9 +1,8 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Decision, type Gate, GateDecidedSchema, GateOpenedSchema, GateSchema } from "@serverless-harness/proto/leaf";
+import type { Claim } from "../contract/claim.ts";
 import { gateReused, tooManyGates } from "../contract/errors.ts";
-import { asAsked, checkGate, defaultDecision, isOverdue, MAX_OPEN_GATES } from "../contract/gates.ts";
-import type { Claim } from "../contract/leaf-store.ts";
-import type { NewGate } from "../contract/waiting.ts";
+import { asAsked, checkGate, defaultDecision, isOverdue, MAX_OPEN_GATES, type NewGate } from "../contract/gates.ts";
 import type { Bytes, Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";
 import { requireOwner } from "./ownership.ts";

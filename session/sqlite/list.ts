@@ -1,7 +1,7 @@
 import type { SQLInputValue } from "node:sqlite";
 import { Validation } from "@serverless-harness/kit/validate";
 import type { Leaf, LeafState } from "@serverless-harness/proto/leaf";
-import type { LeafQuery } from "../contract/leaf-store.ts";
+import type { LeafQuery } from "../contract/leaf.ts";
 import { numberOfPageToken, pageTokenOf } from "../contract/page-token.ts";
 import type { Connection } from "./connection.ts";
 import { LEAF_COLUMNS, type LeafRow, leafOf } from "./records.ts";

@@ -1,9 +1,8 @@
 import { create } from "@bufbuild/protobuf";
 import { type LeafMessage, type LeafState, MessageDeliveredSchema, MessageReceivedSchema } from "@serverless-harness/proto/leaf";
+import type { Claim, NewEvent } from "../contract/claim.ts";
 import { deadlinePassed, leafEnded, leafNotFound, tooManyMessages } from "../contract/errors.ts";
-import { hasPassed } from "../contract/leaf-deadline.ts";
-import { isTerminal } from "../contract/leaf-state.ts";
-import type { Claim, NewEvent } from "../contract/leaf-store.ts";
+import { hasPassed, isTerminal } from "../contract/leaf.ts";
 import { asSent, joinSeqs, MAX_UNREAD, messageKey, type NewMessage, requireMessage, splitSeqs } from "../contract/messages.ts";
 import type { Changes } from "./changes.ts";
 import type { Bytes, Connection } from "./connection.ts";

@@ -1,6 +1,7 @@
 import { type Failure, FailureSchema, type LeafResult, LeafResultSchema, LeafState } from "@serverless-harness/proto/leaf";
-import { OVERDUE } from "../contract/leaf-deadline.ts";
-import type { Claim, NewEvent, Outcome } from "../contract/leaf-store.ts";
+import type { Claim, NewEvent } from "../contract/claim.ts";
+import { OVERDUE } from "../contract/leaf.ts";
+import type { Outcome } from "../contract/leaf-store.ts";
 import { nextEpoch } from "./claim.ts";
 import { type Connection, toBlob } from "./connection.ts";
 import { appendEvents } from "./events.ts";

@@ -1,7 +1,7 @@
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { LeafState } from "@serverless-harness/proto/leaf";
+import type { Claim, Fence } from "../contract/claim.ts";
 import { staleEpoch } from "../contract/errors.ts";
-import type { Claim, Fence } from "../contract/leaf-store.ts";
 import type { Wishes } from "../contract/messages.ts";
 import type { Connection } from "./connection.ts";
 import { requireSameFile } from "./database-file.ts";

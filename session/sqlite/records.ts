@@ -1,6 +1,6 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Attempt, AttemptSchema, type Failure, type Leaf } from "@serverless-harness/proto/leaf";
-import { type LeafFields, toLeaf } from "../contract/leaf-record.ts";
+import { type LeafFields, toLeaf } from "../contract/leaf.ts";
 import type { Bytes, Connection } from "./connection.ts";
 import { unreadOf } from "./events.ts";
 import { openGatesOf } from "./gates.ts";

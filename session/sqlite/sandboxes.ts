@@ -1,7 +1,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Sandbox, SandboxSchema } from "@serverless-harness/proto/leaf";
+import type { Fence } from "../contract/claim.ts";
 import { staleEpoch } from "../contract/errors.ts";
-import type { Fence } from "../contract/leaf-store.ts";
 import {
   byLoad,
   checkPlacement,

@@ -2,7 +2,7 @@ import type { DatabaseSync, SQLOutputValue } from "node:sqlite";
 import { fromBinary } from "@bufbuild/protobuf";
 import { ConfigError } from "@serverless-harness/kit/env";
 import { LeafSpecSchema } from "@serverless-harness/proto/leaf";
-import { deadlineFrom } from "../contract/leaf-deadline.ts";
+import { deadlineFrom } from "../contract/leaf.ts";
 import { LAYOUT_1 } from "./layout/layout-1.ts";
 import { LAYOUT_2 } from "./layout/layout-2.ts";
 import { LAYOUT_3, LAYOUT_4, LAYOUT_5, LAYOUT_6, LAYOUT_7, LAYOUT_8, LAYOUT_9, LAYOUT_10, LAYOUT_11 } from "./layout/upgrades.ts";
@@ -26,7 +26,7 @@ const STEPS: readonly string[] = [
 export const LAYOUT = STEPS.length;
 
 /**
- * Make the tables where they are absent, and bring those of an older layout up to this one, in one transaction. Throws a {@link ConfigError} for
+ * Make the tables if they are absent, and bring those of an older layout up to this one, in one transaction. Throws a {@link ConfigError} for
  * a file of a newer layout, or of one that nobody knows: it is never guessed at.
  */
 export function applySchema(db: DatabaseSync, path: string): void {

@@ -1,7 +1,8 @@
+import type { Claim, NewEvent } from "../contract/claim.ts";
 import { storeClosed } from "../contract/errors.ts";
 import { assertSameDecision } from "../contract/gates.ts";
-import { checkEndOverdue } from "../contract/leaf-deadline.ts";
-import type { Claim, LeafStore, NewEvent } from "../contract/leaf-store.ts";
+import { checkEndOverdue } from "../contract/leaf.ts";
+import type { LeafStore } from "../contract/leaf-store.ts";
 import { assertSameMessage } from "../contract/messages.ts";
 import { methodsOf } from "../contract/methods.ts";
 import { checkNoticeLimit } from "../contract/notices.ts";

@@ -3,7 +3,7 @@ import { newId } from "@serverless-harness/kit/ids";
 import { type Leaf, type LeafSpec, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
 import { leafExpired, sessionExistsAlready, sessionNotFound } from "../contract/errors.ts";
 import { fingerprint, keyReused } from "../contract/fingerprint.ts";
-import { deadlineFrom } from "../contract/leaf-deadline.ts";
+import { deadlineFrom } from "../contract/leaf.ts";
 import type { NewLeaf } from "../contract/leaf-store.ts";
 import { requireRoomFor } from "./accounts.ts";
 import type { Bytes, Connection } from "./connection.ts";

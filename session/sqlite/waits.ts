@@ -1,10 +1,9 @@
 import { type Gate, LeafState } from "@serverless-harness/proto/leaf";
+import type { Claim, NewEvent } from "../contract/claim.ts";
 import { deadlinePassed, gateNotFound, leafEnded, leafNotFound } from "../contract/errors.ts";
-import { assertSameDecision, checkDecision, decisionOf, defaultDecision, isOverdue } from "../contract/gates.ts";
-import { hasPassed } from "../contract/leaf-deadline.ts";
-import { isTerminal } from "../contract/leaf-state.ts";
-import type { Claim, NewEvent } from "../contract/leaf-store.ts";
-import { checkWait, isEmptyWait, isWakeKey, MAX_WAKE_KEYS, type NewDecision, type Wait } from "../contract/waiting.ts";
+import { assertSameDecision, checkDecision, decisionOf, defaultDecision, isOverdue, type NewDecision } from "../contract/gates.ts";
+import { hasPassed, isTerminal } from "../contract/leaf.ts";
+import { checkWait, isEmptyWait, isWakeKey, MAX_WAKE_KEYS, type Wait } from "../contract/waiting.ts";
 import type { Connection } from "./connection.ts";
 import { appendEvents } from "./events.ts";
 import { filesAreDue } from "./files.ts";

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { LeafSchema, LeafSpecSchema } from "@serverless-harness/proto/leaf";
 import { expect, test } from "vitest";
-import { deadlineOf } from "../contract/leaf-deadline.ts";
+import { deadlineOf } from "../contract/leaf.ts";
 
 const leaf = (deadlineMs: bigint) => create(LeafSchema, { spec: create(LeafSpecSchema, { limits: { deadlineMs } }), createdAtMs: 1000n });
 

@@ -5,7 +5,8 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import { LeafStateSchema } from "@serverless-harness/proto/leaf";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import type { Claim, LeafStore } from "../contract/leaf-store.ts";
+import type { Claim } from "../contract/claim.ts";
+import type { LeafStore } from "../contract/leaf-store.ts";
 import { openRedisLeafStore } from "../redis/store.ts";
 import { openSqliteLeafStore } from "../sqlite/store.ts";
 import {

@@ -3,7 +3,8 @@ import { create } from "@bufbuild/protobuf";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { UsageSchema } from "@serverless-harness/proto/leaf";
 import type { AccountLimits, Charge } from "../contract/accounts.ts";
-import type { LeafStore, NewEvent } from "../contract/leaf-store.ts";
+import type { NewEvent } from "../contract/claim.ts";
+import type { LeafStore } from "../contract/leaf-store.ts";
 import { claim, delta, done, failed, specOf } from "./build.ts";
 import type { Case } from "./types.ts";
 

@@ -21,9 +21,10 @@ import {
   type Worker,
   WorkerSchema,
 } from "@serverless-harness/proto/leaf";
-import type { Claim, LeafStore, NewEvent, Outcome } from "../contract/leaf-store.ts";
+import type { Claim, NewEvent } from "../contract/claim.ts";
+import type { NewDecision, NewGate } from "../contract/gates.ts";
+import type { LeafStore, Outcome } from "../contract/leaf-store.ts";
 import type { NewMessage } from "../contract/messages.ts";
-import type { NewDecision, NewGate } from "../contract/waiting.ts";
 
 /** A lease that outlives every case. */
 export const LONG_LEASE_MS = 600_000;

@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { FailureReason, type Leaf, LeafState } from "@serverless-harness/proto/leaf";
-import { deadlineOf } from "../contract/leaf-deadline.ts";
+import { deadlineOf } from "../contract/leaf.ts";
 import type { LeafStore } from "../contract/leaf-store.ts";
 import type { Wait } from "../contract/waiting.ts";
 import {

@@ -1,8 +1,8 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { equals } from "@bufbuild/protobuf";
 import { DecisionKind, GateSchema, LeafState } from "@serverless-harness/proto/leaf";
+import type { NewGate } from "../contract/gates.ts";
 import type { LeafStore } from "../contract/leaf-store.ts";
-import type { NewGate } from "../contract/waiting.ts";
 import {
   approval,
   claim,

@@ -1,5 +1,4 @@
 import { accountCases, exactAccountCases } from "./account-cases.ts";
-import { attemptCases } from "./attempt-cases.ts";
 import { backlogCases } from "./backlog-cases.ts";
 import { cancelCases } from "./cancel-cases.ts";
 import { claimCases } from "./claim-cases.ts";
@@ -7,27 +6,24 @@ import { closeCases } from "./close-cases.ts";
 import { deadlineCases } from "./deadline-cases.ts";
 import { decideCases } from "./decide-cases.ts";
 import { dutyCases } from "./duty-cases.ts";
-import { eventCases } from "./event-cases.ts";
+import { eventCases, followCases } from "./event-cases.ts";
 import { fileCases } from "./file-cases.ts";
-import { followCases } from "./follow-cases.ts";
 import { gateCases } from "./gate-cases.ts";
 import { listCases } from "./list-cases.ts";
 import { messageCases } from "./message-cases.ts";
 import { noticeCases } from "./notice-cases.ts";
-import { outcomeCases } from "./outcome-cases.ts";
+import { attemptCases, outcomeCases } from "./outcome-cases.ts";
 import { ownershipCases } from "./ownership-cases.ts";
-import { priorityCases } from "./priority-cases.ts";
 import { redriveCases } from "./redrive-cases.ts";
 import { sandboxCases } from "./sandbox-cases.ts";
 import { scheduleCases } from "./schedule-cases.ts";
 import { sessionCases } from "./session-cases.ts";
 import { submitCases } from "./submit-cases.ts";
-import { suspendCases } from "./suspend-cases.ts";
+import { suspendCases, wakeCases } from "./suspend-cases.ts";
 import { sweepCases } from "./sweep-cases.ts";
-import { tenantCases } from "./tenant-cases.ts";
+import { priorityCases, tenantCases } from "./tenant-cases.ts";
 import { tokenCases } from "./token-cases.ts";
 import type { Case, ConformanceCase, LeafStoreFixture } from "./types.ts";
-import { wakeCases } from "./wake-cases.ts";
 
 export {
   assertGapFree,

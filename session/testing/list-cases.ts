@@ -1,7 +1,8 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { equals } from "@bufbuild/protobuf";
 import { LeafSchema, LeafState } from "@serverless-harness/proto/leaf";
-import type { LeafQuery, LeafStore } from "../contract/leaf-store.ts";
+import type { LeafQuery } from "../contract/leaf.ts";
+import type { LeafStore } from "../contract/leaf-store.ts";
 import { claim, done, failureOf, recordOf, refused, submit } from "./build.ts";
 import type { Case } from "./types.ts";
 

@@ -1,7 +1,8 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { equals } from "@bufbuild/protobuf";
 import { LeafSchema, LeafState } from "@serverless-harness/proto/leaf";
-import type { Claim, LeafStore } from "../contract/leaf-store.ts";
+import type { Claim } from "../contract/claim.ts";
+import type { LeafStore } from "../contract/leaf-store.ts";
 import {
   claim,
   claimWhenReady,

@@ -18,7 +18,7 @@ export interface OperationHistory {
   readonly usage?: AgentUsage;
 }
 
-/** The entries of a lane behind `fromId`, oldest first, and that one before them; up to `tipId`, by default the newest. */
+/** The entries of a lane after `fromId`, oldest first, and that one before them; up to `tipId`, by default the newest. */
 export async function entriesBehind(
   lane: AgentLane,
   fromId: string | null,
@@ -38,7 +38,7 @@ export async function entriesBehind(
 /** Messages that are read at once when the newest answer is looked for: it is among the last, and each can be large. */
 const PAGE = 4;
 
-/** Where an answer is looked for: behind `stopAtId`, not behind `start`, in at most `limit` messages. */
+/** Where an answer is looked for: after `stopAtId`, not after `start`, in at most `limit` messages. */
 interface AnswerSearch {
   readonly start?: string;
   readonly stopAtId?: string | null;

@@ -1,3 +1,5 @@
+import { Code } from "@connectrpc/connect";
+import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Fence } from "@serverless-harness/session";
 import {
   type Argument,
@@ -13,7 +15,6 @@ import {
   sessionName,
   staleEpoch,
 } from "@serverless-harness/session/redis";
-import { otherWriter } from "./write-error.ts";
 
 const DIRECTORIES = [new URL("scripts/", import.meta.url), STORE_SCRIPTS];
 
@@ -121,4 +122,19 @@ export async function sessionNames(database: Database, partition: number): Promi
     names.push(...page.map(String));
     if (page.length === 0) return names;
   }
+}
+
+/** Errors after which nobody knows whether the script ran. */
+const IN_DOUBT = new Set(["store_unreachable", "store_closed"]);
+
+/** What Redis itself refused, it did not do. */
+export function hasNoEffect(error: unknown): boolean {
+  if (error instanceof HarnessError) return !IN_DOUBT.has(error.reason);
+  return error instanceof Error && error.name === "ReplyError";
+}
+
+/** Somebody else wrote to a session under the epoch of its owner. */
+export function otherWriter(): HarnessError {
+  const message = "another process wrote to the session under the same epoch: only one may have it open, close it here";
+  return new HarnessError(Code.FailedPrecondition, "session_conflict", message);
 }

@@ -186,7 +186,7 @@ export class RedisStorage implements Storage {
     }
   }
 
-  /** Elements of a stream whose entries are numbered by the session, behind `cursor`. */
+  /** Elements of a stream whose entries are numbered by the session, after `cursor`. */
   async #readStream(
     kind: string,
     order: "asc" | "desc",

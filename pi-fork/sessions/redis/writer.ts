@@ -2,8 +2,7 @@ import { type CommitResult, pendingAssistantFrames, type SessionStats, type Writ
 import { type Argument, callId, eventBatches, list, text } from "@serverless-harness/session/redis";
 import type { LeafEvents } from "../contract/leaf-events.ts";
 import { decodeStats, encodeWrites } from "./codec.ts";
-import type { SessionKeys } from "./session-keys.ts";
-import { hasNoEffect, otherWriter } from "./write-error.ts";
+import { hasNoEffect, otherWriter, type SessionKeys } from "./session-keys.ts";
 
 /** What was acknowledged and is not written is written after this many milliseconds at the latest. */
 const SHIP_AFTER_MS = 100;

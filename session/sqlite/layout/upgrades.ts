@@ -10,7 +10,7 @@ UPDATE harness_layout SET version = 3;
 `;
 
 /**
- * What layout 4 adds: when an unfinished leaf has to be over, in milliseconds since the Unix epoch; absent where it may take as long as it takes. For leaves
+ * What layout 4 adds: when an unfinished leaf has to be over, in milliseconds since the Unix epoch; absent if it may take as long as it takes. For leaves
  * that are there already, `deadline_from` (spec, time of submission) is a function of the one who runs this.
  */
 export const LAYOUT_4 = `

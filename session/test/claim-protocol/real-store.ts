@@ -1,6 +1,7 @@
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { LeafStateSchema } from "@serverless-harness/proto/leaf";
-import type { Claim, LeafStore } from "../../contract/leaf-store.ts";
+import type { Claim } from "../../contract/claim.ts";
+import type { LeafStore } from "../../contract/leaf-store.ts";
 import type { WaitingLeaves } from "../../contract/waiting.ts";
 import { delta, done, failureOf, LONG_LEASE_MS, logOf, submit, words, workerOf } from "../../testing/build.ts";
 import type { Action, Answer, Leaf, Write } from "./model.ts";

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Claim, LeafStore } from "../../contract/leaf-store.ts";
+import type { Claim } from "../../contract/claim.ts";
+import type { LeafStore } from "../../contract/leaf-store.ts";
 import { delta, done, failureOf, NEVER, workerOf } from "../../testing/build.ts";
 import type { Recorder } from "./recorder.ts";
 

@@ -1,5 +1,5 @@
 -- include: lib
--- The path from an entry to its root. ARGV: 2 entry, 3 'oldestFirst' or 'newestFirst', 4 sequence number that entries must lie behind or
+-- The path from an entry to its root. ARGV: 2 entry, 3 'oldestFirst' or 'newestFirst', 4 sequence number that entries must lie after or
 -- empty, 5 type to stop at, 6 id to stop at after a colon, 7 type, 8 custom type after a colon (each of them may be empty), 9 limit,
 -- 10 '1' for bodies, 11 where to go on: an entry's id after a colon, or a depth; empty at first.
 -- Looks at some 500 entries. Returns where to go on, empty at the end, and the entries.
