@@ -4,7 +4,7 @@ import type { ClientTls } from "@serverless-harness/kit/connection";
 import { EnvReader } from "@serverless-harness/kit/env";
 import { newId } from "@serverless-harness/kit/ids";
 import { readClientTls } from "@serverless-harness/kit/tls";
-import { isTracingWanted } from "@serverless-harness/kit/tracing/tracing";
+import { readTracing, type Sampling } from "@serverless-harness/kit/tracing/tracing";
 
 /** How a brain proves itself to hands. */
 export type HandsCredential =
@@ -68,7 +68,7 @@ export interface BrainConfig {
   /** What the model providers read their keys and addresses from. */
   readonly modelEnvironment: Readonly<Record<string, string | undefined>>;
   /** Spans are sent to a collector. */
-  readonly tracing: boolean;
+  readonly tracing: Sampling | undefined;
   readonly logLevel: string;
 }
 
@@ -100,7 +100,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     modelSilenceMs: env.integer("BRAIN_MODEL_SILENCE_MS", 300_000, 100, 3_600_000),
     model: env.string("LEAF_MODEL", "anthropic/claude-sonnet-4-5"),
     modelEnvironment: environment,
-    tracing: isTracingWanted(environment),
+    tracing: readTracing(env),
     logLevel: env.choice("LOG_LEVEL", "info", ["trace", "debug", "info", "warn", "error", "fatal", "silent"]),
   });
 }

@@ -7,7 +7,7 @@ import { EnvReader } from "@serverless-harness/kit/env";
 import { KEEP_ALIVE_MS } from "@serverless-harness/kit/keep-alive";
 import { QUICK_START } from "@serverless-harness/kit/quick-start";
 import { readClientTls, readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
-import { isTracingWanted } from "@serverless-harness/kit/tracing/tracing";
+import { readTracing, type Sampling } from "@serverless-harness/kit/tracing/tracing";
 import type { Retention } from "@serverless-harness/session";
 import { type AuditConfig, readAudit } from "./audit/config.ts";
 import { type DoorRules, readDoorRules } from "./door/rules.ts";
@@ -73,7 +73,7 @@ export interface Config {
   /** The operator's file of limits, and what goes without it. */
   readonly limits: { readonly path: string | undefined; readonly defaults: LimitsTable };
   /** Spans are sent to a collector. */
-  readonly tracing: boolean;
+  readonly tracing: Sampling | undefined;
   readonly logLevel: string;
 }
 
@@ -136,7 +136,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     volume: readVolume(reader),
     seedApi: readSeedApi(reader, env),
     brainEnvironment: env,
-    tracing: isTracingWanted(env),
+    tracing: readTracing(reader),
     logLevel: reader.choice("LOG_LEVEL", "info", LOG_LEVELS),
   });
 }

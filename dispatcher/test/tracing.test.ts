@@ -107,6 +107,17 @@ describe("one trace", () => {
     expect(answer).toMatchObject({ status: 400, body: { message: expect.stringContaining("spec.trace_parent: must be empty") } });
   });
 
+  test("is sent only if the sampler takes it, and what belongs to it is told so", async () => {
+    const collector = await receiveSpans();
+    const env = { OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_TRACES_SAMPLER: "traceidratio", OTEL_TRACES_SAMPLER_ARG: "0" };
+    const { origin, line, child, exited } = await system({ env });
+    expect(told((await turn(origin, "Run: echo $TRACEPARENT")).body)).toMatch(new RegExp(`^00-${TRACE}-[0-9a-f]{16}-00$`));
+    await line('"msg":"brain exited with code 0"');
+    child.kill("SIGTERM");
+    expect((await exited).code).toBe(0);
+    expect(collector.spans).toEqual([]);
+  });
+
   test("is harmed by no collector that is away", async () => {
     const { origin, line } = await system({ env: { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:9", OTEL_BSP_SCHEDULE_DELAY: "50" } });
     expect(await turn(origin, "Run: echo $TRACEPARENT")).toMatchObject({ status: 200 });

@@ -1,9 +1,10 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { expect, onTestFinished, test } from "vitest";
+import { EnvReader } from "../env.ts";
 import type { PlainHandler } from "../handler.ts";
 import { isTraceParent, requestTraceParent, spanIdOf, traced, withParent } from "../tracing/trace-parent.ts";
-import { isTracingWanted } from "../tracing/tracing.ts";
+import { readTracing } from "../tracing/tracing.ts";
 
 const GOOD = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -49,11 +50,24 @@ test("each request keeps its own, and one that is malformed counts as none", asy
   expect(requestTraceParent()).toBe("");
 });
 
-test("tracing is wanted where an endpoint is set, unless it is switched off", () => {
+test("tracing is wanted if an endpoint is set, unless it is switched off", () => {
   const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:4318" };
-  expect(isTracingWanted({})).toBe(false);
-  expect(isTracingWanted({ OTEL_EXPORTER_OTLP_ENDPOINT: "" })).toBe(false);
-  expect(isTracingWanted(endpoint)).toBe(true);
-  expect(isTracingWanted({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "http://127.0.0.1:4318/v1/traces" })).toBe(true);
-  expect(isTracingWanted({ ...endpoint, OTEL_SDK_DISABLED: "true" })).toBe(false);
+  const all = { sampler: "parentbased_always_on", ratio: 1 };
+  expect(readTracing(new EnvReader({}))).toBeUndefined();
+  expect(readTracing(new EnvReader({ OTEL_EXPORTER_OTLP_ENDPOINT: "" }))).toBeUndefined();
+  expect(readTracing(new EnvReader(endpoint))).toEqual(all);
+  expect(readTracing(new EnvReader({ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "http://127.0.0.1:4318/v1/traces" }))).toEqual(all);
+  expect(readTracing(new EnvReader({ ...endpoint, OTEL_SDK_DISABLED: "true" }))).toBeUndefined();
+});
+
+test("a sampler is one of OpenTelemetry's, with a ratio from 0 to 1 if it has one", () => {
+  const read = (added: Readonly<Record<string, string>>) => {
+    const env = new EnvReader({ OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:4318", ...added });
+    return env.done(readTracing(env));
+  };
+  expect(read({ OTEL_TRACES_SAMPLER: "traceidratio", OTEL_TRACES_SAMPLER_ARG: "0.25" })).toEqual({ sampler: "traceidratio", ratio: 0.25 });
+  expect(read({ OTEL_TRACES_SAMPLER: "always_off", OTEL_TRACES_SAMPLER_ARG: "7" })).toEqual({ sampler: "always_off", ratio: 1 });
+  expect(() => read({ OTEL_TRACES_SAMPLER: "sometimes" })).toThrow('OTEL_TRACES_SAMPLER is "sometimes": it must be one of always_on, ');
+  const tooMuch = { OTEL_TRACES_SAMPLER: "parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG: "2" };
+  expect(() => read(tooMuch)).toThrow("OTEL_TRACES_SAMPLER_ARG");
 });

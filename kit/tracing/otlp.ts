@@ -2,10 +2,20 @@ import { type Span as OtelSpan, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } 
 import { parseTraceParent, setGlobalErrorHandler } from "@opentelemetry/core";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import { defaultResource, detectResources, envDetector, resourceFromAttributes } from "@opentelemetry/resources";
-import { BatchSpanProcessor, type IdGenerator, RandomIdGenerator, TracerProvider } from "@opentelemetry/sdk-trace";
+import {
+  AlwaysOffSampler,
+  AlwaysOnSampler,
+  BatchSpanProcessor,
+  type IdGenerator,
+  ParentBasedSampler,
+  RandomIdGenerator,
+  type Sampler,
+  TraceIdRatioBasedSampler,
+  TracerProvider,
+} from "@opentelemetry/sdk-trace";
 import { ATTR_ERROR_TYPE, ATTR_SERVICE_NAME } from "@opentelemetry/semantic-conventions";
 import type { Logger } from "../log.ts";
-import type { SpanStart, Tracing } from "./tracing.ts";
+import type { Sampling, SpanStart, Tracing } from "./tracing.ts";
 
 const KINDS = { server: SpanKind.SERVER, client: SpanKind.CLIENT, internal: SpanKind.INTERNAL, consumer: SpanKind.CONSUMER } as const;
 /** A collector that is away must not hold up a process that goes. */
@@ -26,7 +36,7 @@ class Ids implements IdGenerator {
 }
 
 /** Send spans by OTLP to where OpenTelemetry's variables say. A collector that is away costs the spans, and a line in the log. */
-export function startTracing(service: string, log: Logger): Tracing {
+export function startTracing(sampling: Sampling, service: string, log: Logger): Tracing {
   let told = false;
   setGlobalErrorHandler((error) => {
     log[told ? "debug" : "warn"]({ err: error }, "spans could not be sent to the collector: they are lost");
@@ -37,7 +47,7 @@ export function startTracing(service: string, log: Logger): Tracing {
     .merge(resourceFromAttributes({ [ATTR_SERVICE_NAME]: service }))
     .merge(detectResources({ detectors: [envDetector] }));
   const processor = new BatchSpanProcessor({ exporter: new OTLPTraceExporter() });
-  const provider = new TracerProvider({ resource, idGenerator: ids, spanProcessors: [processor] });
+  const provider = new TracerProvider({ resource, sampler: samplerOf(sampling), idGenerator: ids, spanProcessors: [processor] });
   const tracer = provider.getTracer("serverless-harness");
   return {
     begin: (name, start) => {
@@ -62,6 +72,13 @@ export function startTracing(service: string, log: Logger): Tracing {
       await Promise.race([sent, late]);
     },
   };
+}
+
+function samplerOf({ sampler, ratio }: Sampling): Sampler {
+  const [, parentBased, root] = /^(parentbased_)?(.*)$/.exec(sampler) ?? [];
+  const own =
+    root === "always_on" ? new AlwaysOnSampler() : root === "always_off" ? new AlwaysOffSampler() : new TraceIdRatioBasedSampler(ratio);
+  return parentBased === undefined ? own : new ParentBasedSampler({ root: own });
 }
 
 function contextOf({ parent }: SpanStart) {

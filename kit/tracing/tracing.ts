@@ -1,3 +1,4 @@
+import type { EnvReader } from "../env.ts";
 import type { Logger } from "../log.ts";
 
 /** What a span is told of: never a prompt, an argument, a result, or a secret. */
@@ -38,14 +39,33 @@ export const NO_TRACING: Tracing = {
 /** Variables of which one has to be set for anything to be traced. */
 export const TRACING_ENDPOINTS = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] as const;
 
-/** Somebody is to be told, by OpenTelemetry's own variables. */
-export function isTracingWanted(env: Readonly<Record<string, string | undefined>>): boolean {
-  return TRACING_ENDPOINTS.some((name) => (env[name] ?? "") !== "") && env["OTEL_SDK_DISABLED"]?.toLowerCase() !== "true";
+/** The samplers of OpenTelemetry's specification, which the SDK does not choose by itself. */
+const SAMPLERS = [
+  "always_on",
+  "always_off",
+  "traceidratio",
+  "parentbased_always_on",
+  "parentbased_always_off",
+  "parentbased_traceidratio",
+] as const;
+
+/** Which traces are sent: `ratio`, from 0 to 1, is for the samplers that have one. */
+export interface Sampling {
+  readonly sampler: (typeof SAMPLERS)[number];
+  readonly ratio: number;
+}
+
+/** What is to be traced, by OpenTelemetry's own variables; `undefined`: nothing. */
+export function readTracing(env: EnvReader): Sampling | undefined {
+  const isWanted = TRACING_ENDPOINTS.some((name) => env.optional(name) !== undefined);
+  if (!isWanted || env.optional("OTEL_SDK_DISABLED")?.toLowerCase() === "true") return undefined;
+  const sampler = env.choice("OTEL_TRACES_SAMPLER", "parentbased_always_on", SAMPLERS);
+  return { sampler, ratio: sampler.endsWith("ratio") ? env.number("OTEL_TRACES_SAMPLER_ARG", 1, 0, 1) : 1 };
 }
 
 /** Trace by OpenTelemetry's SDK, which is loaded only if it is wanted: it takes longer to load than the rest of a brain. */
-export async function openTracing(wanted: boolean, service: string, log: Logger): Promise<Tracing> {
-  if (!wanted) return NO_TRACING;
+export async function openTracing(sampling: Sampling | undefined, service: string, log: Logger): Promise<Tracing> {
+  if (sampling === undefined) return NO_TRACING;
   const { startTracing } = await import("./otlp.ts");
-  return startTracing(service, log);
+  return startTracing(sampling, service, log);
 }
