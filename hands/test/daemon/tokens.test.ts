@@ -132,14 +132,14 @@ test("an older owner's token can't claim an epoch that it was not minted under, 
     for await (const _ of stream);
   };
   for (const call of [
-    takeAll(exec.run({ spec: spec("touch made", newer) })),
-    drain(exec.channel(channel())),
-    files.write(write()),
-    files.mkdir({ ...newer, path: "made", changeId: "mkdir" }),
-    createClient(WorkspaceService, transport).create(newer),
-    createClient(TerminalService, transport).open({ ...newer, terminalId: "t" }),
+    () => takeAll(exec.run({ spec: spec("touch made", newer) })),
+    () => drain(exec.channel(channel())),
+    () => files.write(write()),
+    () => files.mkdir({ ...newer, path: "made", changeId: "mkdir" }),
+    () => createClient(WorkspaceService, transport).create(newer),
+    () => createClient(TerminalService, transport).open({ ...newer, terminalId: "t" }),
   ])
-    expect(await errorOf(call)).toBe(DENIED);
+    expect(await errorOf(call())).toBe(DENIED);
   // And so fenced nobody off.
   expect(sandbox.workspaces.describe(WORKSPACE).epoch).toBe(EPOCH);
   expect(await errorOf(files.stat({ workspace: WORKSPACE, path: "made" }))).toBe("NotFound not_found");
