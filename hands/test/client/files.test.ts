@@ -2,7 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { FileKind } from "@serverless-harness/proto/hands";
 import { expect, test } from "vitest";
-import { makeHands } from "./daemon-process.ts";
+import { makeHands } from "../files/daemon-process.ts";
 
 const text = (data: Uint8Array): string => Buffer.from(data).toString("utf8");
 const bytes = (content: string): Uint8Array => Buffer.from(content);
