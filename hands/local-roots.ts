@@ -7,8 +7,9 @@ import type { Root } from "@serverless-harness/kit/paths/locate";
 const VARIABLE = "HANDS_LOCAL_REPOSITORIES";
 
 /**
- * Read the directories whose repositories may be cloned by their paths: absolute ones, with colons between. `own` are hands' own directories by their settings:
- * none may be in one of those, which hold tenants' files. `shownIn`: the directory that shows them by their number in the jail; they were checked outside then.
+ * Read the directories whose repositories may be cloned by their paths: absolute ones, with colons between. `own` are
+ * hands' own directories by their settings: none may be in one of those, which hold tenants' files. `shownIn`: the
+ * directory that shows them by their number in the jail; they were checked outside then.
  */
 export function readLocalRoots(env: EnvReader, own: Readonly<Record<string, string>>, shownIn: string | undefined): Root[] {
   const paths = (env.optional(VARIABLE) ?? "").split(":").filter((path) => path !== "");

@@ -2,7 +2,10 @@ import type { Readable } from "node:stream";
 import { Code } from "@connectrpc/connect";
 import { HarnessError, invalidArgument } from "@serverless-harness/kit/errors";
 
-/** What an artifact is made of: a file, by its path, that nobody changes meanwhile, or bytes. Both can be read again if a call has to be repeated. */
+/**
+ * What an artifact is made of: a file, by its path, that nobody changes meanwhile, or bytes. Both can be read again
+ * if a call has to be repeated.
+ */
 export type ArtifactContent = { readonly file: string } | { readonly bytes: Uint8Array };
 
 /**
@@ -19,7 +22,10 @@ export interface ArtifactStore {
   has(key: string): Promise<boolean>;
   /** Idempotent. */
   delete(key: string): Promise<void>;
-  /** Delete every artifact whose key begins with `prefix` and a slash; `prefix` is made as keys are. Idempotent; one that fails may have deleted some. */
+  /**
+   * Delete every artifact whose key begins with `prefix` and a slash; `prefix` is made as keys are. Idempotent; one
+   * that fails may have deleted some.
+   */
   deleteBelow(prefix: string): Promise<void>;
   /** Let go of connections. */
   close(): void;

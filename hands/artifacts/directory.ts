@@ -26,8 +26,9 @@ const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOL
 const ARTIFACT = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
 
 /**
- * Artifacts as files below a directory, which may be a volume that several machines share. Others may write there too: directories are gone down by
- * handles, and neither a link nor anything but a regular file is ever opened for its content.
+ * Artifacts as files below a directory, which may be a volume that several machines share. Others may write there
+ * too: directories are gone down by handles, and neither a link nor anything but a regular file is ever opened for
+ * its content.
  */
 export class DirectoryArtifacts implements ArtifactStore {
   readonly #root: string;

@@ -74,7 +74,10 @@ export type Step = "planned" | "intended" | "committed" | "settled" | "recorded"
 export interface ChangesOptions {
   readonly workspaces: Workspaces;
   readonly log: Logger;
-  /** What a change that was answered survives: the death of the daemon and the sandbox, or that of the machine too, for some flushes each. */
+  /**
+   * What a change that was answered survives: the death of the daemon and the sandbox, or that of the machine too,
+   * for some flushes each.
+   */
   readonly durability: Durability;
   /** Default: 1000 changes, 8 MiB of answers, 7 days. */
   readonly limits?: Partial<LogLimits>;

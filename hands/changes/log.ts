@@ -44,8 +44,8 @@ const datasync = promisify(fdatasync);
 const SLACK_LINES = 500;
 
 /**
- * One workspace's changes: JSON lines, appended, and synced if they are to survive the machine. The last line about an id counts. Not safe for calls side by side: its owner
- * runs one change of a workspace at a time.
+ * One workspace's changes: JSON lines, appended, and synced if they are to survive the machine. The last line about
+ * an id counts. Not safe for calls side by side: its owner runs one change of a workspace at a time.
  */
 export class ChangeLog {
   readonly #path: string;

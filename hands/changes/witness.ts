@@ -9,7 +9,10 @@ import type { Workspace } from "../workspaces/workspaces.ts";
  * daemon can make or remove, since commands can't reach the staging directory.
  */
 export type Witness =
-  /** `staged` is renamed into the workspace: it happened once the name is gone. `linked`: linked in first, so a second link tells it too. */
+  /**
+   * `staged` is renamed into the workspace: it happened once the name is gone. `linked`: linked in first, so a second
+   * link tells it too.
+   */
   | { readonly kind: "staged_in"; readonly staged: string; readonly linked?: boolean }
   /** Something is renamed out of the workspace to `staged`: it happened once the name is there. */
   | { readonly kind: "staged_out"; readonly staged: string }

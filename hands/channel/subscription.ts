@@ -71,8 +71,9 @@ export class Subscription {
   }
 
   /**
-   * As {@link enqueue}, for an action that holds `bytes` of input. It is done even if the subscription was closed meanwhile: the client may have got
-   * the answer to a later ping. No more than `limitBytes` are held. After input that was refused none is taken.
+   * As {@link enqueue}, for an action that holds `bytes` of input. It is done even if the subscription was closed
+   * meanwhile: the client may have got the answer to a later ping. No more than `limitBytes` are held. After input
+   * that was refused none is taken.
    */
   enqueueInput(bytes: number, limitBytes: number, action: () => Promise<void>): void {
     const held = this.#queuedInput + bytes;

@@ -16,7 +16,10 @@ interface FilesOptions {
   readonly retry: Retry;
 }
 
-/** The files of one workspace. Reads change nothing, and changes carry an id under which they happen once, so every call may be repeated. */
+/**
+ * The files of one workspace. Reads change nothing, and changes carry an id under which they happen once, so every
+ * call may be repeated.
+ */
 export function filesClient({ transport, name: workspace, epoch, retry }: FilesOptions): FilesClient {
   let made: Client<typeof FileService> | undefined;
   /** Made for the first call: many owners of a workspace need no files, and their first model request waits for everything that is made. */

@@ -23,7 +23,10 @@ const LONGEST_WAIT_MS = 1000;
 /** How a connection that is refused, or breaks under a call, shows itself. */
 const UNREACHABLE: ReadonlySet<Code> = new Set([Code.Unavailable, Code.Aborted, Code.Canceled, Code.Unknown]);
 
-/** UNAVAILABLE is also what was waited for long enough, and a repository or an artifact store that hands can't reach: not hands' own connection. */
+/**
+ * UNAVAILABLE is also what was waited for long enough, and a repository or an artifact store that hands can't reach:
+ * not hands' own connection.
+ */
 const OF_OTHERS: ReadonlySet<string> = new Set(["sandbox_unavailable", "source_unavailable", "artifacts_unavailable"]);
 
 /** Retry idempotent calls with back-off for `patienceMs`, then throw UNAVAILABLE `sandbox_unavailable`. Throws HarnessErrors only. */

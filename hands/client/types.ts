@@ -129,7 +129,10 @@ export interface FilesClient {
   mkdir(path: string, options: { readonly changeId: string; readonly recursive?: boolean }): Promise<void>;
   move(source: string, destination: string, options: { readonly changeId: string }): Promise<void>;
   remove(path: string, options: { readonly changeId: string; readonly recursive?: boolean; readonly missingOk?: boolean }): Promise<void>;
-  /** Up to 256 small operations in one round trip, in this order. Each has its outcome; with `stopOnError` none after a failed one is run. */
+  /**
+   * Up to 256 small operations in one round trip, in this order. Each has its outcome; with `stopOnError` none after
+   * a failed one is run.
+   */
   batch(steps: readonly BatchStep[], options?: { readonly stopOnError?: boolean }): Promise<BatchOutcome[]>;
 }
 
@@ -142,8 +145,8 @@ export interface HandsClientOptions {
   /** Token, or a function that renews it. Absent: none is sent. */
   readonly token?: Token;
   /**
-   * Hands refused the token as expired at this time of its clock, milliseconds since the Unix epoch: the clocks of two machines may differ. Return true
-   * if the token is a better one now, and the call is made once more.
+   * Hands refused the token as expired at this time of its clock, milliseconds since the Unix epoch: the clocks of
+   * two machines may differ. Return true if the token is a better one now, and the call is made once more.
    */
   readonly onTokenExpired?: (nowMs: number) => boolean;
   /** How long a call waits for hands to come back before it fails, in milliseconds. Default 30000. */
@@ -175,8 +178,8 @@ export interface WorkspaceDiff {
 /** One workspace as a whole, for one owner. */
 export interface WorkspaceTreeClient {
   /**
-   * Make it if it is missing, and take it over with this client's epoch. UNAVAILABLE `source_unavailable`, NOT_FOUND `unknown_ref`, FAILED_PRECONDITION
-   * `stale_epoch` or `tenant_refused`.
+   * Make it if it is missing, and take it over with this client's epoch. UNAVAILABLE `source_unavailable`, NOT_FOUND
+   * `unknown_ref`, FAILED_PRECONDITION `stale_epoch` or `tenant_refused`.
    */
   create(options?: CreateOptions): Promise<Workspace>;
   /** What changed since it was made, or since a snapshot. `maxBytes` defaults to 16 MiB. */

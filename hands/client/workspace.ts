@@ -28,7 +28,10 @@ export interface WorkspaceOptions extends Omit<WatchSource, "client" | "workspac
   readonly channelFor: (execId: string) => ClientChannel;
 }
 
-/** One workspace with its files, execs and terminals, for one owner. Every call may be repeated, so each is retried while hands can't be reached. */
+/**
+ * One workspace with its files, execs and terminals, for one owner. Every call may be repeated, so each is retried
+ * while hands can't be reached.
+ */
 export function workspaceClient(options: WorkspaceOptions): WorkspaceClient {
   const { name, epoch, transport, client, retry, channelFor } = options;
   const signal = async (execId: string, signalName: string, cancel: boolean): Promise<void> => {

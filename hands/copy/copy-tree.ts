@@ -84,7 +84,10 @@ class Copy {
     }
   }
 
-  /** Copy what is in a directory, and its permissions and times. Both are held by handles: the depth of paths is bounded, their length is not. */
+  /**
+   * Copy what is in a directory, and its permissions and times. Both are held by handles: the depth of paths is
+   * bounded, their length is not.
+   */
   async directory(from: Handle, place: WalkedDirectory, to: Handle): Promise<void> {
     const stat = from.stat();
     const names = aboutEntry(place.path, () => [...namesIn(from)]);

@@ -11,8 +11,9 @@ const SETTINGS: ReadonlySet<Bytes> = new Set(["config", "config.worktree"]);
 const GITFILE = "gitdir: ";
 
 /**
- * Turns what leads into a workspace into what leads into its copy: by absolute paths, and by relative ones that go out at the top and in again.
- * Git writes absolute paths into worktrees, alternates and settings, so that a command in a copy would work on the original.
+ * Turns what leads into a workspace into what leads into its copy: by absolute paths, and by relative ones that go
+ * out at the top and in again. Git writes absolute paths into worktrees, alternates and settings, so that a command
+ * in a copy would work on the original.
  */
 export class Relink {
   readonly #origin: Bytes;
@@ -24,7 +25,10 @@ export class Relink {
     this.#copy = Buffer.from(copy).toString("latin1");
   }
 
-  /** Where a path leads that is read in the directory `from` (below the workspace, without slashes around it; empty for the workspace itself). */
+  /**
+   * Where a path leads that is read in the directory `from` (below the workspace, without slashes around it; empty
+   * for the workspace itself).
+   */
   path(from: Bytes, path: Bytes): Bytes {
     if (path.startsWith("/")) {
       const inside = this.#inside(posix.normalize(path));

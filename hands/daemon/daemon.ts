@@ -164,7 +164,10 @@ interface Bounded {
   readonly log: Logger;
 }
 
-/** Bound what workspaces with a jail have on disk: their execs end by that name. If none runs, it is terminals or the background that end. */
+/**
+ * Bound what workspaces with a jail have on disk: their execs end by that name. If none runs, it is terminals or the
+ * background that end.
+ */
 function boundDisk({ config, launchers, execs, terminals, log }: Bounded): DiskMeter | undefined {
   const { diskBytes: limitBytes, workspaces, home, temporary } = config;
   if (limitBytes === 0) return undefined;

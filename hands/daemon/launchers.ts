@@ -34,8 +34,8 @@ export function commandUser(config: Pick<HandsConfig, "jailed">): string {
 }
 
 /**
- * What is started for a workspace gets a jail of its own in the jail, a network of its own in it, and a control group of its own if they can be
- * made.
+ * What is started for a workspace gets a jail of its own in the jail, a network of its own in it, and a control group
+ * of its own if they can be made.
  */
 export function chooseLaunchers(config: HandsConfig, networks: WorkspaceNetworks, log: Logger): Launchers {
   const cgroups = openCgroups(config, log);

@@ -10,8 +10,9 @@ const SLACK_BYTES = 16 * 1024 * 1024;
 const MOST_BUSY = 0.5;
 
 /**
- * Collect what gathered in the heap once the daemon has time for it. V8 collects when the heap has grown by a multiple of what is in use, so what a burst of
- * calls leaves stays for hours in a daemon that does little afterwards. It takes some 30 ms. Returns what ends this.
+ * Collect what gathered in the heap once the daemon has time for it. V8 collects when the heap has grown by a
+ * multiple of what is in use, so what a burst of calls leaves stays for hours in a daemon that does little
+ * afterwards. It takes some 30 ms. Returns what ends this.
  */
 export function tidyHeap(): () => void {
   setFlagsFromString("--expose-gc");

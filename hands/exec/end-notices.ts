@@ -75,7 +75,10 @@ export class NoticeAddresses {
     this.#addresses = addresses;
   }
 
-  /** Read `http://dispatcher:7433/wake`, several separated by commas. The port `*` stands for any. Throws an Error that names a wrong one. */
+  /**
+   * Read `http://dispatcher:7433/wake`, several separated by commas. The port `*` stands for any. Throws an Error
+   * that names a wrong one.
+   */
   static parse(text: string): NoticeAddresses {
     const entries = text.split(/[\s,]+/).filter((entry) => entry !== "");
     return new NoticeAddresses(entries.map(readAddress));

@@ -262,7 +262,10 @@ export class Execs {
     await removeTree(join(this.#options.spillDirectory, workspace.name));
   }
 
-  /** Forget ended execs beyond the limits, and let go of workspaces that nobody uses. Done by itself once a minute, and earlier if many end. */
+  /**
+   * Forget ended execs beyond the limits, and let go of workspaces that nobody uses. Done by itself once a minute,
+   * and earlier if many end.
+   */
   prune(): Promise<void> {
     return this.#stores.prune();
   }

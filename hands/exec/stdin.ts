@@ -41,8 +41,9 @@ export class StdinGiver {
 }
 
 /**
- * Bounds the input that waits for a command. Whoever gives some is told at first how much room there is, and then, as the command reads, of its
- * own bytes and of those that were in its way when it came. So one giver always knows its room exactly; several may find it taken.
+ * Bounds the input that waits for a command. Whoever gives some is told at first how much room there is, and then, as
+ * the command reads, of its own bytes and of those that were in its way when it came. So one giver always knows its
+ * room exactly; several may find it taken.
  */
 export class StdinRoom {
   readonly #limitBytes: number;

@@ -23,9 +23,10 @@ const BOM = "\ufeff";
 const MAX_DIFFERENCES = 2000;
 
 /**
- * Carry out edits, all matched against `original` as it is. Each old text must occur exactly once: as it is, or else, if it does not
- * occur at all, with the tolerance of {@link tolerantLine}. Everything but the replaced parts stays byte for byte, a byte order mark
- * included; lines that a new text leaves as they were keep their endings, new ones get the file's. FAILED_PRECONDITION `no_match`, `ambiguous_match`, `overlapping_edits`.
+ * Carry out edits, all matched against `original` as it is. Each old text must occur exactly once: as it is, or else,
+ * if it does not occur at all, with the tolerance of {@link tolerantLine}. Everything but the replaced parts stays
+ * byte for byte, a byte order mark included; lines that a new text leaves as they were keep their endings, new ones
+ * get the file's. FAILED_PRECONDITION `no_match`, `ambiguous_match`, `overlapping_edits`.
  */
 export function editText(original: string, edits: readonly TextEdit[]): string {
   const bom = original.startsWith(BOM) ? BOM : "";

@@ -10,7 +10,10 @@ export interface ExistingFile {
   readonly stat: BigIntStats;
 }
 
-/** The regular file at a location; `undefined` if nothing is. FAILED_PRECONDITION `is_directory`, `not_a_file`. `path`: as the client names it. */
+/**
+ * The regular file at a location; `undefined` if nothing is. FAILED_PRECONDITION `is_directory`, `not_a_file`.
+ * `path`: as the client names it.
+ */
 export function fileAt(location: Location, path: string): ExistingFile | undefined {
   if (location.entry === undefined) return undefined;
   const stat = location.entry.stat();

@@ -76,8 +76,8 @@ const CHUNK_BYTES = 64 * 1024;
 const NEWLINE = 10;
 
 /**
- * The wanted lines of a file, by number from 1, without their line endings, cut to 500 characters around the byte that is given for each. `undefined` for a binary file: one
- * with a zero byte before the end of what is read.
+ * The wanted lines of a file, by number from 1, without their line endings, cut to 500 characters around the byte
+ * that is given for each. `undefined` for a binary file: one with a zero byte before the end of what is read.
  */
 async function readLines(file: Handle, wanted: ReadonlyMap<number, number>): Promise<Map<number, string> | undefined> {
   const last = Math.max(0, ...wanted.keys());

@@ -8,9 +8,10 @@ const MAX_ALTERNATIVES = 200;
 export type NameFilter = (path: readonly string[], isDirectory: boolean) => boolean;
 
 /**
- * The filter of a glob that a client sent: matched against the whole path, or against the name alone if the glob has no slash but at its
- * end. With a slash at the end only directories match. With a `!` before it everything else is wanted, and nothing below a directory that matches. A name that is written
- * just like the glob matches too, whatever its characters mean. INVALID_ARGUMENT for `field` if it is no glob, or its braces stand for too much.
+ * The filter of a glob that a client sent: matched against the whole path, or against the name alone if the glob has
+ * no slash but at its end. With a slash at the end only directories match. With a `!` before it everything else is
+ * wanted, and nothing below a directory that matches. A name that is written just like the glob matches too, whatever
+ * its characters mean. INVALID_ARGUMENT for `field` if it is no glob, or its braces stand for too much.
  */
 export function nameFilter(field: string, glob: string): NameFilter {
   if (!glob.startsWith("!")) return wantedBy(field, glob);
@@ -99,7 +100,10 @@ export function expandBraces(pattern: string, limit: number): string[] | undefin
   return done;
 }
 
-/** What keeps a text from being a glob, as ripgrep sees it; `undefined` if nothing does. Rules of .gitignore are lenient instead: such a one matches nothing. */
+/**
+ * What keeps a text from being a glob, as ripgrep sees it; `undefined` if nothing does. Rules of .gitignore are
+ * lenient instead: such a one matches nothing.
+ */
 function globProblem(pattern: string): string | undefined {
   if (pattern === "") return "must hold a pattern after the !";
   let braces = 0;

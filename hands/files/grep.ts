@@ -24,13 +24,16 @@ interface GrepOrder {
 type Roots = readonly [Root, ...Root[]];
 type Existing = Location & { readonly entry: Handle };
 
-/** Files that are handed to the matcher at once, each with an open descriptor: few at first, since the first matches are often all that is wanted. */
+/**
+ * Files that are handed to the matcher at once, each with an open descriptor: few at first, since the first matches
+ * are often all that is wanted.
+ */
 const FIRST_BATCH = 64;
 const LARGEST_BATCH = 1000;
 
 /**
- * Lines that match, with the context around them, sorted by path and line. Binary files that match are named. Files are searched and read by their
- * handles, so that not even a race shows a line from outside.
+ * Lines that match, with the context around them, sorted by path and line. Binary files that match are named. Files
+ * are searched and read by their handles, so that not even a race shows a line from outside.
  */
 export async function grepLines(
   roots: Roots,

@@ -23,8 +23,9 @@ export interface Page {
 }
 
 /**
- * A directory's children, sorted by the bytes of their names. A page begins after the name that the previous one ended with, so what is made
- * or removed between two pages neither repeats nor hides anything else. Names are shown as `shown-name.ts` says.
+ * A directory's children, sorted by the bytes of their names. A page begins after the name that the previous one
+ * ended with, so what is made or removed between two pages neither repeats nor hides anything else. Names are shown
+ * as `shown-name.ts` says.
  */
 export async function listDirectory(roots: readonly [Root, ...Root[]], order: ListOrder): Promise<Page> {
   const after = parseToken(order.pageToken);

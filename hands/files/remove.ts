@@ -22,9 +22,9 @@ export interface RemoveOrder {
 }
 
 /**
- * Plan to remove a path; of a symlink, the link. It is renamed to `stagedPath` (a free one in the staging directory), so that a tree is gone
- * at once and nothing is ever half removed, and deleted there. A directory that has to be empty is removed if it is, since only the
- * kernel can tell that it is.
+ * Plan to remove a path; of a symlink, the link. It is renamed to `stagedPath` (a free one in the staging directory),
+ * so that a tree is gone at once and nothing is ever half removed, and deleted there. A directory that has to be
+ * empty is removed if it is, since only the kernel can tell that it is.
  */
 export function planRemove(order: RemoveOrder, stagedPath: string): Plan<Response> | NoChange<Response> {
   const { workspace, path } = order;

@@ -46,7 +46,8 @@ export async function planReplacement<M extends DescMessage>(request: ReplaceReq
   const mustBeNew = old === undefined && (fromOld || request.ifMatch === "*");
   const placement = resources.use(await Placement.prepare(destination, staged.path, mustBeNew));
   const mustBeSame = fromOld || request.ifMatch !== "";
-  // A rename gives the name another inode: what else the old one is called does not change with it, which is why an editor's write to a package store's file does no harm.
+  // A rename gives the name another inode: what else the old one is called does not change with it, which is why an
+  // editor's write to a package store's file does no harm.
   const partedLinks = old === undefined ? 0 : Number(old.stat.nlink) - 1;
   const owned = resources.move();
   return {

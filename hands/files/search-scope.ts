@@ -15,7 +15,10 @@ export interface SearchScope {
   readonly rules: IgnoreRules | undefined;
 }
 
-/** The scope of a search in a directory. Only .gitignore files inside the root count, never those of a repository that the daemon lies in. */
+/**
+ * The scope of a search in a directory. Only .gitignore files inside the root count, never those of a repository that
+ * the daemon lies in.
+ */
 export function scopeOf(roots: readonly [Root, ...Root[]], location: Location): SearchScope {
   const root = roots.find(({ path }) => location.resolvedPath === path || location.resolvedPath.startsWith(`${path}/`)) ?? roots[0];
   let rules: IgnoreRules | undefined;

@@ -44,9 +44,9 @@ interface Child {
 const SLICE_MS = 10;
 
 /**
- * Walks everything below a directory except `.git` and what .gitignore files exclude, in the order of the paths' bytes, where a directory's path ends
- * with a slash. Symlinks are not followed: each directory is opened by the one above (see {@link Handle}). Skips what can't be opened or is
- * gone by then.
+ * Walks everything below a directory except `.git` and what .gitignore files exclude, in the order of the paths'
+ * bytes, where a directory's path ends with a slash. Symlinks are not followed: each directory is opened by the one
+ * above (see {@link Handle}). Skips what can't be opened or is gone by then.
  */
 export async function* walk(start: Handle, options: WalkOptions): AsyncGenerator<WalkEntry> {
   const levels: Level[] = [];

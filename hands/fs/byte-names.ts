@@ -39,7 +39,10 @@ export function aboutEntry<T>(path: BytePath, call: () => T): T {
   }
 }
 
-/** A path that leads to a name in a directory, whatever that is called by then. For names that are bytes, as `Handle.child` is for shown ones. */
+/**
+ * A path that leads to a name in a directory, whatever that is called by then. For names that are bytes, as
+ * `Handle.child` is for shown ones.
+ */
 export function childPath(directory: Handle, name: ByteName): Buffer {
   return Buffer.from(`${directory.path}/${name}`, "latin1");
 }

@@ -22,7 +22,10 @@ export async function syncDirectory(path: string | Buffer): Promise<void> {
   await usingFile(path, "r", undefined, (file) => file.sync());
 }
 
-/** {@link syncDirectory} of a workspace's directory. One that may be written but not read can't be synced: the system decides when its changes are durable. */
+/**
+ * {@link syncDirectory} of a workspace's directory. One that may be written but not read can't be synced: the system
+ * decides when its changes are durable.
+ */
 export async function syncChanged(directory: Handle): Promise<void> {
   await syncDirectory(directory.path).catch((error: unknown) => {
     if (errnoOf(error) !== "EACCES") throw error;

@@ -15,9 +15,9 @@ const SLICE_MS = 5;
 const OWNER = 0o700n;
 
 /**
- * Remove whatever is at `path`, with everything below. A no-op if nothing is. The depth does not matter: directories are reached by handles,
- * two at a time, since each one that is met is moved up to the top first. Directories that their owner may not write, as package caches have, are
- * made writable. Symbolic links are removed, never followed.
+ * Remove whatever is at `path`, with everything below. A no-op if nothing is. The depth does not matter: directories
+ * are reached by handles, two at a time, since each one that is met is moved up to the top first. Directories that
+ * their owner may not write, as package caches have, are made writable. Symbolic links are removed, never followed.
  */
 export async function removeTree(path: string): Promise<void> {
   const stat = await lstat(path).catch(ignoreMissing);
@@ -55,7 +55,10 @@ async function removeBelow(top: Handle, name: ByteName): Promise<void> {
   rmdirSync(childPath(top, name));
 }
 
-/** Remove what is no directory, and return the names of the rest. All calls are over when this resolves or rejects: none may use a closed handle. */
+/**
+ * Remove what is no directory, and return the names of the rest. All calls are over when this resolves or rejects:
+ * none may use a closed handle.
+ */
 async function removeFiles(directory: Handle, names: readonly ByteName[]): Promise<ByteName[]> {
   const directories: ByteName[] = [];
   const files: ByteName[] = [];

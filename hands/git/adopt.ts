@@ -22,8 +22,9 @@ export interface Adopted extends Resolved {
 const PARTS = ["idx", "rev", "pack"];
 
 /**
- * Take over all that a clone has, by hard links: at once, without disk space, and independent of what happens to the clone from then on. For
- * a clone that is locked. (Both places belong to the daemon alone; a link in a command's reach could be written through.)
+ * Take over all that a clone has, by hard links: at once, without disk space, and independent of what happens to the
+ * clone from then on. For a clone that is locked. (Both places belong to the daemon alone; a link in a command's
+ * reach could be written through.)
  */
 export async function adopt(git: Git, clone: CloneView, store: ObjectStore): Promise<Adopted> {
   const from = join(clone.gitDir, "objects", "pack");

@@ -1,7 +1,10 @@
 import type { Readable } from "node:stream";
 import type { Git } from "./git.ts";
 
-/** A blob on its way out of a repository: as a whole if it is small, else in pieces, all of which have to be read before the next blob comes. */
+/**
+ * A blob on its way out of a repository: as a whole if it is small, else in pieces, all of which have to be read
+ * before the next blob comes.
+ */
 export interface OutgoingBlob {
   readonly size: number;
   readonly content: Buffer | AsyncIterable<Buffer>;

@@ -70,7 +70,10 @@ export async function remoteHead(target: CloneTarget): Promise<string | undefine
   return commit === undefined ? undefined : (branch ?? commit);
 }
 
-/** Ask the remote how much it has before it is fetched: RESOURCE_EXHAUSTED `source_too_large` for too many branches and tags. Throws a GitFailure. */
+/**
+ * Ask the remote how much it has before it is fetched: RESOURCE_EXHAUSTED `source_too_large` for too many branches
+ * and tags. Throws a GitFailure.
+ */
 export async function requireFewRefs(target: CloneTarget): Promise<void> {
   const { limits } = target;
   const listing = await listRemote(target, ["--heads", "--tags", "--refs"], []).catch((error: unknown) => {

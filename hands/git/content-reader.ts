@@ -32,7 +32,10 @@ const CHUNK_BYTES = 256 * 1024;
  */
 const TICK_NS = 20_000_000n;
 
-/** Changes with a file's content: what replaces it has another inode, what writes into it moves its change time, which can't be set back. */
+/**
+ * Changes with a file's content: what replaces it has another inode, what writes into it moves its change time, which
+ * can't be set back.
+ */
 export function tagOf(stat: BigIntStats): string {
   return `${stat.ino.toString(36)}-${stat.size.toString(36)}-${stat.mtimeNs.toString(36)}-${stat.ctimeNs.toString(36)}`;
 }
@@ -53,7 +56,10 @@ export interface ReadOptions {
 /** What changes its kind while it is looked at is looked at so often. */
 const ATTEMPTS = 5;
 
-/** Read what has a name in a directory; `undefined` if nothing has that a tree holds. Throws as the system calls do if it may not be read. */
+/**
+ * Read what has a name in a directory; `undefined` if nothing has that a tree holds. Throws as the system calls do if
+ * it may not be read.
+ */
 export async function readEntry(directory: Handle, name: BytePath, options: ReadOptions): Promise<ReadEntry | undefined> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
     const stat = statChild(directory, name);

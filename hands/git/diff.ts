@@ -50,8 +50,9 @@ export class StoredPatch implements AsyncDisposable {
   }
 
   /**
-   * Compare two trees and keep the first `maxBytes` of the patch, as `git apply` takes it. It is UTF-8: files that are text in another encoding come in git's binary
-   * form. It is written out at once, so that no slow reader holds up the store, and the whole is counted.
+   * Compare two trees and keep the first `maxBytes` of the patch, as `git apply` takes it. It is UTF-8: files that
+   * are text in another encoding come in git's binary form. It is written out at once, so that no slow reader holds
+   * up the store, and the whole is counted.
    */
   static async make(store: ObjectStore, comparison: Comparison, signal: AbortSignal): Promise<StoredPatch> {
     const path = join(store.gitDir, `scratch-${randomUUID()}`);
@@ -193,7 +194,10 @@ export interface DiffSummary {
   readonly leftOut: LeftOuts;
 }
 
-/** How git begins a file's part of a patch. No other line of a patch can begin so: they begin with a space, `+`, `-`, `\`, or hold no space. */
+/**
+ * How git begins a file's part of a patch. No other line of a patch can begin so: they begin with a space, `+`, `-`,
+ * `\`, or hold no space.
+ */
 const HEADER = "diff --git ";
 
 /** Counts a patch that comes in pieces, and tells which part of each is within the limit. */

@@ -36,9 +36,10 @@ const NOTHING = "0".repeat(40);
 const SETTINGS = ["core.fileMode=true", "core.symlinks=true", "core.protectNTFS=false", "core.protectHFS=false"];
 
 /**
- * The tree that a commit of everything in a workspace would have. What is as it was checked out is what the commit has; what was changed is converted back as
- * the attributes ask for (ends of lines, `ident`, encodings), as `git add` does: git does it, in a directory of the daemon's own, where no filter is
- * configured. Below a submodule nothing is taken; the submodule itself is at the commit that its own repository says.
+ * The tree that a commit of everything in a workspace would have. What is as it was checked out is what the commit
+ * has; what was changed is converted back as the attributes ask for (ends of lines, `ident`, encodings), as `git add`
+ * does: git does it, in a directory of the daemon's own, where no filter is configured. Below a submodule nothing is
+ * taken; the submodule itself is at the commit that its own repository says.
  */
 export async function draftCommit(options: DraftOptions): Promise<Draft> {
   const { store, workspace, baseCommit, checkedOut, current, signal } = options;
@@ -124,7 +125,8 @@ class Index {
       await writeEntries(this.#store, writer, written, this.#signal);
     }
     if (await this.#add(written)) return;
-    // Some file can't be converted, as one that is not in the encoding that its attributes name: its bytes are what a checkout gives back then.
+    // Some file can't be converted, as one that is not in the encoding that its attributes name: its bytes are what a
+    // checkout gives back then.
     for (const change of written) if (!(await this.#add([change]))) await this.set([change]);
   }
 
@@ -163,8 +165,8 @@ const COMMIT = /^[0-9a-f]{40}$/;
 const REF = /^ref: (refs\/(?:(?!\.)[^/\0\n]+\/?)+)$/;
 
 /**
- * Look at a submodule of a workspace while commands may change it. It is read by handles, and never by git: what a repository in a workspace configures could
- * have git run something.
+ * Look at a submodule of a workspace while commands may change it. It is read by handles, and never by git: what a
+ * repository in a workspace configures could have git run something.
  */
 async function submoduleState(workspace: string, path: BytePath): Promise<SubmoduleState> {
   using opened = new DisposableStack();

@@ -5,8 +5,9 @@ import type { ScannedRepositories } from "./repository-scan.ts";
 import type { Scanned } from "./scan.ts";
 
 /**
- * What of a workspace no tree of git's can hold: repositories' own directories, directories without files, permissions. A snapshot has it as a second
- * tree, in which every name has a sign before it, so that none means anything to git, and {@link ATTRIBUTES} as a file.
+ * What of a workspace no tree of git's can hold: repositories' own directories, directories without files,
+ * permissions. A snapshot has it as a second tree, in which every name has a sign before it, so that none means
+ * anything to git, and {@link ATTRIBUTES} as a file.
  */
 const SIGN = "_";
 

@@ -16,8 +16,8 @@ export type Find = (path: string) => ExistingLocation;
 const MAX_POINTER_BYTES = 64 * 1024;
 
 /**
- * Where git keeps what belongs to the repository at a path: in its `.git`, where a `.git` file says, or there itself. NOT_FOUND `not_found` if there is
- * none.
+ * Where git keeps what belongs to the repository at a path: in its `.git`, where a `.git` file says, or there itself.
+ * NOT_FOUND `not_found` if there is none.
  */
 export async function gitDirOf(find: Find, path: string): Promise<ExistingLocation> {
   const named = find(path);

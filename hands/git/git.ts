@@ -93,7 +93,10 @@ export class Git {
     return (await this.run(args, call)).toString("latin1").replace(/\n$/, "");
   }
 
-  /** Start a command; UNAVAILABLE `out_of_resources` if there is no room for one. Whoever does has to read its stdout, and to end its stdin or to kill it. */
+  /**
+   * Start a command; UNAVAILABLE `out_of_resources` if there is no room for one. Whoever does has to read its stdout,
+   * and to end its stdin or to kill it.
+   */
   start(args: readonly [string, ...string[]], call: GitCall): RunningGit {
     const { stdin, stdout, ended, stop } = this.#start(args, call);
     return { stdin, stdout, ended, kill: () => stop({ kind: "aborted" }) };

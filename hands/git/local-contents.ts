@@ -17,8 +17,8 @@ const MAX_DEPTH = 64;
 type Directory = Pick<Location, "resolvedPath"> & { readonly entry: Handle };
 
 /**
- * Looks at everything that git reads of a local repository: each symbolic link has to lead to where `locate` allows, which throws if it does not, and
- * nothing may be there that git would wait for.
+ * Looks at everything that git reads of a local repository: each symbolic link has to lead to where `locate` allows,
+ * which throws if it does not, and nothing may be there that git would wait for.
  */
 export class LocalContents {
   readonly #locate: (path: string) => Location;

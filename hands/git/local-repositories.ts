@@ -27,8 +27,9 @@ export interface LocalRepository extends Disposable {
 const MAX_ALTERNATES = 16;
 
 /**
- * The repositories below directories that an operator named. Links, `.git` files, worktrees and borrowed objects are followed as long as they stay
- * below those directories and out of hands' own ones, where other tenants' workspaces are; anything else is refused.
+ * The repositories below directories that an operator named. Links, `.git` files, worktrees and borrowed objects are
+ * followed as long as they stay below those directories and out of hands' own ones, where other tenants' workspaces
+ * are; anything else is refused.
  */
 export class LocalRepositories {
   readonly #roots: readonly Root[];
@@ -49,8 +50,8 @@ export class LocalRepositories {
   }
 
   /**
-   * Open the repository at a path. UNAVAILABLE `source_unavailable` if there is none that can be read; INVALID_ARGUMENT if something that git
-   * would read of it lies elsewhere.
+   * Open the repository at a path. UNAVAILABLE `source_unavailable` if there is none that can be read;
+   * INVALID_ARGUMENT if something that git would read of it lies elsewhere.
    */
   async open(path: string, signal?: AbortSignal): Promise<LocalRepository> {
     using handles = new DisposableStack();

@@ -11,7 +11,10 @@ const MAX_PACKS = 16;
 
 const LONG_MS = 30 * 60_000;
 
-/** A bare repository of the daemon's own that holds a workspace's trees. It is never the workspace's repository, and no command reaches it. */
+/**
+ * A bare repository of the daemon's own that holds a workspace's trees. It is never the workspace's repository, and
+ * no command reaches it.
+ */
 export class ObjectStore {
   readonly git: Git;
   readonly gitDir: string;

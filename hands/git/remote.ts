@@ -34,9 +34,10 @@ const HTTPS_PORT = "443";
 const SSH_PORT = "22";
 
 /**
- * Make a repository one that git can be told of. A local one is checked now, and git gets what was checked by its open directories instead of a path. Of another one the host is
- * checked, and git connects to an address that was checked, whatever the name stands for a moment later. Throws what {@link LocalRepositories.open} and
- * {@link AddressRule.addresses} throw.
+ * Make a repository one that git can be told of. A local one is checked now, and git gets what was checked by its
+ * open directories instead of a path. Of another one the host is checked, and git connects to an address that was
+ * checked, whatever the name stands for a moment later. Throws what {@link LocalRepositories.open} and {@link
+ * AddressRule.addresses} throw.
  */
 export async function openRemote(repository: Repository, access: RemoteAccess, signal?: AbortSignal): Promise<Remote> {
   if (repository.protocol === "file") return localRemote(await access.local.open(repository.url, signal));
@@ -75,8 +76,9 @@ function localRemote(opened: LocalRepository): Remote {
 }
 
 /**
- * What gives a local repository away, as a command of the shell. Git clears its own settings for it. It may belong to another user than the daemon's: an operator
- * named it, and git runs nothing that such a repository configures. Objects that it borrows are found though their paths may be others here.
+ * What gives a local repository away, as a command of the shell. Git clears its own settings for it. It may belong to
+ * another user than the daemon's: an operator named it, and git runs nothing that such a repository configures.
+ * Objects that it borrows are found though their paths may be others here.
  */
 function uploadPack(alternates: readonly string[]): string {
   const git = "git -c 'safe.directory=*' -c protocol.allow=never upload-pack";

@@ -39,9 +39,9 @@ export interface ScannedRepositories {
 }
 
 /**
- * Read repositories' own directories as plain files, while commands may change them: git never runs on them. What refers comes before what is referred
- * to, and loose objects before packs, as git writes and packs them the other way round. Locks, half-written files, and the packs that another checkout
- * of the source brings along, are left out.
+ * Read repositories' own directories as plain files, while commands may change them: git never runs on them. What
+ * refers comes before what is referred to, and loose objects before packs, as git writes and packs them the other way
+ * round. Locks, half-written files, and the packs that another checkout of the source brings along, are left out.
  */
 export async function scanRepositories(options: RepositoryScanOptions): Promise<ScannedRepositories> {
   using root = openDirectory(options.root);

@@ -25,8 +25,9 @@ const NO_EXTRAS: LeftOuts = {
 };
 
 /**
- * Make repositories' own directories (with HEAD, index and branches), empty directories and permissions those of a snapshot, of which the files are there
- * already. Returns what the snapshot lacks of them. ABORTED `busy` if commands don't stop changing them.
+ * Make repositories' own directories (with HEAD, index and branches), empty directories and permissions those of a
+ * snapshot, of which the files are there already. Returns what the snapshot lacks of them. ABORTED `busy` if commands
+ * don't stop changing them.
  */
 export async function restoreExtras(
   { workspace, repository }: { workspace: Workspace; repository: WorkspaceRepository },

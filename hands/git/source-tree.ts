@@ -8,8 +8,9 @@ import { isSafePath } from "./tree-entries.ts";
 const TIMEOUT_MS = 2 * 60_000;
 
 /**
- * Count what a checkout of a commit would write, before anything is: a few objects can stand for any number of files. RESOURCE_EXHAUSTED `tree_too_large` as soon
- * as a limit is met; FAILED_PRECONDITION `source_faulty` for a name that leads out of the directory, or into its repository.
+ * Count what a checkout of a commit would write, before anything is: a few objects can stand for any number of files.
+ * RESOURCE_EXHAUSTED `tree_too_large` as soon as a limit is met; FAILED_PRECONDITION `source_faulty` for a name that
+ * leads out of the directory, or into its repository.
  */
 export async function requireSourceFits(store: ObjectStore, commit: string, limits: TreeLimits, signal: AbortSignal): Promise<void> {
   const listing = store.git.start(["ls-tree", "-r", "-l", "-z", "--full-tree", commit], {

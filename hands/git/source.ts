@@ -5,7 +5,10 @@ import type { LocalRepositories } from "./local-repositories.ts";
 
 /** A repository at a ref, as a client asks for it. */
 export interface GitSource {
-  /** `https://host/path`, `ssh://[user@]host[:port]/path` or `user@host:path`; below directories that the operator named also `file:///path` or `/path`. */
+  /**
+   * `https://host/path`, `ssh://[user@]host[:port]/path` or `user@host:path`; below directories that the operator
+   * named also `file:///path` or `/path`.
+   */
   readonly url: string;
   /** Branch, tag, commit or full ref name. Empty: the remote's HEAD. */
   readonly ref: string;

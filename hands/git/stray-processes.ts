@@ -8,8 +8,9 @@ const POLL_MS = 5;
 const PATIENCE_MS = 10_000;
 
 /**
- * Kill every git that works in a directory (real path), and wait until they are gone. For directories of the daemon's own, while it holds the
- * lock on them: a daemon that was killed leaves its git running. UNAVAILABLE `lock_timeout` if one does not go.
+ * Kill every git that works in a directory (real path), and wait until they are gone. For directories of the daemon's
+ * own, while it holds the lock on them: a daemon that was killed leaves its git running. UNAVAILABLE `lock_timeout`
+ * if one does not go.
  */
 export async function killStrays(directory: string): Promise<void> {
   const deadline = performance.now() + PATIENCE_MS;

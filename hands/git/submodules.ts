@@ -37,8 +37,9 @@ const MAX_SUBMODULES = 50;
 const MAX_DEPTH = 4;
 
 /**
- * Check out the submodules of a checkout, and theirs, whose addresses may be cloned: each as a repository of its own, at the commit that its parent names. One that can't be had
- * stays an empty directory, as git leaves it, and is told of.
+ * Check out the submodules of a checkout, and theirs, whose addresses may be cloned: each as a repository of its own,
+ * at the commit that its parent names. One that can't be had stays an empty directory, as git leaves it, and is told
+ * of.
  */
 export async function checkOutSubmodules(options: SubmodulesOptions, source: Pick<Parent, "commit" | "url" | "directory">): Promise<void> {
   const waiting: Parent[] = [{ ...source, path: "", depth: 0 }];

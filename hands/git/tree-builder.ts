@@ -9,8 +9,9 @@ import { EMPTY_TREE, type TreeChange } from "./tree-entries.ts";
 const NEWLINE = Buffer.from("\n");
 
 /**
- * Writes blobs and a tree into a repository, by one process, which makes one pack of them. The process is started with the first blob or with
- * {@link finish}. Dispose it: what was not finished is then ended, and what it wrote removed, so nobody else may write to the repository meanwhile.
+ * Writes blobs and a tree into a repository, by one process, which makes one pack of them. The process is started
+ * with the first blob or with {@link finish}. Dispose it: what was not finished is then ended, and what it wrote
+ * removed, so nobody else may write to the repository meanwhile.
  */
 export class TreeBuilder implements BlobSink, AsyncDisposable {
   readonly #git: Git;
@@ -21,7 +22,10 @@ export class TreeBuilder implements BlobSink, AsyncDisposable {
   readonly #signal: AbortSignal | undefined;
   #running: RunningGit | undefined;
 
-  /** `kept`: ref at which the last tree that was built is kept. `known`: ids of blobs that the repository has, as far as that is known without asking. Called once, and only for the first blob. */
+  /**
+   * `kept`: ref at which the last tree that was built is kept. `known`: ids of blobs that the repository has, as far
+   * as that is known without asking. Called once, and only for the first blob.
+   */
   constructor(git: Git, gitDir: string, kept: string, known: () => ReadonlySet<string>, signal?: AbortSignal) {
     this.#git = git;
     this.#gitDir = gitDir;

@@ -32,9 +32,10 @@ export class ConcurrentChange extends Error {
 const STALE_ERRORS: ReadonlySet<string | undefined> = new Set(["ENOENT", "EEXIST", "ENOTEMPTY", "ENOTDIR", "EISDIR", "ELOOP"]);
 
 /**
- * Writes and removes entries of a workspace's tree, each by one rename or unlink, while commands may change the tree: it goes down by handles
- * and never through a symbolic link, so nothing outside is touched, whatever is swapped in. Whatever stands in an entry's way goes, a
- * directory with ignored files included. {@link ConcurrentChange} if something was changed under its hands. Dispose it.
+ * Writes and removes entries of a workspace's tree, each by one rename or unlink, while commands may change the tree:
+ * it goes down by handles and never through a symbolic link, so nothing outside is touched, whatever is swapped in.
+ * Whatever stands in an entry's way goes, a directory with ignored files included. {@link ConcurrentChange} if
+ * something was changed under its hands. Dispose it.
  */
 export class TreeWriter implements AsyncDisposable {
   readonly #staging: string;

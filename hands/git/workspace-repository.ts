@@ -60,8 +60,8 @@ export class WorkspaceRepository {
   }
 
   /**
-   * The tree of the workspace as it is now, written to the store; of a file that is too large it has what the workspace was made with. Costs a walk over the files, and reading those that have changed since the
-   * last time.
+   * The tree of the workspace as it is now, written to the store; of a file that is too large it has what the
+   * workspace was made with. Costs a walk over the files, and reading those that have changed since the last time.
    */
   async currentTree(): Promise<BuiltTree> {
     const last = await loadScan(this.#cachePath);
@@ -75,8 +75,9 @@ export class WorkspaceRepository {
   }
 
   /**
-   * Begin again with the tree that a directory holds: forget everything but objects, and note this as what the workspace was made with.
-   * `source`: the commit that was checked out there, which is in the store; what counts though .gitignore excludes it; what the directory lacks.
+   * Begin again with the tree that a directory holds: forget everything but objects, and note this as what the
+   * workspace was made with. `source`: the commit that was checked out there, which is in the store; what counts
+   * though .gitignore excludes it; what the directory lacks.
    */
   async begin(directory: string, source: { baseCommit: string; tracked: Iterable<BytePath>; leftOut?: LeftOuts }): Promise<void> {
     const entries = source.baseCommit === "" ? new Map<BytePath, TreeEntry>() : await this.store.entries(source.baseCommit);
@@ -87,7 +88,10 @@ export class WorkspaceRepository {
     await this.update({ baseTree, baseCommit: source.baseCommit, leftOut: source.leftOut ?? NOTHING_LEFT_OUT });
   }
 
-  /** What is in the workspace now, by the ignore rules given, without writing anything. `tracked`: files that count besides those that always do. */
+  /**
+   * What is in the workspace now, by the ignore rules given, without writing anything. `tracked`: files that count
+   * besides those that always do.
+   */
   async currentEntries(ignores: IgnoreSource, tracked: Iterable<BytePath>): Promise<Scanned> {
     const last = await loadScan(this.#cachePath);
     return this.#scan({ root: this.#workspace.path, known: last.entries, tracked: this.#tracked(tracked), ignores });

@@ -80,9 +80,11 @@ export class WorkspaceTrees {
   }
 
   /**
-   * Make a directory (missing or empty, and out of the reach of commands until this resolves) the tree of a repository at a ref, with a
-   * repository of its own in it, its submodules as far as they can be had, and {@link begin} the workspace with it. INVALID_ARGUMENT, UNAVAILABLE `source_unavailable`, NOT_FOUND
-   * `unknown_ref`, PERMISSION_DENIED `address_refused`, RESOURCE_EXHAUSTED `source_too_large`, FAILED_PRECONDITION `source_faulty`; what is in the directory is then of no use.
+   * Make a directory (missing or empty, and out of the reach of commands until this resolves) the tree of a
+   * repository at a ref, with a repository of its own in it, its submodules as far as they can be had, and {@link
+   * begin} the workspace with it. INVALID_ARGUMENT, UNAVAILABLE `source_unavailable`, NOT_FOUND `unknown_ref`,
+   * PERMISSION_DENIED `address_refused`, RESOURCE_EXHAUSTED `source_too_large`, FAILED_PRECONDITION `source_faulty`;
+   * what is in the directory is then of no use.
    */
   checkOut(workspace: Workspace, directory: string, source: GitSource): Promise<Origin> {
     return this.#run(workspace, "check the repository out", async ({ repository, signal }) => {
@@ -128,9 +130,10 @@ export class WorkspaceTrees {
   }
 
   /**
-   * What changed, as a patch that `git apply` takes on what it is compared with: new, deleted, renamed and binary files, modes and symbolic
-   * links, without what .gitignore excludes. What was made with a git source is compared with its commit, as a commit of everything would be; what was changed below a
-   * submodule is left out, and the summary tells. NOT_FOUND `unknown_snapshot`, DATA_LOSS `corrupt_snapshot`.
+   * What changed, as a patch that `git apply` takes on what it is compared with: new, deleted, renamed and binary
+   * files, modes and symbolic links, without what .gitignore excludes. What was made with a git source is compared
+   * with its commit, as a commit of everything would be; what was changed below a submodule is left out, and the
+   * summary tells. NOT_FOUND `unknown_snapshot`, DATA_LOSS `corrupt_snapshot`.
    */
   async *diff(workspace: Workspace, { sinceSnapshotId, maxBytes }: DiffOrder): AsyncGenerator<DiffPart> {
     await using patch = await this.#run(workspace, "compare trees", async ({ repository, archive, signal }) => {

@@ -115,7 +115,10 @@ function withoutTrailingSpaces(line: string): string {
   return line.slice(0, end);
 }
 
-/** Reads the rules that hold in a directory, given those that hold above it. `path`: the directory's, with a slash at the end, or `""` for the root. */
+/**
+ * Reads the rules that hold in a directory, given those that hold above it. `path`: the directory's, with a slash at
+ * the end, or `""` for the root.
+ */
 export type IgnoreSource = (directory: Handle, path: BytePath, above: IgnoreRules | undefined) => IgnoreRules | undefined;
 
 export const IGNORE_FILE = ".gitignore";

@@ -1,8 +1,8 @@
 const SLASH = 0x2f;
 
 /**
- * A shell-style pattern as git reads it in .gitignore files, on bytes (see BytePath). All ways to match are followed at once, so the time is
- * bounded by the product of the lengths, whatever the pattern.
+ * A shell-style pattern as git reads it in .gitignore files, on bytes (see BytePath). All ways to match are followed
+ * at once, so the time is bounded by the product of the lengths, whatever the pattern.
  */
 export class Wildmatch {
   readonly #tokens: readonly Token[];

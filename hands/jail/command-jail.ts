@@ -31,8 +31,9 @@ interface JailPlan {
 }
 
 /**
- * The jail for commands, within the daemon's: its own processes, no system call that tools don't need, and nothing of the daemon's memory, state, socket
- * and code. If hands is root each workspace's commands are a user of their own, else they are the daemon's user, without its powers.
+ * The jail for commands, within the daemon's: its own processes, no system call that tools don't need, and nothing of
+ * the daemon's memory, state, socket and code. If hands is root each workspace's commands are a user of their own,
+ * else they are the daemon's user, without its powers.
  */
 export class CommandJail {
   /** How workspaces are told apart by users; `undefined`: all are the daemon's own user. */

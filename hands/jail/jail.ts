@@ -39,9 +39,10 @@ const NAMESPACES = ["--unshare-pid", "--unshare-ipc", "--die-with-parent"];
 const POWERS = ["CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_SYS_ADMIN", "CAP_SETUID", "CAP_SETGID", "CAP_SETFCAP"];
 
 /**
- * Runs bwrap and passes SIGTERM on to the daemon in it: bwrap itself would die of it, and leave the daemon behind. Its first child
- * is the jail's init, that one's first child the daemon. SIGINT needs no passing on, a terminal sends it to all of them. It takes the place of the
- * process that was started, so its pid and its exit code are the daemon's to everybody outside; if it is killed, so is the jail.
+ * Runs bwrap and passes SIGTERM on to the daemon in it: bwrap itself would die of it, and leave the daemon behind.
+ * Its first child is the jail's init, that one's first child the daemon. SIGINT needs no passing on, a terminal sends
+ * it to all of them. It takes the place of the process that was started, so its pid and its exit code are the
+ * daemon's to everybody outside; if it is killed, so is the jail.
  */
 const SUPERVISOR = `
 first_child() {
@@ -167,8 +168,8 @@ function insideOf(config: HandsConfig): { program: string[]; environment: Record
 }
 
 /**
- * Show a file by the directory that it is in, so that another file that takes its place is seen. A link that leads out of its directory can't be
- * followed there: then it is the file itself that is shown, as it is at the start.
+ * Show a file by the directory that it is in, so that another file that takes its place is seen. A link that leads
+ * out of its directory can't be followed there: then it is the file itself that is shown, as it is at the start.
  */
 function showReplaceable(path: string, place: string): { readonly mount: string[]; readonly path: string } {
   const inner = join(place, basename(path));
@@ -201,7 +202,10 @@ const HOST_NAME = "sandbox";
 
 const MACHINES = "/etc/hosts";
 
-/** Write the jail's /etc/hosts into this directory: the machine's, and before it the jail's own name, which programs look up. Returns its path. */
+/**
+ * Write the jail's /etc/hosts into this directory: the machine's, and before it the jail's own name, which programs
+ * look up. Returns its path.
+ */
 function writeHosts(directory: string): string {
   const path = join(directory, "hosts");
   const machines = existsSync(MACHINES) ? readFileSync(MACHINES, "utf8") : "127.0.0.1 localhost\n::1 localhost\n";

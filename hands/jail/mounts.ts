@@ -37,7 +37,10 @@ export function systemMounts(): string[] {
   return [...SYSTEM.flatMap(systemMount), ...directoriesAround(more, "/"), ...more.flatMap(readOnly)];
 }
 
-/** Arguments that make the directories below `root` that these paths are in. bwrap makes them by itself, but for nobody but their owner to enter. */
+/**
+ * Arguments that make the directories below `root` that these paths are in. bwrap makes them by itself, but for
+ * nobody but their owner to enter.
+ */
 export function directoriesAround(paths: readonly string[], root: string): string[] {
   const directories = new Set(paths.flatMap((path) => ancestors(path, root)));
   return [...directories].flatMap((directory) => ["--dir", directory]);
@@ -97,8 +100,8 @@ function listed(directory: string): string[] {
 }
 
 /**
- * What programs need of the machine in /proc, beside their own processes. Everything else tells of hardware, keys, addresses or other users, or lets
- * root change them, and newer kernels bring more of it: none of that is in a jail.
+ * What programs need of the machine in /proc, beside their own processes. Everything else tells of hardware, keys,
+ * addresses or other users, or lets root change them, and newer kernels bring more of it: none of that is in a jail.
  */
 const KEPT = [
   "cgroups",
@@ -127,8 +130,9 @@ const READ_ONLY = ["pressure", "sys"];
 const SHARED_MEMORY_BYTES = 256 * 1024 * 1024;
 
 /**
- * Arguments of bwrap for a /proc of the jail's own processes. bwrap protects parts of it by itself, but only those whose directory can be written, which
- * /proc/sys never can though files in it can. `empty`: an empty file to cover others with.
+ * Arguments of bwrap for a /proc of the jail's own processes. bwrap protects parts of it by itself, but only those
+ * whose directory can be written, which /proc/sys never can though files in it can. `empty`: an empty file to cover
+ * others with.
  */
 export function procMounts(empty: string): string[] {
   const shared = readdirSync("/proc", { withFileTypes: true }).filter(({ name }) => !/^\d+$/.test(name) && !KEPT.includes(name));
@@ -141,7 +145,10 @@ function covered(entry: Dirent, empty: string): string[] {
   return entry.isDirectory() ? ["--tmpfs", path, "--remount-ro", path] : ["--ro-bind", empty, path];
 }
 
-/** Arguments of bwrap for a /dev of harmless devices. Nothing can be kept in it but in /dev/shm, to a bound. `more`: arguments for other devices. */
+/**
+ * Arguments of bwrap for a /dev of harmless devices. Nothing can be kept in it but in /dev/shm, to a bound. `more`:
+ * arguments for other devices.
+ */
 export function deviceMounts(more: readonly string[] = []): string[] {
   return [
     ...["--dev", "/dev", "--size", String(SHARED_MEMORY_BYTES), "--perms", "1777", "--tmpfs", "/dev/shm"],

@@ -17,8 +17,8 @@ export interface UserRange {
 }
 
 /**
- * The users of the machine that workspaces are told apart by: each has its own while it has a jail, so none may touch processes, keyrings or limits of
- * another, even if it should get out of its namespaces.
+ * The users of the machine that workspaces are told apart by: each has its own while it has a jail, so none may touch
+ * processes, keyrings or limits of another, even if it should get out of its namespaces.
  */
 export class WorkspaceUsers {
   readonly #range: UserRange;
@@ -49,7 +49,10 @@ export class WorkspaceUsers {
   }
 }
 
-/** Users that this process may hand out to a user namespace below its own; `undefined` if there are too few. `map`: as in /proc/self/uid_map. */
+/**
+ * Users that this process may hand out to a user namespace below its own; `undefined` if there are too few. `map`: as
+ * in /proc/self/uid_map.
+ */
 export function availableUsers(
   map: string = readFileSync("/proc/self/uid_map", "utf8"),
   draw: number = Math.random(),

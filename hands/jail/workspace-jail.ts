@@ -27,7 +27,10 @@ export class WorkspaceJail {
     this.#jail = jail;
   }
 
-  /** A program and its arguments to run a program by in the workspace's jail. Makes the workspace's directories. See {@link CommandJail.around}. */
+  /**
+   * A program and its arguments to run a program by in the workspace's jail. Makes the workspace's directories. See
+   * {@link CommandJail.around}.
+   */
   around({ name, path }: Pick<Workspace, "name" | "path">, more: readonly Shown[], options: readonly string[]): string[] {
     const { root, home, temporary, spill } = this.#shared;
     const own = { home: join(home, name), temporary: join(temporary, name), spill: join(spill, name) };
@@ -64,8 +67,8 @@ interface JailedKeeperOptions {
 }
 
 /**
- * The keeper in the jail for commands. It is the jail's first process: no signal of a command reaches it, and if it ends all of them end. Commands can't
- * look into it either: it is another user, or it forbids that itself.
+ * The keeper in the jail for commands. It is the jail's first process: no signal of a command reaches it, and if it
+ * ends all of them end. Commands can't look into it either: it is another user, or it forbids that itself.
  */
 export function jailedKeeper(
   files: KeeperFiles,

@@ -13,7 +13,10 @@ import { NAME_SERVER, reachOf } from "./rules.ts";
 
 /** What the programs of workspaces reach. */
 export interface WorkspaceNetworks {
-  /** A program and its arguments to run a program by, so that it and all that it starts are in the workspace's network. Empty if it is hands' own. */
+  /**
+   * A program and its arguments to run a program by, so that it and all that it starts are in the workspace's
+   * network. Empty if it is hands' own.
+   */
   enter(workspace: { readonly name: string }): readonly string[];
   /** What the jail in it shows. */
   readonly shown: readonly Shown[];
@@ -36,8 +39,9 @@ const RESOLVER = "/etc/resolv.conf";
 const MAX_QUESTION = 4096;
 
 /**
- * A network for each workspace that has processes: made when the first of them starts, some 30 ms, and gone with the last. They ask for it themselves,
- * by the program that {@link enter} names, so that whatever starts one waits for nothing.
+ * A network for each workspace that has processes: made when the first of them starts, some 30 ms, and gone with the
+ * last. They ask for it themselves, by the program that {@link enter} names, so that whatever starts one waits for
+ * nothing.
  */
 export class PublicNetworks implements WorkspaceNetworks {
   readonly shown: readonly Shown[];

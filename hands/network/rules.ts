@@ -17,9 +17,10 @@ export interface Reach {
 }
 
 /**
- * Public addresses, and the hosts that were allowed: their names as they are resolved now. The machine's own addresses are refused even if they
- * are public, as what listens on them may expect a firewall in front. A filter does that and no routes: these don't hold for who names a device
- * (SO_BINDTODEVICE). It refuses at once, so that nothing waits for an answer. slirp4netns speaks IPv4 here.
+ * Public addresses, and the hosts that were allowed: their names as they are resolved now. The machine's own
+ * addresses are refused even if they are public, as what listens on them may expect a firewall in front. A filter
+ * does that and no routes: these don't hold for who names a device (SO_BINDTODEVICE). It refuses at once, so that
+ * nothing waits for an answer. slirp4netns speaks IPv4 here.
  */
 export async function reachOf(allowed: AllowedHosts, log: Logger): Promise<Reach> {
   const named = await Promise.all([...allowed.names].map((name) => addressesOf(name, log)));

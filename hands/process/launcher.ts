@@ -13,8 +13,8 @@ export interface ProcessSpec {
 }
 
 /**
- * A limit of its workspace that a process met. `memory`: it, or what it ran, was killed for it. `disk`: it was ended as a file would have become too large.
- * `processes`: it failed while more of them were refused.
+ * A limit of its workspace that a process met. `memory`: it, or what it ran, was killed for it. `disk`: it was ended
+ * as a file would have become too large. `processes`: it failed while more of them were refused.
  */
 export interface LimitMet {
   readonly kind: "memory" | "disk" | "processes";

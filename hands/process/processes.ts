@@ -40,9 +40,9 @@ export function identifyBelow(pid: number, ancestor: number): ProcessIdentity | 
 }
 
 /**
- * A process that was started with a session of its own, and its descendants: those in its session or group, those below it, and those that
- * carry `mark` in their environment. Whoever was found once is known from then on, and so is what it starts. A process that sheds all of that
- * before anybody looks escapes: nothing but the keeper keeps it.
+ * A process that was started with a session of its own, and its descendants: those in its session or group, those
+ * below it, and those that carry `mark` in their environment. Whoever was found once is known from then on, and so is
+ * what it starts. A process that sheds all of that before anybody looks escapes: nothing but the keeper keeps it.
  */
 export class ProcessTree {
   readonly #leader: ProcessIdentity;

@@ -195,8 +195,8 @@ const FULL_PAUSE_MS = 10;
 const MOST_WAITING_BYTES = 1024 * 1024;
 
 /**
- * Writes to a PTY's descriptor, which does not block. The first attempt is made at once: over a thread, as node-pty does it, a key takes twice
- * as long; and if a program does not read, node-pty tries again as fast as it can.
+ * Writes to a PTY's descriptor, which does not block. The first attempt is made at once: over a thread, as node-pty
+ * does it, a key takes twice as long; and if a program does not read, node-pty tries again as fast as it can.
  */
 class PtyInput {
   readonly #descriptor: number;

@@ -68,8 +68,8 @@ export class Workspaces {
   }
 
   /**
-   * Read what is known. Makes both directories if they are missing. Deletions that a crash interrupted go on meanwhile (see {@link tidied}). No
-   * workspace keeps another one from being served: see {@link setAsideDamaged}.
+   * Read what is known. Makes both directories if they are missing. Deletions that a crash interrupted go on
+   * meanwhile (see {@link tidied}). No workspace keeps another one from being served: see {@link setAsideDamaged}.
    */
   static async open(options: WorkspacesOptions): Promise<Workspaces> {
     await mkdir(options.root, { recursive: true });
@@ -84,14 +84,18 @@ export class Workspaces {
     return workspaces;
   }
 
-  /** Resolves when what an earlier daemon left to be removed is gone, as far as it can be removed: the rest is logged, and tried at the next start. */
+  /**
+   * Resolves when what an earlier daemon left to be removed is gone, as far as it can be removed: the rest is logged,
+   * and tried at the next start.
+   */
   get tidied(): Promise<void> {
     return this.#tidied;
   }
 
   /**
-   * Go on without a workspace of which something that is remembered turned out to be damaged: its files and state are kept for people to look at, the log
-   * says where and why, and its name is free. Only while nothing runs in it. Throws `error` if that is about more than this workspace.
+   * Go on without a workspace of which something that is remembered turned out to be damaged: its files and state are
+   * kept for people to look at, the log says where and why, and its name is free. Only while nothing runs in it.
+   * Throws `error` if that is about more than this workspace.
    */
   async setAsideDamaged(name: string, error: unknown): Promise<void> {
     if (!isDamagedRecord(error)) throw error;
@@ -130,8 +134,8 @@ export class Workspaces {
   }
 
   /**
-   * Throw `stale_epoch` for an owner that is older than the newest seen, and remember a newer one. A workspace that is not there knows of none;
-   * one that was deleted still does.
+   * Throw `stale_epoch` for an owner that is older than the newest seen, and remember a newer one. A workspace that
+   * is not there knows of none; one that was deleted still does.
    */
   async admit(name: string, epoch: bigint): Promise<void> {
     const known = this.#records.get(name);
@@ -145,9 +149,10 @@ export class Workspaces {
   }
 
   /**
-   * Make a workspace, or take an existing one over, whose content stays; one whose directory is gone is made again. `existed` tells which. `fill` makes a new one's content in a directory
-   * out of the reach of commands; if it throws, nothing is made. FAILED_PRECONDITION `tenant_refused` if only one tenant is served
-   * and another one was first.
+   * Make a workspace, or take an existing one over, whose content stays; one whose directory is gone is made again.
+   * `existed` tells which. `fill` makes a new one's content in a directory out of the reach of commands; if it
+   * throws, nothing is made. FAILED_PRECONDITION `tenant_refused` if only one tenant is served and another one was
+   * first.
    */
   create(name: string, epoch: bigint, fill: Fill = makeEmpty): Promise<{ workspace: WorkspaceDescription; existed: boolean }> {
     return this.#queue.run(name, async () => {
@@ -188,8 +193,8 @@ export class Workspaces {
   }
 
   /**
-   * {@link delete} it for good: its epoch is not remembered. `elsewhere` removes what there is of it in other directories, even if the workspace is not known
-   * here; nobody makes it again meanwhile.
+   * {@link delete} it for good: its epoch is not remembered. `elsewhere` removes what there is of it in other
+   * directories, even if the workspace is not known here; nobody makes it again meanwhile.
    */
   forget(name: string, epoch: bigint, elsewhere: () => Promise<void>): Promise<void> {
     return this.#queue.run(name, async () => {

@@ -2,7 +2,10 @@ import { readFileSync, statfsSync, watch } from "node:fs";
 import type { Handle } from "@serverless-harness/kit/paths/handle";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 
-/** Network file systems, by their magic numbers: what another machine changes there the kernel is never told. NFS, SMB, CIFS, SMB2, 9P, AFS, Ceph, FUSE. */
+/**
+ * Network file systems, by their magic numbers: what another machine changes there the kernel is never told. NFS,
+ * SMB, CIFS, SMB2, 9P, AFS, Ceph, FUSE.
+ */
 const REMOTE = new Set([0x6969, 0x517b, 0xff534d42, 0xfe534d42, 0x01021997, 0x5346414f, 0x00c36400, 0x65735546]);
 
 /** Errors that say that the kernel has no watch to give. */
@@ -17,8 +20,9 @@ export class NotifyUnavailable extends Error {
 }
 
 /**
- * What the kernel tells about directories. All of this process share one queue in the kernel. What doesn't fit into it the kernel drops, and
- * Node doesn't say so; but then the queue was full, so a flood of events tells that some may be missing.
+ * What the kernel tells about directories. All of this process share one queue in the kernel. What doesn't fit into
+ * it the kernel drops, and Node doesn't say so; but then the queue was full, so a flood of events tells that some may
+ * be missing.
  */
 export class Inotify {
   readonly #onFlood = new Set<() => void>();

@@ -26,10 +26,10 @@ const SLICE_MS = 10;
 const MAX_PUT_OFF = 3;
 
 /**
- * What is below a directory, as it was looked at last. An event of the kernel only says where to look again; what is told is how what is there
- * differs from before. So both modes tell the same, and an event that comes twice, late, or for something that is gone harms nothing. No
- * descriptor stays open: a directory is opened by its names from the watched one down, never through a symlink, and counts only while it is
- * the same inode.
+ * What is below a directory, as it was looked at last. An event of the kernel only says where to look again; what is
+ * told is how what is there differs from before. So both modes tell the same, and an event that comes twice, late, or
+ * for something that is gone harms nothing. No descriptor stays open: a directory is opened by its names from the
+ * watched one down, never through a symlink, and counts only while it is the same inode.
  */
 export class WatchedTree implements Disposable {
   readonly #options: TreeOptions;

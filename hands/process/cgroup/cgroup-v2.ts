@@ -11,7 +11,10 @@ import { type Cgroups, noCgroups, type WorkspaceCgroup } from "./cgroups.ts";
 const ENTER = fileURLToPath(new URL("./enter.sh", import.meta.url));
 /** How long killed processes may take to leave their group, in milliseconds. */
 const PATIENCE_MS = 2000;
-/** A workspace's share of the CPU if others want it too; 100 is that of a group which nobody gave another one, as the daemon's. As nice 5 is. */
+/**
+ * A workspace's share of the CPU if others want it too; 100 is that of a group which nobody gave another one, as the
+ * daemon's. As nice 5 is.
+ */
 const CPU_WEIGHT = 33;
 
 /** What a workspace's processes may take together. 0: no limit. */
@@ -42,8 +45,9 @@ export class SharedCgroup implements Cgroups {
 }
 
 /**
- * A cgroup v2 that is hands' to divide: each workspace gets a group in it. One for each exec would cost it 7 ms, as the kernel takes that long to move
- * a process; its keeper is moved once, and what it starts is in the group from the start.
+ * A cgroup v2 that is hands' to divide: each workspace gets a group in it. One for each exec would cost it 7 ms, as
+ * the kernel takes that long to move a process; its keeper is moved once, and what it starts is in the group from the
+ * start.
  */
 export class DividedCgroup implements Cgroups {
   readonly divides = true;

@@ -19,8 +19,8 @@ interface ForkServerOptions {
 }
 
 /**
- * One fork server and what it runs. It is started again until it is up, as nothing was begun until then. After that its death is the end of all
- * that it ran. What it tells is checked: a jailed command may have got hold of it.
+ * One fork server and what it runs. It is started again until it is up, as nothing was begun until then. After that
+ * its death is the end of all that it ran. What it tells is checked: a jailed command may have got hold of it.
  */
 export class ForkServer {
   readonly #options: ForkServerOptions;

@@ -39,8 +39,9 @@ export interface Guarded {
 }
 
 /**
- * A program over which a small process stands that Node starts (guard.c), the subreaper of all that descends from it: a signal reaches whoever it
- * started, whatever that has done to leave, and if this process dies all of them are killed.
+ * A program over which a small process stands that Node starts (guard.c), the subreaper of all that descends from it:
+ * a signal reaches whoever it started, whatever that has done to leave, and if this process dies all of them are
+ * killed.
  */
 export class Guard {
   readonly #child: ChildProcess;

@@ -22,13 +22,17 @@ export interface KeeperLimits {
 
 /** How often idle keepers are looked for within their time. */
 const LOOKS = 4;
-/** A keeper tells within this time that an exec left nothing in the background, in milliseconds: only then is it known whose keeper is idle. */
+/**
+ * A keeper tells within this time that an exec left nothing in the background, in milliseconds: only then is it known
+ * whose keeper is idle.
+ */
 const SETTLE_MS = 200;
 
 /**
- * Starts the commands of each workspace by a keeper of its own: in a jail of its own they see no process and no file of other workspaces, in a control
- * group of its own they take nothing from them. It is made with the first command (some 10 ms) and lives on, with what commands left running in the
- * background, until its workspace goes, or nothing has lived in it for `idleMs`. If more than `count` live, the one whose last exec is longest ago ends: first of
+ * Starts the commands of each workspace by a keeper of its own: in a jail of its own they see no process and no file
+ * of other workspaces, in a control group of its own they take nothing from them. It is made with the first command
+ * (some 10 ms) and lives on, with what commands left running in the background, until its workspace goes, or nothing
+ * has lived in it for `idleMs`. If more than `count` live, the one whose last exec is longest ago ends: first of
  * those in which nothing lives, then of those that hold but what commands left in the background.
  */
 export class WorkspaceLauncher implements Launcher {

@@ -29,8 +29,9 @@ interface Measured {
 }
 
 /**
- * Bounds what workspaces have on disk: measures those in which something runs, as often as their file system has grown by what they had left. Commands
- * that make room are never exceeding anything, so a full workspace can be tidied up.
+ * Bounds what workspaces have on disk: measures those in which something runs, as often as their file system has
+ * grown by what they had left. Commands that make room are never exceeding anything, so a full workspace can be
+ * tidied up.
  */
 export class DiskMeter {
   readonly #options: DiskMeterOptions;

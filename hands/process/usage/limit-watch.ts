@@ -10,9 +10,10 @@ export interface WatchedLimits {
 }
 
 /**
- * Tells which limit a process met: those that died of SIGKILL, or by a shell's word for it, while their group's count of kills for memory rose, and whom
- * hands didn't kill; those that the kernel ended for the size of a file; those that failed while processes were refused. Each kill for memory explains one
- * end, so of two that die at once only as many are told as were counted.
+ * Tells which limit a process met: those that died of SIGKILL, or by a shell's word for it, while their group's count
+ * of kills for memory rose, and whom hands didn't kill; those that the kernel ended for the size of a file; those
+ * that failed while processes were refused. Each kill for memory explains one end, so of two that die at once only as
+ * many are told as were counted.
  */
 export class LimitWatch implements Launcher {
   readonly #launcher: Launcher;

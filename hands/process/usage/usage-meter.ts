@@ -21,9 +21,10 @@ interface UsageMeterOptions {
 }
 
 /**
- * Bounds the memory of workspaces if the kernel does not: it looks every second, and kills the largest processes of a workspace that has too much, as
- * the kernel would. What grows faster than that is the machine's to end. And it sees which workspaces have as many processes as the kernel lets them have,
- * since the kernel itself tells nobody but who is refused one.
+ * Bounds the memory of workspaces if the kernel does not: it looks every second, and kills the largest processes of a
+ * workspace that has too much, as the kernel would. What grows faster than that is the machine's to end. And it sees
+ * which workspaces have as many processes as the kernel lets them have, since the kernel itself tells nobody but who
+ * is refused one.
  */
 export class UsageMeter {
   readonly #options: UsageMeterOptions;
