@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { formatAddress } from "@serverless-harness/kit/address";
 import { expect, onTestFinished, test } from "vitest";
 import { HandsClient, type WatchOptions, type WatchUpdate, type WorkspaceClient } from "../../client/index.ts";
-import { CuttingProxy } from "../fixtures/cutting-proxy.ts";
 import { makeHands } from "../files/daemon-process.ts";
 import { startFileService, WORKSPACE } from "../files/service.ts";
+import { CuttingProxy } from "../fixtures/cutting-proxy.ts";
 
 /** Limits of the kernel can be set for one process and its children. */
 const mayLimit = spawnSync("unshare", ["-rU", "sh", "-c", "echo 1 > /proc/sys/user/max_inotify_watches"]).status === 0;
