@@ -1,7 +1,7 @@
 import type { Logger } from "@serverless-harness/kit/log";
 import type { Metrics } from "@serverless-harness/kit/metrics";
 import { DecisionKindSchema, LeafState } from "@serverless-harness/proto/leaf";
-import type { Backlog, LeafStore } from "@serverless-harness/session";
+import type { AccountUse, Backlog, LeafStore } from "@serverless-harness/session";
 import { overriding } from "./overriding.ts";
 import type { Waker } from "./waker/waker.ts";
 
@@ -21,6 +21,9 @@ export class StoreMeter {
   readonly #stop = new AbortController();
   /** The backlog that is being read: a scrape asks for it more than once at the same time. */
   #backlog: Promise<Backlog> | undefined;
+  /** The first tenants that leaves were made here for, and what each has and used, while that is being read. */
+  readonly #tenants = new Set<string>();
+  #uses: Promise<ReadonlyArray<readonly [tenant: string, use: AccountUse]>> | undefined;
   readonly #claimed: (seconds: number) => void;
 
   constructor(store: LeafStore, metrics: Metrics, log: Logger) {
@@ -40,6 +43,7 @@ export class StoreMeter {
         return { ready, running };
       },
     );
+    this.#meterTenants(metrics);
     metrics.gauge("dispatcher_store_up", "1 while the leaf store can be read, else 0.", () =>
       this.#readBacklog().then(
         () => 1,
@@ -53,6 +57,17 @@ export class StoreMeter {
     );
   }
 
+  #meterTenants(metrics: Metrics): void {
+    const gauges = (name: string, help: string, of: (use: AccountUse) => number): void =>
+      metrics.gauges(name, `${help} By tenant: the first hundred that leaves were made here for.`, "tenant", async () =>
+        Object.fromEntries((await this.#readUses()).map(([tenant, use]) => [tenant, of(use)])),
+      );
+    gauges("dispatcher_tenant_unfinished_leaves", "Leaves that are not over.", ({ unfinished }) => unfinished);
+    gauges("dispatcher_tenant_bytes", "Bytes that leaves take.", ({ bytes }) => bytes);
+    gauges("dispatcher_tenant_tokens_today", "Tokens that models read and wrote today (UTC).", ({ tokens }) => tokens);
+    gauges("dispatcher_tenant_usd_today", "What that cost, in US dollars.", ({ microUsd }) => microUsd / 1e6);
+  }
+
   /** End what is timed. */
   stop(): void {
     this.#stop.abort();
@@ -63,6 +78,14 @@ export class StoreMeter {
       this.#backlog = undefined;
     });
     return this.#backlog;
+  }
+
+  #readUses(): Promise<ReadonlyArray<readonly [tenant: string, use: AccountUse]>> {
+    const read = async (tenant: string) => [tenant, await this.#inner.accountUse(tenant, "")] as const;
+    this.#uses ??= Promise.all([...this.#tenants].map(read)).finally(() => {
+      this.#uses = undefined;
+    });
+    return this.#uses;
   }
 
   #counting(metrics: Metrics): LeafStore {
@@ -88,6 +111,7 @@ export class StoreMeter {
         if (!answer.created) repeated.add(1);
         else {
           submitted(leaf.spec.tenant);
+          if (this.#tenants.size < MOST_TENANTS) this.#tenants.add(leaf.spec.tenant);
           this.#time(answer.leaf.leafId);
         }
         return answer;

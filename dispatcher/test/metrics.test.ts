@@ -1,12 +1,13 @@
 import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import { parseAddress } from "@serverless-harness/kit/address";
 import { createTransport } from "@serverless-harness/kit/transport";
-import { LeafService } from "@serverless-harness/proto/leaf";
+import { LeafService, UsageSchema } from "@serverless-harness/proto/leaf";
 import { expect, onTestFinished, test } from "vitest";
 import { runDispatcher } from "./process.ts";
-import { allEvents, newStore, TOKEN } from "./support.ts";
+import { allEvents, newStore, TOKEN, workerNamed } from "./support.ts";
 
 /** What of Grafana's dashboards is read here. */
 interface Dashboard {
@@ -61,9 +62,26 @@ test("the metrics tell what went through a dispatcher, what waits, and which bra
     dispatcher_brains: 0,
     dispatcher_brains_started_total: 1,
     dispatcher_brains_crashed_total: 0,
+    'dispatcher_tenant_unfinished_leaves{tenant="acme"}': 0,
+    'dispatcher_tenant_tokens_today{tenant="acme"}': 0,
+    'dispatcher_tenant_usd_today{tenant="acme"}': 0,
   };
   expect(Object.fromEntries(Object.keys(expected).map((name) => [name, samples.get(name)]))).toEqual(expected);
   expect(samples.get("dispatcher_brain_seconds_total")).toBeGreaterThan(0);
+  expect(samples.get('dispatcher_tenant_bytes{tenant="acme"}')).toBeGreaterThan(0);
+});
+
+test("what the leaves of a tenant use is told by its name", async () => {
+  const opened = await newStore();
+  const { leaves, origin } = await runDispatcher(opened, { DISPATCHER_WAKER: "none" });
+  await leaves.submit({ spec: { prompt: "p", tenant: "acme" } });
+  const claim = (await opened.store.claim(workerNamed("w"), 60_000)) ?? expect.fail("nothing to claim");
+  const usage = create(UsageSchema, { inputTokens: 30n, outputTokens: 12n, costMicroUsd: 250_000n });
+  await opened.store.append(claim, [{ event: { case: "usage", value: usage } }]);
+  const samples = await scrape(origin);
+  expect(samples.get('dispatcher_tenant_unfinished_leaves{tenant="acme"}')).toBe(1);
+  expect(samples.get('dispatcher_tenant_tokens_today{tenant="acme"}')).toBe(42);
+  expect(samples.get('dispatcher_tenant_usd_today{tenant="acme"}')).toBeCloseTo(0.25);
 });
 
 test("a leaf that nobody takes is seen to wait, and a store that is gone to be away", async () => {
