@@ -10,6 +10,9 @@ interface Check {
   readonly work: () => Promise<Finished>;
 }
 
+/** The contracts of the last release. A file, since CI's clone may have no tags; CONTRIBUTING.md says how a release renews it. */
+const RELEASED = "proto/released.binpb";
+
 /** What the compiler knows of an earlier run, so that the next one takes a fifth of the time. */
 const TYPES_CACHE = "node_modules/.cache/leaf/types.tsbuildinfo";
 
@@ -18,6 +21,7 @@ const CHECKS: readonly Check[] = [
   { name: "format and lint (biome)", work: () => run("biome", ["ci", "--reporter=summary", "."]) },
   { name: "imports run down (rooms.json)", work: importsRunDown },
   { name: "contracts (buf lint)", work: () => run("buf", ["lint"]) },
+  { name: "contracts break no client of the last release (buf breaking)", work: () => run("buf", ["breaking", "--against", RELEASED]) },
   { name: "generated code is current (buf generate)", work: generatedCodeIsCurrent },
   { name: "nothing unused (knip)", work: () => run("knip", ["--no-progress", "--no-config-hints"]) },
 ];

@@ -1,4 +1,4 @@
-import { execFile } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -91,10 +91,21 @@ describe("the words of the READMEs", () => {
     expect([...readme.matchAll(/Node\.js (\d+)\b(?! or newer)/g)].map(([, version]) => version)).toEqual([runs, runs]);
   });
 
-  test.each(["README.md", "clients/cli/README.md"])("every link of %s leads somewhere", (path) => {
+  const pages = execFileSync("git", ["ls-files", "*.md"], { cwd: ROOT, encoding: "utf8" }).trim().split("\n");
+  test.each(pages)("every link of %s leads somewhere", (path) => {
     const text = readFileSync(join(ROOT, path), "utf8");
     const links = [...text.matchAll(/\]\((?!https?:)([^)#]+)/g)].map((match) => match[1] ?? "");
     expect(links.filter((link) => !existsSync(join(ROOT, dirname(path), link)))).toEqual([]);
+  });
+
+  test("CONTRIBUTING.md calls scripts and names files that exist", () => {
+    const text = readFileSync(join(ROOT, "CONTRIBUTING.md"), "utf8");
+    const { scripts } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as { scripts: Record<string, string> };
+    const called = [...text.matchAll(/npm run\s+(\w+)/g)].map((match) => match[1] ?? "");
+    expect(called.filter((name) => scripts[name] === undefined)).toEqual([]);
+    const files = [...text.matchAll(/(?<=[\s`])((?:[\w-]+\/)+[\w.-]+\.(?:ts|proto|md|binpb))/g)].map((match) => match[1] ?? "");
+    expect(files.filter((file) => !existsSync(join(ROOT, file)) && !file.endsWith("/NAME.ts"))).toEqual([]);
+    expect(called.length > 3 && files.length > 3).toBe(true);
   });
 
   test("the exit codes are those that the command has", () => {
