@@ -26,16 +26,8 @@ export class RequestLog {
 
   /** Record a request that has just arrived. */
   add(): RequestRecord {
-    const record: RequestRecord = {
-      at_ms: Date.now(),
-      model: "",
-      messages: 0,
-      stream: false,
-      thinking: 0,
-      status: 0,
-      step: "",
-      outcome: "open",
-    };
+    const blank = { model: "", messages: 0, stream: false, thinking: 0, status: 0, step: "" };
+    const record: RequestRecord = { at_ms: Date.now(), ...blank, outcome: "open" };
     this.#records.push(record);
     if (this.#records.length > LIMIT) this.#records.shift();
     return record;

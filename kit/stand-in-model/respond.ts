@@ -51,24 +51,19 @@ export async function respond(
   });
   checkKey(incoming.headers);
   const request = dialect.read(await readBody(incoming));
-  Object.assign(record, {
-    model: request.model,
-    messages: request.transcript.messages.length,
-    stream: request.stream,
-    thinking: request.thinkingTokens,
-  });
-  const answer = await answerTo(request.transcript, request.toolNames);
+  const { model, stream, thinkingTokens: thinking, transcript, inputTokens } = request;
+  Object.assign(record, { model, messages: transcript.messages.length, stream, thinking });
+  const answer = await answerTo(transcript, request.toolNames);
   record.step = answer.step;
-  if (request.inputTokens > answer.window)
-    throw new ApiError(400, `prompt is too long: ${request.inputTokens} tokens > ${answer.window} maximum`);
+  if (inputTokens > answer.window) throw new ApiError(400, `prompt is too long: ${inputTokens} tokens > ${answer.window} maximum`);
   try {
     if (answer.delayMs > 0) await sleep(answer.delayMs, undefined, { signal: gone.signal });
-    if (failures.take(`hold ${request.transcript.hash}`, answer.hold ?? 0)) return void (await once(gone.signal, "abort"));
-    if (failures.take(`fail ${request.transcript.hash}`, answer.fail?.times ?? 0)) throw scriptedFailure(answer);
-    const cut = failures.take(`cut ${request.transcript.hash}`, answer.cut?.times ?? 0) ? answer.cut : undefined;
-    const message = toMessage(answer, request.transcript, request.model, request.inputTokens);
-    const complete = request.stream
-      ? await stream(dialect, response, message, answer, cut?.afterChunks ?? Number.POSITIVE_INFINITY, gone.signal)
+    if (failures.take(`hold ${transcript.hash}`, answer.hold ?? 0)) return void (await once(gone.signal, "abort"));
+    if (failures.take(`fail ${transcript.hash}`, answer.fail?.times ?? 0)) throw scriptedFailure(answer);
+    const cut = failures.take(`cut ${transcript.hash}`, answer.cut?.times ?? 0) ? answer.cut : undefined;
+    const message = toMessage(answer, transcript, model, inputTokens);
+    const complete = stream
+      ? await sendPieces(dialect, response, message, answer, cut?.afterChunks ?? Number.POSITIVE_INFINITY, gone.signal)
       : sendWhole(response, dialect.whole(message), cut !== undefined);
     if (complete) return;
     record.outcome = "cut";
@@ -124,7 +119,7 @@ function sendWhole(response: ServerResponse, message: unknown, cut: boolean): bo
 }
 
 /** Stream the message; false if it stopped after `afterChunks` pieces. Throws if the client has gone. */
-async function stream(
+async function sendPieces(
   dialect: Dialect,
   response: ServerResponse,
   message: ApiMessage,

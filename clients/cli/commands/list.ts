@@ -1,18 +1,15 @@
 import { LeafState } from "@serverless-harness/proto/leaf";
 import { type Command, InvalidArgumentError } from "commander";
 import { define } from "../command.ts";
-import type { CommonOptions } from "../context.ts";
 import { withDispatcher } from "../dispatcher/call.ts";
-import { labels, wholeNumber } from "../options/values.ts";
+import { addPageOptions, labels, type PageOptions } from "../options/values.ts";
 import { ago, firstLine, showPage } from "../view/format.ts";
 import { leafJson, paintState, stateName } from "../view/leaf-text.ts";
 
-interface ListOptions extends CommonOptions {
+interface ListOptions extends PageOptions {
   readonly state?: LeafState[];
   readonly session?: string;
   readonly label?: Record<string, string>;
-  readonly limit: number;
-  readonly page?: string;
 }
 
 const STATES: readonly LeafState[] = Object.values(LeafState).filter((state) => state !== LeafState.UNSPECIFIED);
@@ -21,12 +18,10 @@ const STATES: readonly LeafState[] = Object.values(LeafState).filter((state) => 
 export function add(command: Command): void {
   define<ListOptions>(command, {
     options: (given) =>
-      given
+      addPageOptions(given, 1000, 20)
         .option("--state <state>", "only in this state; may be repeated", states)
         .option("--session <id>", "only of this session")
-        .option("--label <key=value>", "only with this label; may be repeated", labels)
-        .option("--limit <n>", "at most this many", wholeNumber(1, 1000), 20)
-        .option("--page <token>", "the page after an earlier one"),
+        .option("--label <key=value>", "only with this label; may be repeated", labels),
     run: async (context, _args, { state = [], session = "", label = {}, limit, page = "" }) => {
       const { leaves, nextPageToken } = await withDispatcher(context, (dispatcher) =>
         dispatcher.leaves.list({ states: state, sessionId: session, labels: label, pageSize: limit, pageToken: page }),

@@ -5,15 +5,10 @@ import { addCommand, type Definition, defineGroup } from "../command.ts";
 import type { CommonOptions, Context } from "../context.ts";
 import { type Dispatcher, withDispatcher } from "../dispatcher/call.ts";
 import { addScheduleOptions, leafFields, type ScheduleOptions, timeFields } from "../options/schedule.ts";
-import { readText, wholeNumber } from "../options/values.ts";
+import { addPageOptions, type PageOptions, readText } from "../options/values.ts";
 import { firstLine, showPage } from "../view/format.ts";
 import { emptyLeaf, leafJson } from "../view/leaf-text.ts";
 import { nextFire, scheduleText } from "../view/schedule-text.ts";
-
-interface ListOptions extends CommonOptions {
-  readonly limit: number;
-  readonly page?: string;
-}
 
 interface RunOptions extends CommonOptions {
   readonly key?: string;
@@ -34,29 +29,13 @@ export function add(group: Command): void {
       addScheduleOptions(command.option("--cron <expression>", "another expression").option("--prompt <text>", "another prompt")),
     run: updateSchedule,
   });
-  addCommand(
-    group,
-    "get <schedule_id>",
-    "show a schedule, its next fires and what became of the last",
-    showing((schedules, scheduleId) => schedules.getSchedule({ scheduleId })),
-  );
-  addCommand<ListOptions>(group, "list", "list schedules", {
-    options: (command) =>
-      command.option("--limit <n>", "at most this many", wholeNumber(1, 200), 50).option("--page <token>", "the page after an earlier one"),
+  addCommand(group, "get <schedule_id>", "show a schedule, its next fires and what became of the last", showing("getSchedule"));
+  addCommand<PageOptions>(group, "list", "list schedules", {
+    options: (command) => addPageOptions(command, 200, 50),
     run: listSchedules,
   });
-  addCommand(
-    group,
-    "pause <schedule_id>",
-    "stop a schedule's fires",
-    showing((schedules, scheduleId) => schedules.pauseSchedule({ scheduleId })),
-  );
-  addCommand(
-    group,
-    "resume <schedule_id>",
-    "let a paused schedule fire again",
-    showing((schedules, scheduleId) => schedules.resumeSchedule({ scheduleId })),
-  );
+  addCommand(group, "pause <schedule_id>", "stop a schedule's fires", showing("pauseSchedule"));
+  addCommand(group, "resume <schedule_id>", "let a paused schedule fire again", showing("resumeSchedule"));
   addCommand<RunOptions>(group, "run <schedule_id>", "submit a schedule's leaf now", {
     options: (command) => command.option("--key <name>", "a name for this run: the same name makes no second leaf"),
     run: runNow,
@@ -69,13 +48,12 @@ export function add(group: Command): void {
   });
 }
 
-/** A command that makes one call about a schedule, and shows the schedule that it answers with. */
-function showing(
-  call: (schedules: Dispatcher["schedules"], scheduleId: string) => Promise<{ schedule?: Schedule | undefined }>,
-): Definition<CommonOptions> {
+/** A command that makes one call about a schedule, and shows the schedule in the answer. */
+function showing(call: "getSchedule" | "pauseSchedule" | "resumeSchedule"): Definition<CommonOptions> {
   return {
     run: async (context, [scheduleId = ""]) => {
-      show(context, (await withDispatcher(context, ({ schedules }) => call(schedules, scheduleId))).schedule);
+      const work = ({ schedules }: Dispatcher): Promise<{ schedule?: Schedule | undefined }> => schedules[call]({ scheduleId });
+      show(context, (await withDispatcher(context, work)).schedule);
     },
   };
 }
@@ -102,7 +80,7 @@ async function updateSchedule(context: Context, [scheduleId = ""]: readonly stri
   show(context, schedule);
 }
 
-async function listSchedules(context: Context, _args: readonly string[], options: ListOptions): Promise<void> {
+async function listSchedules(context: Context, _args: readonly string[], options: PageOptions): Promise<void> {
   const { out } = context;
   const { schedules, nextPageToken } = await withDispatcher(context, (dispatcher) =>
     dispatcher.schedules.listSchedules({ pageSize: options.limit, pageToken: options.page ?? "" }),

@@ -6,7 +6,7 @@ import { addCommand, defineGroup } from "../command.ts";
 import type { CommonOptions, Context } from "../context.ts";
 import { withDispatcher } from "../dispatcher/call.ts";
 import { CliError, ExitCode } from "../errors.ts";
-import { repeated, wholeNumber } from "../options/values.ts";
+import { addPageOptions, type PageOptions, repeated } from "../options/values.ts";
 import { withStackLock } from "../stack/lock.ts";
 import { writePrivate } from "../stack/private-files.ts";
 import { isoTime, showPage } from "../view/format.ts";
@@ -18,10 +18,8 @@ interface CreateOptions extends CommonOptions {
   readonly life?: number;
 }
 
-interface ListOptions extends CommonOptions {
+interface ListOptions extends PageOptions {
   readonly tenant?: string;
-  readonly limit: number;
-  readonly page?: string;
 }
 
 interface RotateOptions extends CommonOptions {
@@ -52,11 +50,7 @@ export function add(group: Command): void {
     run: createToken,
   });
   addCommand<ListOptions>(group, "list", "list tokens that are not expired; the tokens themselves are never kept", {
-    options: (command) =>
-      command
-        .option("--tenant <name>", "only this tenant's")
-        .option("--limit <n>", "at most this many", wholeNumber(1, 1000), 50)
-        .option("--page <token>", "the page after an earlier one"),
+    options: (command) => addPageOptions(command, 1000, 50).option("--tenant <name>", "only this tenant's"),
     run: listTokens,
   });
   addCommand<RotateOptions>(group, "rotate", "sign tokens with a new key, in the state directory", {

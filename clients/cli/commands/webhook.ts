@@ -2,16 +2,13 @@ import { toJson } from "@bufbuild/protobuf";
 import { DeadLetterSchema } from "@serverless-harness/proto/leaf";
 import type { Command } from "commander";
 import { addCommand, defineGroup } from "../command.ts";
-import type { CommonOptions } from "../context.ts";
 import { withDispatcher } from "../dispatcher/call.ts";
 import { CliError, ExitCode } from "../errors.ts";
-import { wholeNumber } from "../options/values.ts";
+import { addPageOptions, type PageOptions } from "../options/values.ts";
 import { showPage } from "../view/format.ts";
 
-interface ListOptions extends CommonOptions {
+interface ListOptions extends PageOptions {
   readonly tenant?: string;
-  readonly limit: number;
-  readonly page?: string;
 }
 
 /** `leaf webhook`: messages to other systems that could not be delivered. */
@@ -19,10 +16,7 @@ export function add(group: Command): void {
   defineGroup(group, "A webhook that no receiver took in all attempts is a dead letter: it is kept with its leaf, and can be sent again.");
   addCommand<ListOptions>(group, "list", "list dead letters, those of the newest leaves first", {
     options: (command) =>
-      command
-        .option("--tenant <name>", "whose (default: your token's tenant; the operator's is default)")
-        .option("--limit <n>", "at most this many", wholeNumber(1, 1000), 50)
-        .option("--page <token>", "the page after an earlier one"),
+      addPageOptions(command, 1000, 50).option("--tenant <name>", "whose (default: your token's tenant; the operator's is default)"),
     run: async (context, _args, { tenant = "", limit: pageSize, page: pageToken = "" }) => {
       const { deadLetters, nextPageToken } = await withDispatcher(context, ({ webhooks }) =>
         webhooks.listDeadLetters({ tenant, pageSize, pageToken }),

@@ -1,9 +1,8 @@
 import { type Address, formatAddress, parseAddress } from "@serverless-harness/kit/address";
 import type { Context } from "../context.ts";
 import { CliError, ExitCode } from "../errors.ts";
-import { readLife } from "../stack/life.ts";
 import { readText } from "../stack/log-file.ts";
-import { liveRecord } from "../stack/record.ts";
+import { liveRecord, readLife } from "../stack/record.ts";
 import { checkLayout } from "../stack/state-directory.ts";
 import { gaveUpText } from "../view/stack-text.ts";
 

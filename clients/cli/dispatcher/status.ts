@@ -1,8 +1,8 @@
 import type { Context } from "../context.ts";
 import { answers, isServing } from "../stack/health.ts";
-import { type LifeStatus, readLife } from "../stack/life.ts";
+
 import type { ServiceName, StackPaths } from "../stack/paths.ts";
-import { liveRecord, servicePid } from "../stack/record.ts";
+import { type LifeStatus, liveRecord, readLife, servicePid } from "../stack/record.ts";
 import { compareVersions, type VersionStatus } from "../stack/versions.ts";
 import { findDispatcher } from "./address.ts";
 import { type DispatcherHealth, readHealth } from "./http.ts";

@@ -1,6 +1,20 @@
 import { buffer as readAll } from "node:stream/consumers";
-import { InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
+import type { CommonOptions } from "../context.ts";
 import { CliError, ExitCode } from "../errors.ts";
+
+/** Options of a list that comes in pages. */
+export interface PageOptions extends CommonOptions {
+  readonly limit: number;
+  readonly page?: string;
+}
+
+/** Add {@link PageOptions} to a command: at most `most` on a page, `usual` by default. */
+export function addPageOptions(command: Command, most: number, usual: number): Command {
+  return command
+    .option("--limit <n>", "at most this many", wholeNumber(1, most), usual)
+    .option("--page <token>", "the page after an earlier one");
+}
 
 /** Reads a whole number between two bounds, both allowed. */
 export function wholeNumber(min: number, max: number): (text: string) => number {

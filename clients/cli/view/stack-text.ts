@@ -1,4 +1,4 @@
-import type { LifeStatus } from "../stack/life.ts";
+import type { LifeStatus } from "../stack/record.ts";
 import type { VersionStatus } from "../stack/versions.ts";
 import { ago, counted, firstLine } from "./format.ts";
 

@@ -1,14 +1,15 @@
-/* Runs one service of a stack, and starts it again when it dies. `leaf up` ends once everything works, so this small process is what stays.
+/* Runs one service of a stack, and starts it again when it dies. `leaf up` ends when everything works; this small process stays.
  *
  *   watcher NAME RUN LISTEN BASE_MS MAX_MS STEADY_MS DEATHS PROGRAM [ARGUMENT ...]
  *
- * RUN/NAME.address is there once the service has worked, and holds where it listens: a service that ends before is not started again, as the
- * caller is still there to be told, and a later start gets the address in the variable LISTEN, whatever port it had chosen.
- * After a death it waits BASE_MS, then twice as long each time, MAX_MS at the most. It gives up after DEATHS deaths in a row with less than
- * STEADY_MS of life. A service that ends by itself with 0 was asked to, and one that ends with 64 can't use its settings: both stay ended.
+ * RUN/NAME.address exists as soon as the service has worked, and holds its address. A service that ends before that is not
+ * started again, as the caller is still there to see it. A later start gets the address in the variable LISTEN, whatever
+ * port the service had chosen. After a death it waits BASE_MS, then twice as long each time, at most MAX_MS. It gives up
+ * after DEATHS deaths in a row with less than STEADY_MS of life each. A service that ends with 0 was asked to end, and one
+ * that ends with 64 can't use its settings: both stay ended.
  *
- * What it knows is in RUN/NAME.watch, a line of JSON, and in lines of the service's log, which is its stdout.
- * SIGTERM, SIGINT, SIGHUP: end the service, and then itself. SIGUSR1: start it no more. SIGUSR2: don't wait any longer. */
+ * It reports in RUN/NAME.watch, a line of JSON, and in lines of the service's log, which is its stdout.
+ * SIGTERM, SIGINT, SIGHUP: end the service, and then itself. SIGUSR1: don't start it again. SIGUSR2: don't wait any longer. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +38,7 @@ static int64_t clock_ms(clockid_t clock) {
   return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* A line of the service's log. One that can't be written is counted, and told with the next. */
+/* A line of the service's log. A line that can't be written is counted, and the next one reports it. */
 static void __attribute__((format(printf, 2, 3))) say(int level, const char *format, ...) {
   char text[TEXT_SIZE], line[TEXT_SIZE * 2];
   va_list values;
@@ -51,7 +52,7 @@ static void __attribute__((format(printf, 2, 3))) say(int level, const char *for
 
 static void path_of(char *path, const char *kind) { snprintf(path, PATH_SIZE, "%s/%s.%s", run, name, kind); }
 
-/* For people who ask for the stack's state. A disk that is full keeps nobody from being started again. */
+/* For people who ask for the stack's state. A full disk does not keep a service from being started again. */
 static void note(const char *state) {
   char path[PATH_SIZE], draft[PATH_SIZE], text[TEXT_SIZE * 2];
   path_of(path, "watch"), path_of(draft, "watch.new");
@@ -65,7 +66,7 @@ static void note(const char *state) {
   if (!whole || rename(draft, path) != 0) unlink(draft);
 }
 
-/* Where the service listens, once it has worked. Returns 0 if it has not. */
+/* The address of a service that has worked. Returns 0 if it has not. */
 static int read_address(char *address, size_t size) {
   char path[PATH_SIZE];
   path_of(path, "address");
@@ -78,7 +79,7 @@ static int read_address(char *address, size_t size) {
   return 1;
 }
 
-/* When the service started: with the pid it names the process for good. */
+/* When the service started: together with the pid it names the process uniquely. */
 static void read_ticks(void) {
   char path[64], stat[1024];
   ticks[0] = '\0';
@@ -117,7 +118,7 @@ static int ended(int status) {
   return by_signal ? BY_SIGNAL + number : number;
 }
 
-/* Wait until the service has ended, and return its exit code. Sets `asked` if it was to end. */
+/* Wait until the service has ended, and return its exit code. Sets `asked` if it was asked to end. */
 static int wait_for_end(int *asked) {
   for (;;) {
     int status, number = sigwaitinfo(&wanted, NULL);
@@ -128,7 +129,7 @@ static int wait_for_end(int *asked) {
   }
 }
 
-/* Returns 1 if the service is to be started after the pause, 0 if it is to be started no more. */
+/* Returns 1 if the service is to be started after the pause, 0 if it is not to be started again. */
 static int pause_for(int64_t pause_ms) {
   for (int64_t until = clock_ms(CLOCK_MONOTONIC) + pause_ms, left; (left = until - clock_ms(CLOCK_MONOTONIC)) > 0;) {
     struct timespec time = {left / 1000, left % 1000 * 1000000};
