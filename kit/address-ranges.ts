@@ -85,7 +85,7 @@ export function isInNetwork(address: string, network: Network): boolean {
 
 const PARSED = [...RANGES_4, ...RANGES_6].map((range) => ({ ...range, parsed: parseNetwork(range.network) }));
 
-/** Why an address is no public one, as "a private address"; `undefined` where it is one. Of what is no address: "no address". */
+/** Why an address is no public one, as "a private address"; `undefined` if it is one. Of what is no address: "no address". */
 export function notPublic(address: string): string | undefined {
   if (plain(address) === undefined) return "no address";
   return PARSED.find(({ parsed }) => parsed !== undefined && isInNetwork(address, parsed))?.what;
@@ -96,7 +96,7 @@ interface Bits {
   readonly value: bigint;
 }
 
-/** The address that a connection would be made to: IPv4 where IPv6 only wraps it. */
+/** The address that a connection would be made to: IPv4 if IPv6 only wraps it. */
 function plain(address: string): Bits | undefined {
   const bits = addressBits(address);
   return bits?.family === 6 && bits.value >> 32n === 0xffffn ? { family: 4, value: bits.value & 0xffff_ffffn } : bits;

@@ -20,7 +20,7 @@ export interface AllowedHosts {
 const MAX_ALLOWED = 100;
 const NAME = /^(?!-)[a-z0-9_-]{1,63}(?:\.(?!-)[a-z0-9_-]{1,63})*$/;
 
-/** Read `git.corp.example, 10.1.0.0/16, 192.168.1.7`. Returns a text that says what is wrong where an entry is none of these. */
+/** Read `git.corp.example, 10.1.0.0/16, 192.168.1.7`. Returns a text that says what is wrong if an entry is none of these. */
 export function readAllowedHosts(text: string): AllowedHosts | string {
   const entries = text.split(/[\s,]+/).filter((entry) => entry !== "");
   if (entries.length > MAX_ALLOWED) return `it has ${entries.length} entries, ${MAX_ALLOWED} at most are allowed`;
@@ -54,7 +54,7 @@ export class AddressRule {
 
   /**
    * The addresses of a host, all of which may be reached: a name, or an address in any notation that a resolver takes, in brackets or without.
-   * PERMISSION_DENIED `address_refused` where one of them may not; UNAVAILABLE `name_unknown` where there is none.
+   * PERMISSION_DENIED `address_refused` if one of them may not; UNAVAILABLE `name_unknown` if there is none.
    */
   async addresses(host: string): Promise<ReachableAddress[]> {
     const name = canonicalHost(host);

@@ -48,7 +48,7 @@ export class Connection {
     this.authority = address.kind === "unix" ? "http://localhost" : formatAddress(address);
   }
 
-  /** Begin a request. UNAVAILABLE where there is no connection to be had. */
+  /** Begin a request. UNAVAILABLE if there is no connection to be had. */
   async request(
     method: string,
     path: string,
@@ -151,7 +151,7 @@ export class Connection {
 
 /**
  * A stream that is closed in good order but without an answer is an error: connect-node would wait for the answer for ever. It happens
- * where a server says GOAWAY and then cuts the connection.
+ * if a server says GOAWAY and then cuts the connection.
  */
 function failUnanswered(stream: http2.ClientHttp2Stream): void {
   let answered = false;

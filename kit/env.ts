@@ -9,7 +9,7 @@ export class ConfigError extends Error {
 /** A file's path and the variable that it was set by, which messages name. */
 export interface NamedFile {
   readonly variable: string;
-  /** `undefined` where the variable is unset. */
+  /** `undefined` if the variable is unset. */
   readonly path: string | undefined;
 }
 
@@ -25,7 +25,7 @@ export class EnvReader {
     this.#env = env;
   }
 
-  /** A text, or `undefined` where the variable is unset or empty. */
+  /** A text, or `undefined` if the variable is unset or empty. */
   optional(name: string): string | undefined {
     const value = this.#env[name];
     return value === undefined || value === "" ? undefined : value;
@@ -36,7 +36,7 @@ export class EnvReader {
     return { variable: name, path: this.optional(name) };
   }
 
-  /** Where health and metrics are served without credentials: `host:port`, or `undefined` where the variable is unset. */
+  /** Where health and metrics are served without credentials: `host:port`, or `undefined` if the variable is unset. */
   probesAddress(name: string): Address | undefined {
     const text = this.optional(name);
     if (text === undefined) return undefined;

@@ -42,7 +42,7 @@ export interface HandlerOptions extends ConnectRouterOptions {
 
 /**
  * Answer RPCs over Node's HTTP servers. In place of connect-node's own adapter, which prints to the console for each client that leaves in
- * the middle of a write, and throws out of the request listener where the Host header makes no URL.
+ * the middle of a write, and throws out of the request listener if the Host header makes no URL.
  */
 export function createHandler({ routes, fallback, log, explain, encoders = new Map(), ...options }: HandlerOptions): PlainHandler {
   const router = createConnectRouter({ ...options, interceptors: [noteCall, ...(options.interceptors ?? [])] });
@@ -75,7 +75,7 @@ export function createHandler({ routes, fallback, log, explain, encoders = new M
     if (answering !== undefined) {
       answering.catch((error: unknown) => {
         log.error({ err: error, rpc: path }, "call could not be answered");
-        // Else its client would wait for ever, as where a handler sets a header that HTTP/2 doesn't allow.
+        // Otherwise its client would wait for ever, for example if a handler sets a header that HTTP/2 doesn't allow.
         if ("stream" in response) response.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
       });
       return;

@@ -23,7 +23,7 @@ export interface Claims {
 /** What every JSON Web Token may say (RFC 7519), and whoever verifies it has looked at. */
 const REGISTERED: ReadonlySet<string> = new Set(["iss", "aud", "iat", "nbf", "jti"]);
 
-/** The claims of a token, beside those of every one; the epoch is a decimal text, as JSON's numbers end too soon. Throws where no hands would take them. */
+/** The claims of a token, beside those of every one; the epoch is a decimal text, as JSON's numbers end too soon. Throws if no hands would take them. */
 export function writeClaims({ scopes, operations, epoch, ...registered }: Claims): JWTPayload {
   const claims = {
     workspaces: scopes,
@@ -35,7 +35,7 @@ export function writeClaims({ scopes, operations, epoch, ...registered }: Claims
   return claims;
 }
 
-/** What a verified token says; `undefined` where it is not what {@link Claims} says. Claims that are not known are refused: they may limit it. */
+/** What a verified token says; `undefined` if it is not what {@link Claims} says. Claims that are not known are refused: they may limit it. */
 export function readClaims({ sub, exp, workspaces, operations, epoch, ...others }: JWTPayload): Claims | undefined {
   if (Object.keys(others).some((name) => !REGISTERED.has(name))) return undefined;
   if (typeof sub !== "string" || !Number.isSafeInteger(exp) || !isListOf(workspaces, isScope)) return undefined;

@@ -21,7 +21,7 @@ export function generateKeys(): { privateKey: string; publicKey: string } {
 export class TokenMint {
   readonly #signer: JwtSigner;
 
-  /** Throws where the text holds no private key. */
+  /** Throws if the text holds no private key. */
   constructor(privateKeyPem: string) {
     const spki = createPublicKey(createPrivateKey(privateKeyPem)).export({ type: "spki", format: "pem" }).toString();
     const signing = async (): Promise<SigningKey> => {
@@ -31,7 +31,7 @@ export class TokenMint {
     this.#signer = new JwtSigner({ signing: once(signing) }, ISSUER);
   }
 
-  /** Rejects where no hands would take the claims. */
+  /** Rejects if no hands would take the claims. */
   async mint(claims: Claims): Promise<string> {
     const nowMs = Date.now();
     const further = writeClaims(claims);
@@ -49,7 +49,7 @@ export class TokenVerifier {
   /** What known tokens say. */
   readonly #claims = new WeakMap<object, Claims>();
 
-  /** Throws where the text holds no Ed25519 public key. */
+  /** Throws if the text holds no Ed25519 public key. */
   constructor(publicKeyPem: string) {
     if (createPublicKey(publicKeyPem).asymmetricKeyType !== "ed25519") throw new Error("it must be an Ed25519 key");
     const keys: JWTVerifyGetKey = once(() => importSPKI(publicKeyPem, SIGNING_ALGORITHM));

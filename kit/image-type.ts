@@ -10,7 +10,7 @@ const BEGINNINGS: ReadonlyArray<readonly [type: string, bytes: string, at: numbe
 /** Media types of the pictures that models take. */
 export const IMAGE_TYPES: readonly string[] = [...new Set(BEGINNINGS.map(([type]) => type))];
 
-/** The media type of a picture, read from its first bytes; `undefined` where it is none that models take. */
+/** The media type of a picture, read from its first bytes; `undefined` if it is none that models take. */
 export function imageType(file: Uint8Array): string | undefined {
   const hex = Buffer.from(file.subarray(0, 12)).toString("hex");
   return BEGINNINGS.find(

@@ -36,7 +36,7 @@ export class Metrics {
     return this.#registry.metrics();
   }
 
-  /** A value that is asked for at each scrape; NaN where `read` throws. */
+  /** A value that is asked for at each scrape; NaN if `read` throws. */
   gauge(name: string, help: string, read: () => number | Promise<number>): void {
     const collect: CollectFunction<Gauge> = async function () {
       this.set(await attempt(read, Number.NaN));
@@ -44,7 +44,7 @@ export class Metrics {
     new Gauge({ name, help, registers: [this.#registry], collect });
   }
 
-  /** Values that are asked for at each scrape, by the values of a label; none where `read` throws. */
+  /** Values that are asked for at each scrape, by the values of a label; none if `read` throws. */
   gauges(name: string, help: string, label: string, read: () => Promise<Readonly<Record<string, number>>>): void {
     const collect: CollectFunction<Gauge> = async function () {
       this.reset();

@@ -12,7 +12,7 @@ export interface ProbesOptions {
   readonly health: HealthState;
   readonly metrics: Metrics;
   readonly log: Logger;
-  /** Rejects where this request may not read the metrics. Default: everybody may. */
+  /** Rejects if this request may not read the metrics. Default: everybody may. */
   readonly authorize?: (authorization: string | undefined) => void | Promise<void>;
   /** Answers every other path. Default: 404. */
   readonly next?: PlainHandler;
@@ -44,7 +44,7 @@ export function probes(options: ProbesOptions): PlainHandler {
   };
 }
 
-/** Serve {@link probes} alone on an address of their own, where one is set. */
+/** Serve {@link probes} alone on an address of their own, if one is set. */
 export async function serveProbes(
   address: Address | undefined,
   options: ProbesOptions & { readonly around?: ServeOptions["around"] },

@@ -2,7 +2,7 @@ import { readFileSync, readlinkSync } from "node:fs";
 
 /**
  * When a process started, in clock ticks since boot (field 22 of /proc/PID/stat). Together with the pid it names a process
- * for good: a pid alone is reused. `undefined` where there is no such process or no /proc.
+ * for good: a pid alone is reused. `undefined` if there is no such process or no /proc.
  */
 export function processStartTicks(pid: number): string | undefined {
   const stat = read(`/proc/${pid}/stat`);
@@ -24,7 +24,7 @@ export function childrenOf(pid: number): number[] {
   return text.split(" ").filter(Boolean).map(Number);
 }
 
-/** The pid namespace of a process, as `pid:[4026531836]`. Empty where it can't be read. */
+/** The pid namespace of a process, as `pid:[4026531836]`. Empty if it can't be read. */
 export function pidNamespace(pid: number | "self" = "self"): string {
   try {
     return readlinkSync(`/proc/${pid}/ns/pid`);
@@ -33,13 +33,13 @@ export function pidNamespace(pid: number | "self" = "self"): string {
   }
 }
 
-/** Resident memory of a process in bytes; 0 where it can't be read. */
+/** Resident memory of a process in bytes; 0 if it can't be read. */
 export function residentBytes(pid: number): number {
   const line = /^VmRSS:\s+(\d+) kB$/m.exec(read(`/proc/${pid}/status`) ?? "");
   return Number(line?.[1] ?? 0) * 1024;
 }
 
-/** A process's arguments. Empty where it is gone. */
+/** A process's arguments. Empty if it is gone. */
 export function commandLine(pid: number): string[] {
   return (read(`/proc/${pid}/cmdline`) ?? "").split("\0").slice(0, -1);
 }

@@ -23,7 +23,7 @@ export interface ServeOptions {
   readonly address: Address;
   readonly routes: (router: ConnectRouter) => void;
   readonly log: Logger;
-  /** Run around every RPC, behind the boundary that logs and translates errors. */
+  /** Run around every RPC, inside the boundary that logs and translates errors. */
   readonly interceptors?: readonly Interceptor[];
   /** Runs before anything of a request's body is read, and before the interceptors; what it throws is the answer. */
   readonly requestGate?: NonNullable<HandlerOptions["requestGate"]>;
@@ -46,7 +46,7 @@ export interface ServeOptions {
    * milliseconds. Default 30 s. An HTTP/2 connection without a stream is closed after ten times as long.
    */
   readonly patienceMs?: number;
-  /** Needed where the address asks for TLS. */
+  /** Needed if the address asks for TLS. */
   readonly tls?: ServerTls;
   /** Takes over connections whose client asks for a protocol of this name by HTTP/1.1's `Upgrade`. Default: nothing is upgraded. */
   readonly upgrade?: { readonly protocol: string; readonly handle: UpgradeHandler };
@@ -71,7 +71,7 @@ export interface Server {
   connections(): number;
   /** Serve HTTP/2 on a connection that this process made to a client, until one of the two closes it: it may be idle for as long as it likes. */
   adopt(socket: net.Socket): void;
-  /** Use other TLS material for connections from now on; those that are open stay. Throws where it can't be used, or there is no TLS. */
+  /** Use other TLS material for connections from now on; those that are open stay. Throws if it can't be used, or there is no TLS. */
   replaceTls(tls: ServerTls): void;
   /** Take no new calls, let those in flight end for `graceMs` (default 1000), then cut them. Idempotent. */
   close(graceMs?: number): Promise<void>;
@@ -96,7 +96,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
     interceptors: [boundary(log), ...(options.interceptors ?? [])],
     readMaxBytes: options.maxMessageBytes ?? 4 * 1024 * 1024,
     acceptCompression: [],
-    // A misspelt field or name of an enum would be passed over else: a leaf whose gates are misspelt would run without them.
+    // A misspelt field or name of an enum would otherwise be ignored: a leaf whose gates are misspelt would run without them.
     jsonOptions: { ignoreUnknownFields: false, ...(options.registry && { registry: options.registry }) },
     ...(options.requestGate && { requestGate: options.requestGate }),
     fallback: options.fallback ?? notFound,
@@ -190,7 +190,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
   };
 }
 
-/** A listener that hands over connections, decrypted where the address asks for TLS. */
+/** A listener that hands over connections, decrypted if the address asks for TLS. */
 function createListener(options: ServeOptions, onConnection: (socket: net.Socket) => void): net.Server {
   const encrypted = options.address.kind === "tcp" && options.address.tls === true;
   if (!encrypted) return net.createServer(onConnection);

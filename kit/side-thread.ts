@@ -30,7 +30,7 @@ const LIMITS = { maxOldGenerationSizeMb: 128, maxYoungGenerationSizeMb: 16, stac
 
 /**
  * A thread for work on what a caller wrote, as a schema or a regular expression, which may take for ever: nothing else in JavaScript can stop it. It is
- * started with the first task, does one after the other, is ended where one takes too long, and goes when there is nothing to do.
+ * started with the first task, does one after the other, is ended if one takes too long, and goes when there is nothing to do.
  */
 export class SideThread<T extends Tasks> {
   readonly #script: URL;
@@ -45,7 +45,7 @@ export class SideThread<T extends Tasks> {
   }
 
   /**
-   * What the task returns; `undefined` where it does not come to its end within 2 seconds, or within the thread's memory. RESOURCE_EXHAUSTED `busy` where
+   * What the task returns; `undefined` if it does not come to its end within 2 seconds, or within the thread's memory. RESOURCE_EXHAUSTED `busy` if
    * too many tasks wait. Throws what the task throws.
    */
   run<K extends keyof T & string>(task: K, ...args: Parameters<T[K]>): Promise<{ readonly value: ReturnType<T[K]> } | undefined> {

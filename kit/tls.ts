@@ -24,11 +24,11 @@ export interface ClientTlsFiles {
 
 /** Watching a directory may fail to tell; then a change is found after so many milliseconds. */
 const LOOK_INTERVAL_MS = 60_000;
-/** Certificate and key are written one after the other: they are read when nothing was written for so long. */
+/** Certificate and key are written one after the other: they are read once nothing was written for that long. */
 const SETTLE_MS = 100;
 
 /**
- * The files of a server's TLS, checked, or `undefined` where none is set. Notes as problems: one half of the pair, a file that can't be used,
+ * The files of a server's TLS, checked, or `undefined` if none is set. Notes as problems: one half of the pair, a file that can't be used,
  * TLS on a Unix socket, an https address without a certificate.
  */
 export function readServerTls(env: EnvReader, listen: Address, files: ServerTlsFiles): ServerTlsFiles | undefined {
@@ -44,7 +44,7 @@ export function readServerTls(env: EnvReader, listen: Address, files: ServerTlsF
   return files;
 }
 
-/** A client's TLS material, checked, or `undefined` where none is set. */
+/** A client's TLS material, checked, or `undefined` if none is set. */
 export function readClientTls(env: EnvReader, server: Address | undefined, files: ClientTlsFiles): ClientTls | undefined {
   const { ca, cert, key } = files;
   const set = [ca, cert, key].filter(({ path }) => path !== undefined);
@@ -69,7 +69,7 @@ export function loadServerTls({ cert, key, clientCa }: ServerTlsFiles): ServerTl
 }
 
 /**
- * Give a server its files anew whenever they change, as Kubernetes does when it renews a certificate. What can't be used is logged, and the
+ * Give a server its files again whenever they change, as Kubernetes does when it renews a certificate. What can't be used is logged, and the
  * server goes on with what it has. Connections that are open stay. Returns what ends it.
  */
 export function followTlsFiles(files: ServerTlsFiles, server: Pick<Server, "replaceTls">, log: Logger): () => void {

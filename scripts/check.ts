@@ -1,4 +1,4 @@
-/** Runs every static check, each with one line of result, and shows the output of those that fail. Exit code 1 where one does. */
+/** Runs every static check, each with one line of result, and shows the output of those that fail. Exit code 1 if one does. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -9,9 +9,9 @@ export const TOOL_PATH = `${join(ROOT, "node_modules", ".bin")}:${process.env["P
 
 /** How a program ended. */
 export interface Finished {
-  /** Exit code; 128 where a signal ended it or it could not be started. */
+  /** Exit code; 128 if a signal ended it or it could not be started. */
   readonly code: number;
-  /** Standard output and error, as they came. Empty where they were shown. */
+  /** Standard output and error, as they came. Empty if they were shown. */
   readonly output: string;
 }
 

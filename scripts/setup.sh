@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make a clone ready: system packages, npm packages, native programs. Idempotent, and silent where nothing is missing.
+# Make a clone ready: system packages, npm packages, native programs. Idempotent, and silent if nothing is missing.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -9,7 +9,7 @@ fail() {
   exit 1
 }
 
-# A system package is looked for by its program: how it came to be there is nobody's business here.
+# A system package is looked for by its program. How it was installed does not matter.
 missing=""
 need() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 need_header() { echo "#include <$1>" | cc -E - >/dev/null 2>&1 || missing="$missing $2"; }

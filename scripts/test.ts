@@ -1,6 +1,6 @@
 /**
  * Runs the tests and ends with the line `N passed, N failed`. Arguments go to vitest: files, `-t name`, `--bail 1`.
- * Exit code 1 where a test failed, a file could not be loaded, or no test ran.
+ * Exit code 1 if a test failed, a file could not be loaded, or no test ran.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -43,7 +43,7 @@ export function headText(place: Place): string {
   return `${JSON.stringify(place).padEnd(HEAD_BYTES - 1)}\n`;
 }
 
-/** What a log's head says. `undefined`: there is none, or nothing was written to it yet. Throws where it says nothing of use. */
+/** What a log's head says. `undefined`: there is none, or nothing was written to it yet. Throws if it says nothing of use. */
 export function readHead(path: string): Place | undefined {
   const text = readIfThere(headPath(path));
   if (text === undefined || text.length === 0) return undefined;

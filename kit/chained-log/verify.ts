@@ -27,7 +27,7 @@ export interface Verdict {
 
 /**
  * Prove the chain of a log. `paths`: its files, in any order. A log's current file stands for all files of the log, with the head beside it; of full files, which
- * are named by a number, only the lines that they hold are proved, from whichever they start with. Throws where a file can't be read.
+ * are named by a number, only the lines that they hold are proved, from whichever they start with. Throws if a file can't be read.
  */
 export async function verifyLog(paths: readonly string[]): Promise<Verdict> {
   const whole = [...new Set(paths.filter((path) => !isPart(path)))];

@@ -80,7 +80,7 @@ export class ChainedLog {
 
   /**
    * Open a log, or begin it, and go on after its last whole line. What a killed process left of another one is set aside in a file beside it, and the log says
-   * so; lines that are missing at the end it tells of too. Throws where somebody else writes it, or it can't be used.
+   * so; lines that are missing at the end it tells of too. Throws if somebody else writes it, or it can't be used.
    */
   static open(options: ChainedLogOptions): ChainedLog {
     const lock = new FileLock(`${options.path}.lock`);
@@ -261,7 +261,7 @@ export class ChainedLog {
   }
 }
 
-/** What is wrong with the end of a log, by what was written down of it. A head may be one line behind: its writer was killed between both. */
+/** What is wrong with the end of a log, by what was written down of it. A head may be one line behind, if its writer was killed in between. */
 function breakAt(found: Place, head: Place | undefined): Readonly<Record<string, unknown>> | undefined {
   if (head === undefined) return found.seq === 0 ? undefined : { problem: "head_missing" };
   if (head.seq > found.seq) return { problem: "lines_missing", from: found.seq + 1, through: head.seq };

@@ -8,7 +8,7 @@ import { Inbox, Outlet, sendAll } from "./duplex.ts";
 import { END_FLAG, EnvelopeReader } from "./envelope.ts";
 import { headersOf } from "./rpc.ts";
 
-/** How long the other end may take to close a stream behind the last envelope, in milliseconds. */
+/** How long the other end may take to close a stream after the last envelope, in milliseconds. */
 const LINGER_MS = 1000;
 
 /** A call of a stream in one or both directions. */
@@ -19,7 +19,7 @@ export interface StreamCall<I extends DescMessage, O extends DescMessage> extend
 
 /**
  * Call a stream by Connect's protocol without connect-node, see {@link servePlain}. Rejects, or throws from the messages, ConnectErrors:
- * `unavailable` where the connection broke.
+ * `unavailable` if the connection broke.
  */
 export async function callStream<I extends DescMessage, O extends DescMessage>(
   connection: Connection,

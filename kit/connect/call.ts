@@ -38,7 +38,7 @@ export function cut(stream: ClientHttp2Stream, why = new ConnectError("the call 
   stream.destroy(why);
 }
 
-/** The response's headers, once they are there. Rejects where the stream is over without. */
+/** The response's headers, once they are there. Rejects if the stream ends without them. */
 export function responseOf(stream: ClientHttp2Stream, signal: AbortSignal | undefined): Promise<IncomingHttpHeaders> {
   return new Promise((resolve, reject) => {
     stream.once("response", resolve);
@@ -56,7 +56,7 @@ export function broken(stream: ClientHttp2Stream, signal: AbortSignal | undefine
 }
 
 /**
- * Check the head of an answer. Returns the error that its status means where the body says more about it; throws, and gives the call up, where
+ * Check the head of an answer. Returns the error that its status means if the body says more about it; throws, and gives the call up, if
  * it can't be used. Nobody asked for a compressed one.
  */
 export function checkHead(

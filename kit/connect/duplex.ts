@@ -31,7 +31,7 @@ export class Inbox<T> implements AsyncIterable<T> {
     this.#news.resolve();
   }
 
-  /** Nothing comes any more; `error` is thrown to the reader behind what waits. The first end counts. */
+  /** Nothing comes any more; `error` is thrown to the reader after what waits. The first end counts. */
   end(error?: unknown): void {
     if (this.#isOver) return;
     this.#isOver = true;
@@ -77,7 +77,7 @@ export class Outlet {
     this.#begin = begin;
   }
 
-  /** One envelope, whose payload may come in parts. False where the other end does not follow: wait for {@link drained}. */
+  /** One envelope, whose payload may come in parts. False if the other end does not follow: wait for {@link drained}. */
   write(flags: number, ...parts: readonly Uint8Array[]): boolean {
     this.#begin?.();
     this.#begin = undefined;
@@ -94,7 +94,7 @@ export class Outlet {
     if (this.#waitingBytes > SMALL_BYTES) this.flush();
     else if (!this.#isScheduled) {
       this.#isScheduled = true;
-      // Behind all promises that are settled now, and so behind all messages that are there.
+      // After all promises that are settled now, and so after all messages that are there.
       process.nextTick(() => this.flush());
     }
     return !this.#stream.writableNeedDrain;

@@ -1,9 +1,9 @@
-/** Pieces behind the last merge that are still worth a merge, and how many of them there may be. */
+/** Pieces after the last merge that are still worth a merge, and how many of them there may be. */
 const SMALL_BYTES = 4096;
 const MAX_SMALL = 256;
 
 /**
- * Collects chunks. Small ones are merged now and then: a client that sends a message of 4 MiB byte by byte would else make us hold four million
+ * Collects chunks. Small ones are merged now and then: a client that sends a message of 4 MiB byte by byte would otherwise make us hold four million
  * objects, and the network's buffers behind them.
  */
 export class Pieces {

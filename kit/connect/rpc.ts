@@ -26,7 +26,7 @@ export interface Rpc {
   readonly readMaxBytes: number;
   /** What a client gets in place of an error, as one with more details. */
   readonly explain: Explain;
-  /** Writes down what the method sends, where there is a better way than the general one. */
+  /** Writes down what the method sends, if there is a better way than the general one. */
   readonly encoder?: Encoder | undefined;
 }
 
@@ -50,7 +50,7 @@ export function contextOf(
   });
 }
 
-/** Run an implementation behind its interceptors. */
+/** Run an implementation inside its interceptors. */
 export async function invoke(rpc: Rpc, context: HandlerContext, message: Input): Promise<UnaryResponse | StreamResponse> {
   const { method, implementation, interceptors } = rpc;
   const { methodKind } = method;
@@ -94,7 +94,7 @@ async function onlyOf(messages: unknown): Promise<unknown> {
   return only;
 }
 
-/** A message of the client's. INVALID_ARGUMENT where it is none. */
+/** A message of the client's. INVALID_ARGUMENT if it is none. */
 export function parse(schema: DescMessage, data: Uint8Array): MessageShape<DescMessage> {
   try {
     return fromBinary(schema, data);
@@ -115,7 +115,7 @@ export function headersOf(incoming: IncomingHttpHeaders): Headers {
 
 /**
  * Call `then` at the end of a request, and tell whether it is whole. A stream that was reset ends as well; only one that came to its end is still
- * open for the answer. Some clients, connect-node's among them, send an end and the reset behind it, so what arrived with the end is looked
+ * open for the answer. Some clients, connect-node's among them, send an end and then the reset, so what arrived with the end is looked
  * at too.
  */
 export function onRequestEnd(stream: ServerHttp2Stream, then: (isWhole: boolean) => void): void {

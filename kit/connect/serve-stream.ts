@@ -11,7 +11,7 @@ const endStream = createEndStreamSerialization(undefined);
 /** Answer a stream in one or both directions. */
 export async function serveStream(request: Http2ServerRequest, response: Http2ServerResponse, rpc: Rpc): Promise<void> {
   const { stream } = response;
-  // Reset right behind its headers.
+  // Reset right after its headers.
   if (stream.destroyed || stream.closed) return;
   const inbox = new Inbox<MessageShape<DescMessage>>(stream);
   const context = contextOf(request, rpc.method);

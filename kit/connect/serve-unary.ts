@@ -42,7 +42,7 @@ export async function serveUnary(request: Http2ServerRequest, response: Http2Ser
   stream.end(body);
 }
 
-/** The request's body. RESOURCE_EXHAUSTED where it is larger than `maxBytes`, CANCELED where the client leaves within it. */
+/** The request's body. RESOURCE_EXHAUSTED if it is larger than `maxBytes`, CANCELED if the client leaves within it. */
 function readAll(stream: ServerHttp2Stream, maxBytes: number): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
     const pieces = new Pieces();

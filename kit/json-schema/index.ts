@@ -7,11 +7,11 @@ import { formProblems, isObject } from "./well-formed.ts";
 /** A JSON Schema of an object, as parsed JSON. */
 export type ObjectSchema = Readonly<Record<string, unknown>>;
 
-/** Says what is wrong with a value: one line for each of the first problems, none where it matches. */
+/** Says what is wrong with a value: one line for each of the first problems, none if it matches. */
 export type SchemaCheck = (value: unknown) => string[];
 
 /**
- * What keeps a schema from being used for an object, with paths below `path`; empty where nothing does. A schema that was made for it can have this
+ * What keeps a schema from being used for an object, with paths below `path`; empty if nothing does. A schema that was made for it can have this
  * take for ever: call it in a side thread.
  */
 export function schemaProblems(schema: ObjectSchema, path: string): Violation[] {

@@ -34,7 +34,7 @@ function visit(value: unknown, path: string, look: (schema: Readonly<Record<stri
   for (const [key, part] of Object.entries(value)) visit(part, `${path}.${key}`, look);
 }
 
-/** What a reference points at; `undefined` where there is nothing. */
+/** What a reference points at; `undefined` if there is nothing. */
 function resolve(root: unknown, reference: string): unknown {
   if (reference === "#") return root;
   if (!reference.startsWith("#/")) return undefined;

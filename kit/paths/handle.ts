@@ -37,7 +37,7 @@ export class Handle implements Disposable {
   }
 }
 
-/** Tells one inode from all others that there are now, also where it is reached by another mount. */
+/** Tells one inode from all others that there are now, also if it is reached by another mount. */
 export function inodeKey({ dev, ino }: BigIntStats): string {
   return `${dev}:${ino}`;
 }
@@ -47,7 +47,7 @@ export function openInode(path: string | Buffer): Handle {
   return new Handle(openSync(path, O_PATH | constants.O_NOFOLLOW));
 }
 
-/** A handle to the directory at `path`; ENOTDIR where it is something else, a symlink included. */
+/** A handle to the directory at `path`; ENOTDIR if it is something else, a symlink included. */
 export function openDirectory(path: string | Buffer): Handle {
   return new Handle(openSync(path, O_PATH | constants.O_NOFOLLOW | constants.O_DIRECTORY));
 }

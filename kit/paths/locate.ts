@@ -34,11 +34,11 @@ export class Location implements Disposable {
   readonly resolvedPath: string;
   /** The directory that holds the entry; `undefined` for a root itself. */
   readonly parent: Handle | undefined;
-  /** The entry's name in `parent`: of the first one that is missing, where `missing` is not empty. */
+  /** The entry's name in `parent`: of the first one that is missing, if `missing` is not empty. */
   readonly name: string;
-  /** What is there; `undefined` where nothing is. */
+  /** What is there; `undefined` if nothing is. */
   readonly entry: Handle | undefined;
-  /** Names from the first missing one to the last; empty where the path exists. */
+  /** Names from the first missing one to the last; empty if the path exists. */
   readonly missing: readonly string[];
 
   constructor(fields: Pick<Location, "path" | "resolvedPath" | "parent" | "name" | "entry" | "missing">) {
@@ -58,7 +58,7 @@ export class Location implements Disposable {
 
 /**
  * Find where `path` (as it is shown, see `shown-name.ts`; relative to the first root, or absolute and below any of them)
- * leads. PERMISSION_DENIED `path_outside` where it leaves the roots by `..` or by a symlink; what is missing is told by {@link Location.missing}; other errors as the system calls throw them.
+ * leads. PERMISSION_DENIED `path_outside` if it leaves the roots by `..` or by a symlink; what is missing is told by {@link Location.missing}; other errors as the system calls throw them.
  *
  * The calls are synchronous on purpose: each takes microseconds, and none can block (see {@link openInode}).
  */
@@ -68,7 +68,7 @@ export function locate(roots: readonly [Root, ...Root[]], path: string, options:
   return walk.end();
 }
 
-/** {@link locate} for what has to exist: NOT_FOUND `not_found` where it does not. */
+/** {@link locate} for what has to exist: NOT_FOUND `not_found` if it does not. */
 export function locateExisting(
   roots: readonly [Root, ...Root[]],
   path: string,
@@ -91,9 +91,9 @@ class Walk implements Disposable {
   readonly #request: string;
   /** The root and every directory below it on the way. */
   #directories: Handle[] = [];
-  /** Their names and, behind them, the last one's. */
+  /** Their names, followed by the last one's. */
   #names: string[] = [];
-  /** The path as asked for; behind a `..`, as resolved so far. */
+  /** The path as asked for; after a `..`, as resolved so far. */
   #shown: { root: Root; names: string[] };
   /** What is not a directory, at the end of the way. */
   #leaf: Handle | undefined;

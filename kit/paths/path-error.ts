@@ -1,7 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "../errors.ts";
 
-/** Everything that can be wrong with a path: the status, and what a client is told behind the path. */
+/** Everything that can be wrong with a path: the status, and what a client is told after the path. */
 const PROBLEMS = {
   not_found: [Code.NotFound, "does not exist"],
   workspace_missing: [Code.NotFound, "is gone, as a command removed the workspace's own directory: create the workspace again"],
@@ -65,7 +65,7 @@ export function errnoOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
-/** What a client is told where a call about `path` threw `error`. What is neither a HarnessError nor a known system error stays as it is. */
+/** What a client is told if a call about `path` threw `error`. What is neither a HarnessError nor a known system error stays as it is. */
 export function translateError(error: unknown, path: string): unknown {
   if (error instanceof HarnessError) return error;
   const problem = BY_ERRNO[errnoOf(error) ?? ""];

@@ -6,7 +6,7 @@ import type { Plugin } from "esbuild";
 /** Files and directories that a source reads beside itself: `new URL("schema.sql", import.meta.url)`. */
 const BESIDE = /new URL\(\s*(["'])([^"'?#]+)\1\s*,\s*import\.meta\.url\s*\)/g;
 
-/** Not read, but loaded: a bundle has them in itself, or beside itself where they are started apart. */
+/** Not read, but loaded: a bundle has them in itself, or beside itself if they are started apart. */
 const CODE = new Set([".ts", ".js", ".mjs", ".cjs", ".json"]);
 
 /**

@@ -29,7 +29,7 @@ const NATIVE = ["node-pty"];
 
 const ROOT = resolve(import.meta.dirname, "../..");
 
-/** What CommonJS packages expect to find, made where one of them asks for something: most files of a bundle have none. */
+/** What CommonJS packages expect to find, made when one of them asks for something: most files of a bundle have none. */
 const REQUIRE =
   'import { createRequire as createRequireHere } from "node:module"; let requireHere; const require = (name) => (requireHere ??= createRequireHere(import.meta.url))(name);';
 

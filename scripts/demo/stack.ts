@@ -28,7 +28,7 @@ export class DemoStack {
     this.dir = mkdtempSync(join(tmpdir(), "leaf-demo-"));
   }
 
-  /** Start it; `options` go to `leaf up`. Throws with its message where it refuses. */
+  /** Start it; `options` go to `leaf up`. Throws with its message if it refuses. */
   async up(options: readonly string[]): Promise<StackInfo> {
     return JSON.parse(await this.#leaf("up", "--port", "0", "--json", ...options)) as StackInfo;
   }

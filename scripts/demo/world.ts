@@ -81,7 +81,7 @@ export class World {
     return { leaf, submittedAtMs, endedAtMs: Date.now(), events };
   }
 
-  /** When the model got its first request behind `sinceMs`: by its own record, or by the brain's event where it is a real one. */
+  /** When the model got its first request after `sinceMs`: by its own record, or by the brain's event if it is a real one. */
   async firstModelRequestMs(turn: Turn): Promise<number> {
     const model = this.info.processes.find(({ name }) => name === "model");
     if (model === undefined) return (find(turn, "modelCallStarted")?.atMs ?? Number.NaN) - turn.submittedAtMs;

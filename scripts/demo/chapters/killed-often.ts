@@ -4,7 +4,7 @@ import { all, find, type World, workers } from "../world.ts";
 
 const KILLS = 5;
 const LINES = 12;
-/** A brain is killed within this time of its claim: before, in and behind its model's answer, and in the command. */
+/** A brain is killed within this time of its claim: before, during and after its model's answer, and in the command. */
 const WITHIN_MS = 900;
 const COMMAND = `echo run >> lives; for i in $(seq ${LINES}); do echo tick $i; sleep 0.5; done; echo run $(wc -l < lives) is the last`;
 

@@ -16,7 +16,7 @@ export async function sightCommand(world: World, args: readonly string[]): Promi
   return { process, pidNamespace: pidNamespace(process.pid) };
 }
 
-/** The turn's command was a process of the sandbox: in a pid namespace of its own, where there is a jail; below hands in any case. */
+/** The turn's command was a process of the sandbox: in a pid namespace of its own, if there is a jail; below hands in any case. */
 export async function sandboxed(world: World, turn: Turn, sighting: Sighting): Promise<Finding> {
   const [worker] = workers(turn);
   const jailed = world.info.sandbox === "bwrap";
