@@ -71,7 +71,7 @@ export type GrantResponse = Message<"harness.brain.v1.GrantResponse"> & {
   token: string;
 
   /**
-   * For making the workspace as a copy of the one that the leaf forks: for both, and for workspace calls alone. Empty where the leaf forks none.
+   * For making the workspace as a copy of the one that the leaf forks: for both, and for workspace calls alone. Empty if the leaf forks none.
    *
    * @generated from field: string making_token = 2;
    */
@@ -101,8 +101,8 @@ export const GrantResponseSchema: GenMessage<GrantResponse> = /*@__PURE__*/
 export const SandboxAccessService: GenService<{
   /**
    * Grant makes tokens for the sandbox, for one leaf that the caller runs: for its session's workspace and epoch alone. Asked again before they
-   * expire, it makes new ones. FAILED_PRECONDITION `stale_epoch` where the leaf is not run by this worker under this epoch (any more);
-   * FAILED_PRECONDITION `no_sandbox_key` where this dispatcher has none; INVALID_ARGUMENT for a missing field.
+   * expire, it makes new ones. FAILED_PRECONDITION `stale_epoch` if the leaf is not run by this worker under this epoch (any more);
+   * FAILED_PRECONDITION `no_sandbox_key` if this dispatcher has none; INVALID_ARGUMENT for a missing field.
    *
    * @generated from rpc harness.brain.v1.SandboxAccessService.Grant
    */

@@ -268,7 +268,7 @@ export const ExecEventSchema: GenMessage<ExecEvent> = /*@__PURE__*/
  */
 export type Started = Message<"harness.hands.v1.Started"> & {
   /**
-   * Process id in the sandbox's pid namespace. 0 where no process runs: it has ended, was lost or could not be started, and its end follows.
+   * Process id in the sandbox's pid namespace. 0 if no process runs: it has ended, was lost or could not be started, and its end follows.
    *
    * @generated from field: int64 pid = 1;
    */
@@ -282,14 +282,14 @@ export type Started = Message<"harness.hands.v1.Started"> & {
   startedAtMs: bigint;
 
   /**
-   * True where the id was already known: this call attached to it, nothing was started.
+   * True if the id was already known: this call attached to it, nothing was started.
    *
    * @generated from field: bool attached = 3;
    */
   attached: boolean;
 
   /**
-   * How long it has written nothing by now, in milliseconds: since its last output, or since its start. 0 where no process runs.
+   * How long it has written nothing by now, in milliseconds: since its last output, or since its start. 0 if no process runs.
    *
    * @generated from field: int64 silent_ms = 4;
    */
@@ -352,7 +352,7 @@ export type Gap = Message<"harness.hands.v1.Gap"> & {
   fromOffset: bigint;
 
   /**
-   * First byte behind the gap.
+   * First byte after the gap.
    *
    * @generated from field: int64 to_offset = 2;
    */
@@ -387,14 +387,14 @@ export type Ended = Message<"harness.hands.v1.Ended"> & {
   cause: EndCause;
 
   /**
-   * Exit code, 0 to 255, where cause is EXITED. A command ended by a signal reports 128 + its number here as a shell would.
+   * Exit code, 0 to 255, if cause is EXITED. A command ended by a signal reports 128 + its number here as a shell would.
    *
    * @generated from field: int32 exit_code = 2;
    */
   exitCode: number;
 
   /**
-   * Name of the ending signal, as `SIGTERM`. Empty where it exited by itself.
+   * Name of the ending signal, as `SIGTERM`. Empty if it exited by itself.
    *
    * @generated from field: string signal = 3;
    */
@@ -415,7 +415,7 @@ export type Ended = Message<"harness.hands.v1.Ended"> & {
   totalLines: bigint;
 
   /**
-   * Path of the file with the whole output, as a command in the workspace sees it. Empty where there is none.
+   * Path of the file with the whole output, as a command in the workspace sees it. Empty if there is none.
    *
    * @generated from field: string spill_path = 6;
    */
@@ -429,7 +429,7 @@ export type Ended = Message<"harness.hands.v1.Ended"> & {
   endedAtMs: bigint;
 
   /**
-   * A sentence for a human where the cause needs one, as why a process could not be started.
+   * A sentence for a human if the cause needs one, as why a process could not be started.
    *
    * @generated from field: string message = 8;
    */
@@ -491,7 +491,7 @@ export type ChannelRequest = Message<"harness.hands.v1.ChannelRequest"> & {
    */
   request: {
     /**
-     * Start an exec, or attach to it where its id is known.
+     * Start an exec, or attach to it if its id is known.
      *
      * @generated from field: harness.hands.v1.RunRequest run = 1;
      */
@@ -627,7 +627,7 @@ export const ChannelResponseSchema: GenMessage<ChannelResponse> = /*@__PURE__*/
 /**
  * StdinData is input for an exec. Hands keeps what the command has not read yet, up to its limit `stdin_bytes` (4 MiB unless it is configured
  * otherwise); StdinCredit tells how much may be sent. What does not fit is refused as a whole, and with it this run or attach, with the reason
- * `limit_reached`: input is never dropped in silence, nor is any taken behind a piece that was refused. Input behind CloseStdin, or for an exec
+ * `limit_reached`: input is never dropped in silence, nor is any taken after a piece that was refused. Input after CloseStdin, or for an exec
  * without an open stdin, is refused with `stdin_closed`. What a command leaves unread when it ends, or closes its stdin, is dropped.
  *
  * @generated from message harness.hands.v1.StdinData
@@ -867,7 +867,7 @@ export type SignalResult = Message<"harness.hands.v1.SignalResult"> & {
   execId: string;
 
   /**
-   * Empty where it was carried out, else why not.
+   * Empty if it was carried out; otherwise why not.
    *
    * @generated from field: harness.hands.v1.Refused refused = 2;
    */
@@ -895,7 +895,7 @@ export type RunRequest = Message<"harness.hands.v1.RunRequest"> & {
   spec?: ExecSpec | undefined;
 
   /**
-   * Send events from this offset on, where the id is known already. Default 0.
+   * Send events from this offset on, if the id is known already. Default 0.
    *
    * @generated from field: int64 from_offset = 2;
    */
@@ -1226,7 +1226,7 @@ export type Exec = Message<"harness.hands.v1.Exec"> & {
   commandPreview: string;
 
   /**
-   * Process id in the sandbox; 0 where it is not running.
+   * Process id in the sandbox; 0 if it is not running.
    *
    * @generated from field: int64 pid = 4;
    */
@@ -1353,7 +1353,7 @@ export const Retain = {
   TAIL: 1,
 
   /**
-   * Only the first bytes matter. Nothing is sent behind them but the end.
+   * Only the first bytes matter. Nothing is sent after them but the end.
    *
    * @generated from enum value: RETAIN_HEAD = 2;
    */
@@ -1590,7 +1590,7 @@ export const ExecService: GenService<{
   },
   /**
    * Attach streams the events of a known exec from a byte offset, live to the end.
-   * NOT_FOUND where the id is unknown in this workspace.
+   * NOT_FOUND if the id is unknown in this workspace.
    *
    * @generated from rpc harness.hands.v1.ExecService.Attach
    */
@@ -1610,7 +1610,7 @@ export const ExecService: GenService<{
     output: typeof SignalResponseSchema;
   },
   /**
-   * NotifyEnd has hands POST a text to an address once the exec has ended, or at once where it has. Tried for half an hour, ever
+   * NotifyEnd has hands POST a text to an address once the exec has ended, or at once if it has. Tried for half an hour, ever
    * more rarely, and forgotten when hands ends, so whoever waits for it looks for itself now and then. At most 16 wait per exec: RESOURCE_EXHAUSTED. NOT_FOUND for an
    * unknown id.
    *

@@ -751,7 +751,7 @@ export type GrepLine = Message<"harness.hands.v1.GrepLine"> & {
   line: bigint;
 
   /**
-   * The line without its newline; at most 500 characters around its first match, after `…` where the start is left out. Invalid UTF-8 is replaced.
+   * The line without its newline; at most 500 characters around its first match, after `…` if the start is left out. Invalid UTF-8 is replaced.
    *
    * @generated from field: string text = 3;
    */
@@ -807,7 +807,7 @@ export type MkdirRequest = Message<"harness.hands.v1.MkdirRequest"> & {
   path: string;
 
   /**
-   * Make missing parents, and succeed where it exists. Default false.
+   * Make missing parents, and succeed if it exists. Default false.
    *
    * @generated from field: bool recursive = 5;
    */
@@ -954,7 +954,7 @@ export type RemoveRequest = Message<"harness.hands.v1.RemoveRequest"> & {
   recursive: boolean;
 
   /**
-   * Succeed where nothing is there. Default false.
+   * Succeed if nothing is there. Default false.
    *
    * @generated from field: bool missing_ok = 6;
    */
@@ -1031,7 +1031,7 @@ export type WatchRequest = Message<"harness.hands.v1.WatchRequest"> & {
   exclude: string[];
 
   /**
-   * Look at everything this often, in milliseconds, 50 to 60000, instead of being told by the kernel. 0 (default): only where the kernel
+   * Look at everything this often, in milliseconds, 50 to 60000, instead of being told by the kernel. 0 (default): only if the kernel
    * can't tell (on network file systems, or as it has no watches left), every second.
    *
    * @generated from field: int32 poll_interval_ms = 6;
@@ -1059,7 +1059,7 @@ export type WatchResponse = Message<"harness.hands.v1.WatchResponse"> & {
    */
   event: {
     /**
-     * The watch is established. Again where it has to go on in another mode, with nothing missed in between.
+     * The watch is established. Again if it has to go on in another mode, with nothing missed in between.
      *
      * @generated from field: harness.hands.v1.WatchStarted started = 1;
      */
@@ -1113,7 +1113,7 @@ export type WatchStarted = Message<"harness.hands.v1.WatchStarted"> & {
   mode: WatchMode;
 
   /**
-   * Milliseconds between two looks; longer where one look takes long. 0 where the kernel tells.
+   * Milliseconds between two looks; longer if one look takes long. 0 if the kernel tells.
    *
    * @generated from field: int32 poll_interval_ms = 2;
    */
@@ -1233,7 +1233,7 @@ export type BatchRequest = Message<"harness.hands.v1.BatchRequest"> & {
   workspace: string;
 
   /**
-   * The caller's fencing token, for all of them. Not needed where none changes anything.
+   * The caller's fencing token, for all of them. Not needed if none changes anything.
    *
    * @generated from field: int64 epoch = 2;
    */
@@ -1416,7 +1416,7 @@ export type BatchResult = Message<"harness.hands.v1.BatchResult"> & {
     case: "stat";
   } | {
     /**
-     * Of Read, in one piece. RESOURCE_EXHAUSTED `answer_too_large` where it does not fit into the 2 MiB that all answers may hold.
+     * Of Read, in one piece. RESOURCE_EXHAUSTED `answer_too_large` if it does not fit into the 2 MiB that all answers may hold.
      *
      * @generated from field: harness.hands.v1.ReadResponse read = 2;
      */
@@ -1432,7 +1432,7 @@ export type BatchResult = Message<"harness.hands.v1.BatchResult"> & {
     case: "write";
   } | {
     /**
-     * Of Edit. Its patch is empty where it does not fit into the answer: the same by Edit returns it.
+     * Of Edit. Its patch is empty if it does not fit into the answer: the same by Edit returns it.
      *
      * @generated from field: harness.hands.v1.EditResponse edit = 4;
      */
@@ -1489,8 +1489,8 @@ export const BatchResultSchema: GenMessage<BatchResult> = /*@__PURE__*/
   messageDesc(file_harness_hands_v1_file, 35);
 
 /**
- * BatchError is what its own RPC would have failed with. Further: ABORTED `not_run` behind a failed one with `stop_on_error`, and
- * UNIMPLEMENTED `unknown_operation` where this daemon does not know the operation.
+ * BatchError is what its own RPC would have failed with. Further: ABORTED `not_run` after a failed one with `stop_on_error`, and
+ * UNIMPLEMENTED `unknown_operation` if this daemon does not know the operation.
  *
  * @generated from message harness.hands.v1.BatchError
  */
@@ -1756,7 +1756,7 @@ export const FileService: GenService<{
     output: typeof ReadResponseSchema;
   },
   /**
-   * Write replaces or creates a file atomically (temporary file, rename; flushed where hands is set to outlive the machine), keeping its mode. The first
+   * Write replaces or creates a file atomically (temporary file, rename; flushed if hands is set to outlive the machine), keeping its mode. The first
    * message is the header, the others carry data. Parent directories are made.
    *
    * @generated from rpc harness.hands.v1.FileService.Write
@@ -1768,7 +1768,7 @@ export const FileService: GenService<{
   },
   /**
    * Edit replaces exact texts in a UTF-8 file, atomically. Every `old_text` must occur exactly once and no two may
-   * overlap: else FAILED_PRECONDITION with reason `no_match`, `ambiguous_match` or `overlapping_edits`, and nothing changes.
+   * overlap: otherwise FAILED_PRECONDITION with reason `no_match`, `ambiguous_match` or `overlapping_edits`, and nothing changes.
    *
    * @generated from rpc harness.hands.v1.FileService.Edit
    */
@@ -1839,9 +1839,9 @@ export const FileService: GenService<{
   },
   /**
    * Watch streams what changes below a directory, until the caller leaves. The first message is `started`: what changes from then on
-   * is told, so list behind it and nothing is missed. What is told is the difference between two looks, 50 ms apart at least: what came
+   * is told, so list after it and nothing is missed. What is told is the difference between two looks, 50 ms apart at least: what came
    * and went in between is not told, a file written many times is told once. Symlinks are not followed below the directory, what .gitignore
-   * excludes and `.git` is left out as in Find. RESOURCE_EXHAUSTED `limit_reached` where too many directories or entries are watched.
+   * excludes and `.git` is left out as in Find. RESOURCE_EXHAUSTED `limit_reached` if too many directories or entries are watched.
    *
    * @generated from rpc harness.hands.v1.FileService.Watch
    */
@@ -1852,7 +1852,7 @@ export const FileService: GenService<{
   },
   /**
    * Batch carries out small operations one after the other. Each has its own result or error, and a change happens once per id,
-   * exactly as by its own RPC: repeat the whole batch where its answer was lost. RESOURCE_EXHAUSTED `batch_too_large` where its
+   * exactly as by its own RPC: repeat the whole batch if its answer was lost. RESOURCE_EXHAUSTED `batch_too_large` if its
    * operations hold more than 2 MiB; what may be wrong with one operation is the error of that one.
    *
    * @generated from rpc harness.hands.v1.FileService.Batch

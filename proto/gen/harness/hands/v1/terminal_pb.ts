@@ -40,7 +40,7 @@ export type Terminal = Message<"harness.hands.v1.Terminal"> & {
   commandPreview: string;
 
   /**
-   * Process id of its program, as the workspace sees it where it has a pid namespace of its own, else the sandbox.
+   * Process id of its program, as seen in the workspace if that has a pid namespace of its own, otherwise in the sandbox.
    *
    * @generated from field: int64 pid = 4;
    */
@@ -117,7 +117,7 @@ export type TerminalEnded = Message<"harness.hands.v1.TerminalEnded"> & {
   exitCode: number;
 
   /**
-   * Name of the ending signal. Empty where it exited by itself.
+   * Name of the ending signal. Empty if it exited by itself.
    *
    * @generated from field: string signal = 2;
    */
@@ -536,7 +536,7 @@ export type TerminalGap = Message<"harness.hands.v1.TerminalGap"> & {
   fromOffset: bigint;
 
   /**
-   * First byte behind the gap.
+   * First byte after the gap.
    *
    * @generated from field: int64 to_offset = 2;
    */

@@ -47,21 +47,21 @@ export type Workspace = Message<"harness.hands.v1.Workspace"> & {
   createdAtMs: bigint;
 
   /**
-   * The commit it was made at; empty where it has no git source.
+   * The commit it was made at; empty if it has no git source.
    *
    * @generated from field: string base_commit = 5;
    */
   baseCommit: string;
 
   /**
-   * The snapshot that it was restored from last; empty where none.
+   * The snapshot that it was restored from last; empty if none.
    *
    * @generated from field: string restored_snapshot_id = 6;
    */
   restoredSnapshotId: string;
 
   /**
-   * What it lacks of what it was made from or restored to last. Unset where it lacks nothing.
+   * What it lacks of what it was made from or restored to last. Unset if it lacks nothing.
    *
    * @generated from field: harness.hands.v1.LeftOut left_out = 7;
    */
@@ -152,7 +152,7 @@ export type CreateRequest = Message<"harness.hands.v1.CreateRequest"> & {
   epoch: bigint;
 
   /**
-   * What it is made from; ignored where it exists.
+   * What it is made from; ignored if it exists.
    *
    * @generated from oneof harness.hands.v1.CreateRequest.source
    */
@@ -183,7 +183,7 @@ export type CreateRequest = Message<"harness.hands.v1.CreateRequest"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * End what is there (execs, terminals, files) and make it anew. Default false.
+   * End what is there (execs, terminals, files) and make it again. Default false.
    *
    * @generated from field: bool fresh = 6;
    */
@@ -347,7 +347,7 @@ export type DiffRequest = Message<"harness.hands.v1.DiffRequest"> & {
   sinceSnapshotId: string;
 
   /**
-   * Stop behind this many bytes, 1 to 256 MiB. 0 (default): 16 MiB.
+   * Stop after this many bytes, 1 to 256 MiB. 0 (default): 16 MiB.
    *
    * @generated from field: int64 max_bytes = 3;
    */
@@ -417,7 +417,7 @@ export type DiffSummary = Message<"harness.hands.v1.DiffSummary"> & {
   truncated: boolean;
 
   /**
-   * What was not compared, as what was changed below a submodule: that is in no commit of this repository. Unset where everything was.
+   * What was not compared, as what was changed below a submodule: that is in no commit of this repository. Unset if everything was.
    *
    * @generated from field: harness.hands.v1.LeftOut left_out = 4;
    */
@@ -529,7 +529,7 @@ export type Snapshot = Message<"harness.hands.v1.Snapshot"> & {
   createdAtMs: bigint;
 
   /**
-   * What is not in it, beside what .gitignore excludes. Unset where everything is.
+   * What is not in it, beside what .gitignore excludes. Unset if everything is.
    *
    * @generated from field: harness.hands.v1.LeftOut left_out = 5;
    */
@@ -666,9 +666,9 @@ export const DeleteResponseSchema: GenMessage<DeleteResponse> = /*@__PURE__*/
 export const WorkspaceService: GenService<{
   /**
    * Create makes a workspace from its source, or takes over an existing one with a newer epoch, whose content stays. Idempotent.
-   * FAILED_PRECONDITION with reason `stale_epoch` where a newer owner was seen; `source_unavailable` (UNAVAILABLE) where a
+   * FAILED_PRECONDITION with reason `stale_epoch` if a newer owner was seen; `source_unavailable` (UNAVAILABLE) if a
    * repository can't be fetched; `address_refused` (PERMISSION_DENIED) for a host that may not be reached; `source_too_large` and `tree_too_large`
-   * (RESOURCE_EXHAUSTED), whose metadata name the limit; `source_faulty` (FAILED_PRECONDITION); NOT_FOUND `unknown_ref`; FAILED_PRECONDITION `tenant_refused` where this sandbox can't keep
+   * (RESOURCE_EXHAUSTED), whose metadata name the limit; `source_faulty` (FAILED_PRECONDITION); NOT_FOUND `unknown_ref`; FAILED_PRECONDITION `tenant_refused` if this sandbox can't keep
    * tenants apart and serves another one already.
    *
    * @generated from rpc harness.hands.v1.WorkspaceService.Create
@@ -712,7 +712,7 @@ export const WorkspaceService: GenService<{
     output: typeof SnapshotResponseSchema;
   },
   /**
-   * Restore replaces the workspace's tree, repositories included, by a snapshot's, from the artifact store where it is not known
+   * Restore replaces the workspace's tree, repositories included, by a snapshot's, from the artifact store if it is not known
    * here. Ignored files stay.
    * NOT_FOUND `unknown_snapshot`; DATA_LOSS `corrupt_snapshot`.
    *

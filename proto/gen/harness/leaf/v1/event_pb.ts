@@ -246,7 +246,7 @@ export type StateChanged = Message<"harness.leaf.v1.StateChanged"> & {
   failure?: Failure | undefined;
 
   /**
-   * Why the state changed, for a human, where the state alone does not say it: `brain drained`, `lease expired`.
+   * Why the state changed, for a human, if the state alone does not say it: `brain drained`, `lease expired`.
    *
    * @generated from field: string note = 7;
    */
@@ -351,7 +351,7 @@ export type Answer = Message<"harness.leaf.v1.Answer"> & {
   entryId: string;
 
   /**
-   * Its text, in full; empty where it only calls tools.
+   * Its text, in full; empty if it only calls tools.
    *
    * @generated from field: string text = 2;
    */
@@ -659,7 +659,7 @@ export const SnapshotTakenSchema: GenMessage<SnapshotTaken> = /*@__PURE__*/
  */
 export type WorkspaceRestored = Message<"harness.leaf.v1.WorkspaceRestored"> & {
   /**
-   * What it was restored from; empty where there was no snapshot, and it is as it was at the session's begin.
+   * What it was restored from; empty if there was no snapshot, and it is as it was at the session's begin.
    *
    * @generated from field: string snapshot_id = 1;
    */

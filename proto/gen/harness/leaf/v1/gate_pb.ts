@@ -110,7 +110,7 @@ export type Decision = Message<"harness.leaf.v1.Decision"> & {
   feedback: string;
 
   /**
-   * Who decided: at most 256 characters; `deadline` where nobody did in time.
+   * Who decided: at most 256 characters; `deadline` if nobody did in time.
    *
    * @generated from field: string decided_by = 3;
    */

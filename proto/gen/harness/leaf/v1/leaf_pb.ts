@@ -41,7 +41,7 @@ export type LeafSpec = Message<"harness.leaf.v1.LeafSpec"> & {
   sessionId: string;
 
   /**
-   * NOT_FOUND where `session_id` does not exist yet, instead of making it. Default false.
+   * NOT_FOUND if `session_id` does not exist yet, instead of making it. Default false.
    *
    * @generated from field: bool session_must_exist = 3;
    */
@@ -111,7 +111,7 @@ export type LeafSpec = Message<"harness.leaf.v1.LeafSpec"> & {
   outputSchema?: JsonObject | undefined;
 
   /**
-   * TASK: what the agent is given to work on, shown to it as JSON behind the prompt. At most 1 MiB. Default: nothing.
+   * TASK: what the agent is given to work on, shown to it as JSON after the prompt. At most 1 MiB. Default: nothing.
    *
    * @generated from field: google.protobuf.Struct input = 13;
    */
@@ -146,7 +146,7 @@ export type LeafSpec = Message<"harness.leaf.v1.LeafSpec"> & {
   images: Image[];
 
   /**
-   * Where a new session's conversation begins: with another one's. Only where `session_id` names no session yet. Default: with nothing.
+   * Where a new session's conversation begins: with another one's. Only if `session_id` names no session yet. Default: with nothing.
    *
    * @generated from field: harness.leaf.v1.Fork fork = 18;
    */
@@ -247,13 +247,13 @@ export const LeafFilesSchema: GenMessage<LeafFiles> = /*@__PURE__*/
 /**
  * Fork is a point in a session of the same tenant. The conversation up to it is copied, and the files as they are when the leaf is first claimed; the
  * session itself is left alone. An answer whose tool calls are not all over is left out. Not with `repository`, `session_must_exist` or SOLVE;
- * FAILED_PRECONDITION with reason `session_exists` where the leaf's own session exists.
+ * FAILED_PRECONDITION with reason `session_exists` if the leaf's own session exists.
  *
  * @generated from message harness.leaf.v1.Fork
  */
 export type Fork = Message<"harness.leaf.v1.Fork"> & {
   /**
-   * The session. NOT_FOUND with reason `session_not_found` where there is none.
+   * The session. NOT_FOUND with reason `session_not_found` if there is none.
    *
    * @generated from field: string session_id = 1;
    */
@@ -725,7 +725,7 @@ export type LeafResult = Message<"harness.leaf.v1.LeafResult"> & {
   value?: JsonObject | undefined;
 
   /**
-   * SOLVE: what was changed, as a patch that `git apply` takes on the base commit (also with --index, --cached and --3way). Empty where nothing was.
+   * SOLVE: what was changed, as a patch that `git apply` takes on the base commit (also with --index, --cached and --3way). Empty if nothing was.
    *
    * @generated from field: string patch = 3;
    */
@@ -872,7 +872,7 @@ export type Worker = Message<"harness.leaf.v1.Worker"> & {
   pid: bigint;
 
   /**
-   * Its pid namespace, as `pid:[4026531836]`. Empty where the platform has none.
+   * Its pid namespace, as `pid:[4026531836]`. Empty if the platform has none.
    *
    * @generated from field: string pid_namespace = 3;
    */
@@ -997,7 +997,7 @@ export const LeafKindSchema: GenEnum<LeafKind> = /*@__PURE__*/
   enumDesc(file_harness_leaf_v1_leaf, 1);
 
 /**
- * LeafState is where a leaf stands.
+ * LeafState is how far a leaf has come.
  *
  * @generated from enum harness.leaf.v1.LeafState
  */
@@ -1074,7 +1074,7 @@ export const LeafState = {
 } as const;
 
 /**
- * LeafState is where a leaf stands.
+ * LeafState is how far a leaf has come.
  *
  * @generated from enum harness.leaf.v1.LeafState
  */

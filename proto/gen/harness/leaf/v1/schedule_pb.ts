@@ -290,7 +290,7 @@ export const FireOutcome = {
   SKIPPED: 2,
 
   /**
-   * It, and all behind it up to the next fire that is told, were not made in time and left out, as `missed` asks.
+   * It, and all after it up to the next fire that is told, were not made in time and left out, as `missed` asks.
    *
    * @generated from enum value: FIRE_OUTCOME_MISSED = 3;
    */

@@ -163,7 +163,7 @@ export type ListSchedulesResponse = Message<"harness.leaf.v1.ListSchedulesRespon
   schedules: Schedule[];
 
   /**
-   * For the page behind this one; empty: there is none.
+   * For the page after this one; empty: there is none.
    *
    * @generated from field: string next_page_token = 2;
    */

@@ -64,7 +64,7 @@ export type SubmitResponse = Message<"harness.leaf.v1.SubmitResponse"> & {
   leaf?: Leaf | undefined;
 
   /**
-   * This call made it; false where the idempotency key was known.
+   * This call made it; false if the idempotency key was known.
    *
    * @generated from field: bool created = 2;
    */
@@ -162,7 +162,7 @@ export const GetRequestSchema: GenMessage<GetRequest> = /*@__PURE__*/
  */
 export type GetResponse = Message<"harness.leaf.v1.GetResponse"> & {
   /**
-   * Its record; absent where only the tombstone is left.
+   * Its record; absent if only the tombstone is left.
    *
    * @generated from field: harness.leaf.v1.Leaf leaf = 1;
    */
@@ -281,7 +281,7 @@ export type WatchRequest = Message<"harness.leaf.v1.WatchRequest"> & {
   leafId: string;
 
   /**
-   * Send the events behind this sequence number. 0 (default): from the first.
+   * Send the events after this sequence number. 0 (default): from the first.
    *
    * @generated from field: int64 after_seq = 2;
    */
@@ -330,7 +330,7 @@ export type CancelRequest = Message<"harness.leaf.v1.CancelRequest"> & {
   leafId: string;
 
   /**
-   * Who asks, for the leaf's log: at most 256 characters. Default empty. Only the operator says it; else the token's subject stands there.
+   * Who asks, for the leaf's log: at most 256 characters. Default empty. Only the operator says it; otherwise the token's subject stands there.
    *
    * @generated from field: string requested_by = 2;
    */
@@ -400,7 +400,7 @@ export type DecideRequest = Message<"harness.leaf.v1.DecideRequest"> & {
   feedback: string;
 
   /**
-   * Who decides: at most 256 characters. Default empty. Only the operator says it; else the token's subject stands there.
+   * Who decides: at most 256 characters. Default empty. Only the operator says it; otherwise the token's subject stands there.
    *
    * @generated from field: string decided_by = 5;
    */
@@ -520,14 +520,14 @@ export type SendRequest = Message<"harness.leaf.v1.SendRequest"> & {
   mode: MessageMode;
 
   /**
-   * Makes a repeated Send safe: 1 to 128 characters of A-Z a-z 0-9 . _ - not starting with a dot or a dash. Empty (default): every call says it anew.
+   * Makes a repeated Send safe: 1 to 128 characters of A-Z a-z 0-9 . _ - not starting with a dot or a dash. Empty (default): every call says it again.
    *
    * @generated from field: string message_id = 4;
    */
   messageId: string;
 
   /**
-   * Who says it: at most 256 characters. Default empty. Only the operator says so; else the token's subject stands there.
+   * Who says it: at most 256 characters. Default empty. Only the operator says so; otherwise the token's subject stands there.
    *
    * @generated from field: string sent_by = 5;
    */
@@ -565,7 +565,7 @@ export const SendResponseSchema: GenMessage<SendResponse> = /*@__PURE__*/
 /**
  * LeafService takes leaves from orchestrators, over gRPC, gRPC-web, Connect or plain HTTP with JSON.
  *
- * Every RPC needs `Authorization: Bearer <token>`: UNAUTHENTICATED without, PERMISSION_DENIED with reason `scope_missing` where the token is not for
+ * Every RPC needs `Authorization: Bearer <token>`: UNAUTHENTICATED without, PERMISSION_DENIED with reason `scope_missing` if the token is not for
  * it. Tenant and caller are the token's: another tenant's leaf is NOT_FOUND. INVALID_ARGUMENT lists every bad field
  * (google.rpc.BadRequest in the error details); a request over 4 MiB is RESOURCE_EXHAUSTED.
  *
@@ -595,7 +595,7 @@ export const LeafService: GenService<{
     output: typeof RunResponseSchema;
   },
   /**
-   * Get returns a leaf, or its tombstone where its time to be kept is over. NOT_FOUND where the id is unknown.
+   * Get returns a leaf, or its tombstone after the time that it is kept. NOT_FOUND if the id is unknown.
    *
    * @generated from rpc harness.leaf.v1.LeafService.Get
    */
@@ -615,8 +615,8 @@ export const LeafService: GenService<{
     output: typeof ListResponseSchema;
   },
   /**
-   * Watch streams a leaf's events from a sequence number, without a gap, then live, and ends behind the terminal one.
-   * NOT_FOUND where the id is unknown.
+   * Watch streams a leaf's events from a sequence number, without a gap, then live, and ends after the terminal one.
+   * NOT_FOUND if the id is unknown.
    *
    * @generated from rpc harness.leaf.v1.LeafService.Watch
    */
@@ -627,7 +627,7 @@ export const LeafService: GenService<{
   },
   /**
    * Cancel asks for a leaf's end. One that was never claimed is CANCELLED when the call returns; one that runs or waits ends within seconds,
-   * with everything that it runs in its sandbox: follow it with Watch. Idempotent; a leaf that is over stays as it is. NOT_FOUND where
+   * with everything that it runs in its sandbox: follow it with Watch. Idempotent; a leaf that is over stays as it is. NOT_FOUND if
    * the id is unknown.
    *
    * @generated from rpc harness.leaf.v1.LeafService.Cancel
@@ -639,8 +639,8 @@ export const LeafService: GenService<{
   },
   /**
    * Decide answers a gate. The first decision wins: the same again changes nothing, another one is ALREADY_EXISTS with reason
-   * `gate_decided`. NOT_FOUND where the leaf is unknown; FAILED_PRECONDITION with reason `gate_not_found` where it has no such gate,
-   * `leaf_ended` where it is over, `deadline_passed` where its deadline is.
+   * `gate_decided`. NOT_FOUND if the leaf is unknown; FAILED_PRECONDITION with reason `gate_not_found` if it has no such gate,
+   * `leaf_ended` if it is over, `deadline_passed` if its deadline has passed.
    *
    * @generated from rpc harness.leaf.v1.LeafService.Decide
    */
@@ -650,8 +650,8 @@ export const LeafService: GenService<{
     output: typeof DecideResponseSchema;
   },
   /**
-   * Redrive queues a FAILED leaf again, with all its attempts ahead of it. One that is under way already stays as it is. NOT_FOUND where the
-   * id is unknown; FAILED_PRECONDITION with reason `leaf_not_failed` where it is over in another way.
+   * Redrive queues a FAILED leaf again, with all its attempts ahead of it. One that is under way already stays as it is. NOT_FOUND if the
+   * id is unknown; FAILED_PRECONDITION with reason `leaf_not_failed` if it is over in another way.
    *
    * @generated from rpc harness.leaf.v1.LeafService.Redrive
    */
@@ -663,9 +663,9 @@ export const LeafService: GenService<{
   /**
    * Send says something to a leaf that is not over: the agent reads it before its next request to the model, or when it would be done
    * otherwise. It is durable when the call returns, and wakes nobody: a leaf that waits reads it when it goes on. A message that comes as the leaf ends may not be read; the leaf's `messages` have it then.
-   * A known message id with the same content changes nothing, with another ALREADY_EXISTS with reason `message_id_reused`. NOT_FOUND where the
-   * leaf is unknown; FAILED_PRECONDITION with reason `leaf_ended` where it is over; RESOURCE_EXHAUSTED with reason `too_many_messages`
-   * where 32 wait already.
+   * A known message id with the same content changes nothing, with another ALREADY_EXISTS with reason `message_id_reused`. NOT_FOUND if the
+   * leaf is unknown; FAILED_PRECONDITION with reason `leaf_ended` if it is over; RESOURCE_EXHAUSTED with reason `too_many_messages`
+   * if 32 wait already.
    *
    * @generated from rpc harness.leaf.v1.LeafService.Send
    */

@@ -269,7 +269,7 @@ export const TokenServiceRevokeResponseSchema: GenMessage<TokenServiceRevokeResp
 
 /**
  * TokenService makes, lists and revokes bearer tokens. Its RPCs need a token with the scope `admin`, which acts for its own tenant alone, or the
- * operator's. UNAUTHENTICATED without a token, PERMISSION_DENIED without the scope, FAILED_PRECONDITION with reason `no_signing_keys` where the
+ * operator's. UNAUTHENTICATED without a token, PERMISSION_DENIED without the scope, FAILED_PRECONDITION with reason `no_signing_keys` if the
  * dispatcher has no keys to sign with.
  *
  * @generated from service harness.leaf.v1.TokenService
@@ -296,7 +296,7 @@ export const TokenService: GenService<{
     output: typeof TokenServiceListResponseSchema;
   },
   /**
-   * Revoke makes a token worthless, for every dispatcher within two seconds. Idempotent. NOT_FOUND where the tenant has no such token.
+   * Revoke makes a token worthless, for every dispatcher within two seconds. Idempotent. NOT_FOUND if the tenant has no such token.
    *
    * @generated from rpc harness.leaf.v1.TokenService.Revoke
    */
