@@ -15,7 +15,7 @@ import {
 } from "@opentelemetry/sdk-trace";
 import { ATTR_ERROR_TYPE, ATTR_SERVICE_NAME } from "@opentelemetry/semantic-conventions";
 import type { Logger } from "../log.ts";
-import type { Sampling, SpanStart, Tracing } from "./tracing.ts";
+import type { Sampling, SpanStart, Tracing } from "./span.ts";
 
 const KINDS = { server: SpanKind.SERVER, client: SpanKind.CLIENT, internal: SpanKind.INTERNAL, consumer: SpanKind.CONSUMER } as const;
 /** A collector that is away must not hold up a process that goes. */
