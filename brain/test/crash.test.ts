@@ -227,9 +227,10 @@ test("a leaf that was over before its brain could say so is over without another
     const brain = stack.brain();
     // Killed somewhere along the way, each time a little further.
     await stack.when(leaf, ({ event }) => event.case === (["modelCallStarted", "toolStarted", "answer"] as const)[i]);
-    const ticks = processStartTicks(brain.pid);
+    const pid = await brain.started;
+    const ticks = processStartTicks(pid);
     await brain.kill("SIGKILL");
-    expect(ticks !== undefined && isSameProcess(brain.pid, ticks)).toBe(false);
+    expect(ticks !== undefined && isSameProcess(pid, ticks)).toBe(false);
     await stack.store.releaseWorker(brain.name, "killed");
   }
   stack.brain();

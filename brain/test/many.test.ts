@@ -6,7 +6,7 @@ import { create } from "@bufbuild/protobuf";
 import { bash, HeldCommand, say, scripted } from "@serverless-harness/pi-fork/testing";
 import { FailureReason, LeafState, RetryPolicySchema } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
-import type { BrainProcess } from "./fixtures/brain-process.ts";
+import { type BrainProcess, spawned } from "./fixtures/brain-process.ts";
 import { answer, type Behaviour, begin, rogueModel, START, sse, stop, text, tool } from "./fixtures/rogue-model.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
@@ -73,7 +73,7 @@ async function peakMemory(brain: BrainProcess): Promise<number> {
 describe("many leaves in one brain", () => {
   test("go on while the model of one floods it with pieces", async () => {
     const stack = await Stack.open(shared);
-    const brain = stack.brain(badly());
+    const brain = stack.brain(badly(), spawned);
     const flooded = await stack.submit("<a flood of text>");
     await stack.when(flooded, ({ event }) => event.case === "textDelta");
     const others = await Promise.all(Array.from({ length: 8 }, () => stack.submit("<a small call>")));
@@ -89,7 +89,7 @@ describe("many leaves in one brain", () => {
   test("go on while one gets a call of 1 MiB in pieces of forty characters, and it is made", async () => {
     const stack = await Stack.open(shared);
     // Read again with each piece, the call would take minutes, and a main loop that stands still loses its leaves.
-    const brain = stack.brain({ ...badly(), BRAIN_LEASE_MS: "30000" });
+    const brain = stack.brain({ ...badly(), BRAIN_LEASE_MS: "30000" }, spawned);
     const large = await stack.submit("<a large call>");
     const others = await Promise.all(Array.from({ length: 4 }, () => stack.submit("<a small call>")));
     for (const leaf of [large, ...others]) {
@@ -103,7 +103,7 @@ describe("many leaves in one brain", () => {
 
   test("go on while one gets a call without end, which is broken off", async () => {
     const stack = await Stack.open(shared);
-    const brain = stack.brain(badly());
+    const brain = stack.brain(badly(), spawned);
     const endless = await stack.submit("<a call without end>", { retry: once });
     const other = await stack.submit("<a small call>");
     expect(await stack.ended(other)).toMatchObject({ state: LeafState.DONE, claims: 1 });
@@ -118,7 +118,7 @@ describe("many leaves in one brain", () => {
 
   test("outlive an answer of 3 MiB", async () => {
     const stack = await Stack.open(shared);
-    const brain = stack.brain(badly());
+    const brain = stack.brain(badly(), spawned);
     const odd = await stack.submit("<a large answer>");
     const other = await stack.submit("<a small call>");
     expect(await stack.ended(odd)).toMatchObject({ state: LeafState.DONE, claims: 1 });

@@ -9,7 +9,7 @@ import { Health, HealthCheckResponse_ServingStatus as Status } from "@serverless
 import { FailureReason, type Leaf, LeafState } from "@serverless-harness/proto/leaf";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { readConfig, VARIABLES } from "../config.ts";
-import { BrainProcess } from "./fixtures/brain-process.ts";
+import { BrainProcess, spawned } from "./fixtures/brain-process.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
 const shared = machines();
@@ -87,13 +87,13 @@ describe("a sandbox that asks for tokens", () => {
     const { stack, leaf, hands, file, mint } = await guarded();
     const claims = { subject: "test", scopes: ["*"], expiresAtMs: Date.now() + 60_000 };
     await writeFile(file("token"), `${await mint.mint(claims)}\n`);
-    stack.brain({ HANDS_URL: hands.address, HANDS_TOKEN_FILE: file("token") });
+    stack.brain({ HANDS_URL: hands.address, HANDS_TOKEN_FILE: file("token") }, spawned);
     expect((await stack.ended(leaf)).result?.text).toBe("let in\n");
   });
 
   test("lets nobody else in, which no retry mends", async () => {
     const { stack, leaf, hands } = await guarded();
-    stack.brain({ HANDS_URL: hands.address });
+    stack.brain({ HANDS_URL: hands.address }, spawned);
     const { state, failure } = await stack.ended(leaf);
     expect({ state, failure }).toMatchObject({
       state: LeafState.FAILED,
@@ -158,13 +158,13 @@ describe("a cancel", () => {
     const stack = await Stack.open(shared);
     const held = await HeldCommand.make();
     const leaf = await stack.submit(scripted(bash(held.command), say("never said")));
-    stack.brain();
+    stack.brain({}, spawned);
     await held.begun();
     await cancel(stack, leaf);
     expect((await stack.ended(leaf)).state).toBe(LeafState.CANCELLED);
     expect(await held.log()).toEqual(["begun"]);
     const probe = await stack.submit(scripted(bash(held.census), say("{{last_tool_result}}")));
-    stack.brain();
+    stack.brain({}, spawned);
     expect((await stack.ended(probe)).result?.text).toBe("0\n");
   });
 
@@ -172,12 +172,12 @@ describe("a cancel", () => {
     const stack = await Stack.open(shared);
     const held = await HeldCommand.make();
     const leaf = await stack.submit(scripted(bash(held.command), say("never said")), { sessionId: "s" });
-    const first = stack.brain();
+    const first = stack.brain({}, spawned);
     await held.begun();
     await first.kill("SIGTERM");
     await cancel(stack, leaf);
     const probe = await stack.submit(scripted(bash(held.census), say("{{last_tool_result}}")), { sessionId: "s" });
-    stack.brain();
+    stack.brain({}, spawned);
     expect((await stack.ended(leaf)).state).toBe(LeafState.CANCELLED);
     expect((await stack.ended(probe)).result?.text).toBe("0\n");
     expect(await held.log()).toEqual(["begun"]);
@@ -188,7 +188,7 @@ describe("a cancel", () => {
     const leaf = await stack.submit(scripted(say("never said")), { sessionId: "s" });
     const next = await stack.submit(scripted(say("next")), { sessionId: "s" });
     await cancel(stack, leaf);
-    stack.brain();
+    stack.brain({}, spawned);
     expect((await stack.ended(leaf)).state).toBe(LeafState.CANCELLED);
     expect((await stack.ended(next)).result?.text).toBe("next");
     expect(await stack.eventsOf(leaf, "modelCallStarted")).toEqual([]);
@@ -198,7 +198,7 @@ describe("a cancel", () => {
 test("no key and no token is in what a brain logs or announces", async () => {
   const stack = await Stack.open(shared);
   const leaf = await stack.submit(scripted(bash("env"), say("{{last_tool_result}}")));
-  const brain = stack.brain({ ANTHROPIC_AUTH_TOKEN: "sk-very-secret", LOG_LEVEL: "trace" });
+  const brain = stack.brain({ ANTHROPIC_AUTH_TOKEN: "sk-very-secret", LOG_LEVEL: "trace" }, spawned);
   expect((await stack.ended(leaf)).state).toBe(LeafState.DONE);
   await brain.exited;
   const events = JSON.stringify(await stack.events(leaf), (_key, value: unknown) => (typeof value === "bigint" ? String(value) : value));
