@@ -266,8 +266,8 @@ test("a server whose machine went away without a word makes room for its success
 });
 
 test("a tunnel may be idle for as long as it likes, which other connections may not", async () => {
-  const relay = await startRelay({ patienceMs: 20 });
-  dial(await startHidden(undefined, 20), relay.server.address);
+  const relay = await startRelay({ patienceMs: 200 });
+  dial(await startHidden(undefined, 200), relay.server.address);
   await connected(relay);
   const idle = http2.connect(relay.at);
   const request = idle.request({ ":path": "/to/nobody/grpc.health.v1.Health/Check" }).resume();
