@@ -10,15 +10,15 @@ import { readClientTls, readServerTls, type ServerTlsFiles } from "@serverless-h
 import { readTracing, type Sampling } from "@serverless-harness/kit/tracing/tracing";
 import type { Retention } from "@serverless-harness/session";
 import { type AuditConfig, readAudit } from "./audit/config.ts";
+import { readIssuersFile } from "./callers/issuers-file.ts";
+import type { TrustedIssuer } from "./callers/signed-tokens.ts";
 import { type DoorRules, readDoorRules } from "./door/rules.ts";
-import { readIssuersFile } from "./issuers-file.ts";
 import { defaultTable, type LimitsTable } from "./limits/limits-file.ts";
 import type { SandboxCredential, SandboxSettings } from "./sandbox/sandbox.ts";
 import { readScaler } from "./scaler/config.ts";
 import type { ScalerConfig } from "./scaler/serve.ts";
 import { readSeedApi, withSeedNames } from "./seed-api/config.ts";
 import type { SeedApiSettings } from "./seed-api/settings.ts";
-import type { TrustedIssuer } from "./signed-tokens.ts";
 import type { BrainLogOptions } from "./waker/brain-log.ts";
 import type { KnativeConfig } from "./waker/knative.ts";
 import { readWebhooks, type WebhooksConfig } from "./webhooks/config.ts";

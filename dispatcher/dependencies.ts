@@ -2,7 +2,7 @@ import type { HealthState } from "@serverless-harness/kit/health";
 import type { Logger } from "@serverless-harness/kit/log";
 import type { LeafStore } from "@serverless-harness/session";
 import type { Audit } from "./audit/audit.ts";
-import type { Authenticator } from "./auth.ts";
+import type { Authenticator } from "./callers/authenticator.ts";
 import type { Drain } from "./drain.ts";
 import type { IssuedTokens } from "./issued-tokens.ts";
 import type { Limits } from "./limits/limits.ts";

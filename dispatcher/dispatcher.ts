@@ -17,7 +17,8 @@ import { LeafService, ScheduleService, WebhookService } from "@serverless-harnes
 import { type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { type Audit, NO_AUDIT } from "./audit/audit.ts";
 import { openAudit } from "./audit/open.ts";
-import { Authenticator } from "./auth.ts";
+import { Authenticator } from "./callers/authenticator.ts";
+import { OWN_CLAIMS, SignedTokens } from "./callers/signed-tokens.ts";
 import { type Config, readConfig } from "./config.ts";
 import { guarded } from "./door/guard.ts";
 import { Drain } from "./drain.ts";
@@ -34,7 +35,6 @@ import { ScheduleDriver } from "./schedules/driver.ts";
 import { Schedules } from "./schedules/schedules.ts";
 import { runWords } from "./seed-api/answer.ts";
 import { SessionRetention } from "./session-retention.ts";
-import { OWN_CLAIMS, SignedTokens } from "./signed-tokens.ts";
 import { meterBrains, StoreMeter } from "./store-meter.ts";
 import { tracedStore } from "./traced-store.ts";
 import { FilesWriter } from "./volume/files-writer.ts";

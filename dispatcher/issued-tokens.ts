@@ -6,7 +6,7 @@ import { Validation } from "@serverless-harness/kit/validate";
 import { type Token, TokenSchema, type TokenServiceCreateRequest, type TokenServiceListRequest } from "@serverless-harness/proto/leaf";
 import type { Tokens } from "@serverless-harness/session";
 import type { Audit } from "./audit/audit.ts";
-import { actorOf, type Caller, requireScope, SCOPES, type Scope, scopesIn, tenantFor } from "./caller.ts";
+import { actorOf, type Caller, requireScope, SCOPES, type Scope, scopesIn, tenantFor } from "./callers/caller.ts";
 
 /** What the dispatcher's own tokens are for. */
 export const AUDIENCE = "leaf";

@@ -13,8 +13,7 @@ import {
 import { isTerminal, type LeafQuery, type LeafStore, type NewDecision, type NewMessage } from "@serverless-harness/session";
 import type { Audit } from "./audit/audit.ts";
 import { FOREIGN } from "./audit/denials.ts";
-import { actorOf, type Caller, owns, requireScope, type Scope, tenantFor } from "./caller.ts";
-import type { Dependencies } from "./dependencies.ts";
+import { actorOf, type Caller, owns, requireScope, type Scope, tenantFor } from "./callers/caller.ts";
 import { type Drain, shuttingDown } from "./drain.ts";
 import { validateEnvelope } from "./envelope.ts";
 import { requireSource } from "./fork.ts";
@@ -24,6 +23,18 @@ import { readDecision, readInputs } from "./volume/leaf-files.ts";
 import type { Volume } from "./volume/volume.ts";
 import type { Waker } from "./waker/waker.ts";
 import type { Webhooks } from "./webhooks/webhooks.ts";
+
+/** What {@link Leaves} stands on. */
+export interface LeavesOptions {
+  readonly store: LeafStore;
+  readonly waker: Waker;
+  readonly drain: Drain;
+  readonly webhooks: Webhooks;
+  /** Where leaves are read from and written to. Absent: nowhere. */
+  readonly volume: Volume | undefined;
+  readonly audit: Audit;
+  readonly limits: Limits;
+}
 
 /**
  * Everything that a client can do with leaves, whatever protocol it speaks. Each method looks at what the caller's token is for; another tenant's leaf is
@@ -38,15 +49,7 @@ export class Leaves {
   readonly #audit: Audit;
   readonly #limits: Limits;
 
-  constructor({
-    store,
-    waker,
-    drain,
-    webhooks,
-    volume,
-    audit,
-    limits,
-  }: Pick<Dependencies, "store" | "waker" | "drain" | "webhooks" | "volume" | "audit" | "limits">) {
+  constructor({ store, waker, drain, webhooks, volume, audit, limits }: LeavesOptions) {
     this.#audit = audit;
     this.#limits = limits;
     this.#store = store;
@@ -121,7 +124,7 @@ export class Leaves {
 
   /** Ask for a leaf's end, and have somebody there who ends what it left running. `requestedBy`: as the request says it. */
   async cancel(caller: Caller, leafId: string, requestedBy: string): Promise<Leaf> {
-    await this.#require(caller, "leaves:cancel", leafId);
+    await this.#requireLeaf(caller, "leaves:cancel", leafId);
     const leaf = await this.#audit.act(caller, { action: "leaf.cancel", leaf_id: leafId }, () =>
       this.#store.cancel(leafId, actorOf(caller, requestedBy)),
     );
@@ -131,7 +134,7 @@ export class Leaves {
 
   /** Answer a gate, and wake a brain for the leaf that waited for it. */
   async decide(caller: Caller, leafId: string, gateId: string, decision: NewDecision): Promise<Gate> {
-    await this.#require(caller, "gates:decide", leafId);
+    await this.#requireLeaf(caller, "gates:decide", leafId);
     const decidedBy = actorOf(caller, decision.decidedBy);
     const gate = await this.#audit.act(
       caller,
@@ -152,15 +155,15 @@ export class Leaves {
   async decideByFile(caller: Caller, leafId: string, path: string, decidedBy: string): Promise<Gate> {
     requireScope(caller, "gates:decide");
     const leaf = await this.record(caller, leafId);
-    const { gateId, ...decision } = await readDecision(this.#volume?.of(tenantOf(leaf)), path);
-    const question = (await openQuestions(this.#store, leaf)).find(({ number }) => number === gateId);
-    if (question === undefined) throw gateNotFound();
+    const { questionNumber, ...decision } = await readDecision(this.#volume?.of(tenantOf(leaf)), path);
+    const question = (await openQuestions(this.#store, leaf)).find(({ number }) => number === questionNumber);
+    if (question === undefined) throw questionNotFound();
     return await this.decide(caller, leafId, question.gate.gateId, { ...decision, decidedBy });
   }
 
   /** Say something to a leaf. It wakes nobody: who runs the leaf hears of it, who claims it next finds it. */
   async send(caller: Caller, leafId: string, message: NewMessage): Promise<LeafMessage> {
-    await this.#require(caller, "leaves:submit", leafId);
+    await this.#requireLeaf(caller, "leaves:submit", leafId);
     const sentBy = actorOf(caller, message.sentBy);
     return await this.#audit.act(
       caller,
@@ -177,7 +180,7 @@ export class Leaves {
 
   /** Queue a failed leaf again. */
   async redrive(caller: Caller, leafId: string, fromStart: boolean): Promise<Leaf> {
-    await this.#require(caller, "leaves:submit", leafId);
+    await this.#requireLeaf(caller, "leaves:submit", leafId);
     const leaf = await this.#audit.act(caller, { action: "leaf.redrive", leaf_id: leafId, from_start: fromStart }, () =>
       this.#store.redrive(leafId, fromStart),
     );
@@ -199,8 +202,11 @@ export class Leaves {
     if (!ended && this.#drain.ended.aborted && !call.aborted) throw shuttingDown();
   }
 
-  /** An operator owns every leaf, so nothing has to be read for one: the store itself tells of an id that is unknown. */
-  async #require(caller: Caller, scope: Scope, leafId: string): Promise<void> {
+  /**
+   * PERMISSION_DENIED unless the token is for this, NOT_FOUND unless the leaf is the caller's own. An operator owns every leaf, so nothing is read for
+   * one: the store itself tells of an id that is unknown.
+   */
+  async #requireLeaf(caller: Caller, scope: Scope, leafId: string): Promise<void> {
     requireScope(caller, scope);
     if (caller.tenant !== undefined) await this.record(caller, leafId);
   }
@@ -210,7 +216,7 @@ function tenantOf(leaf: Leaf): string {
   return leaf.spec?.tenant ?? "";
 }
 
-function gateNotFound(): HarnessError {
+function questionNotFound(): HarnessError {
   const text = "the leaf has no open question of this number: look at its gate file, or at its open_gates";
   return new HarnessError(Code.FailedPrecondition, "gate_not_found", text);
 }

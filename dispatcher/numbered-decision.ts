@@ -3,7 +3,8 @@ import { DecisionKind } from "@serverless-harness/proto/leaf";
 
 /** An answer to a question that is named by its place among those of its session, as gate files and the seed's API name them. */
 export interface NumberedDecision {
-  readonly gateId: number;
+  /** The question's place among those of its session; `gateId` in files and in the seed's API. */
+  readonly questionNumber: number;
   readonly action: "approve" | "reject" | "abort";
   readonly feedback: string;
 }
@@ -21,7 +22,7 @@ export function numberedDecision(value: unknown): NumberedDecision | undefined {
   const known = (["approve", "reject", "abort"] as const).find((each) => each === action);
   if (typeof gateId !== "number" || !Number.isSafeInteger(gateId) || gateId < 0 || known === undefined) return undefined;
   if (feedback !== null && typeof feedback !== "string") return undefined;
-  return { gateId, action: known, feedback: feedback ?? "" };
+  return { questionNumber: gateId, action: known, feedback: feedback ?? "" };
 }
 
 /** What is decided, as leaves know it. */

@@ -14,8 +14,8 @@ import {
 import { TUNNEL_PROTOCOL } from "@serverless-harness/kit/tunnel/protocol";
 import { refuseUpgrade, Tunnels } from "@serverless-harness/kit/tunnel/tunnels";
 import type { Audit } from "./audit/audit.ts";
-import type { Authenticator } from "./auth.ts";
-import type { Caller } from "./caller.ts";
+import type { Authenticator } from "./callers/authenticator.ts";
+import type { Caller } from "./callers/caller.ts";
 
 const NAME = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}";
 const ATTACH = new RegExp(`^/v1/sandboxes/(${NAME})/attach$`);

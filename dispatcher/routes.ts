@@ -5,7 +5,7 @@ import { SandboxAccessService } from "@serverless-harness/proto/brain";
 import { LeafService, ScheduleService, TokenService, WebhookService } from "@serverless-harness/proto/leaf";
 import { deniedRpcs } from "./audit/denials.ts";
 import type { Dependencies } from "./dependencies.ts";
-import { httpRoutes } from "./http/routes.ts";
+import { httpRoutes } from "./http-routes.ts";
 import { Leaves } from "./leaves.ts";
 import { leafRpcs } from "./rpc/leaves.ts";
 import { sandboxAccessRpcs } from "./rpc/sandbox-access.ts";

@@ -62,7 +62,7 @@ function isListOf(value: unknown, isRight: (item: unknown) => boolean): value is
 }
 
 /** PERMISSION_DENIED unless one of the token's scopes covers `scope`. */
-export function requireScope(claims: Claims, scope: string): void {
+export function requireWorkspace(claims: Claims, scope: string): void {
   const covered = claims.scopes.some((given) => (given.endsWith("*") ? scope.startsWith(given.slice(0, -1)) : given === scope));
   if (!covered) {
     throw new HarnessError(Code.PermissionDenied, "out_of_scope", `the token does not cover ${scope}`);

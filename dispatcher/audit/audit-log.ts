@@ -2,7 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { type ChainedLog, LogUnwritable } from "@serverless-harness/kit/chained-log/writer";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
-import type { Caller } from "../caller.ts";
+import type { Caller } from "../callers/caller.ts";
 import type { Action, Audit, Details } from "./audit.ts";
 import { DenialBound } from "./denial-bound.ts";
 

@@ -1,4 +1,4 @@
-import type { Caller } from "../caller.ts";
+import type { Caller } from "../callers/caller.ts";
 
 /** What an act is about: ids, names and numbers, never what somebody wrote or a secret. */
 export type Detail = string | number | boolean | readonly string[] | undefined;

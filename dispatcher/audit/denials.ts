@@ -1,6 +1,6 @@
 import { Code, type Interceptor } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { type Caller, callerKey } from "../caller.ts";
+import { type Caller, callerKey } from "../callers/caller.ts";
 import type { Reply, StreamReply } from "../http/reply.ts";
 import type { Audit } from "./audit.ts";
 

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import type { Logger } from "@serverless-harness/kit/log";
 import { type PlainRequest, type PlainResponse, requestPath } from "@serverless-harness/kit/serve";
-import type { Caller } from "../caller.ts";
+import type { Caller } from "../callers/caller.ts";
 import { discard } from "./body.ts";
 import { errorBody, errorReply, type Reply, type StreamReply } from "./reply.ts";
 

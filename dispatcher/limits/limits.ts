@@ -3,7 +3,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
 import { TokenBucket } from "@serverless-harness/kit/token-bucket";
 import type { AccountLimits, AccountUse, Charge, LeafStore } from "@serverless-harness/session";
-import { type Caller, callerKey } from "../caller.ts";
+import { type Caller, callerKey } from "../callers/caller.ts";
 import { Chore } from "../chore.ts";
 import { FollowedFile } from "../followed-file.ts";
 import { type Bounds, type LimitsTable, readLimitsFile, type TenantBounds } from "./limits-file.ts";

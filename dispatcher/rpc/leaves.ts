@@ -15,7 +15,7 @@ import {
   type WatchResponseSchema,
 } from "@serverless-harness/proto/leaf";
 import { checkMessage, type NewMessage } from "@serverless-harness/session";
-import { type Caller, callerOf } from "../caller.ts";
+import { type Caller, callerOf } from "../callers/caller.ts";
 import type { Leaves } from "../leaves.ts";
 import { checkLeafId, leafQuery, requireLeafId } from "../query.ts";
 import { whileRead } from "../while-read.ts";

@@ -1,6 +1,6 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { ScheduleService } from "@serverless-harness/proto/leaf";
-import { callerOf } from "../caller.ts";
+import { callerOf } from "../callers/caller.ts";
 import type { Schedules } from "../schedules/schedules.ts";
 
 /** The RPCs of ScheduleService. */

@@ -1,7 +1,7 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import { Validation } from "@serverless-harness/kit/validate";
 import type { TokenService } from "@serverless-harness/proto/leaf";
-import { callerOf } from "../caller.ts";
+import { callerOf } from "../callers/caller.ts";
 import type { IssuedTokens } from "../issued-tokens.ts";
 
 /** The RPCs of TokenService. */

@@ -4,7 +4,7 @@ import { Validation } from "@serverless-harness/kit/validate";
 import type { WebhookService } from "@serverless-harness/proto/leaf";
 import type { LeafStore, Notice } from "@serverless-harness/session";
 import type { Audit } from "../audit/audit.ts";
-import { callerOf, owns, requireScope, tenantFor } from "../caller.ts";
+import { callerOf, owns, requireScope, tenantFor } from "../callers/caller.ts";
 import { checkLeafId, pageSize } from "../query.ts";
 import { messageId } from "../webhooks/message.ts";
 import { readProgress, revived, writeProgress } from "../webhooks/progress.ts";

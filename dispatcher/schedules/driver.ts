@@ -3,7 +3,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
 import type { ScheduleRecord } from "@serverless-harness/proto/store";
 import type { LeafStore } from "@serverless-harness/session";
-import type { Caller } from "../caller.ts";
+import type { Caller } from "../callers/caller.ts";
 import type { Leaves } from "../leaves.ts";
 import { fireIdAt, keyOfFire, specOfFire } from "./fire-id.ts";
 import { OpenLeaves } from "./open-leaves.ts";

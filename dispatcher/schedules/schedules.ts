@@ -7,7 +7,7 @@ import { type Leaf, LeafSpecSchema, type Schedule, ScheduleSchema } from "@serve
 import type { ScheduleRecord } from "@serverless-harness/proto/store";
 import type { LeafStore } from "@serverless-harness/session";
 import type { Action, Audit } from "../audit/audit.ts";
-import { type Caller, requireScope, tenantFor } from "../caller.ts";
+import { type Caller, requireScope, tenantFor } from "../callers/caller.ts";
 import { requireSource } from "../fork.ts";
 import type { Leaves } from "../leaves.ts";
 import type { Limits } from "../limits/limits.ts";

@@ -1,7 +1,7 @@
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Leaf } from "@serverless-harness/proto/leaf";
 import type { LeafStore } from "@serverless-harness/session";
-import type { Caller } from "../caller.ts";
+import type { Caller } from "../callers/caller.ts";
 import type { Leaves } from "../leaves.ts";
 import { kindOf, type NumberedDecision } from "../numbered-decision.ts";
 import { openQuestions } from "../questions.ts";
@@ -18,7 +18,7 @@ export async function answerQuestion(
   decision: NumberedDecision | undefined,
 ): Promise<Leaf> {
   if (decision === undefined) return leaf;
-  const question = (await openQuestions(store, leaf)).find(({ number }) => number === decision.gateId);
+  const question = (await openQuestions(store, leaf)).find(({ number }) => number === decision.questionNumber);
   if (question === undefined) return leaf;
   try {
     await leaves.decide(caller, leaf.leafId, question.gate.gateId, { kind: kindOf(decision), feedback: decision.feedback, decidedBy: "" });

@@ -2,7 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { FailureReason, type Leaf, LeafState, type StateChanged } from "@serverless-harness/proto/leaf";
 import { isTerminal } from "@serverless-harness/session";
-import type { Caller } from "../caller.ts";
+import type { Caller } from "../callers/caller.ts";
 import type { Leaves } from "../leaves.ts";
 
 /** Where a run that was waited for stands: over or paused, or it waits for a sandbox that has no room or is away. */

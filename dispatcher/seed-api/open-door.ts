@@ -1,6 +1,6 @@
 import { isInNetwork, type Network, parseNetwork } from "@serverless-harness/kit/address-ranges";
 import type { PlainRequest } from "@serverless-harness/kit/serve";
-import { type Caller, SCOPES } from "../caller.ts";
+import { type Caller, SCOPES } from "../callers/caller.ts";
 import type { SeedApiSettings } from "./settings.ts";
 
 const LOOPBACK: readonly Network[] = ["127.0.0.0/8", "::1/128"].flatMap((text) => parseNetwork(text) ?? []);

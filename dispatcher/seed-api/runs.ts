@@ -2,7 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Leaf, LeafFiles } from "@serverless-harness/proto/leaf";
 import { isTerminal, type LeafStore } from "@serverless-harness/session";
-import { tenantFor } from "../caller.ts";
+import { tenantFor } from "../callers/caller.ts";
 import { parseObject, readBody } from "../http/body.ts";
 import type { Reply } from "../http/reply.ts";
 import type { KnownHandler } from "../http/router.ts";

@@ -2,7 +2,7 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { type Leaf, type LeafSpec, LeafState } from "@serverless-harness/proto/leaf";
 import type { LeafStore } from "@serverless-harness/session";
-import { type Caller, tenantFor } from "../caller.ts";
+import { type Caller, tenantFor } from "../callers/caller.ts";
 import type { Leaves } from "../leaves.ts";
 import { askedIn } from "../questions.ts";
 import { askedBefore, runLabels, runOf } from "../run-labels.ts";

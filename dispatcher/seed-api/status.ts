@@ -1,6 +1,6 @@
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { LeafStore } from "@serverless-harness/session";
-import { requireScope, tenantFor } from "../caller.ts";
+import { requireScope, tenantFor } from "../callers/caller.ts";
 import { errorBody, type Reply } from "../http/reply.ts";
 import { type KnownHandler, queryOf } from "../http/router.ts";
 import type { Leaves } from "../leaves.ts";

@@ -2,9 +2,9 @@ import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { FailureReason, LeafState, type StateChanged } from "@serverless-harness/proto/leaf";
 import { parseObject } from "../http/body.ts";
-import { outcomeReply } from "../http/outcome.ts";
 import type { Made, Reply } from "../http/reply.ts";
-import { type TurnForm, turnSpec } from "../http/turn.ts";
+import { outcomeReply } from "../plain-http/outcome.ts";
+import { type TurnForm, turnSpec } from "../plain-http/turn.ts";
 import { sessionName } from "./session-name.ts";
 
 /** Failures that the seed's clients find in an answer: the model's own, and those of a turn that was ended for what it used. */

@@ -1,8 +1,8 @@
 import { Code, createClient } from "@connectrpc/connect";
 import { LeafService } from "@serverless-harness/proto/leaf";
 import { describe, expect, test } from "vitest";
-import { Authenticator } from "../auth.ts";
-import { OPERATOR } from "../caller.ts";
+import { Authenticator } from "../callers/authenticator.ts";
+import { OPERATOR } from "../callers/caller.ts";
 import { allEvents, openDoor, refusal, TOKEN } from "./support.ts";
 
 describe("the token", () => {

@@ -7,9 +7,9 @@ import { createSigningKeys, KeyFile } from "@serverless-harness/kit/signing-keys
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { DecisionKind, GateSchema, LeafService, ScheduleService, TokenService, WebhookService } from "@serverless-harness/proto/leaf";
 import { expect, test } from "vitest";
-import { SCOPES } from "../caller.ts";
+import { SCOPES } from "../callers/caller.ts";
+import { OWN_CLAIMS } from "../callers/signed-tokens.ts";
 import { AUDIENCE } from "../issued-tokens.ts";
-import { OWN_CLAIMS } from "../signed-tokens.ts";
 import { openHttp1, textOf } from "./http-stream.ts";
 import { AUTHORIZED, allEvents, claimed, finishNext, newLeaf, newStore, openDoor, refusal } from "./support.ts";
 

@@ -21,7 +21,9 @@ test("the README names every RPC and every setting, with no setting too many", a
 test("the README's HTTP errors are those that the code sends", async () => {
   const readme = await read("../README.md");
   const sources = await Promise.all(
-    ["router", "body", "reply", "turn", "outcome", "event-formats"].map((name) => read(`../http/${name}.ts`)),
+    ["http/router", "http/body", "http/reply", "http/event-formats", "plain-http/turn", "plain-http/outcome"].map((name) =>
+      read(`../${name}.ts`),
+    ),
   );
   const sent = sources.join("\n").matchAll(/(?:errorBody\(|Code\.\w+, )"([a-z_]+)"/g);
   const known = new Set([...sent].map((match) => match[1]));

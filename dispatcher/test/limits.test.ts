@@ -8,10 +8,10 @@ import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { LeafService, ScheduleService, TokenService } from "@serverless-harness/proto/leaf";
 import type { LeafStore } from "@serverless-harness/session";
 import { expect, onTestFinished, test } from "vitest";
+import { OWN_CLAIMS } from "../callers/signed-tokens.ts";
 import { AUDIENCE } from "../issued-tokens.ts";
 import { Limits } from "../limits/limits.ts";
 import { defaultTable, readLimitsFile } from "../limits/limits-file.ts";
-import { OWN_CLAIMS } from "../signed-tokens.ts";
 import { askHttp1 } from "./http-client.ts";
 import { AUTHORIZED, claimed, finishNext, newStore, openDoor, refusal, SILENT, TOKEN } from "./support.ts";
 

@@ -7,7 +7,7 @@ import { LeafService } from "@serverless-harness/proto/leaf";
 import { exportJWK, generateKeyPair, type JWK } from "jose";
 import { Provider } from "oidc-provider";
 import { expect, onTestFinished, test } from "vitest";
-import { readIssuersFile } from "../issuers-file.ts";
+import { readIssuersFile } from "../callers/issuers-file.ts";
 import { openDoor, refusal } from "./support.ts";
 
 const RESOURCE = "urn:leaf";

@@ -24,7 +24,8 @@ import {
 import { type Claim, type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { onTestFinished } from "vitest";
 import { type Audit, NO_AUDIT } from "../audit/audit.ts";
-import { Authenticator } from "../auth.ts";
+import { Authenticator } from "../callers/authenticator.ts";
+import { SignedTokens, type TrustedIssuer } from "../callers/signed-tokens.ts";
 import { Drain } from "../drain.ts";
 import { IssuedTokens } from "../issued-tokens.ts";
 import { Leaves } from "../leaves.ts";
@@ -36,7 +37,6 @@ import { SandboxProbe } from "../sandbox-probe.ts";
 import { ScheduleDriver } from "../schedules/driver.ts";
 import { Schedules } from "../schedules/schedules.ts";
 import type { SeedApiSettings } from "../seed-api/settings.ts";
-import { SignedTokens, type TrustedIssuer } from "../signed-tokens.ts";
 import type { Volume } from "../volume/volume.ts";
 import { OutsideWaker } from "../waker/outside.ts";
 import type { Waker } from "../waker/waker.ts";

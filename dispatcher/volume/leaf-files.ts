@@ -65,7 +65,7 @@ export async function readInputs(volume: Volume, path: string): Promise<JsonObje
 export async function readDecision(
   volume: Volume | undefined,
   path: string,
-): Promise<{ gateId: number; kind: DecisionKind; feedback: string }> {
+): Promise<{ questionNumber: number; kind: DecisionKind; feedback: string }> {
   const refuse = (description: string): never => {
     throw invalidArgument([{ field: "decision_ref", description }]);
   };
@@ -75,7 +75,7 @@ export async function readDecision(
   const decision = numberedDecision(objectIn(content));
   if (decision === undefined)
     return refuse('must hold JSON as {"gateId": 0, "action": "approve", "feedback": ""}; the actions are approve, reject and abort');
-  return { gateId: decision.gateId, kind: kindOf(decision), feedback: decision.feedback };
+  return { questionNumber: decision.questionNumber, kind: kindOf(decision), feedback: decision.feedback };
 }
 
 function objectIn(content: Buffer): unknown {

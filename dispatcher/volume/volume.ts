@@ -6,7 +6,7 @@ import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle
 import { type Location, locate, type Root } from "@serverless-harness/kit/paths/locate";
 import { errnoOf, pathError } from "@serverless-harness/kit/paths/path-error";
 import { isName } from "@serverless-harness/kit/validate";
-import { DEFAULT_TENANT } from "../caller.ts";
+import { DEFAULT_TENANT } from "../callers/caller.ts";
 
 /** A place in the volume for a file. */
 type Place = Location & { readonly parent: Handle };

@@ -134,13 +134,13 @@ class Channel {
     const { execId, workspace, epoch } = request;
     this.#subscribe({ execId, workspace, epoch }, request, async (subscription) => {
       validateAttach(request);
-      const exec = await this.#options.execs.attach(workspace, execId, epoch);
+      const exec = await this.#options.execs.findOwned(workspace, execId, epoch);
       subscription.follow(exec, request.capture === undefined ? exec.intent.capture : readCapture(request.capture), true);
       await this.#offerInput(subscription);
     });
   }
 
-  /** An exec that is followed already is followed again, as the client asks now. */
+  /** A second request for the same exec takes the place of the first subscription. */
   #subscribe(
     named: { readonly execId: string; readonly workspace: string; readonly epoch: bigint },
     reading: { readonly fromOffset: bigint; readonly initialCredit: bigint },

@@ -69,7 +69,7 @@ export class Follow implements ExecHandle {
     return this.#options.request.execId;
   }
 
-  /** The message that asks hands for what is missing. An exec that was seen once is never run by it, should hands have forgotten it. */
+  /** The message that asks hands for what is missing. Once hands has said that it started, this only attaches: if hands forgot the exec, a run would repeat the command. */
   opening(): Message {
     const { workspace, epoch, request } = this.#options;
     this.#input.stop();

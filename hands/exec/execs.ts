@@ -93,7 +93,7 @@ export class Execs {
   }
 
   /** A known exec, for an owner that may change it. NOT_FOUND `unknown_exec`. */
-  async attach(workspace: string, execId: string, epoch: bigint): Promise<Exec> {
+  async findOwned(workspace: string, execId: string, epoch: bigint): Promise<Exec> {
     return (await this.#owned(workspace, execId, epoch)).exec;
   }
 

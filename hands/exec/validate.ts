@@ -21,7 +21,8 @@ const MAX_GRACE_MS = 600_000;
 const MAX_URL_BYTES = 2048;
 const MAX_NOTICE_BYTES = 4096;
 /** Longest that a timer of Node can wait. */
-const MAX_MS = 2_147_483_647;
+/** The longest time of a timer, and the most lines. */
+const MAX_INT32 = 2_147_483_647;
 const NUL = "must not hold a NUL character";
 
 interface Named {
@@ -90,8 +91,8 @@ function checkSpec(validation: Validation, spec: ExecSpec): void {
   validation.maxBytes("spec.cwd", spec.cwd, MAX_PATH_BYTES);
   validation.check("spec.cwd", !spec.cwd.includes("\0"), NUL);
   checkEnvironment(validation, spec.env);
-  validation.range("spec.timeout_ms", spec.timeoutMs, 0, MAX_MS);
-  validation.range("spec.no_output_timeout_ms", spec.noOutputTimeoutMs, 0, MAX_MS);
+  validation.range("spec.timeout_ms", spec.timeoutMs, 0, MAX_INT32);
+  validation.range("spec.no_output_timeout_ms", spec.noOutputTimeoutMs, 0, MAX_INT32);
   validation.range("spec.kill_grace_ms", spec.killGraceMs, 0, MAX_GRACE_MS);
   if (spec.capture !== undefined) checkCapture(validation, "spec.capture.", spec.capture);
 }
@@ -123,7 +124,7 @@ function checkEnvironment(validation: Validation, env: ExecSpec["env"]): void {
 
 function checkCapture(validation: Validation, prefix: string, capture: Capture): void {
   validation.range(`${prefix}max_bytes`, capture.maxBytes, 0, MAX_CAPTURE_BYTES);
-  validation.range(`${prefix}max_lines`, capture.maxLines, 0, MAX_MS);
+  validation.range(`${prefix}max_lines`, capture.maxLines, 0, MAX_INT32);
   const known = capture.retain === Retain.UNSPECIFIED || capture.retain === Retain.TAIL || capture.retain === Retain.HEAD;
   validation.check(`${prefix}retain`, known, "must be RETAIN_TAIL or RETAIN_HEAD");
 }

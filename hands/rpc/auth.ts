@@ -1,7 +1,7 @@
 import { Code, type ContextKey, createContextKey, type Interceptor } from "@connectrpc/connect";
 import { bearerToken } from "@serverless-harness/kit/bearer";
 import { HarnessError } from "@serverless-harness/kit/errors";
-import { type Claims, requireOperation, requireScope } from "@serverless-harness/kit/hands-claims";
+import { type Claims, requireOperation, requireWorkspace } from "@serverless-harness/kit/hands-claims";
 import type { TokenVerifier } from "@serverless-harness/kit/hands-token";
 import { REFLECTION_SERVICES } from "@serverless-harness/kit/reflection";
 import { Health } from "@serverless-harness/proto/health";
@@ -82,7 +82,7 @@ function requireMessage(claims: Claims, message: object): void {
 }
 
 function requireTarget(claims: Claims, { workspace, epoch }: Target): void {
-  requireScope(claims, workspace);
+  requireWorkspace(claims, workspace);
   if (claims.epoch === undefined || epoch <= claims.epoch) return;
   // Else a token of an old owner could fence off the rightful one.
   throw new HarnessError(

@@ -42,7 +42,7 @@ export function execService({ execs, channels, noticeAddresses, log }: ExecDeps)
 
     async *attach(request, { signal }) {
       validateAttach(request);
-      const exec = await execs.attach(request.workspace, request.execId, request.epoch);
+      const exec = await execs.findOwned(request.workspace, request.execId, request.epoch);
       const capture = request.capture === undefined ? exec.intent.capture : readCapture(request.capture);
       const options = { fromOffset: Number(request.fromOffset), capture, attached: true, signal };
       for await (const event of eventsOf(exec, options)) yield { event };
@@ -59,7 +59,7 @@ export function execService({ execs, channels, noticeAddresses, log }: ExecDeps)
     async notifyEnd(request) {
       const url = validateNotice(request);
       noticeAddresses.check(url);
-      notices.add(await execs.attach(request.workspace, request.execId, request.epoch), url, request.body);
+      notices.add(await execs.findOwned(request.workspace, request.execId, request.epoch), url, request.body);
       return {};
     },
 

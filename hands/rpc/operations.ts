@@ -61,7 +61,7 @@ const BY_SERVICE: Readonly<Record<string, Readonly<Record<string, Operation>>>> 
 /** Operations of a batch that change nothing. */
 const READS: ReadonlySet<string | undefined> = new Set(["stat", "read", "list"]);
 
-/** What a token must be for beside {@link operationOf} its RPC, by what a message asks for. */
+/** A second operation that the token must be for, because of what this message holds. */
 export function furtherOperationOf(message: object): Operation | undefined {
   if (!isMessage(message, BatchRequestSchema)) return undefined;
   return message.operations.every(({ operation }) => READS.has(operation.case)) ? undefined : "files.write";

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { type Claims, requireScope } from "@serverless-harness/kit/hands-claims";
+import { type Claims, requireWorkspace } from "@serverless-harness/kit/hands-claims";
 import { Validation } from "@serverless-harness/kit/validate";
 import type { CreateRequest, LeftOutSchema, SnapshotSchema, WorkspaceSchema, WorkspaceService } from "@serverless-harness/proto/hands";
 import { copyTree } from "../copy/copy-tree.ts";
@@ -27,7 +27,7 @@ export function workspaceService(deps: WorkspaceDeps): ServiceImpl<typeof Worksp
       validateCreate(request);
       const { workspace: name, epoch, source, fresh } = request;
       const claims = context.values.get(claimsKey);
-      if (source.case === "copy" && claims !== undefined) requireScope(claims, source.value.workspace);
+      if (source.case === "copy" && claims !== undefined) requireWorkspace(claims, source.value.workspace);
       if (fresh && !workspaces.isFresh(name, epoch)) await workspaces.delete(name, epoch);
       const { workspace, existed } = await workspaces.create(name, epoch, fillOf(deps, source));
       return { workspace: await workspaceMessage(deps, workspace), existed };
@@ -115,7 +115,7 @@ function fillOf({ workspaces, trees }: WorkspaceDeps, source: CreateRequest["sou
 function covers(claims: Claims | undefined, name: string): boolean {
   if (claims === undefined) return true;
   try {
-    requireScope(claims, name);
+    requireWorkspace(claims, name);
     return true;
   } catch {
     return false;

@@ -2,7 +2,7 @@ import { byKey, bySecret, rawToken } from "@serverless-harness/kit/testing";
 import { describe, expect, it } from "vitest";
 import { bearerToken } from "../bearer.ts";
 import { HarnessError } from "../errors.ts";
-import { type Claims, requireOperation, requireScope } from "../hands-claims.ts";
+import { type Claims, requireOperation, requireWorkspace } from "../hands-claims.ts";
 import { generateKeys, TokenMint, TokenVerifier } from "../hands-token.ts";
 import { CLOCK_TOLERANCE_S } from "../jwt.ts";
 
@@ -87,10 +87,10 @@ describe("a token", () => {
   });
 
   it("covers its scopes and nothing beside them", () => {
-    expect(reasonOf(() => requireScope(claims, "acme/s1"))).toBe("none");
-    expect(reasonOf(() => requireScope(claims, "beta/anything"))).toBe("none");
+    expect(reasonOf(() => requireWorkspace(claims, "acme/s1"))).toBe("none");
+    expect(reasonOf(() => requireWorkspace(claims, "beta/anything"))).toBe("none");
     for (const other of ["acme/s2", "acme/s1x", "acme/s", "alpha/x", ""]) {
-      expect(reasonOf(() => requireScope(claims, other))).toBe("out_of_scope");
+      expect(reasonOf(() => requireWorkspace(claims, other))).toBe("out_of_scope");
     }
   });
 

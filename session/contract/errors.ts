@@ -70,7 +70,11 @@ export function gateReused(): HarnessError {
 
 /** The error for a gate that has another decision. */
 export function gateDecided(): HarnessError {
-  return new HarnessError(Code.AlreadyExists, "gate_decided", "this gate was decided otherwise before: the first decision stays");
+  return new HarnessError(
+    Code.AlreadyExists,
+    "gate_decided",
+    "another decision (its kind, feedback or person differs) was recorded first, and stays",
+  );
 }
 
 /** The error for one open gate too many. */

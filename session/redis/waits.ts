@@ -30,7 +30,7 @@ export async function openGate(database: Database, claim: Claim, gate: NewGate):
   return fromBinary(GateSchema, bytes(found));
 }
 
-/** Answer a gate. What the script returns is the decision that stands, which may be another one. */
+/** Decide a gate. What the script returns is the decision that stands, which may be another one. */
 export async function decideGate(database: Database, leafId: string, gateId: string, decision: NewDecision): Promise<Gate> {
   checkDecision(decision);
   const partition = database.names.partitionOfLeaf(leafId);

@@ -138,13 +138,14 @@ const FIND_ASKED = "SELECT n, tenant, session_id, state, epoch, waiting, deadlin
 type Asker = LeafRef & { state: LeafState; epoch: number; waiting: number; deadline_ms: number | null };
 
 /**
- * Answer a gate, inside the caller's transaction. Returns the gate with the decision that stands, which is the gate's own if the deadline is
- * over: whether that is what was to be decided, the caller checks after the commit, by {@link assertSameDecision}.
+ * Decide a gate, inside the caller's transaction. Returns the gate with the decision that stands: one that was made before, or the gate's default
+ * if its deadline is over. The caller compares it with its own by {@link assertSameDecision} after the commit: to throw here would roll the default back.
  */
 export function decideGate(connection: Connection, nowMs: number, leafId: string, gateId: string, decision: NewDecision): Gate {
   checkDecision(decision);
   const leaf = connection.one<Asker>(FIND_ASKED, leafId);
   if (leaf === undefined) throw leafNotFound();
+  // Its gates went with it.
   if (isTerminal(leaf.state)) throw leafEnded();
   const found = findGate(connection, leaf.n, gateId);
   if (found === undefined) throw gateNotFound();

@@ -4,7 +4,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import { LeafResultSchema, LeafState, MissedFires, OverlappingFires } from "@serverless-harness/proto/leaf";
 import type { LeafStore } from "@serverless-harness/session";
 import { describe, expect, test } from "vitest";
-import { OPERATOR } from "../../caller.ts";
+import { OPERATOR } from "../../callers/caller.ts";
 import { Cadence } from "../../schedules/cadence.ts";
 import { jitterOf } from "../../schedules/fire-id.ts";
 import { claimed } from "../support.ts";

@@ -14,7 +14,7 @@ import type { Claim, LeafStore } from "@serverless-harness/session";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
 import { onTestFinished } from "vitest";
 import { NO_AUDIT } from "../../audit/audit.ts";
-import { OPERATOR } from "../../caller.ts";
+import { OPERATOR } from "../../callers/caller.ts";
 import { Drain } from "../../drain.ts";
 import { Leaves } from "../../leaves.ts";
 import { ScheduleDriver } from "../../schedules/driver.ts";

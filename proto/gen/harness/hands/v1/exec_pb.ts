@@ -179,7 +179,7 @@ export type Capture = Message<"harness.hands.v1.Capture"> & {
   spill: boolean;
 
   /**
-   * Lines that matter to the reader. Default 2000.
+   * More lines than these count as too much output for `spill`; what is sent is bounded by max_bytes alone. Default 2000.
    *
    * @generated from field: int64 max_lines = 4;
    */
@@ -895,7 +895,7 @@ export type RunRequest = Message<"harness.hands.v1.RunRequest"> & {
   spec?: ExecSpec | undefined;
 
   /**
-   * Send events from this offset on, if the id is known already. Default 0.
+   * Send output from this byte on, whether the id is known or new; bytes below it were asked for by nobody and are no gap. Default 0.
    *
    * @generated from field: int64 from_offset = 2;
    */

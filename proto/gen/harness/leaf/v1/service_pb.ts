@@ -386,7 +386,7 @@ export type DecideRequest = Message<"harness.leaf.v1.DecideRequest"> & {
   gateId: string;
 
   /**
-   * What is decided. Must be set.
+   * What is decided. Must be set, unless `decision_ref` is.
    *
    * @generated from field: harness.leaf.v1.DecisionKind kind = 3;
    */
@@ -638,9 +638,10 @@ export const LeafService: GenService<{
     output: typeof CancelResponseSchema;
   },
   /**
-   * Decide answers a gate. The first decision wins: the same again changes nothing, another one is ALREADY_EXISTS with reason
-   * `gate_decided`. NOT_FOUND if the leaf is unknown; FAILED_PRECONDITION with reason `gate_not_found` if it has no such gate,
-   * `leaf_ended` if it is over, `deadline_passed` if its deadline has passed.
+   * Decide answers a gate. The first decision wins. The same again (kind, feedback and person) changes nothing and is answered as the first
+   * time until the leaf is over; another one is ALREADY_EXISTS with reason `gate_decided`, and so is one after the gate's own deadline, which
+   * has decided it. NOT_FOUND if the leaf is unknown; FAILED_PRECONDITION with reason `gate_not_found` if it has no such gate, `leaf_ended` if
+   * it is over (its events tell what was decided), `deadline_passed` if the leaf's deadline has passed.
    *
    * @generated from rpc harness.leaf.v1.LeafService.Decide
    */

@@ -1,17 +1,17 @@
 import { type PlainRequest, requestPath, type ServeOptions } from "@serverless-harness/kit/serve";
-import { deniedRequest } from "../audit/denials.ts";
-import type { Caller } from "../caller.ts";
-import type { Dependencies } from "../dependencies.ts";
-import type { Leaves } from "../leaves.ts";
-import { needsNoToken, SEED_CLIENT } from "../seed-api/open-door.ts";
-import { seedRoutes } from "../seed-api/routes.ts";
-import { SEED_TURN } from "../seed-api/turn.ts";
-import { events } from "./events.ts";
-import { health } from "./health.ts";
-import { limits } from "./limits.ts";
-import { createRouter, type Handler, type KnownHandler } from "./router.ts";
-import { TURN, turn } from "./turn.ts";
-import { wake } from "./wake.ts";
+import { deniedRequest } from "./audit/denials.ts";
+import type { Caller } from "./callers/caller.ts";
+import type { Dependencies } from "./dependencies.ts";
+import { createRouter, type Handler, type KnownHandler } from "./http/router.ts";
+import type { Leaves } from "./leaves.ts";
+import { events } from "./plain-http/events.ts";
+import { health } from "./plain-http/health.ts";
+import { limits } from "./plain-http/limits.ts";
+import { TURN, turn } from "./plain-http/turn.ts";
+import { wake } from "./plain-http/wake.ts";
+import { needsNoToken, SEED_CLIENT } from "./seed-api/open-door.ts";
+import { seedRoutes } from "./seed-api/routes.ts";
+import { SEED_TURN } from "./seed-api/turn.ts";
 
 /** The paths of the plain HTTP API. */
 export function httpRoutes(deps: Dependencies, leaves: Leaves): NonNullable<ServeOptions["fallback"]> {

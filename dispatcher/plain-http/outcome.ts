@@ -6,7 +6,7 @@ import {
   LeafStateSchema,
   type StateChanged,
 } from "@serverless-harness/proto/leaf";
-import { errorBody, type Made, type Reply, retryAfter } from "./reply.ts";
+import { errorBody, type Made, type Reply, retryAfter } from "../http/reply.ts";
 
 /** How a turn that is over is answered. */
 export function outcomeReply(end: StateChanged, made: Made): Reply {

@@ -1,7 +1,7 @@
 import { Validation } from "@serverless-harness/kit/validate";
-import { requireScope, tenantFor } from "../caller.ts";
+import { requireScope, tenantFor } from "../callers/caller.ts";
+import { type KnownHandler, queryOf } from "../http/router.ts";
 import type { Limits } from "../limits/limits.ts";
-import { type KnownHandler, queryOf } from "./router.ts";
 
 /** `GET /v1/limits?tenant=acme`: what a tenant, and the caller's token, may have and have. Only the operator names the tenant. */
 export function limits(known: Limits): KnownHandler {

@@ -4,14 +4,14 @@ import { HarnessError, invalidArgument } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
 import { type LeafSpec, LeafSpecSchema, type StateChanged } from "@serverless-harness/proto/leaf";
 import { isTerminal } from "@serverless-harness/session";
+import { parseObject, readBody } from "../http/body.ts";
+import { preferredFormat } from "../http/event-formats.ts";
+import { errorReply, type Made, type Reply } from "../http/reply.ts";
+import type { KnownHandler } from "../http/router.ts";
 import type { Leaves } from "../leaves.ts";
-import { parseObject, readBody } from "./body.ts";
-import { preferredFormat } from "./event-formats.ts";
 import { streamReply } from "./events.ts";
 import { outcomeReply } from "./outcome.ts";
 import { waitPreference } from "./prefer.ts";
-import { errorReply, type Made, type Reply } from "./reply.ts";
-import type { KnownHandler } from "./router.ts";
 
 /** Largest body: a prompt of 1 MiB, escaped as JSON. */
 const MAX_BODY_BYTES = 4 * 1024 * 1024;

@@ -3,7 +3,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import { type Issuer, JwtVerifier } from "@serverless-harness/kit/jwt";
 import { isName } from "@serverless-harness/kit/validate";
 import type { JWTPayload } from "jose";
-import type { TokenReader } from "./auth.ts";
+import type { TokenReader } from "./authenticator.ts";
 import { type Caller, type Scope, scopesIn } from "./caller.ts";
 
 /** What of a token's claims is taken for what. */

@@ -1,10 +1,10 @@
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
-import type { Authenticator } from "../auth.ts";
+import type { Authenticator } from "../callers/authenticator.ts";
 import type { Dependencies } from "../dependencies.ts";
+import type { Reply } from "../http/reply.ts";
+import type { Handler } from "../http/router.ts";
 import { VERSION } from "../version.ts";
-import type { Reply } from "./reply.ts";
-import type { Handler } from "./router.ts";
 
 /**
  * `GET /health`: 200 `ok`, or 503 `draining` / `store_unavailable` / `store_lost` / `audit_unavailable` / `no_brain` / `no_sandbox`. Status and version are for everybody, the rest for the operator; a wrong token is refused, so that a client learns of it here.

@@ -1,8 +1,8 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
+import { parseObject, readBody } from "../http/body.ts";
+import type { Handler } from "../http/router.ts";
 import type { Leaves } from "../leaves.ts";
-import { parseObject, readBody } from "./body.ts";
-import type { Handler } from "./router.ts";
 
 const MAX_BODY_BYTES = 4096;
 

@@ -4,10 +4,10 @@ import type { Logger } from "@serverless-harness/kit/log";
 import type { PlainRequest } from "@serverless-harness/kit/serve";
 import type { LeafEvent } from "@serverless-harness/proto/leaf";
 import { isTerminal } from "@serverless-harness/session";
+import { acceptedFormat, type End, type EventFormat } from "../http/event-formats.ts";
+import type { Made, StreamReply } from "../http/reply.ts";
+import { type KnownHandler, queryOf } from "../http/router.ts";
 import type { Leaves } from "../leaves.ts";
-import { acceptedFormat, type End, type EventFormat } from "./event-formats.ts";
-import type { Made, StreamReply } from "./reply.ts";
-import { type KnownHandler, queryOf } from "./router.ts";
 
 const MAX_SEQ = 2n ** 63n - 1n;
 

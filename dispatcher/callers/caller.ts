@@ -25,13 +25,13 @@ export function scopesIn(words: readonly unknown[]): Scope[] {
   return SCOPES.filter((scope) => words.includes(scope) || (scope.startsWith("schedules:") && words.includes("schedules:*")));
 }
 
-/** Who calls, as the token says it: nothing of this is ever taken from a request. */
+/** Who calls: all of it comes from the token. An operator's token names nobody, so {@link actorOf} takes the name from the request. */
 export interface Caller {
   /** How it was let in: `seed`, a client of the seed system without a token; `schedule`, a schedule's fire. */
   readonly kind: "operator" | "token" | "seed" | "schedule";
   /** Its tenant. `undefined`: the operator, who may act for every tenant and names one in the request. */
   readonly tenant: string | undefined;
-  /** Its name, for events and logs. Empty: no token names it, so the request says who it is. */
+  /** Its name, for events and logs. Empty: no token names it. */
   readonly subject: string;
   /** Its token's id. `undefined`: no token names it, or the token has none. */
   readonly tokenId?: string | undefined;
