@@ -13,6 +13,7 @@ import {
 import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { contentTypeUnaryJson } from "@connectrpc/connect/protocol-connect";
 import { type connectNodeAdapter, universalRequestFromNodeRequest, universalResponseToNodeResponse } from "@connectrpc/connect-node";
+import { clientFault } from "./client-fault.ts";
 import type { Encoder } from "./connect/duplex.ts";
 import { explained, isUnreadable } from "./connect/explained.ts";
 import { explainBare, refuseCall, refuseMalformed, refuseUnknown } from "./connect/refusals.ts";
@@ -138,14 +139,14 @@ const noteCall: Interceptor = (next) => (request) => {
   return next(request.stream ? { ...request, message: readable(request.message) } : request);
 };
 
-/** A stream's messages, see {@link isUnreadable}. */
+/** A stream's messages, see {@link isUnreadable}. Whatever else goes wrong as they are read is the client's doing too. */
 async function* readable<T>(messages: AsyncIterable<T>): AsyncGenerator<T> {
   try {
     yield* messages;
   } catch (error) {
     throw error instanceof ConnectError && isUnreadable(error)
       ? new ConnectError(error.rawMessage, Code.InvalidArgument, undefined, undefined, error)
-      : error;
+      : clientFault(error);
   }
 }
 

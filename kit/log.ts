@@ -1,5 +1,6 @@
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { type Logger, pino } from "pino";
+import { isClientFault } from "./client-fault.ts";
 import { codeName, toConnectError } from "./errors.ts";
 import { LogDestination } from "./log-destination.ts";
 
@@ -36,7 +37,7 @@ export function boundary(log: Logger): Interceptor {
       }
       const translated = error instanceof ConnectError ? error : toConnectError(error);
       const code = codeName(translated.code);
-      if (translated.code === Code.Internal || translated.code === Code.Unknown)
+      if ((translated.code === Code.Internal || translated.code === Code.Unknown) && !isClientFault(error))
         log.error({ ...fields, code, ms, err: error }, "call failed");
       else log.info({ ...fields, code, ms, reason: translated.rawMessage }, "call refused");
       return translated;

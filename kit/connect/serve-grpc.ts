@@ -2,7 +2,7 @@ import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from 
 import { create, type DescMessage, type MessageInitShape, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { contentTypeProto, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
-import { EnvelopeReader, enveloped } from "./envelope.ts";
+import { COMPRESSED_FLAG, EnvelopeReader, enveloped } from "./envelope.ts";
 import { CALL_OVER, CLIENT_LEFT, contextOf, invoke, onRequestEnd, parse, type Rpc, replaceHeaders } from "./rpc.ts";
 
 /** Answer a gRPC call of one message with one. */
@@ -41,7 +41,9 @@ function readOne(stream: ServerHttp2Stream, { method, readMaxBytes }: Rpc): Prom
     stream.on("data", (chunk: Buffer) => {
       try {
         for (const { flags, data } of reader.push(chunk)) {
-          if (flags !== 0) throw new ConnectError("protocol error: a compressed message without grpc-encoding", Code.Internal);
+          if (flags === COMPRESSED_FLAG)
+            throw new ConnectError("protocol error: a compressed message without grpc-encoding", Code.Internal);
+          if (flags !== 0) throw new ConnectError(`an envelope with flags ${flags} is no message`, Code.InvalidArgument);
           if (message !== undefined) throw new ConnectError("protocol error: this method takes one message", Code.Unimplemented);
           message = parse(method.input, data);
         }

@@ -2,6 +2,7 @@ import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from 
 import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { contentTypeStreamProto, createEndStreamSerialization } from "@connectrpc/connect/protocol-connect";
+import { clientFault } from "../client-fault.ts";
 import { Inbox, Outlet, sendAll } from "./duplex.ts";
 import { COMPRESSED_FLAG, END_FLAG, EnvelopeReader } from "./envelope.ts";
 import { CALL_OVER, CLIENT_LEFT, contextOf, invoke, onRequestEnd, parse, type Rpc, replaceHeaders } from "./rpc.ts";
@@ -57,7 +58,7 @@ function receive(stream: ServerHttp2Stream, inbox: Inbox<MessageShape<DescMessag
     } catch (error) {
       stream.removeAllListeners("data");
       stream.resume();
-      inbox.end(error);
+      inbox.end(clientFault(error));
     }
   });
   onRequestEnd(stream, (isWhole) => {

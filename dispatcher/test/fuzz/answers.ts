@@ -10,10 +10,21 @@ const PLAIN_RESETS: ReadonlySet<number> = new Set([0, 7, 8, 11]);
 /** What a stream says at its end; before that may be any number of messages that keep it alive. */
 const AT_END = /(?:grpc-message|grpc-status|"error")[\s\S]*$/;
 
+/**
+ * A request in no form that its path takes: Connect has no code for that, so it is UNKNOWN, with words that say what to do. A compressed message
+ * without the name of a compression has to be INTERNAL (gRPC's PROTOCOL-HTTP2 and its page on compression).
+ */
+function isOfNoForm({ headers, body }: Answer): boolean {
+  const told = `${headers["grpc-message"] ?? ""} ${body.toString("latin1")}`.replaceAll("%20", " ");
+  return /takes the content type|is called by POST|compressed (?:message|envelope)|no compression was agreed on/.test(told);
+}
+
 /** What is wrong with an answer as such; `undefined`: nothing. */
-export function fault({ status, headers, body, resetBy }: Answer): string | undefined {
+export function fault(answer: Answer): string | undefined {
+  const { status, headers, body, resetBy } = answer;
   if (status >= 500 && ![501, 503, 505].includes(status)) return `status ${status}`;
   if (!PLAIN_RESETS.has(resetBy)) return `the stream was reset by error ${resetBy}`;
+  if (isOfNoForm(answer)) return undefined;
   if (FAULTS.has(headers["grpc-status"] ?? "")) return `grpc-status ${headers["grpc-status"]}`;
   const words = FAULT_WORDS.exec(body.toString("latin1"))?.[0];
   return words === undefined ? undefined : `it says ${words}`;

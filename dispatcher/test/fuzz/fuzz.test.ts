@@ -75,6 +75,12 @@ async function openTown(compat: string) {
   return { ...opened, child, exited, origin, transport, victim, ownIds, secret, logged: () => log };
 }
 
+/** The first of two requests took an idempotency key that is the caller's own, so that the second, which names other ids, found it in use. */
+function takesOwnKey(first: Answer, second: Answer): boolean {
+  const isReused = ({ body }: Answer): boolean => body.includes("idempotency_key_reused");
+  return !isReused(first) && isReused(second);
+}
+
 test.each(SEEDS.map((seed, i) => [seed, i === 0 ? "off" : "seed"] as const))(
   "whatever a tenant sends (seed %i, LEAF_COMPAT=%s), it breaks nothing, and learns and changes nothing of another",
   async (seed, compat) => {
@@ -104,7 +110,7 @@ test.each(SEEDS.map((seed, i) => [seed, i === 0 ? "off" : "seed"] as const))(
       if (!holds(request, FOREIGN)) return;
       const other = await ask(request, ids.nobodys);
       // What the caller does to its own things it may not be able to do twice.
-      if (!holds(request, OWN)) expect(shape(answer, ids.theirs)).toBe(shape(other, ids.nobodys));
+      if (!holds(request, OWN) && !takesOwnKey(answer, other)) expect(shape(answer, ids.theirs)).toBe(shape(other, ids.nobodys));
     });
     await fc.assert(property, { seed, numRuns: REQUESTS, interruptAfterTimeLimit: LIMIT_MS });
 
