@@ -6,8 +6,8 @@
  * of signals, a byte each, for all that descends from the program. What the reaper tells goes back, each a struct report. If the other end closes,
  * all that descends from the program is killed. Descriptor 4 is the master of a new PTY, which becomes the program's descriptors 0 to 2.
  *
- * It ends with the last descendant. If its reaper is killed, what that stood over comes to the guard, which kills it: then REPORT_ENDED and
- * REPORT_GONE may be missing. */
+ * It ends after the last descendant, once the other end has read that and closed. If its reaper is killed, what that stood over comes to the guard,
+ * which kills it: then REPORT_ENDED and REPORT_GONE may be missing. */
 #define _GNU_SOURCE
 #include "keeper.h"
 
@@ -38,6 +38,11 @@ static void __attribute__((noreturn)) end_all(void) {
     tree_signal(reaper.pid, SIGKILL);
   }
   tree_end_strangers(nobody);
+  /* If the caller wrote to a closed end, its system would throw away the last reports, which it may not have read yet: it closes first. */
+  char rest[64];
+  fcntl(CALLER, F_SETFL, O_RDWR);
+  shutdown(CALLER, SHUT_WR);
+  while (read(CALLER, rest, sizeof rest) > 0) continue;
   _exit(0);
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
@@ -88,6 +88,30 @@ function watch(rpc: Rpc, fromOffset = 0n, epoch = 1n) {
     },
   };
 }
+
+/** The letter for a process's state, as `Z` if it has ended; `-` if there is none. */
+function stateOf(pid: number): string {
+  try {
+    return /\) (\S)/.exec(readFileSync(`/proc/${pid}/stat`, "utf8"))?.[1] ?? "-";
+  } catch {
+    return "-";
+  }
+}
+
+it("tells a program's end as it was, whatever signal comes too late for it", async () => {
+  const ended = Promise.withResolvers<{ readonly signal: NodeJS.Signals | undefined }>();
+  const spec = { argv: ["sleep", "600"], cwd: "/", env: { PATH: "/usr/bin:/bin" }, columns: 80, rows: 24 };
+  const pty = startPty(spec, { output: () => undefined, ended: ended.resolve });
+  const pid = await pty.pid;
+  pty.signal("SIGHUP");
+  // Without a turn of this process's loop, which would hear of the end: until it is over, and the guard had its time to end too.
+  while (!"-Z".includes(stateOf(pid)));
+  const enough = performance.now() + 300;
+  while (!"-Z".includes(stateOf(pty.guard)) && performance.now() < enough);
+  pty.signal("SIGCONT");
+  expect(await ended.promise).toMatchObject({ signal: "SIGHUP" });
+  await pty.gone;
+});
 
 describe("a terminal", () => {
   it("runs a shell that what is typed reaches, and that knows its window", async () => {
