@@ -4,8 +4,8 @@ import { createSigningKeys, KeyFile } from "@serverless-harness/kit/signing-keys
 import type { LeafStore } from "@serverless-harness/session";
 import { NO_AUDIT } from "../../dispatcher/audit/audit.ts";
 import { Authenticator } from "../../dispatcher/callers/authenticator.ts";
-import { AUDIENCE, IssuedTokens } from "../../dispatcher/issued-tokens.ts";
 import { OWN_CLAIMS, SignedTokens } from "../../dispatcher/callers/signed-tokens.ts";
+import { AUDIENCE, IssuedTokens } from "../../dispatcher/issued-tokens.ts";
 
 const ISSUER = "bench";
 /** One check is too short for the clock. */

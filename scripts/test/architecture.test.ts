@@ -12,10 +12,18 @@ describe("docs/architecture.md", () => {
     expect(page).toBe(withDrawing(page, readRooms(), readImports()));
   });
 
-  test("names folders and files that exist", () => {
+  test("names folders and files that exist, and what is in one of them", () => {
     const table = page.slice(page.indexOf("## Where is what"), page.indexOf("## The rooms"));
-    const paths = [...table.matchAll(/`([^`]+)`/g)].map((match) => match[1] ?? "");
-    expect(paths.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
+    const wrong = table.split("\n").flatMap((row) => {
+      const named = [...row.matchAll(/`([^`]+)`/g)].map((match) => match[1] ?? "");
+      const paths = named.filter((name) => name.includes("/"));
+      const missing = paths.filter((path) => !existsSync(join(ROOT, path)));
+      const files = paths.filter((path) => /\.\w+$/.test(path) && !missing.includes(path));
+      const texts = files.map((path) => readFileSync(join(ROOT, path), "utf8"));
+      const unknown = named.filter((name) => !name.includes("/") && !texts.some((text) => text.includes(name)));
+      return [...missing, ...unknown];
+    });
+    expect(wrong).toEqual([]);
   });
 });
 
