@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
 import { once } from "node:events";
+import { readlinkSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { request } from "node:https";
 import { createServer, type Socket } from "node:net";
@@ -183,6 +184,10 @@ test("a sandbox in a network without any way in, after NAT, runs commands for wh
   const isRoot = process.getuid?.() === 0;
   const inside = ["unshare", "--net", ...(isRoot ? [] : ["--user", "--map-root-user"])];
   const { child, said } = await relay.sandbox("laptop", { inside, at: MACHINE });
+  // Before that it is in the network of this machine, which is not the router's to touch.
+  await vi.waitFor(() => expect(readlinkSync(`/proc/${child.pid}/ns/net`)).not.toBe(readlinkSync("/proc/self/ns/net")), {
+    timeout: 60_000,
+  });
   const router = spawn("slirp4netns", ["--configure", String(child.pid), "tap0"], { stdio: "ignore" });
   onTestFinished(() => ended(router));
   await said("a relay hands calls on to this server");
