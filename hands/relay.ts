@@ -36,7 +36,7 @@ export function readRelay(env: EnvReader, publicKeyFile: string | undefined, net
   if (!isEncrypted && !isLoopback(target.address))
     env.problem("HANDS_RELAY_URL must begin with https: unless the relay is on this machine: the token would be readable on its way");
   if (tokenFile.path === undefined)
-    env.problem("HANDS_RELAY_TOKEN_FILE is not set: the relay lets a sandbox in by a token, as of `leaf token create`");
+    env.problem("HANDS_RELAY_TOKEN_FILE is not set: the relay admits a sandbox by a token: make one with `leaf token create`");
   if (publicKeyFile === undefined)
     env.problem("HANDS_PUBLIC_KEY_FILE is not set: with HANDS_RELAY_URL hands needs the key that verifies the tokens of calls");
   if (network === "none") env.problem("HANDS_NETWORK=none lets hands reach no relay: leave HANDS_RELAY_URL out");

@@ -19,7 +19,7 @@ export interface S3Options {
   readonly region?: string;
   /** URL of the server. Default: Amazon's of the region. */
   readonly endpoint?: string;
-  /** Name the bucket in the path, as servers of one's own want it, and not in the host. Default: if there is an endpoint. */
+  /** Name the bucket in the path, as servers of one's own want it, and not in the host. Default: true if an endpoint is set. */
   readonly pathStyle?: boolean;
   /** Default: the SDK's chain (variables, files, the machine's or the pod's own identity). */
   readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string };

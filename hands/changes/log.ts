@@ -4,8 +4,7 @@ import { dirname } from "node:path";
 import { promisify } from "node:util";
 import type { JsonObject } from "@bufbuild/protobuf";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
-import type { Durability } from "../fs/durable.ts";
-import { DamagedRecord, syncDirectory, writeDurably } from "../fs/durable.ts";
+import { DamagedRecord, type Durability, syncDirectory, writeDurably } from "../fs/durable.ts";
 import { isWitness, type Witness } from "./witness.ts";
 
 /** A change that is about to happen. */

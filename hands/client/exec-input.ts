@@ -59,7 +59,7 @@ export class InputQueue {
     this.#flush();
   }
 
-  /** It is followed no longer, or again: hands tells its room again. */
+  /** It is no longer followed, or the stream is new: hands will say again how much room it has. */
   stop(): void {
     this.#isLive = false;
     this.#credit = 0;

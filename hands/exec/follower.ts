@@ -134,7 +134,7 @@ export class Follower implements Reader {
     return this.#window;
   }
 
-  /** Get chunks to take. False if they come from the disk: later. */
+  /** Get chunks to take. False if they have to be read from the disk first. */
   #fill(window: Window): boolean {
     if (this.#reading) return false;
     const result = this.#exec.output.read(this.#offset, Math.min(MAX_PIECE_BYTES, window.to - this.#offset));
@@ -182,7 +182,7 @@ export class Follower implements Reader {
   #takeEnd(): ExecEvent | undefined {
     const { end, output } = this.#exec;
     if (end === undefined) return undefined;
-    // The rest after a head's bound.
+    // A capture of the head leaves out the rest.
     if (this.#offset < output.total) return this.#takeGap(output.total, GapReason.CAPTURE);
     this.close();
     return this.#event({ case: "ended", value: endedMessage(end) });

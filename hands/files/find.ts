@@ -1,8 +1,7 @@
 import { locateExisting, type Root } from "@serverless-harness/kit/paths/locate";
 import { pathError } from "@serverless-harness/kit/paths/path-error";
 import { nameFilter } from "./glob.ts";
-import type { SearchBudget } from "./search-scope.ts";
-import { scopeOf } from "./search-scope.ts";
+import { type SearchBudget, scopeOf } from "./search-scope.ts";
 import { walk } from "./walk.ts";
 
 export interface FindOrder {

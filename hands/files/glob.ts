@@ -44,10 +44,8 @@ function filterOne(pattern: string): NameFilter {
   return (path, isDirectory) => (isDirectory || !directoriesOnly) && matchesGlob(glob, nameOnly ? path.slice(-1) : path);
 }
 
-/**
- * Globs as .gitignore files have them, matched without regular expressions: both the patterns and the names come from the workspace, and a
- * pattern must not be able to make the daemon think for minutes. Time is at most the product of the lengths of pattern and path.
- */
+// Globs are matched without regular expressions: a client's pattern must not make the daemon think for minutes. Time is at most the product of
+// the lengths of pattern and path.
 
 /** What one character of a name must be, or any run of them. */
 type Token = "*" | { readonly char: string } | { readonly accepts: (char: string) => boolean };
@@ -100,10 +98,7 @@ export function expandBraces(pattern: string, limit: number): string[] | undefin
   return done;
 }
 
-/**
- * What keeps a text from being a glob, as ripgrep sees it; `undefined` if nothing does. Rules of .gitignore are
- * lenient instead: such a one matches nothing.
- */
+/** What keeps a text from being a glob, as ripgrep sees it; `undefined` if nothing does. */
 function globProblem(pattern: string): string | undefined {
   if (pattern === "") return "must hold a pattern after the !";
   let braces = 0;

@@ -12,7 +12,7 @@ import { type Destination, Placement } from "./placement.ts";
 
 interface NewContent<M extends DescMessage> {
   readonly staged: StagedFile;
-  /** It was made from the old content, so the change is lastCause if that has changed. */
+  /** It was made from the old content, so it is a {@link StalePlan} if that has changed. */
   readonly fromOld: boolean;
   /** The call's answer about the file as it is now. `partedLinks`: other names that the old file has, which keep its content. */
   answer(file: MessageInitShape<typeof FileInfoSchema>, partedLinks: number): MessageInitShape<M>;

@@ -4,8 +4,7 @@ import { HarnessError } from "@serverless-harness/kit/errors";
 import { type Handle, openDirectory } from "@serverless-harness/kit/paths/handle";
 import type { Location, Root } from "@serverless-harness/kit/paths/locate";
 import { type BytePath, byteName } from "../fs/byte-names.ts";
-import type { IgnoreRules } from "../ignore/ignore-rules.ts";
-import { rulesForSearch } from "../ignore/ignore-rules.ts";
+import { type IgnoreRules, rulesForSearch } from "../ignore/ignore-rules.ts";
 
 /** Where a search begins, seen from its root. */
 export interface SearchScope {

@@ -3,8 +3,7 @@ import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Handle } from "@serverless-harness/kit/paths/handle";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { type ByteName, type BytePath, openChildDirectory, shownName } from "../fs/byte-names.ts";
-import type { IgnoreRules } from "../ignore/ignore-rules.ts";
-import { rulesForSearch } from "../ignore/ignore-rules.ts";
+import { type IgnoreRules, rulesForSearch } from "../ignore/ignore-rules.ts";
 
 export interface WalkEntry {
   /** Segments below the directory where the walk began, as they are shown. */
@@ -58,6 +57,12 @@ export async function* walk(start: Handle, options: WalkOptions): AsyncGenerator
     enter(start, [], options.base, options.ignore?.rules);
     let slice = performance.now();
     for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
+      // Before the entry: those that are ignored take their time too.
+      if (performance.now() - slice > SLICE_MS) {
+        options.checkpoint();
+        await nextTurn();
+        slice = performance.now();
+      }
       const entry = level.entries.pop();
       if (entry === undefined) {
         if (levels.length > 1) level.directory[Symbol.dispose]();
@@ -72,11 +77,6 @@ export async function* walk(start: Handle, options: WalkOptions): AsyncGenerator
       if (kind === "directory") {
         const below = open(level.directory, name);
         if (below !== undefined) enter(below, shown, `${path}/`, level.rules);
-      }
-      if (performance.now() - slice > SLICE_MS) {
-        options.checkpoint();
-        await nextTurn();
-        slice = performance.now();
       }
     }
   } finally {

@@ -2,8 +2,7 @@ import { createHash, type Hash } from "node:crypto";
 import { type BigIntStats, closeSync, constants, openSync, readlinkSync, readSync } from "node:fs";
 import type { Handle } from "@serverless-harness/kit/paths/handle";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
-import type { BytePath } from "../fs/byte-names.ts";
-import { childPath, openChild, statChild } from "../fs/byte-names.ts";
+import { type BytePath, childPath, openChild, statChild } from "../fs/byte-names.ts";
 import type { Pacer } from "../fs/pacer.ts";
 import type { EntryMode, TreeEntry } from "./tree-entries.ts";
 

@@ -196,9 +196,10 @@ async function headOf(find: Find, gitDir: ExistingLocation): Promise<string | un
   const name = REF.exec(head)?.[1];
   if (name === undefined) return undefined;
   const { resolvedPath } = await commonDirOf(find, gitDir);
-  const loose = await readPointer(find(`${resolvedPath}/${name}`)).catch(() => undefined);
+  const read = async (path: string): Promise<string> => readPointer(find(`${resolvedPath}/${path}`));
+  const loose = await read(name).catch(() => undefined);
   if (loose !== undefined) return COMMIT.test(loose) ? loose : undefined;
-  const packed = await readPointer(find(`${resolvedPath}/packed-refs`));
+  const packed = await read("packed-refs");
   const line = packed.split("\n").find((each) => each.slice(41) === name);
   return line?.slice(0, 40);
 }

@@ -2,8 +2,7 @@ import { opendirSync } from "node:fs";
 import { invalidArgument } from "@serverless-harness/kit/errors";
 import type { Handle } from "@serverless-harness/kit/paths/handle";
 import type { Location } from "@serverless-harness/kit/paths/locate";
-import type { BytePath } from "../fs/byte-names.ts";
-import { openChildDirectory, shownName, statChild } from "../fs/byte-names.ts";
+import { type BytePath, openChildDirectory, shownName, statChild } from "../fs/byte-names.ts";
 import { Pacer } from "../fs/pacer.ts";
 
 /** What git reads of its directory in order to give a repository away. */

@@ -35,7 +35,7 @@ const STALE_ERRORS: ReadonlySet<string | undefined> = new Set(["ENOENT", "EEXIST
  * Writes and removes entries of a workspace's tree, each by one rename or unlink, while commands may change the tree:
  * it goes down by handles and never through a symbolic link, so nothing outside is touched, whatever is swapped in.
  * Whatever stands in an entry's way goes, a directory with ignored files included. {@link ConcurrentChange} if
- * something was changed under its hands. Dispose it.
+ * a command changed something meanwhile. Dispose it.
  */
 export class TreeWriter implements AsyncDisposable {
   readonly #staging: string;

@@ -50,7 +50,7 @@ export class IgnoreRules {
     return valid.length === 0 ? parent : new IgnoreRules(base, valid, parent);
   }
 
-  /** The path below the root, itself and not by a directory above it, is ignored. */
+  /** The path below the root, itself and not by a directory above it, is ignored. FAILED_PRECONDITION `ignore_rules_too_complex` if that takes too many steps. */
   ignores(path: BytePath, name: BytePath, isDirectory: boolean): boolean {
     const budget = { steps: MAX_STEPS };
     for (let level: IgnoreRules | undefined = this; level !== undefined; level = level.#parent) {

@@ -18,7 +18,7 @@ const MAX_PASSES = 20;
 /** Generations that a process is looked for among the descendants of another one. */
 const MAX_DEPTH = 1000;
 
-/** Names a process so that it is found after a restart of the daemon. */
+/** Name a process that runs now; `startTicks` is empty if there is none. */
 export function identify(pid: number): ProcessIdentity {
   return { pid, startTicks: processStartTicks(pid) ?? "", world: currentWorld() };
 }

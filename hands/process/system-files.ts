@@ -22,7 +22,7 @@ export function isExecutable(path: string): boolean {
 /** A file of the kernel's as text; empty if it is gone or may not be read. */
 export function readText(path: string): string {
   try {
-    return readFileSync(path, "latin1");
+    return readFileSync(path, "utf8");
   } catch {
     return "";
   }

@@ -3,8 +3,7 @@ import type { Handle } from "@serverless-harness/kit/paths/handle";
 import { FileKind, WatchChangeKind, WatchMode } from "@serverless-harness/proto/hands";
 import { inodeOf } from "../../changes/witness.ts";
 import { shownName } from "../../fs/byte-names.ts";
-import type { TreeOptions } from "./directory.ts";
-import { type Entry, eachDirectory, isVisible, reach, readRules, WatchedDirectory } from "./directory.ts";
+import { type Entry, eachDirectory, isVisible, reach, readRules, type TreeOptions, WatchedDirectory } from "./directory.ts";
 import {
   type EntryState,
   entryState,

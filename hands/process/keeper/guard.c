@@ -38,7 +38,7 @@ static void __attribute__((noreturn)) end_all(void) {
     tree_signal(reaper.pid, SIGKILL);
   }
   tree_end_strangers(nobody);
-  /* If the caller wrote to a closed end, its system would throw away the last reports, which it may not have read yet: it closes first. */
+  /* The caller closes first: if it wrote to a closed end, it would lose the reports that it has not read yet. */
   char rest[64];
   fcntl(CALLER, F_SETFL, O_RDWR);
   shutdown(CALLER, SHUT_WR);
@@ -120,7 +120,7 @@ int main(int argc, char **argv) {
   close(MASTER);
   if (error != 0) {
     tell(&(struct report){REPORT_FAILED, error}, sizeof(struct report));
-    return 0;
+    end_all();
   }
   start();
   struct pollfd watched[] = {{CALLER, POLLIN, 0}, {reaper.control, POLLIN, 0}, {ends, POLLIN, 0}};

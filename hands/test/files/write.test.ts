@@ -180,7 +180,7 @@ test("a new owner may repeat an old one's call, the old one no longer", async ()
   expect(await reasonOf(() => write("file", "two", { id: "other", epoch: 1n }))).toBe("stale_epoch");
 });
 
-test("an owner who is lastCause in the middle of his call changes nothing", async () => {
+test("an owner who is replaced in the middle of a call changes nothing", async () => {
   const { files, read, write, workspaces } = await startFileService();
   await write("file", "before");
   async function* slow(): AsyncGenerator<Part> {

@@ -132,6 +132,16 @@ test("a submodule at another commit, and one that is gone, are in the patch, whi
   expect(git(clone, "ls-files").split("\n")).toEqual(contentsOf(one));
 });
 
+test("a submodule whose branches git has packed into one file is still seen to have moved", async () => {
+  const { sandbox, one } = await withSubmodule();
+  git(one.path, "submodule", "--quiet", "update", "--init");
+  const sub = join(one.path, "sub");
+  git(sub, "checkout", "-q", "-b", "work");
+  const moved = commit(sub, "moved");
+  git(sub, "pack-refs", "--all");
+  expect((await sandbox.diff(one)).patch.toString()).toContain(`+Subproject commit ${moved}`);
+});
+
 test("a submodule whose repository names what it must not, or can't be read, counts as unchanged", async () => {
   const { sandbox, one } = await withSubmodule();
   const outside = await repository();

@@ -1788,7 +1788,8 @@ export const FileService: GenService<{
     output: typeof FileServiceListResponseSchema;
   },
   /**
-   * Find lists paths below a directory that match a glob, honouring .gitignore, sorted by path.
+   * Find lists paths below a directory that match a glob, honouring .gitignore, sorted by path. FAILED_PRECONDITION with reason
+   * `ignore_rules_too_complex` if rules of a .gitignore take too long to apply; so do Grep and Watch.
    *
    * @generated from rpc harness.hands.v1.FileService.Find
    */
