@@ -63,12 +63,15 @@ async function measureSubmits({ quick, progress }: BenchmarkOptions, samples: Sa
 async function measureStarts({ quick, jail, progress }: BenchmarkOptions, samples: Samples): Promise<void> {
   const stack = await startStack(jail, { BRAIN_GRACE_MS: "60000" });
   const starts = quick ? 10 : 100;
-  for (let start = 0; start <= starts; start++) {
-    progress(`start ${start} of ${starts}`);
-    const took = await submitToRequest(stack);
-    if (start > 0) samples.add("submit_to_request_ms", [took]);
+  try {
+    for (let start = 0; start <= starts; start++) {
+      progress(`start ${start} of ${starts}`);
+      const took = await submitToRequest(stack);
+      if (start > 0) samples.add("submit_to_request_ms", [took]);
+    }
+  } finally {
+    await stack.close();
   }
-  await stack.close();
 }
 
 async function measureWatchers({ quick }: BenchmarkOptions, samples: Samples): Promise<void> {

@@ -72,7 +72,7 @@ export interface Config {
   readonly brainEnvironment: Readonly<Record<string, string | undefined>>;
   /** The operator's file of limits, and what goes without it. */
   readonly limits: { readonly path: string | undefined; readonly defaults: LimitsTable };
-  /** Spans are sent to a collector. */
+  /** Which traces are sent to a collector. `undefined`: none. */
   readonly tracing: Sampling | undefined;
   readonly logLevel: string;
 }

@@ -14,13 +14,16 @@ import {
 import { TUNNEL_PROTOCOL } from "@serverless-harness/kit/tunnel/protocol";
 import { refuseUpgrade, Tunnels } from "@serverless-harness/kit/tunnel/tunnels";
 import type { Audit } from "./audit/audit.ts";
+import { tellDenied } from "./audit/denials.ts";
 import type { Authenticator } from "./callers/authenticator.ts";
 import type { Caller } from "./callers/caller.ts";
 
 const NAME = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}";
 const ATTACH = new RegExp(`^/v1/sandboxes/(${NAME})/attach$`);
 /** What hands serves beside its RPCs is for whoever runs it. */
-const CALL = new RegExp(`^/v1/sandboxes/(${NAME})/rpc(/(?:harness\\.hands\\.v1\\.\\w+|grpc\\.health\\.v1\\.Health)/\\w+)$`);
+const CALL = new RegExp(
+  `^/v1/sandboxes/(${NAME})/rpc(/(?:harness\\.hands\\.v1\\.[A-Za-z_]\\w*|grpc\\.health\\.v1\\.Health)/[A-Za-z_]\\w*)$`,
+);
 
 /** What a relay stands on. */
 export interface RelayOptions {
@@ -39,7 +42,7 @@ export class Relay {
 
   constructor(options: RelayOptions) {
     this.#options = options;
-    this.#tunnels = new Tunnels({ log: options.log });
+    this.#tunnels = new Tunnels(options.log);
   }
 
   /** What the server upgrades. */
@@ -65,8 +68,6 @@ export class Relay {
     try {
       this.#tunnels.forward(name, path, request, response);
     } catch (error) {
-      // A refusal has the form that this path asks for.
-      request.url = path;
       refuseRpc(request, response, fromConnectError(toConnectError(error)), this.#options.log);
     }
   }
@@ -84,7 +85,7 @@ export class Relay {
     } catch (thrown) {
       const error = fromConnectError(toConnectError(thrown));
       log.info({ err: error, path: requestPath(request) }, "a sandbox was refused");
-      if (error.code === Code.Unauthenticated || error.code === Code.PermissionDenied) audit.denied(caller, "sandbox.attach", error.reason);
+      tellDenied(audit, caller, "sandbox.attach", error);
       refuseUpgrade(socket, error);
     }
   }

@@ -166,11 +166,8 @@ function failUnanswered(stream: http2.ClientHttp2Stream): void {
 
 const openStreams = new WeakMap<http2.ClientHttp2Session, number>();
 
-/**
- * Ping a session for as long as it is `wanted`, every `intervalMs`, and destroy it if the other end does not answer. Timers keep no process
- * alive.
- */
-export function keepAsking(session: http2.Http2Session, wanted: () => boolean = () => true, intervalMs: number = PING_INTERVAL_MS): void {
+/** Ping a session for as long as it is `wanted`, and destroy it if the other end does not answer. Timers keep no process alive. */
+export function keepAsking(session: http2.Http2Session, wanted: () => boolean = () => true): void {
   const timer = setInterval(() => {
     if (session.destroyed || session.closed || !wanted()) return clearInterval(timer);
     const patience = setTimeout(() => session.destroy(), PING_TIMEOUT_MS).unref();
@@ -180,7 +177,7 @@ export function keepAsking(session: http2.Http2Session, wanted: () => boolean = 
       // It was destroyed between the two lines above.
       clearTimeout(patience);
     }
-  }, intervalMs).unref();
+  }, PING_INTERVAL_MS).unref();
 }
 
 /** The cause's own words, as about a certificate, tell what to do. */

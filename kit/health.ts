@@ -11,8 +11,8 @@ export class HealthState {
   readonly #stopped = new AbortController();
 
   /**
-   * `services`: the fully qualified names that can be asked for, beside the whole server. `keepAliveMs`: who watches is told again that often what
-   * holds, since proxies cut a stream that is silent.
+   * `services`: the fully qualified names that can be asked for, beside the whole server. `keepAliveMs`: how often watchers get the status
+   * again if it does not change, as proxies cut a silent stream.
    */
   constructor(services: readonly string[], keepAliveMs: number = KEEP_ALIVE_MS) {
     this.#services = new Set(["", ...services]);
@@ -40,14 +40,14 @@ export class HealthState {
     });
   }
 
-  /** What holds, at once, when it changes and now and then; ends when the server takes no more requests. */
+  /** The status: at once, at each change and every `keepAliveMs`. Ends when the server takes no more requests. */
   async *#watch(service: string, signal: AbortSignal): AsyncGenerator<{ status: Status }> {
     const changed = AbortSignal.any([signal, this.#stopped.signal]);
     while (!signal.aborted) {
       const { isServing } = this;
       yield { status: this.#status(service) };
       if (!isServing) return;
-      // Only a change, or the client's leave, ends this early.
+      // Only a change, or a client that leaves, ends this early.
       await sleep(this.#keepAliveMs, undefined, { signal: changed, ref: false }).catch(() => undefined);
     }
   }

@@ -2,18 +2,17 @@ import { once } from "node:events";
 import { unlink } from "node:fs/promises";
 import * as http from "node:http";
 import * as http2 from "node:http2";
-import * as net from "node:net";
+import type * as net from "node:net";
 import type { Duplex } from "node:stream";
-import * as tls from "node:tls";
 import type { Registry } from "@bufbuild/protobuf";
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import type { Address } from "./address.ts";
 import type { Encoder } from "./connect/duplex.ts";
 import type { Explain } from "./connect/rpc.ts";
 import { keepAsking, SESSION_MEGABYTES, WINDOW_BYTES } from "./connection.ts";
-import { ConfigError } from "./env.ts";
 import { withErrorInfo } from "./errors.ts";
 import { createHandler, type HandlerOptions, type PlainHandler, type PlainRequest, type PlainResponse } from "./handler.ts";
+import { boundAddress, createListener, listen, replaceTls, type ServerTls } from "./listener.ts";
 import { boundary, type Logger } from "./log.ts";
 
 export { type PlainHandler, type PlainRequest, type PlainResponse, refuseRpc, requestPath } from "./handler.ts";
@@ -43,7 +42,7 @@ export interface ServeOptions {
   readonly maxStreams?: number;
   /**
    * How long a connection may take for its first byte, for its TLS handshake, for a request's header, and over HTTP/2 for its first request, in
-   * milliseconds. Default 30 s. An HTTP/2 connection without a stream is closed after ten times as long.
+   * milliseconds. Default 30 s. A connection without a call is closed after ten times as long.
    */
   readonly patienceMs?: number;
   /** Needed if the address asks for TLS. */
@@ -54,14 +53,6 @@ export interface ServeOptions {
 
 /** Takes over a connection. `head`: what the client has sent after its request. */
 export type UpgradeHandler = (request: http.IncomingMessage, socket: Duplex, head: Buffer) => void;
-
-/** A server's TLS material, as PEM texts. TLS 1.2 is the least. */
-export interface ServerTls {
-  readonly key: string;
-  readonly cert: string;
-  /** Mutual TLS: only clients with a certificate of this authority are let in. */
-  readonly clientCa?: string;
-}
 
 /** A running server. */
 export interface Server {
@@ -78,7 +69,7 @@ export interface Server {
 }
 
 const PATIENCE_MS = 30_000;
-/** An HTTP/2 connection may be idle for so many times the patience. A header that is never finished is no stream: it ends with this as well. */
+/** An HTTP/2 connection may be idle for this many times the patience. A header that is never finished is no stream: it ends with this as well. */
 const IDLE_FACTOR = 10;
 
 /** Enough for every watcher of a busy console, and few enough to be answered in their order. */
@@ -138,7 +129,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
     socket.setNoDelay(true);
     socket.on("close", () => sockets.delete(socket));
   };
-  const listener = createListener(options, (socket) => {
+  const listener = createListener({ address, tls: options.tls, patienceMs }, (socket) => {
     socket.on("error", (error) => log.debug({ err: error }, "socket broke"));
     routeByPreface(socket, patienceMs, (version) => {
       (version === 2 ? http2Server : http1Server).emit("connection", socket);
@@ -147,7 +138,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
   });
   // With TLS this is the socket below it, so that one in the middle of its handshake is cut as well.
   listener.on("connection", keep);
-  listener.on("tlsClientError", (error: Error, socket: tls.TLSSocket) => {
+  listener.on("tlsClientError", (error: Error, socket: net.Socket) => {
     log.info({ err: error }, "TLS handshake refused");
     // Node leaves one that took too long open.
     socket.destroy();
@@ -179,40 +170,12 @@ export async function serve(options: ServeOptions): Promise<Server> {
       const session = http2.performServerHandshake(socket, http2Options);
       follow(session);
       keepAsking(session);
-      // A session without a server of its own tells nobody else of its streams.
+      // Streams of a session that no server accepted are announced on the session alone.
       session.on("stream", (...stream) => http2Server.emit("stream", ...stream));
     },
-    replaceTls: (material) => {
-      if (!(listener instanceof tls.Server)) throw new Error("the server has no TLS");
-      listener.setSecureContext(contextOptions(material));
-    },
+    replaceTls: (material) => replaceTls(listener, material),
     close: (graceMs = 1000) => (closing ??= close(graceMs)),
   };
-}
-
-/** A listener that hands over connections, decrypted if the address asks for TLS. */
-function createListener(options: ServeOptions, onConnection: (socket: net.Socket) => void): net.Server {
-  const encrypted = options.address.kind === "tcp" && options.address.tls === true;
-  if (!encrypted) return net.createServer(onConnection);
-  if (options.tls === undefined) throw new ConfigError("an https address needs a key and a certificate");
-  const isMutual = options.tls.clientCa !== undefined;
-  try {
-    return tls.createServer(
-      {
-        ...contextOptions(options.tls),
-        handshakeTimeout: options.patienceMs ?? PATIENCE_MS,
-        ALPNProtocols: ["h2", "http/1.1"],
-        ...(isMutual ? { requestCert: true, rejectUnauthorized: true } : {}),
-      },
-      onConnection,
-    );
-  } catch (error) {
-    throw new ConfigError(`the TLS key or certificate can't be used: ${error instanceof Error ? error.message : error}`);
-  }
-}
-
-function contextOptions({ key, cert, clientCa }: ServerTls): tls.SecureContextOptions {
-  return { key, cert, minVersion: "TLSv1.2", ...(clientCa === undefined ? {} : { ca: clientCa }) };
 }
 
 function notFound(_request: PlainRequest, response: PlainResponse): void {
@@ -247,7 +210,7 @@ function routeByPreface(socket: net.Socket, patienceMs: number, route: (version:
   socket.once("end", leave);
   socket.on("readable", function look() {
     const first: Buffer | null = socket.read();
-    // With TLS it is readable once without a byte now and then.
+    // Over TLS it is sometimes readable without a byte.
     if (first === null) return;
     clearTimeout(silent);
     socket.off("readable", look);
@@ -265,38 +228,4 @@ function routeByPreface(socket: net.Socket, patienceMs: number, route: (version:
 function readByEvents(socket: net.Socket): void {
   const ignore = (): void => undefined;
   socket.on("data", ignore).off("data", ignore);
-}
-
-/** Listen, or fail with a message that says what to do. A Unix socket is readable by its owner only. */
-async function listen(listener: net.Server, address: Address): Promise<void> {
-  if (address.kind === "unix") await removeStaleSocket(address.path);
-  // The socket's file is made while `listen` runs: private from its first instant.
-  const umask = process.umask(0o177);
-  const listening = new Promise<void>((resolve, reject) => {
-    listener.once("error", reject);
-    listener.listen(address.kind === "unix" ? { path: address.path } : { host: address.host, port: address.port }, () => resolve());
-  });
-  process.umask(umask);
-  await listening.catch((error: NodeJS.ErrnoException) => {
-    const where = address.kind === "unix" ? address.path : `${address.host}:${address.port}`;
-    if (error.code === "EADDRINUSE") throw new ConfigError(`${where} is in use by another process: stop it or choose another address`);
-    throw new ConfigError(`can't listen on ${where}: ${error.message}`);
-  });
-}
-
-/** Remove a socket file that nobody listens on, as a killed process leaves it. */
-async function removeStaleSocket(path: string): Promise<void> {
-  const alive = await new Promise<boolean>((resolve) => {
-    const probe = net.connect(path, () => resolve(true));
-    probe.on("error", () => resolve(false));
-    probe.on("connect", () => probe.destroy());
-  });
-  if (alive) throw new ConfigError(`${path} is in use by another process: stop it or choose another address`);
-  await unlink(path).catch(() => undefined);
-}
-
-function boundAddress(listener: net.Server, address: Address): Address {
-  const bound = listener.address();
-  if (address.kind === "unix" || bound === null || typeof bound === "string") return address;
-  return { ...address, port: bound.port };
 }

@@ -4,8 +4,9 @@ import { dirname } from "node:path";
 import type { Address } from "./address.ts";
 import type { ClientTls } from "./connection.ts";
 import { ConfigError, type EnvReader, type NamedFile } from "./env.ts";
+import type { ServerTls } from "./listener.ts";
 import type { Logger } from "./log.ts";
-import type { Server, ServerTls } from "./serve.ts";
+import type { Server } from "./serve.ts";
 
 /** Where a server's TLS material lies, all of it PEM. */
 export interface ServerTlsFiles {

@@ -1,7 +1,7 @@
 /** Draws the rooms of `rooms.json`, with the imports that the code really has, into `docs/architecture.md`. `npm run generate` runs it. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Import, type Rooms, readImports, readRooms } from "./rooms.ts";
+import { type Import, isWithin, type Rooms, readImports, readRooms, roomOf } from "./rooms.ts";
 import { ROOT } from "./run.ts";
 
 export const PAGE = join(ROOT, "docs/architecture.md");
@@ -14,16 +14,13 @@ export function withDrawing(page: string, table: Rooms, imports: readonly Import
 }
 
 /** One arrow for each room, or public part of one, that a room imports. */
-function rooms({ rooms: table }: Rooms, imports: readonly Import[]): string {
-  const names = Object.keys(table);
-  const roomOf = (path: string): string | undefined => names.find((room) => path === room || path.startsWith(`${room}/`));
+function rooms(table: Rooms, imports: readonly Import[]): string {
+  const names = Object.keys(table.rooms);
   const arrows = new Set<string>();
   for (const { from, to } of imports) {
-    const [upper, lower] = [roomOf(from), roomOf(to)];
+    const [upper, lower] = [roomOf(table, from), roomOf(table, to)];
     if (upper === undefined || lower === undefined || upper === lower) continue;
-    const part = table[upper]
-      ?.filter((allowed) => to === allowed || to.startsWith(`${allowed}/`))
-      .toSorted((a, b) => b.length - a.length)[0];
+    const part = table.rooms[upper]?.filter((allowed) => isWithin(to, allowed)).toSorted((a, b) => b.length - a.length)[0];
     const label = part === undefined || part === lower ? "" : `|${part.slice(lower.length + 1)}|`;
     arrows.add(`  ${idOf(upper)} -->${label} ${idOf(lower)}`);
   }

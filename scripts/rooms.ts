@@ -30,7 +30,7 @@ const IMPORT = /^(?:import|export)\b[^"';=]*?\bfrom "([^"]+)"|^import "([^"]+)"|
 
 const isTest = (file: string): boolean => /(^|\/)test\//.test(file);
 const isTesting = (file: string): boolean => /(^|\/)testing(\/|$)/.test(file);
-const isWithin = (path: string, part: string): boolean => path === part || path.startsWith(`${part}/`);
+export const isWithin = (path: string, part: string): boolean => path === part || path.startsWith(`${part}/`);
 
 /** The repository's own table. */
 export function readRooms(): Rooms {
@@ -94,19 +94,14 @@ function refusalInside(table: Rooms, room: string, from: string, to: string): st
   const layers = table.layers[room];
   if (layers === undefined) return undefined;
   const [upper, lower] = [placeOf(layers, room, from), placeOf(layers, room, to)];
-  for (const [path, place] of [
-    [from, upper],
-    [to, lower],
-  ] as const) {
-    if (place === undefined) return `rooms.json has no layer of ${room} for ${path}`;
-  }
-  if (upper === undefined || lower === undefined || upper.entry === lower.entry || upper.layer < lower.layer) return undefined;
+  if (upper === undefined || lower === undefined) return `rooms.json has no layer of ${room} for ${upper === undefined ? from : to}`;
+  if (upper.entry === lower.entry || upper.layer < lower.layer) return undefined;
   return upper.layer === lower.layer
     ? `${upper.entry} and ${lower.entry} are one layer of ${room}`
     : `${lower.entry} lies above ${upper.entry} in ${room}`;
 }
 
-function roomOf(table: Rooms, path: string): string | undefined {
+export function roomOf(table: Rooms, path: string): string | undefined {
   return Object.keys(table.rooms).find((room) => isWithin(path, room));
 }
 

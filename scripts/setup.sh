@@ -95,7 +95,7 @@ cache=node_modules/.cache/leaf
 compiled="$cache/compiled"
 if [ ! -e "$compiled" ] || [ ! -e dist/brain/main.mjs ] || [ ! -e dist/dispatcher/main.mjs ] || [ ! -e dist/hands/main.mjs ] ||
   [ ! -e dist/model/main.mjs ] || [ ! -e dist/leaf/main.mjs ] ||
-  [ -n "$(find proto kit session hands pi-fork brain dispatcher clients/cli scripts/bundle \( -name '*.ts' -o -name '*.lua' -o -name '*.c' -o -name '*.sh' -o -name '*.list' \) -not -path '*/test/*' -newer "$compiled" -print -quit)" ]; then
+  [ -n "$(find proto kit session hands pi-fork brain dispatcher clients/cli scripts/bundle -type f -not -name '*.md' -not -path '*/test/*' -not -path '*/node_modules/*' -newer "$compiled" -print -quit)" ]; then
   compile_sources
   mkdir -p "$cache" && touch "$compiled"
 fi

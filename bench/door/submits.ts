@@ -1,5 +1,6 @@
 import { LeafKind, LeafService } from "@serverless-harness/proto/leaf";
 import { specOf } from "@serverless-harness/session/testing";
+import { timed } from "../pace.mjs";
 import type { Door } from "./door.ts";
 import type { GrpcCaller } from "./grpc.ts";
 
@@ -24,10 +25,4 @@ export async function submitsPerSecond(caller: GrpcCaller, inFlight: number, cou
   };
   await Promise.all(Array.from({ length: inFlight }, loop));
   return count / ((performance.now() - started) / 1000);
-}
-
-async function timed(work: () => Promise<unknown>): Promise<number> {
-  const started = performance.now();
-  await work();
-  return performance.now() - started;
 }

@@ -5,7 +5,7 @@ import type { RequestRecord } from "@serverless-harness/kit/stand-in-model/reque
 import { bundleOf, COMPILED } from "@serverless-harness/kit/testing/services";
 import { childEnvironment } from "../config.ts";
 
-/** The scripted model server, as a process of its own. */
+/** The stand-in model server, as a process of its own. */
 export interface ModelProcess {
   readonly url: string;
   readonly pid: number;

@@ -11,7 +11,7 @@ import { type Sandbox, startSandbox } from "./sandbox.ts";
 
 const TOKEN = "bench-token";
 
-/** All of it, as `leaf up` starts it: the scripted model, the sandbox, and a dispatcher whose local waker starts the bundled brain. */
+/** All of it, as `leaf up` starts it: the stand-in model, the sandbox, and a dispatcher whose local waker starts the bundled brain. */
 export interface Stack {
   /** The front door. */
   readonly leaves: Client<typeof LeafService>;

@@ -48,7 +48,8 @@ export async function deniedRequest<T extends Caller | Reply | StreamReply>(
   }
 }
 
-function tellDenied(audit: Audit, caller: Caller | undefined, call: string, error: unknown): void {
+/** Writes an error down if it is a refusal of the caller. */
+export function tellDenied(audit: Audit, caller: Caller | undefined, call: string, error: unknown): void {
   if (!(error instanceof HarnessError)) return;
   const isForeign = error.cause === FOREIGN;
   const isDenial = isForeign || error.code === Code.Unauthenticated || error.code === Code.PermissionDenied;

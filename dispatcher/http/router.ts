@@ -106,7 +106,7 @@ async function sendPieces(request: PlainRequest, response: PlainResponse, reply:
   response.end();
 }
 
-/** Send an answer, all at once. Nothing, if there is nobody any more. */
+/** Send an answer, all at once. Does nothing if the client has gone. */
 export function send(request: PlainRequest, response: PlainResponse, reply: Reply): void {
   if (response.destroyed || response.writableEnded) return;
   const text = `${JSON.stringify(reply.body)}\n`;
@@ -120,7 +120,7 @@ export function send(request: PlainRequest, response: PlainResponse, reply: Repl
   discard(request);
 }
 
-/** What is asked for after the path. */
+/** The query of a request. */
 export function queryOf({ url }: PlainRequest): URLSearchParams {
-  return new URLSearchParams(url?.split("?", 2)[1] ?? "");
+  return new URLSearchParams(/\?(.*)$/s.exec(url ?? "")?.[1] ?? "");
 }

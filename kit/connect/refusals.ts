@@ -33,7 +33,7 @@ const endStream = createEndStreamSerialization(undefined);
 export function refuseUnknown(path: string, contentType: string | undefined, explain: Explain): UniversalServerResponse | undefined {
   const error = new HarnessError(Code.Unimplemented, "unknown_rpc", `${path} is no RPC of this service: ask its reflection`);
   const answer = refuse(path, contentType, explain(toConnectError(error)));
-  // A call whose status is that of HTTP: to tell by which a path is missing is HTTP's own.
+  // Whoever reads the status of HTTP gets HTTP's own for a path that is missing.
   if (answer !== undefined && answer.status !== 200) answer.status = 404;
   return answer;
 }

@@ -72,7 +72,7 @@ export async function invoke(rpc: Rpc, context: HandlerContext, message: Input):
   return response;
 }
 
-/** An interceptor may have answered with headers or trailers of its own. */
+/** Make headers equal to others: an interceptor may answer with headers or trailers of its own. */
 export function replaceHeaders(headers: Headers, others: Headers): void {
   if (headers === others) return;
   for (const name of [...headers.keys()]) headers.delete(name);
@@ -120,7 +120,8 @@ export function headersOf(incoming: IncomingHttpHeaders): Headers {
  */
 export function onRequestEnd(stream: ServerHttp2Stream, then: (isWhole: boolean) => void): void {
   const end = (): void => void setImmediate(() => then(!stream.closed));
-  if (stream.readableEnded) end();
+  // What was asked before the call may have taken until after the client left.
+  if (stream.readableEnded || stream.closed) end();
   else stream.once("end", end);
 }
 

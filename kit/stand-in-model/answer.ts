@@ -36,14 +36,15 @@ export interface Answer {
 /** The answer to a transcript: it depends on nothing else. `toolNames`: the tools that the request offers. */
 export async function answerTo(transcript: Transcript, toolNames: readonly string[]): Promise<Answer> {
   const newest = newestPrompt(transcript);
-  const summary = summaryIn(writtenText(transcript.messages[newest]));
+  const prompt = writtenText(transcript.messages[newest]);
+  const summary = summaryIn(prompt);
   if (summary !== undefined) {
     // Placeholders in the script that it carries are replaced when the script goes on.
     return { ...(await fromStep("summary", summary.step, transcript, newest)), text: summary.text, window: summary.window };
   }
   const found = scriptInForce(transcript);
   if (found === undefined) {
-    return { ...plain("persona", ""), ...fromPersona(transcript, newest, writtenText(transcript.messages[newest]), toolNames) };
+    return { ...plain("persona", ""), ...fromPersona(transcript, newest, prompt, toolNames) };
   }
   const { at, script } = found;
   const { steps, done, window } = script;

@@ -120,7 +120,6 @@ function parseJson(source: string): unknown {
 function readStep(name: string, step: JsonObject): Step {
   onlyKeys(name, step, STEP_KEYS);
   const read = reader(name, step);
-  const count = (at: string, value: unknown): number => integer(at, value, 1, 1_000_000);
   const delay = (at: string, value: unknown): number => number(at, value, 0, HOUR_MS);
   const parsed: Step = {
     tools: read("tools", (at, value) => list(at, value).map((tool, index) => readTool(`${at}.${index}`, tool))) ?? [],
@@ -140,6 +139,10 @@ function readStep(name: string, step: JsonObject): Step {
   };
   checkSaysSomething(name, parsed);
   return parsed;
+}
+
+function count(name: string, value: unknown): number {
+  return integer(name, value, 1, 1_000_000);
 }
 
 /** Reads the keys that an object has; `undefined` for the others. */
@@ -188,7 +191,7 @@ function readCut(name: string, value: unknown): ScriptCut {
 }
 
 function readTimes(name: string, value: JsonObject): number {
-  return value["times"] === undefined ? Number.POSITIVE_INFINITY : integer(`${name}.times`, value["times"], 1, 1_000_000);
+  return reader(name, value)("times", count) ?? Number.POSITIVE_INFINITY;
 }
 
 function readStopReason(name: string, value: unknown): string {

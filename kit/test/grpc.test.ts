@@ -20,7 +20,7 @@ const routes = (router: ConnectRouter): void =>
   });
 
 describe("a gRPC call of one message, as it is on the wire", () => {
-  it("is answered with one message, and its status behind it", async () => {
+  it("is answered with one message, then with its status", async () => {
     const { server } = await startServer({ routes });
     for (const type of ["application/grpc", "application/grpc+proto"]) {
       const { body, trailers } = await call(server.address, [framed], { "content-type": type });

@@ -5,8 +5,9 @@ import { Health, HealthCheckResponse_ServingStatus as Status } from "@serverless
 import { describe, expect, it } from "vitest";
 import { formatAddress } from "../address.ts";
 import { HealthState } from "../health.ts";
+import type { ServerTls } from "../listener.ts";
 import { createLogger } from "../log.ts";
-import { type ServerTls, serve } from "../serve.ts";
+import { serve } from "../serve.ts";
 import { createAuthority, startServer } from "../testing/index.ts";
 
 const ADDRESS = { kind: "tcp", host: "127.0.0.1", port: 0, tls: true } as const;

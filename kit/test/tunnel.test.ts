@@ -28,7 +28,7 @@ async function startRelay(
   options: { address?: Address; word?: () => string; tls?: Parameters<typeof serve>[0]["tls"]; patienceMs?: number } = {},
 ) {
   const { address = { kind: "tcp", host: "127.0.0.1", port: 0 }, word = () => "open sesame" } = options;
-  const tunnels = new Tunnels({ log });
+  const tunnels = new Tunnels(log);
   const handle: UpgradeHandler = ({ headers, url }, socket, head) => {
     const [, , name = ""] = NAME.exec(url ?? "") ?? [];
     if (headers.authorization !== `Bearer ${word()}`)
@@ -41,7 +41,6 @@ async function startRelay(
     try {
       tunnels.forward(name, path, request, response);
     } catch (error) {
-      request.url = path;
       refuseRpc(request, response, error as HarnessError, log);
     }
   };

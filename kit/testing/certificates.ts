@@ -9,7 +9,7 @@ export interface Identity {
   readonly cert: string;
 }
 
-/** A new certificate authority for a test. Its certificates are of this machine by default. Needs the `openssl` program. */
+/** A new certificate authority for a test. Its certificates are for this machine by default. Needs the `openssl` program. */
 export async function createAuthority(): Promise<{ ca: string; issue: (name: string, addresses?: string) => Identity }> {
   const directory = await temporaryDirectory();
   const path = (name: string): string => join(directory, name);

@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import * as http from "node:http";
 import * as https from "node:https";
 import type { Socket } from "node:net";
@@ -24,8 +25,8 @@ export interface DialOutOptions {
 const CONNECT_TIMEOUT_MS = 10_000;
 /** Waits between attempts. A relay that restarts is back within seconds; one that refuses us will not change its mind soon. */
 const RETRY_MS = { base: 250, most: 10_000 };
-/** A refusal may carry an explanation of at most so many bytes. */
-const REFUSAL_BYTES = 4096;
+/** Longest explanation of a refusal that is read, in characters. */
+const REFUSAL_LENGTH = 4096;
 
 /** Keeps one connection up to a relay, and lets our server answer what comes over it: for a server that nobody can connect to. */
 export class DialOut {
@@ -62,8 +63,7 @@ export class DialOut {
         attempt = 1;
         this.#note(undefined);
         this.#options.adopt(socket);
-        await ending(socket, signal);
-        if (signal.aborted) return;
+        if (!socket.destroyed) await once(socket, "close", { signal });
         this.#note("the relay closed the connection");
       } catch (error) {
         this.#note(error instanceof Error ? error.message : String(error));
@@ -107,20 +107,11 @@ export class DialOut {
   }
 }
 
-/** Settles when the connection is over, or when nobody waits for that any more. */
-function ending(socket: Socket, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  if (socket.destroyed || signal.aborted) resolve();
-  socket.once("close", () => resolve());
-  signal.addEventListener("abort", () => resolve(), { once: true });
-  return promise;
-}
-
 async function refusalOf(response: http.IncomingMessage): Promise<string> {
   let text = "";
   for await (const chunk of response.setEncoding("utf8")) {
     text += chunk;
-    if (text.length > REFUSAL_BYTES) break;
+    if (text.length > REFUSAL_LENGTH) break;
   }
   return `it answered ${response.statusCode}: ${messageIn(text)}`;
 }

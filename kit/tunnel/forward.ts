@@ -21,10 +21,8 @@ export function forward(
   response: Http2Response,
   log: Logger,
 ): void {
-  // What stands around the stream takes one that broke for one that ended.
+  // Node's request and response objects can't tell a stream that broke from one that ended: the stream itself is asked.
   const { stream } = request;
-  // A refusal has the form that this path asks for.
-  request.url = path;
   const onward = session.request({ ...request.headers, ":path": path }, { endStream: stream.endAfterHeaders });
   let isAnswered = false;
   onward.on("response", (headers, flags) => {

@@ -9,28 +9,19 @@ import type { PlainRequest, PlainResponse } from "../serve.ts";
 import { forward } from "./forward.ts";
 import { TUNNEL_PROTOCOL } from "./protocol.ts";
 
-/** What a relay needs. */
-export interface TunnelsOptions {
-  readonly log: Logger;
-  /** A server was attached, or is gone: the names of all that are there now. */
-  readonly onChange?: (names: readonly string[]) => void;
-  /** How often servers are asked whether they live, in milliseconds. Default 10 s. */
-  readonly pingMs?: number;
-}
-
 /** How long a server that holds a name may take to show that it lives when another one asks for that name, in milliseconds. */
 const PROOF_MS = 5000;
 
 /** The servers that have dialled in to this relay, by their names, and the way to call them. */
 export class Tunnels {
-  readonly #options: TunnelsOptions;
+  readonly #log: Logger;
   readonly #sessions = new Map<string, http2.ClientHttp2Session>();
   /** Names that somebody asks for at this moment. */
   readonly #asked = new Set<string>();
   #isClosed = false;
 
-  constructor(options: TunnelsOptions) {
-    this.#options = options;
+  constructor(log: Logger) {
+    this.#log = log;
   }
 
   /** The names of the servers that are there. */
@@ -61,12 +52,14 @@ export class Tunnels {
 
   /** Answer a request by what a server answers to it at `path`. UNAVAILABLE `not_attached` if it is not there. */
   forward(name: string, path: string, request: PlainRequest, response: PlainResponse): void {
+    // A refusal has the form that this path asks for.
+    request.url = path;
     const session = this.#sessions.get(name);
     if (session === undefined || session.closed || session.destroyed)
       throw new HarnessError(Code.Unavailable, "not_attached", `${name} is not connected to this relay`);
     if (!("stream" in request) || !("stream" in response))
       throw new HarnessError(Code.InvalidArgument, "http2_needed", "this path is for HTTP/2 alone");
-    forward(session, path, request, response, this.#options.log);
+    forward(session, path, request, response, this.#log);
   }
 
   /** Let go of all servers: they dial another relay, or this one's successor. */
@@ -76,7 +69,6 @@ export class Tunnels {
   }
 
   #take(name: string, socket: Duplex, head: Buffer): void {
-    const { log, pingMs } = this.#options;
     if (head.length > 0) socket.unshift(head);
     const session = http2.connect("http://tunnel", {
       settings: { initialWindowSize: WINDOW_BYTES, enablePush: false },
@@ -84,20 +76,18 @@ export class Tunnels {
       createConnection: () => socket,
     });
     session.once("connect", () => session.setLocalWindowSize(WINDOW_BYTES));
-    session.on("error", (error) => log.debug({ err: error, name }, "a tunnel broke"));
+    session.on("error", (error) => this.#log.debug({ err: error, name }, "a tunnel broke"));
     session.on("goaway", () => this.#drop(name, session));
     session.on("close", () => this.#drop(name, session));
-    keepAsking(session, undefined, pingMs);
+    keepAsking(session);
     this.#sessions.set(name, session);
-    log.info({ name }, "a server dialled in");
-    this.#options.onChange?.(this.names());
+    this.#log.info({ name }, "a server dialled in");
   }
 
   #drop(name: string, session: http2.ClientHttp2Session): void {
     if (this.#sessions.get(name) !== session) return;
     this.#sessions.delete(name);
-    this.#options.log.info({ name }, "a server that had dialled in is gone");
-    this.#options.onChange?.(this.names());
+    this.#log.info({ name }, "a server that had dialled in is gone");
   }
 }
 

@@ -45,7 +45,7 @@ describe("the drawing", () => {
     expect(drawn).toContain("1. `main.ts`\n2. its own files, `fs`\n");
   });
 
-  test("is not made where the page has no place for it", () => {
+  test("is not made if the page has no place for it", () => {
     expect(() => withDrawing("# Architecture", table, [])).toThrow(/lost the two comments/);
   });
 });
