@@ -88,7 +88,7 @@ function surviveDefects(log: Logger): void {
 }
 
 /** This process, as leaves that it runs name it. */
-export function thisWorker(name: string): Worker {
+function thisWorker(name: string): Worker {
   return create(WorkerSchema, {
     name,
     pid: BigInt(process.pid),

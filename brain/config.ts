@@ -67,7 +67,7 @@ export interface BrainConfig {
   readonly model: string;
   /** What the model providers read their keys and addresses from. */
   readonly modelEnvironment: Readonly<Record<string, string | undefined>>;
-  /** Spans are sent to a collector. */
+  /** Which traces are sent to a collector. `undefined`: none. */
   readonly tracing: Sampling | undefined;
   readonly logLevel: string;
 }

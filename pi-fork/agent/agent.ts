@@ -255,7 +255,7 @@ const MAX_TIMER_MS = 2_147_483_647;
  * Act at a time (milliseconds since the Unix epoch), at once if it has passed, never if there is none. Returns what keeps it from
  * acting.
  */
-export function atTime(timeMs: number | undefined, act: () => void): () => void {
+function atTime(timeMs: number | undefined, act: () => void): () => void {
   let timer: NodeJS.Timeout | undefined;
   const look = (): void => {
     const left = (timeMs ?? Number.POSITIVE_INFINITY) - Date.now();

@@ -226,7 +226,7 @@ export interface Picture {
  * The pictures as the model gets them. INVALID_ARGUMENT `images_not_supported` if it takes none: left out, it would answer as if nobody had
  * shown it anything.
  */
-export function imagesFor(model: Model<Api>, pictures: readonly Picture[]): ImageContent[] {
+function imagesFor(model: Model<Api>, pictures: readonly Picture[]): ImageContent[] {
   if (pictures.length > 0 && !model.input.includes("image")) {
     const message = `the model ${model.provider}/${model.id} takes no pictures: choose one that does, or send text only`;
     throw new HarnessError(Code.InvalidArgument, "images_not_supported", message);

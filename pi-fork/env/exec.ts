@@ -175,7 +175,7 @@ class RunningCommand {
 const MAX_TIMEOUT_SECONDS = 2_147_483_647 / 1000;
 
 /** What of the output is wanted; unset bounds are those of Pi's tools. */
-export function outputLimits(options: ShellExecOptions): OutputLimits {
+function outputLimits(options: ShellExecOptions): OutputLimits {
   const limits = options.capture?.limits;
   return {
     maxBytes: limits?.maxBytes ?? DEFAULT_MAX_BYTES,
@@ -185,7 +185,7 @@ export function outputLimits(options: ShellExecOptions): OutputLimits {
 }
 
 /** Options that can't be used, in the words of Pi's own environment. */
-export function optionsProblem(timeout: number | undefined, { maxBytes, maxLines }: OutputLimits): ExecutionError | undefined {
+function optionsProblem(timeout: number | undefined, { maxBytes, maxLines }: OutputLimits): ExecutionError | undefined {
   if (timeout !== undefined && !(Number.isFinite(timeout) && timeout > 0)) {
     return new ExecutionError("timeout", "Invalid timeout: must be a finite number of seconds");
   }
@@ -199,7 +199,7 @@ export function optionsProblem(timeout: number | undefined, { maxBytes, maxLines
 }
 
 /** The command as hands takes it. It follows from its arguments alone: a replayed call has to ask for the very same. */
-export function execRequest(command: string, cwd: string, options: ShellExecOptions, limits: OutputLimits, execId: string): ExecRequest {
+function execRequest(command: string, cwd: string, options: ShellExecOptions, limits: OutputLimits, execId: string): ExecRequest {
   return {
     execId,
     command: { shell: command },
@@ -220,13 +220,13 @@ const SHUT_DOWN =
   "Look at what it did before you run it a second time.";
 
 /** The exit code as a shell would tell it. */
-export function exitCodeOf(ended: Ended): number {
+function exitCodeOf(ended: Ended): number {
   if (ended.cause === EndCause.EXITED) return ended.exitCode;
   return 128 + (constants.signals[ended.signal as NodeJS.Signals] ?? 0);
 }
 
 /** Why there is no exit code that the model could rely on; `undefined` if there is one. `timeout` in seconds, as asked for. */
-export function endFailure(ended: Ended, timeout: number | undefined): ExecutionError | undefined {
+function endFailure(ended: Ended, timeout: number | undefined): ExecutionError | undefined {
   switch (ended.cause) {
     case EndCause.EXITED:
     case EndCause.SIGNALED:

@@ -154,12 +154,12 @@ export interface CallEffect {
 const EFFECTS: Readonly<Record<string, Effect>> = { bash: "command", terminal: "command", write: "file", edit: "file" };
 
 /** What gates on a tool are on. */
-export function effectOf(tool: string): Effect | undefined {
+function effectOf(tool: string): Effect | undefined {
   return Object.hasOwn(EFFECTS, tool) ? EFFECTS[tool] : undefined;
 }
 
 /** What a call of `tool` does. Its arguments are those that the tool's schema let pass. */
-export function describeCall(tool: string, args: unknown): CallEffect {
+function describeCall(tool: string, args: unknown): CallEffect {
   const effect = effectOf(tool);
   const { command, action } = (typeof args === "object" && args !== null ? args : {}) as { command?: unknown; action?: unknown };
   if (tool === "bash") return { effect, texts: textsOf(command), opaque: false };

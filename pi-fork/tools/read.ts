@@ -58,7 +58,7 @@ function variantsOf(path: string): string[] {
 const MAX_BYTES = 2 * 1024 * 1024;
 
 /** Pictures that are read go to the model as they are; of others it is told why it can't see them. */
-export const showPicture: NonNullable<ReadToolOptions["imageProcessor"]> = async (bytes, mimeType) => {
+const showPicture: NonNullable<ReadToolOptions["imageProcessor"]> = async (bytes, mimeType) => {
   if (!IMAGE_TYPES.includes(mimeType)) return { ok: false, message: `[Not shown: convert it to one of ${IMAGE_TYPES.join(", ")} first]` };
   if (bytes.length > MAX_BYTES)
     return { ok: false, message: `[Not shown: it has ${bytes.length} bytes, at most ${MAX_BYTES} are shown. Make it smaller first]` };
@@ -73,7 +73,7 @@ const SAMPLE_BYTES = 8 * 1024;
 const MOST_INVALID = 0.1;
 
 /** What a file is that is neither text nor a picture, and how to look into it; `undefined` if it is one of these. `name`: as the model names it. */
-export function notText(file: Uint8Array, name: string): string | undefined {
+function notText(file: Uint8Array, name: string): string | undefined {
   if (imageType(file) !== undefined) return undefined;
   const sample = Buffer.from(file.buffer, file.byteOffset, Math.min(file.length, SAMPLE_BYTES));
   const utf16 = utf16Of(sample);

@@ -169,7 +169,7 @@ function explained(error: FileError, terminal: string | undefined): Error {
 }
 
 /** What a terminal's window shows, for the model: a line about the terminal, then the window without the empty lines at its end. */
-export function screenText(screen: ScreenResponse, notes: readonly string[]): string {
+function screenText(screen: ScreenResponse, notes: readonly string[]): string {
   const { lines, scrollbackLines, terminal, cursorRow, cursorColumn } = screen;
   const last = lines.findLastIndex((line) => line !== "");
   const shown = lines.slice(0, Math.max(last, scrollbackLines + cursorRow) + 1).join("\n");
@@ -185,7 +185,7 @@ export function screenText(screen: ScreenResponse, notes: readonly string[]): st
 }
 
 /** A terminal in a few words. */
-export function describeTerminal(terminal: Terminal): string {
+function describeTerminal(terminal: Terminal): string {
   const { terminalId, columns, rows, ended } = terminal;
   if (ended === undefined) return `terminal ${terminalId}, ${columns}x${rows}, running`;
   const how = ended.signal === "" ? `exit code ${ended.exitCode}` : `signal ${ended.signal}`;

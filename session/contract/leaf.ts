@@ -29,7 +29,7 @@ export function sessionKey(session: { readonly tenant: string; readonly sessionI
   return `${session.tenant}/${session.sessionId}`;
 }
 
-/** When a leaf has to be over, milliseconds since the Unix epoch; `undefined` where it may take as long as it takes. */
+/** When a leaf has to be over, milliseconds since the Unix epoch; `undefined` if it has no deadline. */
 export function deadlineOf({ spec, createdAtMs }: Pick<Leaf, "spec" | "createdAtMs">): number | undefined {
   return spec === undefined ? undefined : deadlineFrom(spec, Number(createdAtMs));
 }

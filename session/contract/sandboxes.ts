@@ -114,7 +114,7 @@ export function sandboxNotFound(name: string): HarnessError {
   return new HarnessError(Code.NotFound, "sandbox_not_found", `there is no sandbox ${name}: list them`);
 }
 
-/** The error for wishes that no sandbox fulfils which is there. */
+/** The error if no sandbox that is there fulfils the wishes. */
 export function noSandbox({ labels = {} }: PlacementWishes): HarnessError {
   const wanted = Object.entries(labels).map(([name, value]) => `${name}=${value}`);
   const which = wanted.length === 0 ? "no sandbox is there" : `no sandbox is there with ${wanted.join(", ")}`;

@@ -55,7 +55,7 @@ export interface WaitOptions {
 }
 
 /**
- * Resolves when `look` says that something is due, at the latest when the patience is over. `look`: milliseconds until it is due by time alone, 0 or less
+ * Resolves when `look` says that something is due, at the latest after `timeoutMs`. `look`: milliseconds until it is due by time alone, 0 or less
  * if it is, Infinity if never; it is asked again with each wake of the subscription, which is closed at the end.
  */
 export async function waitUntilDue(

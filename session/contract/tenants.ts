@@ -8,7 +8,7 @@ export interface TenantSettings {
   readonly maxRunning: number;
 }
 
-/** Settings of a tenant that has none of its own. */
+/** The settings of a tenant for which none were set. */
 export const DEFAULT_TENANT: TenantSettings = { weight: 1, maxRunning: 0 };
 
 /** Who may take how much. A tenant needs no settings to submit. */

@@ -177,7 +177,7 @@ export function adviceOf(error: unknown, address: RedisAddress): unknown {
 }
 
 /** How a connection is secured. Throws a ConfigError that names the file that can't be used. */
-export function tlsOptions(host: string, { ca, cert, key }: RedisTls): ConnectionOptions {
+function tlsOptions(host: string, { ca, cert, key }: RedisTls): ConnectionOptions {
   const file = (name: string, path: string | undefined) => ({ variable: `the leaf store's redis address, ${name}`, path });
   return {
     ...loadClientTls({ ca: file("ca", ca), cert: file("cert", cert), key: file("key", key) }),
@@ -187,7 +187,7 @@ export function tlsOptions(host: string, { ca, cert, key }: RedisTls): Connectio
 }
 
 /** What to do about a connection that failed; its own words are said already. */
-export function tlsAdvice(error: Error, { tls }: RedisAddress): string {
+function tlsAdvice(error: Error, { tls }: RedisAddress): string {
   const code = "code" in error && typeof error.code === "string" ? error.code : "";
   if (tls === undefined) return "check host and port, that it runs, and redis: against rediss:";
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") return "its certificate is for other names: use one of them as the host";

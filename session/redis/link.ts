@@ -36,10 +36,18 @@ function includesOf(lua: string): string[] {
   return /^-- include: (.+)\n/.exec(lua)?.[1]?.split(", ") ?? [];
 }
 
+/** What was read: most scripts include the same files. */
+const files = new Map<string, string>();
+
 function read(name: string, directories: readonly URL[]): string {
+  const key = [name, ...directories].join("\n");
+  const known = files.get(key);
+  if (known !== undefined) return known;
   const file = directories.map((directory) => new URL(`${name}.lua`, directory)).find((url) => existsSync(url));
   if (file === undefined) throw new Error(`there is no Redis script ${name}.lua`);
-  return readFileSync(file, "utf8");
+  const lua = readFileSync(file, "utf8");
+  files.set(key, lua);
+  return lua;
 }
 
 /** A part of a library: a function or a constant, by its name, or statements that are always needed. */

@@ -74,7 +74,7 @@ export async function reviveNotice(database: Database, leafId: string, seq: bigi
   return list(await runOnDead(database, leafId, seq, "1", note)).length > 0;
 }
 
-/** Resolves when a notice of another tenant's than `skip` is due, at the latest when the patience is over. */
+/** Resolves when a notice of another tenant's than `skip` is due, at the latest after `timeoutMs`. */
 export function waitForNotices(database: Database, signals: Signals, skip: readonly string[], options: WaitOptions): Promise<void> {
   // Each look asks every partition.
   return waitUntilDue(

@@ -39,8 +39,8 @@ interface Plan {
 }
 
 /**
- * Write a leaf. An idempotency key lives outside the leaf's partition. If both are on one node it is taken with the leaf, in one step. Else,
- * and if it is known already, it is taken first and names the leaf to be: whoever comes with the same key and spec then, after a crash in
+ * Write a leaf. An idempotency key lives outside the leaf's partition. If both are on one node it is taken with the leaf, in one step. Otherwise,
+ * or if it is known already, it is taken first and names the leaf to be: whoever comes with the same key and spec then, after a crash in
  * between as well, writes that very leaf or finds it.
  */
 export async function submitLeaf(

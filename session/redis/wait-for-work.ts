@@ -8,7 +8,7 @@ import type { Signals } from "./signals.ts";
 /** How often the index of a cluster is compared with the partitions by one of all that wait, in milliseconds. */
 const REPAIR_MS = 1000;
 
-/** Resolves when a leaf can be claimed, at the latest when the patience is over. Leaves that become ready by time alone are waited for as well. */
+/** Resolves when a leaf can be claimed, at the latest after `timeoutMs`. Leaves that become ready by time alone are waited for as well. */
 export function waitForReadyLeaf(database: Database, signals: Signals, options: WaitOptions): Promise<void> {
   const look = async (): Promise<number> => {
     if (!database.together) await repairInTurn(database);
@@ -34,7 +34,7 @@ async function repairInTurn(database: Database): Promise<void> {
   if (taken !== null) await repairIndex(database);
 }
 
-/** Resolves when no leaf is ready and none runs, at the latest when the patience is over. */
+/** Resolves when no leaf is ready and none runs, at the latest after `timeoutMs`. */
 export function waitForIdle(database: Database, signals: Signals, options: WaitOptions): Promise<void> {
   const look = async (): Promise<number> => {
     const { ready, running } = await readBacklog(database);

@@ -10,7 +10,7 @@ import type { LeafRef } from "./sessions.ts";
 /** What became due by time joins those that wait, so that the best is found without walking all of them. */
 const OVERDUE = "SELECT 1 FROM harness_leaves WHERE due_ms > 0 AND due_ms <= ? LIMIT 1";
 const PROMOTE = "UPDATE harness_leaves SET due_ms = 0 WHERE due_ms > 0 AND due_ms <= ?";
-/** Never behind the clock, so that no epoch comes back with a restored backup, or with a session that was removed and made again. */
+/** At least the clock's milliseconds: no epoch is used twice, even after a backup was restored, or a session was removed and made again. */
 const NEXT_EPOCH = "UPDATE harness_sessions SET epoch = max(epoch + 1, ?) WHERE tenant = ? AND session_id = ? RETURNING epoch";
 const TAKE = `UPDATE harness_leaves SET state = ${LeafState.RUNNING}, due_ms = ?, updated_ms = ?, not_before_ms = 0, claims = claims + 1,
   epoch = ?, waiting = 0, wake_key = NULL, worker_lost = 0, worker_name = ?, worker = ?, failure = NULL WHERE n = ?`;

@@ -39,7 +39,7 @@ export function nextTenant(connection: Connection, nowMs: number): NextTenant | 
   return connection.one<NextTenant>(NEXT, nowMs);
 }
 
-/** The best ready leaf of the tenant whose turn it is, which by this takes its turn. Inside the caller's transaction. */
+/** Charge the tenant whose turn it is for a claim, and return its best ready leaf. Inside the caller's transaction. */
 export function chargeTenant(connection: Connection, { tenant, pass, weight }: NextTenant): Candidate | undefined {
   connection.run(ADVANCE_CLOCK, pass);
   connection.run(ADVANCE_TENANT, tenant, pass + strideOf(weight));

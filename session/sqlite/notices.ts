@@ -99,7 +99,7 @@ export function reviveNotice(connection: Connection, nowMs: number, leafId: stri
   return revived;
 }
 
-/** Resolves when a notice of another tenant's than `skip` is due, at the latest when the patience is over. */
+/** Resolves when a notice of another tenant's than `skip` is due, at the latest after `timeoutMs`. */
 export function waitForNotices(
   connection: Connection,
   changes: Changes,

@@ -55,7 +55,7 @@ export function noteAttempt(connection: Connection, nowMs: number, n: number, wo
 }
 
 /** A leaf's failed attempts, oldest first. */
-export function attemptsOf(connection: Connection, n: number): Attempt[] {
+function attemptsOf(connection: Connection, n: number): Attempt[] {
   return connection.all<{ attempt: Bytes }>(READ, n).map((row) => fromBinary(AttemptSchema, row.attempt));
 }
 

@@ -63,9 +63,9 @@ export class SqliteSandboxes implements Sandboxes {
   async drain(name: string, draining: boolean): Promise<Sandbox> {
     return this.#change((connection, nowMs) => {
       connection.run(DRAIN, draining ? 1 : 0, name);
-      const row = connection.one<Counted>(ONE, nowMs, name);
-      if (row === undefined) throw sandboxNotFound(name);
-      return sandboxOf(row);
+      const sandbox = read(connection, nowMs, name);
+      if (sandbox === undefined) throw sandboxNotFound(name);
+      return sandbox;
     });
   }
 
@@ -106,21 +106,26 @@ function place(connection: Connection, nowMs: number, fence: Fence, wishes: Plac
   const { tenant, sessionId, epoch } = fence;
   const placed = connection.one<Placed>(PLACED, tenant, sessionId);
   if (placed !== undefined && BigInt(placed.epoch) > epoch) throw staleEpoch(fence);
-  const known = connection.all<Counted>(LIST, nowMs).map(sandboxOf);
-  const there = known.filter((sandbox) => sandbox.aliveUntilMs > nowMs);
-  const suitable = there.filter((sandbox) => suits(sandbox, tenant, wishes));
-  const current = suitable.find(({ name, stateId }) => name === placed?.sandbox && stateId === placed.state_id);
-  const keeps = current !== undefined && ((placed?.lease_ms ?? 0) > nowMs || hasRoom(current));
-  const sandbox = keeps ? current : choose(connection, tenant, suitable, wishes);
-  connection.run(PLACE, tenant, sessionId, sandbox.name, sandbox.stateId, epoch, Math.floor(nowMs + leaseMs));
+  const known = placed && read(connection, nowMs, placed.sandbox);
+  const isThere = known !== undefined && known.stateId === placed?.state_id && known.aliveUntilMs > nowMs;
+  const keeps = isThere && suits(known, tenant, wishes) && (placed.lease_ms > nowMs || hasRoom(known));
+  const { name, stateId } = keeps ? known : choose(connection, nowMs, tenant, wishes);
+  connection.run(PLACE, tenant, sessionId, name, stateId, epoch, Math.floor(nowMs + leaseMs));
+  const sandbox = read(connection, nowMs, name);
+  if (sandbox === undefined) throw new Error("a session was placed in a sandbox that is not there");
   if (placed === undefined || keeps) return { sandbox };
-  const left = known.find(({ name }) => name === placed.sandbox);
-  const isThere = left !== undefined && left.stateId === placed.state_id && left.aliveUntilMs > nowMs;
-  return { sandbox, moved: { name: placed.sandbox, address: left?.address ?? "", isThere } };
+  return { sandbox, moved: { name: placed.sandbox, address: known?.address ?? "", isThere } };
+}
+
+function read(connection: Connection, nowMs: number, name: string): Sandbox | undefined {
+  const row = connection.one<Counted>(ONE, nowMs, name);
+  return row && sandboxOf(row);
 }
 
 /** The best of the sandboxes that would do. */
-function choose(connection: Connection, tenant: string, suitable: readonly Sandbox[], wishes: PlacementWishes): Sandbox {
+function choose(connection: Connection, nowMs: number, tenant: string, wishes: PlacementWishes): Sandbox {
+  const known = connection.all<Counted>(LIST, nowMs).map(sandboxOf);
+  const suitable = known.filter((sandbox) => sandbox.aliveUntilMs > nowMs && suits(sandbox, tenant, wishes));
   if (!suitable.some(({ draining }) => !draining)) throw noSandbox(wishes);
   const free = suitable.filter(hasRoom).toSorted(byLoad);
   const near = wishes.near === undefined ? undefined : connection.one<Placed>(PLACED, tenant, wishes.near)?.sandbox;

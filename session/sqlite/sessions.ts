@@ -54,7 +54,7 @@ const TAKE_OUT = "UPDATE harness_leaves SET due_ms = NULL WHERE n = ?";
 /** A leaf's number and its session. */
 export type LeafRef = { readonly n: number; readonly tenant: string; readonly session_id: string };
 
-/** The first unfinished leaf of a session, with its place in the queue; `undefined` where all are over. */
+/** The first unfinished leaf of a session, with its place in the queue; `undefined` if all are over. */
 export function headOf(connection: Connection, tenant: string, sessionId: string) {
   return connection.one<{ n: number; state: number; due_ms: number | null }>(HEAD, tenant, sessionId);
 }

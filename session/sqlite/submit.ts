@@ -1,4 +1,4 @@
-import { clone, toBinary } from "@bufbuild/protobuf";
+import { toBinary } from "@bufbuild/protobuf";
 import { newId } from "@serverless-harness/kit/ids";
 import { type Leaf, type LeafSpec, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
 import { leafExpired, sessionExistsAlready, sessionNotFound } from "../contract/errors.ts";
@@ -46,8 +46,7 @@ function withSession(connection: Connection, nowMs: number, spec: LeafSpec): Lea
     throw sessionNotFound();
   }
   if (spec.fork !== undefined && sessionExists(connection, spec.tenant, spec.sessionId)) throw sessionExistsAlready();
-  const filled = clone(LeafSpecSchema, spec);
-  if (filled.sessionId === "") filled.sessionId = newId("session", nowMs);
+  const filled = { ...spec, sessionId: spec.sessionId || newId("session", nowMs) };
   connection.run(INSERT_SESSION, filled.tenant, filled.sessionId, nowMs);
   return filled;
 }
@@ -83,7 +82,7 @@ const INSERT = "INSERT INTO harness_idempotency (tenant, key, fingerprint, n) VA
  * filled in. Throws ALREADY_EXISTS `idempotency_key_reused` if the key came with another spec before,
  * FAILED_PRECONDITION `leaf_expired` if the leaf was removed.
  */
-export function findByKey(connection: Connection, tenant: string, key: string, spec: LeafSpec): number | undefined {
+function findByKey(connection: Connection, tenant: string, key: string, spec: LeafSpec): number | undefined {
   const known = connection.one<{ fingerprint: Bytes; n: number }>(FIND, tenant, key);
   if (known === undefined) return undefined;
   if (!fingerprint(spec).equals(known.fingerprint)) throw keyReused();
@@ -92,6 +91,6 @@ export function findByKey(connection: Connection, tenant: string, key: string, s
 }
 
 /** Remember for which leaf a key stands. */
-export function rememberKey(connection: Connection, tenant: string, key: string, spec: LeafSpec, n: number): void {
+function rememberKey(connection: Connection, tenant: string, key: string, spec: LeafSpec, n: number): void {
   connection.run(INSERT, tenant, key, fingerprint(spec), n);
 }

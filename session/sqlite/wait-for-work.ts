@@ -5,7 +5,7 @@ import { hasReadyLeaf } from "./claim.ts";
 import type { Connection } from "./connection.ts";
 
 /**
- * Resolves when a leaf is ready, at the latest when the patience is over. Leaves that become ready by time alone are waited for as well; one whose time
+ * Resolves when a leaf is ready, at the latest after `timeoutMs`. Leaves that become ready by time alone are waited for as well; one whose time
  * has come may not be ready, as its session is busy, and then it is looked at again.
  */
 export function waitForReadyLeaf(connection: Connection, changes: Changes, now: () => number, options: WaitOptions): Promise<void> {
@@ -17,7 +17,7 @@ export function waitForReadyLeaf(connection: Connection, changes: Changes, now: 
   return waitUntilDue(() => changes.subscribe("work"), look, options);
 }
 
-/** Resolves when no leaf is ready and none runs, at the latest when the patience is over. */
+/** Resolves when no leaf is ready and none runs, at the latest after `timeoutMs`. */
 export function waitForIdle(connection: Connection, changes: Changes, now: () => number, options: WaitOptions): Promise<void> {
   const look = (): number => {
     const { ready, running } = readBacklog(connection, now());

@@ -111,20 +111,20 @@ const FORGET_OLDEST = `DELETE FROM harness_wakes WHERE n = ?1 AND id <= (
 const FORGET = "DELETE FROM harness_wakes WHERE n = ?";
 
 /** What became of a leaf's key: sent ahead of the suspend that will wait for it, used, or neither. */
-export function wakeOf(connection: Connection, n: number, key: string): "sent" | "used" | undefined {
+function wakeOf(connection: Connection, n: number, key: string): "sent" | "used" | undefined {
   const row = connection.one<{ used: number }>(FIND_WAKE, n, key);
   if (row === undefined) return undefined;
   return row.used === 0 ? "sent" : "used";
 }
 
 /** Remember that a key was sent, or used. Whoever sends many makes the oldest forgotten. Inside the caller's transaction. */
-export function rememberWake(connection: Connection, n: number, key: string, wake: "sent" | "used"): void {
+function rememberWake(connection: Connection, n: number, key: string, wake: "sent" | "used"): void {
   connection.run(REMEMBER, n, key, wake === "used" ? 1 : 0);
   connection.run(FORGET_OLDEST, n);
 }
 
 /** Use up a key that was sent ahead, inside the caller's transaction. False if there was no such wake. */
-export function consumeWake(connection: Connection, n: number, key: string): boolean {
+function consumeWake(connection: Connection, n: number, key: string): boolean {
   return connection.run(USE, n, key) > 0;
 }
 

@@ -117,7 +117,7 @@ export const followCases: readonly Case[] = [
     },
   ],
   [
-    "following from behind the terminal event ends at once",
+    "following from after the terminal event ends at once",
     async ({ store }) => {
       const { leafId } = await submit(store);
       await store.finish(await claim(store), done(""), []);

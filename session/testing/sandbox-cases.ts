@@ -98,7 +98,7 @@ export const sandboxCases: readonly Case[] = [
       await reported(store, "b");
       strictEqual(await placed(store, "holder"), "a");
       const { sandbox, moved } = await store.sandboxes.place(fenceOf("sleeper"), {}, MINUTE_MS);
-      strictEqual(sandbox.name, "b");
+      deepStrictEqual([sandbox.name, sandbox.working, sandbox.placed], ["b", 1, 1]);
       deepStrictEqual(moved, { name: "a", address: "http://a:7444", isThere: true });
       deepStrictEqual(await loads(store), { a: [1, 1], b: [1, 1] });
       strictEqual((await store.sandboxes.place(fenceOf("sleeper"), {}, MINUTE_MS)).moved, undefined);

@@ -9,6 +9,7 @@ import {
   type Session,
 } from "@earendil-works/pi-agent-core";
 import { answerOf, isCut, isTruncated } from "../log/history.ts";
+import { CHARS_PER_TOKEN } from "../log/usage.ts";
 import type { ExpectedResult } from "../narration/expected-result.ts";
 import type { Narrator } from "../narration/narrator.ts";
 import { writeCheckpoint } from "./checkpoint.ts";
@@ -101,17 +102,16 @@ export function compactionSettings(contextWindow: number): CompactionSettings {
  * Summing up would make the conversation so much shorter that it is worth a request. If it is not, instructions and newest messages fill the
  * window, and each request would be followed by another summary for ever.
  */
-export function isWorthwhile({ messagesToSummarize, turnPrefixMessages, settings }: CompactionPreparation): boolean {
-  const tokens = [...messagesToSummarize, ...turnPrefixMessages].reduce((sum, message) => sum + estimateTokens(message), 0);
+function isWorthwhile({ messagesToSummarize, turnPrefixMessages, settings }: CompactionPreparation): boolean {
+  const tokens = tokensIn([...messagesToSummarize, ...turnPrefixMessages]);
   return tokens > 0 && tokens >= settings.keepRecentTokens * LEAST_GAIN;
 }
 
 /** There is anything to sum up. Pi would ask for a summary of nothing. */
-export function isPossible({ messagesToSummarize, turnPrefixMessages }: CompactionPreparation): boolean {
+function isPossible({ messagesToSummarize, turnPrefixMessages }: CompactionPreparation): boolean {
   return messagesToSummarize.length + turnPrefixMessages.length > 0;
 }
 
-const CHARS_PER_TOKEN = 4;
 /** Tool results are never cut to less, in characters. */
 const LEAST_CHARS = 400;
 
@@ -122,7 +122,7 @@ type Compaction = { readonly summary: string; readonly retainedTail: Messages; r
  * What to do with a conversation that does not fit and of which nothing can be summed up, since its newest messages alone fill the window: the
  * output of tools in them is cut. `undefined` if there is nothing to cut.
  */
-export function shortened(preparation: CompactionPreparation): Compaction | undefined {
+function shortened(preparation: CompactionPreparation): Compaction | undefined {
   const { messagesToSummarize, turnPrefixMessages, retainedTail, previousSummary, tokensBefore, settings } = preparation;
   const all = [...messagesToSummarize, ...turnPrefixMessages, ...retainedTail];
   const results = all.filter((message) => message.role === "toolResult").length;

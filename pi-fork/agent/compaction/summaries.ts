@@ -13,7 +13,7 @@ export class Summaries {
   }
 
   /**
-   * Put an earlier summary after the next one. Pi 0.87.1 leaves it out if all that is summed up is the begin of a turn which the earlier
+   * Put an earlier summary after the next one. Pi 0.87.1 leaves it out if all that is summed up is the beginning of a turn which the earlier
    * compaction had kept whole: the conversation would lose its memory.
    */
   carryOn(earlier: string | undefined): void {

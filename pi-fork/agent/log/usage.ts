@@ -45,7 +45,7 @@ export function sumOf(a: AgentUsage, b: AgentUsage): AgentUsage {
   };
 }
 
-const CHARS_PER_TOKEN = 4;
+export const CHARS_PER_TOKEN = 4;
 
 /** A rough count of the tokens in a text. */
 export function tokensIn(text: string): number {

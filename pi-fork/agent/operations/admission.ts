@@ -131,7 +131,7 @@ export function stopWhereExceeded({ narrator, limits, unfinished }: OperationPar
  * Take the conversation and the workspace back to where they were before a leaf's first beginning. If others came after it on its session, both
  * stay as they are, since the work of those is in them. It may be repeated at any point: what was done is done again, to the same end.
  */
-export async function beginAnew(
+async function beginAnew(
   lane: AgentLane,
   workspaceLog: WorkspaceLog | undefined,
   line: OperationLine,

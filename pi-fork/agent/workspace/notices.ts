@@ -43,7 +43,7 @@ export function takenBackBut(lacks: Lacks): string {
   return `${BEGUN_ANEW} Your files are those from before that. ${lacksSentence(lacks)} Look at the files before you go on.`;
 }
 
-/** What the model is told where work begins again and the workspace does not. */
+/** What the model is told if work begins again and the workspace could not be taken back. */
 export const NOT_TAKEN_BACK =
   `${BEGUN_ANEW} Your workspace could not be taken back to where it was before that: it still holds what the earlier attempt did. ` +
   "Look at the files before you go on.";

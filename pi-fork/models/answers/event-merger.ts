@@ -137,7 +137,7 @@ const DATA = "data: {";
  * Keeps the calls of a streamed answer of OpenAI's Chat Completions API apart. Servers that give several calls one id have them told apart by their
  * index only, and pi-ai takes them for pieces of one call.
  */
-export class SeparateCalls {
+class SeparateCalls {
   /** Index of the call that has an id. */
   readonly #owners = new Map<string, unknown>();
 

@@ -65,7 +65,7 @@ function addressOf({ namespace, key }: { namespace: string; key: string }): { na
 }
 
 /** Merge sources that are in order each. */
-export async function* inOrder<T extends { readonly seq: number }>(sources: readonly AsyncIterator<T>[]): AsyncGenerator<T> {
+async function* inOrder<T extends { readonly seq: number }>(sources: readonly AsyncIterator<T>[]): AsyncGenerator<T> {
   const heads = (await Promise.all(sources.map((source) => source.next()))).map((result, i) => ({ result, source: sources[i] }));
   for (;;) {
     let first: (typeof heads)[number] | undefined;

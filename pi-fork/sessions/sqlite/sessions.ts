@@ -167,7 +167,7 @@ const IDLE = `SELECT s.id, s.next_seq FROM sessions s WHERE ${LAST_USED} <= ? AN
 const STILL = `SELECT 1 FROM sessions s WHERE s.id = ? AND s.next_seq = ? AND ${UNUSED}`;
 
 /** Remove sessions that nobody uses; returns their ids. */
-export async function expireSessions(connection: Connection, path: string, expiry: Expiry): Promise<string[]> {
+async function expireSessions(connection: Connection, path: string, expiry: Expiry): Promise<string[]> {
   const { idleMs, limit = EXPIRED_AT_ONCE, archive } = expiry;
   if (connection.one("SELECT 1 FROM sqlite_schema WHERE name = 'sessions'") === undefined) return [];
   const removed: string[] = [];

@@ -23,7 +23,7 @@ UPDATE harness_layout SET version = 4;
 
 /**
  * What layout 5 adds: whose leaf a tombstone is of, empty if an older layout buried it; the bearer tokens that were made; and what one process of
- * several does for all of them, with the time until which it is its, in milliseconds since the Unix epoch.
+ * several does for all of them, and until when, in milliseconds since the Unix epoch.
  */
 export const LAYOUT_5 = `
 ALTER TABLE harness_tombstones ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
@@ -108,7 +108,7 @@ CREATE INDEX harness_notices_due ON harness_notices (dead, tenant, due_ms);
 UPDATE harness_layout SET version = 9;
 `;
 
-/** What layout 10 adds: what each tenant, and each account in it, has and used. `account` is empty for the tenant itself; `day` is the one of the last two columns. */
+/** What layout 10 adds: what each tenant, and each account in it, has and used. `account` is empty for the tenant itself; `day`: the day that the last two columns count. */
 export const LAYOUT_10 = `
 ALTER TABLE harness_leaves ADD COLUMN account TEXT NOT NULL DEFAULT '';
 ALTER TABLE harness_leaves ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
