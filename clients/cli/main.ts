@@ -91,7 +91,7 @@ async function toCliError(error: unknown): Promise<CliError> {
   return (await import("./dispatcher/call.ts")).callError(error);
 }
 
-/** If a full or read-only disk is behind an error: what to do about it. */
+/** What to do about an error that a full or read-only disk caused; `undefined` for any other error. */
 function diskProblem(error: unknown): string | undefined {
   const { code, errcode, path = "the state directory" } = error as NodeJS.ErrnoException & { errcode?: number };
   if (code === "ENOSPC" || code === "EDQUOT" || errcode === FULL)

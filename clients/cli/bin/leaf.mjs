@@ -13,7 +13,7 @@ if (Number.parseInt(process.versions.node, 10) >= NEEDED_MAJOR) {
   enableCompileCache(fileURLToPath(new URL("../../../node_modules/.cache/leaf", import.meta.url)));
   const { bundleOf, hasCurrentBundle } = await import("../stack/programs.ts");
   const root = new URL("../../../", import.meta.url);
-  // The bundle halves it once more; where a source is newer, nobody runs yesterday's code.
+  // The bundle halves it once more. It is used only if it is newer than its sources, so that nobody runs yesterday's code.
   await import(hasCurrentBundle(fileURLToPath(root), "leaf") ? new URL(bundleOf("leaf"), root).href : "../main.ts");
 } else {
   const node = fileURLToPath(new URL("../../../node_modules/.bin/node", import.meta.url));

@@ -4,6 +4,7 @@ import type { Context } from "../context.ts";
 import { readStatus, type StackStatus } from "../dispatcher/status.ts";
 import { ExitCode } from "../errors.ts";
 import { describeModel } from "../stack/model.ts";
+import { compareVersions, type VersionStatus } from "../stack/versions.ts";
 import { ago } from "../view/format.ts";
 import { lifeLines, outdatedText } from "../view/stack-text.ts";
 
@@ -12,11 +13,13 @@ export function add(command: Command): void {
   define(command, {
     description: "The exit code is 3 if nothing runs, or if a part of the stack does not answer.",
     run: async (context) => {
-      const { out, paths } = context;
+      const { out, paths, config } = context;
       const status = await readStatus(context);
+      // The version that runs, and whether the checkout has another one; a dispatcher elsewhere tells its own.
+      const version = config.url === undefined ? compareVersions(paths) : undefined;
       const healthy = status.health.status === "ok" && status.missing.length === 0;
-      if (out.json) out.document({ dir: paths.dir, healthy, ...status, pid: status.pid ?? null });
-      else for (const line of describe(context, status)) out.line(line);
+      if (out.json) out.document({ dir: paths.dir, healthy, ...status, version, pid: status.pid ?? null });
+      else for (const line of describe(context, status, version)) out.line(line);
       if (healthy) return;
       out.warn("something is missing: `leaf up` starts it again, `leaf logs` says why it ended");
       process.exitCode = ExitCode.notRunning;
@@ -24,7 +27,7 @@ export function add(command: Command): void {
   });
 }
 
-function describe({ out, config, paths }: Context, status: StackStatus): string[] {
+function describe({ out, config, paths }: Context, status: StackStatus, version: VersionStatus | undefined): string[] {
   const { color } = out;
   const { health, parts, missing } = status;
   const state = (ok: boolean, word: string): string => (ok ? color.green(word) : color.red(word));
@@ -47,7 +50,7 @@ function describe({ out, config, paths }: Context, status: StackStatus): string[
     ...(health.brainsStarted === undefined
       ? []
       : [`so far      ${health.brainsStarted} brains started, ${health.brainsCrashed} crashed, ${health.brainSeconds} brain-seconds`]),
-    ...(status.version?.outdated === true ? [color.yellow(`version     ${outdatedText(status.version)}`)] : []),
+    ...(version?.outdated === true ? [color.yellow(`version     ${outdatedText(version)}`)] : []),
     ...(config.url === undefined ? [`state       ${paths.dir}`] : []),
   ];
 }

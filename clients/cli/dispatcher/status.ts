@@ -1,9 +1,7 @@
 import type { Context } from "../context.ts";
 import { answers, isServing } from "../stack/health.ts";
-
 import type { ServiceName, StackPaths } from "../stack/paths.ts";
 import { type LifeStatus, liveRecord, readLife, servicePid } from "../stack/record.ts";
-import { compareVersions, type VersionStatus } from "../stack/versions.ts";
 import { findDispatcher } from "./address.ts";
 import { type DispatcherHealth, readHealth } from "./http.ts";
 
@@ -26,8 +24,6 @@ export interface StackStatus {
   readonly standIn: boolean;
   /** Parts that should run besides it on this machine, and do; empty for a dispatcher elsewhere. */
   readonly parts: readonly PartStatus[];
-  /** The version that runs, and whether the checkout has another one; `undefined` for a dispatcher elsewhere. */
-  readonly version: VersionStatus | undefined;
   /** Services that were started, by name. */
   readonly lives: Readonly<Partial<Record<ServiceName, LifeStatus>>>;
   /** Parts that should run and don't answer. */
@@ -40,8 +36,7 @@ export async function readStatus(context: Context): Promise<StackStatus> {
   const found = findDispatcher(context);
   const { url } = found;
   const health = await readHealth(found);
-  if (config.url !== undefined)
-    return { url, pid: undefined, health, model: undefined, standIn: false, version: undefined, parts: [], lives: {}, missing: [] };
+  if (config.url !== undefined) return { url, pid: undefined, health, model: undefined, standIn: false, parts: [], lives: {}, missing: [] };
   const record = liveRecord(paths, "dispatcher");
   const standIn = record?.settings["standIn"] === "true";
   const wanted: readonly ServiceName[] = standIn ? ["hands", "model"] : ["hands"];
@@ -54,7 +49,7 @@ export async function readStatus(context: Context): Promise<StackStatus> {
       return life === undefined ? [] : [[name, life]];
     }),
   );
-  return { url, pid, health, model: record?.settings["model"], standIn, version: compareVersions(paths), parts, lives, missing };
+  return { url, pid, health, model: record?.settings["model"], standIn, parts, lives, missing };
 }
 
 async function readPart(paths: StackPaths, name: ServiceName): Promise<PartStatus | undefined> {

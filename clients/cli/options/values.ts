@@ -62,7 +62,7 @@ export function milliseconds(seconds: number | undefined): bigint | undefined {
   return seconds === undefined ? undefined : BigInt(seconds) * 1000n;
 }
 
-/** What a blank text is answered with. */
+/** What to do about a blank text, by what it was to be. */
 const BLANK = {
   prompt: 'say what the agent is to do, as `leaf turn "Run: uname"`',
   message: "say something to the leaf",

@@ -64,7 +64,7 @@ function checkedModel(environment: Environment, model: string): string {
   }
   const missing = missingKey(provider, environment);
   if (missing.length === 0) return model;
-  const message = `${model} needs a key: set ${missing.join(" or ")}, or take the scripted stand-in with --model ${STAND_IN}`;
+  const message = `${model} needs a key: set ${missing.join(" or ")}, or use the scripted stand-in with --model ${STAND_IN}`;
   throw new CliError(ExitCode.usage, "missing_provider_key", message);
 }
 

@@ -46,7 +46,7 @@ export interface StackPaths {
   record(service: ServiceName): string;
   /** What a service's watcher knows of it. */
   watch(service: ServiceName): string;
-  /** The address of a service that has worked; its watcher starts no other one again. */
+  /** The address of a service that has worked. Without this file its watcher does not start it again. */
   worked(service: ServiceName): string;
   log(name: LogName): string;
 }

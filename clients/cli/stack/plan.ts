@@ -56,7 +56,7 @@ export function planStack(paths: StackPaths, environment: Environment, wishes: S
   const sandbox = wishes.sandbox ?? SANDBOXES.find((kind) => kind === hands?.["sandbox"]);
   const network = wishes.network ?? NETWORKS.find((reach) => reach === hands?.["network"]);
   if (network !== undefined && network !== "host" && sandbox === "process") {
-    const message = `without a jail nothing keeps a command off the network: leave --network ${network} away, or --sandbox process`;
+    const message = `without a jail nothing keeps a command off the network: leave out --network ${network} or --sandbox process`;
     throw new CliError(ExitCode.usage, "bad_network", message);
   }
   const chosen = chooseSandbox(sandbox);

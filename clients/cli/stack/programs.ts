@@ -18,7 +18,7 @@ const SOURCES = {
   brain: ["brain", "kit", "pi-fork", "proto", "session", "hands/client"],
   dispatcher: ["dispatcher", "kit", "pi-fork", "proto", "session", "hands/client"],
   hands: ["hands", "kit", "proto"],
-  model: ["kit"],
+  model: ["kit", "proto"],
   leaf: ["clients/cli", "kit", "proto"],
 } as const;
 
@@ -63,6 +63,7 @@ function hasNewer(directory: string, than: number): boolean {
   return readdirSync(directory, { withFileTypes: true }).some((entry) => {
     const path = join(directory, entry.name);
     if (entry.isDirectory()) return entry.name !== "node_modules" && entry.name !== "test" && hasNewer(path, than);
-    return !entry.name.endsWith(".md") && statSync(path).mtimeMs > than;
+    // Links of editors that lead nowhere, and files that were renamed meanwhile, change none either.
+    return !entry.name.endsWith(".md") && (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0) > than;
   });
 }

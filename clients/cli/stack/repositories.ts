@@ -13,7 +13,7 @@ const SEPARATOR = ":";
 export function repositories(text: string, before: readonly string[] = []): string[] {
   const path = resolve(text);
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true)
-    throw new InvalidArgumentError("It must be a directory that is there.");
+    throw new InvalidArgumentError("It must be an existing directory.");
   const real = realpathSync(path);
   if (real.includes(SEPARATOR)) throw new InvalidArgumentError("Its path must hold no colon.");
   return [...before, real];
@@ -28,7 +28,7 @@ export function joinRepositories(directories: readonly string[]): string {
 export function repositoryAt(text: string): string | undefined {
   if (!/^(?:\.{1,2}(?:\/|$)|\/)/.test(text)) return undefined;
   const start = resolve(text);
-  if (!existsSync(start)) throw new InvalidArgumentError(`${start} is not there.`);
+  if (!existsSync(start)) throw new InvalidArgumentError(`${start} does not exist.`);
   for (let path = realpathSync(start); ; path = dirname(path)) {
     if (existsSync(join(path, ".git")) || (existsSync(join(path, "HEAD")) && existsSync(join(path, "objects"))))
       return pathToFileURL(path).href;

@@ -8,7 +8,6 @@ import type { StackPaths } from "./paths.ts";
 import { nodeOf, watcherOf } from "./programs.ts";
 import { isWatched, newRecord, type ServiceRecord, writeRecord } from "./record.ts";
 import type { ServiceSpec } from "./services.ts";
-
 import { forgetWatch, markWorked, WATCH_BOUNDS, watcherArguments } from "./watch.ts";
 
 const START_TIMEOUT_MS = 20_000;

@@ -13,7 +13,7 @@ export interface WatchBounds {
   /** The first wait in milliseconds; each further one is twice as long, up to `maxMs`. */
   readonly baseMs: number;
   readonly maxMs: number;
-  /** A service that lived this long begins a new row of deaths. */
+  /** After a life of this length the deaths in a row are counted from 0 again. */
   readonly steadyMs: number;
   /** Deaths in a row after which it is started again; one more and it is given up. */
   readonly deaths: number;
