@@ -4,6 +4,7 @@ export * from "./gen/harness/leaf/v1/gate_pb.ts";
 export * from "./gen/harness/leaf/v1/leaf_pb.ts";
 export * from "./gen/harness/leaf/v1/message_pb.ts";
 export * from "./gen/harness/leaf/v1/sandbox_pb.ts";
+export * from "./gen/harness/leaf/v1/sandbox_service_pb.ts";
 export * from "./gen/harness/leaf/v1/schedule_pb.ts";
 export * from "./gen/harness/leaf/v1/schedule_service_pb.ts";
 export * from "./gen/harness/leaf/v1/service_pb.ts";

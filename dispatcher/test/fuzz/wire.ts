@@ -15,9 +15,8 @@ export interface Answer {
   readonly resetBy: number;
 }
 
-/** A stream that has sent so many pieces, among them those that keep it alive, and more than those, is taken to go on. */
+/** A stream whose last pieces, so many, are the same does nothing more than keep itself alive. */
 const LIVE_PIECES = 4;
-const LIVE_BYTES = 100;
 const PATIENCE_MS = 20_000;
 
 /** Sends requests as they are, well formed or not, over both versions of HTTP. */
@@ -107,12 +106,8 @@ export class RawClient {
 /** The stream of health tells its state at once, and is never kept alive. */
 function goesOn(path: string, chunks: readonly Buffer[]): boolean {
   if (path.startsWith("/grpc.health")) return true;
-  if (chunks.length < LIVE_PIECES) return false;
-  // A leaf's events after its last one are nothing but what keeps the stream alive, which may be a blank.
-  return (
-    Buffer.concat(chunks).length > LIVE_BYTES ||
-    chunks.slice(-LIVE_PIECES).every((chunk) => /^(?: |: keep-alive\n\n)+$/.test(String(chunk)))
-  );
+  const last = chunks.slice(-LIVE_PIECES);
+  return last.length === LIVE_PIECES && last.every((chunk) => chunk.equals(last[0] ?? chunk));
 }
 
 function texts(headers: Readonly<Record<string, unknown>>): Record<string, string> {

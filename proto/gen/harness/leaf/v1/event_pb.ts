@@ -17,7 +17,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file harness/leaf/v1/event.proto.
  */
 export const file_harness_leaf_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChtoYXJuZXNzL2xlYWYvdjEvZXZlbnQucHJvdG8SD2hhcm5lc3MubGVhZi52MSLvBwoJTGVhZkV2ZW50Eg8KB2xlYWZfaWQYASABKAkSCwoDc2VxGAIgASgDEg8KB3RpbWVfbXMYAyABKAMSNgoNc3RhdGVfY2hhbmdlZBgEIAEoCzIdLmhhcm5lc3MubGVhZi52MS5TdGF0ZUNoYW5nZWRIABI/ChJtb2RlbF9jYWxsX3N0YXJ0ZWQYBSABKAsyIS5oYXJuZXNzLmxlYWYudjEuTW9kZWxDYWxsU3RhcnRlZEgAEjAKCnRleHRfZGVsdGEYBiABKAsyGi5oYXJuZXNzLmxlYWYudjEuVGV4dERlbHRhSAASPAoQYW5zd2VyX2Rpc2NhcmRlZBgHIAEoCzIgLmhhcm5lc3MubGVhZi52MS5BbnN3ZXJEaXNjYXJkZWRIABIpCgZhbnN3ZXIYCCABKAsyFy5oYXJuZXNzLmxlYWYudjEuQW5zd2VySAASNAoMdG9vbF9zdGFydGVkGAkgASgLMhwuaGFybmVzcy5sZWFmLnYxLlRvb2xTdGFydGVkSAASMgoLdG9vbF9vdXRwdXQYCiABKAsyGy5oYXJuZXNzLmxlYWYudjEuVG9vbE91dHB1dEgAEjAKCnRvb2xfZW5kZWQYCyABKAsyGi5oYXJuZXNzLmxlYWYudjEuVG9vbEVuZGVkSAASJwoFdXNhZ2UYDCABKAsyFi5oYXJuZXNzLmxlYWYudjEuVXNhZ2VIABIyCgtnYXRlX29wZW5lZBgNIAEoCzIbLmhhcm5lc3MubGVhZi52MS5HYXRlT3BlbmVkSAASNAoMZ2F0ZV9kZWNpZGVkGA4gASgLMhwuaGFybmVzcy5sZWFmLnYxLkdhdGVEZWNpZGVkSAASPAoQY2FuY2VsX3JlcXVlc3RlZBgPIAEoCzIgLmhhcm5lc3MubGVhZi52MS5DYW5jZWxSZXF1ZXN0ZWRIABI8ChBtZXNzYWdlX3JlY2VpdmVkGBAgASgLMiAuaGFybmVzcy5sZWFmLnYxLk1lc3NhZ2VSZWNlaXZlZEgAEj4KEW1lc3NhZ2VfZGVsaXZlcmVkGBEgASgLMiEuaGFybmVzcy5sZWFmLnYxLk1lc3NhZ2VEZWxpdmVyZWRIABIvCgljb21wYWN0ZWQYEiABKAsyGi5oYXJuZXNzLmxlYWYudjEuQ29tcGFjdGVkSAASOAoOc25hcHNob3RfdGFrZW4YEyABKAsyHi5oYXJuZXNzLmxlYWYudjEuU25hcHNob3RUYWtlbkgAEkAKEndvcmtzcGFjZV9yZXN0b3JlZBgUIAEoCzIiLmhhcm5lc3MubGVhZi52MS5Xb3Jrc3BhY2VSZXN0b3JlZEgAQgcKBWV2ZW50Iu4BCgxTdGF0ZUNoYW5nZWQSKQoFc3RhdGUYASABKA4yGi5oYXJuZXNzLmxlYWYudjEuTGVhZlN0YXRlEicKBndvcmtlchgCIAEoCzIXLmhhcm5lc3MubGVhZi52MS5Xb3JrZXISDQoFZXBvY2gYAyABKAMSFQoNbm90X2JlZm9yZV9tcxgEIAEoAxIrCgZyZXN1bHQYBSABKAsyGy5oYXJuZXNzLmxlYWYudjEuTGVhZlJlc3VsdBIpCgdmYWlsdXJlGAYgASgLMhguaGFybmVzcy5sZWFmLnYxLkZhaWx1cmUSDAoEbm90ZRgHIAEoCSIyChBNb2RlbENhbGxTdGFydGVkEg0KBW1vZGVsGAEgASgJEg8KB2F0dGVtcHQYAiABKAUiKwoJVGV4dERlbHRhEgwKBHRleHQYASABKAkSEAoIdGhpbmtpbmcYAiABKAgiIQoPQW5zd2VyRGlzY2FyZGVkEg4KBnJlYXNvbhgBIAEoCSI8CgZBbnN3ZXISEAoIZW50cnlfaWQYASABKAkSDAoEdGV4dBgCIAEoCRISCgp0b29sX2NhbGxzGAMgASgFIm8KC1Rvb2xTdGFydGVkEhUKDWludm9jYXRpb25faWQYASABKAkSDAoEdG9vbBgCIAEoCRIqCglhcmd1bWVudHMYAyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Eg8KB3Jlc3VtZWQYBCABKAgiMQoKVG9vbE91dHB1dBIVCg1pbnZvY2F0aW9uX2lkGAEgASgJEgwKBHRleHQYAiABKAkiUAoJVG9vbEVuZGVkEhUKDWludm9jYXRpb25faWQYASABKAkSDAoEdG9vbBgCIAEoCRIMCgR0ZXh0GAMgASgJEhAKCGlzX2Vycm9yGAQgASgIIjEKCkdhdGVPcGVuZWQSIwoEZ2F0ZRgBIAEoCzIVLmhhcm5lc3MubGVhZi52MS5HYXRlIksKC0dhdGVEZWNpZGVkEg8KB2dhdGVfaWQYASABKAkSKwoIZGVjaXNpb24YAiABKAsyGS5oYXJuZXNzLmxlYWYudjEuRGVjaXNpb24iJwoPQ2FuY2VsUmVxdWVzdGVkEhQKDHJlcXVlc3RlZF9ieRgBIAEoCSJACg9NZXNzYWdlUmVjZWl2ZWQSLQoHbWVzc2FnZRgBIAEoCzIcLmhhcm5lc3MubGVhZi52MS5MZWFmTWVzc2FnZSImChBNZXNzYWdlRGVsaXZlcmVkEhIKCm1lc3NhZ2VfaWQYASABKAkiRAoJQ29tcGFjdGVkEhAKCGVudHJ5X2lkGAEgASgJEhUKDXRva2Vuc19iZWZvcmUYAiABKAMSDgoGcmVhc29uGAMgASgJIiQKDVNuYXBzaG90VGFrZW4SEwoLc25hcHNob3RfaWQYASABKAkiOAoRV29ya3NwYWNlUmVzdG9yZWQSEwoLc25hcHNob3RfaWQYASABKAkSDgoGYmVoaW5kGAIgASgIYgZwcm90bzM", [file_google_protobuf_struct, file_harness_leaf_v1_gate, file_harness_leaf_v1_leaf, file_harness_leaf_v1_message]);
+  fileDesc("ChtoYXJuZXNzL2xlYWYvdjEvZXZlbnQucHJvdG8SD2hhcm5lc3MubGVhZi52MSKaCAoJTGVhZkV2ZW50Eg8KB2xlYWZfaWQYASABKAkSCwoDc2VxGAIgASgDEg8KB3RpbWVfbXMYAyABKAMSNgoNc3RhdGVfY2hhbmdlZBgEIAEoCzIdLmhhcm5lc3MubGVhZi52MS5TdGF0ZUNoYW5nZWRIABI/ChJtb2RlbF9jYWxsX3N0YXJ0ZWQYBSABKAsyIS5oYXJuZXNzLmxlYWYudjEuTW9kZWxDYWxsU3RhcnRlZEgAEjAKCnRleHRfZGVsdGEYBiABKAsyGi5oYXJuZXNzLmxlYWYudjEuVGV4dERlbHRhSAASPAoQYW5zd2VyX2Rpc2NhcmRlZBgHIAEoCzIgLmhhcm5lc3MubGVhZi52MS5BbnN3ZXJEaXNjYXJkZWRIABIpCgZhbnN3ZXIYCCABKAsyFy5oYXJuZXNzLmxlYWYudjEuQW5zd2VySAASNAoMdG9vbF9zdGFydGVkGAkgASgLMhwuaGFybmVzcy5sZWFmLnYxLlRvb2xTdGFydGVkSAASMgoLdG9vbF9vdXRwdXQYCiABKAsyGy5oYXJuZXNzLmxlYWYudjEuVG9vbE91dHB1dEgAEjAKCnRvb2xfZW5kZWQYCyABKAsyGi5oYXJuZXNzLmxlYWYudjEuVG9vbEVuZGVkSAASJwoFdXNhZ2UYDCABKAsyFi5oYXJuZXNzLmxlYWYudjEuVXNhZ2VIABIyCgtnYXRlX29wZW5lZBgNIAEoCzIbLmhhcm5lc3MubGVhZi52MS5HYXRlT3BlbmVkSAASNAoMZ2F0ZV9kZWNpZGVkGA4gASgLMhwuaGFybmVzcy5sZWFmLnYxLkdhdGVEZWNpZGVkSAASPAoQY2FuY2VsX3JlcXVlc3RlZBgPIAEoCzIgLmhhcm5lc3MubGVhZi52MS5DYW5jZWxSZXF1ZXN0ZWRIABI8ChBtZXNzYWdlX3JlY2VpdmVkGBAgASgLMiAuaGFybmVzcy5sZWFmLnYxLk1lc3NhZ2VSZWNlaXZlZEgAEj4KEW1lc3NhZ2VfZGVsaXZlcmVkGBEgASgLMiEuaGFybmVzcy5sZWFmLnYxLk1lc3NhZ2VEZWxpdmVyZWRIABIvCgljb21wYWN0ZWQYEiABKAsyGi5oYXJuZXNzLmxlYWYudjEuQ29tcGFjdGVkSAASOAoOc25hcHNob3RfdGFrZW4YEyABKAsyHi5oYXJuZXNzLmxlYWYudjEuU25hcHNob3RUYWtlbkgAEkAKEndvcmtzcGFjZV9yZXN0b3JlZBgUIAEoCzIiLmhhcm5lc3MubGVhZi52MS5Xb3Jrc3BhY2VSZXN0b3JlZEgAEikKBnBsYWNlZBgVIAEoCzIXLmhhcm5lc3MubGVhZi52MS5QbGFjZWRIAEIHCgVldmVudCJKCgZQbGFjZWQSDwoHc2FuZGJveBgBIAEoCRISCgptb3ZlZF9mcm9tGAIgASgJEhsKE21vdmVkX2Zyb21faXNfdGhlcmUYAyABKAgi7gEKDFN0YXRlQ2hhbmdlZBIpCgVzdGF0ZRgBIAEoDjIaLmhhcm5lc3MubGVhZi52MS5MZWFmU3RhdGUSJwoGd29ya2VyGAIgASgLMhcuaGFybmVzcy5sZWFmLnYxLldvcmtlchINCgVlcG9jaBgDIAEoAxIVCg1ub3RfYmVmb3JlX21zGAQgASgDEisKBnJlc3VsdBgFIAEoCzIbLmhhcm5lc3MubGVhZi52MS5MZWFmUmVzdWx0EikKB2ZhaWx1cmUYBiABKAsyGC5oYXJuZXNzLmxlYWYudjEuRmFpbHVyZRIMCgRub3RlGAcgASgJIjIKEE1vZGVsQ2FsbFN0YXJ0ZWQSDQoFbW9kZWwYASABKAkSDwoHYXR0ZW1wdBgCIAEoBSIrCglUZXh0RGVsdGESDAoEdGV4dBgBIAEoCRIQCgh0aGlua2luZxgCIAEoCCIhCg9BbnN3ZXJEaXNjYXJkZWQSDgoGcmVhc29uGAEgASgJIjwKBkFuc3dlchIQCghlbnRyeV9pZBgBIAEoCRIMCgR0ZXh0GAIgASgJEhIKCnRvb2xfY2FsbHMYAyABKAUibwoLVG9vbFN0YXJ0ZWQSFQoNaW52b2NhdGlvbl9pZBgBIAEoCRIMCgR0b29sGAIgASgJEioKCWFyZ3VtZW50cxgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDwoHcmVzdW1lZBgEIAEoCCIxCgpUb29sT3V0cHV0EhUKDWludm9jYXRpb25faWQYASABKAkSDAoEdGV4dBgCIAEoCSJQCglUb29sRW5kZWQSFQoNaW52b2NhdGlvbl9pZBgBIAEoCRIMCgR0b29sGAIgASgJEgwKBHRleHQYAyABKAkSEAoIaXNfZXJyb3IYBCABKAgiMQoKR2F0ZU9wZW5lZBIjCgRnYXRlGAEgASgLMhUuaGFybmVzcy5sZWFmLnYxLkdhdGUiSwoLR2F0ZURlY2lkZWQSDwoHZ2F0ZV9pZBgBIAEoCRIrCghkZWNpc2lvbhgCIAEoCzIZLmhhcm5lc3MubGVhZi52MS5EZWNpc2lvbiInCg9DYW5jZWxSZXF1ZXN0ZWQSFAoMcmVxdWVzdGVkX2J5GAEgASgJIkAKD01lc3NhZ2VSZWNlaXZlZBItCgdtZXNzYWdlGAEgASgLMhwuaGFybmVzcy5sZWFmLnYxLkxlYWZNZXNzYWdlIiYKEE1lc3NhZ2VEZWxpdmVyZWQSEgoKbWVzc2FnZV9pZBgBIAEoCSJECglDb21wYWN0ZWQSEAoIZW50cnlfaWQYASABKAkSFQoNdG9rZW5zX2JlZm9yZRgCIAEoAxIOCgZyZWFzb24YAyABKAkiJAoNU25hcHNob3RUYWtlbhITCgtzbmFwc2hvdF9pZBgBIAEoCSI4ChFXb3Jrc3BhY2VSZXN0b3JlZBITCgtzbmFwc2hvdF9pZBgBIAEoCRIOCgZiZWhpbmQYAiABKAhiBnByb3RvMw", [file_google_protobuf_struct, file_harness_leaf_v1_gate, file_harness_leaf_v1_leaf, file_harness_leaf_v1_message]);
 
 /**
  * LeafEvent is one entry of a leaf's event log.
@@ -187,6 +187,14 @@ export type LeafEvent = Message<"harness.leaf.v1.LeafEvent"> & {
      */
     value: WorkspaceRestored;
     case: "workspaceRestored";
+  } | {
+    /**
+     * The session was placed in a sandbox where it was not before.
+     *
+     * @generated from field: harness.leaf.v1.Placed placed = 21;
+     */
+    value: Placed;
+    case: "placed";
   } | { case: undefined; value?: undefined };
 };
 
@@ -196,6 +204,41 @@ export type LeafEvent = Message<"harness.leaf.v1.LeafEvent"> & {
  */
 export const LeafEventSchema: GenMessage<LeafEvent> = /*@__PURE__*/
   messageDesc(file_harness_leaf_v1_event, 0);
+
+/**
+ * Placed is a session's new place in the pool of sandboxes.
+ *
+ * @generated from message harness.leaf.v1.Placed
+ */
+export type Placed = Message<"harness.leaf.v1.Placed"> & {
+  /**
+   * Name of the sandbox.
+   *
+   * @generated from field: string sandbox = 1;
+   */
+  sandbox: string;
+
+  /**
+   * Name of the one where the session was. Empty: it was nowhere, or there and lost its disk.
+   *
+   * @generated from field: string moved_from = 2;
+   */
+  movedFrom: string;
+
+  /**
+   * The session can still be asked for what it has there; false: that sandbox is away or was removed.
+   *
+   * @generated from field: bool moved_from_is_there = 3;
+   */
+  movedFromIsThere: boolean;
+};
+
+/**
+ * Describes the message harness.leaf.v1.Placed.
+ * Use `create(PlacedSchema)` to create a new message.
+ */
+export const PlacedSchema: GenMessage<Placed> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_event, 1);
 
 /**
  * StateChanged is a change of state.
@@ -258,7 +301,7 @@ export type StateChanged = Message<"harness.leaf.v1.StateChanged"> & {
  * Use `create(StateChangedSchema)` to create a new message.
  */
 export const StateChangedSchema: GenMessage<StateChanged> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_event, 1);
+  messageDesc(file_harness_leaf_v1_event, 2);
 
 /**
  * ModelCallStarted is the begin of a request to the model.
@@ -286,7 +329,7 @@ export type ModelCallStarted = Message<"harness.leaf.v1.ModelCallStarted"> & {
  * Use `create(ModelCallStartedSchema)` to create a new message.
  */
 export const ModelCallStartedSchema: GenMessage<ModelCallStarted> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_event, 2);
+  messageDesc(file_harness_leaf_v1_event, 3);
 
 /**
  * TextDelta is a piece of an answer's text.
@@ -314,7 +357,7 @@ export type TextDelta = Message<"harness.leaf.v1.TextDelta"> & {
  * Use `create(TextDeltaSchema)` to create a new message.
  */
 export const TextDeltaSchema: GenMessage<TextDelta> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_event, 3);
+  messageDesc(file_harness_leaf_v1_event, 4);
 
 /**
  * AnswerDiscarded voids the pieces of a cut answer.
@@ -335,7 +378,7 @@ export type AnswerDiscarded = Message<"harness.leaf.v1.AnswerDiscarded"> & {
  * Use `create(AnswerDiscardedSchema)` to create a new message.
  */
 export const AnswerDiscardedSchema: GenMessage<AnswerDiscarded> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_event, 4);
+  messageDesc(file_harness_leaf_v1_event, 5);
 
 /**
  * Answer is a complete answer of the model.
@@ -370,7 +413,7 @@ export type Answer = Message<"harness.leaf.v1.Answer"> & {
  * Use `create(AnswerSchema)` to create a new message.
  */
 export const AnswerSchema: GenMessage<Answer> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_event, 5);
+  messageDesc(file_harness_leaf_v1_event, 6);
 
 /**
  * ToolStarted is the begin of a tool call.
@@ -412,7 +455,7 @@ export type ToolStarted = Message<"harness.leaf.v1.ToolStarted"> & {
  * Use `create(ToolStartedSchema)` to create a new message.
  */
 export const ToolStartedSchema: GenMessage<ToolStarted> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_event, 6);
+  messageDesc(file_harness_leaf_v1_event, 7);
 
 /**
  * ToolOutput is what a running tool shows so far.
@@ -440,7 +483,7 @@ export type ToolOutput = Message<"harness.leaf.v1.ToolOutput"> & {
  * Use `create(ToolOutputSchema)` to create a new message.
  */
 export const ToolOutputSchema: GenMessage<ToolOutput> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_event, 7);
+  messageDesc(file_harness_leaf_v1_event, 8);
 
 /**
  * ToolEnded is the end of a tool call.
@@ -482,7 +525,7 @@ export type ToolEnded = Message<"harness.leaf.v1.ToolEnded"> & {
  * Use `create(ToolEndedSchema)` to create a new message.
  */
 export const ToolEndedSchema: GenMessage<ToolEnded> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_event, 8);
+  messageDesc(file_harness_leaf_v1_event, 9);
 
 /**
  * GateOpened is a question to a human.
@@ -503,7 +546,7 @@ export type GateOpened = Message<"harness.leaf.v1.GateOpened"> & {
  * Use `create(GateOpenedSchema)` to create a new message.
  */
 export const GateOpenedSchema: GenMessage<GateOpened> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_event, 9);
+  messageDesc(file_harness_leaf_v1_event, 10);
 
 /**
  * GateDecided is the answer to it.
@@ -531,7 +574,7 @@ export type GateDecided = Message<"harness.leaf.v1.GateDecided"> & {
  * Use `create(GateDecidedSchema)` to create a new message.
  */
 export const GateDecidedSchema: GenMessage<GateDecided> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_event, 10);
+  messageDesc(file_harness_leaf_v1_event, 11);
 
 /**
  * CancelRequested is the wish that the leaf ends.
@@ -552,7 +595,7 @@ export type CancelRequested = Message<"harness.leaf.v1.CancelRequested"> & {
  * Use `create(CancelRequestedSchema)` to create a new message.
  */
 export const CancelRequestedSchema: GenMessage<CancelRequested> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_event, 11);
+  messageDesc(file_harness_leaf_v1_event, 12);
 
 /**
  * MessageReceived is a message that the agent will read.
@@ -573,7 +616,7 @@ export type MessageReceived = Message<"harness.leaf.v1.MessageReceived"> & {
  * Use `create(MessageReceivedSchema)` to create a new message.
  */
 export const MessageReceivedSchema: GenMessage<MessageReceived> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_event, 12);
+  messageDesc(file_harness_leaf_v1_event, 13);
 
 /**
  * MessageDelivered is a message that is in the session's log.
@@ -594,7 +637,7 @@ export type MessageDelivered = Message<"harness.leaf.v1.MessageDelivered"> & {
  * Use `create(MessageDeliveredSchema)` to create a new message.
  */
 export const MessageDeliveredSchema: GenMessage<MessageDelivered> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_event, 13);
+  messageDesc(file_harness_leaf_v1_event, 14);
 
 /**
  * Compacted is a conversation that was summed up.
@@ -629,7 +672,7 @@ export type Compacted = Message<"harness.leaf.v1.Compacted"> & {
  * Use `create(CompactedSchema)` to create a new message.
  */
 export const CompactedSchema: GenMessage<Compacted> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_event, 14);
+  messageDesc(file_harness_leaf_v1_event, 15);
 
 /**
  * SnapshotTaken is a snapshot of the workspace.
@@ -650,7 +693,7 @@ export type SnapshotTaken = Message<"harness.leaf.v1.SnapshotTaken"> & {
  * Use `create(SnapshotTakenSchema)` to create a new message.
  */
 export const SnapshotTakenSchema: GenMessage<SnapshotTaken> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_event, 15);
+  messageDesc(file_harness_leaf_v1_event, 16);
 
 /**
  * WorkspaceRestored is a workspace that was made again in a sandbox that did not have it.
@@ -678,5 +721,5 @@ export type WorkspaceRestored = Message<"harness.leaf.v1.WorkspaceRestored"> & {
  * Use `create(WorkspaceRestoredSchema)` to create a new message.
  */
 export const WorkspaceRestoredSchema: GenMessage<WorkspaceRestored> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_event, 16);
+  messageDesc(file_harness_leaf_v1_event, 17);
 

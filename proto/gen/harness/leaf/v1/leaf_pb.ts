@@ -17,7 +17,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file harness/leaf/v1/leaf.proto.
  */
 export const file_harness_leaf_v1_leaf: GenFile = /*@__PURE__*/
-  fileDesc("ChpoYXJuZXNzL2xlYWYvdjEvbGVhZi5wcm90bxIPaGFybmVzcy5sZWFmLnYxIqoGCghMZWFmU3BlYxIOCgZ0ZW5hbnQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRIaChJzZXNzaW9uX211c3RfZXhpc3QYAyABKAgSJwoEa2luZBgEIAEoDjIZLmhhcm5lc3MubGVhZi52MS5MZWFmS2luZBIOCgZwcm9tcHQYBSABKAkSDQoFbW9kZWwYBiABKAkSJwoGbGltaXRzGAcgASgLMhcuaGFybmVzcy5sZWFmLnYxLkxpbWl0cxI1CgZsYWJlbHMYCCADKAsyJS5oYXJuZXNzLmxlYWYudjEuTGVhZlNwZWMuTGFiZWxzRW50cnkSKwoFcmV0cnkYCSABKAsyHC5oYXJuZXNzLmxlYWYudjEuUmV0cnlQb2xpY3kSFQoNc3lzdGVtX3Byb21wdBgKIAEoCRIQCghwcmlvcml0eRgLIAEoBRIuCg1vdXRwdXRfc2NoZW1hGAwgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBImCgVpbnB1dBgNIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLwoKcmVwb3NpdG9yeRgOIAEoCzIbLmhhcm5lc3MubGVhZi52MS5SZXBvc2l0b3J5EioKBWdhdGVzGA8gASgLMhsuaGFybmVzcy5sZWFmLnYxLkdhdGVQb2xpY3kSMAoIdGhpbmtpbmcYECABKA4yHi5oYXJuZXNzLmxlYWYudjEuVGhpbmtpbmdMZXZlbBImCgZpbWFnZXMYESADKAsyFi5oYXJuZXNzLmxlYWYudjEuSW1hZ2USIwoEZm9yaxgSIAEoCzIVLmhhcm5lc3MubGVhZi52MS5Gb3JrEhAKCHVudXNhYmxlGBMgASgJEikKBWZpbGVzGBQgASgLMhouaGFybmVzcy5sZWFmLnYxLkxlYWZGaWxlcxIqCgh3ZWJob29rcxgZIAMoCzIYLmhhcm5lc3MubGVhZi52MS5XZWJob29rEhQKDHRyYWNlX3BhcmVudBgaIAEoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIngKCUxlYWZGaWxlcxISCgppbnB1dHNfcmVmGAEgASgJEhIKCnJlc3VsdF9yZWYYAiABKAkSFwoPZG9uZV9tYXJrZXJfcmVmGAMgASgJEhAKCGdhdGVfcmVmGAQgASgJEhgKEHNob3duX3Nlc3Npb25faWQYBSABKAkiLAoERm9yaxISCgpzZXNzaW9uX2lkGAEgASgJEhAKCGVudHJ5X2lkGAIgASgJIiYKClJlcG9zaXRvcnkSCwoDdXJsGAEgASgJEgsKA3JlZhgCIAEoCSKuAQoKR2F0ZVBvbGljeRIYChByZXF1ZXN0X2FwcHJvdmFsGAEgASgIEigKBXRvb2xzGAIgAygLMhkuaGFybmVzcy5sZWFmLnYxLlRvb2xHYXRlEhMKC2RlYWRsaW5lX21zGAMgASgDEjIKC29uX2RlYWRsaW5lGAQgASgOMh0uaGFybmVzcy5sZWFmLnYxLkRlY2lzaW9uS2luZBITCgtob2xkX3Jlc3VsdBgFIAEoCCIrCghUb29sR2F0ZRIMCgR0b29sGAEgASgJEhEKCWFyZ3VtZW50cxgCIAEoCSJ+CgZMaW1pdHMSFwoPbWF4X21vZGVsX2NhbGxzGAEgASgFEhMKC2RlYWRsaW5lX21zGAIgASgDEhIKCm1heF90b2tlbnMYAyABKAMSGgoSbWF4X2Nvc3RfbWljcm9fdXNkGAQgASgDEhYKDm1heF90b29sX3R1cm5zGAUgASgFIlAKC1JldHJ5UG9saWN5EhQKDG1heF9hdHRlbXB0cxgBIAEoBRIVCg1iYXNlX2RlbGF5X21zGAIgASgDEhQKDG1heF9kZWxheV9tcxgDIAEoAyLnBAoETGVhZhIPCgdsZWFmX2lkGAEgASgJEicKBHNwZWMYAiABKAsyGS5oYXJuZXNzLmxlYWYudjEuTGVhZlNwZWMSKQoFc3RhdGUYAyABKA4yGi5oYXJuZXNzLmxlYWYudjEuTGVhZlN0YXRlEhUKDWNyZWF0ZWRfYXRfbXMYBCABKAMSFQoNdXBkYXRlZF9hdF9tcxgFIAEoAxIOCgZjbGFpbXMYBiABKAUSFwoPZmFpbGVkX2F0dGVtcHRzGAcgASgFEhUKDW5vdF9iZWZvcmVfbXMYCCABKAMSDQoFZXBvY2gYCSABKAMSEAoIbGFzdF9zZXEYCiABKAMSKwoGcmVzdWx0GAsgASgLMhsuaGFybmVzcy5sZWFmLnYxLkxlYWZSZXN1bHQSKQoHZmFpbHVyZRgMIAEoCzIYLmhhcm5lc3MubGVhZi52MS5GYWlsdXJlEiUKBXVzYWdlGA0gASgLMhYuaGFybmVzcy5sZWFmLnYxLlVzYWdlEhgKEGNhbmNlbF9yZXF1ZXN0ZWQYDiABKAgSJwoGd29ya2VyGA8gASgLMhcuaGFybmVzcy5sZWFmLnYxLldvcmtlchIpCgpvcGVuX2dhdGVzGBAgAygLMhUuaGFybmVzcy5sZWFmLnYxLkdhdGUSKgoIYXR0ZW1wdHMYESADKAsyGC5oYXJuZXNzLmxlYWYudjEuQXR0ZW1wdBIQCghyZWRyaXZlcxgSIAEoBRIQCghyZXN0YXJ0cxgTIAEoBRIuCghtZXNzYWdlcxgUIAMoCzIcLmhhcm5lc3MubGVhZi52MS5MZWFmTWVzc2FnZSJZCgdBdHRlbXB0EhMKC2VuZGVkX2F0X21zGAEgASgDEg4KBndvcmtlchgCIAEoCRIpCgdmYWlsdXJlGAMgASgLMhguaGFybmVzcy5sZWFmLnYxLkZhaWx1cmUibgoJVG9tYnN0b25lEg8KB2xlYWZfaWQYASABKAkSKQoFc3RhdGUYAiABKA4yGi5oYXJuZXNzLmxlYWYudjEuTGVhZlN0YXRlEhUKDWV4cGlyZWRfYXRfbXMYAyABKAMSDgoGdGVuYW50GAQgASgJIngKCkxlYWZSZXN1bHQSDAoEdGV4dBgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDQoFcGF0Y2gYAyABKAkSEwoLYmFzZV9jb21taXQYBCABKAkSEAoIbGVmdF9vdXQYBSADKAkidQoHRmFpbHVyZRIuCgZyZWFzb24YASABKA4yHi5oYXJuZXNzLmxlYWYudjEuRmFpbHVyZVJlYXNvbhIRCglyZXRyeWFibGUYAiABKAgSDwoHbWVzc2FnZRgDIAEoCRIWCg5yZXRyeV9hZnRlcl9tcxgEIAEoAyKYAQoFVXNhZ2USEwoLbW9kZWxfY2FsbHMYASABKAUSFAoMaW5wdXRfdG9rZW5zGAIgASgDEhUKDW91dHB1dF90b2tlbnMYAyABKAMSGQoRY2FjaGVfcmVhZF90b2tlbnMYBCABKAMSGgoSY2FjaGVfd3JpdGVfdG9rZW5zGAUgASgDEhYKDmNvc3RfbWljcm9fdXNkGAYgASgDIlEKBldvcmtlchIMCgRuYW1lGAEgASgJEgsKA3BpZBgCIAEoAxIVCg1waWRfbmFtZXNwYWNlGAMgASgJEhUKDXN0YXJ0ZWRfYXRfbXMYBCABKAMqkwEKDVRoaW5raW5nTGV2ZWwSHgoaVEhJTktJTkdfTEVWRUxfVU5TUEVDSUZJRUQQABIWChJUSElOS0lOR19MRVZFTF9PRkYQARIWChJUSElOS0lOR19MRVZFTF9MT1cQAhIZChVUSElOS0lOR19MRVZFTF9NRURJVU0QAxIXChNUSElOS0lOR19MRVZFTF9ISUdIEAQqYgoITGVhZktpbmQSGQoVTEVBRl9LSU5EX1VOU1BFQ0lGSUVEEAASEgoOTEVBRl9LSU5EX1RVUk4QARISCg5MRUFGX0tJTkRfVEFTSxACEhMKD0xFQUZfS0lORF9TT0xWRRADKokCCglMZWFmU3RhdGUSGgoWTEVBRl9TVEFURV9VTlNQRUNJRklFRBAAEhUKEUxFQUZfU1RBVEVfUVVFVUVEEAESFgoSTEVBRl9TVEFURV9SVU5OSU5HEAISGAoUTEVBRl9TVEFURV9TVVNQRU5ERUQQAxIgChxMRUFGX1NUQVRFX0FXQUlUSU5HX0FQUFJPVkFMEAQSFwoTTEVBRl9TVEFURV9SRVRSWUlORxAFEhMKD0xFQUZfU1RBVEVfRE9ORRAGEhUKEUxFQUZfU1RBVEVfRkFJTEVEEAcSGAoUTEVBRl9TVEFURV9DQU5DRUxMRUQQCBIWChJMRUFGX1NUQVRFX0FCT1JURUQQCSqoAwoNRmFpbHVyZVJlYXNvbhIeChpGQUlMVVJFX1JFQVNPTl9VTlNQRUNJRklFRBAAEh0KGUZBSUxVUkVfUkVBU09OX0JBRF9JTlBVVFMQARIcChhGQUlMVVJFX1JFQVNPTl9OT19SRVNVTFQQAhIhCh1GQUlMVVJFX1JFQVNPTl9JTlZBTElEX1JFU1VMVBADEiQKIEZBSUxVUkVfUkVBU09OX01PREVMX1VOQVZBSUxBQkxFEAQSIAocRkFJTFVSRV9SRUFTT05fTU9ERUxfUkVGVVNFRBAFEiYKIkZBSUxVUkVfUkVBU09OX1NBTkRCT1hfVU5BVkFJTEFCTEUQBhIiCh5GQUlMVVJFX1JFQVNPTl9CVURHRVRfRVhDRUVERUQQBxIkCiBGQUlMVVJFX1JFQVNPTl9ERUFETElORV9FWENFRURFRBAIEh8KG0ZBSUxVUkVfUkVBU09OX1NBTkRCT1hfTE9TVBAJEhsKF0ZBSUxVUkVfUkVBU09OX0lOVEVSTkFMEAoSHwobRkFJTFVSRV9SRUFTT05fT1VUUFVUX0xJTUlUEAtiBnByb3RvMw", [file_google_protobuf_struct, file_harness_leaf_v1_gate, file_harness_leaf_v1_message, file_harness_leaf_v1_webhook]);
+  fileDesc("ChpoYXJuZXNzL2xlYWYvdjEvbGVhZi5wcm90bxIPaGFybmVzcy5sZWFmLnYxItkGCghMZWFmU3BlYxIOCgZ0ZW5hbnQYASABKAkSEgoKc2Vzc2lvbl9pZBgCIAEoCRIaChJzZXNzaW9uX211c3RfZXhpc3QYAyABKAgSJwoEa2luZBgEIAEoDjIZLmhhcm5lc3MubGVhZi52MS5MZWFmS2luZBIOCgZwcm9tcHQYBSABKAkSDQoFbW9kZWwYBiABKAkSJwoGbGltaXRzGAcgASgLMhcuaGFybmVzcy5sZWFmLnYxLkxpbWl0cxI1CgZsYWJlbHMYCCADKAsyJS5oYXJuZXNzLmxlYWYudjEuTGVhZlNwZWMuTGFiZWxzRW50cnkSKwoFcmV0cnkYCSABKAsyHC5oYXJuZXNzLmxlYWYudjEuUmV0cnlQb2xpY3kSFQoNc3lzdGVtX3Byb21wdBgKIAEoCRIQCghwcmlvcml0eRgLIAEoBRIuCg1vdXRwdXRfc2NoZW1hGAwgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBImCgVpbnB1dBgNIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLwoKcmVwb3NpdG9yeRgOIAEoCzIbLmhhcm5lc3MubGVhZi52MS5SZXBvc2l0b3J5EioKBWdhdGVzGA8gASgLMhsuaGFybmVzcy5sZWFmLnYxLkdhdGVQb2xpY3kSMAoIdGhpbmtpbmcYECABKA4yHi5oYXJuZXNzLmxlYWYudjEuVGhpbmtpbmdMZXZlbBImCgZpbWFnZXMYESADKAsyFi5oYXJuZXNzLmxlYWYudjEuSW1hZ2USIwoEZm9yaxgSIAEoCzIVLmhhcm5lc3MubGVhZi52MS5Gb3JrEhAKCHVudXNhYmxlGBMgASgJEikKBWZpbGVzGBQgASgLMhouaGFybmVzcy5sZWFmLnYxLkxlYWZGaWxlcxIqCgh3ZWJob29rcxgZIAMoCzIYLmhhcm5lc3MubGVhZi52MS5XZWJob29rEhQKDHRyYWNlX3BhcmVudBgaIAEoCRItCgdzYW5kYm94GBsgASgLMhwuaGFybmVzcy5sZWFmLnYxLlNhbmRib3hXaXNoGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEijwEKC1NhbmRib3hXaXNoEjgKBmxhYmVscxgBIAMoCzIoLmhhcm5lc3MubGVhZi52MS5TYW5kYm94V2lzaC5MYWJlbHNFbnRyeRIXCg9uZWFyX3Nlc3Npb25faWQYAiABKAkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJ4CglMZWFmRmlsZXMSEgoKaW5wdXRzX3JlZhgBIAEoCRISCgpyZXN1bHRfcmVmGAIgASgJEhcKD2RvbmVfbWFya2VyX3JlZhgDIAEoCRIQCghnYXRlX3JlZhgEIAEoCRIYChBzaG93bl9zZXNzaW9uX2lkGAUgASgJIiwKBEZvcmsSEgoKc2Vzc2lvbl9pZBgBIAEoCRIQCghlbnRyeV9pZBgCIAEoCSImCgpSZXBvc2l0b3J5EgsKA3VybBgBIAEoCRILCgNyZWYYAiABKAkirgEKCkdhdGVQb2xpY3kSGAoQcmVxdWVzdF9hcHByb3ZhbBgBIAEoCBIoCgV0b29scxgCIAMoCzIZLmhhcm5lc3MubGVhZi52MS5Ub29sR2F0ZRITCgtkZWFkbGluZV9tcxgDIAEoAxIyCgtvbl9kZWFkbGluZRgEIAEoDjIdLmhhcm5lc3MubGVhZi52MS5EZWNpc2lvbktpbmQSEwoLaG9sZF9yZXN1bHQYBSABKAgiKwoIVG9vbEdhdGUSDAoEdG9vbBgBIAEoCRIRCglhcmd1bWVudHMYAiABKAkifgoGTGltaXRzEhcKD21heF9tb2RlbF9jYWxscxgBIAEoBRITCgtkZWFkbGluZV9tcxgCIAEoAxISCgptYXhfdG9rZW5zGAMgASgDEhoKEm1heF9jb3N0X21pY3JvX3VzZBgEIAEoAxIWCg5tYXhfdG9vbF90dXJucxgFIAEoBSJQCgtSZXRyeVBvbGljeRIUCgxtYXhfYXR0ZW1wdHMYASABKAUSFQoNYmFzZV9kZWxheV9tcxgCIAEoAxIUCgxtYXhfZGVsYXlfbXMYAyABKAMi5wQKBExlYWYSDwoHbGVhZl9pZBgBIAEoCRInCgRzcGVjGAIgASgLMhkuaGFybmVzcy5sZWFmLnYxLkxlYWZTcGVjEikKBXN0YXRlGAMgASgOMhouaGFybmVzcy5sZWFmLnYxLkxlYWZTdGF0ZRIVCg1jcmVhdGVkX2F0X21zGAQgASgDEhUKDXVwZGF0ZWRfYXRfbXMYBSABKAMSDgoGY2xhaW1zGAYgASgFEhcKD2ZhaWxlZF9hdHRlbXB0cxgHIAEoBRIVCg1ub3RfYmVmb3JlX21zGAggASgDEg0KBWVwb2NoGAkgASgDEhAKCGxhc3Rfc2VxGAogASgDEisKBnJlc3VsdBgLIAEoCzIbLmhhcm5lc3MubGVhZi52MS5MZWFmUmVzdWx0EikKB2ZhaWx1cmUYDCABKAsyGC5oYXJuZXNzLmxlYWYudjEuRmFpbHVyZRIlCgV1c2FnZRgNIAEoCzIWLmhhcm5lc3MubGVhZi52MS5Vc2FnZRIYChBjYW5jZWxfcmVxdWVzdGVkGA4gASgIEicKBndvcmtlchgPIAEoCzIXLmhhcm5lc3MubGVhZi52MS5Xb3JrZXISKQoKb3Blbl9nYXRlcxgQIAMoCzIVLmhhcm5lc3MubGVhZi52MS5HYXRlEioKCGF0dGVtcHRzGBEgAygLMhguaGFybmVzcy5sZWFmLnYxLkF0dGVtcHQSEAoIcmVkcml2ZXMYEiABKAUSEAoIcmVzdGFydHMYEyABKAUSLgoIbWVzc2FnZXMYFCADKAsyHC5oYXJuZXNzLmxlYWYudjEuTGVhZk1lc3NhZ2UiWQoHQXR0ZW1wdBITCgtlbmRlZF9hdF9tcxgBIAEoAxIOCgZ3b3JrZXIYAiABKAkSKQoHZmFpbHVyZRgDIAEoCzIYLmhhcm5lc3MubGVhZi52MS5GYWlsdXJlIm4KCVRvbWJzdG9uZRIPCgdsZWFmX2lkGAEgASgJEikKBXN0YXRlGAIgASgOMhouaGFybmVzcy5sZWFmLnYxLkxlYWZTdGF0ZRIVCg1leHBpcmVkX2F0X21zGAMgASgDEg4KBnRlbmFudBgEIAEoCSJ4CgpMZWFmUmVzdWx0EgwKBHRleHQYASABKAkSJgoFdmFsdWUYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Eg0KBXBhdGNoGAMgASgJEhMKC2Jhc2VfY29tbWl0GAQgASgJEhAKCGxlZnRfb3V0GAUgAygJInUKB0ZhaWx1cmUSLgoGcmVhc29uGAEgASgOMh4uaGFybmVzcy5sZWFmLnYxLkZhaWx1cmVSZWFzb24SEQoJcmV0cnlhYmxlGAIgASgIEg8KB21lc3NhZ2UYAyABKAkSFgoOcmV0cnlfYWZ0ZXJfbXMYBCABKAMimAEKBVVzYWdlEhMKC21vZGVsX2NhbGxzGAEgASgFEhQKDGlucHV0X3Rva2VucxgCIAEoAxIVCg1vdXRwdXRfdG9rZW5zGAMgASgDEhkKEWNhY2hlX3JlYWRfdG9rZW5zGAQgASgDEhoKEmNhY2hlX3dyaXRlX3Rva2VucxgFIAEoAxIWCg5jb3N0X21pY3JvX3VzZBgGIAEoAyJRCgZXb3JrZXISDAoEbmFtZRgBIAEoCRILCgNwaWQYAiABKAMSFQoNcGlkX25hbWVzcGFjZRgDIAEoCRIVCg1zdGFydGVkX2F0X21zGAQgASgDKpMBCg1UaGlua2luZ0xldmVsEh4KGlRISU5LSU5HX0xFVkVMX1VOU1BFQ0lGSUVEEAASFgoSVEhJTktJTkdfTEVWRUxfT0ZGEAESFgoSVEhJTktJTkdfTEVWRUxfTE9XEAISGQoVVEhJTktJTkdfTEVWRUxfTUVESVVNEAMSFwoTVEhJTktJTkdfTEVWRUxfSElHSBAEKmIKCExlYWZLaW5kEhkKFUxFQUZfS0lORF9VTlNQRUNJRklFRBAAEhIKDkxFQUZfS0lORF9UVVJOEAESEgoOTEVBRl9LSU5EX1RBU0sQAhITCg9MRUFGX0tJTkRfU09MVkUQAyqJAgoJTGVhZlN0YXRlEhoKFkxFQUZfU1RBVEVfVU5TUEVDSUZJRUQQABIVChFMRUFGX1NUQVRFX1FVRVVFRBABEhYKEkxFQUZfU1RBVEVfUlVOTklORxACEhgKFExFQUZfU1RBVEVfU1VTUEVOREVEEAMSIAocTEVBRl9TVEFURV9BV0FJVElOR19BUFBST1ZBTBAEEhcKE0xFQUZfU1RBVEVfUkVUUllJTkcQBRITCg9MRUFGX1NUQVRFX0RPTkUQBhIVChFMRUFGX1NUQVRFX0ZBSUxFRBAHEhgKFExFQUZfU1RBVEVfQ0FOQ0VMTEVEEAgSFgoSTEVBRl9TVEFURV9BQk9SVEVEEAkqqAMKDUZhaWx1cmVSZWFzb24SHgoaRkFJTFVSRV9SRUFTT05fVU5TUEVDSUZJRUQQABIdChlGQUlMVVJFX1JFQVNPTl9CQURfSU5QVVRTEAESHAoYRkFJTFVSRV9SRUFTT05fTk9fUkVTVUxUEAISIQodRkFJTFVSRV9SRUFTT05fSU5WQUxJRF9SRVNVTFQQAxIkCiBGQUlMVVJFX1JFQVNPTl9NT0RFTF9VTkFWQUlMQUJMRRAEEiAKHEZBSUxVUkVfUkVBU09OX01PREVMX1JFRlVTRUQQBRImCiJGQUlMVVJFX1JFQVNPTl9TQU5EQk9YX1VOQVZBSUxBQkxFEAYSIgoeRkFJTFVSRV9SRUFTT05fQlVER0VUX0VYQ0VFREVEEAcSJAogRkFJTFVSRV9SRUFTT05fREVBRExJTkVfRVhDRUVERUQQCBIfChtGQUlMVVJFX1JFQVNPTl9TQU5EQk9YX0xPU1QQCRIbChdGQUlMVVJFX1JFQVNPTl9JTlRFUk5BTBAKEh8KG0ZBSUxVUkVfUkVBU09OX09VVFBVVF9MSU1JVBALYgZwcm90bzM", [file_google_protobuf_struct, file_harness_leaf_v1_gate, file_harness_leaf_v1_message, file_harness_leaf_v1_webhook]);
 
 /**
  * LeafSpec says what a leaf shall do. It is fixed at submission.
@@ -182,6 +182,13 @@ export type LeafSpec = Message<"harness.leaf.v1.LeafSpec"> & {
    * @generated from field: string trace_parent = 26;
    */
   traceParent: string;
+
+  /**
+   * What the leaf wants of its sandbox, if there is a pool of them. Default: whichever its session is in, or has the most room.
+   *
+   * @generated from field: harness.leaf.v1.SandboxWish sandbox = 27;
+   */
+  sandbox?: SandboxWish | undefined;
 };
 
 /**
@@ -190,6 +197,35 @@ export type LeafSpec = Message<"harness.leaf.v1.LeafSpec"> & {
  */
 export const LeafSpecSchema: GenMessage<LeafSpec> = /*@__PURE__*/
   messageDesc(file_harness_leaf_v1_leaf, 0);
+
+/**
+ * SandboxWish steers in which sandbox of the pool a session works.
+ *
+ * @generated from message harness.leaf.v1.SandboxWish
+ */
+export type SandboxWish = Message<"harness.leaf.v1.SandboxWish"> & {
+  /**
+   * Every one of these labels, as `gpu: a100`: at most 32, names and values of at most 128 characters. A session whose sandbox lacks one is moved; a leaf waits until
+   * there is a sandbox that has all.
+   *
+   * @generated from field: map<string, string> labels = 1;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * Another session of the same tenant: a new session is placed in its sandbox, if that has room. Default: the session that is forked, if any.
+   *
+   * @generated from field: string near_session_id = 2;
+   */
+  nearSessionId: string;
+};
+
+/**
+ * Describes the message harness.leaf.v1.SandboxWish.
+ * Use `create(SandboxWishSchema)` to create a new message.
+ */
+export const SandboxWishSchema: GenMessage<SandboxWish> = /*@__PURE__*/
+  messageDesc(file_harness_leaf_v1_leaf, 1);
 
 /**
  * LeafFiles names files on the volume that the dispatchers share (DISPATCHER_VOLUME): absolute paths of at most 4096 bytes inside of it or, if the leaf's
@@ -242,7 +278,7 @@ export type LeafFiles = Message<"harness.leaf.v1.LeafFiles"> & {
  * Use `create(LeafFilesSchema)` to create a new message.
  */
 export const LeafFilesSchema: GenMessage<LeafFiles> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 1);
+  messageDesc(file_harness_leaf_v1_leaf, 2);
 
 /**
  * Fork is a point in a session of the same tenant. The conversation up to it is copied, and the files as they are when the leaf is first claimed; the
@@ -273,7 +309,7 @@ export type Fork = Message<"harness.leaf.v1.Fork"> & {
  * Use `create(ForkSchema)` to create a new message.
  */
 export const ForkSchema: GenMessage<Fork> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 2);
+  messageDesc(file_harness_leaf_v1_leaf, 3);
 
 /**
  * Repository is a git repository at a ref.
@@ -302,7 +338,7 @@ export type Repository = Message<"harness.leaf.v1.Repository"> & {
  * Use `create(RepositorySchema)` to create a new message.
  */
 export const RepositorySchema: GenMessage<Repository> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 3);
+  messageDesc(file_harness_leaf_v1_leaf, 4);
 
 /**
  * GatePolicy says which tool calls wait for a human.
@@ -352,7 +388,7 @@ export type GatePolicy = Message<"harness.leaf.v1.GatePolicy"> & {
  * Use `create(GatePolicySchema)` to create a new message.
  */
 export const GatePolicySchema: GenMessage<GatePolicy> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 4);
+  messageDesc(file_harness_leaf_v1_leaf, 5);
 
 /**
  * ToolGate names tool calls by what they do. One on `bash` or `terminal` holds every command, whichever of the two runs it, and what is typed
@@ -384,7 +420,7 @@ export type ToolGate = Message<"harness.leaf.v1.ToolGate"> & {
  * Use `create(ToolGateSchema)` to create a new message.
  */
 export const ToolGateSchema: GenMessage<ToolGate> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 5);
+  messageDesc(file_harness_leaf_v1_leaf, 6);
 
 /**
  * Limits bound a leaf.
@@ -435,7 +471,7 @@ export type Limits = Message<"harness.leaf.v1.Limits"> & {
  * Use `create(LimitsSchema)` to create a new message.
  */
 export const LimitsSchema: GenMessage<Limits> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 6);
+  messageDesc(file_harness_leaf_v1_leaf, 7);
 
 /**
  * RetryPolicy says how often and how patiently a failed attempt is repeated.
@@ -470,7 +506,7 @@ export type RetryPolicy = Message<"harness.leaf.v1.RetryPolicy"> & {
  * Use `create(RetryPolicySchema)` to create a new message.
  */
 export const RetryPolicySchema: GenMessage<RetryPolicy> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 7);
+  messageDesc(file_harness_leaf_v1_leaf, 8);
 
 /**
  * Leaf is a leaf's record.
@@ -624,7 +660,7 @@ export type Leaf = Message<"harness.leaf.v1.Leaf"> & {
  * Use `create(LeafSchema)` to create a new message.
  */
 export const LeafSchema: GenMessage<Leaf> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 8);
+  messageDesc(file_harness_leaf_v1_leaf, 9);
 
 /**
  * Attempt is one attempt that failed.
@@ -659,7 +695,7 @@ export type Attempt = Message<"harness.leaf.v1.Attempt"> & {
  * Use `create(AttemptSchema)` to create a new message.
  */
 export const AttemptSchema: GenMessage<Attempt> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 9);
+  messageDesc(file_harness_leaf_v1_leaf, 10);
 
 /**
  * Tombstone is what is left of a leaf whose time to be kept is over.
@@ -701,7 +737,7 @@ export type Tombstone = Message<"harness.leaf.v1.Tombstone"> & {
  * Use `create(TombstoneSchema)` to create a new message.
  */
 export const TombstoneSchema: GenMessage<Tombstone> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 10);
+  messageDesc(file_harness_leaf_v1_leaf, 11);
 
 /**
  * LeafResult is what a leaf brought.
@@ -751,7 +787,7 @@ export type LeafResult = Message<"harness.leaf.v1.LeafResult"> & {
  * Use `create(LeafResultSchema)` to create a new message.
  */
 export const LeafResultSchema: GenMessage<LeafResult> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 11);
+  messageDesc(file_harness_leaf_v1_leaf, 12);
 
 /**
  * Failure is why a leaf failed.
@@ -793,7 +829,7 @@ export type Failure = Message<"harness.leaf.v1.Failure"> & {
  * Use `create(FailureSchema)` to create a new message.
  */
 export const FailureSchema: GenMessage<Failure> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 12);
+  messageDesc(file_harness_leaf_v1_leaf, 13);
 
 /**
  * Usage is what was used.
@@ -849,7 +885,7 @@ export type Usage = Message<"harness.leaf.v1.Usage"> & {
  * Use `create(UsageSchema)` to create a new message.
  */
 export const UsageSchema: GenMessage<Usage> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 13);
+  messageDesc(file_harness_leaf_v1_leaf, 14);
 
 /**
  * Worker is the brain process that runs a leaf.
@@ -891,7 +927,7 @@ export type Worker = Message<"harness.leaf.v1.Worker"> & {
  * Use `create(WorkerSchema)` to create a new message.
  */
 export const WorkerSchema: GenMessage<Worker> = /*@__PURE__*/
-  messageDesc(file_harness_leaf_v1_leaf, 14);
+  messageDesc(file_harness_leaf_v1_leaf, 15);
 
 /**
  * ThinkingLevel is how much a model thinks.
