@@ -18,13 +18,28 @@ export interface PlacementWishes {
 /** Where a session is. */
 export interface Placement {
   readonly sandbox: Sandbox;
-  /** The session was in another one, or in what is gone from this one. `isThere`: it can still be asked for what the session has in it. */
+  /** This call placed it here; false: it was here before. */
+  readonly isNew: boolean;
+  /** It has its files in another sandbox, or had them in what is gone from this one. `isThere`: that one can still be asked for them. */
   readonly moved?: { readonly name: string; readonly address: string; readonly isThere: boolean };
+  /** The snapshot that was taken of its files when it was taken out of its last sandbox. */
+  readonly snapshotId?: string;
+}
+
+/** A session that is somewhere in the pool. */
+export interface PlacedSession {
+  readonly tenant: string;
+  readonly sessionId: string;
+  /** Of the owner that placed it. */
+  readonly epoch: bigint;
+  /** It has its files where it is. */
+  readonly isSettled: boolean;
 }
 
 /**
  * The pool of sandboxes, and which one each session is in. A session stays where it is while its sandbox is there; a lease says that it needs
- * room there, for its brain or for a command that runs without one.
+ * room there, for its brain or for a command that runs without one. Until its owner says that a session has its files there, by `settle`, it is remembered
+ * from where its files come, whoever dies meanwhile.
  */
 export interface Sandboxes {
   /**
@@ -32,8 +47,8 @@ export interface Sandboxes {
    * what is out of its limits.
    */
   report(report: SandboxReport, aliveMs: number): Promise<void>;
-  /** Every sandbox that is known, by name, those that are away too. */
-  list(): Promise<Sandbox[]>;
+  /** Every sandbox that is known, by name, those that are away too, and the store's clock, milliseconds since the Unix epoch. */
+  list(): Promise<{ readonly sandboxes: Sandbox[]; readonly nowMs: number }>;
   /** Let a sandbox take no more sessions, or take them again. NOT_FOUND `sandbox_not_found`. */
   drain(name: string, draining: boolean): Promise<Sandbox>;
   /** Forget a sandbox; its sessions are placed elsewhere when they are needed. False if it was not known. */
@@ -46,12 +61,24 @@ export interface Sandboxes {
    * has placed the session. Nothing is changed then.
    */
   place(fence: Fence, wishes: PlacementWishes, leaseMs: number): Promise<Placement>;
-  /** Let the lease end in `leaseMs` from now; 0 ends it. The session stays where it is. False if it was placed by a newer owner, or is placed nowhere. */
-  hold(fence: Fence, leaseMs: number): Promise<boolean>;
+  /**
+   * Let the lease end in `leaseMs` from now; 0 ends it. The session stays where it is. `away`: its sandbox is not there any more, or has lost its
+   * disk. `lost`: it was placed by a newer owner, or is placed nowhere, and nothing is changed.
+   */
+  hold(fence: Fence, leaseMs: number): Promise<"held" | "away" | "lost">;
+  /** The session has its files in its sandbox: forget from where they come. False if it was placed by a newer owner, or is placed nowhere. */
+  settle(fence: Fence): Promise<boolean>;
   /** Forget where a session was, as it is no more. */
   forget(tenant: string, sessionId: string): Promise<void>;
-  /** Sessions without a lease that are in a sandbox, at most `limit`, by tenant and id. */
-  idleIn(name: string, limit: number): Promise<ReadonlyArray<{ readonly tenant: string; readonly sessionId: string }>>;
+  /** Sessions without a lease that are in a sandbox, at most `limit`, in any order. */
+  idleIn(name: string, limit: number): Promise<PlacedSession[]>;
+  /**
+   * Take an idle session out of a sandbox; it is placed again when it is needed, and goes on from the snapshot. `snapshotId` empty: from its own last
+   * one. One that had not settled goes on from where it would have. False if the session is not idle there any more, or has a newer owner.
+   */
+  vacate(session: Pick<PlacedSession, "tenant" | "sessionId" | "epoch">, name: string, snapshotId: string): Promise<boolean>;
+  /** Those of these sessions that are placed, and neither are in this sandbox nor have their files in it: what it has of them is old. */
+  elsewhere(name: string, sessions: ReadonlyArray<Pick<PlacedSession, "tenant" | "sessionId">>): Promise<PlacedSession[]>;
 }
 
 const MAX_LABELS = 32;
@@ -80,6 +107,13 @@ export function checkPlacement({ labels = {} }: PlacementWishes, leaseMs: number
   const v = new Validation();
   checkLabels(v, "labels", labels);
   v.range("lease_ms", leaseMs, 1, MAX_LEASE_MS);
+  v.done();
+}
+
+/** Throw INVALID_ARGUMENT if a snapshot's id can't be kept. */
+export function checkSnapshotId(snapshotId: string): void {
+  const v = new Validation();
+  if (snapshotId !== "") v.name("snapshot_id", snapshotId);
   v.done();
 }
 

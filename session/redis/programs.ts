@@ -54,6 +54,7 @@ const SCHEDULES = [
 ] as const;
 const SANDBOXES = [
   "sandboxDrain",
+  "sandboxElsewhere",
   "sandboxForget",
   "sandboxHold",
   "sandboxIdle",
@@ -61,6 +62,8 @@ const SANDBOXES = [
   "sandboxPlace",
   "sandboxRemove",
   "sandboxReport",
+  "sandboxSettle",
+  "sandboxVacate",
 ] as const;
 const TOKENS = ["tokenAdd", "tokenList", "tokenRevoke", "tokenRevoked"] as const;
 

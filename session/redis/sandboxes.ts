@@ -5,7 +5,9 @@ import { staleEpoch } from "../contract/errors.ts";
 import {
   checkPlacement,
   checkReport,
+  checkSnapshotId,
   noSandbox,
+  type PlacedSession,
   type Placement,
   type PlacementWishes,
   type Sandboxes,
@@ -34,9 +36,10 @@ export class RedisSandboxes implements Sandboxes {
     await this.#opened().runSandboxes("sandboxReport", name, ...fields);
   }
 
-  async list(): Promise<Sandbox[]> {
-    const found = list(await this.#opened().runSandboxes("sandboxList")).map(sandboxOf);
-    return found.filter((each) => each !== undefined).toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  async list(): Promise<{ sandboxes: Sandbox[]; nowMs: number }> {
+    const [now, ...found] = list(await this.#opened().runSandboxes("sandboxList"));
+    const sandboxes = found.map(sandboxOf).filter((each) => each !== undefined);
+    return { sandboxes: sandboxes.toSorted((a, b) => (a.name < b.name ? -1 : 1)), nowMs: Number(text(now)) };
   }
 
   async drain(name: string, draining: boolean): Promise<Sandbox> {
@@ -56,7 +59,7 @@ export class RedisSandboxes implements Sandboxes {
     const labels = Object.entries(wishes.labels ?? {}).flat();
     const session = sessionName(tenant, sessionId);
     const reply = list(await this.#opened().runSandboxes("sandboxPlace", session, epoch, tenant, Math.floor(leaseMs), near, ...labels));
-    const [outcome, found, oldName, isThere, left] = reply;
+    const [outcome, found, isNew, snapshotId, from, isThere, left] = reply;
     switch (text(outcome)) {
       case "stale":
         throw staleEpoch(fence);
@@ -67,21 +70,49 @@ export class RedisSandboxes implements Sandboxes {
     }
     const sandbox = sandboxOf(found);
     if (sandbox === undefined) throw new TypeError("the leaf store's Redis placed a session nowhere");
-    if (oldName === undefined) return { sandbox };
-    return { sandbox, moved: { name: text(oldName), address: sandboxOf(left)?.address ?? "", isThere: text(isThere) === "1" } };
+    return {
+      sandbox,
+      isNew: text(isNew) === "1",
+      ...(from === undefined
+        ? {}
+        : { moved: { name: text(from), address: sandboxOf(left)?.address ?? "", isThere: text(isThere) === "1" } }),
+      ...(text(snapshotId) === "" ? {} : { snapshotId: text(snapshotId) }),
+    };
   }
 
-  async hold({ tenant, sessionId, epoch }: Fence, leaseMs: number): Promise<boolean> {
-    return text(await this.#opened().runSandboxes("sandboxHold", sessionName(tenant, sessionId), epoch, Math.floor(leaseMs))) === "1";
+  async hold({ tenant, sessionId, epoch }: Fence, leaseMs: number): Promise<"held" | "away" | "lost"> {
+    const reply = await this.#opened().runSandboxes("sandboxHold", sessionName(tenant, sessionId), epoch, Math.floor(leaseMs));
+    const outcome = text(reply);
+    return outcome === "held" || outcome === "away" ? outcome : "lost";
+  }
+
+  async settle({ tenant, sessionId, epoch }: Fence): Promise<boolean> {
+    return text(await this.#opened().runSandboxes("sandboxSettle", sessionName(tenant, sessionId), epoch)) === "1";
   }
 
   async forget(tenant: string, sessionId: string): Promise<void> {
     await this.#opened().runSandboxes("sandboxForget", sessionName(tenant, sessionId));
   }
 
-  async idleIn(name: string, limit: number): Promise<Array<{ tenant: string; sessionId: string }>> {
-    return list(await this.#opened().runSandboxes("sandboxIdle", name, limit)).map((session) => nameParts(text(session)));
+  async idleIn(name: string, limit: number): Promise<PlacedSession[]> {
+    return list(await this.#opened().runSandboxes("sandboxIdle", name, limit)).map(placedSession);
   }
+
+  async vacate({ tenant, sessionId, epoch }: Fence, name: string, snapshotId: string): Promise<boolean> {
+    checkSnapshotId(snapshotId);
+    const session = sessionName(tenant, sessionId);
+    return text(await this.#opened().runSandboxes("sandboxVacate", session, epoch, name, snapshotId)) === "1";
+  }
+
+  async elsewhere(name: string, sessions: ReadonlyArray<Pick<PlacedSession, "tenant" | "sessionId">>): Promise<PlacedSession[]> {
+    const names = sessions.map(({ tenant, sessionId }) => sessionName(tenant, sessionId));
+    return list(await this.#opened().runSandboxes("sandboxElsewhere", name, ...names)).map(placedSession);
+  }
+}
+
+function placedSession(reply: Reply): PlacedSession {
+  const [session, epoch, isSettled] = list(reply).map(text);
+  return { ...nameParts(session ?? ""), epoch: BigInt(epoch ?? 0), isSettled: isSettled === "1" };
 }
 
 /** What a script showed of a sandbox; `undefined` if there is none. */

@@ -6,8 +6,10 @@ import {
   byLoad,
   checkPlacement,
   checkReport,
+  checkSnapshotId,
   hasRoom,
   noSandbox,
+  type PlacedSession,
   type Placement,
   type PlacementWishes,
   type Sandboxes,
@@ -28,16 +30,30 @@ const LIST = `${COUNTED} ORDER BY s.name`;
 const ONE = `${COUNTED} WHERE s.name = ?`;
 const DRAIN = "UPDATE harness_sandboxes SET draining = ? WHERE name = ?";
 const REMOVE = "DELETE FROM harness_sandboxes WHERE name = ?";
-const PLACED = "SELECT sandbox, state_id, epoch, lease_ms FROM harness_placements WHERE tenant = ? AND session_id = ?";
-const PLACE = `INSERT INTO harness_placements (tenant, session_id, sandbox, state_id, epoch, lease_ms) VALUES (?, ?, ?, ?, ?, ?)
-  ON CONFLICT (tenant, session_id) DO UPDATE SET sandbox = excluded.sandbox, state_id = excluded.state_id, epoch = excluded.epoch,
-    lease_ms = excluded.lease_ms`;
-const HOLD = "UPDATE harness_placements SET lease_ms = ? WHERE tenant = ? AND session_id = ? AND epoch <= ?";
+const PLACED = "SELECT * FROM harness_placements WHERE tenant = ? AND session_id = ?";
+const PLACE = `INSERT OR REPLACE INTO harness_placements
+  (tenant, session_id, sandbox, state_id, epoch, lease_ms, from_sandbox, from_state_id, snapshot_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+const HOLD = "UPDATE harness_placements SET lease_ms = ? WHERE tenant = ? AND session_id = ?";
+const SETTLE = `UPDATE harness_placements SET from_sandbox = '', from_state_id = '', snapshot_id = ''
+  WHERE tenant = ? AND session_id = ? AND epoch <= ? AND sandbox <> ''`;
+const VACATE = `UPDATE harness_placements SET sandbox = '', state_id = '', lease_ms = 0,
+    snapshot_id = CASE WHEN from_sandbox = '' AND snapshot_id = '' THEN ?1 ELSE snapshot_id END
+  WHERE tenant = ?2 AND session_id = ?3 AND epoch <= ?4 AND sandbox = ?5 AND lease_ms <= ?6`;
 const FORGET = "DELETE FROM harness_placements WHERE tenant = ? AND session_id = ?";
-const IDLE_IN = `SELECT tenant, session_id FROM harness_placements WHERE sandbox = ? AND lease_ms <= ? ORDER BY tenant, session_id LIMIT ?`;
+const IDLE_IN = "SELECT * FROM harness_placements WHERE sandbox = ? AND lease_ms <= ? LIMIT ?";
 
 type Counted = { sandbox: Bytes; alive_until_ms: number; draining: number; working: number; placed: number };
-type Placed = { sandbox: string; state_id: string; epoch: number; lease_ms: number };
+type Placed = {
+  tenant: string;
+  session_id: string;
+  sandbox: string;
+  state_id: string;
+  epoch: number;
+  lease_ms: number;
+  from_sandbox: string;
+  from_state_id: string;
+  snapshot_id: string;
+};
 
 /** The pool of sandboxes in a SQLite file. */
 export class SqliteSandboxes implements Sandboxes {
@@ -56,8 +72,9 @@ export class SqliteSandboxes implements Sandboxes {
     this.#change((connection, nowMs) => connection.run(REPORT, report.name, Math.floor(nowMs + aliveMs), sandbox));
   }
 
-  async list(): Promise<Sandbox[]> {
-    return this.#opened().all<Counted>(LIST, this.#now()).map(sandboxOf);
+  async list(): Promise<{ sandboxes: Sandbox[]; nowMs: number }> {
+    const nowMs = this.#now();
+    return { sandboxes: this.#opened().all<Counted>(LIST, nowMs).map(sandboxOf), nowMs };
   }
 
   async drain(name: string, draining: boolean): Promise<Sandbox> {
@@ -78,20 +95,39 @@ export class SqliteSandboxes implements Sandboxes {
     return this.#change((connection, nowMs) => place(connection, nowMs, fence, wishes, leaseMs));
   }
 
-  async hold({ tenant, sessionId, epoch }: Fence, leaseMs: number): Promise<boolean> {
+  async hold({ tenant, sessionId, epoch }: Fence, leaseMs: number): Promise<"held" | "away" | "lost"> {
     return this.#change((connection, nowMs) => {
-      const endMs = leaseMs === 0 ? 0 : Math.floor(nowMs + leaseMs);
-      return connection.run(HOLD, endMs, tenant, sessionId, epoch) === 1;
+      const placed = connection.one<Placed>(PLACED, tenant, sessionId);
+      if (placed === undefined || placed.sandbox === "" || BigInt(placed.epoch) > epoch) return "lost";
+      connection.run(HOLD, leaseMs === 0 ? 0 : Math.floor(nowMs + leaseMs), tenant, sessionId);
+      return isThere(read(connection, nowMs, placed.sandbox), placed.state_id, nowMs) ? "held" : "away";
     });
+  }
+
+  async settle({ tenant, sessionId, epoch }: Fence): Promise<boolean> {
+    return this.#change((connection) => connection.run(SETTLE, tenant, sessionId, epoch) === 1);
   }
 
   async forget(tenant: string, sessionId: string): Promise<void> {
     this.#change((connection) => connection.run(FORGET, tenant, sessionId));
   }
 
-  async idleIn(name: string, limit: number): Promise<Array<{ tenant: string; sessionId: string }>> {
-    const rows = this.#opened().all<{ tenant: string; session_id: string }>(IDLE_IN, name, this.#now(), limit);
-    return rows.map(({ tenant, session_id: sessionId }) => ({ tenant, sessionId }));
+  async idleIn(name: string, limit: number): Promise<PlacedSession[]> {
+    return this.#opened().all<Placed>(IDLE_IN, name, this.#now(), limit).map(placedSession);
+  }
+
+  async vacate({ tenant, sessionId, epoch }: Fence, name: string, snapshotId: string): Promise<boolean> {
+    checkSnapshotId(snapshotId);
+    return this.#change((connection, nowMs) => connection.run(VACATE, snapshotId, tenant, sessionId, epoch, name, nowMs) === 1);
+  }
+
+  async elsewhere(name: string, sessions: ReadonlyArray<Pick<PlacedSession, "tenant" | "sessionId">>): Promise<PlacedSession[]> {
+    const connection = this.#opened();
+    return sessions
+      .map(({ tenant, sessionId }) => connection.one<Placed>(PLACED, tenant, sessionId))
+      .filter((placed) => placed !== undefined)
+      .filter((placed) => placed.sandbox !== name && placed.from_sandbox !== name)
+      .map(placedSession);
   }
 
   /** Nobody is told: no leaf becomes ready by it. */
@@ -107,14 +143,45 @@ function place(connection: Connection, nowMs: number, fence: Fence, wishes: Plac
   const placed = connection.one<Placed>(PLACED, tenant, sessionId);
   if (placed !== undefined && BigInt(placed.epoch) > epoch) throw staleEpoch(fence);
   const known = placed && read(connection, nowMs, placed.sandbox);
-  const isThere = known !== undefined && known.stateId === placed?.state_id && known.aliveUntilMs > nowMs;
-  const keeps = isThere && suits(known, tenant, wishes) && (placed.lease_ms > nowMs || hasRoom(known));
-  const { name, stateId } = keeps ? known : choose(connection, nowMs, tenant, wishes);
-  connection.run(PLACE, tenant, sessionId, name, stateId, epoch, Math.floor(nowMs + leaseMs));
+  const stays =
+    isThere(known, placed?.state_id, nowMs) && suits(known, tenant, wishes) && ((placed?.lease_ms ?? 0) > nowMs || hasRoom(known));
+  const { name, stateId } = stays ? known : choose(connection, nowMs, tenant, wishes);
+  const from = filesOf(placed, stays, { name, stateId });
+  const snapshotId = placed?.snapshot_id ?? "";
+  connection.run(PLACE, tenant, sessionId, name, stateId, epoch, Math.floor(nowMs + leaseMs), from.name, from.stateId, snapshotId);
   const sandbox = read(connection, nowMs, name);
   if (sandbox === undefined) throw new Error("a session was placed in a sandbox that is not there");
-  if (placed === undefined || keeps) return { sandbox };
-  return { sandbox, moved: { name: placed.sandbox, address: known?.address ?? "", isThere } };
+  const left = from.name === "" ? undefined : read(connection, nowMs, from.name);
+  return {
+    sandbox,
+    isNew: !stays,
+    ...(from.name === "" ? {} : { moved: { name: from.name, address: left?.address ?? "", isThere: isThere(left, from.stateId, nowMs) } }),
+    ...(snapshotId === "" ? {} : { snapshotId }),
+  };
+}
+
+/** Where a session has its files that is now in `to`; no name: there, or nowhere. */
+function filesOf(
+  placed: Placed | undefined,
+  stays: boolean,
+  to: { readonly name: string; readonly stateId: string },
+): { name: string; stateId: string } {
+  const nowhere = { name: "", stateId: "" };
+  if (placed === undefined) return nowhere;
+  const unsettled = { name: placed.from_sandbox, stateId: placed.from_state_id };
+  if (stays) return unsettled;
+  // One that has not settled is not in the place that it leaves.
+  const isSettled = placed.from_sandbox === "" && placed.snapshot_id === "";
+  const from = isSettled ? { name: placed.sandbox, stateId: placed.state_id } : unsettled;
+  return from.name === to.name && from.stateId === to.stateId ? nowhere : from;
+}
+
+function isThere(sandbox: Sandbox | undefined, stateId: string | undefined, nowMs: number): sandbox is Sandbox {
+  return sandbox !== undefined && sandbox.stateId === stateId && sandbox.aliveUntilMs > nowMs;
+}
+
+function placedSession({ tenant, session_id: sessionId, epoch, from_sandbox, snapshot_id }: Placed): PlacedSession {
+  return { tenant, sessionId, epoch: BigInt(epoch), isSettled: from_sandbox === "" && snapshot_id === "" };
 }
 
 function read(connection: Connection, nowMs: number, name: string): Sandbox | undefined {

@@ -36,7 +36,7 @@ async function placed(store: LeafStore, sessionId: string, wishes: PlacementWish
 }
 
 async function loads(store: LeafStore): Promise<Record<string, [number, number]>> {
-  return Object.fromEntries((await store.sandboxes.list()).map(({ name, working, placed }) => [name, [working, placed]]));
+  return Object.fromEntries((await store.sandboxes.list()).sandboxes.map(({ name, working, placed }) => [name, [working, placed]]));
 }
 
 export const sandboxCases: readonly Case[] = [
@@ -45,11 +45,12 @@ export const sandboxCases: readonly Case[] = [
     async ({ store, connect }) => {
       await reported(store, "b", { name: "a", labels: { gpu: "a100", "image/é": "" }, tenant: "acme", capacity: 3 });
       await reported(store, { name: "b", address: "unix:/b", stateId: "another" });
-      const [a, b, ...others] = await (await connect()).sandboxes.list();
+      const { sandboxes, nowMs } = await (await connect()).sandboxes.list();
+      const [a, b, ...others] = sandboxes;
       deepStrictEqual(others, []);
       deepStrictEqual([a?.name, a?.labels, a?.tenant, a?.capacity], ["a", { gpu: "a100", "image/é": "" }, "acme", 3]);
       deepStrictEqual([b?.name, b?.address, b?.stateId, b?.labels, b?.draining], ["b", "unix:/b", "another", {}, false]);
-      ok(b !== undefined && Number(b.aliveUntilMs) > Date.now());
+      strictEqual(Math.round((Number(b?.aliveUntilMs) - nowMs) / MINUTE_MS), 60);
     },
   ],
   [
@@ -73,7 +74,7 @@ export const sandboxCases: readonly Case[] = [
       const later = await connect(() => Date.now() + 2 * MINUTE_MS);
       deepStrictEqual(await loads(later), { a: [0, 1] });
       strictEqual(await placed(later, "s2", {}, MINUTE_MS), "a");
-      strictEqual(await later.sandboxes.hold(fenceOf("s2"), 0), true);
+      strictEqual(await later.sandboxes.hold(fenceOf("s2"), 0), "held");
       strictEqual(await placed(later, "s1"), "a");
       deepStrictEqual(await loads(later), { a: [1, 2] });
     },
@@ -83,9 +84,9 @@ export const sandboxCases: readonly Case[] = [
     async ({ store, connect }) => {
       await reported(store, "a");
       await placed(store, "s", {}, MINUTE_MS);
-      strictEqual(await store.sandboxes.hold(fenceOf("s"), 10 * MINUTE_MS), true);
+      strictEqual(await store.sandboxes.hold(fenceOf("s"), 10 * MINUTE_MS), "held");
       deepStrictEqual(await loads(await connect(() => Date.now() + 5 * MINUTE_MS)), { a: [1, 1] });
-      strictEqual(await store.sandboxes.hold(fenceOf("nobody"), MINUTE_MS), false);
+      strictEqual(await store.sandboxes.hold(fenceOf("nobody"), MINUTE_MS), "lost");
     },
   ],
   [
@@ -101,7 +102,106 @@ export const sandboxCases: readonly Case[] = [
       deepStrictEqual([sandbox.name, sandbox.working, sandbox.placed], ["b", 1, 1]);
       deepStrictEqual(moved, { name: "a", address: "http://a:7444", isThere: true });
       deepStrictEqual(await loads(store), { a: [1, 1], b: [1, 1] });
+      strictEqual(await store.sandboxes.settle(fenceOf("sleeper")), true);
       strictEqual((await store.sandboxes.place(fenceOf("sleeper"), {}, MINUTE_MS)).moved, undefined);
+    },
+  ],
+  [
+    "until a session has settled it is remembered from where its files come, whatever becomes of the sandbox that it is in",
+    async ({ store, connect }) => {
+      await reported(store, "a");
+      const first = await store.sandboxes.place(fenceOf("s"), {}, MINUTE_MS);
+      deepStrictEqual([first.isNew, first.moved], [true, undefined]);
+      deepStrictEqual((await store.sandboxes.place(fenceOf("s"), {}, MINUTE_MS)).isNew, false);
+      await store.sandboxes.hold(fenceOf("s"), 0);
+      await store.sandboxes.drain("a", true);
+      const moved = { name: "a", address: "http://a:7444", isThere: true };
+      await reported(store, "b");
+      for (const isNew of [true, false]) {
+        const placement = await (await connect()).sandboxes.place(fenceOf("s", { epoch: 2n }), {}, MINUTE_MS);
+        deepStrictEqual([placement.sandbox.name, placement.isNew, placement.moved], ["b", isNew, moved]);
+      }
+      // It never got its files there.
+      await store.sandboxes.remove("b");
+      await reported(store, "c");
+      const onwards = await store.sandboxes.place(fenceOf("s", { epoch: 3n }), {}, MINUTE_MS);
+      deepStrictEqual([onwards.sandbox.name, onwards.isNew, onwards.moved], ["c", true, moved]);
+      strictEqual(await store.sandboxes.settle(fenceOf("s", { epoch: 2n })), false);
+      strictEqual(await store.sandboxes.settle(fenceOf("nobody")), false);
+      // Back where they are, it has them.
+      await store.sandboxes.hold(fenceOf("s", { epoch: 3n }), 0);
+      await store.sandboxes.drain("a", false);
+      await store.sandboxes.remove("c");
+      const back = await store.sandboxes.place(fenceOf("s", { epoch: 4n }), {}, MINUTE_MS);
+      deepStrictEqual([back.sandbox.name, back.isNew, back.moved], ["a", true, undefined]);
+    },
+  ],
+  [
+    "a session that was taken out of its sandbox goes on from the snapshot that was taken, until it has settled",
+    async ({ store, connect }) => {
+      await reported(store, "a");
+      for (const id of ["held", "idle", "kept", "newer"]) await placed(store, id);
+      for (const id of ["idle", "kept", "newer"]) await store.sandboxes.hold(fenceOf(id), 0);
+      const session = (sessionId: string) => ({ tenant: "acme", sessionId, epoch: 1n });
+      strictEqual(await store.sandboxes.vacate(session("held"), "a", "snap"), false);
+      strictEqual(await store.sandboxes.vacate(session("idle"), "b", "snap"), false);
+      strictEqual(await store.sandboxes.vacate(session("nobody"), "a", "snap"), false);
+      await placed(store, "newer");
+      await store.sandboxes.place(fenceOf("newer", { epoch: 2n }), {}, MINUTE_MS);
+      await store.sandboxes.hold(fenceOf("newer", { epoch: 2n }), 0);
+      strictEqual(await store.sandboxes.vacate(session("newer"), "a", "snap"), false);
+      strictEqual((await refusal(store.sandboxes.vacate(session("idle"), "a", "a b"))).violations[0]?.field, "snapshot_id");
+      strictEqual(await store.sandboxes.vacate(session("idle"), "a", "snap"), true);
+      strictEqual(await store.sandboxes.vacate(session("idle"), "a", "snap"), false);
+      deepStrictEqual(await loads(store), { a: [1, 3] });
+      strictEqual(await store.sandboxes.hold(fenceOf("idle"), MINUTE_MS), "lost");
+      for (const epoch of [2n, 3n]) {
+        const { sandbox, moved, snapshotId } = await (await connect()).sandboxes.place(fenceOf("idle", { epoch }), {}, MINUTE_MS);
+        deepStrictEqual([sandbox.name, moved, snapshotId], ["a", undefined, "snap"]);
+      }
+      // One that has not settled goes on from what it would have.
+      await store.sandboxes.hold(fenceOf("idle", { epoch: 3n }), 0);
+      deepStrictEqual(
+        (await store.sandboxes.idleIn("a", 10)).toSorted((x, y) => (x.sessionId < y.sessionId ? -1 : 1)),
+        [
+          { tenant: "acme", sessionId: "idle", epoch: 3n, isSettled: false },
+          { tenant: "acme", sessionId: "kept", epoch: 1n, isSettled: true },
+          { tenant: "acme", sessionId: "newer", epoch: 2n, isSettled: true },
+        ],
+      );
+      strictEqual(await store.sandboxes.vacate({ ...session("idle"), epoch: 3n }, "a", "other"), true);
+      strictEqual((await store.sandboxes.place(fenceOf("idle", { epoch: 4n }), {}, MINUTE_MS)).snapshotId, "snap");
+      strictEqual(await store.sandboxes.settle(fenceOf("idle", { epoch: 4n })), true);
+      strictEqual((await store.sandboxes.place(fenceOf("idle", { epoch: 5n }), {}, MINUTE_MS)).snapshotId, undefined);
+      strictEqual(await store.sandboxes.vacate(session("kept"), "a", ""), true);
+      const { moved, snapshotId } = await store.sandboxes.place(fenceOf("kept"), {}, MINUTE_MS);
+      deepStrictEqual([moved, snapshotId], [undefined, undefined]);
+    },
+  ],
+  [
+    "a sandbox is told which sessions are elsewhere for good, and an owner that its sandbox is away",
+    async ({ store, connect }) => {
+      await reported(store, "a");
+      for (const id of ["moves", "settles", "stays", "out"]) await placed(store, id);
+      const sessions = ["moves", "settles", "stays", "out", "unknown"].map((sessionId) => ({ tenant: "acme", sessionId }));
+      deepStrictEqual(await store.sandboxes.elsewhere("a", sessions), []);
+      strictEqual(await store.sandboxes.hold(fenceOf("stays"), MINUTE_MS), "held");
+      await store.sandboxes.drain("a", true);
+      await reported(store, "b");
+      for (const id of ["moves", "settles", "out"]) await store.sandboxes.hold(fenceOf(id), 0);
+      for (const id of ["moves", "settles"]) await store.sandboxes.place(fenceOf(id, { epoch: 2n }), {}, MINUTE_MS);
+      await store.sandboxes.settle(fenceOf("settles", { epoch: 2n }));
+      await store.sandboxes.vacate({ tenant: "acme", sessionId: "out", epoch: 1n }, "a", "snap");
+      deepStrictEqual(await store.sandboxes.elsewhere("a", sessions), [
+        { tenant: "acme", sessionId: "settles", epoch: 2n, isSettled: true },
+        { tenant: "acme", sessionId: "out", epoch: 1n, isSettled: false },
+      ]);
+      const later = await connect(() => Date.now() + 2 * 60 * MINUTE_MS);
+      strictEqual(await later.sandboxes.hold(fenceOf("stays"), MINUTE_MS), "away");
+      await reported(later, { name: "a", stateId: "a new disk" });
+      strictEqual(await later.sandboxes.hold(fenceOf("stays"), MINUTE_MS), "away");
+      await later.sandboxes.remove("a");
+      strictEqual(await later.sandboxes.hold(fenceOf("stays"), MINUTE_MS), "away");
     },
   ],
   [
@@ -129,6 +229,7 @@ export const sandboxCases: readonly Case[] = [
       await reported(store, { name: "a", stateId: "a new disk" });
       const { sandbox, moved } = await store.sandboxes.place(fenceOf("s"), {}, MINUTE_MS);
       deepStrictEqual([sandbox.name, moved], ["a", { name: "a", address: "http://a:7444", isThere: false }]);
+      await store.sandboxes.settle(fenceOf("s"));
       strictEqual((await store.sandboxes.place(fenceOf("s"), {}, MINUTE_MS)).moved, undefined);
     },
   ],
@@ -143,7 +244,7 @@ export const sandboxCases: readonly Case[] = [
       await reported(store, "a");
       strictEqual(await placed(store, "holder"), "a");
       strictEqual((await refusal(store.sandboxes.place(fenceOf("new"), {}, MINUTE_MS))).reason, "no_sandbox");
-      deepStrictEqual(await store.sandboxes.idleIn("a", 10), [{ tenant: "acme", sessionId: "sleeper" }]);
+      deepStrictEqual(await store.sandboxes.idleIn("a", 10), [{ tenant: "acme", sessionId: "sleeper", epoch: 1n, isSettled: true }]);
       await reported(store, "b");
       deepStrictEqual([await placed(store, "new"), await placed(store, "sleeper")], ["b", "b"]);
       deepStrictEqual(await store.sandboxes.idleIn("a", 10), []);
@@ -189,10 +290,10 @@ export const sandboxCases: readonly Case[] = [
       await store.sandboxes.place(fenceOf("s", { epoch: 5n }), {}, MINUTE_MS);
       const stale = await refusal(store.sandboxes.place(fenceOf("s", { epoch: 4n }), {}, MINUTE_MS));
       deepStrictEqual([stale.code, stale.reason], [Code.FailedPrecondition, "stale_epoch"]);
-      strictEqual(await store.sandboxes.hold(fenceOf("s", { epoch: 4n }), 0), false);
+      strictEqual(await store.sandboxes.hold(fenceOf("s", { epoch: 4n }), 0), "lost");
       deepStrictEqual(await loads(store), { a: [1, 1] });
       await store.sandboxes.place(fenceOf("s", { epoch: 6n }), {}, MINUTE_MS);
-      strictEqual(await store.sandboxes.hold(fenceOf("s", { epoch: 6n }), 0), true);
+      strictEqual(await store.sandboxes.hold(fenceOf("s", { epoch: 6n }), 0), "held");
     },
   ],
   [
@@ -203,7 +304,7 @@ export const sandboxCases: readonly Case[] = [
       await placed(store, "t");
       strictEqual(await store.sandboxes.remove("a"), true);
       strictEqual(await store.sandboxes.remove("a"), false);
-      deepStrictEqual(await store.sandboxes.list(), []);
+      deepStrictEqual((await store.sandboxes.list()).sandboxes, []);
       await reported(store, "b");
       const { sandbox, moved } = await store.sandboxes.place(fenceOf("s é/x"), {}, MINUTE_MS);
       deepStrictEqual([sandbox.name, moved], ["b", { name: "a", address: "", isThere: false }]);

@@ -3,6 +3,6 @@
 local session = ARGV[3]
 local name = placed(session)
 if not name then return 'OK' end
-redis.call('ZREM', key('in', name), session)
+if name ~= '' then redis.call('ZREM', key('in', name), session) end
 redis.call('HDEL', placements, session)
 return 'OK'

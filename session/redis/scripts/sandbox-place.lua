@@ -1,10 +1,11 @@
 -- include: sandboxes
 -- The sandbox of a session, as `Sandboxes.place` says. ARGV: 3 session, 4 its epoch, 5 its tenant, 6 lease in ms, 7 session to be near, or empty, then the
--- name and the value of each wanted label. Returns 'stale', 'none', 'full' with the number of sandboxes, or 'ok' with the sandbox, and where the session
--- was: name, '1' if that is there and has it still, and that sandbox.
+-- name and the value of each wanted label. Returns 'stale', 'none', 'full' with the number of sandboxes, or 'ok' with the sandbox, '1' if it is
+-- another than before, the snapshot that it goes on from, or empty, and where it has its files, if not there: name, '1' if that can be asked for them, and
+-- that sandbox.
 local session, epoch, tenant, lease, near = unpack(ARGV, 3, 7)
 local LABELS_AT = 8
-local old, old_state, old_epoch = placed(session)
+local old, old_state, old_epoch, from, from_state, snapshot = placed(session)
 if old and tonumber(old_epoch) > tonumber(epoch) then return { 'stale' } end
 
 -- What a sandbox is for this session; nothing if it is not there or would not do.
@@ -31,10 +32,10 @@ local function less(a, b)
   return a.name < b.name
 end
 
-local current = old and suitable(old)
+local current = old and old ~= '' and suitable(old)
 if current and current.state ~= old_state then current = nil end
 local lease_end = current and tonumber(redis.call('ZSCORE', key('in', old), session) or 0)
-local best = current and (lease_end > now or current.free) and current
+local best = current and (lease_end > now or current.free) and current or nil
 if not best then
   local close = near ~= '' and placed(near)
   local count, waits = 0, false
@@ -50,10 +51,20 @@ if not best then
   if not best then return { 'full', count } end
 end
 
-if old and old ~= best.name then redis.call('ZREM', key('in', old), session) end
+local stays = best == current
+-- One that has not settled is not in the place that it leaves.
+if not old then
+  from, from_state, snapshot = '', '', ''
+elseif not stays and from == '' and snapshot == '' then
+  from, from_state = old, old_state
+end
+if from == best.name and from_state == best.state then from, from_state = '', '' end
+if old and old ~= '' and old ~= best.name then redis.call('ZREM', key('in', old), session) end
 redis.call('ZADD', key('in', best.name), int(now + tonumber(lease)), session)
-redis.call('HSET', placements, session, best.name .. ' ' .. best.state .. ' ' .. epoch)
-if not old or (old == best.name and old_state == best.state) then return { 'ok', shown(best.name) } end
-local state, alive = unpack(redis.call('HMGET', key('at', old), 'state', 'alive'))
-local there = state == old_state and tonumber(alive) > now
-return { 'ok', shown(best.name), old, there and '1' or '0', shown(old) or {} }
+put(session, best.name, best.state, epoch, from, from_state, snapshot)
+local reply = { 'ok', shown(best.name), stays and '0' or '1', snapshot }
+if from == '' then return reply end
+table.insert(reply, from)
+table.insert(reply, there(from, from_state) and '1' or '0')
+table.insert(reply, shown(from) or {})
+return reply

@@ -4,7 +4,8 @@
 --   at:NAME  hash  sandbox: as it was reported, a message · state: id of what it has on its disk · tenant · labels: JSON · capacity ·
 --                  alive: until when it counts as there, in ms · draining: there if it is
 --   in:NAME  zset  sessions by the end of their lease, in ms; 0 is none
---   placed   hash  session: name, state and epoch with spaces between
+--   placed   hash  session: name, state, epoch, then where it has its files until it has settled: name, state, id of a snapshot; with spaces between.
+--                  No name: it is nowhere, or has its files where it is
 local all, placements = base .. ':all', base .. ':placed'
 local now = tonumber(ms)
 
@@ -18,9 +19,23 @@ local function shown(name)
   return { sandbox, alive, draining or '', working(name), redis.call('ZCARD', key('in', name)) }
 end
 
--- Where a session is: name, state, epoch.
+-- Where a session is: name, state, epoch, and where it has its files: name, state, snapshot.
 local function placed(session)
   local place = redis.call('HGET', placements, session)
   if not place then return nil end
-  return string.match(place, '^(%S*) (%S*) (%S*)$')
+  return string.match(place, '^(%S*) (%S*) (%S*) (%S*) (%S*) (%S*)$')
+end
+
+-- Note where a session is, as `placed` tells it.
+local function put(session, ...) redis.call('HSET', placements, session, table.concat({ ... }, ' ')) end
+
+-- A sandbox is there, with what it had on its disk in this state.
+local function there(name, state)
+  local current, alive = unpack(redis.call('HMGET', key('at', name), 'state', 'alive'))
+  return current == state and tonumber(alive) > now
+end
+
+-- A session as `placedSession` reads it.
+local function session_shown(session, epoch, from, snapshot)
+  return { session, epoch, from == '' and snapshot == '' and '1' or '0' }
 end

@@ -149,7 +149,8 @@ UPDATE harness_layout SET version = 10;
 
 /**
  * What layout 11 adds: the pool of sandboxes, and which one each session is in. `sandbox` is a `harness.leaf.v1.Sandbox` without what stands in other
- * columns. A placement's `lease_ms` is when its lease ends, 0 for none.
+ * columns. A placement's `lease_ms` is when its lease ends, 0 for none; an empty `sandbox` is none. Until it has settled, its files come from another
+ * sandbox, or from a snapshot.
  */
 export const LAYOUT_11 = `
 CREATE TABLE harness_sandboxes (
@@ -165,6 +166,9 @@ CREATE TABLE harness_placements (
   state_id TEXT NOT NULL,
   epoch INTEGER NOT NULL,
   lease_ms INTEGER NOT NULL,
+  from_sandbox TEXT NOT NULL DEFAULT '',
+  from_state_id TEXT NOT NULL DEFAULT '',
+  snapshot_id TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (tenant, session_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX harness_placements_in ON harness_placements (sandbox, lease_ms);
