@@ -21,7 +21,7 @@ export const EXIT_CODE_MEANINGS: Readonly<Record<ExitCode, string>> = {
     "the leaf failed or was cancelled or aborted, an item was refused, or an audit log is broken; stderr has the reason",
   [ExitCode.usage]: "the command line, the environment or the request is wrong",
   [ExitCode.notRunning]: "nothing is running, or it can't be reached",
-  [ExitCode.notFound]: "no such leaf, session or log",
+  [ExitCode.notFound]: "no such leaf, session, sandbox or log",
   [ExitCode.unauthorised]: "the token is missing, wrong or does not allow this",
   [ExitCode.timeout]: "it took longer than allowed",
   [ExitCode.refused]: "the present state does not allow it: port in use, no sandbox, state of another version, too much load",

@@ -38,6 +38,7 @@ export const EXAMPLES = {
   submit: [
     { line: 'leaf submit "Run: sleep 1"', does: "queue a leaf, print its id, and don't wait" },
     { line: 'leaf submit --label batch=7 --key nightly-7 "Run: date"', does: "safe to repeat: the same key makes no second leaf" },
+    { line: 'leaf submit --near SESSION_ID "Run: date"', does: "in the sandbox where that session is, if there is a pool of them" },
     { line: 'leaf submit --ask bash "Run: date"', does: "no command without your approval" },
     {
       line: 'leaf submit --task --deadline 600 "Is this release safe?"',
@@ -77,6 +78,17 @@ export const EXAMPLES = {
   "cron-dispatch": [
     { line: "leaf cron-dispatch schedule.json", does: "submit every item of the file, from a cron job" },
     { line: "leaf cron-dispatch schedule.json --fire nightly-7", does: "safe to repeat: the same fire makes no second leaf" },
+  ],
+  "sandbox list": [
+    { line: "leaf sandbox list", does: "where sessions may work, and how many do" },
+    { line: "leaf sandbox list --watch", does: "the same, live, until Ctrl-C" },
+    { line: "leaf sandbox list --json", does: "the same for a script" },
+  ],
+  "sandbox drain": [{ line: "leaf sandbox drain s2 --wait", does: "no session works in it any more, and what was in it is elsewhere" }],
+  "sandbox undrain": [{ line: "leaf sandbox undrain s2", does: "sessions may work in it again" }],
+  "sandbox remove": [
+    { line: "leaf sandbox remove s2", does: "forget one that is away or drained" },
+    { line: "leaf sandbox remove s2 --force", does: "also if sessions are in it, which lose what they changed since their last snapshots" },
   ],
   "token create": [
     {

@@ -29,6 +29,7 @@ const COMMANDS: readonly Listed[] = [
   ["redrive <leaf_id>", "queue a failed leaf again, with all its attempts ahead of it", () => import("./commands/redrive.ts")],
   ["schedule", "submit leaves by a cron expression", () => import("./commands/schedule.ts")],
   ["cron-dispatch <file>", "submit every item of a file, as a cron job does", () => import("./commands/cron-dispatch.ts")],
+  ["sandbox", "list the sandboxes of the pool, drain and remove them", () => import("./commands/sandbox.ts")],
   ["token", "make, list and revoke tokens for callers", () => import("./commands/token.ts")],
   ["webhook", "list and resend webhooks that were given up", () => import("./commands/webhook.ts")],
   ["limits", "show what a tenant and your token may use, and what they use", () => import("./commands/limits.ts")],

@@ -32,6 +32,8 @@ export class Output {
   readonly noteColor: Colors;
   /** A human sees stdout as it grows. */
   readonly live: boolean;
+  /** Lines at the end of stdout that the next {@link replace} replaces. */
+  #replaceable = 0;
 
   constructor(json: boolean, colors: CliConfig["colors"]) {
     this.json = json;
@@ -47,6 +49,19 @@ export class Output {
   /** A line on stdout. */
   line(text = ""): void {
     this.write(`${text}\n`);
+  }
+
+  /**
+   * Lines on a terminal in place of those that the last call wrote. What is wider or higher than the terminal is cut, as its lines could not be
+   * replaced.
+   */
+  replace(lines: readonly string[]): void {
+    const { columns = 80, rows = 24 } = process.stdout;
+    const room = Math.max(1, rows - 2);
+    const shown = lines.length > room ? [...lines.slice(0, room), `… ${lines.length - room} more`] : lines;
+    const up = this.#replaceable === 0 ? "" : `${ESCAPE}[${this.#replaceable}A`;
+    this.write(`${up}${shown.map((line) => `${cut(line, columns)}${ESCAPE}[K\n`).join("")}${ESCAPE}[J`);
+    this.#replaceable = shown.length;
   }
 
   /** The command's whole answer: with `--json` the document, else the text. */
@@ -97,6 +112,20 @@ export function painted(text: string): string {
 /** How many characters of a text can be seen. */
 export function seenLength(text: string): number {
   return stripVTControlCharacters(painted(text)).length;
+}
+
+/** A line's first `columns` characters that can be seen, with the colours up to its end. */
+function cut(line: string, columns: number): string {
+  let seen = 0;
+  const pieces = clean(line).split(new RegExp(`(${ESCAPE}\\[\\d+m)`));
+  return pieces
+    .map((piece) => {
+      if (piece.startsWith(ESCAPE)) return piece;
+      const shown = piece.slice(0, columns - seen);
+      seen += shown.length;
+      return shown;
+    })
+    .join("");
 }
 
 /** Text of a caller, a model or a command as it may be shown: whatever steers is made visible, as ␛ or \\u009b. */

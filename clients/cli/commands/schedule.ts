@@ -4,6 +4,7 @@ import type { Command } from "commander";
 import { addCommand, type Definition, defineGroup } from "../command.ts";
 import type { CommonOptions, Context } from "../context.ts";
 import { type Dispatcher, withDispatcher } from "../dispatcher/call.ts";
+import { placementFields } from "../options/placement.ts";
 import { addScheduleOptions, leafFields, type ScheduleOptions, timeFields } from "../options/schedule.ts";
 import { addPageOptions, type PageOptions, readText } from "../options/values.ts";
 import { firstLine, showPage } from "../view/format.ts";
@@ -61,7 +62,7 @@ function showing(call: "getSchedule" | "pauseSchedule" | "resumeSchedule"): Defi
 async function createSchedule(context: Context, args: readonly string[], options: ScheduleOptions): Promise<void> {
   const [scheduleId = "", cron = "", argument = ""] = args;
   const prompt = await readText("prompt", argument);
-  const spec = create(LeafSpecSchema, { ...(await leafFields(options)), prompt });
+  const spec = create(LeafSpecSchema, { ...(await leafFields(options)), ...placementFields(options), prompt });
   const schedule = { scheduleId, spec, ...timeFields({ ...options, cron }) };
   const made = await withDispatcher(context, ({ schedules }) => schedules.createSchedule({ schedule }));
   show(context, made.schedule, { created: made.created });
@@ -74,7 +75,9 @@ async function updateSchedule(context: Context, [scheduleId = ""]: readonly stri
   const leaf = await leafFields(options);
   const { schedule } = await withDispatcher(context, async ({ schedules }) => {
     const read = present((await schedules.getSchedule({ scheduleId })).schedule);
-    const spec = create(LeafSpecSchema, { ...(read.spec ?? create(LeafSpecSchema)), ...leaf, ...(prompt === undefined ? {} : { prompt }) });
+    const before = read.spec ?? create(LeafSpecSchema);
+    const sandbox = placementFields(options, before.sandbox);
+    const spec = create(LeafSpecSchema, { ...before, ...leaf, ...sandbox, ...(prompt === undefined ? {} : { prompt }) });
     return await schedules.updateSchedule({ schedule: { ...read, ...timeFields(options), spec } });
   });
   show(context, schedule);

@@ -13,11 +13,12 @@ import {
   type WorkOptions,
   workFields,
 } from "../options/leaf.ts";
+import { addPlacementOptions, type PlacementOptions, placementFields } from "../options/placement.ts";
 import { labels, readText, tools } from "../options/values.ts";
 import { requireCloned } from "../stack/repositories.ts";
 import { leafJson } from "../view/leaf-text.ts";
 
-interface SubmitOptions extends CommonOptions, PromptOptions, WorkOptions {
+interface SubmitOptions extends CommonOptions, PromptOptions, WorkOptions, PlacementOptions {
   readonly model?: string;
   readonly label?: Record<string, string>;
   readonly key?: string;
@@ -32,7 +33,7 @@ const COMMANDS: ReadonlySet<string> = new Set(["bash", "terminal", "*"]);
 export function add(command: Command): void {
   define<SubmitOptions>(command, {
     options: (given) =>
-      addPromptOptions(addWorkOptions(given))
+      addPlacementOptions(addPromptOptions(addWorkOptions(given)))
         .option("--model <provider/model>", "for this leaf only; default: the stack's")
         .option("--label <key=value>", "a label for `leaf list`; may be repeated", labels)
         .option("--ask <tool>", "each call of this tool waits for `leaf approve`; may be repeated", tools)
@@ -43,7 +44,8 @@ export function add(command: Command): void {
       if (repo !== undefined && context.config.url === undefined) requireCloned(context.paths, repo.url);
       const prompt = await readText("prompt", argument);
       const images = await readImages(options.image);
-      const fields = { ...sessionFields(options), ...(await workFields(options)), prompt, images, model, labels: label };
+      const work = await workFields(options);
+      const fields = { ...sessionFields(options), ...work, ...placementFields(options), prompt, images, model, labels: label };
       const spec = create(LeafSpecSchema, fields);
       if (ask.length > 0) spec.gates = create(GatePolicySchema, { tools: ask.map((tool) => ({ tool })) });
       if (ask.some((tool) => CHANGE.has(tool)) && !ask.some((tool) => COMMANDS.has(tool)))

@@ -6,10 +6,11 @@ import type { CommonOptions } from "../context.ts";
 import { followToEnd } from "../dispatcher/follow.ts";
 import { readImages } from "../options/images.ts";
 import { addPromptOptions, type PromptOptions, sessionFields, submitLeaf } from "../options/leaf.ts";
+import { addPlacementOptions, type PlacementOptions, placementFields } from "../options/placement.ts";
 import { readText, wholeNumber } from "../options/values.ts";
 import { TurnView } from "../view/turn-view.ts";
 
-interface TurnOptions extends CommonOptions, PromptOptions {
+interface TurnOptions extends CommonOptions, PromptOptions, PlacementOptions {
   readonly model?: string;
   readonly timeout: number;
 }
@@ -20,13 +21,14 @@ export function add(command: Command): void {
     description:
       "The answer goes to stdout, tool calls and the rest to stderr. If this command is interrupted, the turn goes on in the background.",
     options: (given) =>
-      addPromptOptions(given)
+      addPlacementOptions(addPromptOptions(given))
         .option("--model <provider/model>", "for this turn only; default: the stack's")
         .option("--timeout <seconds>", "stop waiting after this long; 0: never", wholeNumber(0, 1_000_000), 0),
     run: async (context, [argument = ""], options) => {
       const prompt = await readText("prompt", argument);
       const images = await readImages(options.image);
-      const spec = create(LeafSpecSchema, { ...sessionFields(options), prompt, images, model: options.model ?? "" });
+      const fields = { ...sessionFields(options), ...placementFields(options), prompt, images, model: options.model ?? "" };
+      const spec = create(LeafSpecSchema, fields);
       const { leaf } = await submitLeaf(context, spec);
       await followToEnd(context, leaf, 0n, options.timeout, new TurnView(context.out, leaf));
     },

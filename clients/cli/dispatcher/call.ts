@@ -2,7 +2,7 @@ import { type Client, Code, ConnectError, createClient } from "@connectrpc/conne
 import { ERROR_DOMAIN, fromConnectError, type HarnessError } from "@serverless-harness/kit/errors";
 import { createTransport } from "@serverless-harness/kit/transport";
 import { ErrorInfoSchema } from "@serverless-harness/proto/error";
-import { LeafService, ScheduleService, TokenService, WebhookService } from "@serverless-harness/proto/leaf";
+import { LeafService, SandboxService, ScheduleService, TokenService, WebhookService } from "@serverless-harness/proto/leaf";
 import type { Context } from "../context.ts";
 import { CliError, ExitCode } from "../errors.ts";
 import { addressOf, type DispatcherAddress, findDispatcher } from "./address.ts";
@@ -29,6 +29,7 @@ export interface Dispatcher {
   readonly schedules: Client<typeof ScheduleService>;
   readonly tokens: Client<typeof TokenService>;
   readonly webhooks: Client<typeof WebhookService>;
+  readonly sandboxes: Client<typeof SandboxService>;
   close(): void;
 }
 
@@ -45,6 +46,7 @@ export function connect({ url, token }: DispatcherAddress): Dispatcher {
     schedules: createClient(ScheduleService, transport),
     tokens: createClient(TokenService, transport),
     webhooks: createClient(WebhookService, transport),
+    sandboxes: createClient(SandboxService, transport),
     close: () => transport.close(),
   };
 }

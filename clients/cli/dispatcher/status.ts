@@ -1,9 +1,11 @@
+import type { ListSandboxesResponse } from "@serverless-harness/proto/leaf";
 import type { Context } from "../context.ts";
 import { answers, isServing } from "../stack/health.ts";
 import type { ServiceName, StackPaths } from "../stack/paths.ts";
 import { type LifeStatus, liveRecord, readLife, servicePid } from "../stack/record.ts";
 import { findDispatcher } from "./address.ts";
 import { type DispatcherHealth, readHealth } from "./http.ts";
+import { readPool } from "./sandboxes.ts";
 
 /** A part of the stack besides the dispatcher. */
 export interface PartStatus {
@@ -28,6 +30,8 @@ export interface StackStatus {
   readonly lives: Readonly<Partial<Record<ServiceName, LifeStatus>>>;
   /** Parts that should run and don't answer. */
   readonly missing: readonly ServiceName[];
+  /** The sandboxes that sessions are placed in; `undefined`: there is no pool, or the token may not see it. */
+  readonly pool: ListSandboxesResponse | undefined;
 }
 
 /** Ask every part. Throws if the dispatcher is not there, refuses the token or does not answer. */
@@ -36,7 +40,9 @@ export async function readStatus(context: Context): Promise<StackStatus> {
   const found = findDispatcher(context);
   const { url } = found;
   const health = await readHealth(found);
-  if (config.url !== undefined) return { url, pid: undefined, health, model: undefined, standIn: false, parts: [], lives: {}, missing: [] };
+  const pool = await readPool(context);
+  if (config.url !== undefined)
+    return { url, pid: undefined, health, model: undefined, standIn: false, parts: [], lives: {}, missing: [], pool };
   const record = liveRecord(paths, "dispatcher");
   const standIn = record?.settings["standIn"] === "true";
   const wanted: readonly ServiceName[] = standIn ? ["hands", "model"] : ["hands"];
@@ -49,7 +55,7 @@ export async function readStatus(context: Context): Promise<StackStatus> {
       return life === undefined ? [] : [[name, life]];
     }),
   );
-  return { url, pid, health, model: record?.settings["model"], standIn, parts, lives, missing };
+  return { url, pid, health, model: record?.settings["model"], standIn, parts, lives, missing, pool };
 }
 
 async function readPart(paths: StackPaths, name: ServiceName): Promise<PartStatus | undefined> {

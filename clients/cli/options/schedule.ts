@@ -3,6 +3,7 @@ import { GatePolicySchema, type LeafSpec, MissedFires, OverlappingFires, type Sc
 import { type Command, InvalidArgumentError } from "commander";
 import type { CommonOptions } from "../context.ts";
 import { addWorkOptions, type WorkOptions, workFields } from "./leaf.ts";
+import { addPlacementOptions, type PlacementOptions } from "./placement.ts";
 import { choice, labels, milliseconds, said, tools, wholeNumber } from "./values.ts";
 
 const MISSED = { skip: MissedFires.SKIP, last: MissedFires.CATCH_UP, all: MissedFires.ALL } as const;
@@ -11,7 +12,7 @@ const OVERLAP = { allow: OverlappingFires.ALLOW, skip: OverlappingFires.SKIP, qu
 const count = wholeNumber(0, Number.MAX_SAFE_INTEGER);
 
 /** Options that say when a schedule fires, and what it submits. */
-export interface ScheduleOptions extends CommonOptions, WorkOptions {
+export interface ScheduleOptions extends CommonOptions, WorkOptions, PlacementOptions {
   readonly cron?: string;
   readonly prompt?: string;
   readonly zone?: string;
@@ -31,7 +32,7 @@ export interface ScheduleOptions extends CommonOptions, WorkOptions {
 
 /** Add {@link ScheduleOptions} to a command. */
 export function addScheduleOptions(command: Command): Command {
-  return addWorkOptions(command)
+  return addPlacementOptions(addWorkOptions(command))
     .option("--zone <name>", "IANA time zone of the expression, as Europe/Berlin; default: UTC")
     .option("--missed <policy>", "fires that were not made in time: skip (default), last (one for all), all", choice(MISSED))
     .option("--max-missed <n>", "with --missed all: at most this many, the latest; default: 10", wholeNumber(1, 100))
@@ -64,7 +65,7 @@ export function timeFields(options: ScheduleOptions): Partial<Omit<Schedule, "$t
   });
 }
 
-/** The leaf in a schedule, without its prompt. What the user did not say is absent. Throws if the options contradict each other. */
+/** The leaf in a schedule, without its prompt and its sandbox. What the user did not say is absent. Throws if the options contradict each other. */
 export async function leafFields(options: ScheduleOptions): Promise<Partial<Omit<LeafSpec, "$typeName" | "$unknown">>> {
   const { session: sessionId, model, label: labels, ask } = options;
   const { kind, ...work } = await workFields(options);

@@ -25,6 +25,9 @@ const EVENTS: ReadonlyArray<readonly [event: Event, line: string | undefined]> =
     "the workspace was lost: restored from snapshot leaf_1.2; the latest changes are gone",
   ],
   [{ case: "workspaceRestored", value: {} }, "the workspace was lost: made again without files, as there was no snapshot"],
+  [{ case: "placed", value: { sandbox: "b" } }, "placed in sandbox b"],
+  [{ case: "placed", value: { sandbox: "b", movedFrom: "a", movedFromIsThere: true } }, "placed in sandbox b; it was in a"],
+  [{ case: "placed", value: { sandbox: "b", movedFrom: "a" } }, "placed in sandbox b; it was in a, which is away"],
   [{ case: "toolOutput", value: { text: "x" } }, undefined],
 ];
 

@@ -66,6 +66,23 @@ describe("leaf submit, watch, get and list", () => {
     expect(await stack.leaf.run(["cancel", submitted.leaf.leafId])).toMatchObject({ code: 0 });
   });
 
+  test("what a leaf wants of its sandbox is in its spec, and in a schedule's, where the rest stays as it was", async () => {
+    const { leaf: first } = await stack.leaf.json<LeafJson>("submit", "hello");
+    const { sessionId } = first.spec;
+    const wish = ["--sandbox-label", "gpu=a100", "--sandbox-label", "zone=b", "--near", sessionId];
+    const sandbox = { labels: { gpu: "a100", zone: "b" }, nearSessionId: sessionId };
+    const { leaf } = await stack.leaf.json<LeafJson>("submit", ...wish, "hello");
+    expect(leaf.spec).toMatchObject({ sandbox });
+    expect((await stack.leaf.run(["get", leaf.leafId])).stdout).toMatch(new RegExp(`^sandbox +gpu=a100 zone=b near ${sessionId}$`, "m"));
+    await stack.leaf.json("cancel", leaf.leafId);
+    const turn = await stack.leaf.run(["turn", "--json", "--near", sessionId, "hello"]);
+    expect(jsonLines(turn.stdout)[0]).toMatchObject({ leaf: { spec: { sandbox: { nearSessionId: sessionId } } } });
+    await stack.leaf.json("schedule", "create", "placed", "0 0 29 2 *", ...wish, "x");
+    const { schedule } = await stack.leaf.json<{ schedule: object }>("schedule", "update", "placed", "--sandbox-label", "gpu=h100");
+    expect(schedule).toMatchObject({ spec: { sandbox: { labels: { gpu: "h100" }, nearSessionId: sessionId } } });
+    await stack.leaf.json("schedule", "delete", "placed");
+  });
+
   test("the same key makes no second leaf, and another prompt under it is refused with 7", async () => {
     const first = await stack.leaf.json<LeafJson & { created: boolean }>("submit", "--key", "once", "Run: echo 1");
     const again = await stack.leaf.json<LeafJson & { created: boolean }>("submit", "--key", "once", "Run: echo 1");
@@ -274,9 +291,9 @@ describe("secrets", () => {
 });
 
 describe("the examples of the help", () => {
-  // Those of `up` and `down` run where a stack begins and ends, `logs -f` above.
+  // Those of `up` and `down` run where a stack begins and ends, `logs -f` above, and those of `sandbox` where there is a pool.
   const examples = Object.entries(EXAMPLES)
-    .filter(([name]) => name !== "up" && name !== "down")
+    .filter(([name]) => name !== "up" && name !== "down" && !name.startsWith("sandbox "))
     .flatMap(([name, list]) => list.map((example: Example) => ({ name, ...example })))
     .filter(({ line }) => !line.endsWith(" -f"));
 

@@ -8,6 +8,7 @@ import {
   type WorkspaceRestored,
 } from "@serverless-harness/proto/leaf";
 import { firstLine } from "./format.ts";
+import { placedText } from "./sandbox-text.ts";
 
 /** The argument that says most, by its name in the built-in tools. */
 const TELLING = ["command", "path", "pattern", "query"];
@@ -33,6 +34,8 @@ export function newsText({ event }: LeafEvent): string | undefined {
       return `stored the workspace: snapshot ${event.value.snapshotId}`;
     case "workspaceRestored":
       return restoredText(event.value);
+    case "placed":
+      return placedText(event.value);
     default:
       return undefined;
   }

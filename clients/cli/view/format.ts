@@ -47,10 +47,15 @@ export function fieldsText(fields: ReadonlyArray<readonly [string, string | unde
 
 /** Show a table whose columns are as wide as their widest cell; cells may be coloured. */
 export function showTable(out: Output, heads: readonly string[], rows: ReadonlyArray<readonly string[]>): void {
-  const all = [heads.map((head) => out.color.dim(head)), ...rows];
+  for (const line of tableLines(heads, rows, out.color)) out.line(line);
+}
+
+/** The lines of such a table. */
+export function tableLines(heads: readonly string[], rows: ReadonlyArray<readonly string[]>, color: Colors): string[] {
+  const all = [heads.map((head) => color.dim(head)), ...rows];
   const widths = heads.map((_head, column) => Math.max(...all.map((row) => seenLength(row[column] ?? ""))));
   const padded = (cell: string, column: number): string => cell + " ".repeat(Math.max(0, (widths[column] ?? 0) - seenLength(cell)));
-  for (const row of all) out.line(row.map(padded).join("  ").trimEnd());
+  return all.map((row) => row.map(padded).join("  ").trimEnd());
 }
 
 /** Show a page of a list of `things`: their documents as `{[key]: [...]}`, or a table of `rows`, and how to get the next page. */

@@ -3,6 +3,7 @@ import { type Attempt, FailureReason, type Gate, type Leaf, LeafSchema, LeafStat
 import type { Colors, Output } from "../output.ts";
 import { messageText } from "./event-text.ts";
 import { ago, counted, duration, fieldsText, isoTime } from "./format.ts";
+import { wishText } from "./sandbox-text.ts";
 
 /** A leaf as the API writes it in JSON. */
 export function leafJson(leaf: Leaf): JsonValue {
@@ -54,6 +55,7 @@ export function leafText(leaf: Leaf, color: Colors, waits?: string): string {
       ["failure", failure && color.red(`${nameOf(FailureReason, failure.reason)}: ${failure.message}`)],
       ["used", used],
       ["labels", labels.join(" ")],
+      ["sandbox", wishText(spec?.sandbox)],
       ["prompt", spec?.prompt.trim()],
       ["input", spec?.input && valueText(spec.input)],
       ["fork of", spec?.fork && `${spec.fork.sessionId} ${spec.fork.entryId}`.trim()],

@@ -2,6 +2,7 @@ import { FireOutcome, MissedFires, OverlappingFires, type Schedule, type Schedul
 import type { Colors } from "../output.ts";
 import { counted, duration, fieldsText, isoTime } from "./format.ts";
 import { nameOf } from "./leaf-text.ts";
+import { wishText } from "./sandbox-text.ts";
 
 const LOCAL_ZONE = new Intl.DateTimeFormat().resolvedOptions().timeZone;
 
@@ -42,6 +43,7 @@ export function scheduleText(schedule: Schedule, color: Colors, nowMs = Date.now
       ["waiting", schedule.waitingFireMs.map((time) => timeIn(timeZone, time)).join("\n")],
       ["fires", String(schedule.fires)],
       ["last", schedule.recentFires.map((fire) => fireText(fire, color)).join("\n")],
+      ["sandbox", wishText(spec?.sandbox)],
       ["prompt", (spec?.prompt ?? "").trim()],
       ["revision", String(schedule.revision)],
     ],
