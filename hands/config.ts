@@ -11,6 +11,7 @@ import { NoticeAddresses } from "./exec/end-notices.ts";
 import type { ExecLimits } from "./exec/limits.ts";
 import type { Durability } from "./fs/durable.ts";
 import { readLocalRoots } from "./local-roots.ts";
+import { type Offer, readOffer } from "./offer.ts";
 import { type RelayConfig, readRelay } from "./relay.ts";
 
 /** How commands are kept from the rest of the machine. */
@@ -34,6 +35,8 @@ export const VARIABLES = [
   "HANDS_METRICS_LISTEN",
   "HANDS_WORKSPACES",
   "HANDS_STATE",
+  "HANDS_LABELS",
+  "HANDS_CAPACITY",
   "HANDS_SANDBOX",
   "HANDS_NETWORK",
   "HANDS_PRIVATE_HOSTS",
@@ -82,6 +85,8 @@ export interface HandsConfig {
   readonly workspaces: string;
   /** The daemon's own memory: epochs, journals. */
   readonly state: string;
+  /** What a pool of sandboxes is told of this one. */
+  readonly offer: Offer;
   /** HOME of commands. */
   readonly home: string;
   /** TMPDIR of commands. */
@@ -174,6 +179,7 @@ export function readConfig(variables: Readonly<Record<string, string | undefined
     metricsListen,
     workspaces,
     state,
+    offer: readOffer(env),
     home: env.string("HANDS_HOME", join(workspaces, ".home")),
     temporary: env.string("HANDS_TMP", join(workspaces, ".tmp")),
     sandbox,

@@ -3,7 +3,7 @@ import type { ConnectRouter } from "@connectrpc/connect";
 import type { HealthState } from "@serverless-harness/kit/health";
 import type { Logger } from "@serverless-harness/kit/log";
 import { serveReflection } from "@serverless-harness/kit/reflection";
-import { ExecService, FileService, TerminalService, WorkspaceService } from "@serverless-harness/proto/hands";
+import { ExecService, FileService, IdentityService, TerminalService, WorkspaceService } from "@serverless-harness/proto/hands";
 import type { Changes } from "./changes/changes.ts";
 import type { Channels } from "./channel/channel.ts";
 import type { NoticeAddresses } from "./exec/end-notices.ts";
@@ -13,6 +13,7 @@ import type { Watches } from "./files/watch/watches.ts";
 import type { WorkspaceTrees } from "./git/workspace-trees.ts";
 import { execService } from "./rpc/exec.ts";
 import { fileService } from "./rpc/file.ts";
+import { type Identity, identityService } from "./rpc/identity.ts";
 import { terminalService } from "./rpc/terminal.ts";
 import { workspaceService } from "./rpc/workspace.ts";
 import type { Terminals } from "./terminals/terminals.ts";
@@ -29,6 +30,7 @@ export interface Dependencies {
   readonly changes: Changes;
   readonly watches: Watches;
   readonly health: HealthState;
+  readonly identity: Identity;
   readonly homes: Homes;
   /** Directory of whole outputs, which files may be read from as well. */
   readonly spillDirectory: string;
@@ -36,7 +38,7 @@ export interface Dependencies {
 }
 
 /** Services that health probes may ask for. */
-export const SERVICES = [ExecService, FileService, TerminalService, WorkspaceService].map(({ typeName }) => typeName);
+export const SERVICES = [ExecService, FileService, IdentityService, TerminalService, WorkspaceService].map(({ typeName }) => typeName);
 
 /** Bind every RPC. */
 export function routes(deps: Dependencies): (router: ConnectRouter) => void {
@@ -47,6 +49,7 @@ export function routes(deps: Dependencies): (router: ConnectRouter) => void {
       FileService,
       fileService({ workspaces, changes, watches, spillDirectory: ({ name }) => join(deps.spillDirectory, name) }),
     );
+    router.service(IdentityService, identityService(deps.identity));
     router.service(TerminalService, terminalService({ workspaces, terminals, environment: () => commandEnvironment(deps.homes) }));
     router.service(WorkspaceService, workspaceService({ workspaces, trees: deps.trees }));
     deps.health.routes(router);

@@ -3,8 +3,11 @@ import type { JWTPayload } from "jose";
 import { HarnessError } from "./errors.ts";
 
 /** What a token may be for, beside its scopes. Each service says which of its calls are which. */
-export const OPERATIONS = ["exec", "files.read", "files.write", "terminal", "workspaces", "metrics"] as const;
+export const OPERATIONS = ["exec", "files.read", "files.write", "terminal", "workspaces", "workspaces.list", "metrics"] as const;
 export type Operation = (typeof OPERATIONS)[number];
+
+/** Operations that another one includes. */
+const PART_OF: Partial<Record<Operation, Operation>> = { "workspaces.list": "workspaces" };
 
 /** What a token for hands allows. */
 export interface Claims {
@@ -71,9 +74,12 @@ export function requireWorkspace(claims: Claims, scope: string): void {
 
 /** PERMISSION_DENIED unless the token is for calls of this kind. `undefined`: a call of a kind that only an unlimited token covers. */
 export function requireOperation(claims: Claims, operation: Operation | undefined): void {
-  const covered =
-    claims.operations === undefined ? operation !== "metrics" : operation !== undefined && claims.operations.includes(operation);
-  if (covered) return;
+  if (covers(claims.operations, operation)) return;
   const needed = operation === undefined ? "without limits on operations" : `with the operation ${operation}`;
   throw new HarnessError(Code.PermissionDenied, "out_of_scope", `the token does not cover this call: mint one ${needed}`);
+}
+
+function covers(operations: readonly Operation[] | undefined, operation: Operation | undefined): boolean {
+  if (operations === undefined) return operation !== "metrics";
+  return operation !== undefined && [operation, PART_OF[operation]].some((name) => name !== undefined && operations.includes(name));
 }

@@ -11,6 +11,7 @@ import { text } from "node:stream/consumers";
 import { Code, createClient } from "@connectrpc/connect";
 import { HandsClient } from "@serverless-harness/hands/client";
 import type { Address } from "@serverless-harness/kit/address";
+import type { Claims } from "@serverless-harness/kit/hands-claims";
 import { generateKeys, TokenMint } from "@serverless-harness/kit/hands-token";
 import { createSigningKeys } from "@serverless-harness/kit/signing-keys";
 import { createAuthority } from "@serverless-harness/kit/testing";
@@ -91,9 +92,9 @@ async function relaying(env: Readonly<Record<string, string>> = {}) {
     return { child, secret, said: linesOf(child) };
   };
   /** A client of the sandbox's workspace, which goes through the relay. */
-  const client = async (name: string, workspace = "default/s") => {
+  const client = async (name: string, claims: Partial<Claims> = {}) => {
     const mint = new TokenMint(keys.privateKey);
-    const token = await mint.mint({ subject: "test", scopes: [workspace], expiresAtMs: Date.now() + 60_000 });
+    const token = await mint.mint({ subject: "test", scopes: ["default/s"], expiresAtMs: Date.now() + 60_000, ...claims });
     const hands = new HandsClient({ address: `https://127.0.0.1:${port}/v1/sandboxes/${name}/rpc`, token, tls: { ca: authority.ca } });
     onTestFinished(() => hands.close());
     return hands;
@@ -197,7 +198,7 @@ test("a sandbox in a network without any way in, after NAT, runs commands for wh
   expect(await runIn(client, "seq 1 500000 | sha256sum")).toBe(`${sha256(numbers(500_000))}  -\n`);
   const output = await runIn(client, "seq 1 500000");
   expect(sha256(output)).toBe(sha256(numbers(500_000)));
-  const foreign = await relay.client("laptop", "default/other");
+  const foreign = await relay.client("laptop", { scopes: ["default/other"] });
   await expect(runIn(foreign, "true")).rejects.toMatchObject({ code: Code.PermissionDenied, reason: "out_of_scope" });
 });
 
@@ -247,6 +248,19 @@ test("a sandbox attaches by a token of its own alone, and what is refused stands
   const attaches = entries.map((line) => JSON.parse(line)).filter((entry) => JSON.stringify(entry).includes("sandbox.attach"));
   expect(attaches.filter((entry) => JSON.stringify(entry).includes("foreign_sandbox"))).toHaveLength(1);
   expect(JSON.stringify(attaches)).not.toContain(own);
+});
+
+test("a sandbox that dialled in tells who it is by a token for nothing else, which opens no workspace", async () => {
+  const relay = await relaying();
+  const { child, said } = await relay.sandbox("laptop");
+  await said("a relay hands calls on to this server");
+  const client = await relay.client("laptop", { scopes: [], operations: [] });
+  const { stateId } = await client.describe();
+  expect(stateId).toMatch(/^state_/);
+  await expect(client.listWorkspaces()).rejects.toMatchObject({ code: Code.PermissionDenied, reason: "out_of_scope" });
+  await ended(child);
+  await (await relay.sandbox("laptop")).said("a relay hands calls on to this server");
+  expect((await client.describe()).stateId).not.toBe(stateId);
 });
 
 test("only the calls of hands are handed on to a sandbox", async () => {

@@ -3,7 +3,7 @@ import { parseTarget } from "@serverless-harness/kit/address";
 import { Connection } from "@serverless-harness/kit/connection";
 import { ConfigError } from "@serverless-harness/kit/env";
 import { transportOver } from "@serverless-harness/kit/transport";
-import { ExecService, type Workspace, WorkspaceService } from "@serverless-harness/proto/hands";
+import { type DescribeResponse, ExecService, IdentityService, type Workspace, WorkspaceService } from "@serverless-harness/proto/hands";
 import { ClientChannel } from "./channel.ts";
 import { createRetry, type Retry } from "./retry.ts";
 import type { HandsClientOptions, WorkspaceClient } from "./types.ts";
@@ -70,6 +70,12 @@ export class HandsClient {
       closed: this.#closed.signal,
       channelFor: (execId) => this.#channelFor(name, execId),
     });
+  }
+
+  /** Who the sandbox is, by its own account; with any token that it takes. Throws HarnessErrors. */
+  async describe(): Promise<DescribeResponse> {
+    const client = createClient(IdentityService, this.#transport);
+    return await this.#retry(() => client.describe({}));
   }
 
   /** The sandbox's workspaces that the token covers, sorted by name. Throws HarnessErrors. */

@@ -1,8 +1,6 @@
 import { closeSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
 import { formatAddress } from "@serverless-harness/kit/address";
-import { ConfigError } from "@serverless-harness/kit/env";
 import { HealthState } from "@serverless-harness/kit/health";
 import { createLogger, type Logger } from "@serverless-harness/kit/log";
 import type { Service } from "@serverless-harness/kit/main";
@@ -14,6 +12,7 @@ import { Execs } from "../exec/execs.ts";
 import { spillDirectory } from "../exec/output-spill.ts";
 import { Watches } from "../files/watch/watches.ts";
 import { networkPrograms, PublicNetworks, sharedNetwork, type WorkspaceNetworks } from "../network/networks.ts";
+import manifest from "../package.json" with { type: "json" };
 import { DiskMeter } from "../process/usage/disk-meter.ts";
 import { routes, SERVICES } from "../routes.ts";
 import { Terminals } from "../terminals/terminals.ts";
@@ -21,6 +20,7 @@ import { Workspaces } from "../workspaces/workspaces.ts";
 import { chooseLaunchers, commandUser, type Launchers } from "./launchers.ts";
 import { openListeners } from "./listeners.ts";
 import { HandsMetrics } from "./metrics.ts";
+import { lockState, stateIdOf } from "./state-directory.ts";
 import { tidyHeap } from "./tidy-heap.ts";
 import { openTrees } from "./workspace-trees.ts";
 
@@ -34,6 +34,7 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
   closeInheritedDescriptors();
   const log = createLogger("hands", config.logLevel);
   const unlock = lockState(config.state);
+  const identity = { ...config.offer, stateId: await stateIdOf(config.state), version: manifest.version };
   if (!config.jailed) log.warn("HANDS_SANDBOX=process: commands run unconfined, with all that this user may do");
   for (const directory of [config.home, config.temporary]) mkdirSync(directory, { recursive: true, mode: 0o700 });
   const workspaces = await Workspaces.open({ root: config.workspaces, state: config.state, oneTenant: !config.jailed, log });
@@ -75,6 +76,7 @@ export async function startDaemon(config: HandsConfig): Promise<Service> {
       changes,
       watches,
       health,
+      identity,
       homes,
       spillDirectory: spill,
       log,
@@ -133,25 +135,6 @@ function closeInheritedDescriptors(): void {
     } catch {
       // The directory's own descriptor is gone by now.
     }
-  }
-}
-
-/**
- * Take the state directory for this process alone, and return what lets go of it. Throws a ConfigError if another daemon has it: two of
- * them would each run what the other one has run.
- *
- * The lock is the kernel's, by way of SQLite, as Node has no call for it: it ends with the process, however that ends, and it is seen across
- * jails and containers that share the directory.
- */
-function lockState(state: string): () => void {
-  mkdirSync(state, { recursive: true, mode: 0o700 });
-  try {
-    const database = new DatabaseSync(join(state, "daemon.lock"), { timeout: 0 });
-    database.exec("BEGIN EXCLUSIVE");
-    return () => database.close();
-  } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
-    throw new ConfigError(`HANDS_STATE can't be locked (${why}): if another hands uses this directory, stop it or choose another one`);
   }
 }
 

@@ -1,10 +1,20 @@
 import { type DescMethod, isMessage } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { Operation } from "@serverless-harness/kit/hands-claims";
-import { BatchRequestSchema, ExecService, FileService, TerminalService, WorkspaceService } from "@serverless-harness/proto/hands";
+import {
+  BatchRequestSchema,
+  ExecService,
+  FileService,
+  IdentityService,
+  TerminalService,
+  WorkspaceService,
+} from "@serverless-harness/proto/hands";
+
+/** What a token must be for; `any`: every token that this sandbox takes will do. */
+type Needed = Operation | "any";
 
 /** Every RPC of a service needs an entry, or this file does not compile. */
-type OperationsOf<Rpcs> = Readonly<Record<keyof Rpcs, Operation>>;
+type OperationsOf<Rpcs> = Readonly<Record<keyof Rpcs, Needed>>;
 
 const EXEC: OperationsOf<ServiceImpl<typeof ExecService>> = {
   channel: "exec",
@@ -32,6 +42,11 @@ const FILE: OperationsOf<ServiceImpl<typeof FileService>> = {
   remove: "files.write",
 };
 
+const IDENTITY: OperationsOf<ServiceImpl<typeof IdentityService>> = {
+  // It tells nothing of any workspace.
+  describe: "any",
+};
+
 const TERMINAL: OperationsOf<ServiceImpl<typeof TerminalService>> = {
   open: "terminal",
   attach: "terminal",
@@ -44,16 +59,17 @@ const TERMINAL: OperationsOf<ServiceImpl<typeof TerminalService>> = {
 
 const WORKSPACE: OperationsOf<ServiceImpl<typeof WorkspaceService>> = {
   create: "workspaces",
-  list: "workspaces",
+  list: "workspaces.list",
   diff: "workspaces",
   snapshot: "workspaces",
   restore: "workspaces",
   delete: "workspaces",
 };
 
-const BY_SERVICE: Readonly<Record<string, Readonly<Record<string, Operation>>>> = {
+const BY_SERVICE: Readonly<Record<string, Readonly<Record<string, Needed>>>> = {
   [ExecService.typeName]: EXEC,
   [FileService.typeName]: FILE,
+  [IdentityService.typeName]: IDENTITY,
   [TerminalService.typeName]: TERMINAL,
   [WorkspaceService.typeName]: WORKSPACE,
 };
@@ -68,6 +84,6 @@ export function furtherOperationOf(message: object): Operation | undefined {
 }
 
 /** What a token must be for to call an RPC; `undefined` for an RPC that isn't hands' own. */
-export function operationOf(method: DescMethod): Operation | undefined {
+export function operationOf(method: DescMethod): Needed | undefined {
   return BY_SERVICE[method.parent.typeName]?.[method.localName];
 }

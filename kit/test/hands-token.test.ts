@@ -114,6 +114,13 @@ describe("a token", () => {
     for (const any of ["exec", "files.write", "terminal", "workspaces", undefined] as const)
       expect(reasonOf(() => requireOperation(claims, any))).toBe("none");
     expect(reasonOf(() => requireOperation(claims, "metrics"))).toBe("out_of_scope");
+    const [workspaces, list] = [
+      { ...claims, operations: ["workspaces"] },
+      { ...claims, operations: ["workspaces.list"] },
+    ] as const;
+    expect(reasonOf(() => requireOperation(workspaces, "workspaces.list"))).toBe("none");
+    expect(reasonOf(() => requireOperation(list, "workspaces.list"))).toBe("none");
+    expect(reasonOf(() => requireOperation(list, "workspaces"))).toBe("out_of_scope");
   });
 
   it("is refused, though signed, where its claims are not what they should be", async () => {

@@ -1,5 +1,6 @@
 import { Code } from "@connectrpc/connect";
 import { HarnessError } from "@serverless-harness/kit/errors";
+import { checkSandboxLabels } from "@serverless-harness/kit/sandbox-labels";
 import { Validation } from "@serverless-harness/kit/validate";
 import type { Sandbox } from "@serverless-harness/proto/leaf";
 import type { Fence } from "./claim.ts";
@@ -81,7 +82,6 @@ export interface Sandboxes {
   elsewhere(name: string, sessions: ReadonlyArray<Pick<PlacedSession, "tenant" | "sessionId">>): Promise<PlacedSession[]>;
 }
 
-const MAX_LABELS = 32;
 const MAX_CAPACITY = 100_000;
 const MAX_LEASE_MS = 24 * 3_600_000;
 /** How soon a full pool is asked again. */
@@ -95,7 +95,7 @@ export function checkReport({ name, address, stateId, labels = {}, tenant = "", 
   v.line("sandbox.address", address);
   v.characters("sandbox.state_id", stateId, 1, 128);
   v.line("sandbox.state_id", stateId);
-  checkLabels(v, "sandbox.labels", labels);
+  checkSandboxLabels(v, "sandbox.labels", labels);
   if (tenant !== "") v.characters("sandbox.tenant", tenant, 1, 128);
   v.check("sandbox.capacity", Number.isInteger(capacity) && capacity >= 0 && capacity <= MAX_CAPACITY, `must be 0 to ${MAX_CAPACITY}`);
   v.range("alive_ms", aliveMs, 1, MAX_LEASE_MS);
@@ -105,7 +105,7 @@ export function checkReport({ name, address, stateId, labels = {}, tenant = "", 
 /** Throw INVALID_ARGUMENT that names every wish that is out of its limits. */
 export function checkPlacement({ labels = {} }: PlacementWishes, leaseMs: number): void {
   const v = new Validation();
-  checkLabels(v, "labels", labels);
+  checkSandboxLabels(v, "labels", labels);
   v.range("lease_ms", leaseMs, 1, MAX_LEASE_MS);
   v.done();
 }
@@ -115,16 +115,6 @@ export function checkSnapshotId(snapshotId: string): void {
   const v = new Validation();
   if (snapshotId !== "") v.name("snapshot_id", snapshotId);
   v.done();
-}
-
-function checkLabels(v: Validation, field: string, labels: Readonly<Record<string, string>>): void {
-  const entries = Object.entries(labels);
-  v.check(field, entries.length <= MAX_LABELS, `must be at most ${MAX_LABELS}`);
-  for (const [name, value] of entries.slice(0, MAX_LABELS)) {
-    v.characters(`${field}.${name}`, name, 1, 128);
-    v.characters(`${field}.${name}`, value, 0, 128);
-    v.line(`${field}.${name}`, name + value);
-  }
 }
 
 /** The sandbox may hold a tenant's session that has these wishes. */

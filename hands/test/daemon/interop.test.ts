@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createAuthority, temporaryDirectory } from "@serverless-harness/kit/testing";
-import { ExecService, FileService, TerminalService, WorkspaceService } from "@serverless-harness/proto/hands";
+import { ExecService, FileService, IdentityService, TerminalService, WorkspaceService } from "@serverless-harness/proto/hands";
 import { describe, expect, test } from "vitest";
 import { type Daemon, startDaemon } from "../fixtures/daemon.ts";
 import { WORKSPACE } from "../fixtures/sandbox.ts";
@@ -107,7 +107,7 @@ describe.each(["grpc", "grpcweb", "connect"])("buf curl, with the schema from re
 test("buf curl lists the services and their methods without a token, by which it can do nothing else", async () => {
   const { origin, ca } = await start();
   const list = async (what: string) => (await run("buf", HAVE_BUF, ["curl", "--cacert", ca, what, origin])).stdout.trim().split("\n");
-  const services = [ExecService, FileService, TerminalService, WorkspaceService];
+  const services = [ExecService, FileService, IdentityService, TerminalService, WorkspaceService];
   expect(await list("--list-services")).toEqual(expect.arrayContaining(services.map(({ typeName }) => typeName)));
   const methods = services.flatMap((service) => service.methods.map(({ name }) => `${service.typeName}/${name}`));
   expect(await list("--list-methods")).toEqual(expect.arrayContaining(methods));

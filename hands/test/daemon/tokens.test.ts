@@ -11,6 +11,7 @@ import {
   FileService,
   file_harness_hands_v1_exec,
   file_harness_hands_v1_file,
+  file_harness_hands_v1_identity,
   file_harness_hands_v1_terminal,
   file_harness_hands_v1_workspace,
   TerminalService,
@@ -50,29 +51,32 @@ function callsOf(sandbox: Sandbox, token: Token) {
     "files.read": () => files.stat({ ...target, path: "." }),
     "files.write": () => files.mkdir({ ...target, path: "made", changeId: "made" }),
     terminal: () => createClient(TerminalService, transport).list(target),
-    workspaces: () => createClient(WorkspaceService, transport).list({}),
+    workspaces: () => createClient(WorkspaceService, transport).create(target),
+    "workspaces.list": () => createClient(WorkspaceService, transport).list({}),
   };
 }
 
-test("every RPC of every service is an operation's, and every operation but the metrics' has an RPC", () => {
+test("every RPC of every service is an operation's or open to all of them, and every operation but the metrics' has an RPC", () => {
   const services = [
     file_harness_hands_v1_exec,
     file_harness_hands_v1_file,
+    file_harness_hands_v1_identity,
     file_harness_hands_v1_terminal,
     file_harness_hands_v1_workspace,
   ].flatMap((file) => file.services);
   const methods = services.flatMap((service) => service.methods);
   expect(methods.length).toBeGreaterThan(25);
   expect(methods.filter((method) => operationOf(method) === undefined).map(({ name }) => name)).toEqual([]);
-  expect(new Set([...methods.map(operationOf), "metrics"])).toEqual(new Set(OPERATIONS));
+  expect(new Set([...methods.map(operationOf), "metrics"])).toEqual(new Set([...OPERATIONS, "any"]));
 });
 
 test("a token opens the calls of its operations, and none of the others", async () => {
   const sandbox = await start();
-  const all = ["exec", "files.read", "files.write", "terminal", "workspaces"] as const;
+  const all = ["exec", "files.read", "files.write", "terminal", "workspaces", "workspaces.list"] as const;
   for (const operation of all) {
     const calls = callsOf(sandbox, tokenOf({ operations: [operation] }));
-    for (const other of all) expect([other, await errorOf(calls[other]())]).toEqual([other, other === operation ? "accepted" : DENIED]);
+    const covered = operation === "workspaces" ? ["workspaces", "workspaces.list"] : [operation];
+    for (const other of all) expect([other, await errorOf(calls[other]())]).toEqual([other, covered.includes(other) ? "accepted" : DENIED]);
   }
   for (const call of Object.values(callsOf(sandbox, tokenOf()))) expect(await errorOf(call())).toBe("accepted");
   for (const operations of [[], ["metrics"]] as const)

@@ -1,0 +1,38 @@
+import { HarnessError } from "./errors.ts";
+import { Validation } from "./validate.ts";
+
+const MAX_LABELS = 32;
+const MAX_CHARACTERS = 128;
+
+/** Check labels of a sandbox, or those that a leaf wants: what a sandbox may be called by, everybody may ask for. */
+export function checkSandboxLabels(v: Validation, field: string, labels: Readonly<Record<string, string>>): void {
+  const entries = Object.entries(labels);
+  v.check(field, entries.length <= MAX_LABELS, `must be at most ${MAX_LABELS}`);
+  for (const [name, value] of entries.slice(0, MAX_LABELS)) {
+    v.characters(`${field}.${name}`, name, 1, MAX_CHARACTERS);
+    v.characters(`${field}.${name}`, value, 0, MAX_CHARACTERS);
+    v.line(`${field}.${name}`, name + value);
+  }
+}
+
+/** Read `gpu=a100, image=python-build`. Returns a text that says what is wrong if an entry is no label. */
+export function readSandboxLabels(text: string): Record<string, string> | string {
+  const labels = new Map<string, string>();
+  for (const entry of text.split(",").map((part) => part.trim())) {
+    if (entry === "") continue;
+    const [, name, value] = /^([^=]*?)\s*=\s*(.*)$/s.exec(entry) ?? [];
+    if (name === undefined || value === undefined) return `${JSON.stringify(entry)} is no label: write NAME=VALUE, as gpu=a100`;
+    if (labels.has(name)) return `${JSON.stringify(name)} is there twice`;
+    labels.set(name, value);
+  }
+  const read = Object.fromEntries(labels);
+  const v = new Validation();
+  checkSandboxLabels(v, "labels", read);
+  try {
+    v.done();
+    return read;
+  } catch (error) {
+    if (error instanceof HarnessError) return error.message;
+    throw error;
+  }
+}
