@@ -60,6 +60,8 @@ export interface Config {
   readonly keepSessionsMs: number;
   /** The sandbox; `undefined` where nothing says where it is. */
   readonly sandbox: SandboxSettings | undefined;
+  /** Brains place sessions in a pool of sandboxes. */
+  readonly hasPool: boolean;
   /** Program and arguments that start a brain. */
   readonly brainCommand: readonly [string, ...string[]];
   /** The directory that leaves are read from and written to, as callers write it, and where it is without links. */
@@ -78,6 +80,8 @@ export interface Config {
 }
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
+/** What stands for an address if there is a pool. */
+const POOL = "pool";
 const DEFAULT_LISTEN = "http://127.0.0.1:7433";
 
 /** Read the settings; a ConfigError lists everything that is wrong with them. */
@@ -120,6 +124,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     retention,
     keepSessionsMs: hours(reader, "DISPATCHER_KEEP_SESSIONS_HOURS", 30 * 24),
     sandbox: readSandbox(reader),
+    hasPool: reader.optional("HANDS_URL") === POOL,
     keepAliveMs: reader.integer("DISPATCHER_KEEP_ALIVE_MS", KEEP_ALIVE_MS, 100, 3_600_000),
     brainLog: {
       path: reader.optional("DISPATCHER_BRAIN_LOG"),

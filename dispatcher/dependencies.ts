@@ -21,6 +21,8 @@ export interface Dependencies {
   /** `undefined` where nothing says where it is. */
   readonly sandbox: Sandbox | undefined;
   readonly sandboxProbe: Pick<SandboxProbe, "problem">;
+  /** Sessions are placed in a pool of sandboxes. */
+  readonly hasPool: boolean;
   readonly schedules: Schedules;
   readonly auth: Authenticator;
   readonly tokens: IssuedTokens;

@@ -13,7 +13,7 @@ import { followTlsFiles, loadServerTls } from "@serverless-harness/kit/tls";
 import { traced } from "@serverless-harness/kit/tracing/trace-parent";
 import { openTracing } from "@serverless-harness/kit/tracing/tracing";
 import type { Conversations } from "@serverless-harness/pi-fork/conversations";
-import { LeafService, ScheduleService, WebhookService } from "@serverless-harness/proto/leaf";
+import { LeafService, SandboxService, ScheduleService, WebhookService } from "@serverless-harness/proto/leaf";
 import { type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { type Audit, NO_AUDIT } from "./audit/audit.ts";
 import { openAudit } from "./audit/open.ts";
@@ -71,7 +71,7 @@ export async function startDispatcher(): Promise<Service> {
   const { auth, tokens } = await openTokens(config, store, audit);
   const housekeeping = new Housekeeping(store, config.retention, createSessionRetention(config, sandbox, store, log), log);
   const drain = new Drain();
-  const health = new HealthState([LeafService.typeName, ScheduleService.typeName, WebhookService.typeName]);
+  const health = new HealthState([LeafService, SandboxService, ScheduleService, WebhookService].map((each) => each.typeName));
   const { keepAliveMs, seedApi } = config;
   const volume = config.volume && new Volume(config.volume.path, config.volume.at);
   const files = volume && new FilesWriter({ store, volume, words: runWords, log });
@@ -79,7 +79,7 @@ export async function startDispatcher(): Promise<Service> {
   const leaves = new Leaves({ store, waker, drain, webhooks, volume, audit, limits });
   const driver = new ScheduleDriver(store, leaves, log);
   const schedules = new Schedules({ store, leaves, driver, audit, limits });
-  const parts = { store, waker, schedules, sandbox, sandboxProbe, auth, tokens, audit, limits, webhooks, volume };
+  const parts = { store, waker, schedules, sandbox, sandboxProbe, hasPool: config.hasPool, auth, tokens, audit, limits, webhooks, volume };
   const deps = { ...parts, drain, health, keepAliveMs, seedApi, log };
   const { fallback, interceptors, ...rest } = routes(deps);
   const relay = new Relay({ auth, audit, log });

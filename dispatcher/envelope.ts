@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
-import { Validation } from "@serverless-harness/kit/validate";
-import { LeafKind, type LeafSpec, LeafSpecSchema, type Limits, type RetryPolicy } from "@serverless-harness/proto/leaf";
+import { checkSandboxLabels } from "@serverless-harness/kit/sandbox-labels";
+import { entryOf, Validation } from "@serverless-harness/kit/validate";
+import { LeafKind, type LeafSpec, LeafSpecSchema, type Limits, type RetryPolicy, type SandboxWish } from "@serverless-harness/proto/leaf";
 import { checkFork } from "./fork.ts";
 import { checkGatePolicy } from "./gate-policy.ts";
 import { checkImages } from "./images.ts";
@@ -48,7 +49,7 @@ export function checkLabels(v: Validation, field: string, labels: Readonly<Recor
   const entries = Object.entries(labels);
   v.check(field, entries.length <= MAX_LABELS, `must be at most ${MAX_LABELS} labels`);
   for (const [key, value] of entries) {
-    const path = `${field}[${JSON.stringify(key.slice(0, 64)).slice(1, -1)}]`;
+    const path = entryOf(field, key);
     v.check(path, LABEL_KEY.test(key), "the key must be 1 to 63 characters of A-Z a-z 0-9 . _ - /");
     v.check(path, characters(value) <= MAX_LABEL_VALUE, `the value must be at most ${MAX_LABEL_VALUE} characters`);
     v.line(path, value);
@@ -76,6 +77,7 @@ async function checkSpec(v: Validation, spec: LeafSpec, volume: () => Volume | u
   if (spec.limits !== undefined) checkLimits(v, spec.limits);
   v.range("spec.priority", spec.priority, -100, 100);
   if (spec.retry !== undefined) checkRetry(v, spec.retry);
+  if (spec.sandbox !== undefined) checkSandboxWish(v, spec.sandbox);
   if (spec.gates !== undefined) await checkGatePolicy(v, "spec.gates", spec.gates, spec.kind);
 }
 
@@ -91,6 +93,12 @@ function checkRetry(v: Validation, retry: RetryPolicy): void {
   v.range("spec.retry.max_attempts", retry.maxAttempts, 0, 20);
   milliseconds(v, "spec.retry.base_delay_ms", retry.baseDelayMs);
   milliseconds(v, "spec.retry.max_delay_ms", retry.maxDelayMs);
+}
+
+/** An empty id: it is near nobody. */
+function checkSandboxWish(v: Validation, { labels, nearSessionId }: SandboxWish): void {
+  checkSandboxLabels(v, "spec.sandbox.labels", labels);
+  if (nearSessionId !== "") v.name("spec.sandbox.near_session_id", nearSessionId);
 }
 
 /** A duration whose sum with a time is still a whole number in every language that reads it. */

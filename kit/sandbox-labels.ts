@@ -1,5 +1,5 @@
 import { HarnessError } from "./errors.ts";
-import { Validation } from "./validate.ts";
+import { entryOf, Validation } from "./validate.ts";
 
 const MAX_LABELS = 32;
 const MAX_CHARACTERS = 128;
@@ -9,10 +9,16 @@ export function checkSandboxLabels(v: Validation, field: string, labels: Readonl
   const entries = Object.entries(labels);
   v.check(field, entries.length <= MAX_LABELS, `must be at most ${MAX_LABELS}`);
   for (const [name, value] of entries.slice(0, MAX_LABELS)) {
-    v.characters(`${field}.${name}`, name, 1, MAX_CHARACTERS);
-    v.characters(`${field}.${name}`, value, 0, MAX_CHARACTERS);
-    v.line(`${field}.${name}`, name + value);
+    const path = entryOf(field, name);
+    v.check(path, isLength(name, 1), `the name must be 1 to ${MAX_CHARACTERS} characters`);
+    v.check(path, isLength(value, 0), `the value must be at most ${MAX_CHARACTERS} characters`);
+    v.line(path, name + value);
   }
+}
+
+function isLength(text: string, min: number): boolean {
+  const { length } = [...text];
+  return length >= min && length <= MAX_CHARACTERS;
 }
 
 /** Read `gpu=a100, image=python-build`. Returns a text that says what is wrong if an entry is no label. */

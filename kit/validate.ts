@@ -11,6 +11,11 @@ export function isName(value: string): boolean {
   return NAME.test(value);
 }
 
+/** How an entry of a map is named as a field, as `spec.labels[team]`; of a long key its beginning. */
+export function entryOf(field: string, key: string): string {
+  return `${field}[${JSON.stringify(key.slice(0, 64)).slice(1, -1)}]`;
+}
+
 /** Collects every wrong field of a request, so that the client learns of all of them at once. */
 export class Validation {
   readonly #violations: Violation[] = [];

@@ -8,7 +8,7 @@ export type Details = Readonly<Record<string, Detail>>;
 export type Action =
   | "gate.decide"
   | `leaf.${"cancel" | "redrive" | "send" | "submit"}`
-  | "sandbox.attach"
+  | `sandbox.${"attach" | "drain" | "remove" | "undrain"}`
   | `schedule.${"create" | "delete" | "pause" | "resume" | "run" | "update"}`
   | `token.${"create" | "revoke"}`
   | "webhook.resend";

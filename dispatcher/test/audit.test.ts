@@ -1,37 +1,24 @@
 import { appendFileSync, mkdirSync, readFileSync, rmdirSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
 import { verifyLog } from "@serverless-harness/kit/chained-log/verify";
 import { ChainedLog } from "@serverless-harness/kit/chained-log/writer";
 import { fromConnectError } from "@serverless-harness/kit/errors";
-import { issuerOf, JwtSigner } from "@serverless-harness/kit/jwt";
-import { createSigningKeys, KeyFile } from "@serverless-harness/kit/signing-keys";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { LeafService, LeafState, ScheduleService, TokenService } from "@serverless-harness/proto/leaf";
 import { expect, onTestFinished, test } from "vitest";
 import { AuditLog } from "../audit/audit-log.ts";
-import { OWN_CLAIMS } from "../callers/signed-tokens.ts";
-import { AUDIENCE } from "../issued-tokens.ts";
 import { askHttp1 } from "./http-client.ts";
 import { launch, runDispatcher } from "./process.ts";
+import { ownTokens } from "./signing.ts";
 import { AUTHORIZED, allEvents, newStore, openDoor, refusal, SILENT, TOKEN, untilState } from "./support.ts";
-
-const ISSUER = "serverless-harness";
 
 /** A door whose audit log is at `path`, and tokens for it. */
 async function openAudited(refuses = true, maxBytes = 1_000_000) {
   const directory = await temporaryDirectory();
   const path = join(directory, "audit.jsonl");
-  const keyFile = join(directory, "keys.json");
-  await writeFile(keyFile, await createSigningKeys(), { mode: 0o600 });
-  const keys = await KeyFile.open(keyFile);
   const audit = new AuditLog(ChainedLog.open({ path, maxBytes, keepFiles: 0 }), refuses, SILENT);
-  const door = await openDoor({
-    audit,
-    signer: new JwtSigner(keys, ISSUER),
-    issuers: [{ issuer: issuerOf(keys, ISSUER, AUDIENCE), mapping: OWN_CLAIMS }],
-  });
+  const door = await openDoor({ audit, ...(await ownTokens()) });
   onTestFinished(() => audit.close());
   const tokens = createClient(TokenService, door.transport(TOKEN));
   const tokenOf = async (tenant: string, ...scopes: string[]) => {

@@ -1,27 +1,15 @@
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { Code, createClient } from "@connectrpc/connect";
-import { issuerOf, JwtSigner } from "@serverless-harness/kit/jwt";
-import { createSigningKeys, KeyFile } from "@serverless-harness/kit/signing-keys";
-import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { DecisionKind, GateSchema, LeafService, ScheduleService, TokenService, WebhookService } from "@serverless-harness/proto/leaf";
 import { expect, test } from "vitest";
 import { SCOPES } from "../callers/caller.ts";
-import { OWN_CLAIMS } from "../callers/signed-tokens.ts";
-import { AUDIENCE } from "../issued-tokens.ts";
 import { openHttp1, textOf } from "./http-stream.ts";
+import { ownTokens } from "./signing.ts";
 import { AUTHORIZED, allEvents, claimed, finishNext, newLeaf, newStore, openDoor, refusal } from "./support.ts";
-
-const ISSUER = "serverless-harness";
 
 /** A door that makes tokens and takes them. */
 async function openGuarded(store?: Awaited<ReturnType<typeof newStore>>["store"]) {
-  const path = join(await temporaryDirectory(), "keys.json");
-  await writeFile(path, await createSigningKeys(), { mode: 0o600 });
-  const keys = await KeyFile.open(path);
-  const signer = new JwtSigner(keys, ISSUER);
-  const issuers = [{ issuer: issuerOf(keys, ISSUER, AUDIENCE), mapping: OWN_CLAIMS }];
+  const { signer, issuers } = await ownTokens();
   const door = await openDoor({ signer, issuers, ...(store === undefined ? {} : { store }) });
   const tokens = createClient(TokenService, door.transport("a-token-for-tests"));
   const as = (secret: string) => {

@@ -1,14 +1,14 @@
 import { readFile } from "node:fs/promises";
 import { SandboxAccessService } from "@serverless-harness/proto/brain";
-import { FailureReasonSchema, LeafService, ScheduleService, WebhookService } from "@serverless-harness/proto/leaf";
+import { FailureReasonSchema, LeafService, SandboxService, ScheduleService, WebhookService } from "@serverless-harness/proto/leaf";
 import { expect, test } from "vitest";
 
 const read = (path: string): Promise<string> => readFile(new URL(path, import.meta.url), "utf8");
 
 test("the README names every RPC and every setting, with no setting too many", async () => {
   const readme = await read("../README.md");
-  for (const method of [...LeafService.methods, ...ScheduleService.methods, ...WebhookService.methods, ...SandboxAccessService.methods])
-    expect(readme).toMatch(new RegExp(`^\\| \`${method.name}\` +\\|`, "m"));
+  const services = [LeafService, SandboxService, ScheduleService, WebhookService, SandboxAccessService];
+  for (const method of services.flatMap(({ methods }) => methods)) expect(readme).toMatch(new RegExp(`^\\| \`${method.name}\` +\\|`, "m"));
   const variables = (text: string): string[] =>
     [...new Set(text.match(/\b(?:(?:DISPATCHER|HANDS|BRAIN_TOKEN)_[A-Z_]+|LEAF_STORE|LOG_LEVEL)\b/g))].sort();
   const sources = await Promise.all(

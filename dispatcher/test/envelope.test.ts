@@ -34,6 +34,20 @@ const BAD_SPECS: readonly BadSpec[] = [
     { prompt: "p", sessionId: "t", sessionMustExist: true, repository: { url: "/r" }, fork: { sessionId: "s" } },
     ["spec.session_must_exist", "spec.repository"],
   ],
+  [
+    "33 wanted labels of a sandbox",
+    { prompt: "p", sandbox: { labels: Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`l${i}`, ""])) } },
+    ["spec.sandbox.labels"],
+  ],
+  ["a wanted label without a name", { prompt: "p", sandbox: { labels: { "": "x" } } }, ["spec.sandbox.labels[]"]],
+  ["a wanted label with an escape", { prompt: "p", sandbox: { labels: { gpu: "\u001b[2J" } } }, ["spec.sandbox.labels[gpu]"]],
+  ["a wanted label with a long value", { prompt: "p", sandbox: { labels: { gpu: "x".repeat(129) } } }, ["spec.sandbox.labels[gpu]"]],
+  [
+    "a wanted label with a long name",
+    { prompt: "p", sandbox: { labels: { ["x".repeat(129)]: "" } } },
+    [`spec.sandbox.labels[${"x".repeat(64)}]`],
+  ],
+  ["a session to be near that climbs", { prompt: "p", sandbox: { nearSessionId: "../x" } }, ["spec.sandbox.near_session_id"]],
   ["a gate without a tool", { prompt: "p", gates: { tools: [{ arguments: "rm" }] } }, ["spec.gates.tools[0].tool"]],
   ["a gate with half a pattern", { prompt: "p", gates: { tools: [{ tool: "bash", arguments: "(" }] } }, ["spec.gates.tools[0].arguments"]],
   ...["$rm", "a^b", "[]", "(?!)ls", "a\\b\\w"].map(

@@ -2,30 +2,22 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
 import { ConfigError } from "@serverless-harness/kit/env";
-import { issuerOf, JwtSigner } from "@serverless-harness/kit/jwt";
-import { createSigningKeys, KeyFile } from "@serverless-harness/kit/signing-keys";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { LeafService, ScheduleService, TokenService } from "@serverless-harness/proto/leaf";
 import type { LeafStore } from "@serverless-harness/session";
 import { expect, onTestFinished, test } from "vitest";
-import { OWN_CLAIMS } from "../callers/signed-tokens.ts";
-import { AUDIENCE } from "../issued-tokens.ts";
 import { Limits } from "../limits/limits.ts";
 import { defaultTable, readLimitsFile } from "../limits/limits-file.ts";
 import { askHttp1 } from "./http-client.ts";
+import { ownTokens } from "./signing.ts";
 import { AUTHORIZED, claimed, finishNext, newStore, openDoor, refusal, SILENT, TOKEN } from "./support.ts";
 
-const ISSUER = "serverless-harness";
 const DEFAULTS = defaultTable({ schedules: 100, schedule_interval_s: 1 });
 
 /** A door with a file of limits, on a store that others may share. */
 async function openLimited(file: object, store?: LeafStore) {
-  const directory = await temporaryDirectory();
-  const path = join(directory, "limits.json");
+  const path = join(await temporaryDirectory(), "limits.json");
   await writeFile(path, JSON.stringify(file));
-  const keyFile = join(directory, "keys.json");
-  await writeFile(keyFile, await createSigningKeys());
-  const keys = await KeyFile.open(keyFile);
   const made: Limits[] = [];
   const door = await openDoor({
     ...(store === undefined ? {} : { store }),
@@ -34,8 +26,7 @@ async function openLimited(file: object, store?: LeafStore) {
       made.push(limits);
       return limits;
     },
-    signer: new JwtSigner(keys, ISSUER),
-    issuers: [{ issuer: issuerOf(keys, ISSUER, AUDIENCE), mapping: OWN_CLAIMS }],
+    ...(await ownTokens()),
   });
   const tokens = createClient(TokenService, door.transport(TOKEN));
   const tokenOf = async (tenant: string) => {

@@ -77,6 +77,7 @@ export async function openDoor(
     brainToken?: string;
     sandbox?: string;
     hands?: Sandbox;
+    hasPool?: boolean;
     keepAliveMs?: number;
     seedApi?: Partial<SeedApiSettings>;
     signer?: JwtSigner;
@@ -110,7 +111,19 @@ export async function openDoor(
   const driver = new ScheduleDriver(store, leaves, SILENT);
   const schedules = new Schedules({ store, leaves, driver, audit, limits });
   const shared = { keepAliveMs, seedApi, volume: options.volume, webhooks, store, waker, schedules };
-  const deps = { ...shared, sandbox: options.hands, sandboxProbe, auth, tokens, audit, limits, drain, health, log: SILENT };
+  const deps = {
+    ...shared,
+    sandbox: options.hands,
+    hasPool: options.hasPool ?? false,
+    sandboxProbe,
+    auth,
+    tokens,
+    audit,
+    limits,
+    drain,
+    health,
+    log: SILENT,
+  };
   const { server, client } = await startServer(routes(deps));
   const rpcs = { leaves: createClient(LeafService, client(token)), schedules: createClient(ScheduleService, client(token)) };
   return { store, drain, health, server, driver, origin: originOf(server), ...rpcs, transport: client };

@@ -133,9 +133,9 @@ export function byLoad(a: Sandbox, b: Sandbox): number {
   return a.working - b.working || a.placed - b.placed || (a.name < b.name ? -1 : 1);
 }
 
-/** The error for a sandbox that nobody reported. */
-export function sandboxNotFound(name: string): HarnessError {
-  return new HarnessError(Code.NotFound, "sandbox_not_found", `there is no sandbox ${name}: list them`);
+/** The error for a sandbox that nobody reported. `cause`: for the log, if there is more to say. */
+export function sandboxNotFound(name: string, cause?: Error): HarnessError {
+  return new HarnessError(Code.NotFound, "sandbox_not_found", `there is no sandbox ${name}: list them`, { cause });
 }
 
 /** The error if no sandbox that is there fulfils the wishes. */

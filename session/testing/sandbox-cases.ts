@@ -341,7 +341,7 @@ export const sandboxCases: readonly Case[] = [
         ["sandbox.address", { address: "http://a\n" }],
         ["sandbox.state_id", { stateId: "" }],
         ["sandbox.labels", { labels: Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`l${i}`, ""])) }],
-        ["sandbox.labels.l", { labels: { l: "\u001b[2J" } }],
+        ["sandbox.labels[l]", { labels: { l: "\u001b[2J" } }],
         ["sandbox.capacity", { capacity: -1 }],
         ["sandbox.capacity", { capacity: 1e9 }],
       ];
@@ -355,7 +355,7 @@ export const sandboxCases: readonly Case[] = [
       strictEqual((await refusal(store.sandboxes.place(fenceOf("s"), {}, 0))).violations[0]?.field, "lease_ms");
       strictEqual(
         (await refusal(store.sandboxes.place(fenceOf("s"), { labels: { l: "x".repeat(129) } }, 1))).violations[0]?.field,
-        "labels.l",
+        "labels[l]",
       );
       deepStrictEqual(await loads(store), { a: [0, 0] });
     },

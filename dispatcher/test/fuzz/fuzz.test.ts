@@ -45,6 +45,7 @@ async function openTown(compat: string) {
   await writeFile(keys, await createSigningKeys(), { mode: 0o600 });
   const { child, exited, origin } = await runDispatcher(opened, {
     DISPATCHER_WAKER: "none",
+    HANDS_URL: "pool",
     DISPATCHER_SIGNING_KEYS_FILE: keys,
     DISPATCHER_VOLUME: volume,
     DISPATCHER_KEEP_ALIVE_MS: "100",
@@ -63,8 +64,8 @@ async function openTown(compat: string) {
   for (const tenant of tenants) gone.push(await goneLeaf(opened.store, tenant));
   const [victim, asker] = [await furnish(town, tenants[0] ?? "", gone[0] ?? ""), await furnish(town, tenants[1] ?? "", gone[1] ?? "")];
   const { secret } = await tokens.create({ tenant: asker.tenant, subject: "asker", scopes: ["admin"] });
-  const { leafDone, leafFailed, leafAsking, gateId, sessionId, scheduleId, resultRef } = asker.ids;
-  const own = { leafDone, leafFailed, leafAsking, gateId, sessionId, scheduleId, resultRef };
+  const { leafDone, leafFailed, leafAsking, gateId, sessionId, scheduleId, sandbox, resultRef } = asker.ids;
+  const own = { leafDone, leafFailed, leafAsking, gateId, sessionId, scheduleId, sandbox, resultRef };
   const ownIds = Object.fromEntries(Object.entries(own).map(([name, id]) => [`own${name[0]?.toUpperCase()}${name.slice(1)}`, id ?? ""]));
   const stop = new AbortController();
   const served = serveLeaves(opened.store, stop.signal);

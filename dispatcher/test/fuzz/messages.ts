@@ -4,7 +4,7 @@ import type { Tree } from "./plants.ts";
 import { json, key, misfit, text } from "./texts.ts";
 
 /** Fields without which a call gets no further than its first check. */
-const NEEDED = /^(?:spec|schedule|prompt|leaf_id|gate_id|kind|schedule_id|cron|token_id|subject|scopes|text|seq|url|fork|session_id)$/;
+const NEEDED = /^(?:spec|schedule|prompt|leaf_id|gate_id|kind|schedule_id|cron|token_id|subject|scopes|text|seq|url|fork|session_id|name)$/;
 /** Deeper than any message of ours nests by itself. */
 const MAX_DEPTH = 5;
 const MOST_OTHERS = 3;

@@ -19,6 +19,8 @@ import type { LeafStore } from "@serverless-harness/session";
 import { claimed, newLeaf, textDelta } from "../support.ts";
 import type { Ids } from "./plants.ts";
 
+const DAY_MS = 86_400_000;
+
 /** A tenant with one of everything. */
 export interface Household {
   readonly tenant: string;
@@ -47,11 +49,11 @@ export function nameFor(what: string): string {
 export async function goneLeaf(store: LeafStore, tenant: string): Promise<string> {
   const { leaf } = await store.submit(newLeaf({ tenant, prompt: "gone" }));
   await store.finish(await claimed(store), { state: LeafState.DONE, result: create(LeafResultSchema, { text: "gone" }) }, []);
-  while ((await store.tombstone(leaf.leafId)) === undefined) await store.sweep({ leafMs: 0, tombstoneMs: 86_400_000 }, 100);
+  while ((await store.tombstone(leaf.leafId)) === undefined) await store.sweep({ leafMs: 0, tombstoneMs: DAY_MS }, 100);
   return leaf.leafId;
 }
 
-/** Make one of everything for a tenant: leaves that are done, failed, at a gate and gone, with their sessions, a schedule, a token, a dead letter, files. */
+/** Make one of everything for a tenant: leaves that are done, failed, at a gate and gone, with their sessions, a schedule, a token, a sandbox, a dead letter, files. */
 export async function furnish({ store, volume, schedules, tokens }: Town, tenant: string, leafGone: string): Promise<Household> {
   const secrets: string[] = [];
   const secret = (): string => {
@@ -59,9 +61,17 @@ export async function furnish({ store, volume, schedules, tokens }: Town, tenant
     secrets.push(word);
     return word;
   };
-  const [sessionId, scheduleId, gateId, idempotencyKey, messageId] = ["session", "schedule", "gate", "key", "message"].map(nameFor);
+  const [sessionId, scheduleId, gateId, idempotencyKey, messageId, sandbox] = [
+    "session",
+    "schedule",
+    "gate",
+    "key",
+    "message",
+    "sandbox",
+  ].map(nameFor);
   const [resultRef, inputsRef] = ["result", "inputs"].map(nameFor).map((name) => join(volume, tenant, `${name}.json`));
-  if (!sessionId || !scheduleId || !gateId || !idempotencyKey || !messageId || !resultRef || !inputsRef) throw new Error("no ids");
+  if (!sessionId || !scheduleId || !gateId || !idempotencyKey || !messageId || !sandbox || !resultRef || !inputsRef)
+    throw new Error("no ids");
   const submit = async (init: MessageInitShape<typeof LeafSpecSchema>, key = ""): Promise<string> => {
     const spec = { tenant, prompt: secret(), systemPrompt: secret(), labels: { word: secret() }, ...init };
     const { leaf } = await store.submit({ ...newLeaf(spec), idempotencyKey: key, notify: true });
@@ -87,17 +97,36 @@ export async function furnish({ store, volume, schedules, tokens }: Town, tenant
     schedule: { tenant, scheduleId, cron: "0 0 1 1 *", spec: { prompt: secret(), labels: { a: secret() } } },
   });
   const { token } = await tokens.create({ tenant, subject: secret(), scopes: ["leaves:read"] });
+  await store.sandboxes.report({ name: sandbox, tenant, address: `http://${secret()}:1`, stateId: secret() }, DAY_MS);
   await mkdir(join(volume, tenant), { recursive: true });
   const item = { item_id: secret(), file: secret(), pattern: secret() };
   for (const path of [resultRef, inputsRef]) await writeFile(path, JSON.stringify(item));
 
   const leaves = { leafGone, leafDone: done, leafFailed: failed, leafAsking: asking };
-  const names = { tenant, sessionId, scheduleId, gateId, idempotencyKey, messageId, resultRef, inputsRef, tokenId: token?.tokenId ?? "" };
+  const names = {
+    tenant,
+    sandbox,
+    sessionId,
+    scheduleId,
+    gateId,
+    idempotencyKey,
+    messageId,
+    resultRef,
+    inputsRef,
+    tokenId: token?.tokenId ?? "",
+  };
   const state = async (): Promise<string> => {
     const found = await Promise.all(
       Object.values(leaves).map(async (leafId) => [await store.get(leafId), await store.events(leafId, 0n, 1000)]),
     );
-    const all = [found, await store.listSchedules(tenant, 100), await store.listTokens(tenant, 100), await store.deadNotices(tenant, 100)];
+    const sandboxes = (await store.sandboxes.list()).sandboxes.filter((each) => each.tenant === tenant);
+    const all = [
+      found,
+      sandboxes,
+      await store.listSchedules(tenant, 100),
+      await store.listTokens(tenant, 100),
+      await store.deadNotices(tenant, 100),
+    ];
     return JSON.stringify(all, (_key, value: unknown) => (typeof value === "bigint" ? String(value) : value));
   };
   return { tenant, ids: { ...leaves, ...names }, secrets, state };

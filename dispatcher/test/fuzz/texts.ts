@@ -14,12 +14,22 @@ export const FOREIGN = [
   "idempotencyKey",
   "messageId",
   "tokenId",
+  "sandbox",
   "resultRef",
   "inputsRef",
 ] as const;
 
 /** The caller's own things, so that calls get further than the first look-up. */
-export const OWN = ["ownLeafDone", "ownLeafFailed", "ownLeafAsking", "ownGateId", "ownSessionId", "ownScheduleId", "ownResultRef"] as const;
+export const OWN = [
+  "ownLeafDone",
+  "ownLeafFailed",
+  "ownLeafAsking",
+  "ownGateId",
+  "ownSessionId",
+  "ownScheduleId",
+  "ownSandbox",
+  "ownResultRef",
+] as const;
 
 const anyForeign = fc.constantFrom(...FOREIGN.map(plant));
 const LEAVES = ["leafGone", "leafDone", "leafFailed", "leafAsking", "ownLeafDone", "ownLeafFailed", "ownLeafAsking"].map(plant);
@@ -32,6 +42,7 @@ const LIKELY: ReadonlyArray<readonly [name: RegExp, values: readonly string[]]> 
   [/schedule_?id$/i, ["scheduleId", "ownScheduleId"].map(plant)],
   [/gate_?id$/i, ["gateId", "ownGateId"].map(plant)],
   [/token_?id$/i, [plant("tokenId")]],
+  [/^name$/i, ["sandbox", "ownSandbox"].map(plant)],
   [/message_?id$/i, [plant("messageId")]],
   [/idempotency/i, [plant("idempotencyKey")]],
   [/^tenant$/i, [plant("tenant"), ""]],
