@@ -1,24 +1,35 @@
-import { readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 /**
  * When a process started, in clock ticks since boot (field 22 of /proc/PID/stat). Together with the pid it names a process
  * for good: a pid alone is reused. `undefined` if there is no such process or no /proc.
  */
 export function processStartTicks(pid: number): string | undefined {
-  const stat = read(`/proc/${pid}/stat`);
-  // The command's name is in parentheses and may hold spaces and parentheses itself.
-  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+  return statOf(pid)?.startTicks;
 }
 
 /** The process still runs: same pid, same start, and not a zombie. */
 export function isSameProcess(pid: number, startTicks: string): boolean {
-  const stat = read(`/proc/${pid}/stat`);
-  if (stat === undefined) return false;
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return fields[19] === startTicks && fields[0] !== "Z" && fields[0] !== "X";
+  const stat = statOf(pid);
+  return stat?.startTicks === startTicks && stat.state !== "Z" && stat.state !== "X";
 }
 
-/** Direct children of a process, in no order. Needs CONFIG_PROC_CHILDREN, which distributions set. */
+/** The processes that there are. */
+export function allPids(): number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+}
+
+/** The children of every process. Whoever lives from the begin to the end of the call, with the same parent, is in it. */
+export function childrenByParent(): ReadonlyMap<number, readonly number[]> {
+  return Map.groupBy(allPids(), (pid) => statOf(pid)?.parent ?? 0);
+}
+
+/**
+ * Direct children of a process, in no order. The kernel's list may leave some out if others end while it is read: use
+ * {@link childrenByParent} if none may be missed. Needs CONFIG_PROC_CHILDREN, which distributions set.
+ */
 export function childrenOf(pid: number): number[] {
   const text = read(`/proc/${pid}/task/${pid}/children`) ?? "";
   return text.split(" ").filter(Boolean).map(Number);
@@ -42,6 +53,14 @@ export function residentBytes(pid: number): number {
 /** A process's arguments. Empty if it is gone. */
 export function commandLine(pid: number): string[] {
   return (read(`/proc/${pid}/cmdline`) ?? "").split("\0").slice(0, -1);
+}
+
+function statOf(pid: number): { readonly state: string; readonly parent: number; readonly startTicks: string | undefined } | undefined {
+  const stat = read(`/proc/${pid}/stat`);
+  if (stat === undefined) return undefined;
+  // The command's name is in parentheses and may hold spaces and parentheses itself.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return { state: fields[0] ?? "", parent: Number(fields[1]), startTicks: fields[19] };
 }
 
 function read(path: string): string | undefined {

@@ -4,6 +4,7 @@ import { define } from "../command.ts";
 import type { CommonOptions, Context } from "../context.ts";
 import { type Drained, drainStack } from "../dispatcher/drain.ts";
 import { CliError, ExitCode } from "../errors.ts";
+import { namesOf } from "../stack/down.ts";
 import { withStackLockIfPossible } from "../stack/lock.ts";
 import { processLabel } from "../stack/processes.ts";
 import { checkLayout } from "../stack/state-directory.ts";
@@ -42,7 +43,7 @@ async function stop(context: Context, wait: boolean): Promise<void> {
 
 function report({ out, paths }: Context, { atWork, stopped, killed }: Drained): void {
   const list = stopped.map((process) => ({ name: processLabel(process), pid: process.pid, killed: killed.includes(process) }));
-  const rest = killed.length === 0 ? "" : `; ${killed.length} had to be killed`;
+  const rest = killed.length === 0 ? "" : `; ${killed.length} had to be killed: ${namesOf(killed)}`;
   const text = list.length === 0 ? "nothing was running" : `stopped ${list.length} processes, none is left${rest}`;
   out.answer({ dir: paths.dir, atWork, stopped: list }, text);
 }

@@ -66,8 +66,12 @@ export async function stopProcesses(paths: StackPaths, services: readonly string
   }
   const left = [...seen.values()].filter(isRunning);
   if (left.length === 0) return { stopped: [...seen.values()], killed };
-  const names = left.map((process) => `${processLabel(process)} (pid ${process.pid})`).join(", ");
-  throw new CliError(ExitCode.refused, "still_running", `could not end ${names}: end it by hand`);
+  throw new CliError(ExitCode.refused, "still_running", `could not end ${namesOf(left)}: end it by hand`);
+}
+
+/** Processes in a sentence. */
+export function namesOf(processes: readonly StackProcess[]): string {
+  return processes.map((process) => `${processLabel(process)} (pid ${process.pid})`).join(", ");
 }
 
 /** The service with which a part ends. */
@@ -76,13 +80,12 @@ function ownerOf(part: string): string {
 }
 
 /**
- * Which processes to ask to end: a part's own programs, and of nested ones (hands outside and inside its jail) the
- * innermost. A jail that ended first would kill its inside, which could not end in order.
+ * Which processes to ask to end: a part's own programs, which end what they started. A jail that ended first would kill the program in
+ * it, which could not end in order.
  */
 function toAsk(processes: readonly StackProcess[]): readonly StackProcess[] {
   const mains = processes.filter(({ main }) => main);
-  const around = new Set(mains.flatMap(({ ancestors }) => ancestors));
-  return mains.length === 0 ? processes : mains.filter(({ pid }) => !around.has(pid));
+  return mains.length === 0 ? processes : mains;
 }
 
 function processKey({ pid, startTicks }: StackProcess): string {

@@ -1,6 +1,6 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { basename } from "node:path";
-import { childrenOf, commandLine, isSameProcess, processStartTicks, residentBytes } from "@serverless-harness/kit/proc";
+import { allPids, childrenByParent, commandLine, isSameProcess, processStartTicks, residentBytes } from "@serverless-harness/kit/proc";
 import { SERVICES, type StackPaths } from "./paths.ts";
 import { liveRecord, servicePid } from "./record.ts";
 import { WATCHER } from "./watch.ts";
@@ -16,6 +16,9 @@ const TICKS_PER_SECOND = 100;
 
 /** Part of a process that carries the mark, although no part of the stack is known to have started it. */
 export const UNKNOWN_PART = "unknown";
+
+/** Parts that have a program. */
+const PROGRAMS: ReadonlySet<string> = new Set([...SERVICES, "brain"]);
 
 /** A process that belongs to a stack. */
 export interface StackProcess {
@@ -37,34 +40,36 @@ export interface StackProcess {
 /** Every living process of a stack, from the operating system: services, brains, and all their descendants. */
 export function stackProcesses(paths: StackPaths): StackProcess[] {
   const found = new Map<number, StackProcess>();
-  const visit = (pid: number, inherited: string, ancestors: readonly number[]): void => {
+  const children = childrenByParent();
+  const visit = (pid: number, inherited: string, above?: StackProcess, mainPart?: string): void => {
     if (found.has(pid)) return;
     const startTicks = processStartTicks(pid);
     if (startTicks === undefined || !isSameProcess(pid, startTicks)) return;
     const args = commandLine(pid);
     const program = programOf(args);
-    const part = program ?? inherited;
-    found.set(pid, {
+    const main = program !== undefined && isPartBelow(program, mainPart);
+    const process: StackProcess = {
       pid,
       startTicks,
-      part,
-      main: program !== undefined,
+      part: main ? program : inherited,
+      main,
       watches: basename(args[0] ?? "") === WATCHER,
       args,
-      ancestors,
+      ancestors: above === undefined ? [] : [...above.ancestors, above.pid],
       memoryBytes: residentBytes(pid),
       uptimeMs: uptimeMs(startTicks),
-    });
-    for (const child of childrenOf(pid)) visit(child, part, [...ancestors, pid]);
+    };
+    found.set(pid, process);
+    for (const child of children.get(pid) ?? []) visit(child, process.part, process, main ? program : mainPart);
   };
   for (const name of SERVICES) {
     const record = liveRecord(paths, name);
     if (record === undefined) continue;
-    visit(record.pid, name, []);
+    visit(record.pid, name);
     // A service whose watcher was killed has no parent here.
-    visit(servicePid(paths, record) ?? record.pid, name, []);
+    visit(servicePid(paths, record) ?? record.pid, name);
   }
-  for (const pid of markedProcesses(paths.dir)) visit(pid, UNKNOWN_PART, []);
+  for (const pid of markedProcesses(paths.dir)) visit(pid, UNKNOWN_PART);
   return [...found.values()];
 }
 
@@ -93,7 +98,17 @@ function programOf(args: readonly string[]): string | undefined {
   const [program = "", ...rest] = args;
   if (!basename(program).startsWith("node")) return undefined;
   const script = rest.find((arg) => !arg.startsWith("-")) ?? "";
-  return /(?:^|\/)(\w+)\/main\.(?:ts|mjs)$/.exec(script)?.[1];
+  const name = /(?:^|\/)(\w+)\/main\.(?:ts|mjs)$/.exec(script)?.[1] ?? "";
+  return PROGRAMS.has(name) ? name : undefined;
+}
+
+/**
+ * A program of this name, found below the program of the part `above`, is a part of its own. Of the parts only the dispatcher
+ * starts others, its brains. Any other process below a part's program belongs to that part, whatever its command line says: it may be a
+ * command of a user who works on this project, or a process that was just forked and still has its parent's.
+ */
+function isPartBelow(program: string, above: string | undefined): boolean {
+  return above === undefined || (above === "dispatcher" && program === "brain");
 }
 
 /** Processes whose command line has this text. */
@@ -105,12 +120,6 @@ export function processesNaming(text: string): number[] {
 function markedProcesses(dir: string): number[] {
   const mark = `${STACK_MARK}=${dir}`;
   return allPids().filter((pid) => pid !== process.pid && environmentOf(pid).includes(mark));
-}
-
-function allPids(): number[] {
-  return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number);
 }
 
 function environmentOf(pid: number): string[] {

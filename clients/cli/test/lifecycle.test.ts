@@ -210,6 +210,7 @@ describe("leaf down under a leaf at work", () => {
     const down = await leaf.run(["down"]);
     expect(down).toMatchObject({
       code: 0,
+      stdout: expect.stringMatching(/^stopped \d+ processes, none is left\n$/),
       stderr: expect.stringMatching(new RegExp(`suspends ${submitted.leafId} \\(\\w+; bash {2}echo begun; sleep 666\\)`)),
     });
     await leaf.run(["up"]);
