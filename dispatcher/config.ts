@@ -1,4 +1,4 @@
-import { createPrivateKey } from "node:crypto";
+import { createPrivateKey, createPublicKey } from "node:crypto";
 import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
 import { isAbsolute, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -60,6 +60,8 @@ export interface Config {
   readonly keepSessionsMs: number;
   /** The sandbox; `undefined` where nothing says where it is. */
   readonly sandbox: SandboxSettings | undefined;
+  /** Verifies the tokens that open sandboxes, as PEM. `undefined`: this dispatcher makes none. */
+  readonly sandboxPublicKey: string | undefined;
   /** Brains place sessions in a pool of sandboxes. */
   readonly hasPool: boolean;
   /** Program and arguments that start a brain. */
@@ -105,6 +107,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     leafMs: hours(reader, "DISPATCHER_KEEP_LEAVES_HOURS", 7 * 24),
     tombstoneMs: hours(reader, "DISPATCHER_KEEP_TOMBSTONES_HOURS", 30 * 24),
   };
+  const sandbox = readSandbox(reader);
   return reader.done({
     leafStore: reader.required("LEAF_STORE", "the leaf store's URL, as sqlite:/absolute/path/leaf.db or redis://host:port"),
     listen,
@@ -123,7 +126,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     audit: readAudit(reader),
     retention,
     keepSessionsMs: hours(reader, "DISPATCHER_KEEP_SESSIONS_HOURS", 30 * 24),
-    sandbox: readSandbox(reader),
+    sandbox,
+    sandboxPublicKey: sandbox?.credential.kind === "key" ? publicKeyOf(sandbox.credential.privateKeyPem) : undefined,
     hasPool: reader.optional("HANDS_URL") === POOL,
     keepAliveMs: reader.integer("DISPATCHER_KEEP_ALIVE_MS", KEEP_ALIVE_MS, 100, 3_600_000),
     brainLog: {
@@ -253,6 +257,11 @@ function readKey(reader: EnvReader, file: string): string {
   }
   if (pem !== undefined) reader.problem(`HANDS_PRIVATE_KEY_FILE: ${file} must hold an Ed25519 private key as PEM`);
   return "";
+}
+
+/** Empty if the key can't be used, which is told already. */
+function publicKeyOf(privateKeyPem: string): string {
+  return privateKeyPem === "" ? "" : String(createPublicKey(privateKeyPem).export({ type: "spki", format: "pem" }));
 }
 
 function readSecret(reader: EnvReader, name: string, file: string): string | undefined {

@@ -21,6 +21,8 @@ export interface Dependencies {
   /** `undefined` where nothing says where it is. */
   readonly sandbox: Sandbox | undefined;
   readonly sandboxProbe: Pick<SandboxProbe, "problem">;
+  /** Verifies the tokens that open sandboxes, as PEM. `undefined`: none are made here. */
+  readonly sandboxPublicKey: string | undefined;
   /** Sessions are placed in a pool of sandboxes. */
   readonly hasPool: boolean;
   readonly schedules: Schedules;

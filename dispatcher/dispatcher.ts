@@ -79,7 +79,21 @@ export async function startDispatcher(): Promise<Service> {
   const leaves = new Leaves({ store, waker, drain, webhooks, volume, audit, limits });
   const driver = new ScheduleDriver(store, leaves, log);
   const schedules = new Schedules({ store, leaves, driver, audit, limits });
-  const parts = { store, waker, schedules, sandbox, sandboxProbe, hasPool: config.hasPool, auth, tokens, audit, limits, webhooks, volume };
+  const parts = {
+    store,
+    waker,
+    schedules,
+    sandbox,
+    sandboxProbe,
+    sandboxPublicKey: config.sandboxPublicKey,
+    hasPool: config.hasPool,
+    auth,
+    tokens,
+    audit,
+    limits,
+    webhooks,
+    volume,
+  };
   const deps = { ...parts, drain, health, keepAliveMs, seedApi, log };
   const { fallback, interceptors, ...rest } = routes(deps);
   const relay = new Relay({ auth, audit, log });

@@ -7,6 +7,7 @@ import type { Leaves } from "./leaves.ts";
 import { events } from "./plain-http/events.ts";
 import { health } from "./plain-http/health.ts";
 import { limits } from "./plain-http/limits.ts";
+import { sandboxKey } from "./plain-http/sandbox-key.ts";
 import { TURN, turn } from "./plain-http/turn.ts";
 import { wake } from "./plain-http/wake.ts";
 import { needsNoToken, SEED_CLIENT } from "./seed-api/open-door.ts";
@@ -38,6 +39,7 @@ export function httpRoutes(deps: Dependencies, leaves: Leaves): NonNullable<Serv
       "/turn": { POST: seedGuarded(turn({ leaves, keepAliveMs, log }, seedApi.compat ? SEED_TURN : TURN)) },
       ...seedRoutes(deps, leaves, seedGuarded),
       "/v1/leaves/{id}/events": { GET: guarded(events(leaves, keepAliveMs, log)) },
+      "/v1/sandboxes/{name}/key": { GET: guarded(sandboxKey(deps.sandboxPublicKey)) },
       "/v1/limits": { GET: guarded(limits(known)) },
       "/wake": { POST: wake(leaves) },
       "/health": { GET: health(deps) },

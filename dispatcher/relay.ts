@@ -16,7 +16,7 @@ import { refuseUpgrade, Tunnels } from "@serverless-harness/kit/tunnel/tunnels";
 import type { Audit } from "./audit/audit.ts";
 import { tellDenied } from "./audit/denials.ts";
 import type { Authenticator } from "./callers/authenticator.ts";
-import type { Caller } from "./callers/caller.ts";
+import { type Caller, requireSandbox } from "./callers/caller.ts";
 
 const NAME = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}";
 const ATTACH = new RegExp(`^/v1/sandboxes/(${NAME})/attach$`);
@@ -89,17 +89,4 @@ export class Relay {
       refuseUpgrade(socket, error);
     }
   }
-}
-
-/** PERMISSION_DENIED unless the token is this sandbox's: its subject is the name, and it has the scope by name. `admin` alone is not enough. */
-function requireSandbox(caller: Caller, name: string): void {
-  if (caller.kind === "operator") return;
-  if (!caller.scopes.has("sandboxes:serve"))
-    throw new HarnessError(Code.PermissionDenied, "scope_missing", "the token is for no sandbox: use one with the scope sandboxes:serve");
-  if (caller.subject === name) return;
-  throw new HarnessError(
-    Code.PermissionDenied,
-    "foreign_sandbox",
-    `the token is for the sandbox ${caller.subject}: its subject is the name`,
-  );
 }

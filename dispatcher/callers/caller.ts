@@ -61,6 +61,23 @@ export function requireScope(caller: Caller, scope: Scope): void {
   });
 }
 
+/** The caller is the sandbox of this name: it has the scope by name, as `admin` alone is not enough, and its subject is the name. */
+export function isSandbox({ kind, scopes, subject }: Caller, name: string): boolean {
+  return kind !== "operator" && scopes.has("sandboxes:serve") && subject === name;
+}
+
+/** PERMISSION_DENIED unless the caller is the sandbox of this name, or the operator. */
+export function requireSandbox(caller: Caller, name: string): void {
+  if (caller.kind === "operator" || isSandbox(caller, name)) return;
+  if (!caller.scopes.has("sandboxes:serve"))
+    throw new HarnessError(Code.PermissionDenied, "scope_missing", "the token is for no sandbox: use one with the scope sandboxes:serve");
+  throw new HarnessError(
+    Code.PermissionDenied,
+    "foreign_sandbox",
+    `the token is for the sandbox ${caller.subject}: its subject is the name`,
+  );
+}
+
 /** The tenant that a request is for. `requested`: as it names one, or empty. PERMISSION_DENIED `foreign_tenant` where the token is another tenant's. */
 export function tenantFor(caller: Caller, field: string, requested: string): string {
   if (caller.tenant === undefined) return requested || DEFAULT_TENANT;

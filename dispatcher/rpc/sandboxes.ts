@@ -5,7 +5,7 @@ import type { Sandbox, SandboxService } from "@serverless-harness/proto/leaf";
 import { type LeafStore, sandboxNotFound } from "@serverless-harness/session";
 import type { Action, Audit } from "../audit/audit.ts";
 import { FOREIGN } from "../audit/denials.ts";
-import { type Caller, callerOf, owns, requireScope } from "../callers/caller.ts";
+import { type Caller, callerOf, isSandbox, owns, requireScope } from "../callers/caller.ts";
 
 type Store = Pick<LeafStore, "sandboxes">;
 
@@ -22,7 +22,7 @@ export function sandboxRpcs(store: Store, hasPool: boolean, audit: Audit): Servi
       const caller = callerOf(context);
       requirePool(pool, caller);
       const { sandboxes, nowMs } = await store.sandboxes.list();
-      return { sandboxes: sandboxes.filter(({ tenant }) => owns(caller, tenant)), nowMs: BigInt(Math.floor(nowMs)) };
+      return { sandboxes: sandboxes.filter((sandbox) => sees(caller, sandbox)), nowMs: BigInt(Math.floor(nowMs)) };
     },
     drainSandbox: ({ name }, context) => drain(callerOf(context), name, true),
     undrainSandbox: ({ name }, context) => drain(callerOf(context), name, false),
@@ -41,9 +41,14 @@ export function sandboxRpcs(store: Store, hasPool: boolean, audit: Audit): Servi
   };
 }
 
+/** An admin's are those of its tenant, a sandbox's own is itself. */
+function sees(caller: Caller, { name, tenant }: Sandbox): boolean {
+  return owns(caller, tenant) && (caller.scopes.has("admin") || isSandbox(caller, name));
+}
+
 /** PERMISSION_DENIED without the scope, FAILED_PRECONDITION without a pool. */
 function requirePool({ hasPool }: { readonly hasPool: boolean }, caller: Caller): void {
-  requireScope(caller, "admin");
+  if (!caller.scopes.has("sandboxes:serve")) requireScope(caller, "admin");
   if (hasPool) return;
   const text = "this dispatcher has no pool of sandboxes: set HANDS_URL=pool where it starts";
   throw new HarnessError(Code.FailedPrecondition, "no_pool", text);
@@ -61,7 +66,7 @@ async function find(
   v.done();
   const { sandboxes, nowMs } = await pool.store.sandboxes.list();
   const found = sandboxes.find((each) => each.name === name);
-  if (found === undefined || !owns(caller, found.tenant)) throw sandboxNotFound(name, found && FOREIGN);
+  if (found === undefined || !sees(caller, found)) throw sandboxNotFound(name, found && FOREIGN);
   return { ...found, isThere: found.aliveUntilMs > BigInt(Math.floor(nowMs)) };
 }
 

@@ -11,6 +11,7 @@ import { ownTokens } from "./signing.ts";
 import { newStore, openDoor, refusal, SILENT, TOKEN } from "./support.ts";
 
 const ALIVE_MS = 60_000;
+const KEY = "-----BEGIN PUBLIC KEY-----";
 
 /** A door with a pool: `shared` serves everybody, `own` the tenant acme, `away` was there. */
 async function openPool() {
@@ -18,7 +19,7 @@ async function openPool() {
   const path = join(await temporaryDirectory(), "audit.jsonl");
   const audit = new AuditLog(ChainedLog.open({ path, maxBytes: 1_000_000, keepFiles: 0 }), true, SILENT);
   onTestFinished(() => audit.close());
-  const door = await openDoor({ store, hasPool: true, audit, ...(await ownTokens()) });
+  const door = await openDoor({ store, hasPool: true, sandboxPublicKey: KEY, audit, ...(await ownTokens()) });
   const report = (name: string, tenant: string, aliveMs = ALIVE_MS) =>
     store.sandboxes.report({ name, tenant, address: `http://${name}:7434`, stateId: `state of ${name}` }, aliveMs);
   await report("shared", "");
@@ -27,9 +28,11 @@ async function openPool() {
   await expect.poll(async () => isThere(await store.sandboxes.list(), "away")).toBe(false);
   const as = (token: string) => createClient(SandboxService, door.transport(token));
   const tokens = createClient(TokenService, door.transport(TOKEN));
-  const tokenOf = async (tenant: string, scope: string) => as((await tokens.create({ tenant, subject: "ann", scopes: [scope] })).secret);
+  const secretOf = async (tenant: string, scope: string, subject = "ann") =>
+    (await tokens.create({ tenant, subject, scopes: [scope] })).secret;
+  const tokenOf = async (tenant: string, scope: string, subject?: string) => as(await secretOf(tenant, scope, subject));
   const place = (sessionId: string, leaseMs = ALIVE_MS) => store.sandboxes.place({ tenant: "acme", sessionId, epoch: 1n }, {}, leaseMs);
-  return { store, path, place, operator: as(TOKEN), tokenOf };
+  return { store, path, place, operator: as(TOKEN), tokenOf, secretOf, origin: door.origin };
 }
 
 function isThere({ sandboxes, nowMs }: Awaited<ReturnType<Sandboxes["list"]>>, name: string): boolean {
@@ -131,4 +134,38 @@ test("a name that is none is refused, and so is all of it without a pool", async
   const { listSandboxes, drainSandbox } = createClient(SandboxService, door.transport(TOKEN));
   for (const call of [listSandboxes, drainSandbox])
     expect(await refusal(call({ name: "own" }))).toMatchObject({ code: Code.FailedPrecondition, reason: "no_pool" });
+});
+
+test("a sandbox's own token sees, drains and removes that sandbox of its tenant, and no other", async () => {
+  const { tokenOf } = await openPool();
+  const own = await tokenOf("acme", "sandboxes:serve", "own");
+  expect(await namesIn(own)).toEqual(["own"]);
+  for (const [tenant, name] of [
+    ["acme", "shared"],
+    ["globex", "own"],
+  ] as const) {
+    const other = await tokenOf(tenant, "sandboxes:serve", name);
+    expect(await namesIn(other)).toEqual([]);
+    for (const call of [other.drainSandbox({ name }), other.undrainSandbox({ name }), other.removeSandbox({ name })])
+      expect(await refusal(call)).toMatchObject({ code: Code.NotFound, reason: "sandbox_not_found" });
+  }
+  expect((await own.drainSandbox({ name: "own" })).sandbox).toMatchObject({ draining: true });
+  expect(await refusal(own.drainSandbox({ name: "shared" }))).toMatchObject({ code: Code.NotFound });
+  expect(await own.removeSandbox({ name: "own" })).toMatchObject({ sessions: 0 });
+});
+
+test("the key that verifies tokens of calls is for the sandbox that it is asked for by, and for the operator", async () => {
+  const { origin, secretOf } = await openPool();
+  const keyOf = async (name: string, token: string) => {
+    const answer = await fetch(`${origin}/v1/sandboxes/${name}/key`, { headers: { authorization: `Bearer ${token}` } });
+    return [answer.status, await answer.json()];
+  };
+  const own = await secretOf("acme", "sandboxes:serve", "own");
+  for (const token of [own, TOKEN]) expect(await keyOf("own", token)).toEqual([200, { public_key: KEY }]);
+  expect(await keyOf("other", own)).toEqual([403, expect.objectContaining({ error: "foreign_sandbox" })]);
+  expect(await keyOf("own", await secretOf("acme", "admin", "own"))).toEqual([403, expect.objectContaining({ error: "scope_missing" })]);
+  expect(await keyOf("own", "nobody's")).toEqual([401, expect.objectContaining({ error: "unauthorized" })]);
+  const without = await openDoor();
+  const answer = await fetch(`${without.origin}/v1/sandboxes/own/key`, { headers: { authorization: `Bearer ${TOKEN}` } });
+  expect(await answer.json()).toMatchObject({ error: "no_sandbox_key", message: expect.stringContaining("HANDS_PRIVATE_KEY_FILE") });
 });

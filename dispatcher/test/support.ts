@@ -77,6 +77,7 @@ export async function openDoor(
     brainToken?: string;
     sandbox?: string;
     hands?: Sandbox;
+    sandboxPublicKey?: string;
     hasPool?: boolean;
     keepAliveMs?: number;
     seedApi?: Partial<SeedApiSettings>;
@@ -114,6 +115,7 @@ export async function openDoor(
   const deps = {
     ...shared,
     sandbox: options.hands,
+    sandboxPublicKey: options.sandboxPublicKey,
     hasPool: options.hasPool ?? false,
     sandboxProbe,
     auth,
