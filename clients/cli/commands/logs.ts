@@ -1,3 +1,4 @@
+import { existsSync, readdirSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Command, InvalidArgumentError } from "commander";
 import { define } from "../command.ts";
@@ -9,6 +10,7 @@ import { wholeNumber } from "../options/values.ts";
 import { type Colors, cleanLine } from "../output.ts";
 import { lastLines, readFrom, sizeOf } from "../stack/log-file.ts";
 import { LOGS, type LogName, type StackPaths } from "../stack/paths.ts";
+import { isSandbox, sandboxName } from "../stack/pool.ts";
 import { checkLayout } from "../stack/state-directory.ts";
 
 const POLL_MS = 200;
@@ -26,7 +28,7 @@ interface LogsOptions extends CommonOptions {
 /** `leaf logs`: the logs of the stack, for humans. */
 export function add(command: Command): void {
   define<LogsOptions>(command, {
-    description: `Services: ${LOGS.join(", ")}. Without one: all, by time. With --json each line is an object with the service's name.`,
+    description: `Services: ${LOGS.join(", ")}, and each sandbox, as s2. Without one: all, by time. With --json each line is an object with the service's name.`,
     options: (given) =>
       given
         .option("-f, --follow", "and every new line, until Ctrl-C")
@@ -34,7 +36,7 @@ export function add(command: Command): void {
     run: async (context, [service], { follow = false, lines }) => {
       const { paths } = context;
       checkLayout(paths);
-      const names = chooseLogs(service);
+      const names = chooseLogs(paths, service);
       if (names.every((name) => sizeOf(paths.log(name)) === 0) && !follow) {
         const what = service === undefined ? "there are no logs" : `${service} has no log`;
         throw new CliError(ExitCode.notFound, "no_log", `${what} in ${paths.logs}: the first \`leaf up\` or turn begins one`);
@@ -49,11 +51,19 @@ export function add(command: Command): void {
   });
 }
 
-function chooseLogs(service: string | undefined): readonly LogName[] {
-  if (service === undefined) return LOGS;
-  const name = LOGS.find((known) => known === service);
-  if (name === undefined) throw new InvalidArgumentError(`there is no service ${service}: choose one of ${LOGS.join(", ")}`);
+function chooseLogs(paths: StackPaths, service: string | undefined): readonly LogName[] {
+  const all = existingLogs(paths);
+  if (service === undefined) return all;
+  const name = all.find((known) => known === service || (isSandbox(known) && sandboxName(known) === service));
+  if (name === undefined) throw new InvalidArgumentError(`there is no service ${service}: choose one of ${all.join(", ")}`);
   return [name];
+}
+
+/** Those of every stack, and of this one's other sandboxes. */
+function existingLogs({ logs }: StackPaths): LogName[] {
+  const files = existsSync(logs) ? readdirSync(logs) : [];
+  const sandboxes = files.flatMap((file) => /^(s\d+)\.log$/.exec(file)?.[1] ?? []).sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)));
+  return [...LOGS, ...(sandboxes as LogName[])];
 }
 
 /** Print what is appended. A log that has become shorter was begun again. */

@@ -6,6 +6,7 @@ import { readStatus, type StackStatus } from "../dispatcher/status.ts";
 import { ExitCode } from "../errors.ts";
 import type { Colors } from "../output.ts";
 import { describeModel } from "../stack/model.ts";
+import { isSandbox, readPoolSize, sandboxName } from "../stack/pool.ts";
 import { compareVersions, type VersionStatus } from "../stack/versions.ts";
 import { ago } from "../view/format.ts";
 import { sandboxJson, sandboxLine, sandboxState } from "../view/sandbox-text.ts";
@@ -43,19 +44,22 @@ function describe({ out, config, paths }: Context, status: StackStatus, version:
   const { color } = out;
   const { health, parts, missing } = status;
   const state = (ok: boolean, word: string): string => (ok ? color.green(word) : color.red(word));
+  const isPool = readPoolSize(paths) !== undefined;
+  const label = (name: string): string => (isPool && isSandbox(name) ? sandboxName(name) : name);
   const { backlog, brains = [] } = health;
   return [
     `dispatcher  ${state(health.status === "ok", health.status)}  ${status.url}${status.pid === undefined ? "" : `  pid ${status.pid}`}  version ${health.version}`,
     ...(health.problem === undefined ? [] : [`            ${health.problem}`]),
-    ...parts.map(({ name, healthy, pid, settings }) => {
-      const kind = name === "hands" ? `  sandbox: ${settings["sandbox"]}, network: ${settings["network"]}` : "";
+    ...parts.map(({ name: service, healthy, pid, settings }) => {
+      const name = label(service);
+      const kind = isSandbox(service) ? `  sandbox: ${settings["sandbox"]}, network: ${settings["network"]}` : "";
       const word = healthy ? "ok" : pid === null ? "is started again" : "does not answer";
       return `${name.padEnd(10)}  ${state(healthy, word)}${pid === null ? "" : `  pid ${pid}`}${kind}`;
     }),
     ...missing
       .filter((name) => !parts.some((part) => part.name === name))
-      .map((name) => `${name.padEnd(10)}  ${state(false, "not running")}`),
-    ...Object.entries(status.lives).flatMap(([name, life]) => lifeLines(name, life).map((line) => color.yellow(line))),
+      .map((name) => `${label(name).padEnd(10)}  ${state(false, "not running")}`),
+    ...Object.entries(status.lives).flatMap(([name, life]) => lifeLines(label(name), life).map((line) => color.yellow(line))),
     ...(status.model === undefined ? [] : [`answers     ${describeModel({ standIn: status.standIn, model: status.model, notes: [] })}`]),
     ...(backlog === undefined ? [] : [`leaves      ${backlog.ready} ready, ${backlog.running} running`]),
     ...poolLines(status.pool, color),

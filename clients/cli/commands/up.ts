@@ -3,6 +3,7 @@ import { type Command, Option } from "commander";
 import { define } from "../command.ts";
 import type { CommonOptions, Context } from "../context.ts";
 import { drainStack } from "../dispatcher/drain.ts";
+import { startWithPool } from "../dispatcher/resize.ts";
 import { interruptible } from "../interrupt.ts";
 import { wholeNumber } from "../options/values.ts";
 import { withStackLock } from "../stack/lock.ts";
@@ -17,6 +18,7 @@ import {
   type StackPlan,
   type StackWishes,
 } from "../stack/plan.ts";
+import { MAX_SANDBOXES, sandboxName, sandboxServices } from "../stack/pool.ts";
 import { ensurePrivateDirectory } from "../stack/private-files.ts";
 import type { Version } from "../stack/programs.ts";
 import { runningVersion, servicePid } from "../stack/record.ts";
@@ -24,7 +26,7 @@ import { repositories } from "../stack/repositories.ts";
 import { StartError } from "../stack/start.ts";
 import { checkLayout, prepareStateDirectory } from "../stack/state-directory.ts";
 import { describeStore } from "../stack/store.ts";
-import { requireUsableSettings, startStack, type UpResult } from "../stack/up.ts";
+import { requireUsableSettings, type UpResult } from "../stack/up.ts";
 import { compareVersions, prepareVersion, removeUnusedVersions } from "../stack/versions.ts";
 import { outdatedText } from "../view/stack-text.ts";
 
@@ -51,6 +53,11 @@ export function add(command: Command): void {
           "clone git repositories below this directory by their paths, read-only; may be repeated (default: none)",
           repositories,
         )
+        .option(
+          "--sandboxes <n>",
+          "how many sandboxes sessions are placed in, kept until another number is asked for (default: 1)",
+          wholeNumber(1, MAX_SANDBOXES),
+        )
         .addOption(new Option("--network <reach>", network).choices(NETWORKS)),
     run: up,
   });
@@ -73,7 +80,7 @@ async function up(context: Context, _args: readonly string[], options: UpOptions
     }
     const interrupt = interruptible(0, () => "what was started is stopped again");
     try {
-      report(context, plan, await startStack(plan, port, interrupt.signal));
+      report(context, plan, await startWithPool(context, plan, port, interrupt.signal));
       await removeUnusedVersions(paths);
     } catch (error) {
       if (error instanceof StartError) for (const line of error.log) out.warn(line);
@@ -102,25 +109,26 @@ function report(context: Context, plan: StackPlan, result: UpResult): void {
     if (started.length > 0) out.note('try: leaf turn "Run: uname"   stop: leaf down');
     return;
   }
-  const { sandbox, network, repositories: clones, model, store } = plan;
+  const { sandbox, network, sandboxes, repositories: clones, model, store } = plan;
   const processes = records.map((record) => ({
     name: record.name,
     pid: servicePid(paths, record) ?? null,
     address: record.address,
     started: started.includes(record.name),
   }));
-  const chosen = { sandbox, network, repositories: clones, model: model.model, standIn: model.standIn, store: store.name };
+  const chosen = { sandbox, network, sandboxes, repositories: clones, model: model.model, standIn: model.standIn, store: store.name };
   out.document({ dir: paths.dir, url, ...chosen, version, processes });
 }
 
 function describe({ out, paths }: Context, plan: StackPlan, { records, started }: UpResult, url: string): string[] {
   const { color } = out;
-  const { model, store, sandbox, network, repositories: clones } = plan;
+  const { model, store, sandbox, network, sandboxes, isPool, repositories: clones } = plan;
   const jail = sandbox === "bwrap" ? `bubblewrap jail, network: ${network}` : color.yellow("none: commands run as you, without a jail");
   return [
     `${started.length === 0 ? "already up" : color.green("up")}: ${url}`,
     `  model    ${describeModel(model)}`,
     `  sandbox  ${jail}`,
+    ...(isPool ? [`  pool     ${sandboxServices(sandboxes).map(sandboxName).join(", ")}`] : []),
     ...(clones === "" ? [] : [`  clones   ${clones.split(":").join(", ")}`]),
     `  store    ${describeStore(store)}`,
     `  state    ${paths.dir}`,

@@ -2,6 +2,7 @@ import type { ListSandboxesResponse } from "@serverless-harness/proto/leaf";
 import type { Context } from "../context.ts";
 import { answers, isServing } from "../stack/health.ts";
 import type { ServiceName, StackPaths } from "../stack/paths.ts";
+import { isSandbox, readPoolSize, sandboxServices } from "../stack/pool.ts";
 import { type LifeStatus, liveRecord, readLife, servicePid } from "../stack/record.ts";
 import { findDispatcher } from "./address.ts";
 import { type DispatcherHealth, readHealth } from "./http.ts";
@@ -27,7 +28,7 @@ export interface StackStatus {
   /** Parts that should run besides it on this machine, and do; empty for a dispatcher elsewhere. */
   readonly parts: readonly PartStatus[];
   /** Services that were started, by name. */
-  readonly lives: Readonly<Partial<Record<ServiceName, LifeStatus>>>;
+  readonly lives: Readonly<Record<string, LifeStatus>>;
   /** Parts that should run and don't answer. */
   readonly missing: readonly ServiceName[];
   /** The sandboxes that sessions are placed in; `undefined`: there is no pool, or the token may not see it. */
@@ -45,7 +46,7 @@ export async function readStatus(context: Context): Promise<StackStatus> {
     return { url, pid: undefined, health, model: undefined, standIn: false, parts: [], lives: {}, missing: [], pool };
   const record = liveRecord(paths, "dispatcher");
   const standIn = record?.settings["standIn"] === "true";
-  const wanted: readonly ServiceName[] = standIn ? ["hands", "model"] : ["hands"];
+  const wanted: readonly ServiceName[] = [...sandboxServices(readPoolSize(paths) ?? 1), ...(standIn ? (["model"] as const) : [])];
   const parts = (await Promise.all(wanted.map((name) => readPart(paths, name)))).filter((part) => part !== undefined);
   const missing = wanted.filter((name) => parts.find((part) => part.name === name)?.healthy !== true);
   const pid = record === undefined ? undefined : servicePid(paths, record);
@@ -63,6 +64,6 @@ async function readPart(paths: StackPaths, name: ServiceName): Promise<PartStatu
   if (record === undefined) return undefined;
   const { address, settings } = record;
   const pid = servicePid(paths, record) ?? null;
-  const healthy = name === "hands" ? await isServing(address) : await answers(`${address}/requests`);
+  const healthy = isSandbox(name) ? await isServing(address) : await answers(`${address}/requests`);
   return { name, pid, address, healthy, settings };
 }

@@ -1,5 +1,6 @@
 import { type Leaf, LeafState } from "@serverless-harness/proto/leaf";
 import type { Context } from "../context.ts";
+import { isSandbox, readPoolSize, sandboxName } from "../stack/pool.ts";
 import { counted, firstLine, isoTime } from "../view/format.ts";
 import { stateName } from "../view/leaf-text.ts";
 import { withDispatcher } from "./call.ts";
@@ -35,11 +36,14 @@ export async function waitsFor(context: Context, leaf: Leaf): Promise<string | u
 
 /** That the sandbox is away, which a running leaf may wait for besides its own work; empty if it is there. */
 export async function sandboxNote(context: Context): Promise<string> {
-  return sandboxText((await readStatus(context)).missing);
+  return sandboxText(context, (await readStatus(context)).missing);
 }
 
-function sandboxText(missing: readonly string[]): string {
-  return missing.includes("hands") ? "; the sandbox is away: `leaf up` starts it again" : "";
+function sandboxText({ paths }: Context, missing: readonly string[]): string {
+  const away = missing.filter(isSandbox);
+  if (away.length === 0) return "";
+  if (readPoolSize(paths) === undefined) return "; the sandbox is away: `leaf up` starts it again";
+  return `; of the sandboxes ${away.map(sandboxName).join(", ")} ${away.length === 1 ? "is" : "are"} away: \`leaf up\` starts what is missing`;
 }
 
 /** A session works on one leaf at a time. */
@@ -54,7 +58,7 @@ async function forSession(context: Context, { leafId, spec }: Leaf): Promise<str
 async function forBrain(context: Context): Promise<string> {
   const { health, missing } = await readStatus(context);
   const { backlog, brains = [], problem, waker } = health;
-  const away = sandboxText(missing);
+  const away = sandboxText(context, missing);
   if (problem !== undefined) return `for a brain: ${firstLine(problem, 200)}${away}`;
   if (waker !== undefined && waker !== "local") return `for a brain, which ${STARTERS[waker]}${away}`;
   if (brains.length === 0) return `for a brain, and there is none: \`leaf logs dispatcher\` says why${away}`;

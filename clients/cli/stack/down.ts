@@ -1,7 +1,8 @@
 import { rmSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { CliError, ExitCode } from "../errors.ts";
-import { SERVICES, type StackPaths } from "./paths.ts";
+import type { StackPaths } from "./paths.ts";
+import { isSandbox, knownServices } from "./pool.ts";
 import { isRunning, processLabel, type StackProcess, signalProcess, stackProcesses, UNKNOWN_PART } from "./processes.ts";
 import { removeRecords } from "./record.ts";
 
@@ -11,11 +12,14 @@ const GRACE_MS = 10_000;
 const KILL_MS = 5000;
 const POLL_MS = 20;
 
+/** Stands for all sandboxes, which end at once. */
+const SANDBOX = "sandbox";
+
 /**
  * The order in which parts end: a part ends before those that it uses. The dispatcher itself asks its brains to end,
  * and they suspend their leaves. `leaf` asks them only if the dispatcher is gone: a second signal would end them at once.
  */
-const ORDER = ["dispatcher", "brain", "hands", "model", UNKNOWN_PART];
+const ORDER = ["dispatcher", "brain", SANDBOX, "model", UNKNOWN_PART];
 
 /** What `leaf down` did. */
 export interface DownResult {
@@ -32,10 +36,11 @@ export interface DownResult {
  * it could get one.
  */
 export async function stopStack(paths: StackPaths): Promise<DownResult> {
-  const result = await stopProcesses(paths, SERVICES);
+  const services = knownServices(paths);
+  const result = await stopProcesses(paths, services);
   try {
-    removeRecords(paths, SERVICES);
-    rmSync(paths.handsDir, { recursive: true, force: true });
+    removeRecords(paths, services);
+    for (const sandbox of services.filter(isSandbox)) rmSync(paths.sandbox(sandbox).socketDir, { recursive: true, force: true });
     return result;
   } catch (error) {
     return { ...result, uncleaned: (error as NodeJS.ErrnoException).code || String(error) };
@@ -47,19 +52,19 @@ export async function stopProcesses(paths: StackPaths, services: readonly string
   const seen = new Map<string, StackProcess>();
   const killed: StackProcess[] = [];
   /** The living processes of the part in which each was first seen: one that has left its part's tree can't be found there again. */
-  const members = (part: string): StackProcess[] => {
+  const members = (stage: string): StackProcess[] => {
     for (const process of stackProcesses(paths)) {
       if (services.includes(ownerOf(process.part)) && !seen.has(processKey(process))) seen.set(processKey(process), process);
     }
-    return [...seen.values()].filter((process) => process.part === part && isRunning(process));
+    return [...seen.values()].filter((process) => stageOf(process.part) === stage && isRunning(process));
   };
-  for (const part of ORDER.filter((part) => services.includes(ownerOf(part)))) {
-    const first = members(part);
+  for (const stage of ORDER) {
+    const first = members(stage);
     // Before anything dies: its watcher would start it again.
     for (const process of first) if (process.watches) signalProcess(process, "SIGUSR1");
     for (const process of toAsk(first)) signalProcess(process, "SIGTERM");
-    await waitUntilGone(() => members(part), GRACE_MS);
-    const stubborn = members(part);
+    await waitUntilGone(() => members(stage), GRACE_MS);
+    const stubborn = members(stage);
     for (const process of stubborn) signalProcess(process, "SIGKILL");
     killed.push(...stubborn);
     await waitUntilGone(() => stubborn.filter(isRunning), KILL_MS);
@@ -72,6 +77,11 @@ export async function stopProcesses(paths: StackPaths, services: readonly string
 /** Processes in a sentence. */
 export function namesOf(processes: readonly StackProcess[]): string {
   return processes.map((process) => `${processLabel(process)} (pid ${process.pid})`).join(", ");
+}
+
+/** The step of {@link ORDER} in which a part ends. */
+function stageOf(part: string): string {
+  return isSandbox(part) ? SANDBOX : part;
 }
 
 /** The service with which a part ends. */

@@ -9,13 +9,24 @@ export const LAYOUT = 1;
 /** A socket's path has to fit into 108 bytes with its end mark (unix(7)); this leaves some room for names beside it. */
 const MAX_SOCKET_PATH = 100;
 
-/** Processes that `leaf up` starts; brains and commands come and go below them. */
+/** Processes that every stack has; brains and commands come and go below them. */
 export const SERVICES = ["hands", "model", "dispatcher"] as const;
-export type ServiceName = (typeof SERVICES)[number];
+/** A process that `leaf up` starts: `hands` is the first sandbox, which every stack has, and those after it are `s2`, `s3`. */
+export type ServiceName = (typeof SERVICES)[number] | `s${number}`;
 
-/** What has a log, each in a file of its own. */
+/** What every stack has a log of. */
 export const LOGS = [...SERVICES, "brain"] as const;
-export type LogName = (typeof LOGS)[number];
+/** What has a log, each in a file of its own. */
+export type LogName = ServiceName | "brain";
+
+/** Where a sandbox of the stack keeps what it has. */
+export interface SandboxPaths {
+  readonly workspaces: string;
+  readonly state: string;
+  /** Directory of its socket, and of nothing else. */
+  readonly socketDir: string;
+  readonly socket: string;
+}
 
 /** The paths in a state directory. */
 export interface StackPaths {
@@ -38,11 +49,14 @@ export interface StackPaths {
   readonly auditLog: string;
   readonly run: string;
   readonly logs: string;
-  readonly workspaces: string;
-  readonly sandboxState: string;
-  /** Directory of hands' socket, and of nothing else. */
-  readonly handsDir: string;
+  /** Of the first sandbox. */
   readonly handsSocket: string;
+  /** Snapshots of all sandboxes, and the key by which they know each other's. */
+  readonly artifacts: string;
+  readonly artifactsKey: string;
+  /** How many sandboxes the stack has. Without this file it has one, and no pool. */
+  readonly poolSize: string;
+  sandbox(service: ServiceName): SandboxPaths;
   record(service: ServiceName): string;
   /** What a service's watcher knows of it. */
   watch(service: ServiceName): string;
@@ -53,9 +67,7 @@ export interface StackPaths {
 
 /** The paths in `dir`, an absolute path. */
 export function stackPaths(dir: string): StackPaths {
-  const inside = join(dir, "run", "hands");
-  const fits = Buffer.byteLength(join(inside, "hands.sock")) <= MAX_SOCKET_PATH;
-  const handsDir = fits ? inside : shortDirectory(dir);
+  const sandbox = (service: ServiceName): SandboxPaths => sandboxPaths(dir, service);
   return {
     dir,
     version: join(dir, "version"),
@@ -71,15 +83,25 @@ export function stackPaths(dir: string): StackPaths {
     auditLog: join(dir, "audit", "audit.jsonl"),
     run: join(dir, "run"),
     logs: join(dir, "log"),
-    workspaces: join(dir, "sandbox", "workspaces"),
-    sandboxState: join(dir, "sandbox", "state"),
-    handsDir,
-    handsSocket: join(handsDir, "hands.sock"),
+    handsSocket: sandbox("hands").socket,
+    artifacts: join(sandbox("hands").state, "artifacts"),
+    artifactsKey: join(sandbox("hands").state, "artifacts.key"),
+    poolSize: join(dir, "sandboxes"),
+    sandbox,
     record: (service) => join(dir, "run", `${service}.json`),
     watch: (service) => join(dir, "run", `${service}.watch`),
     worked: (service) => join(dir, "run", `${service}.address`),
     log: (name) => join(dir, "log", `${name}.log`),
   };
+}
+
+function sandboxPaths(dir: string, service: ServiceName): SandboxPaths {
+  const isFirst = service === "hands";
+  const home = isFirst ? join(dir, "sandbox") : join(dir, "sandbox", service);
+  const inside = join(dir, "run", service);
+  const fits = Buffer.byteLength(join(inside, "hands.sock")) <= MAX_SOCKET_PATH;
+  const socketDir = fits ? inside : `${shortDirectory(dir)}${isFirst ? "" : `-${service}`}`;
+  return { workspaces: join(home, "workspaces"), state: join(home, "state"), socketDir, socket: join(socketDir, "hands.sock") };
 }
 
 /** A directory with a short name for this user and this state directory. */

@@ -3,6 +3,7 @@ import { DEFAULT_PORT, type Environment } from "../config.ts";
 import { CliError, ExitCode } from "../errors.ts";
 import { type ModelPlan, planModel, STAND_IN } from "./model.ts";
 import type { StackPaths } from "./paths.ts";
+import { readPoolSize } from "./pool.ts";
 import type { Version } from "./programs.ts";
 import { liveRecord, readRecord } from "./record.ts";
 import { joinRepositories } from "./repositories.ts";
@@ -20,8 +21,16 @@ const PROBE_TIMEOUT_MS = 10_000;
 /** The namespaces that the jail is made of. Without one of them there is no jail. */
 const PROBE = ["--unshare-pid", "--unshare-ipc", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--die-with-parent", "true"];
 
+/** The sandboxes of a stack. */
+export interface PoolPlan {
+  /** How many there are. */
+  readonly sandboxes: number;
+  /** Sessions are placed in one of them; otherwise the only one is everybody's. */
+  readonly isPool: boolean;
+}
+
 /** What the stack is started with. */
-export interface StackPlan {
+export interface StackPlan extends PoolPlan {
   readonly paths: StackPaths;
   readonly version: Version;
   readonly environment: Environment;
@@ -40,6 +49,7 @@ export interface StackWishes {
   readonly port?: number;
   readonly sandbox?: SandboxKind;
   readonly network?: Network;
+  readonly sandboxes?: number;
   readonly model?: string;
   readonly redis?: string;
   readonly repositories?: readonly string[];
@@ -60,11 +70,31 @@ export function planStack(paths: StackPaths, environment: Environment, wishes: S
     throw new CliError(ExitCode.usage, "bad_network", message);
   }
   const chosen = chooseSandbox(sandbox);
-  const { model, notes } = planRunningModel(paths, environment, wishes);
-  const store = planStore(paths, environment, wishes);
+  const pool = planPool(paths, wishes.sandboxes);
+  // A dispatcher that is started again needs its secrets again.
+  const kept = { ...wishes, restart: wishes.restart === true || hasOtherPool(paths, pool) };
+  const { model, notes } = planRunningModel(paths, environment, kept);
+  const store = planStore(paths, environment, kept);
   const repositories = wishes.repositories === undefined ? (hands?.["repositories"] ?? "") : joinRepositories(wishes.repositories);
   const reach = network ?? (chosen === "bwrap" ? "public" : "host");
-  return { paths, environment, sandbox: chosen, network: reach, repositories, model, store, notes };
+  return { paths, environment, sandbox: chosen, network: reach, ...pool, repositories, model, store, notes };
+}
+
+function planPool(paths: StackPaths, wanted: number | undefined): PoolPlan {
+  const before = readPoolSize(paths);
+  const sandboxes = wanted ?? before ?? 1;
+  return { sandboxes, isPool: before !== undefined || sandboxes > 1 };
+}
+
+/** A pool as the dispatcher's settings have it. */
+export function poolSetting({ sandboxes, isPool }: PoolPlan): string {
+  return isPool ? String(sandboxes) : "none";
+}
+
+/** The dispatcher runs with another pool than the plan's. */
+export function hasOtherPool(paths: StackPaths, plan: PoolPlan): boolean {
+  const running = liveRecord(paths, "dispatcher")?.settings;
+  return running !== undefined && (running["sandboxes"] ?? "none") !== poolSetting(plan);
 }
 
 /** The dispatcher's port: the one that was asked for, else the one that it has or had before it died, else the usual one. */

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { allPids, childrenByParent, commandLine, isSameProcess, processStartTicks, residentBytes } from "@serverless-harness/kit/proc";
 import { SERVICES, type StackPaths } from "./paths.ts";
+import { isSandbox, knownServices } from "./pool.ts";
 import { liveRecord, servicePid } from "./record.ts";
 import { WATCHER } from "./watch.ts";
 
@@ -24,7 +25,7 @@ const PROGRAMS: ReadonlySet<string> = new Set([...SERVICES, "brain"]);
 export interface StackProcess {
   readonly pid: number;
   readonly startTicks: string;
-  /** The part that it belongs to: `hands`, `model`, `dispatcher` or `brain`. */
+  /** The part that it belongs to: `hands` or another sandbox, `model`, `dispatcher` or `brain`. */
   readonly part: string;
   /** It runs the part's own program; false for the jail around that program, and for commands in it. */
   readonly main: boolean;
@@ -48,10 +49,12 @@ export function stackProcesses(paths: StackPaths): StackProcess[] {
     const args = commandLine(pid);
     const program = programOf(args);
     const main = program !== undefined && isPartBelow(program, mainPart);
+    // All sandboxes are of one program.
+    const own = program === "hands" && isSandbox(inherited) ? inherited : program;
     const process: StackProcess = {
       pid,
       startTicks,
-      part: main ? program : inherited,
+      part: main ? (own ?? program) : inherited,
       main,
       watches: basename(args[0] ?? "") === WATCHER,
       args,
@@ -62,7 +65,7 @@ export function stackProcesses(paths: StackPaths): StackProcess[] {
     found.set(pid, process);
     for (const child of children.get(pid) ?? []) visit(child, process.part, process, main ? program : mainPart);
   };
-  for (const name of SERVICES) {
+  for (const name of knownServices(paths)) {
     const record = liveRecord(paths, name);
     if (record === undefined) continue;
     visit(record.pid, name);

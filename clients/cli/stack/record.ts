@@ -2,7 +2,8 @@ import { readFileSync, rmSync } from "node:fs";
 import { isSameProcess, processStartTicks } from "@serverless-harness/kit/proc";
 import { parseObject } from "../json.ts";
 import { lastLines } from "./log-file.ts";
-import { SERVICES, type ServiceName, type StackPaths } from "./paths.ts";
+import type { ServiceName, StackPaths } from "./paths.ts";
+import { knownServices } from "./pool.ts";
 import { writePrivate } from "./private-files.ts";
 import type { Version } from "./programs.ts";
 import { forgetWatch, isWatchedRunning, readWatch, WATCHER } from "./watch.ts";
@@ -106,7 +107,7 @@ function ownLastLine(paths: StackPaths, name: ServiceName): string | undefined {
 
 /** What the stack runs from; `undefined` if nothing of it runs, or it does so from the checkout. */
 export function runningVersion(paths: StackPaths): Version | undefined {
-  const versions = SERVICES.map((name) => liveRecord(paths, name)?.version);
+  const versions = knownServices(paths).map((name) => liveRecord(paths, name)?.version);
   return versions.find((version) => version !== undefined);
 }
 

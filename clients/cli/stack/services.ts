@@ -1,9 +1,11 @@
+import { pathToFileURL } from "node:url";
 import { compiledSources } from "@serverless-harness/kit/compiled";
 import type { Environment } from "../config.ts";
 import { answers, isServing } from "./health.ts";
 import { modelEnvironment } from "./model.ts";
 import type { ServiceName, StackPaths } from "./paths.ts";
-import type { StackPlan } from "./plan.ts";
+import { poolSetting, type StackPlan } from "./plan.ts";
+import { sandboxName, sandboxServices } from "./pool.ts";
 import { STACK_MARK } from "./processes.ts";
 import { bundleOf, type Version } from "./programs.ts";
 
@@ -26,21 +28,24 @@ export interface ServiceSpec {
 const HARMLESS = ["PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LOG_LEVEL"];
 
 /**
- * The sandbox's daemon, which may wake the dispatcher on `port`; 0: on whichever port the dispatcher chooses. It gets
+ * The daemon of a sandbox, which may wake the dispatcher on `port`; 0: on whichever port the dispatcher chooses. It gets
  * only harmless variables of the user: whatever it knew, a command could find out.
  */
-export function handsService({ paths, version, environment, sandbox, network, repositories }: StackPlan, port: number): ServiceSpec {
+export function sandboxService(plan: StackPlan, service: ServiceName, port: number): ServiceSpec {
+  const { paths, version, environment, sandbox, network, repositories } = plan;
+  const { socket, workspaces, state } = paths.sandbox(service);
   return {
-    name: "hands",
+    name: service,
     version,
     program: bundleOf("hands"),
     environment: {
       ...harmless(environment),
       ...own(paths, version),
-      HANDS_LISTEN: `unix:${paths.handsSocket}`,
+      HANDS_LISTEN: `unix:${socket}`,
       HANDS_PUBLIC_KEY_FILE: paths.publicKey,
-      HANDS_WORKSPACES: paths.workspaces,
-      HANDS_STATE: paths.sandboxState,
+      HANDS_WORKSPACES: workspaces,
+      HANDS_STATE: state,
+      ...(service === "hands" ? {} : sharedArtifacts(paths)),
       HANDS_SANDBOX: sandbox,
       HANDS_NETWORK: network,
       HANDS_LOCAL_REPOSITORIES: repositories,
@@ -48,10 +53,22 @@ export function handsService({ paths, version, environment, sandbox, network, re
       ...pick(environment, ["HANDS_PRIVATE_HOSTS"]),
     },
     listen: "HANDS_LISTEN",
-    address: `unix:${paths.handsSocket}`,
+    address: `unix:${socket}`,
     settings: { sandbox, network, repositories },
     isHealthy: (address) => isServing(address),
   };
+}
+
+/** The first sandbox keeps its snapshots there by itself, and makes the key when it starts: before the others do. */
+function sharedArtifacts({ artifacts, artifactsKey }: StackPaths): Environment {
+  return { HANDS_ARTIFACTS: pathToFileURL(artifacts).href, HANDS_ARTIFACTS_KEY_FILE: artifactsKey };
+}
+
+/** How brains find their sandbox. */
+function sandboxesFor({ paths, sandboxes, isPool }: StackPlan): Environment {
+  if (!isPool) return { HANDS_URL: `unix:${paths.handsSocket}` };
+  const addresses = sandboxServices(sandboxes).map((service) => `${sandboxName(service)}=unix:${paths.sandbox(service).socket}`);
+  return { HANDS_URL: "pool", DISPATCHER_SANDBOXES: addresses.join(",") };
 }
 
 /** The stand-in model. `address`: where it listened before, so that a dispatcher that knows it finds it again. */
@@ -90,13 +107,13 @@ export function dispatcherService(plan: StackPlan, token: string, port: number, 
       DISPATCHER_AUDIT_FILE: paths.auditLog,
       DISPATCHER_WAKER: "local",
       DISPATCHER_BRAIN_LOG: paths.log("brain"),
-      HANDS_URL: `unix:${paths.handsSocket}`,
+      ...sandboxesFor(plan),
       HANDS_PRIVATE_KEY_FILE: paths.privateKey,
       BRAIN_TOKEN_FILE: paths.brainToken,
     },
     listen: "DISPATCHER_LISTEN",
     address: port === 0 ? undefined : listen,
-    settings: { model: model.model, standIn: String(model.standIn), store: store.name },
+    settings: { model: model.model, standIn: String(model.standIn), store: store.name, sandboxes: poolSetting(plan) },
     isHealthy: (address) => isServing(address, token),
   };
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { CliError, ExitCode } from "../errors.ts";
-import { LAYOUT, type StackPaths } from "./paths.ts";
+import { LAYOUT, type SandboxPaths, type StackPaths } from "./paths.ts";
 import { ensurePrivateDirectory, writePrivate } from "./private-files.ts";
 
 /** What exists before the version file does: the lock, and the draft of the version file. */
@@ -12,8 +12,6 @@ export async function prepareStateDirectory(paths: StackPaths): Promise<void> {
   checkLayout(paths);
   if (!existsSync(paths.version)) writePrivate(paths.version, `${JSON.stringify({ layout: LAYOUT })}\n`);
   for (const folder of [paths.keys, paths.audit, paths.run, paths.logs]) mkdirSync(folder, { recursive: true, mode: 0o700 });
-  for (const folder of [paths.workspaces, paths.sandboxState]) mkdirSync(folder, { recursive: true, mode: 0o700 });
-  ensurePrivateDirectory(paths.handsDir);
   for (const token of [paths.token, paths.brainToken]) {
     if (!existsSync(token)) writePrivate(token, `${randomBytes(32).toString("base64url")}\n`);
   }
@@ -26,6 +24,12 @@ export async function prepareStateDirectory(paths: StackPaths): Promise<void> {
   const keys = generateKeys();
   writePrivate(paths.publicKey, keys.publicKey);
   writePrivate(paths.privateKey, keys.privateKey);
+}
+
+/** Make the directories of a sandbox. */
+export function prepareSandbox({ workspaces, state, socketDir }: SandboxPaths): void {
+  for (const folder of [workspaces, state]) mkdirSync(folder, { recursive: true, mode: 0o700 });
+  ensurePrivateDirectory(socketDir);
 }
 
 /** Refuse a directory that another version made, or that is not ours. A directory that is missing or empty is fine. */

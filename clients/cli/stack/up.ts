@@ -7,11 +7,13 @@ import { stopProcesses } from "./down.ts";
 import { readText } from "./log-file.ts";
 import type { ServiceName, StackPaths } from "./paths.ts";
 import type { StackPlan } from "./plan.ts";
+import { sandboxServices } from "./pool.ts";
 import { signalProcess } from "./processes.ts";
 import { bundleOf, nodeOf } from "./programs.ts";
 import { isWatched, liveRecord, readRecord, removeRecords, type ServiceRecord, servicePid } from "./record.ts";
-import { dispatcherService, handsService, modelService, type ServiceSpec } from "./services.ts";
+import { dispatcherService, modelService, type ServiceSpec, sandboxService } from "./services.ts";
 import { startService, waitUntilHealthy } from "./start.ts";
+import { prepareSandbox } from "./state-directory.ts";
 
 /** Exit code of a service whose settings can't be used. */
 const BAD_SETTINGS = 64;
@@ -37,7 +39,13 @@ export async function startStack(plan: StackPlan, port: number, signal: AbortSig
   const started: ServiceName[] = [];
   const ensure = (service: ServiceSpec): Promise<ServiceRecord> => ensureService(paths, service, started, signal);
   try {
-    const records = [await ensure(handsService(plan, port))];
+    // The first one on its own: the others use what it makes when it starts.
+    const [first = "hands", ...others] = sandboxServices(plan.sandboxes);
+    const sandbox = (service: ServiceName): Promise<ServiceRecord> => {
+      prepareSandbox(paths.sandbox(service));
+      return ensure(sandboxService(plan, service, port));
+    };
+    const records = [await sandbox(first), ...(await allSettled(others.map(sandbox)))];
     let standInUrl = "";
     if (plan.model.standIn) {
       const model = await ensure(modelService(plan, knownAddress(paths, "model")));
@@ -51,6 +59,12 @@ export async function startStack(plan: StackPlan, port: number, signal: AbortSig
     removeRecords(paths, started);
     throw error;
   }
+}
+
+/** The results of all; the first error if there is one, once none is at work any more. */
+async function allSettled<T>(work: ReadonlyArray<Promise<T>>): Promise<T[]> {
+  await Promise.allSettled(work);
+  return await Promise.all(work);
 }
 
 /** Throw if brains can't work with a plan. */

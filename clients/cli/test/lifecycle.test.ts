@@ -145,7 +145,7 @@ describe("leaf up", () => {
     expect(await leaf.run(["up"])).toMatchObject({ code: 0 });
     expect(await leaf.run(["turn", "Run: echo far away"])).toMatchObject({ code: 0, stdout: expect.stringContaining("far away") });
     expect(await leaf.run(["down"])).toMatchObject({ code: 0 });
-    expect(existsSync(stackPaths(leaf.dir).handsDir)).toBe(false);
+    expect(existsSync(stackPaths(leaf.dir).sandbox("hands").socketDir)).toBe(false);
   });
 });
 
