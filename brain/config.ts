@@ -40,9 +40,13 @@ export const VARIABLES = [
   "LOG_LEVEL",
 ] as const;
 
+/** HANDS_URL if there is a pool of sandboxes. */
+export const POOL = "pool";
+
 /** A brain's settings; `docs/brain.md` has the table. */
 export interface BrainConfig {
   readonly leafStore: string;
+  /** The sandbox's address, or {@link POOL}. */
   readonly handsUrl: string;
   readonly handsCredential: HandsCredential;
   /** For an https address of hands. */
@@ -75,10 +79,10 @@ export interface BrainConfig {
 /** Read the settings. Throws a ConfigError that lists every problem. */
 export function readConfig(environment: Readonly<Record<string, string | undefined>> = process.env): BrainConfig {
   const env = new EnvReader(environment);
-  const handsUrl = env.required("HANDS_URL", "the sandbox's address, unix:/path, http://host:port or https://host:port");
+  const handsUrl = env.required("HANDS_URL", `the sandbox's address, unix:/path, http://host:port or https://host:port, or ${POOL}`);
   const hands = parseTarget(handsUrl);
-  if (handsUrl !== "" && hands === undefined)
-    env.problem(`HANDS_URL is ${JSON.stringify(handsUrl)}: it must be unix:/path, http://host:port or https://host:port`);
+  if (handsUrl !== "" && handsUrl !== POOL && hands === undefined)
+    env.problem(`HANDS_URL is ${JSON.stringify(handsUrl)}: it must be unix:/path, http://host:port or https://host:port, or ${POOL}`);
   return env.done({
     leafStore: env.required("LEAF_STORE", "the leaf store's address, as sqlite:/absolute/path/leaf.db or redis://host:port"),
     handsUrl,

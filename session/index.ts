@@ -15,7 +15,14 @@ export type { Messages, NewMessage, Wishes } from "./contract/messages.ts";
 export { checkMessage } from "./contract/messages.ts";
 export type { ClaimedNotice, Notice, NoticeEnd, Notices } from "./contract/notices.ts";
 export type { IdleSession, Retained, Retention } from "./contract/retention.ts";
-export { type Placement, type Sandboxes, type SandboxReport, sandboxNotFound } from "./contract/sandboxes.ts";
+export {
+  type PlacedSession,
+  type Placement,
+  type PlacementWishes,
+  type Sandboxes,
+  type SandboxReport,
+  sandboxNotFound,
+} from "./contract/sandboxes.ts";
 export type { DueSchedules, Schedules } from "./contract/schedules.ts";
 export { parseStoreUrl, type RedisAddress, type StoreAddress } from "./contract/store-url.ts";
 export { DEFAULT_TENANT, type TenantSettings, type Tenants } from "./contract/tenants.ts";

@@ -5,13 +5,13 @@ import type { Logger } from "@serverless-harness/kit/log";
 import type { AgentLimits, ThinkingLevel as AgentThinking, ModelRegistry, PiSessions } from "@serverless-harness/pi-fork";
 import { LeafKind, type LeafSpec, ThinkingLevel } from "@serverless-harness/proto/leaf";
 import { type Claim, deadlineOf, type LeafStore, sessionKey } from "@serverless-harness/session";
-import type { BrainConfig } from "../config.ts";
+import { type BrainConfig, POOL } from "../config.ts";
 import { readSolution, requireRepository } from "../kinds/solution.ts";
 import { resultWish } from "../kinds/task.ts";
 import type { AgentSeams, OpenAgent } from "../leaf/agent-seams.ts";
 import { copiedWorkspaces, forkSource, requireConversation } from "./conversation.ts";
-import { Hands } from "./hands.ts";
-import { LeafWorkspace } from "./leaf-workspace.ts";
+import { type ClaimedSandbox, Hands } from "./hands.ts";
+import { LeafWorkspace, type Move } from "./leaf-workspace.ts";
 
 const DEFAULT_MAX_MODEL_CALLS = 200;
 
@@ -52,18 +52,23 @@ export class AgentFactory {
   /** An agent for a claimed leaf, ready to run. */
   async open(
     claim: Claim,
-    { on, flush, events, ask, messages }: AgentSeams,
-    leaves: Pick<LeafStore, "list">,
+    { on, flush, events, ask, messages, onPlaced, onAway }: AgentSeams,
+    store: Pick<LeafStore, "list" | "sandboxes">,
     log: Logger,
   ): Promise<OpenAgent> {
     requireUsable(claim.leaf.spec);
     const forks = claim.leaf.spec?.fork !== undefined;
     // The workspace of a fork is a copy, which is made once.
-    if (forks) await requireConversation((await this.warmUp()).sessions, leaves, claim);
+    if (forks) await requireConversation((await this.warmUp()).sessions, store, claim);
     const { leaf, fence } = claim;
     const { wakeUrl, sleepAfterMs, snapshots } = this.#config;
     const name = sessionKey(fence);
-    const sandbox = this.#hands.open(claim);
+    const hasPool = this.#config.handsUrl === POOL;
+    const opening = this.#hands.open(claim, hasPool ? { sandboxes: store.sandboxes, onAway, log } : undefined);
+    this.warmUp().catch(() => undefined);
+    const sandbox = await opening;
+    const { room } = sandbox;
+    if (room !== undefined) onPlaced(room.placement);
     const workspace = sandbox.client.workspace(name, fence.epoch);
     // Asked for before the rest is loaded, which takes longer.
     const lifecycle = new LeafWorkspace({
@@ -72,6 +77,7 @@ export class AgentFactory {
       maker: sandbox.maker.workspace(name, fence.epoch),
       source: sourceOf(claim),
       snapshots,
+      move: moveOf(sandbox, claim),
       log,
     });
     const workspacePath = lifecycle.workspace.then(({ path, baseCommit }) => {
@@ -82,7 +88,7 @@ export class AgentFactory {
     const result = resultWish(leaf.spec);
     try {
       const { registry, sessions, openAgent } = await this.warmUp();
-      if (!forks) await requireConversation(sessions, leaves, claim);
+      if (!forks) await requireConversation(sessions, store, claim);
       const agent = await openAgent({
         sessions,
         fence,
@@ -113,6 +119,7 @@ export class AgentFactory {
         solution: async () => readSolution(workspace, (await lifecycle.workspace).baseCommit),
         snapshot: (snapshotId) => lifecycle.snapshot(snapshotId),
         notifyEnd: (execId, body) => workspace.notifyEnd(execId, wakeUrl ?? "", body),
+        keepRoom: async (keepMs) => room?.leave(keepMs),
         close: () => agent.close().finally(() => sandbox.close()),
       };
     } catch (error) {
@@ -136,6 +143,19 @@ export class AgentFactory {
       sessions: openPiSessions(this.#config.leafStore),
     };
   }
+}
+
+/** How a session came to its place in the pool; `undefined` if it was here before, or if there is one sandbox for all. */
+function moveOf({ room, from }: ClaimedSandbox, { fence }: Claim): Move | undefined {
+  if (room === undefined) return undefined;
+  const { isNew, moved, snapshotId } = room.placement;
+  if (!isNew && moved === undefined && snapshotId === undefined) return undefined;
+  const left = from?.workspace(sessionKey(fence), fence.epoch);
+  const settled = async (): Promise<void> => {
+    await room.settled();
+    await left?.delete();
+  };
+  return { isNew: true, takenSince: snapshotId, from: left, ...(moved === undefined && snapshotId === undefined ? {} : { settled }) };
 }
 
 function limitsOf({ leaf }: Claim): AgentLimits {

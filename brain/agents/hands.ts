@@ -3,13 +3,14 @@ import { HandsClient } from "@serverless-harness/hands/client";
 import { parseTarget } from "@serverless-harness/kit/address";
 import { fromConnectError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
-import { type ClientTransport, createTransport, type Token } from "@serverless-harness/kit/transport";
+import { type ClientTls, type ClientTransport, createTransport, type Token } from "@serverless-harness/kit/transport";
 import { ExecService } from "@serverless-harness/proto/hands";
 import { type Claim, sessionKey } from "@serverless-harness/session";
 import type { BrainConfig } from "../config.ts";
+import { Room, type RoomOptions } from "./room.ts";
 import { SandboxGrant } from "./sandbox-grant.ts";
 
-type Settings = Pick<BrainConfig, "name" | "handsUrl" | "handsTls" | "handsPatienceMs" | "handsCredential">;
+type Settings = Pick<BrainConfig, "name" | "handsUrl" | "handsTls" | "handsPatienceMs" | "handsCredential" | "leaseMs">;
 
 /** The sandbox of one claimed leaf. */
 export interface ClaimedSandbox {
@@ -17,11 +18,18 @@ export interface ClaimedSandbox {
   readonly client: HandsClient;
   /** For making the workspace, which may have to reach another one for that. */
   readonly maker: HandsClient;
+  /** Its room in the pool. `undefined`: there is one sandbox for all. */
+  readonly room: Room | undefined;
+  /** The sandbox that the session moves from, if that can be asked for what it has there. */
+  readonly from: HandsClient | undefined;
   /** End an exec that another brain started. Succeeds if there is none of that id. */
   endExec(execId: string): Promise<void>;
   /** Let go of everything. What runs in the sandbox goes on. */
   close(): void;
 }
+
+/** The pool, as a claimed leaf uses it. */
+export type Pool = Pick<RoomOptions, "sandboxes" | "onAway" | "log">;
 
 /** What proves a claim to hands. */
 interface Proof {
@@ -43,21 +51,33 @@ export class Hands {
     this.#log = log;
   }
 
-  /** The sandbox of a leaf that was just claimed. If the dispatcher gives tokens, they are asked for now. */
-  open({ leaf, fence }: Claim): ClaimedSandbox {
+  /**
+   * The sandbox of a leaf that was just claimed. If the dispatcher gives tokens, they are asked for now. With a pool the session is placed; without one
+   * (default) there is one sandbox for all. Throws what {@link Sandboxes.place} throws.
+   */
+  async open(claim: Claim, pool?: Pool): Promise<ClaimedSandbox> {
+    const { leaf, fence } = claim;
     const proof = this.#prove(leaf.leafId, fence.epoch);
-    const name = sessionKey(fence);
-    const client = this.#client(proof.token, proof.expired);
+    const room = await this.#place(claim, pool).catch((error: unknown) => {
+      proof.close();
+      throw error;
+    });
+    const { sandbox, moved } = room?.placement ?? {};
+    const address = sandbox?.address ?? this.#settings.handsUrl;
+    const client = this.#client(address, proof.token, proof.expired);
     // A token of a session's epoch covers its workspace alone.
-    const maker = leaf.spec?.fork === undefined ? client : this.#client(proof.makingToken, proof.expired);
+    const maker = leaf.spec?.fork === undefined ? client : this.#client(address, proof.makingToken, proof.expired);
+    const from = moved?.isThere === true ? this.#client(moved.address, proof.token, proof.expired) : undefined;
     return {
       client,
       maker,
-      endExec: (execId) => this.#endExec(name, fence.epoch, execId, proof),
+      room,
+      from,
+      endExec: (execId) => this.#endExec(address, sessionKey(fence), fence.epoch, execId, proof),
       close: () => {
-        maker.close();
-        client.close();
+        for (const each of [from, maker, client]) each?.close();
         proof.close();
+        void room?.leave();
       },
     };
   }
@@ -65,6 +85,15 @@ export class Hands {
   /** Let go of the dispatcher. */
   close(): void {
     this.#dispatcher?.close();
+  }
+
+  async #place({ leaf, fence }: Claim, pool: Pool | undefined): Promise<Room | undefined> {
+    if (pool === undefined) return undefined;
+    const { handsTls: tls, leaseMs } = this.#settings;
+    const { sandbox: wish, fork } = leaf.spec ?? {};
+    const near = wish?.nearSessionId || fork?.sessionId;
+    const wishes = { labels: wish?.labels ?? {}, ...(near === undefined ? {} : { near }) };
+    return Room.take({ ...pool, fence, wishes, leaseMs, tls });
   }
 
   #prove(leafId: string, epoch: bigint): Proof {
@@ -82,35 +111,35 @@ export class Hands {
     }
   }
 
-  async #endExec(workspace: string, epoch: bigint, execId: string, proof: Proof): Promise<void> {
-    const { handsUrl, handsTls } = this.#settings;
-    const target = parseTarget(handsUrl);
+  async #endExec(url: string, workspace: string, epoch: bigint, execId: string, proof: Proof): Promise<void> {
+    const target = parseTarget(url);
     if (target === undefined) throw new Error("the sandbox's address was checked at start");
     const { token } = proof;
-    const transport = createTransport({
-      ...target,
-      ...(handsTls === undefined ? {} : { tls: handsTls }),
-      ...(token === undefined ? {} : { token }),
-    });
+    const transport = createTransport({ ...target, ...this.#tlsFor(url), ...(token === undefined ? {} : { token }) });
     try {
       await createClient(ExecService, transport).signal({ execId, workspace, epoch, cancel: true });
     } catch (thrown) {
       const error = fromConnectError(thrown);
-      if (error.reason === "token_expired" && proof.expired?.() === true) return this.#endExec(workspace, epoch, execId, proof);
+      if (error.reason === "token_expired" && proof.expired?.() === true) return this.#endExec(url, workspace, epoch, execId, proof);
       if (error.code !== Code.NotFound) throw error;
     } finally {
       transport.close();
     }
   }
 
-  #client(token: Token | undefined, onTokenExpired: (() => boolean) | undefined): HandsClient {
-    const { handsUrl, handsTls, handsPatienceMs } = this.#settings;
+  #client(address: string, token: Token | undefined, onTokenExpired: (() => boolean) | undefined): HandsClient {
     return new HandsClient({
-      address: handsUrl,
-      patienceMs: handsPatienceMs,
+      address,
+      patienceMs: this.#settings.handsPatienceMs,
       ...(onTokenExpired === undefined ? {} : { onTokenExpired }),
-      ...(handsTls === undefined ? {} : { tls: handsTls }),
+      ...this.#tlsFor(address),
       ...(token === undefined ? {} : { token }),
     });
+  }
+
+  /** Of a pool, some addresses may have no TLS. */
+  #tlsFor(url: string): { tls?: ClientTls } {
+    const { handsTls: tls } = this.#settings;
+    return tls === undefined || !url.startsWith("https:") ? {} : { tls };
   }
 }

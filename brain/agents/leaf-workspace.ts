@@ -14,16 +14,35 @@ export interface LeafWorkspaceOptions {
   /** What the workspace is made from where it is missing. */
   readonly source: CreateOptions;
   readonly snapshots: boolean;
+  /** How the session came to this sandbox, if there is a pool of them. */
+  readonly move?: Move | undefined;
   readonly log: Logger;
+}
+
+type Made = Workspace & { readonly existed: boolean };
+
+/** How a session comes to its sandbox. */
+export interface Move {
+  /** It was not here before, or did not get its files yet: a workspace that is here is old. */
+  readonly isNew: boolean;
+  /** A snapshot that was taken of its files since it was last worked on. */
+  readonly takenSince?: string | undefined;
+  /** Its workspace in the sandbox where its files are. */
+  readonly from?: WorkspaceClient | undefined;
+  /** Its files are here, and the log says so. */
+  readonly settled?: (() => Promise<void>) | undefined;
 }
 
 /** A leaf's workspace as a whole: made or taken over, restored, stored. */
 export class LeafWorkspace implements WorkspaceLifecycle {
   readonly leafId: string;
   readonly snapshots: boolean;
+  readonly rescue: WorkspaceLifecycle["rescue"];
   readonly #options: LeafWorkspaceOptions;
   #source: CreateOptions;
-  #workspace: Promise<Workspace>;
+  #workspace: Promise<Made>;
+  /** A workspace that was here already is old. */
+  #isNewHere: boolean;
   /** The files of the workspace that it is to be a copy of could be had. */
   readonly copied: Promise<boolean>;
 
@@ -33,22 +52,30 @@ export class LeafWorkspace implements WorkspaceLifecycle {
     this.snapshots = options.snapshots;
     this.#options = options;
     this.#source = options.source;
+    const { from, isNew = false } = options.move ?? {};
+    this.#isNewHere = isNew;
+    if (from !== undefined) this.rescue = (identity, snapshotId, commands) => rescue(from, identity, snapshotId, commands, options.log);
     const making = makeWorkspace(options.maker, options.source);
     this.#workspace = perhapsUnread(making.then(({ made }) => made));
     this.copied = perhapsUnread(making.then(({ copied }) => copied));
   }
 
   /** The workspace, once it is there. */
-  get workspace(): Promise<Workspace> {
+  get workspace(): Promise<Made> {
     return this.#workspace;
   }
 
+  get takenSince(): string | undefined {
+    return this.#options.move?.takenSince;
+  }
+
   get made(): Promise<MadeWorkspace> {
-    // No two sandboxes make a session's workspace in the same millisecond.
+    const isNewHere = this.#isNewHere;
     return perhapsUnread(
-      this.workspace.then(({ createdAtMs, baseCommit }) => ({
-        identity: String(createdAtMs),
+      this.workspace.then(({ createdAtMs, baseCommit, existed }) => ({
+        identity: identityOf(createdAtMs),
         source: { url: this.#source.source?.kind === "git" && baseCommit !== "" ? this.#source.source.url : "", baseCommit },
+        isOld: isNewHere && existed,
       })),
     );
   }
@@ -75,13 +102,55 @@ export class LeafWorkspace implements WorkspaceLifecycle {
     const { workspace, maker } = this.#options;
     if (from !== undefined && from.url !== "") this.#source = { source: { kind: "git", url: from.url, ref: from.baseCommit } };
     await workspace.delete();
+    this.#isNewHere = false;
     this.#workspace = makeWorkspace(maker, this.#source).then(({ made }) => made);
     return this.made;
+  }
+
+  /** What is still to be done for that holds nobody up: a brain that dies leaves it to the next one. */
+  async settled(): Promise<void> {
+    const { move, log } = this.#options;
+    move?.settled?.().catch((error: unknown) => log.warn({ err: error }, "where the session was before can't be forgotten yet"));
   }
 
   /** Have the workspace stored. Throws what hands throws. */
   async snapshot(snapshotId: string): Promise<void> {
     await this.#options.workspace.snapshot(snapshotId);
+  }
+}
+
+/** No two sandboxes make a session's workspace in the same millisecond. */
+function identityOf(createdAtMs: bigint): string {
+  return String(createdAtMs);
+}
+
+/** End what the session left running in the sandbox that it moves from, and have its workspace stored there. False if that can't be done. */
+async function rescue(
+  from: WorkspaceClient,
+  identity: string,
+  snapshotId: string,
+  commands: readonly string[],
+  log: Logger,
+): Promise<boolean> {
+  try {
+    const { createdAtMs } = await from.create();
+    if (identityOf(createdAtMs) !== identity) return false;
+    await Promise.all(commands.map((execId) => endCommand(from, execId)));
+    await from.snapshot(snapshotId);
+    return true;
+  } catch (error) {
+    if (error instanceof HarnessError && error.reason === "stale_epoch") throw error;
+    log.warn({ err: error }, "what the session left in the sandbox that it moves from can't be had: its last snapshot is used");
+    return false;
+  }
+}
+
+/** One that hands does not know never began. */
+async function endCommand(from: WorkspaceClient, execId: string): Promise<void> {
+  try {
+    await from.cancelExec(execId);
+  } catch (error) {
+    if (!(error instanceof HarnessError) || error.reason !== "unknown_exec") throw error;
   }
 }
 
@@ -99,7 +168,7 @@ function lacksOf(leftOut: LeftOut | undefined): Lacks {
  * Make a workspace, or take it over. A copy is of the other workspace as it is now; if that is not there, since its session never worked or its sandbox
  * was lost, the new one is empty. (A snapshot of the point that was forked would be restored here.)
  */
-async function makeWorkspace(workspace: WorkspaceClient, options: CreateOptions): Promise<{ made: Workspace; copied: boolean }> {
+async function makeWorkspace(workspace: WorkspaceClient, options: CreateOptions): Promise<{ made: Made; copied: boolean }> {
   try {
     return { made: await workspace.create(options), copied: options.source?.kind === "copy" };
   } catch (error) {

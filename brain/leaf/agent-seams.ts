@@ -1,4 +1,5 @@
 import type { Agent, AgentEvent, AgentFailure, GateKeeper, LeafEvents, MessageSource } from "@serverless-harness/pi-fork";
+import type { Placement } from "@serverless-harness/session";
 import type { Solution } from "../kinds/solution.ts";
 
 /** An agent and what it stands on. */
@@ -10,6 +11,8 @@ export interface OpenAgent {
   snapshot(snapshotId: string): Promise<void>;
   /** Have hands post a text when one of its commands has ended. */
   notifyEnd(execId: string, body: string): Promise<void>;
+  /** Keep the session's room in its sandbox for so long from now, in milliseconds; otherwise it is kept for as long as if the brain had died. Never rejects. */
+  keepRoom(keepMs: number): Promise<void>;
   /** Close the agent, its session and its way to the sandbox, where everything goes on. */
   close(): Promise<void>;
 }
@@ -26,4 +29,8 @@ export interface AgentSeams {
   readonly ask: GateKeeper["ask"];
   /** What humans say to it. */
   readonly messages: MessageSource;
+  /** Told where its session was placed in the pool of sandboxes, if there is one. */
+  readonly onPlaced: (placement: Placement) => void;
+  /** Told that its sandbox is gone. */
+  readonly onAway: () => void;
 }

@@ -1,6 +1,6 @@
 import type { AgentEvent, EventBatch, LeafEvents } from "@serverless-harness/pi-fork";
 import type { NewEvent } from "@serverless-harness/session";
-import { toLeafEvent } from "./leaf-events.ts";
+import { type PlacedEvent, toLeafEvent } from "./leaf-events.ts";
 
 /** Pieces of an answer are collected this long, or until something else happens. */
 const TEXT_INTERVAL_MS = 100;
@@ -45,7 +45,7 @@ export class Announcer implements LeafEvents {
   }
 
   /** Announce an event, soon. */
-  tell(event: AgentEvent): void {
+  tell(event: AgentEvent | PlacedEvent): void {
     if (event.kind === "text") this.#collectText(event);
     else if (event.kind === "tool_output") this.#collectOutput(event);
     else {

@@ -68,6 +68,11 @@ export function waitsForSource(error: unknown): boolean {
   return error instanceof HarnessError && error.reason === "fork_source_waits";
 }
 
+/** No sandbox of the pool would do now, or all that would are full. */
+export function waitsForRoom(error: unknown): error is HarnessError {
+  return error instanceof HarnessError && (error.reason === "no_sandbox" || error.reason === "sandboxes_full");
+}
+
 /** The session has another owner, so this one may write nothing. */
 export function isStale(error: unknown): boolean {
   return error instanceof HarnessError && error.reason === "stale_epoch";

@@ -6,6 +6,8 @@ import {
   AnswerSchema,
   CompactedSchema,
   ModelCallStartedSchema,
+  type Placed,
+  PlacedSchema,
   SnapshotTakenSchema,
   TextDeltaSchema,
   ToolEndedSchema,
@@ -15,18 +17,26 @@ import {
   UsageSchema,
   WorkspaceRestoredSchema,
 } from "@serverless-harness/proto/leaf";
-import type { NewEvent } from "@serverless-harness/session";
+import type { NewEvent, Placement } from "@serverless-harness/session";
 
 const MAX_ARGUMENT_BYTES = 4 * 1024;
 const MAX_OUTPUT_BYTES = 4 * 1024;
 const MAX_RESULT_BYTES = 16 * 1024;
 
+/** The leaf's session is in this place of the pool. */
+export interface PlacedEvent {
+  readonly kind: "placed";
+  readonly placement: Placement;
+}
+
 /**
  * An agent's event as the leaf's log holds it. What the session's log holds as well gets a key, so that it can be announced again after a
  * crash without being doubled.
  */
-export function toLeafEvent(event: AgentEvent): NewEvent {
+export function toLeafEvent(event: AgentEvent | PlacedEvent): NewEvent {
   switch (event.kind) {
+    case "placed":
+      return { event: { case: "placed", value: placedAt(event.placement) } };
     case "model_call": {
       const { model, attempt } = event;
       return { event: { case: "modelCallStarted", value: create(ModelCallStartedSchema, { model, attempt }) } };
@@ -77,6 +87,14 @@ export function toLeafEvent(event: AgentEvent): NewEvent {
     case "usage":
       return { event: { case: "usage", value: toUsage(event.usage) } };
   }
+}
+
+function placedAt({ sandbox, moved }: Placement): Placed {
+  const isElsewhere = moved !== undefined && moved.name !== sandbox.name;
+  return create(PlacedSchema, {
+    sandbox: sandbox.name,
+    ...(isElsewhere ? { movedFrom: moved.name, movedFromIsThere: moved.isThere } : {}),
+  });
 }
 
 function toUsage(usage: AgentUsage): Usage {

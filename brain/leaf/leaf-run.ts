@@ -8,13 +8,13 @@ import type { Solution } from "../kinds/solution.ts";
 import { promptOf } from "../kinds/task.ts";
 import type { AgentSeams, OpenAgent } from "./agent-seams.ts";
 import { Announcer } from "./announcer.ts";
-import { failureOf, isStale, nextAttemptAt, toFailure, waitsForSource } from "./failures.ts";
+import { failureOf, isStale, nextAttemptAt, toFailure, waitsForRoom, waitsForSource } from "./failures.ts";
 import { askAtGates } from "./gates.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { LeafTrace } from "./leaf-trace.ts";
 import { Mailbox, messageSource } from "./mailbox.ts";
 import { operationsOf } from "./operations.ts";
-import { sourcePatience, suspendAtRest } from "./sleep.ts";
+import { roomPatience, sourcePatience, suspendAtRest } from "./sleep.ts";
 import { takeSnapshot } from "./snapshots.ts";
 
 /** What a leaf is run with. */
@@ -31,12 +31,16 @@ export interface LeafRunOptions {
 export type LeafRunEnd = "finished" | "released";
 
 /** Why a leaf is let go of before its time. */
-type LetGo = "drain" | "lost" | "broken";
+type LetGo = "drain" | "lost" | "broken" | "away";
 
 type Completed = Extract<RunOutcome, { kind: "completed" }> & Partial<Solution>;
 
 /** How an agent's run ended, with what was changed if that was asked for. */
-type WorkOutcome = Completed | { readonly kind: "early" } | Exclude<RunOutcome, { kind: "completed" }>;
+type WorkOutcome =
+  | Completed
+  | { readonly kind: "early" }
+  | { readonly kind: "no_room"; readonly why: string }
+  | Exclude<RunOutcome, { kind: "completed" }>;
 
 const STATE_NAMES: Readonly<Record<number, string>> = Object.fromEntries(Object.entries(LeafState).map(([name, state]) => [state, name]));
 
@@ -120,6 +124,10 @@ export class LeafRun {
       events: this.#announcer,
       ask: askAtGates(store, claim),
       messages: messageSource(store, claim, leaseMs),
+      onPlaced: (placement) => {
+        if (placement.isNew || claim.leaf.claims === 1) this.#announcer.tell({ kind: "placed", placement });
+      },
+      onAway: () => this.#stop("away"),
     });
   }
 
@@ -134,11 +142,12 @@ export class LeafRun {
       this.#mailbox.open(open.agent);
       const outcome = await open.agent.run(operationsOf(claim.leaf), promptOf(claim.leaf.spec));
       const solved = await this.#withSolution(outcome, open);
-      if (solved.kind !== "early") await this.#storeWorkspace(solved.kind, open);
+      if (solved.kind !== "early" && solved.kind !== "no_room") await this.#storeWorkspace(solved.kind, open);
       return solved;
     } catch (error) {
       if (isStale(error)) return { kind: "superseded" };
       if (waitsForSource(error)) return { kind: this.#cancelled ? "cancelled" : "early" };
+      if (waitsForRoom(error)) return this.#cancelled ? { kind: "cancelled" } : { kind: "no_room", why: error.message };
       const failure = this.#failureOf(error);
       if (failure.reason === FailureReason.INTERNAL) log.error({ err: error }, "the attempt failed");
       else log.warn({ reason: failure.reason, why: failure.message }, "the attempt failed");
@@ -182,6 +191,8 @@ export class LeafRun {
         return this.#sleep(outcome);
       case "early":
         return this.#waitForSource();
+      case "no_room":
+        return this.#waitForRoom(outcome.why);
       case "suspended":
         return this.#handBack();
       case "superseded":
@@ -192,7 +203,9 @@ export class LeafRun {
 
   async #finish(outcome: Outcome): Promise<LeafRunEnd> {
     const { store, claim, log } = this.#options;
+    const left = this.#open?.keepRoom(0);
     await store.finish(claim, outcome, await this.#announcer.drain());
+    await left;
     log.info({ state: STATE_NAMES[outcome.state] }, "leaf ended");
     return "finished";
   }
@@ -211,10 +224,12 @@ export class LeafRun {
 
   /** Nothing of the leaf happens here until a human has answered or a command has ended: no brain is needed for that. */
   async #sleep(rest: Rest): Promise<LeafRunEnd> {
-    const { store, claim, log } = this.#options;
+    const { store, claim, leaseMs, log } = this.#options;
     const notifyEnd: OpenAgent["notifyEnd"] = (execId, body) =>
       this.#open?.notifyEnd(execId, body) ?? Promise.reject(new Error("no agent"));
-    await suspendAtRest(store, claim, rest, notifyEnd, await this.#announcer.drain());
+    const { notBeforeMs = Date.now() } = await suspendAtRest(store, claim, rest, notifyEnd, await this.#announcer.drain());
+    // A command needs its room until its leaf looks for it; a leaf that waits for people alone needs none.
+    await this.#open?.keepRoom(rest.execIds.length === 0 ? 0 : notBeforeMs - Date.now() + leaseMs);
     log.info({ gates: rest.gateIds.length, commands: rest.execIds.length }, "leaf sleeps");
     return "released";
   }
@@ -228,9 +243,27 @@ export class LeafRun {
     return "released";
   }
 
+  /** The pool has no room for it: it is looked for again. That is no failed attempt. */
+  async #waitForRoom(why: string): Promise<LeafRunEnd> {
+    const { store, claim, log } = this.#options;
+    const notBeforeMs = Date.now() + roomPatience();
+    await store.suspend(claim, { notBeforeMs }, `waits for room in a sandbox: ${why}`, await this.#announcer.drain());
+    log.info({ why }, "leaf waits for room in a sandbox");
+    return "released";
+  }
+
   async #handBack(): Promise<LeafRunEnd> {
     const { store, claim, log } = this.#options;
     if (this.#letGoAs === "lost") return "released";
+    if (this.#letGoAs === "away") {
+      await store.suspend(
+        claim,
+        { notBeforeMs: Date.now() },
+        "its sandbox is gone: it goes on in another one",
+        await this.#announcer.drain(),
+      );
+      return "released";
+    }
     if (this.#letGoAs === "broken") return this.#retry(failureOf(undefined), 0);
     await this.#announcer.flush();
     // The agent may still be closing; what it tells from now on its successor tells again.

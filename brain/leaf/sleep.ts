@@ -7,10 +7,13 @@ const LOOK_AGAIN_MS = 60_000;
 const LOOK_AT_LEAST_MS = 480_000;
 /** The same if hands could not even be asked to call. */
 const LOOK_SOON_MS = 2_000;
+/** How soon a leaf looks again for room in the pool of sandboxes, on average. */
+const ROOM_WAIT_MS = 1500;
 
 /**
  * Let go of a leaf that only waits, for people and for commands. `notifyEnd` has hands post a text when an exec has ended: one that fits this
- * wait only, since it wakes the leaf once and can do nothing else. Throws what the store throws.
+ * wait only, since it wakes the leaf once and can do nothing else. Returns when the leaf looks for itself, in milliseconds since the Unix epoch, if it
+ * does. Throws what the store throws.
  */
 export async function suspendAtRest(
   store: LeafStore,
@@ -18,15 +21,20 @@ export async function suspendAtRest(
   { gateIds, execIds, silentMs }: Rest,
   notifyEnd: (execId: string, body: string) => Promise<void>,
   events: readonly NewEvent[],
-): Promise<void> {
-  if (execIds.length === 0) return store.suspend(claim, { gateIds }, "waits for a decision", events);
+): Promise<{ readonly notBeforeMs?: number }> {
+  if (execIds.length === 0) {
+    await store.suspend(claim, { gateIds }, "waits for a decision", events);
+    return {};
+  }
   const wakeKey = randomBytes(24).toString("base64url");
   const body = JSON.stringify({ leafId: claim.leaf.leafId, wakeKey });
   const asked = await Promise.allSettled(execIds.map((execId) => notifyEnd(execId, body)));
   const patienceMs = asked.some(({ status }) => status === "rejected") ? LOOK_SOON_MS : lookAgainAfter(claim.leaf.claims);
   const waits = gateIds.length === 0 ? "waits for a command" : "waits for a decision and a command";
   const note = silentMs < 1000 ? waits : `${waits} that has written nothing for ${inWords(silentMs)}`;
-  await store.suspend(claim, { gateIds, wakeKey, notBeforeMs: Date.now() + patienceMs }, note, events);
+  const notBeforeMs = Date.now() + patienceMs;
+  await store.suspend(claim, { gateIds, wakeKey, notBeforeMs }, note, events);
+  return { notBeforeMs };
 }
 
 /** A time as a person reads it: in seconds up to two minutes, then in minutes. */
@@ -39,6 +47,11 @@ function inWords(ms: number): string {
 /** How long a leaf waits for the session that it forks to begin, before it looks again: twice as long with each claim, up to half a minute. */
 export function sourcePatience(claims: number): number {
   return Math.min(500 * 2 ** Math.min(claims, 10), 30_000);
+}
+
+/** How long a leaf waits that found no room in the pool of sandboxes: those that wait do not all come back at once. */
+export function roomPatience(): number {
+  return ROOM_WAIT_MS * (0.5 + Math.random());
 }
 
 /**

@@ -66,7 +66,7 @@ async function owner(
   const token = await mint.mint({ subject: "test", scopes: ["acme/one"], epoch, expiresAtMs: Date.now() + 60_000 });
   const hands = new Hands({ ...readConfig(environment), handsCredential: { kind: "token", token } }, SILENT);
   const fence = { tenant: "acme", sessionId: "one", epoch };
-  const sandbox = hands.open({ leaf: create(LeafSchema, { leafId: "leaf" }), fence, takeover: false });
+  const sandbox = await hands.open({ leaf: create(LeafSchema, { leafId: "leaf" }), fence, takeover: false });
   onTestFinished(() => sandbox.close());
   return { sandbox, workspace: sandbox.client.workspace("acme/one", epoch) };
 }

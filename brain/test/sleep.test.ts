@@ -1,31 +1,12 @@
-import { once } from "node:events";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { text } from "node:stream/consumers";
 import { bash, calls, HeldCommand, say, scripted } from "@serverless-harness/pi-fork/testing";
 import { type Leaf, LeafState } from "@serverless-harness/proto/leaf";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { lookAgainAfter } from "../leaf/sleep.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 import { until } from "./fixtures/until.ts";
+import { wakeDoor } from "./fixtures/wake-door.ts";
 
 const shared = machines();
-
-/** Takes what hands posts to the stack's store, as a dispatcher does. `lossy`: loses it. */
-async function wakeDoor(stack: Stack, lossy = false): Promise<{ url: string; posted: string[] }> {
-  const posted: string[] = [];
-  const server = createServer(async (request, response) => {
-    const body = await text(request);
-    posted.push(body);
-    const { leafId, wakeKey } = JSON.parse(body) as { leafId: string; wakeKey: string };
-    if (!lossy) await stack.store.wake(leafId, wakeKey);
-    response.end();
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  onTestFinished(() => void server.close());
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/wake`, posted };
-}
 
 function asleep(stack: Stack, leaf: Leaf): Promise<Leaf> {
   return stack.when(leaf, ({ event }) => event.case === "stateChanged" && event.value.note === "waits for a command");

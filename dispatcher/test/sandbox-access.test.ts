@@ -138,7 +138,7 @@ describe("a dispatcher whose clock is slow", () => {
     const config = readBrainConfig({ LEAF_STORE: "sqlite:/nowhere", HANDS_URL: hands.address, BRAIN_NAME: claim.leaf.worker?.name });
     const handsCredential = { kind: "dispatcher", address: dispatcher, tls: undefined, token: BRAIN_TOKEN } as const;
     const reach = new Hands({ ...config, handsCredential }, SILENT);
-    const sandbox = reach.open(claim);
+    const sandbox = await reach.open(claim);
     onTestFinished(() => {
       sandbox.close();
       reach.close();

@@ -181,7 +181,7 @@ export interface WorkspaceTreeClient {
    * Make it if it is missing, and take it over with this client's epoch. UNAVAILABLE `source_unavailable`, NOT_FOUND
    * `unknown_ref`, FAILED_PRECONDITION `stale_epoch` or `tenant_refused`.
    */
-  create(options?: CreateOptions): Promise<Workspace>;
+  create(options?: CreateOptions): Promise<Workspace & { readonly existed: boolean }>;
   /** What changed since it was made, or since a snapshot. `maxBytes` defaults to 16 MiB. */
   diff(options?: { readonly sinceSnapshotId?: string; readonly maxBytes?: number }): Promise<WorkspaceDiff>;
   /** Store its tree under an id; the same id returns the first snapshot. */

@@ -73,8 +73,8 @@ function treeClient({ name, epoch, transport, retry }: WorkspaceOptions): Worksp
   const owner = { workspace: name, epoch };
   return {
     create: async ({ source = { kind: "empty" as const }, fresh = false } = {}) => {
-      const { workspace } = await retry(() => client.create({ ...owner, source: sourceMessage(source), fresh }));
-      return present(workspace, "workspace");
+      const { workspace, existed } = await retry(() => client.create({ ...owner, source: sourceMessage(source), fresh }));
+      return { ...present(workspace, "workspace"), existed };
     },
     // A diff that broke starts again: the files may have changed.
     diff: ({ sinceSnapshotId = "", maxBytes = 0 } = {}) =>

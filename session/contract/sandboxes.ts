@@ -1,4 +1,5 @@
 import { Code } from "@connectrpc/connect";
+import { parseTarget } from "@serverless-harness/kit/address";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import { checkSandboxLabels } from "@serverless-harness/kit/sandbox-labels";
 import { Validation } from "@serverless-harness/kit/validate";
@@ -92,7 +93,7 @@ export function checkReport({ name, address, stateId, labels = {}, tenant = "", 
   const v = new Validation();
   v.name("sandbox.name", name);
   v.characters("sandbox.address", address, 1, 1024);
-  v.line("sandbox.address", address);
+  v.check("sandbox.address", parseTarget(address) !== undefined, "must be unix:/path, http://host:port or https://host:port");
   v.characters("sandbox.state_id", stateId, 1, 128);
   v.line("sandbox.state_id", stateId);
   checkSandboxLabels(v, "sandbox.labels", labels);

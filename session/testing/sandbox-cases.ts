@@ -339,6 +339,7 @@ export const sandboxCases: readonly Case[] = [
         ["sandbox.name", { name: "" }],
         ["sandbox.address", { address: "" }],
         ["sandbox.address", { address: "http://a\n" }],
+        ["sandbox.address", { address: "nonsense" }],
         ["sandbox.state_id", { stateId: "" }],
         ["sandbox.labels", { labels: Object.fromEntries(Array.from({ length: 33 }, (_, i) => [`l${i}`, ""])) }],
         ["sandbox.labels[l]", { labels: { l: "\u001b[2J" } }],

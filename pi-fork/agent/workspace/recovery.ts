@@ -11,17 +11,24 @@ import {
 } from "@earendil-works/pi-agent-core";
 import { callsUnderWay, changesBehind, LANE, type LaneLog, readLaneLog } from "../log/lane-log.ts";
 import { type ForkOrigin, forkNotice, LACKS_NOTHING, type Lacks, noticeOf } from "./notices.ts";
-import { type MadeWorkspace, type SnapshotNote, untouched, WORKSPACE_STATE, type WorkspaceState } from "./state.ts";
-import { type WorkspaceLifecycle, WorkspaceLog } from "./workspace-log.ts";
+import { type MadeWorkspace, type SnapshotNote, untouched, WORKSPACE_STATE, type WorkspaceState, withNote } from "./state.ts";
+import { newNote, noteAt, type WorkspaceLifecycle, WorkspaceLog } from "./workspace-log.ts";
 
 /**
- * What a session's log knows of its workspace. If that is gone and another one was made in its place, the newest snapshot that can be had is
+ * What a session's log knows of its workspace. If that is gone or elsewhere and another one was made in its place, the newest snapshot that can be had is
  * restored first, and the log notes it in one step with what the model is told. A brain that dies in between leaves the old note, and the next
  * one begins again.
  */
 export async function openWorkspaceLog(session: Session, lifecycle: WorkspaceLifecycle, origin?: ForkOrigin): Promise<WorkspaceLog> {
-  const [stored, made] = await Promise.all([session.getValue(WORKSPACE_STATE, CONTEXT), lifecycle.made]);
+  const log = await findWorkspace(session, lifecycle, origin);
+  await lifecycle.settled?.();
+  return log;
+}
+
+async function findWorkspace(session: Session, lifecycle: WorkspaceLifecycle, origin: ForkOrigin | undefined): Promise<WorkspaceLog> {
+  const [stored, found] = await Promise.all([session.getValue(WORKSPACE_STATE, CONTEXT), lifecycle.made]);
   const state = stored?.value;
+  const made = found.isOld && state === undefined ? await lifecycle.renew() : found;
   if (state?.made === made.identity) return new WorkspaceLog(session, lifecycle, state);
   if (state === undefined && origin !== undefined) return moveIn(session, lifecycle, made, origin);
   // A session that began with another one's conversation has the changes of that one in it, and none of its files.
@@ -53,16 +60,17 @@ async function recover(
 ): Promise<WorkspaceState | undefined> {
   // A branch may have moved on, and this leaf may name no repository: a patch has to be against the commit that the work began at.
   const asBefore = state.source.baseCommit === "" || state.source.baseCommit === found.source.baseCommit;
-  const { identity } = asBefore ? found : await lifecycle.renew(state.source);
+  const { identity } = asBefore && !found.isOld ? found : await lifecycle.renew(state.source);
   const lane = await readLaneLog(session);
   const lost = await callsUnderWay(session, lane);
-  const { note, lacks } = await restoreNewest(lifecycle, state.snapshots);
+  const before = await withNewest(session, lifecycle, state, lane, lost);
+  const { note, lacks } = await restoreNewest(lifecycle, before.snapshots);
   const covered = new Set(note?.done);
   const changes = (await changesBehind(session, lane, note?.tipId ?? null)).filter(({ id }) => !covered.has(id));
   const behind = changes.length > 0 || lost.length > 0;
   if (note === undefined && !behind) return undefined;
   const broken = note === undefined && (await hasActed(session, lane, lost));
-  const { restored: _restored, broken: _broken, ...rest } = state;
+  const { restored: _restored, broken: _broken, ...rest } = before;
   const next: WorkspaceState = {
     ...rest,
     made: identity,
@@ -76,6 +84,24 @@ async function recover(
     await mutator.commit([...told, setValue(WORKSPACE_STATE, next)], CONTEXT);
   }, CONTEXT);
   return next;
+}
+
+/** The state with the snapshot that was taken since the last agent, or that is taken now in the sandbox where the session still has its files. */
+async function withNewest(
+  session: Session,
+  lifecycle: WorkspaceLifecycle,
+  state: WorkspaceState,
+  lane: LaneLog,
+  commands: readonly string[],
+): Promise<WorkspaceState> {
+  const { takenSince, rescue, leafId } = lifecycle;
+  const known = takenSince === undefined ? state : withNote(state, noteAt(takenSince, lane));
+  if (rescue === undefined) return known;
+  const note = newNote(leafId, known, lane);
+  const noted = withNote(known, note);
+  // First, since no id is ever used for two snapshots.
+  await session.setValue(WORKSPACE_STATE, noted, CONTEXT);
+  return (await rescue(state.made, note.id, commands)) ? noted : { ...known, asked: noted.asked };
 }
 
 /** The newest snapshot that could be restored, and what the files lack. */

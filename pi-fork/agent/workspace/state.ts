@@ -14,6 +14,8 @@ export interface MadeWorkspace {
   /** One that was made again under the same name has another identity. */
   readonly identity: string;
   readonly source: MadeFrom;
+  /** It is from before the session came to this sandbox: what is in it is old, unless the log says that the session was last here. */
+  readonly isOld: boolean;
 }
 
 /** A point of the session's log at which a snapshot of the workspace was asked for. */

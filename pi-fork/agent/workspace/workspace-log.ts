@@ -2,9 +2,19 @@ import { BACKGROUND_CONTEXT as CONTEXT, type Session } from "@earendil-works/pi-
 import type { WorkspaceUse } from "../../tools/changing.ts";
 import type { Restored } from "../log/events.ts";
 import type { OperationHistory } from "../log/history.ts";
-import { callsOver, callsUnderWay, changesBehind, isChange, readLaneLog } from "../log/lane-log.ts";
+import { callsOver, callsUnderWay, changesBehind, isChange, type LaneLog, readLaneLog } from "../log/lane-log.ts";
 import { type Lacks, NOT_TAKEN_BACK, takenBackBut } from "./notices.ts";
-import { changedBy, type MadeFrom, type MadeWorkspace, untouched, upTo, WORKSPACE_STATE, type WorkspaceState, withNote } from "./state.ts";
+import {
+  changedBy,
+  type MadeFrom,
+  type MadeWorkspace,
+  type SnapshotNote,
+  untouched,
+  upTo,
+  WORKSPACE_STATE,
+  type WorkspaceState,
+  withNote,
+} from "./state.ts";
 
 /** How a session's agent reaches its workspace as a whole. */
 export interface WorkspaceLifecycle {
@@ -18,6 +28,25 @@ export interface WorkspaceLifecycle {
   restore(snapshotId: string): Promise<Lacks | undefined>;
   /** Make the workspace again, from what another one was made from if that is given. */
   renew(source?: MadeFrom): Promise<MadeWorkspace>;
+  /** The snapshot that was taken of the files since the last agent. Default: none. */
+  readonly takenSince?: string | undefined;
+  /**
+   * Where the session moves from: end these commands there, and store what is of this identity under an id. False: it can't be had. Default: it comes
+   * from nowhere.
+   */
+  readonly rescue?: ((identity: string, snapshotId: string, commands: readonly string[]) => Promise<boolean>) | undefined;
+  /** The log says from now on that the session's files are here. Default: nobody has to know. */
+  readonly settled?: (() => Promise<void>) | undefined;
+}
+
+/** A snapshot that is taken next, at the point where the log is. */
+export function newNote(leafId: string, { asked }: WorkspaceState, lane: LaneLog): SnapshotNote {
+  return noteAt(`${leafId}.${asked + 1}`, lane);
+}
+
+/** A snapshot of the files as they are at the point where the log is. */
+export function noteAt(id: string, lane: LaneLog): SnapshotNote {
+  return { id, tipId: lane.tipId, done: callsOver(lane), atMs: Date.now() };
 }
 
 /** Notes in a session's log what became of its workspace. */
@@ -124,9 +153,9 @@ export class WorkspaceLog implements WorkspaceUse {
   async #write(): Promise<string> {
     await this.#saved;
     const lane = await readLaneLog(this.#session);
-    const id = `${this.#lifecycle.leafId}.${this.#state.asked + 1}`;
-    await this.#save(withNote(this.#state, { id, tipId: lane.tipId, done: callsOver(lane), atMs: Date.now() }));
-    return id;
+    const note = newNote(this.#lifecycle.leafId, this.#state, lane);
+    await this.#save(withNote(this.#state, note));
+    return note.id;
   }
 
   #save(state: WorkspaceState): Promise<void> {
