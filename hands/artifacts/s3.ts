@@ -25,7 +25,7 @@ export interface S3Options {
   readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string };
 }
 
-type Sdk = typeof import("@aws-sdk/client-s3");
+type Sdk = typeof import("./s3-sdk.ts")["sdk"];
 
 interface Loaded {
   readonly sdk: Sdk;
@@ -135,7 +135,7 @@ export class S3Artifacts implements ArtifactStore {
 }
 
 async function load(options: S3Options): Promise<Loaded> {
-  const sdk = await import("@aws-sdk/client-s3");
+  const { sdk } = await import("./s3-sdk.ts");
   const client = new sdk.S3Client({
     region: options.region ?? "us-east-1",
     forcePathStyle: options.pathStyle ?? options.endpoint !== undefined,
@@ -212,6 +212,8 @@ const BROKEN = new Set(["BadDigest", "InvalidDigest", "XAmzContentChecksumMismat
 /** What a client is told if a call to S3 failed. Its texts may hold names of hosts and keys, so they stay in the cause. */
 function translateS3Error(error: unknown, bucket: string): unknown {
   if (error instanceof HarnessError) return error;
+  // A defect, which no waiting mends. Errors of the system, of any kind, have a code.
+  if (error instanceof TypeError && !("code" in error)) return error;
   const status = statusOf(error);
   const name = error instanceof Error ? error.name : "";
   if (name === "NoSuchBucket") return artifactsMisconfigured(`has no bucket ${bucket}: create it, or name another one`, error);

@@ -184,8 +184,14 @@ export interface WorkspaceTreeClient {
   create(options?: CreateOptions): Promise<Workspace & { readonly existed: boolean }>;
   /** What changed since it was made, or since a snapshot. `maxBytes` defaults to 16 MiB. */
   diff(options?: { readonly sinceSnapshotId?: string; readonly maxBytes?: number }): Promise<WorkspaceDiff>;
-  /** Store its tree under an id; the same id returns the first snapshot. */
-  snapshot(snapshotId: string): Promise<{ snapshot: Snapshot; replayed: boolean }>;
+  /**
+   * Store its tree under an id; the same id returns the first snapshot. `onlyIfChanged`: an earlier one that holds the same will do, and is
+   * returned as `unchanged`.
+   */
+  snapshot(
+    snapshotId: string,
+    options?: { readonly onlyIfChanged?: boolean },
+  ): Promise<{ snapshot: Snapshot; replayed: boolean; unchanged: boolean }>;
   /** Replace its tree by a snapshot's. NOT_FOUND `unknown_snapshot`, DATA_LOSS `corrupt_snapshot`. */
   restore(snapshotId: string): Promise<{ snapshot: Snapshot; changedFiles: number }>;
   /** End its execs and terminals and remove its files. A no-op if it is gone. */

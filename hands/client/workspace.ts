@@ -88,9 +88,9 @@ function treeClient({ name, epoch, transport, retry }: WorkspaceOptions): Worksp
         }
         return { patch: Buffer.concat(pieces), summary: present(counted, "summary") };
       }),
-    snapshot: async (snapshotId) => {
-      const { snapshot, replayed } = await retry(() => client.snapshot({ ...owner, snapshotId }));
-      return { snapshot: present(snapshot, "snapshot"), replayed };
+    snapshot: async (snapshotId, { onlyIfChanged = false } = {}) => {
+      const { snapshot, replayed, unchanged } = await retry(() => client.snapshot({ ...owner, snapshotId, onlyIfChanged }));
+      return { snapshot: present(snapshot, "snapshot"), replayed, unchanged };
     },
     restore: async (snapshotId) => {
       const { snapshot, changedFiles } = await retry(() => client.restore({ ...owner, snapshotId }));

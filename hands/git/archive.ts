@@ -63,6 +63,13 @@ export class Archive {
     for (const { key } of manifest.bundles) if (!used.has(key)) await this.#artifacts.delete(key);
   }
 
+  /** All of a snapshot is in the artifact store. */
+  async has({ snapshotId, bundles }: Manifest): Promise<boolean> {
+    for (const key of [this.#manifestKey(snapshotId), ...bundles.map((bundle) => bundle.key)])
+      if (!(await this.#artifacts.has(key))) return false;
+    return true;
+  }
+
   /** The manifest of a snapshot; `undefined` if there is no such snapshot. DATA_LOSS `corrupt_snapshot`. */
   async manifest(snapshotId: string): Promise<Manifest | undefined> {
     const stream = await this.#artifacts.get(this.#manifestKey(snapshotId));

@@ -16,6 +16,23 @@ export interface Snapshot {
   readonly leftOut: LeftOuts;
 }
 
+/** When a snapshot is taken. */
+export interface SnapshotConditions {
+  /** An earlier snapshot will do if it holds the same and is all in the artifact store. Default false. */
+  readonly onlyIfChanged?: boolean;
+  /** Throws if the caller may not take it any more: asked right before the snapshot is there. */
+  readonly fence?: () => void;
+}
+
+/** What came of it. */
+export interface SnapshotTaken {
+  readonly snapshot: Snapshot;
+  /** It was taken earlier under this id. */
+  readonly replayed: boolean;
+  /** It is an earlier one under another id. */
+  readonly unchanged: boolean;
+}
+
 /**
  * A bundle that holds a whole tree is not built upon, nor used again, when it is so old: who lets an artifact store remove what is old then
  * knows that a snapshot's parts are at most a day older than the snapshot.
@@ -31,7 +48,7 @@ const DIFFERENCE_BYTES = 1024 * 1024;
 
 /**
  * Store the workspace's tree under an id; the same id gets the first one again. Nothing of the workspace is written to: its own repository,
- * index and files are what they were.
+ * index and files are what they were. Throws what `fence` does.
  *
  * What goes to the artifact store is the difference to the last whole tree that is there, or nothing but a description if an equal
  * tree is there; so a snapshot costs what has changed, and a restore reads two bundles at the most.
@@ -40,12 +57,16 @@ export async function takeSnapshot(
   repository: WorkspaceRepository,
   archive: Archive,
   snapshotId: string,
-): Promise<{ snapshot: Snapshot; replayed: boolean }> {
+  { onlyIfChanged = false, fence = () => undefined }: SnapshotConditions = {},
+): Promise<SnapshotTaken> {
   const known = await findSnapshot(repository, archive, snapshotId);
-  if (known !== undefined) return { snapshot: describeSnapshot(known), replayed: true };
+  if (known !== undefined) return { snapshot: describeSnapshot(known), replayed: true, unchanged: false };
   const { tree, found } = await repository.currentTree();
   const extras = await repository.currentExtras(found);
   const root = await repository.store.join({ extras: extras.tree, files: tree });
+  const same = onlyIfChanged ? await storedLike(repository, archive, root) : undefined;
+  fence();
+  if (same !== undefined) return { snapshot: describeSnapshot(same), replayed: false, unchanged: true };
   const bundles = await bundlesOf(repository, archive, root, snapshotId);
   const manifest: Manifest = {
     version: 1,
@@ -56,12 +77,22 @@ export async function takeSnapshot(
     root,
     leftOut: joinLeftOuts(found.leftOut, extras.leftOut),
   };
+  fence();
   await archive.putManifest(manifest);
   await noteSnapshot(repository, manifest);
   // A snapshot that was taken is not refused for an old one that can't be removed now: the next one tries again.
   await removeOld(repository, archive).catch(() => undefined);
   await repository.store.compact();
-  return { snapshot: describeSnapshot(manifest), replayed: false };
+  return { snapshot: describeSnapshot(manifest), replayed: false, unchanged: false };
+}
+
+/** A snapshot that holds a tree and is all in the artifact store; it counts as the newest one from here on. */
+async function storedLike(repository: WorkspaceRepository, archive: Archive, root: string): Promise<Manifest | undefined> {
+  const { snapshots } = repository.state;
+  const same = snapshots.findLast((manifest) => manifest.root === root);
+  if (same === undefined || !(await archive.has(same))) return undefined;
+  await repository.update({ snapshots: [...snapshots.filter((manifest) => manifest !== same), same] });
+  return same;
 }
 
 /** Remove what the newest snapshots have made superfluous, with the parts that none of those builds on. */

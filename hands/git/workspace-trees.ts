@@ -15,7 +15,7 @@ import { draftCommit } from "./draft-commit.ts";
 import type { Git } from "./git.ts";
 import { GitFailure, tellsDamage, translateGitFailure } from "./git-failure.ts";
 import { restoreSnapshot } from "./restore.ts";
-import { requireSnapshot, type Snapshot, takeSnapshot } from "./snapshot.ts";
+import { requireSnapshot, type Snapshot, type SnapshotConditions, type SnapshotTaken, takeSnapshot } from "./snapshot.ts";
 import type { GitSource } from "./source.ts";
 import { translateCheckoutFailure } from "./source-error.ts";
 import { requireSourceFits } from "./source-tree.ts";
@@ -163,8 +163,10 @@ export class WorkspaceTrees {
   }
 
   /** See {@link takeSnapshot}. */
-  snapshot(workspace: Workspace, snapshotId: string): Promise<{ snapshot: Snapshot; replayed: boolean }> {
-    return this.#run(workspace, "take the snapshot", ({ repository, archive }) => takeSnapshot(repository, archive, snapshotId));
+  snapshot(workspace: Workspace, snapshotId: string, conditions?: SnapshotConditions): Promise<SnapshotTaken> {
+    return this.#run(workspace, "take the snapshot", ({ repository, archive }) =>
+      takeSnapshot(repository, archive, snapshotId, conditions),
+    );
   }
 
   /** See {@link restoreSnapshot}. */

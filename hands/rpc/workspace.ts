@@ -57,8 +57,13 @@ export function workspaceService(deps: WorkspaceDeps): ServiceImpl<typeof Worksp
     },
 
     async snapshot(request) {
-      const taken = await trees.snapshot(await snapshotTarget(workspaces, request), request.snapshotId);
-      return { snapshot: snapshotMessage(taken.snapshot), replayed: taken.replayed };
+      const target = await snapshotTarget(workspaces, request);
+      const { workspace, epoch, snapshotId, onlyIfChanged } = request;
+      const { snapshot, ...how } = await trees.snapshot(target, snapshotId, {
+        onlyIfChanged,
+        fence: () => workspaces.fence(workspace, epoch),
+      });
+      return { snapshot: snapshotMessage(snapshot), ...how };
     },
 
     async restore(request) {

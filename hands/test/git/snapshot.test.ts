@@ -65,9 +65,9 @@ test("the same id is the first snapshot, also for a daemon that knows nothing of
   write(one.path, { a: "1" });
   const first = await sandbox.trees.snapshot(one, "s");
   write(one.path, { a: "2" });
-  expect(await sandbox.trees.snapshot(one, "s")).toEqual({ snapshot: first.snapshot, replayed: true });
+  expect(await sandbox.trees.snapshot(one, "s")).toEqual({ ...first, replayed: true });
   const other = await Sandbox.open({ artifactDirectory: sandbox.artifactDirectory });
-  expect(await other.trees.snapshot(other.workspace(), "s")).toEqual({ snapshot: first.snapshot, replayed: true });
+  expect(await other.trees.snapshot(other.workspace(), "s")).toEqual({ ...first, replayed: true });
   expect(await reasonOf(() => other.trees.restore(other.workspace("acme/two"), "s"))).toBe("unknown_snapshot");
 });
 
