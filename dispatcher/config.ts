@@ -14,12 +14,14 @@ import { readIssuersFile } from "./callers/issuers-file.ts";
 import type { TrustedIssuer } from "./callers/signed-tokens.ts";
 import { type DoorRules, readDoorRules } from "./door/rules.ts";
 import { defaultTable, type LimitsTable } from "./limits/limits-file.ts";
-import type { SandboxCredential, SandboxSettings } from "./sandbox/sandbox.ts";
+import { type PoolConfig, readPool } from "./pool/config.ts";
+import type { SandboxAccess, SandboxCredential, SandboxSettings } from "./sandbox/sandbox.ts";
 import { readScaler } from "./scaler/config.ts";
 import type { ScalerConfig } from "./scaler/serve.ts";
 import { readSeedApi, withSeedNames } from "./seed-api/config.ts";
 import type { SeedApiSettings } from "./seed-api/settings.ts";
 import type { BrainLogOptions } from "./waker/brain-log.ts";
+import { readKnative } from "./waker/config.ts";
 import type { KnativeConfig } from "./waker/knative.ts";
 import { readWebhooks, type WebhooksConfig } from "./webhooks/config.ts";
 
@@ -62,8 +64,8 @@ export interface Config {
   readonly sandbox: SandboxSettings | undefined;
   /** Verifies the tokens that open sandboxes, as PEM. `undefined`: this dispatcher makes none. */
   readonly sandboxPublicKey: string | undefined;
-  /** Brains place sessions in a pool of sandboxes. */
-  readonly hasPool: boolean;
+  /** The pool of sandboxes in which brains place sessions. */
+  readonly pool: PoolConfig | undefined;
   /** Program and arguments that start a brain. */
   readonly brainCommand: readonly [string, ...string[]];
   /** The directory that leaves are read from and written to, as callers write it, and where it is without links. */
@@ -82,8 +84,6 @@ export interface Config {
 }
 
 const LOG_LEVELS = ["fatal", "error", "warn", "info", "debug", "trace", "silent"] as const;
-/** What stands for an address if there is a pool. */
-const POOL = "pool";
 const DEFAULT_LISTEN = "http://127.0.0.1:7433";
 
 /** Read the settings; a ConfigError lists everything that is wrong with them. */
@@ -103,11 +103,13 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     reader.problem(
       "DISPATCHER_SCALER_LISTEN is not set: DISPATCHER_WAKER=keda needs it, as that is where KEDA asks how much there is to do",
     );
+  // An address that can't be read is told by brains, which need it first.
+  const target = parseTarget(reader.string("HANDS_URL", ""));
+  const access = readSandboxAccess(reader, target?.address);
   const retention = {
     leafMs: hours(reader, "DISPATCHER_KEEP_LEAVES_HOURS", 7 * 24),
     tombstoneMs: hours(reader, "DISPATCHER_KEEP_TOMBSTONES_HOURS", 30 * 24),
   };
-  const sandbox = readSandbox(reader);
   return reader.done({
     leafStore: reader.required("LEAF_STORE", "the leaf store's URL, as sqlite:/absolute/path/leaf.db or redis://host:port"),
     listen,
@@ -126,9 +128,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     audit: readAudit(reader),
     retention,
     keepSessionsMs: hours(reader, "DISPATCHER_KEEP_SESSIONS_HOURS", 30 * 24),
-    sandbox,
-    sandboxPublicKey: sandbox?.credential.kind === "key" ? publicKeyOf(sandbox.credential.privateKeyPem) : undefined,
-    hasPool: reader.optional("HANDS_URL") === POOL,
+    sandbox: target && { target, ...access },
+    sandboxPublicKey: access.credential.kind === "key" ? publicKeyOf(access.credential.privateKeyPem) : undefined,
+    pool: readPool(reader, access),
     keepAliveMs: reader.integer("DISPATCHER_KEEP_ALIVE_MS", KEEP_ALIVE_MS, 100, 3_600_000),
     brainLog: {
       path: reader.optional("DISPATCHER_BRAIN_LOG"),
@@ -176,21 +178,6 @@ function readListen(reader: EnvReader): Address {
   return { kind: "unix", path: "/" };
 }
 
-/** How brains are called. */
-function readKnative(reader: EnvReader): KnativeConfig {
-  const url = reader.required("DISPATCHER_KNATIVE_URL", "the address of the brain's service, as http://brain.harness.svc.cluster.local");
-  const { protocol, username, password, search } = URL.canParse(url) ? new URL(url) : { protocol: "" };
-  const isAddress = (protocol === "http:" || protocol === "https:") && !username && !password && !search;
-  if (url !== "" && !isAddress)
-    reader.problem(`DISPATCHER_KNATIVE_URL is ${JSON.stringify(url)}: it must be http://host or https://host, without user and query`);
-  return {
-    url: url.replace(/\/+$/, ""),
-    maxWakes: reader.integer("DISPATCHER_KNATIVE_WAKES", 1, 1, 1000),
-    leavesPerBrain: reader.integer("DISPATCHER_KNATIVE_LEAVES_PER_BRAIN", 50, 1, 1000),
-    timeoutMs: reader.integer("DISPATCHER_KNATIVE_TIMEOUT_MS", 600_000, 1000, 86_400_000),
-  };
-}
-
 function readToken(reader: EnvReader, listen: Address): string | undefined {
   const file = reader.optional("DISPATCHER_TOKEN_FILE");
   if (file === undefined) {
@@ -226,16 +213,14 @@ function readWord(reader: EnvReader, name: string, file: string): string | undef
   return undefined;
 }
 
-/** An address that can't be read is told by brains, which need it first. */
-function readSandbox(reader: EnvReader): SandboxSettings | undefined {
-  const target = parseTarget(reader.string("HANDS_URL", ""));
-  const tls = readClientTls(reader, target?.address, {
+/** `address`: of the one sandbox, if there is no pool. */
+function readSandboxAccess(reader: EnvReader, address: Address | undefined): SandboxAccess {
+  const tls = readClientTls(reader, address, {
     ca: reader.file("HANDS_TLS_CA_FILE"),
     cert: reader.file("HANDS_TLS_CERT_FILE"),
     key: reader.file("HANDS_TLS_KEY_FILE"),
   });
-  const credential = readSandboxCredential(reader);
-  return target && { target, tls, credential };
+  return { tls, credential: readSandboxCredential(reader) };
 }
 
 function readSandboxCredential(reader: EnvReader): SandboxCredential {

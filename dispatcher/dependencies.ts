@@ -6,6 +6,7 @@ import type { Authenticator } from "./callers/authenticator.ts";
 import type { Drain } from "./drain.ts";
 import type { IssuedTokens } from "./issued-tokens.ts";
 import type { Limits } from "./limits/limits.ts";
+import type { Pool } from "./pool/pool.ts";
 import type { Sandbox } from "./sandbox/sandbox.ts";
 import type { SandboxProbe } from "./sandbox-probe.ts";
 import type { Schedules } from "./schedules/schedules.ts";
@@ -18,13 +19,13 @@ import type { Webhooks } from "./webhooks/webhooks.ts";
 export interface Dependencies {
   readonly store: LeafStore;
   readonly waker: Waker;
-  /** `undefined` where nothing says where it is. */
+  /** `undefined` if nothing says where it is, or there is a pool. */
   readonly sandbox: Sandbox | undefined;
   readonly sandboxProbe: Pick<SandboxProbe, "problem">;
   /** Verifies the tokens that open sandboxes, as PEM. `undefined`: none are made here. */
   readonly sandboxPublicKey: string | undefined;
-  /** Sessions are placed in a pool of sandboxes. */
-  readonly hasPool: boolean;
+  /** The pool of sandboxes in which sessions are placed; `undefined`: there is none. */
+  readonly pool: Pool | undefined;
   readonly schedules: Schedules;
   readonly auth: Authenticator;
   readonly tokens: IssuedTokens;

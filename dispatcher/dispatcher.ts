@@ -26,6 +26,9 @@ import { Housekeeping } from "./housekeeping.ts";
 import { AUDIENCE, IssuedTokens } from "./issued-tokens.ts";
 import { Leaves } from "./leaves.ts";
 import { Limits } from "./limits/limits.ts";
+import { POOL } from "./pool/config.ts";
+import { openPool } from "./pool/open.ts";
+import type { FoundSandbox } from "./pool/source.ts";
 import { Relay } from "./relay.ts";
 import { routes } from "./routes.ts";
 import { Sandbox } from "./sandbox/sandbox.ts";
@@ -69,6 +72,8 @@ export async function startDispatcher(): Promise<Service> {
   const sandbox = config.sandbox && new Sandbox(config.sandbox, log);
   const sandboxProbe = new SandboxProbe(config.brainEnvironment["HANDS_URL"], log);
   const { auth, tokens } = await openTokens(config, store, audit);
+  const pool = config.pool && openPool(config.pool, store, () => dialledIn(config.pool?.ownUrl, server.address, relay), log);
+  const relay = new Relay({ auth, audit, log, ...(pool && { requireName: (name, tenant) => pool.requireName(name, tenant) }) });
   const housekeeping = new Housekeeping(store, config.retention, createSessionRetention(config, sandbox, store, log), log);
   const drain = new Drain();
   const health = new HealthState([LeafService, SandboxService, ScheduleService, WebhookService].map((each) => each.typeName));
@@ -86,7 +91,7 @@ export async function startDispatcher(): Promise<Service> {
     sandbox,
     sandboxProbe,
     sandboxPublicKey: config.sandboxPublicKey,
-    hasPool: config.hasPool,
+    pool,
     auth,
     tokens,
     audit,
@@ -96,7 +101,6 @@ export async function startDispatcher(): Promise<Service> {
   };
   const deps = { ...parts, drain, health, keepAliveMs, seedApi, log };
   const { fallback, interceptors, ...rest } = routes(deps);
-  const relay = new Relay({ auth, audit, log });
   const server = await serve({
     address: config.listen,
     log,
@@ -124,6 +128,8 @@ export async function startDispatcher(): Promise<Service> {
   });
   brainEnvironment["BRAIN_WAKE_URL"] ??= wakeUrlAt(server.address);
   brainEnvironment["DISPATCHER_URL"] ??= formatAddress(reachable(server.address));
+  if (pool !== undefined) brainEnvironment["HANDS_URL"] ??= POOL;
+  pool?.start();
   waker.start();
   housekeeping.start();
   limits.start();
@@ -136,7 +142,7 @@ export async function startDispatcher(): Promise<Service> {
       log.info({ signal }, "dispatcher stops");
       drain.begin();
       health.stopServing();
-      await Promise.all([waker.stop(), housekeeping.stop(), limits.stop(), files?.stop(), driver.stop(), outbox?.stop()]);
+      await Promise.all([pool?.stop(), waker.stop(), housekeeping.stop(), limits.stop(), files?.stop(), driver.stop(), outbox?.stop()]);
       drain.end();
       relay.close();
       unfollow?.();
@@ -199,6 +205,12 @@ function wakeUrlAt(address: Address): string | undefined {
 function reachable(address: Address): Address {
   const everywhere = address.kind === "tcp" && (address.host === "0.0.0.0" || address.host === "::");
   return everywhere ? { ...address, host: "127.0.0.1" } : address;
+}
+
+/** Sandboxes that dialled in to this dispatcher. On a socket nobody else can call them. */
+function dialledIn(ownUrl: string | undefined, address: Address, relay: Relay): FoundSandbox[] {
+  const url = ownUrl ?? (address.kind === "unix" ? undefined : formatAddress(reachable(address)));
+  return url === undefined ? [] : relay.sandboxes(url);
 }
 
 /** What names a file that holds a secret of ours alone. */

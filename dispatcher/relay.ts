@@ -16,7 +16,8 @@ import { refuseUpgrade, Tunnels } from "@serverless-harness/kit/tunnel/tunnels";
 import type { Audit } from "./audit/audit.ts";
 import { tellDenied } from "./audit/denials.ts";
 import type { Authenticator } from "./callers/authenticator.ts";
-import { type Caller, requireSandbox } from "./callers/caller.ts";
+import { type Caller, DEFAULT_TENANT, requireSandbox } from "./callers/caller.ts";
+import type { FoundSandbox } from "./pool/source.ts";
 
 const NAME = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}";
 const ATTACH = new RegExp(`^/v1/sandboxes/(${NAME})/attach$`);
@@ -29,6 +30,8 @@ const CALL = new RegExp(
 export interface RelayOptions {
   readonly auth: Authenticator;
   readonly audit: Audit;
+  /** Rejects if a sandbox of this tenant, empty if it serves everybody, may not have this name. Default: it may. */
+  readonly requireName?: (name: string, tenant: string) => Promise<void>;
   readonly log: Logger;
 }
 
@@ -59,6 +62,11 @@ export class Relay {
     };
   }
 
+  /** The sandboxes that are attached. `url`: where this dispatcher is reached. */
+  sandboxes(url: string): FoundSandbox[] {
+    return this.#tunnels.servers().map(({ name, owner }) => ({ name, address: `${url}/v1/sandboxes/${name}/rpc`, tenant: owner }));
+  }
+
   /** Let go of all sandboxes: they dial another dispatcher. */
   close(): void {
     this.#tunnels.close();
@@ -74,14 +82,18 @@ export class Relay {
 
   /** Never rejects. */
   async #attach(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
-    const { auth, audit, log } = this.#options;
+    const { auth, audit, requireName, log } = this.#options;
     let caller: Caller | undefined;
     try {
       const [, name] = ATTACH.exec(requestPath(request)) ?? [];
       if (name === undefined) throw new HarnessError(Code.NotFound, "not_found", "sandboxes attach at /v1/sandboxes/NAME/attach");
       caller = await auth.identify(request.headers.authorization);
       requireSandbox(caller, name);
-      await audit.act(caller, { action: "sandbox.attach", sandbox: name }, () => this.#tunnels.attach(name, socket, head));
+      const tenant = servedTenant(caller);
+      await audit.act(caller, { action: "sandbox.attach", sandbox: name }, async () => {
+        await requireName?.(name, tenant);
+        await this.#tunnels.attach(name, tenant, socket, head);
+      });
     } catch (thrown) {
       const error = fromConnectError(toConnectError(thrown));
       log.info({ err: error, path: requestPath(request) }, "a sandbox was refused");
@@ -89,4 +101,9 @@ export class Relay {
       refuseUpgrade(socket, error);
     }
   }
+}
+
+/** Whose sessions alone a sandbox takes; empty: everybody's, as the operator's tenant is the default one. */
+function servedTenant({ tenant = DEFAULT_TENANT }: Caller): string {
+  return tenant === DEFAULT_TENANT ? "" : tenant;
 }

@@ -19,7 +19,7 @@ export type Routes = Required<Pick<ServeOptions, "routes" | "interceptors" | "fa
 
 /** Bind every RPC and every plain HTTP path to its file. */
 export function routes(deps: Dependencies): Routes {
-  const { store, schedules, sandbox, hasPool, auth, tokens, audit, limits, drain, health, keepAliveMs } = deps;
+  const { store, schedules, sandbox, pool, auth, tokens, audit, limits, drain, health, keepAliveMs } = deps;
   const leaves = new Leaves(deps);
   const interceptors: Interceptor[] = [deniedRpcs(audit), auth.interceptor(), limits.interceptor(), drain.interceptor()];
   const rpcs = (router: ConnectRouter): void => {
@@ -27,8 +27,8 @@ export function routes(deps: Dependencies): Routes {
     router.service(LeafService, leafRpcs(leaves, keepAliveMs));
     router.service(ScheduleService, scheduleRpcs(schedules));
     router.service(TokenService, tokenRpcs(tokens));
-    router.service(SandboxAccessService, sandboxAccessRpcs(store, sandbox));
-    router.service(SandboxService, sandboxRpcs(store, hasPool, audit));
+    router.service(SandboxAccessService, sandboxAccessRpcs(store, pool ?? sandbox));
+    router.service(SandboxService, sandboxRpcs(store, pool !== undefined, audit));
     router.service(WebhookService, webhookRpcs(store, audit));
     serveReflection(router);
   };

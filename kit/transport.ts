@@ -18,6 +18,8 @@ export interface TransportOptions {
   readonly token?: Token;
   /** For an address with TLS. Default: the system's authorities, no certificate of our own. */
   readonly tls?: ClientTls;
+  /** Largest message that is read, in bytes; a larger one fails with RESOURCE_EXHAUSTED. Default 32 MiB. */
+  readonly readMaxBytes?: number;
 }
 
 /** A transport and the connection behind it. */
@@ -26,13 +28,12 @@ export interface ClientTransport extends Transport {
   close(): void;
 }
 
-/** Largest message that is read, in bytes. */
 const READ_MAX_BYTES = 32 * 1024 * 1024;
 
 /** A Connect transport over one HTTP/2 connection, to a Unix socket or a TCP port. It connects at the first call. */
 export function createTransport(options: TransportOptions): ClientTransport {
   const connection = new Connection(options.address, options.tls, options.prefix);
-  return Object.assign(transportOver(connection, options.token), { close: () => connection.close() });
+  return Object.assign(transportOver(connection, options.token, options.readMaxBytes), { close: () => connection.close() });
 }
 
 /**
@@ -43,13 +44,13 @@ export function createHttp1Transport(baseUrl: string): Transport {
   return createConnectTransport({ baseUrl, httpVersion: "1.1", readMaxBytes: READ_MAX_BYTES, acceptCompression: [] });
 }
 
-/** A Connect transport over a connection of the caller's. */
-export function transportOver(connection: Connection, token: Token | undefined): Transport {
+/** A Connect transport over a connection of the caller's. `readMaxBytes`: largest message that is read. Default 32 MiB. */
+export function transportOver(connection: Connection, token: Token | undefined, readMaxBytes = READ_MAX_BYTES): Transport {
   const transport = createConnectTransport({
     baseUrl: connection.authority,
     httpVersion: "2",
     sessionManager: connection,
-    readMaxBytes: READ_MAX_BYTES,
+    readMaxBytes,
     // Loopback and cluster networks are faster than gzip.
     acceptCompression: [],
   });
@@ -66,13 +67,13 @@ export function transportOver(connection: Connection, token: Token | undefined):
     unary: (method, signal, timeoutMs, given, message, contextValues) =>
       authorized(given, (header) =>
         timeoutMs === undefined
-          ? callUnary(connection, { method, signal, header, message, readMaxBytes: READ_MAX_BYTES })
+          ? callUnary(connection, { method, signal, header, message, readMaxBytes })
           : transport.unary(method, signal, timeoutMs, header, message, contextValues),
       ),
     stream: (method, signal, timeoutMs, given, input, contextValues) =>
       authorized(given, (header) =>
         timeoutMs === undefined
-          ? callStream(connection, { method, signal, header, input, readMaxBytes: READ_MAX_BYTES })
+          ? callStream(connection, { method, signal, header, input, readMaxBytes })
           : transport.stream(method, signal, timeoutMs, header, input, contextValues),
       ),
   };

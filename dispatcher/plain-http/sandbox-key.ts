@@ -8,8 +8,7 @@ export function sandboxKey(publicKey: string | undefined): KnownHandler {
   return async ({ caller, params: { name = "" } }) => {
     requireSandbox(caller, name);
     if (publicKey !== undefined) return { status: 200, body: { public_key: publicKey } };
-    const text =
-      "this dispatcher makes no tokens for sandboxes, so none can dial in: set HANDS_URL and HANDS_PRIVATE_KEY_FILE where it starts";
+    const text = "this dispatcher makes no tokens for sandboxes, so none can dial in: set HANDS_PRIVATE_KEY_FILE where it starts";
     throw new HarnessError(Code.FailedPrecondition, "no_sandbox_key", text);
   };
 }

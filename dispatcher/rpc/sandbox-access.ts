@@ -4,7 +4,7 @@ import { Validation } from "@serverless-harness/kit/validate";
 import type { SandboxAccessService } from "@serverless-harness/proto/brain";
 import { type Leaf, LeafState } from "@serverless-harness/proto/leaf";
 import { type LeafStore, sessionKey } from "@serverless-harness/session";
-import type { Sandbox } from "../sandbox/sandbox.ts";
+import type { SandboxKeys } from "../sandbox/sandbox.ts";
 
 /** What a brain shows of its claim. */
 interface Claimed {
@@ -13,22 +13,23 @@ interface Claimed {
   readonly worker: string;
 }
 
-/** The RPC of SandboxAccessService: tokens for the sandbox, for whoever runs a leaf. */
-export function sandboxAccessRpcs(store: Pick<LeafStore, "get">, sandbox: Sandbox | undefined): ServiceImpl<typeof SandboxAccessService> {
+/** The RPC of SandboxAccessService: tokens for the sandbox, for whoever runs a leaf. `keys`: absent: there are none. */
+export function sandboxAccessRpcs(store: Pick<LeafStore, "get">, keys: SandboxKeys | undefined): ServiceImpl<typeof SandboxAccessService> {
   return {
-    grant: async ({ refusedAsExpired, ...claimed }) => {
+    grant: async ({ refusedAsExpired, sandbox, ...claimed }) => {
       requireAll(claimed);
-      if (sandbox === undefined || !sandbox.mintsTokens) throw noKey();
+      if (keys === undefined || !keys.mintsTokens) throw noKey();
       const leaf = await store.get(claimed.leafId);
       if (leaf === undefined || !isHeld(leaf, claimed)) throw stale(claimed);
       const { tenant = "", sessionId = "", fork } = leaf.spec ?? {};
       const own = sessionKey({ tenant, sessionId });
-      if (refusedAsExpired) await sandbox.learnClock();
-      const token = await sandbox.makeToken(claimed.worker, { scopes: [own], epoch: claimed.epoch });
+      if (refusedAsExpired) await keys.learnClock(sandbox);
+      const token = await keys.makeToken(claimed.worker, { scopes: [own], epoch: claimed.epoch }, sandbox);
       // One with an epoch covers a single workspace.
       const both = fork && [own, sessionKey({ tenant, sessionId: fork.sessionId })];
-      const makingToken = both === undefined ? "" : await sandbox.makeToken(claimed.worker, { scopes: both, operations: ["workspaces"] });
-      return { token, makingToken, lifeMs: BigInt(sandbox.tokenLifeMs) };
+      const makingToken =
+        both === undefined ? "" : await keys.makeToken(claimed.worker, { scopes: both, operations: ["workspaces"] }, sandbox);
+      return { token, makingToken, lifeMs: BigInt(keys.tokenLifeMs) };
     },
   };
 }

@@ -1,17 +1,19 @@
-import { type Client, createClient } from "@connectrpc/connect";
+import { type Client, Code, createClient } from "@connectrpc/connect";
 import type { Target } from "@serverless-harness/kit/address";
 import type { ClientTls } from "@serverless-harness/kit/connection";
-import { fromConnectError } from "@serverless-harness/kit/errors";
+import { fromConnectError, HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
-import { createTransport } from "@serverless-harness/kit/transport";
-import { WorkspaceService } from "@serverless-harness/proto/hands";
+import { type ClientTransport, createTransport } from "@serverless-harness/kit/transport";
+import { type DescribeResponse, IdentityService, WorkspaceService } from "@serverless-harness/proto/hands";
 import { type Covers, SandboxTokens, TOKEN_LIFE_MS } from "./sandbox-tokens.ts";
 
 /** A workspace with very many files takes minutes; one that takes longer is tried again. */
 const DELETE_TIMEOUT_MS = 10 * 60_000;
 const CLOCK_TIMEOUT_MS = 5000;
-/** A workspace that there is not: a token for it may do nothing. */
-const NO_WORKSPACE = "dispatcher/clock";
+/** What a token covers that may do nothing with any workspace: there is none of this name. */
+const NOTHING: Covers = { scopes: ["dispatcher/none"], operations: ["workspaces.list"] };
+/** A sandbox that says more of itself is not heard. */
+const MAX_DESCRIPTION_BYTES = 128 * 1024;
 
 /** How the dispatcher proves itself to hands. */
 export type SandboxCredential =
@@ -20,21 +22,40 @@ export type SandboxCredential =
   /** The key that tokens are made with. */
   | { readonly kind: "key"; readonly privateKeyPem: string };
 
-/** How the sandbox is reached. */
-export interface SandboxSettings {
-  readonly target: Target;
+/** How sandboxes are got into. */
+export interface SandboxAccess {
+  /** For https addresses. */
   readonly tls: ClientTls | undefined;
   readonly credential: SandboxCredential;
 }
 
-/** The sandbox as the dispatcher knows it: it makes the tokens that open it, and deletes what nobody needs any more. */
-export class Sandbox {
+/** How the sandbox is reached. */
+export interface SandboxSettings extends SandboxAccess {
+  readonly target: Target;
+}
+
+/** Makes tokens that open sandboxes. `sandbox`: the name of one of the pool. */
+export interface SandboxKeys {
   /** How long a token that it makes is good, in milliseconds. */
+  readonly tokenLifeMs: number;
+  /** It has the key. */
+  readonly mintsTokens: boolean;
+  /** A token for `subject`, by the sandbox's clock as far as it is known. Rejects if {@link mintsTokens} is false. */
+  makeToken(subject: string, covers: Covers, sandbox?: string): Promise<string>;
+  /** Ask a sandbox for its time, and make tokens for it by that. Never rejects: what can't be learned is for the next one who is refused. */
+  learnClock(sandbox?: string): Promise<void>;
+}
+
+/** The sandbox as the dispatcher knows it: it makes the tokens that open it, and deletes what nobody needs any more. */
+export class Sandbox implements SandboxKeys {
   readonly tokenLifeMs = TOKEN_LIFE_MS;
   readonly #settings: SandboxSettings;
   readonly #tokens: SandboxTokens | undefined;
   readonly #log: Logger;
   #learning: Promise<void> | undefined;
+  /** The connection on which it is asked who it is, and the token for that, with the time when it was made. */
+  #kept: ClientTransport | undefined;
+  #keptToken: { readonly token: Promise<string>; readonly at: number } | undefined;
 
   /** `now`: this machine's clock. Default: the real one. */
   constructor(settings: SandboxSettings, log: Logger, now?: () => number) {
@@ -44,23 +65,45 @@ export class Sandbox {
     this.#tokens = credential.kind === "key" ? new SandboxTokens(credential.privateKeyPem, now) : undefined;
   }
 
-  /** It has the key. */
   get mintsTokens(): boolean {
     return this.#tokens !== undefined;
   }
 
-  /** A token for `subject`. Rejects where {@link mintsTokens} is false. */
   async makeToken(subject: string, covers: Covers): Promise<string> {
     if (this.#tokens === undefined) throw new Error("without the key there are no tokens");
     return await this.#tokens.make(subject, covers);
   }
 
-  /** Ask the sandbox for its time, and make tokens by that. Never rejects: what can't be learned is for the next one who is refused. */
   learnClock(): Promise<void> {
     this.#learning ??= this.#learn().finally(() => {
       this.#learning = undefined;
     });
     return this.#learning;
+  }
+
+  /** What it says of itself. Rejects with a HarnessError, at the latest after `timeoutMs`. */
+  async describe(timeoutMs: number): Promise<DescribeResponse> {
+    this.#kept ??= this.#connect(() => this.#identityToken(), MAX_DESCRIPTION_BYTES);
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    // A connection that does not come up heeds no deadline.
+    const timer = setTimeout(
+      () => reject(new HarnessError(Code.DeadlineExceeded, "timeout", `no answer within ${timeoutMs} ms`)),
+      timeoutMs,
+    );
+    try {
+      return await Promise.race([createClient(IdentityService, this.#kept).describe({}, { timeoutMs }), late]);
+    } catch (error) {
+      this.#setClock(error);
+      throw fromConnectError(error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Let go of what {@link describe} keeps. */
+  close(): void {
+    this.#kept?.close();
+    this.#kept = undefined;
   }
 
   /**
@@ -83,9 +126,7 @@ export class Sandbox {
   /** A sandbox whose clock is far ahead tells its time with the refusal. */
   async #learn(): Promise<void> {
     try {
-      await this.#call({ scopes: [NO_WORKSPACE], operations: ["workspaces"] }, (client) =>
-        client.list({}, { timeoutMs: CLOCK_TIMEOUT_MS }),
-      );
+      await this.#call(NOTHING, (client) => client.list({}, { timeoutMs: CLOCK_TIMEOUT_MS }));
     } catch (error) {
       this.#setClock(error);
     }
@@ -94,18 +135,13 @@ export class Sandbox {
   #setClock(error: unknown): boolean {
     const aheadMs = this.#tokens?.setClock(Number(fromConnectError(error).metadata["now_ms"]));
     if (aheadMs === undefined) return false;
+    this.#keptToken = undefined;
     this.#log.warn({ seconds: Math.round(aheadMs / 1000) }, "this machine's clock is slow by so much, as the sandbox has it: set it");
     return true;
   }
 
   async #call<T>(covers: Covers, call: (client: Client<typeof WorkspaceService>) => Promise<T>): Promise<T> {
-    const { target, tls, credential } = this.#settings;
-    const token = credential.kind === "token" ? credential.token : await this.#tokens?.make("dispatcher", covers);
-    const transport = createTransport({
-      ...target,
-      ...(tls === undefined ? {} : { tls }),
-      ...(token === undefined ? {} : { token }),
-    });
+    const transport = this.#connect(() => this.#tokens?.make("dispatcher", covers));
     try {
       return await call(createClient(WorkspaceService, transport));
     } catch (error) {
@@ -113,5 +149,26 @@ export class Sandbox {
     } finally {
       transport.close();
     }
+  }
+
+  /** `made`: a token of ours; what it makes counts if that is how the sandbox is got into. */
+  #connect(made: () => Promise<string> | undefined, readMaxBytes?: number): ClientTransport {
+    const { target, tls, credential } = this.#settings;
+    const token =
+      credential.kind === "none" ? undefined : credential.kind === "token" ? credential.token : async () => (await made()) ?? "";
+    return createTransport({
+      ...target,
+      ...(tls === undefined ? {} : { tls }),
+      ...(token === undefined ? {} : { token }),
+      ...(readMaxBytes === undefined ? {} : { readMaxBytes }),
+    });
+  }
+
+  /** One is used for half of its life: it is asked for all the time. */
+  #identityToken(): Promise<string> | undefined {
+    const now = performance.now();
+    if (this.#tokens !== undefined && (this.#keptToken === undefined || now - this.#keptToken.at > TOKEN_LIFE_MS / 2))
+      this.#keptToken = { token: this.#tokens.make("dispatcher", NOTHING), at: now };
+    return this.#keptToken?.token;
   }
 }

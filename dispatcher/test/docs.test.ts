@@ -12,7 +12,9 @@ test("the README names every RPC and every setting, with no setting too many", a
   const variables = (text: string): string[] =>
     [...new Set(text.match(/\b(?:(?:DISPATCHER|HANDS|BRAIN_TOKEN)_[A-Z_]+|LEAF_STORE|LOG_LEVEL)\b/g))].sort();
   const sources = await Promise.all(
-    ["config", "dispatcher", "audit/config", "scaler/config", "webhooks/config"].map((name) => read(`../${name}.ts`)),
+    ["config", "dispatcher", "audit/config", "scaler/config", "pool/config", "waker/config", "webhooks/config"].map((name) =>
+      read(`../${name}.ts`),
+    ),
   );
   const code = sources.join("\n").replaceAll("LOG_LEVELS", "");
   expect(variables(readme)).toEqual(variables(code));

@@ -17,7 +17,7 @@ import { createSigningKeys } from "@serverless-harness/kit/signing-keys";
 import { createAuthority } from "@serverless-harness/kit/testing";
 import { bundleOf, COMPILED } from "@serverless-harness/kit/testing/services";
 import { createTransport } from "@serverless-harness/kit/transport";
-import { LeafService, LeafState, TokenService } from "@serverless-harness/proto/leaf";
+import { LeafService, LeafState, SandboxService, TokenService } from "@serverless-harness/proto/leaf";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { launch } from "./process.ts";
 import { AUTHORIZED, allEvents, newStore, TOKEN } from "./support.ts";
@@ -261,6 +261,36 @@ test("a sandbox that dialled in tells who it is by a token for nothing else, whi
   await ended(child);
   await (await relay.sandbox("laptop")).said("a relay hands calls on to this server");
   expect((await client.describe()).stateId).not.toBe(stateId);
+});
+
+test("sandboxes that dial in are in the pool, each for the tenant of its token, and none gets the name of another tenant's", async () => {
+  const relay = await relaying({ HANDS_URL: "pool" });
+  const transport = createTransport({ address: relay.address, token: TOKEN, tls: { ca: relay.authority.ca } });
+  onTestFinished(() => transport.close());
+  const pool = createClient(SandboxService, transport);
+  const make = async (tenant: string) => (await relay.tokens.create({ tenant, subject: "laptop", scopes: ["sandboxes:serve"] })).secret;
+  const { child } = await relay.sandbox("laptop", { token: await make("acme") });
+  await relay.sandbox("shared");
+  const there = async () => {
+    const { sandboxes, nowMs } = await pool.listSandboxes({});
+    return sandboxes.filter(({ aliveUntilMs }) => aliveUntilMs > nowMs).map(({ name, tenant, address }) => [name, tenant, address]);
+  };
+  const at = (name: string) => `https://127.0.0.1:${relay.port}/v1/sandboxes/${name}/rpc`;
+  await vi.waitFor(
+    async () =>
+      expect(await there()).toEqual([
+        ["laptop", "acme", at("laptop")],
+        ["shared", "", at("shared")],
+      ]),
+    {
+      timeout: 30_000,
+    },
+  );
+  await ended(child);
+  await vi.waitFor(async () => expect((await there()).map(([name]) => name)).toEqual(["shared"]), { timeout: 30_000 });
+  expect(await attach(relay, "laptop", await make("evil"))).toEqual([409, "name_taken"]);
+  expect(await attach(relay, "laptop", await make("default"))).toEqual([409, "name_taken"]);
+  expect(await attach(relay, "laptop", await make("acme"))).toEqual([101, ""]);
 });
 
 test("only the calls of hands are handed on to a sandbox", async () => {

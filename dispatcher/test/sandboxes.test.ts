@@ -8,7 +8,7 @@ import type { Sandboxes } from "@serverless-harness/session";
 import { expect, onTestFinished, test } from "vitest";
 import { AuditLog } from "../audit/audit-log.ts";
 import { ownTokens } from "./signing.ts";
-import { newStore, openDoor, refusal, SILENT, TOKEN } from "./support.ts";
+import { idlePool, newStore, openDoor, refusal, SILENT, TOKEN } from "./support.ts";
 
 const ALIVE_MS = 60_000;
 const KEY = "-----BEGIN PUBLIC KEY-----";
@@ -19,7 +19,7 @@ async function openPool() {
   const path = join(await temporaryDirectory(), "audit.jsonl");
   const audit = new AuditLog(ChainedLog.open({ path, maxBytes: 1_000_000, keepFiles: 0 }), true, SILENT);
   onTestFinished(() => audit.close());
-  const door = await openDoor({ store, hasPool: true, sandboxPublicKey: KEY, audit, ...(await ownTokens()) });
+  const door = await openDoor({ store, pool: idlePool(store), sandboxPublicKey: KEY, audit, ...(await ownTokens()) });
   const report = (name: string, tenant: string, aliveMs = ALIVE_MS) =>
     store.sandboxes.report({ name, tenant, address: `http://${name}:7434`, stateId: `state of ${name}` }, aliveMs);
   await report("shared", "");

@@ -31,6 +31,7 @@ import { IssuedTokens } from "../issued-tokens.ts";
 import { Leaves } from "../leaves.ts";
 import { Limits } from "../limits/limits.ts";
 import { defaultTable } from "../limits/limits-file.ts";
+import { Pool } from "../pool/pool.ts";
 import { routes } from "../routes.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import { SandboxProbe } from "../sandbox-probe.ts";
@@ -78,7 +79,7 @@ export async function openDoor(
     sandbox?: string;
     hands?: Sandbox;
     sandboxPublicKey?: string;
-    hasPool?: boolean;
+    pool?: Pool;
     keepAliveMs?: number;
     seedApi?: Partial<SeedApiSettings>;
     signer?: JwtSigner;
@@ -116,7 +117,7 @@ export async function openDoor(
     ...shared,
     sandbox: options.hands,
     sandboxPublicKey: options.sandboxPublicKey,
-    hasPool: options.hasPool ?? false,
+    pool: options.pool,
     sandboxProbe,
     auth,
     tokens,
@@ -134,6 +135,12 @@ export async function openDoor(
 /** What goes without a file of limits. */
 export function defaultLimits(store: LeafStore, schedules = 100): Limits {
   return new Limits({ store, path: undefined, defaults: defaultTable({ schedules, schedule_interval_s: 1 }), log: SILENT });
+}
+
+/** A pool that nobody asks. */
+export function idlePool(store: LeafStore): Pool {
+  const access = { tls: undefined, credential: { kind: "none" } } as const;
+  return new Pool({ store, config: { askMs: 1000, aliveMs: 3000, capacity: 0, access }, sources: [], log: SILENT });
 }
 
 export function originOf(server: Server): string {

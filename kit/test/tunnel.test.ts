@@ -33,7 +33,7 @@ async function startRelay(
     const [, , name = ""] = NAME.exec(url ?? "") ?? [];
     if (headers.authorization !== `Bearer ${word()}`)
       return refuseUpgrade(socket, new HarnessError(Code.Unauthenticated, "unauthorized", "say the word"));
-    tunnels.attach(name, socket, head).catch((error: HarnessError) => refuseUpgrade(socket, error));
+    tunnels.attach(name, "acme", socket, head).catch((error: HarnessError) => refuseUpgrade(socket, error));
   };
   // In front of the server's own RPCs, as those that are handed on look like them.
   const around = (): PlainHandler => (request, response) => {
@@ -86,7 +86,7 @@ function dial(server: Server, address: Address, options: { name?: string; word?:
 }
 
 async function connected(relay: { tunnels: Tunnels }, name = "laptop"): Promise<void> {
-  await vi.waitFor(() => expect(relay.tunnels.names()).toContain(name), { timeout: 30_000 });
+  await vi.waitFor(() => expect(relay.tunnels.servers()).toContainEqual({ name, owner: "acme" }), { timeout: 30_000 });
 }
 
 function healthAt(server: Server, name = "laptop") {
@@ -218,10 +218,10 @@ test("a refused server knows why, and comes in as soon as its token is right", a
   let word = "sim sala bim";
   const dialOut = dial(await startHidden(), relay.server.address, { word: () => word });
   await vi.waitFor(() => expect(dialOut.problem).toBe("it answered 401: say the word"), { timeout: 30_000 });
-  expect(relay.tunnels.names()).toEqual([]);
+  expect(relay.tunnels.servers()).toEqual([]);
   word = "open sesame";
   await vi.waitFor(() => expect(dialOut.problem).toBeUndefined(), { timeout: 30_000 });
-  expect(relay.tunnels.names()).toEqual(["laptop"]);
+  expect(relay.tunnels.servers()).toEqual([{ name: "laptop", owner: "acme" }]);
 });
 
 test("a second server of one name is refused while the first one lives, and takes its place after it", async () => {
@@ -231,7 +231,7 @@ test("a second server of one name is refused while the first one lives, and take
   await connected(relay);
   const second = dial(await startHidden(), relay.server.address);
   await vi.waitFor(() => expect(second.problem).toMatch(/another server is connected as laptop/), { timeout: 30_000 });
-  expect(relay.tunnels.names()).toEqual(["laptop"]);
+  expect(relay.tunnels.servers()).toEqual([{ name: "laptop", owner: "acme" }]);
   await first.close();
   await holder.close(0);
   await vi.waitFor(() => expect(second.problem).toBeUndefined(), { timeout: 30_000 });
@@ -272,7 +272,7 @@ test("a tunnel may be idle for as long as it likes, which other connections may 
   const request = idle.request({ ":path": "/to/nobody/grpc.health.v1.Health/Check" }).resume();
   await once(request, "close");
   await once(idle, "close");
-  expect(relay.tunnels.names()).toEqual(["laptop"]);
+  expect(relay.tunnels.servers()).toEqual([{ name: "laptop", owner: "acme" }]);
   expect(await healthAt(relay.server).check({})).toMatchObject({ status: Status.SERVING });
 });
 
@@ -284,7 +284,7 @@ test("over TLS a server dials the relay that it knows the authority of, and no o
   await vi.waitFor(() => expect(stranger.problem).toMatch(/certificate/), { timeout: 30_000 });
   dial(await startHidden(), relay.server.address, { ca: authority.ca });
   await connected(relay);
-  expect(relay.tunnels.names()).toEqual(["laptop"]);
+  expect(relay.tunnels.servers()).toEqual([{ name: "laptop", owner: "acme" }]);
 });
 
 test("a name that nobody dialled in by is UNAVAILABLE, over HTTP/1.1 the path is refused", async () => {

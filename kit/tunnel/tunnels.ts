@@ -16,6 +16,7 @@ const PROOF_MS = 5000;
 export class Tunnels {
   readonly #log: Logger;
   readonly #sessions = new Map<string, http2.ClientHttp2Session>();
+  readonly #owners = new WeakMap<http2.ClientHttp2Session, string>();
   /** Names that somebody asks for at this moment. */
   readonly #asked = new Set<string>();
   #isClosed = false;
@@ -24,17 +25,17 @@ export class Tunnels {
     this.#log = log;
   }
 
-  /** The names of the servers that are there. */
-  names(): string[] {
-    return [...this.#sessions.keys()];
+  /** The servers that are there, each with the owner that attached it. */
+  servers(): ReadonlyArray<{ readonly name: string; readonly owner: string }> {
+    return [...this.#sessions].map(([name, session]) => ({ name, owner: this.#owners.get(session) ?? "" }));
   }
 
   /**
-   * Attach a server on a connection that asked for the upgrade. ALREADY_EXISTS `name_taken` while another server of that name is there and
+   * Attach a server of an owner on a connection that asked for the upgrade. ALREADY_EXISTS `name_taken` while another server of that name is there and
    * answers: one whose machine went away without a word makes room. UNAVAILABLE `shutting_down` after {@link close}. CANCELED if the server went
    * away meanwhile.
    */
-  async attach(name: string, socket: Duplex, head: Buffer): Promise<void> {
+  async attach(name: string, owner: string, socket: Duplex, head: Buffer): Promise<void> {
     if (this.#isClosed) throw new HarnessError(Code.Unavailable, "shutting_down", "the relay stops: dial another one");
     if (this.#asked.has(name)) throw nameTaken(name);
     this.#asked.add(name);
@@ -44,7 +45,7 @@ export class Tunnels {
       holder?.destroy();
       await accept(socket);
       if (this.#isClosed) return void socket.destroy();
-      this.#take(name, socket, head);
+      this.#take(name, owner, socket, head);
     } finally {
       this.#asked.delete(name);
     }
@@ -68,7 +69,7 @@ export class Tunnels {
     for (const session of this.#sessions.values()) session.close();
   }
 
-  #take(name: string, socket: Duplex, head: Buffer): void {
+  #take(name: string, owner: string, socket: Duplex, head: Buffer): void {
     if (head.length > 0) socket.unshift(head);
     const session = http2.connect("http://tunnel", {
       settings: { initialWindowSize: WINDOW_BYTES, enablePush: false },
@@ -81,6 +82,7 @@ export class Tunnels {
     session.on("close", () => this.#drop(name, session));
     keepAsking(session);
     this.#sessions.set(name, session);
+    this.#owners.set(session, owner);
     this.#log.info({ name }, "a server dialled in");
   }
 

@@ -67,8 +67,11 @@ function sharedArtifacts({ artifacts, artifactsKey }: StackPaths): Environment {
 /** How brains find their sandbox. */
 function sandboxesFor({ paths, sandboxes, isPool }: StackPlan): Environment {
   if (!isPool) return { HANDS_URL: `unix:${paths.handsSocket}` };
-  const addresses = sandboxServices(sandboxes).map((service) => `${sandboxName(service)}=unix:${paths.sandbox(service).socket}`);
-  return { HANDS_URL: "pool", DISPATCHER_SANDBOXES: addresses.join(",") };
+  const all = sandboxServices(sandboxes).map((service) => ({
+    name: sandboxName(service),
+    address: `unix:${paths.sandbox(service).socket}`,
+  }));
+  return { HANDS_URL: "pool", DISPATCHER_SANDBOXES: JSON.stringify(all) };
 }
 
 /** The stand-in model. `address`: where it listened before, so that a dispatcher that knows it finds it again. */

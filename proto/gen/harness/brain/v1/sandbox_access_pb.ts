@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file harness/brain/v1/sandbox_access.proto.
  */
 export const file_harness_brain_v1_sandbox_access: GenFile = /*@__PURE__*/
-  fileDesc("CiVoYXJuZXNzL2JyYWluL3YxL3NhbmRib3hfYWNjZXNzLnByb3RvEhBoYXJuZXNzLmJyYWluLnYxIloKDEdyYW50UmVxdWVzdBIPCgdsZWFmX2lkGAEgASgJEg0KBWVwb2NoGAIgASgDEg4KBndvcmtlchgDIAEoCRIaChJyZWZ1c2VkX2FzX2V4cGlyZWQYBCABKAgiRQoNR3JhbnRSZXNwb25zZRINCgV0b2tlbhgBIAEoCRIUCgxtYWtpbmdfdG9rZW4YAiABKAkSDwoHbGlmZV9tcxgDIAEoAzJgChRTYW5kYm94QWNjZXNzU2VydmljZRJICgVHcmFudBIeLmhhcm5lc3MuYnJhaW4udjEuR3JhbnRSZXF1ZXN0Gh8uaGFybmVzcy5icmFpbi52MS5HcmFudFJlc3BvbnNlYgZwcm90bzM");
+  fileDesc("CiVoYXJuZXNzL2JyYWluL3YxL3NhbmRib3hfYWNjZXNzLnByb3RvEhBoYXJuZXNzLmJyYWluLnYxImsKDEdyYW50UmVxdWVzdBIPCgdsZWFmX2lkGAEgASgJEg0KBWVwb2NoGAIgASgDEg4KBndvcmtlchgDIAEoCRIaChJyZWZ1c2VkX2FzX2V4cGlyZWQYBCABKAgSDwoHc2FuZGJveBgFIAEoCSJFCg1HcmFudFJlc3BvbnNlEg0KBXRva2VuGAEgASgJEhQKDG1ha2luZ190b2tlbhgCIAEoCRIPCgdsaWZlX21zGAMgASgDMmAKFFNhbmRib3hBY2Nlc3NTZXJ2aWNlEkgKBUdyYW50Eh4uaGFybmVzcy5icmFpbi52MS5HcmFudFJlcXVlc3QaHy5oYXJuZXNzLmJyYWluLnYxLkdyYW50UmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * GrantRequest names a claim.
@@ -48,6 +48,13 @@ export type GrantRequest = Message<"harness.brain.v1.GrantRequest"> & {
    * @generated from field: bool refused_as_expired = 4;
    */
   refusedAsExpired: boolean;
+
+  /**
+   * Name of the sandbox of the pool that the tokens are for: they are made by its clock. Empty (default): there is no pool.
+   *
+   * @generated from field: string sandbox = 5;
+   */
+  sandbox: string;
 };
 
 /**
