@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { readlinkSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { request } from "node:https";
-import { createServer, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
@@ -53,22 +53,29 @@ async function relaying(env: Readonly<Record<string, string>> = {}) {
     HANDS_TLS_CA_FILE: ca,
     ...env,
   };
-  const start = async (): Promise<ChildProcess> => {
-    const { child, line } = launch(settings);
+  const start = async (more: Readonly<Record<string, string>> = {}): Promise<ChildProcess> => {
+    const { child, line } = launch({ ...settings, ...more });
     await line("dispatcher listens");
     return child;
   };
+  /** Another dispatcher of the same system; its port. */
+  const startOther = async (): Promise<number> => {
+    const other = await freePort();
+    await start({ DISPATCHER_LISTEN: `https://127.0.0.1:${other}`, DISPATCHER_AUDIT_FILE: join(opened.directory, "other.log") });
+    return other;
+  };
   let dispatcher = await start();
+  const kill = (): Promise<void> => ended(dispatcher);
   const restart = async (): Promise<void> => {
-    await ended(dispatcher);
+    await kill();
     dispatcher = await start();
   };
   const address: Address = { kind: "tcp", host: "127.0.0.1", port, tls: true };
   const transport = createTransport({ address, token: TOKEN, tls: { ca: authority.ca } });
   onTestFinished(() => transport.close());
   const tokens = createClient(TokenService, transport);
-  /** Hands as a process that dials in as `name`. `inside`: the command that it is started by, if not directly. */
-  const sandbox = async (name: string, { token = "", inside = [] as readonly string[], at = "127.0.0.1" } = {}) => {
+  /** Hands as a process that dials in as `name`, at each of these ports. `inside`: the command that it is started by, if not directly. */
+  const sandbox = async (name: string, { token = "", inside = [] as readonly string[], at = "127.0.0.1", ports = [port] } = {}) => {
     const directory = join(opened.directory, `sandbox-${name}-${Math.random()}`);
     for (const part of ["", "workspaces", "state"]) await mkdir(join(directory, part));
     const secret = token || (await tokens.create({ subject: name, scopes: ["sandboxes:serve"] })).secret;
@@ -82,7 +89,7 @@ async function relaying(env: Readonly<Record<string, string>> = {}) {
         HANDS_STATE: join(directory, "state"),
         HANDS_SANDBOX: "process",
         HANDS_PUBLIC_KEY_FILE: await file("hands-public.pem", keys.publicKey),
-        HANDS_RELAY_URL: `https://${at}:${port}/v1/sandboxes/${name}/attach`,
+        HANDS_RELAY_URL: ports.map((each) => `https://${at}:${each}/v1/sandboxes/${name}/attach`).join(","),
         HANDS_RELAY_TOKEN_FILE: await file(`${name}.token`, secret),
         HANDS_RELAY_TLS_CA_FILE: ca,
       },
@@ -91,15 +98,15 @@ async function relaying(env: Readonly<Record<string, string>> = {}) {
     onTestFinished(() => ended(child));
     return { child, secret, said: linesOf(child) };
   };
-  /** A client of the sandbox's workspace, which goes through the relay. */
-  const client = async (name: string, claims: Partial<Claims> = {}) => {
+  /** A client of the sandbox's workspace, which goes through the relay, or what is at another port. */
+  const client = async (name: string, claims: Partial<Claims> = {}, by = port) => {
     const mint = new TokenMint(keys.privateKey);
     const token = await mint.mint({ subject: "test", scopes: ["default/s"], expiresAtMs: Date.now() + 60_000, ...claims });
-    const hands = new HandsClient({ address: `https://127.0.0.1:${port}/v1/sandboxes/${name}/rpc`, token, tls: { ca: authority.ca } });
+    const hands = new HandsClient({ address: `https://127.0.0.1:${by}/v1/sandboxes/${name}/rpc`, token, tls: { ca: authority.ca } });
     onTestFinished(() => hands.close());
     return hands;
   };
-  return { directory: opened.directory, address, port, authority, tokens, sandbox, client, restart };
+  return { directory: opened.directory, address, port, authority, tokens, sandbox, client, startOther, kill, restart };
 }
 
 /** Settings for real brains, whose model is the stand-in. */
@@ -121,6 +128,22 @@ async function freePort(): Promise<number> {
   await new Promise((resolve) => server.close(resolve));
   if (address === null || typeof address === "string") throw new Error("a port is expected");
   return address.port;
+}
+
+/** A port that leads to the first of several that takes the connection, as the address that stands for all dispatchers does. */
+async function firstOf(ports: readonly number[]): Promise<number> {
+  const lead = ([first, ...others]: readonly number[], near: Socket): void => {
+    if (first === undefined) return void near.destroy();
+    const far = connect(first, "127.0.0.1");
+    far.once("connect", () => near.pipe(far).pipe(near));
+    far.once("error", () => (far.bytesRead + far.bytesWritten === 0 ? lead(others, near) : near.destroy()));
+    far.once("close", () => far.bytesRead > 0 && near.destroy());
+    near.once("close", () => far.destroy()).on("error", () => undefined);
+  };
+  const server = createServer((near) => lead(ports, near)).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  onTestFinished(() => void server.close());
+  return (server.address() as AddressInfo).port;
 }
 
 async function ended(child: ChildProcess): Promise<void> {
@@ -226,6 +249,25 @@ test("a dispatcher that is killed under fifty commands costs none of them a byte
   );
   await Promise.all(begun.map(({ promise }) => promise));
   await relay.restart();
+  await runIn(client, "touch go");
+  for (const output of await Promise.all(outputs)) expect(sha256(output)).toBe(sha256(numbers(40_000)));
+  expect(await runIn(client, "cat runs/* | sort | uniq -c")).toMatch(/^ *50 x\n$/);
+});
+
+test("of two relays one is killed for good under fifty commands: they go on by way of the other, whole, and none runs twice", async () => {
+  const relay = await relaying();
+  const other = await relay.startOther();
+  const { said } = await relay.sandbox("laptop", { ports: [relay.port, other] });
+  for (const each of [relay.port, other])
+    await said(`"port":${each},"tls":true},"path":"/v1/sandboxes/laptop/attach","msg":"a relay hands`);
+  const client = await relay.client("laptop", {}, await firstOf([relay.port, other]));
+  await runIn(client, "mkdir runs");
+  const begun = Array.from({ length: 50 }, () => Promise.withResolvers<void>());
+  const outputs = begun.map(({ resolve }, i) =>
+    runIn(client, `echo x >>runs/${i}; seq 1 20000; until test -e go; do sleep 0.1; done; seq 20001 40000`, resolve),
+  );
+  await Promise.all(begun.map(({ promise }) => promise));
+  await relay.kill();
   await runIn(client, "touch go");
   for (const output of await Promise.all(outputs)) expect(sha256(output)).toBe(sha256(numbers(40_000)));
   expect(await runIn(client, "cat runs/* | sort | uniq -c")).toMatch(/^ *50 x\n$/);

@@ -13,7 +13,7 @@ import type { Metrics } from "@serverless-harness/kit/metrics";
 import { probes, serveProbes } from "@serverless-harness/kit/probes";
 import { type Server, serve } from "@serverless-harness/kit/serve";
 import { followTlsFiles, loadClientTls, loadServerTls } from "@serverless-harness/kit/tls";
-import { DialOut } from "@serverless-harness/kit/tunnel/dial-out";
+import { Relays } from "@serverless-harness/kit/tunnel/relays";
 import { ENCODERS } from "../channel/encode.ts";
 import type { HandsConfig } from "../config.ts";
 import type { RelayConfig } from "../relay.ts";
@@ -60,7 +60,7 @@ export async function openListeners({ config, routes, workspaces, health, metric
     await server.close(0);
     throw error;
   });
-  const relay = dialRelay(config.relay, server, log);
+  const relays = dialRelays(config.relay, server, log);
   const unfollow = config.tls === undefined ? undefined : followTlsFiles(config.tls, server, log);
   if (config.tls !== undefined && !config.jailed)
     log.warn("commands run without a jail of their own: they can read the files of HANDS_TLS_KEY_FILE if this user can");
@@ -68,26 +68,26 @@ export async function openListeners({ config, routes, workspaces, health, metric
     address: server.address,
     close: async (graceMs) => {
       unfollow?.();
-      await relay?.close();
+      await relays?.close();
       await Promise.all([server.close(graceMs), metricsServer?.close(graceMs)]);
     },
   };
 }
 
-/** Offer the services to a relay too, if there is one; nothing waits until it can be reached. */
-function dialRelay(relay: RelayConfig | undefined, server: Server, log: Logger): DialOut | undefined {
+/** Offer the services to relays too, if there are any; nothing waits until one can be reached. */
+function dialRelays(relay: RelayConfig | undefined, server: Server, log: Logger): Relays | undefined {
   if (relay === undefined) return undefined;
-  const { target, tokenFile, tls } = relay;
-  const dialOut = new DialOut({
-    relay: target,
+  const { targets, tokenFile, tls } = relay;
+  const relays = new Relays({
+    relays: targets,
     tls: loadClientTls(tls),
     // A token that was renewed is in the same file.
     token: async () => (await readFile(tokenFile.path ?? "", "utf8")).trim(),
     adopt: server.adopt,
     log,
   });
-  dialOut.start();
-  return dialOut;
+  relays.start();
+  return relays;
 }
 
 function readVerifier(publicKeyFile: string | undefined, log: Logger): TokenVerifier | undefined {

@@ -2,98 +2,17 @@ import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { request as httpRequest } from "node:http";
 import * as http2 from "node:http2";
-import * as net from "node:net";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "@serverless-harness/proto/health";
 import { expect, onTestFinished, test, vi } from "vitest";
-import { type Address, formatAddress } from "../address.ts";
-import { fromConnectError, HarnessError } from "../errors.ts";
-import { HealthState } from "../health.ts";
-import { createLogger } from "../log.ts";
-import { type PlainHandler, refuseRpc, requestPath, type Server, serve, type UpgradeHandler } from "../serve.ts";
+import { formatAddress } from "../address.ts";
+import { fromConnectError, type HarnessError } from "../errors.ts";
+import { type Server, serve } from "../serve.ts";
 import { createAuthority, temporaryDirectory } from "../testing/index.ts";
-import { createTransport } from "../transport.ts";
-import { DialOut } from "../tunnel/dial-out.ts";
-import { TUNNEL_PROTOCOL } from "../tunnel/protocol.ts";
-import { refuseUpgrade, Tunnels } from "../tunnel/tunnels.ts";
-
-const log = createLogger("test", "silent");
-const NAME = /^\/(attach|to)\/([^/]+)(\/.*)?$/;
-
-/** A relay that lets in who knows its word, and hands `/to/NAME/PATH` on. */
-async function startRelay(
-  options: { address?: Address; word?: () => string; tls?: Parameters<typeof serve>[0]["tls"]; patienceMs?: number } = {},
-) {
-  const { address = { kind: "tcp", host: "127.0.0.1", port: 0 }, word = () => "open sesame" } = options;
-  const tunnels = new Tunnels(log);
-  const handle: UpgradeHandler = ({ headers, url }, socket, head) => {
-    const [, , name = ""] = NAME.exec(url ?? "") ?? [];
-    if (headers.authorization !== `Bearer ${word()}`)
-      return refuseUpgrade(socket, new HarnessError(Code.Unauthenticated, "unauthorized", "say the word"));
-    tunnels.attach(name, "acme", socket, head).catch((error: HarnessError) => refuseUpgrade(socket, error));
-  };
-  // In front of the server's own RPCs, as those that are handed on look like them.
-  const around = (): PlainHandler => (request, response) => {
-    const [, , name = "", path = "/"] = NAME.exec(requestPath(request)) ?? [];
-    try {
-      tunnels.forward(name, path, request, response);
-    } catch (error) {
-      refuseRpc(request, response, error as HarnessError, log);
-    }
-  };
-  const { tls, patienceMs } = options;
-  const server = await serve({
-    address,
-    log,
-    routes: () => undefined,
-    around,
-    upgrade: { protocol: TUNNEL_PROTOCOL, handle },
-    ...(tls && { tls }),
-    ...(patienceMs && { patienceMs }),
-  });
-  const close = async (): Promise<void> => {
-    tunnels.close();
-    await server.close(100);
-  };
-  onTestFinished(close);
-  return { server, tunnels, close, at: formatAddress(server.address) };
-}
-
-/** A server in a directory of its own, which nobody connects to. */
-async function startHidden(fallback?: PlainHandler, patienceMs?: number): Promise<Server> {
-  const health = new HealthState([]);
-  const server = await serve({
-    address: { kind: "unix", path: join(await temporaryDirectory(), "hidden.sock") },
-    log,
-    routes: (router) => health.routes(router),
-    ...(fallback && { fallback }),
-    ...(patienceMs && { patienceMs }),
-  });
-  onTestFinished(() => server.close(0));
-  return server;
-}
-
-function dial(server: Server, address: Address, options: { name?: string; word?: () => string; ca?: string } = {}): DialOut {
-  const { name = "laptop", word = () => "open sesame", ca } = options;
-  const relay = { address, prefix: `/attach/${name}` };
-  const dialOut = new DialOut({ relay, token: word, adopt: server.adopt, log, ...(ca && { tls: { ca } }) });
-  onTestFinished(() => dialOut.close());
-  dialOut.start();
-  return dialOut;
-}
-
-async function connected(relay: { tunnels: Tunnels }, name = "laptop"): Promise<void> {
-  await vi.waitFor(() => expect(relay.tunnels.servers()).toContainEqual({ name, owner: "acme" }), { timeout: 30_000 });
-}
-
-function healthAt(server: Server, name = "laptop") {
-  const transport = createTransport({ address: server.address, prefix: `/to/${name}` });
-  onTestFinished(() => transport.close());
-  return createClient(Health, transport);
-}
+import { connected, dial, healthAt, log, startHidden, startRelay, startRouter } from "./fixtures/tunnels.ts";
 
 async function errorOf(call: Promise<unknown>): Promise<HarnessError> {
   return fromConnectError(
@@ -239,25 +158,10 @@ test("a second server of one name is refused while the first one lives, and take
 
 test("a server whose machine went away without a word makes room for its successor", async () => {
   const relay = await startRelay();
-  if (relay.server.address.kind !== "tcp") throw new Error("a port is expected");
-  const { port } = relay.server.address;
-  // A router that forgets its connections: what goes in is never heard of again.
-  const forgotten: net.Socket[] = [];
-  const router = net.createServer((near) => {
-    const far = net.connect(port, "127.0.0.1");
-    near.pipe(far).pipe(near);
-    forgotten.push(near, far);
-    for (const socket of [near, far]) socket.on("error", () => undefined);
-  });
-  router.listen(0, "127.0.0.1");
-  await once(router, "listening");
-  onTestFinished(() => {
-    for (const socket of forgotten) socket.destroy();
-    router.close();
-  });
-  const first = dial(await startHidden(), { kind: "tcp", host: "127.0.0.1", port: (router.address() as net.AddressInfo).port });
+  const router = await startRouter(relay.server);
+  const first = dial(await startHidden(), router.address);
   await connected(relay);
-  for (const socket of forgotten) socket.unpipe().pause();
+  router.forget();
   await first.close();
   const second = dial(await startHidden(), relay.server.address);
   await vi.waitFor(() => expect(second.problem).toBeUndefined(), { timeout: 30_000 });

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import * as http from "node:http";
 import * as https from "node:https";
-import type { Socket } from "node:net";
+import { isIP, type LookupFunction, type Socket } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
 import type { Target } from "../address.ts";
 import { fullJitter } from "../backoff.ts";
@@ -13,6 +13,8 @@ import { TUNNEL_PROTOCOL } from "./protocol.ts";
 export interface DialOutOptions {
   /** The relay, with the path at which it takes this server, as `https://relay:7433/v1/sandboxes/laptop/attach`. */
   readonly relay: Target;
+  /** One of the addresses that the relay's name has, which is dialled alone. Default: any of them. */
+  readonly at?: string;
   /** For an https address. Default: the system's authorities. */
   readonly tls?: ClientTls;
   /** Asked at each attempt, so that tokens can be renewed. */
@@ -34,6 +36,7 @@ export class DialOut {
   readonly #ended = new AbortController();
   #running: Promise<void> | undefined;
   #problem: string | undefined = "it has not been tried yet";
+  #peer: string | undefined;
 
   constructor(options: DialOutOptions) {
     this.#options = options;
@@ -42,6 +45,11 @@ export class DialOut {
   /** Why there is no connection at this moment; `undefined` if there is one. */
   get problem(): string | undefined {
     return this.#problem;
+  }
+
+  /** The address of the relay that is connected; `undefined` if none is. */
+  get peer(): string | undefined {
+    return this.#peer;
   }
 
   /** Connect, and connect again whenever the connection is lost, until {@link close}. */
@@ -61,6 +69,7 @@ export class DialOut {
       try {
         const socket = await this.#connect();
         attempt = 1;
+        this.#peer = socket.remoteAddress;
         this.#note(undefined);
         this.#options.adopt(socket);
         if (!socket.destroyed) await once(socket, "close", { signal });
@@ -68,6 +77,7 @@ export class DialOut {
       } catch (error) {
         this.#note(error instanceof Error ? error.message : String(error));
       }
+      this.#peer = undefined;
       await wait(fullJitter(attempt, RETRY_MS.base, RETRY_MS.most), undefined, { signal }).catch(() => undefined);
     }
   }
@@ -76,15 +86,15 @@ export class DialOut {
   #note(problem: string | undefined): void {
     if (problem === this.#problem || this.#ended.signal.aborted) return;
     this.#problem = problem;
-    const { relay, log } = this.#options;
-    const where = { relay: relay.address, path: relay.prefix };
+    const { relay, at, log } = this.#options;
+    const where = { relay: relay.address, ...(at === undefined ? {} : { at }), path: relay.prefix };
     if (problem === undefined) log.info(where, "a relay hands calls on to this server");
     else log.warn({ ...where, problem }, "the relay can't be reached: it is tried again until it can");
   }
 
   /** Rejects with what the relay says if it refuses. */
   async #connect(): Promise<Socket> {
-    const { relay, tls, token } = this.#options;
+    const { relay, at, tls, token } = this.#options;
     const { address } = relay;
     const authorization = `Bearer ${await token()}`;
     const { promise, resolve, reject } = Promise.withResolvers<Socket>();
@@ -94,6 +104,7 @@ export class DialOut {
       headers: { connection: "upgrade", upgrade: TUNNEL_PROTOCOL, authorization },
       agent: false,
       signal: AbortSignal.any([this.#ended.signal, AbortSignal.timeout(CONNECT_TIMEOUT_MS)]),
+      ...(at === undefined ? {} : { lookup: alwaysTo(at) }),
       ...tls,
     });
     request.on("upgrade", (_response, socket, head) => {
@@ -105,6 +116,12 @@ export class DialOut {
     request.end();
     return await promise;
   }
+}
+
+/** Leads every name to one address; the name itself is still what the relay is asked by, and has to prove. */
+function alwaysTo(address: string): LookupFunction {
+  const family = isIP(address);
+  return (_host, { all }, done) => (all === true ? done(null, [{ address, family }]) : done(null, address, family));
 }
 
 async function refusalOf(response: http.IncomingMessage): Promise<string> {
