@@ -120,7 +120,11 @@ export class AgentFactory {
         snapshot: (snapshotId) => lifecycle.snapshot(snapshotId),
         notifyEnd: (execId, body) => workspace.notifyEnd(execId, wakeUrl ?? "", body),
         keepRoom: async (keepMs) => room?.leave(keepMs),
-        close: () => agent.close().finally(() => sandbox.close()),
+        close: () => {
+          // The agent waits for what it asked of its sandbox.
+          if (room?.isGone === true) sandbox.close();
+          return agent.close().finally(() => sandbox.close());
+        },
       };
     } catch (error) {
       sandbox.close();

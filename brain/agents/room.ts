@@ -8,6 +8,8 @@ import type { Fence, Placement, PlacementWishes, Sandboxes } from "@serverless-h
 
 /** A lease on a sandbox is longer than one on a leaf by this factor, so that whoever takes a dead brain's leaf over finds its commands. */
 const LEASES = 3;
+/** How often a brain looks at least whether its sandbox is there: before the patience of its calls is over. */
+const LOOK_EVERY_MS = 2000;
 /** A sandbox that takes longer to answer counts as away. */
 const PROBE_TIMEOUT_MS = 2000;
 
@@ -31,17 +33,23 @@ export class Room {
   readonly #options: RoomOptions;
   readonly #timer: NodeJS.Timeout;
   #isOver = false;
+  #isGone = false;
 
   private constructor(options: RoomOptions, placement: Placement) {
     this.#options = options;
     this.placement = placement;
-    this.#timer = setInterval(() => void this.#renew(), options.leaseMs / 3);
+    this.#timer = setInterval(() => void this.#renew(), Math.min(options.leaseMs / 3, LOOK_EVERY_MS));
   }
 
   /** Take it. Throws what {@link Sandboxes.place} throws. */
   static async take(options: RoomOptions): Promise<Room> {
     const { sandboxes, fence, wishes, leaseMs } = options;
     return new Room(options, await sandboxes.place(fence, wishes, leaseMs * LEASES));
+  }
+
+  /** The sandbox was found to be gone. */
+  get isGone(): boolean {
+    return this.#isGone;
   }
 
   /** The session has its files here. */
@@ -69,6 +77,7 @@ export class Room {
       if (held !== "away" || this.#isOver || (await this.#answers()) || this.#isOver) return;
       log.warn({ sandbox: this.placement.sandbox.name }, "the sandbox is gone: the leaf goes on in another one");
       this.#isOver = true;
+      this.#isGone = true;
       clearInterval(this.#timer);
       onAway();
     } catch (error) {

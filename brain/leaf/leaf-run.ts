@@ -103,8 +103,8 @@ export class LeafRun {
       heartbeat.stop();
       over.abort();
       const closing = opening.then((open) => open.close()).catch((error: unknown) => log.debug({ err: error }, "closing failed"));
-      // An agent that is still being opened, for instance with a sandbox that is away, holds nobody up.
-      if (this.#open !== undefined) await closing;
+      // An agent that is still being opened, for instance with a sandbox that is away, holds nobody up, nor does one whose sandbox is gone.
+      if (this.#open !== undefined && this.#letGoAs !== "away") await closing;
     }
   }
 
@@ -140,9 +140,9 @@ export class LeafRun {
       if (this.#letGoAs !== undefined) return { kind: "suspended" };
       if (this.#cancelled) open.agent.cancel();
       this.#mailbox.open(open.agent);
-      const outcome = await open.agent.run(operationsOf(claim.leaf), promptOf(claim.leaf.spec));
+      const outcome = await this.#unlessAway(open.agent.run(operationsOf(claim.leaf), promptOf(claim.leaf.spec)));
       const solved = await this.#withSolution(outcome, open);
-      if (solved.kind !== "early" && solved.kind !== "no_room") await this.#storeWorkspace(solved.kind, open);
+      if (solved.kind !== "early" && solved.kind !== "no_room" && this.#letGoAs !== "away") await this.#storeWorkspace(solved.kind, open);
       return solved;
     } catch (error) {
       if (isStale(error)) return { kind: "superseded" };
@@ -154,6 +154,13 @@ export class LeafRun {
       if (this.#cancelled) return { kind: "cancelled" };
       return { kind: failure.retryable ? "retry" : "failed", failure };
     }
+  }
+
+  /** What the agent asked of a sandbox that is gone is not waited for. */
+  async #unlessAway(running: Promise<RunOutcome>): Promise<RunOutcome> {
+    const away = this.#letGo.promise.then((as) => (as === "away" ? ({ kind: "suspended" } as const) : running));
+    running.catch(() => undefined);
+    return Promise.race([running, away]);
   }
 
   /** A solve is over when its patch was read: nobody else works in the workspace meanwhile. */
