@@ -23,5 +23,6 @@ export const BENCHMARKS: Readonly<Record<string, () => Promise<Benchmark>>> = {
   coldstart: async () => (await import("./coldstart.ts")).coldstart,
   economics: async () => (await import("./economics.ts")).economics,
   door: async () => (await import("./door.ts")).door,
+  pool: async () => (await import("./pool.ts")).pool,
   density: async () => (await import("./density.ts")).density,
 };

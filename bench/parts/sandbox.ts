@@ -3,6 +3,7 @@ import { mkdir } from "node:fs/promises";
 
 import { childrenOf, commandLine } from "@serverless-harness/kit/proc";
 import { bundleOf } from "@serverless-harness/kit/testing/services";
+import { announcedOrigin } from "./announced-origin.ts";
 import { scratch, startProgram, stopProgram } from "./process.ts";
 
 /** A daemon of the sandbox that runs as in production, on a Unix socket in a directory of its own. */
@@ -21,23 +22,30 @@ export interface Sandbox {
   close(): Promise<void>;
 }
 
-/** Start hands; clients wait by themselves until it listens. */
-export async function startSandbox(jail: boolean): Promise<Sandbox> {
+/** Start hands; clients wait by themselves until it listens. `settings`: more of them; with one for HANDS_LISTEN its address is what hands says. */
+export async function startSandbox(jail: boolean, settings: Readonly<Record<string, string>> = {}): Promise<Sandbox> {
   const directory = await scratch();
   const { path } = directory;
   for (const name of ["workspaces", "state", "run"]) await mkdir(path(name));
-  const address = `unix:${path("run", "hands.sock")}`;
+  const socket = `unix:${path("run", "hands.sock")}`;
   const child = startProgram(bundleOf("hands"), path("hands.log"), {
-    HANDS_LISTEN: address,
+    HANDS_LISTEN: socket,
     HANDS_WORKSPACES: path("workspaces"),
     HANDS_STATE: path("state"),
     HANDS_SANDBOX: jail ? "bwrap" : "process",
     // The dispatcher of a run chooses its port.
     HANDS_NOTIFY_URL: "http://127.0.0.1:*/wake",
-    LOG_LEVEL: "warn",
+    LOG_LEVEL: settings["HANDS_LISTEN"] === undefined ? "warn" : "info",
+    ...settings,
   });
   const { pid } = child;
   if (pid === undefined) throw new Error("hands could not be started");
+  const lives = (): boolean => child.exitCode === null && child.signalCode === null;
+  const address = settings["HANDS_LISTEN"] === undefined ? socket : await announcedOrigin(path("hands.log"), lives, "hands is up");
+  if (address === undefined) {
+    await stopProgram(child, path("hands.log"));
+    throw new Error("hands told no address");
+  }
   return {
     address,
     workspaces: path("workspaces"),

@@ -25,9 +25,15 @@ local function suitable(name)
   return { name = name, state = state, draining = draining, free = free, working = busy }
 end
 
+-- Sessions on a sandbox, with a lease or without. Asked for once, and only if it matters: a pool has hundreds of sandboxes.
+local function placed_on(sandbox)
+  sandbox.placed = sandbox.placed or redis.call('ZCARD', key('in', sandbox.name))
+  return sandbox.placed
+end
+
+-- Of two that are equally busy.
 local function less(a, b)
-  if a.working ~= b.working then return a.working < b.working end
-  local in_a, in_b = redis.call('ZCARD', key('in', a.name)), redis.call('ZCARD', key('in', b.name))
+  local in_a, in_b = placed_on(a), placed_on(b)
   if in_a ~= in_b then return in_a < in_b end
   return a.name < b.name
 end
@@ -38,14 +44,21 @@ local lease_end = current and tonumber(redis.call('ZSCORE', key('in', old), sess
 local best = current and (lease_end > now or current.free) and current or nil
 if not best then
   local close = near ~= '' and placed(near)
-  local count, waits = 0, false
+  local count, waits, least = 0, false, {}
   for _, name in ipairs(redis.call('SMEMBERS', all)) do
     local each = suitable(name)
     if each then
       count = count + 1
       waits = waits or not each.draining
-      if each.free and (not best or (best.name ~= close and (name == close or less(each, best)))) then best = each end
+      if each.free and name == close then best = each end
+      if each.free and (not least[1] or each.working <= least[1].working) then
+        if least[1] and each.working < least[1].working then least = {} end
+        table.insert(least, each)
+      end
     end
+  end
+  for _, each in ipairs(best and {} or least) do
+    if not best or less(each, best) then best = each end
   end
   if not waits then return { 'none' } end
   if not best then return { 'full', count } end
