@@ -16,7 +16,7 @@ import { refuseUpgrade, Tunnels } from "@serverless-harness/kit/tunnel/tunnels";
 import type { Audit } from "./audit/audit.ts";
 import { tellDenied } from "./audit/denials.ts";
 import type { Authenticator } from "./callers/authenticator.ts";
-import { type Caller, DEFAULT_TENANT, requireSandbox } from "./callers/caller.ts";
+import { type Caller, requireSandbox, servedTenant } from "./callers/caller.ts";
 import type { FoundSandbox } from "./pool/source.ts";
 
 const NAME = "[A-Za-z0-9_][A-Za-z0-9._-]{0,127}";
@@ -101,9 +101,4 @@ export class Relay {
       refuseUpgrade(socket, error);
     }
   }
-}
-
-/** Whose sessions alone a sandbox takes; empty: everybody's, as the operator's tenant is the default one. */
-function servedTenant({ tenant = DEFAULT_TENANT }: Caller): string {
-  return tenant === DEFAULT_TENANT ? "" : tenant;
 }

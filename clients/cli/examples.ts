@@ -14,6 +14,7 @@ export const EXAMPLES = {
     { line: "leaf up --port 0", does: "on a free port" },
     { line: "leaf up --model stand-in", does: "with the scripted stand-in, even if a model key is set" },
     { line: "leaf up --restart", does: "after an update: suspend the leaves, stop the running version, start the new one" },
+    { line: "leaf up --sandboxes 3", does: "with three sandboxes, in which sessions are placed" },
     { line: "leaf up --network none", does: "commands in the sandbox reach no network" },
   ],
   down: [
@@ -89,6 +90,12 @@ export const EXAMPLES = {
   "sandbox remove": [
     { line: "leaf sandbox remove s2", does: "forget one that is away or drained" },
     { line: "leaf sandbox remove s2 --force", does: "also if sessions are in it, which lose what they changed since their last snapshots" },
+  ],
+  "sandbox join": [
+    {
+      line: "leaf sandbox join https://leaf.example:7433 --token-file laptop.token --label gpu=a100",
+      does: "sessions that ask for that label work on this machine, until Ctrl-C",
+    },
   ],
   "token create": [
     {

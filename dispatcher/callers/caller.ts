@@ -66,6 +66,11 @@ export function isSandbox({ kind, scopes, subject }: Caller, name: string): bool
   return kind !== "operator" && scopes.has("sandboxes:serve") && subject === name;
 }
 
+/** Whose sessions alone a sandbox takes that dials in; empty: everybody's, as the operator's tenant is the default one. */
+export function servedTenant({ tenant = DEFAULT_TENANT }: Caller): string {
+  return tenant === DEFAULT_TENANT ? "" : tenant;
+}
+
 /** PERMISSION_DENIED unless the caller is the sandbox of this name, or the operator. */
 export function requireSandbox(caller: Caller, name: string): void {
   if (caller.kind === "operator" || isSandbox(caller, name)) return;

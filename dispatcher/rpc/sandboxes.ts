@@ -5,7 +5,7 @@ import type { Sandbox, SandboxService } from "@serverless-harness/proto/leaf";
 import { type LeafStore, sandboxNotFound } from "@serverless-harness/session";
 import type { Action, Audit } from "../audit/audit.ts";
 import { FOREIGN } from "../audit/denials.ts";
-import { type Caller, callerOf, isSandbox, owns, requireScope } from "../callers/caller.ts";
+import { type Caller, callerOf, isSandbox, owns, requireScope, servedTenant } from "../callers/caller.ts";
 
 type Store = Pick<LeafStore, "sandboxes">;
 
@@ -41,9 +41,10 @@ export function sandboxRpcs(store: Store, hasPool: boolean, audit: Audit): Servi
   };
 }
 
-/** An admin's are those of its tenant, a sandbox's own is itself. */
-function sees(caller: Caller, { name, tenant }: Sandbox): boolean {
-  return owns(caller, tenant) && (caller.scopes.has("admin") || isSandbox(caller, name));
+/** An admin's are those of its tenant. A sandbox that dialled in has itself: one of its name that was found elsewhere is not it. */
+function sees(caller: Caller, { name, tenant, address }: Sandbox): boolean {
+  if (caller.scopes.has("admin") && owns(caller, tenant)) return true;
+  return isSandbox(caller, name) && servedTenant(caller) === tenant && address.endsWith(`/v1/sandboxes/${name}/rpc`);
 }
 
 /** PERMISSION_DENIED without the scope, FAILED_PRECONDITION without a pool. */

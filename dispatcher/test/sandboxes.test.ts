@@ -21,7 +21,7 @@ async function openPool() {
   onTestFinished(() => audit.close());
   const door = await openDoor({ store, pool: idlePool(store), sandboxPublicKey: KEY, audit, ...(await ownTokens()) });
   const report = (name: string, tenant: string, aliveMs = ALIVE_MS) =>
-    store.sandboxes.report({ name, tenant, address: `http://${name}:7434`, stateId: `state of ${name}` }, aliveMs);
+    store.sandboxes.report({ name, tenant, address: addressOf(name), stateId: `state of ${name}` }, aliveMs);
   await report("shared", "");
   await report("own", "acme");
   await report("away", "", 1);
@@ -33,6 +33,11 @@ async function openPool() {
   const tokenOf = async (tenant: string, scope: string, subject?: string) => as(await secretOf(tenant, scope, subject));
   const place = (sessionId: string, leaseMs = ALIVE_MS) => store.sandboxes.place({ tenant: "acme", sessionId, epoch: 1n }, {}, leaseMs);
   return { store, path, place, operator: as(TOKEN), tokenOf, secretOf, origin: door.origin };
+}
+
+/** `own` dialled in. */
+function addressOf(name: string): string {
+  return name === "own" ? `http://dispatcher:7433/v1/sandboxes/${name}/rpc` : `http://${name}:7434`;
 }
 
 function isThere({ sandboxes, nowMs }: Awaited<ReturnType<Sandboxes["list"]>>, name: string): boolean {
@@ -143,6 +148,8 @@ test("a sandbox's own token sees, drains and removes that sandbox of its tenant,
   for (const [tenant, name] of [
     ["acme", "shared"],
     ["globex", "own"],
+    // Its tenant's sandboxes serve everybody, and this one did not dial in.
+    ["default", "shared"],
   ] as const) {
     const other = await tokenOf(tenant, "sandboxes:serve", name);
     expect(await namesIn(other)).toEqual([]);

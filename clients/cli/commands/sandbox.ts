@@ -8,6 +8,7 @@ import { untilEmpty, watchSandboxes } from "../dispatcher/sandboxes.ts";
 import { wholeNumber } from "../options/values.ts";
 import { counted, showTable } from "../view/format.ts";
 import { SANDBOX_HEADS, sandboxJson, sandboxRow } from "../view/sandbox-text.ts";
+import { JOIN } from "./sandbox-join.ts";
 
 interface ListOptions extends CommonOptions {
   readonly watch?: boolean;
@@ -56,6 +57,7 @@ export function add(group: Command): void {
       context.out.answer({ removed: name, sessions }, `removed ${name}${rest}`);
     },
   });
+  addCommand(group, "join <url>", "make this machine a sandbox of the dispatcher at a URL", JOIN);
 }
 
 async function listSandboxes(context: Context, _args: readonly string[], { watch = false }: ListOptions): Promise<void> {

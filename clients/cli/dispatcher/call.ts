@@ -38,9 +38,13 @@ export function openDispatcher(context: Context): Dispatcher {
   return connect(findDispatcher(context));
 }
 
-/** Connect to a dispatcher; the connection is made with the first call. */
-export function connect({ url, token }: DispatcherAddress): Dispatcher {
-  const transport = createTransport({ address: addressOf(url), ...(token === "" ? {} : { token }) });
+/** Connect to a dispatcher; the connection is made with the first call. `ca`: PEM of its authorities, instead of the system's. */
+export function connect({ url, token }: DispatcherAddress, ca?: string): Dispatcher {
+  const transport = createTransport({
+    address: addressOf(url),
+    ...(token === "" ? {} : { token }),
+    ...(ca === undefined ? {} : { tls: { ca } }),
+  });
   return {
     leaves: createClient(LeafService, transport),
     schedules: createClient(ScheduleService, transport),

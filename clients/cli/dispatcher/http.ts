@@ -15,6 +15,8 @@ export interface HttpRequest {
   readonly body?: string;
   /** The longest silence, in milliseconds. */
   readonly timeoutMs: number;
+  /** PEM of the authorities of an https address. Default: the system's. */
+  readonly ca?: string;
 }
 
 /** What the dispatcher says of itself at `GET /health`. */
@@ -62,7 +64,7 @@ function noDispatcher(url: string, how: string): CliError {
 /** Ask the dispatcher over plain HTTP, also on its Unix socket. Rejects if no answer came. */
 export function askOverHttp(
   { url, token }: DispatcherAddress,
-  { method, path, body = "", timeoutMs }: HttpRequest,
+  { method, path, body = "", timeoutMs, ca }: HttpRequest,
 ): Promise<{ status: number; body: string }> {
   const address = addressOf(url);
   const target = address.kind === "unix" ? { socketPath: address.path } : { host: address.host, port: address.port };
@@ -72,9 +74,12 @@ export function askOverHttp(
   };
   const request = address.kind === "tcp" && address.tls === true ? requestTls : requestPlain;
   return new Promise((resolve, reject) => {
-    const call = request({ ...target, method, path, headers, timeout: timeoutMs, agent: false }, (response) => {
-      text(response).then((received) => resolve({ status: response.statusCode ?? 0, body: received }), reject);
-    });
+    const call = request(
+      { ...target, method, path, headers, timeout: timeoutMs, agent: false, ...(ca === undefined ? {} : { ca }) },
+      (response) => {
+        text(response).then((received) => resolve({ status: response.statusCode ?? 0, body: received }), reject);
+      },
+    );
     call.on("timeout", () => call.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)));
     call.on("error", reject);
     call.end(body);

@@ -1,35 +1,37 @@
 import type { Context } from "../context.ts";
 import { stopProcesses } from "../stack/down.ts";
-import { hasOtherPool, type StackPlan } from "../stack/plan.ts";
-import { readPoolSize, sandboxName, sandboxServices, writePoolSize } from "../stack/pool.ts";
+import { lacksPool, type StackPlan } from "../stack/plan.ts";
+import { readPoolSize, sandboxName, sandboxServices, writePool } from "../stack/pool.ts";
 import { removeRecords } from "../stack/record.ts";
 import { requireUsableSettings, startStack, type UpResult } from "../stack/up.ts";
 import { withDispatcher } from "./call.ts";
 import { untilEmpty } from "./sandboxes.ts";
 
 /**
- * Start what is missing of a stack, with the plan's number of sandboxes. If there were more, those at the end are emptied first, and then stopped; if
- * there were fewer, the dispatcher alone is started again. The caller holds the lock.
+ * Start what is missing of a stack, with the plan's number of sandboxes. If there were more, those at the end are emptied first, and then stopped. If
+ * there was no pool, the dispatcher alone is started again. The caller holds the lock.
  */
 export async function startWithPool(context: Context, plan: StackPlan, port: number, signal: AbortSignal): Promise<UpResult> {
-  const { out, paths } = context;
-  const before = readPoolSize(paths);
-  const surplus = sandboxServices(before ?? 1).slice(plan.sandboxes);
+  const { paths } = plan;
+  const before = readPoolSize(paths) ?? 1;
+  const surplus = sandboxServices(before).slice(plan.sandboxes);
   if (surplus.length > 0) {
     // They run, as what is in them has to be moved.
-    await startStack({ ...plan, sandboxes: before ?? 1 }, port, signal);
+    await startStack({ ...plan, sandboxes: before }, port, signal);
     await emptySandboxes(context, surplus.map(sandboxName));
+    writePool(paths, plan.sandboxes);
+    await stopProcesses(paths, surplus);
+    removeRecords(paths, surplus);
+    for (const name of surplus.map(sandboxName)) await forget(context, name);
   }
-  if (hasOtherPool(paths, plan)) {
+  if (lacksPool(paths, plan)) {
     await requireUsableSettings(plan, port);
-    out.note("the dispatcher is started again, for another number of sandboxes: leaves at work are suspended, and go on");
-    await stopProcesses(paths, ["dispatcher", ...surplus]);
-    removeRecords(paths, ["dispatcher", ...surplus]);
+    context.out.note("the dispatcher is started again, as there was no pool: leaves at work are suspended, and go on");
+    await stopProcesses(paths, ["dispatcher"]);
+    removeRecords(paths, ["dispatcher"]);
   }
-  writePoolSize(paths, plan.isPool ? plan.sandboxes : undefined);
-  const result = await startStack(plan, port, signal);
-  for (const name of surplus.map(sandboxName)) await forget(context, name);
-  return result;
+  if (plan.isPool) writePool(paths, plan.sandboxes);
+  return await startStack(plan, port, signal);
 }
 
 /** Move whatever is in these sandboxes to others. */

@@ -54,15 +54,25 @@ export interface StackPaths {
   /** Snapshots of all sandboxes, and the key by which they know each other's. */
   readonly artifacts: string;
   readonly artifactsKey: string;
-  /** How many sandboxes the stack has. Without this file it has one, and no pool. */
-  readonly poolSize: string;
+  /** The list of the stack's sandboxes. Without this file it has one, and no pool. */
+  readonly pool: string;
   sandbox(service: ServiceName): SandboxPaths;
+  /** By its name at the dispatcher. */
+  joined(name: string): JoinedPaths;
   record(service: ServiceName): string;
   /** What a service's watcher knows of it. */
   watch(service: ServiceName): string;
   /** The address of a service that has worked. Without this file its watcher does not start it again. */
   worked(service: ServiceName): string;
   log(name: LogName): string;
+}
+
+/** Where a sandbox keeps what it has that this machine is for a dispatcher elsewhere. */
+export interface JoinedPaths extends SandboxPaths {
+  readonly home: string;
+  readonly lock: string;
+  readonly publicKey: string;
+  readonly log: string;
 }
 
 /** The paths in `dir`, an absolute path. */
@@ -86,8 +96,9 @@ export function stackPaths(dir: string): StackPaths {
     handsSocket: sandbox("hands").socket,
     artifacts: join(sandbox("hands").state, "artifacts"),
     artifactsKey: join(sandbox("hands").state, "artifacts.key"),
-    poolSize: join(dir, "sandboxes"),
+    pool: join(dir, "sandboxes.json"),
     sandbox,
+    joined: (name) => joinedPaths(dir, name),
     record: (service) => join(dir, "run", `${service}.json`),
     watch: (service) => join(dir, "run", `${service}.watch`),
     worked: (service) => join(dir, "run", `${service}.address`),
@@ -96,16 +107,27 @@ export function stackPaths(dir: string): StackPaths {
 }
 
 function sandboxPaths(dir: string, service: ServiceName): SandboxPaths {
-  const isFirst = service === "hands";
-  const home = isFirst ? join(dir, "sandbox") : join(dir, "sandbox", service);
-  const inside = join(dir, "run", service);
-  const fits = Buffer.byteLength(join(inside, "hands.sock")) <= MAX_SOCKET_PATH;
-  const socketDir = fits ? inside : `${shortDirectory(dir)}${isFirst ? "" : `-${service}`}`;
+  const home = service === "hands" ? join(dir, "sandbox") : join(dir, "sandbox", service);
+  return pathsBelow(home, socketDirectory(dir, join("run", service), service === "hands" ? "" : `-${service}`));
+}
+
+function joinedPaths(dir: string, name: string): JoinedPaths {
+  const home = join(dir, "joined", name);
+  const socketDir = socketDirectory(dir, join("joined", name, "run"), `-joined-${shortHash(name)}`);
+  const own = { home, lock: join(home, "lock"), publicKey: join(home, "dispatcher.pub"), log: join(home, "hands.log") };
+  return { ...own, ...pathsBelow(home, socketDir) };
+}
+
+function pathsBelow(home: string, socketDir: string): SandboxPaths {
   return { workspaces: join(home, "workspaces"), state: join(home, "state"), socketDir, socket: join(socketDir, "hands.sock") };
 }
 
-/** A directory with a short name for this user and this state directory. */
-function shortDirectory(dir: string): string {
-  const hash = createHash("sha256").update(dir).digest("hex").slice(0, 12);
-  return join(tmpdir(), `leaf-${userId()}-${hash}`);
+/** A directory in `dir` or, if its name is too long for a socket, one with a short name for this user and `dir`, which ends with `suffix`. */
+function socketDirectory(dir: string, inside: string, suffix: string): string {
+  const fits = Buffer.byteLength(join(dir, inside, "hands.sock")) <= MAX_SOCKET_PATH;
+  return fits ? join(dir, inside) : join(tmpdir(), `leaf-${userId()}-${shortHash(dir)}${suffix}`);
+}
+
+function shortHash(text: string): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, 12);
 }

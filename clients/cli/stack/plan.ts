@@ -72,7 +72,7 @@ export function planStack(paths: StackPaths, environment: Environment, wishes: S
   const chosen = chooseSandbox(sandbox);
   const pool = planPool(paths, wishes.sandboxes);
   // A dispatcher that is started again needs its secrets again.
-  const kept = { ...wishes, restart: wishes.restart === true || hasOtherPool(paths, pool) };
+  const kept = { ...wishes, restart: wishes.restart === true || lacksPool(paths, pool) };
   const { model, notes } = planRunningModel(paths, environment, kept);
   const store = planStore(paths, environment, kept);
   const repositories = wishes.repositories === undefined ? (hands?.["repositories"] ?? "") : joinRepositories(wishes.repositories);
@@ -86,15 +86,10 @@ function planPool(paths: StackPaths, wanted: number | undefined): PoolPlan {
   return { sandboxes, isPool: before !== undefined || sandboxes > 1 };
 }
 
-/** A pool as the dispatcher's settings have it. */
-export function poolSetting({ sandboxes, isPool }: PoolPlan): string {
-  return isPool ? String(sandboxes) : "none";
-}
-
-/** The dispatcher runs with another pool than the plan's. */
-export function hasOtherPool(paths: StackPaths, plan: PoolPlan): boolean {
+/** The dispatcher runs without the pool that the plan has. */
+export function lacksPool(paths: StackPaths, { isPool }: PoolPlan): boolean {
   const running = liveRecord(paths, "dispatcher")?.settings;
-  return running !== undefined && (running["sandboxes"] ?? "none") !== poolSetting(plan);
+  return isPool && running !== undefined && running["pool"] !== "true";
 }
 
 /** The dispatcher's port: the one that was asked for, else the one that it has or had before it died, else the usual one. */
@@ -127,7 +122,7 @@ function planRunningModel(
  * The sandbox to use: what was asked for, else bubblewrap. Throws if bubblewrap does not work here: commands run without
  * a jail only if the user says so.
  */
-function chooseSandbox(wanted: SandboxKind | undefined): SandboxKind {
+export function chooseSandbox(wanted: SandboxKind | undefined): SandboxKind {
   if (wanted === "process") return "process";
   const problem = probeBubblewrap();
   if (problem === undefined) return "bwrap";

@@ -1,4 +1,5 @@
-import { readdirSync, rmSync } from "node:fs";
+import { readdirSync } from "node:fs";
+import { parseJson } from "../json.ts";
 import { readText } from "./log-file.ts";
 import { SERVICES, type ServiceName, type StackPaths } from "./paths.ts";
 import { writePrivate } from "./private-files.ts";
@@ -33,14 +34,15 @@ export function knownServices({ run }: Pick<StackPaths, "run">): ServiceName[] {
  * How many sandboxes a stack has; `undefined`: one, and no pool. It outlives `leaf down`: sessions are in those sandboxes. A stack that ever had
  * a pool keeps it, as the pool knows which copy of a session's files is the newest.
  */
-export function readPoolSize({ poolSize }: StackPaths): number | undefined {
-  const count = Number(readText(poolSize));
-  return Number.isInteger(count) && count >= 1 ? count : undefined;
+export function readPoolSize({ pool }: Pick<StackPaths, "pool">): number | undefined {
+  const list = parseJson(readText(pool) ?? "");
+  return Array.isArray(list) && list.length > 0 ? list.length : undefined;
 }
 
-export function writePoolSize({ poolSize }: StackPaths, count: number | undefined): void {
-  if (count === undefined) rmSync(poolSize, { force: true });
-  else writePrivate(poolSize, `${count}\n`);
+/** Tell the dispatcher, which looks at the file, which sandboxes there are. */
+export function writePool(paths: StackPaths, count: number): void {
+  const list = sandboxServices(count).map((service) => ({ name: sandboxName(service), address: `unix:${paths.sandbox(service).socket}` }));
+  writePrivate(paths.pool, `${JSON.stringify(list)}\n`);
 }
 
 function listed(directory: string): string[] {

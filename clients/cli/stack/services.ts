@@ -4,8 +4,7 @@ import type { Environment } from "../config.ts";
 import { answers, isServing } from "./health.ts";
 import { modelEnvironment } from "./model.ts";
 import type { ServiceName, StackPaths } from "./paths.ts";
-import { poolSetting, type StackPlan } from "./plan.ts";
-import { sandboxName, sandboxServices } from "./pool.ts";
+import type { StackPlan } from "./plan.ts";
 import { STACK_MARK } from "./processes.ts";
 import { bundleOf, type Version } from "./programs.ts";
 
@@ -64,16 +63,6 @@ function sharedArtifacts({ artifacts, artifactsKey }: StackPaths): Environment {
   return { HANDS_ARTIFACTS: pathToFileURL(artifacts).href, HANDS_ARTIFACTS_KEY_FILE: artifactsKey };
 }
 
-/** How brains find their sandbox. */
-function sandboxesFor({ paths, sandboxes, isPool }: StackPlan): Environment {
-  if (!isPool) return { HANDS_URL: `unix:${paths.handsSocket}` };
-  const all = sandboxServices(sandboxes).map((service) => ({
-    name: sandboxName(service),
-    address: `unix:${paths.sandbox(service).socket}`,
-  }));
-  return { HANDS_URL: "pool", DISPATCHER_SANDBOXES: JSON.stringify(all) };
-}
-
 /** The stand-in model. `address`: where it listened before, so that a dispatcher that knows it finds it again. */
 export function modelService({ paths, version, environment }: StackPlan, address: string | undefined): ServiceSpec {
   return {
@@ -110,13 +99,13 @@ export function dispatcherService(plan: StackPlan, token: string, port: number, 
       DISPATCHER_AUDIT_FILE: paths.auditLog,
       DISPATCHER_WAKER: "local",
       DISPATCHER_BRAIN_LOG: paths.log("brain"),
-      ...sandboxesFor(plan),
+      ...(plan.isPool ? { HANDS_URL: "pool", DISPATCHER_SANDBOXES: paths.pool } : { HANDS_URL: `unix:${paths.handsSocket}` }),
       HANDS_PRIVATE_KEY_FILE: paths.privateKey,
       BRAIN_TOKEN_FILE: paths.brainToken,
     },
     listen: "DISPATCHER_LISTEN",
     address: port === 0 ? undefined : listen,
-    settings: { model: model.model, standIn: String(model.standIn), store: store.name, sandboxes: poolSetting(plan) },
+    settings: { model: model.model, standIn: String(model.standIn), store: store.name, pool: String(plan.isPool) },
     isHealthy: (address) => isServing(address, token),
   };
 }
@@ -126,10 +115,10 @@ function own(paths: StackPaths, version: Version): Environment {
   return { [STACK_MARK]: paths.dir, ...compiledSources(version.root) };
 }
 
-function harmless(environment: Environment): Environment {
+export function harmless(environment: Environment): Environment {
   return pick(environment, HARMLESS);
 }
 
-function pick(environment: Environment, names: readonly string[]): Environment {
+export function pick(environment: Environment, names: readonly string[]): Environment {
   return Object.fromEntries(names.map((name) => [name, environment[name]]).filter(([, value]) => value !== undefined));
 }

@@ -9,8 +9,7 @@ const OURS = /^(?:lock|version\.\d+\.new$)/;
 
 /** Make whatever the state directory lacks: its version, token, keys and folders. The caller holds the lock. */
 export async function prepareStateDirectory(paths: StackPaths): Promise<void> {
-  checkLayout(paths);
-  if (!existsSync(paths.version)) writePrivate(paths.version, `${JSON.stringify({ layout: LAYOUT })}\n`);
+  claimStateDirectory(paths);
   for (const folder of [paths.keys, paths.audit, paths.run, paths.logs]) mkdirSync(folder, { recursive: true, mode: 0o700 });
   for (const token of [paths.token, paths.brainToken]) {
     if (!existsSync(token)) writePrivate(token, `${randomBytes(32).toString("base64url")}\n`);
@@ -24,6 +23,12 @@ export async function prepareStateDirectory(paths: StackPaths): Promise<void> {
   const keys = generateKeys();
   writePrivate(paths.publicKey, keys.publicKey);
   writePrivate(paths.privateKey, keys.privateKey);
+}
+
+/** Mark the directory as ours. The caller holds the lock. */
+export function claimStateDirectory(paths: StackPaths): void {
+  checkLayout(paths);
+  if (!existsSync(paths.version)) writePrivate(paths.version, `${JSON.stringify({ layout: LAYOUT })}\n`);
 }
 
 /** Make the directories of a sandbox. */

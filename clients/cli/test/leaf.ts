@@ -120,13 +120,13 @@ async function newLeaf(below = "state"): Promise<{ leaf: Leaf; remove: () => Pro
   return { leaf, remove };
 }
 
-/** A stack for all tests of a file, up before the first and down behind the last. */
-export function sharedStack(): { readonly leaf: Leaf } {
+/** A stack for all tests of a file, up before the first and down behind the last. `options`: of `leaf up`. */
+export function sharedStack(...options: readonly string[]): { readonly leaf: Leaf } {
   const shared: { leaf: Leaf } = { leaf: new Leaf("") };
   let remove: () => Promise<void> = async () => undefined;
   beforeAll(async () => {
     ({ leaf: shared.leaf, remove } = await newLeaf());
-    const { code, stderr } = await shared.leaf.run(["up"]);
+    const { code, stderr } = await shared.leaf.run(["up", ...options]);
     if (code !== 0) throw new Error(`leaf up ended with ${code}: ${stderr}`);
   }, 60_000);
   afterAll(() => remove(), 60_000);
