@@ -74,6 +74,8 @@ export interface Sandboxes {
   forget(tenant: string, sessionId: string): Promise<void>;
   /** Sessions without a lease that are in a sandbox, at most `limit`, in any order. */
   idleIn(name: string, limit: number): Promise<PlacedSession[]>;
+  /** The same of those with a lease. */
+  workingIn(name: string, limit: number): Promise<PlacedSession[]>;
   /**
    * Take an idle session out of a sandbox; it is placed again when it is needed, and goes on from the snapshot. `snapshotId` empty: from its own last
    * one. One that had not settled goes on from where it would have. False if the session is not idle there any more, or has a newer owner.

@@ -25,6 +25,11 @@ export interface WaitingLeaves {
    * if nothing waits for it (any more): the leaf is unknown or over, or the key was used. Never an error: it is a hint.
    */
   wake(leafId: string, wakeKey: string): Promise<boolean>;
+  /**
+   * End the wait for a key of the leaf that is a session's turn, since nobody will wake it: what it waits for is gone. `note` says why. False if the
+   * session has no leaf that waits for a key.
+   */
+  rouse(tenant: string, sessionId: string, note: string): Promise<boolean>;
 
   /**
    * Ask a human. Returns the gate as it stands: with the decision if there is one, which is the gate's own once the deadline is over. The

@@ -95,7 +95,11 @@ export class RedisSandboxes implements Sandboxes {
   }
 
   async idleIn(name: string, limit: number): Promise<PlacedSession[]> {
-    return list(await this.#opened().runSandboxes("sandboxIdle", name, limit)).map(placedSession);
+    return this.#sessionsIn(name, limit, false);
+  }
+
+  async workingIn(name: string, limit: number): Promise<PlacedSession[]> {
+    return this.#sessionsIn(name, limit, true);
   }
 
   async vacate({ tenant, sessionId, epoch }: Fence, name: string, snapshotId: string): Promise<boolean> {
@@ -107,6 +111,10 @@ export class RedisSandboxes implements Sandboxes {
   async elsewhere(name: string, sessions: ReadonlyArray<Pick<PlacedSession, "tenant" | "sessionId">>): Promise<PlacedSession[]> {
     const names = sessions.map(({ tenant, sessionId }) => sessionName(tenant, sessionId));
     return list(await this.#opened().runSandboxes("sandboxElsewhere", name, ...names)).map(placedSession);
+  }
+
+  async #sessionsIn(name: string, limit: number, working: boolean): Promise<PlacedSession[]> {
+    return list(await this.#opened().runSandboxes("sandboxSessions", name, limit, working ? 1 : 0)).map(placedSession);
   }
 }
 

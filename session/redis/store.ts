@@ -25,7 +25,7 @@ import { readLeaf, submitLeaf } from "./submit.ts";
 import { readTenant, setTenant } from "./tenants.ts";
 import { addToken, listTokens, revokeToken, tokenRevoked } from "./tokens.ts";
 import { waitForIdle, waitForReadyLeaf } from "./wait-for-work.ts";
-import { decideGate, openGate, releaseLeaf, suspendLeaf, wakeLeaf } from "./waits.ts";
+import { decideGate, openGate, releaseLeaf, rouseSession, suspendLeaf, wakeLeaf } from "./waits.ts";
 
 /** How {@link openRedisLeafStore} opens. */
 export interface RedisLeafStoreOptions {
@@ -49,6 +49,7 @@ const OPERATIONS = {
   releaseWorker: releaseLeavesOf,
   suspend: suspendLeaf,
   wake: wakeLeaf,
+  rouse: rouseSession,
   openGate,
   decide: decideGate,
   send: sendMessage,

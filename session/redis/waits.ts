@@ -14,7 +14,7 @@ import {
 } from "../contract/gates.ts";
 import { checkWait, isEmptyWait, isWakeKey, MAX_WAKE_KEYS, type Wait } from "../contract/waiting.ts";
 import type { Database } from "./database.ts";
-import { encode } from "./names.ts";
+import { encode, sessionName } from "./names.ts";
 import { end, runOwned } from "./outcome.ts";
 import { bytes, callId, text } from "./scripts.ts";
 
@@ -45,6 +45,13 @@ export async function decideGate(database: Database, leafId: string, gateId: str
   const gate = fromBinary(GateSchema, bytes(found));
   if (gate.decision !== undefined) assertSameDecision(gate.decision, decision);
   return gate;
+}
+
+/** End the wait for a key of the leaf that is a session's turn. */
+export async function rouseSession(database: Database, tenant: string, sessionId: string, note: string): Promise<boolean> {
+  const session = sessionName(tenant, sessionId);
+  const [roused] = await database.change("rouse", database.names.partitionOf(session), session, note);
+  return text(roused) === "1";
 }
 
 /** Let go of a leaf until what it waits for happens. */

@@ -41,6 +41,7 @@ const VACATE = `UPDATE harness_placements SET sandbox = '', state_id = '', lease
   WHERE tenant = ?2 AND session_id = ?3 AND epoch <= ?4 AND sandbox = ?5 AND lease_ms <= ?6`;
 const FORGET = "DELETE FROM harness_placements WHERE tenant = ? AND session_id = ?";
 const IDLE_IN = "SELECT * FROM harness_placements WHERE sandbox = ? AND lease_ms <= ? LIMIT ?";
+const WORKING_IN = "SELECT * FROM harness_placements WHERE sandbox = ? AND lease_ms > ? LIMIT ?";
 
 type Counted = { sandbox: Bytes; alive_until_ms: number; draining: number; working: number; placed: number };
 type Placed = {
@@ -114,6 +115,10 @@ export class SqliteSandboxes implements Sandboxes {
 
   async idleIn(name: string, limit: number): Promise<PlacedSession[]> {
     return this.#opened().all<Placed>(IDLE_IN, name, this.#now(), limit).map(placedSession);
+  }
+
+  async workingIn(name: string, limit: number): Promise<PlacedSession[]> {
+    return this.#opened().all<Placed>(WORKING_IN, name, this.#now(), limit).map(placedSession);
   }
 
   async vacate({ tenant, sessionId, epoch }: Fence, name: string, snapshotId: string): Promise<boolean> {

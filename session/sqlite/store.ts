@@ -35,7 +35,7 @@ import { readTombstone, sweepInSteps } from "./sweep.ts";
 import { readTenant, writeTenant } from "./tenants.ts";
 import { addToken, listTokens, revokeToken, tokenRevoked } from "./tokens.ts";
 import { waitForIdle, waitForReadyLeaf } from "./wait-for-work.ts";
-import { decideGate, suspendLeaf, wakeLeaf } from "./waits.ts";
+import { decideGate, rouseSession, suspendLeaf, wakeLeaf } from "./waits.ts";
 
 /** How {@link openSqliteLeafStore} opens. */
 export interface SqliteLeafStoreOptions {
@@ -81,6 +81,7 @@ const CHANGES = {
   releaseWorker: releaseLeavesOf,
   suspend: suspendLeaf,
   wake: wakeLeaf,
+  rouse: rouseSession,
   openGate,
   delivered: markDelivered,
   cancel: cancelLeaf,

@@ -103,6 +103,17 @@ export function wakeLeaf(connection: Connection, nowMs: number, leafId: string, 
   return true;
 }
 
+const FIND_WAITING = `SELECT n, tenant, session_id FROM harness_leaves
+  WHERE tenant = ? AND session_id = ? AND state < ${LeafState.DONE} AND waiting = 1 AND wake_key IS NOT NULL LIMIT 1`;
+
+/** End the wait for a key of the leaf that is a session's turn, inside the caller's transaction. */
+export function rouseSession(connection: Connection, nowMs: number, tenant: string, sessionId: string, note: string): boolean {
+  const leaf = connection.one<LeafRef>(FIND_WAITING, tenant, sessionId);
+  if (leaf === undefined) return false;
+  endWait(connection, nowMs, leaf, note);
+  return true;
+}
+
 const FIND_WAKE = "SELECT used FROM harness_wakes WHERE n = ? AND key = ?";
 const REMEMBER = "INSERT INTO harness_wakes (n, key, used) VALUES (?, ?, ?)";
 const USE = "UPDATE harness_wakes SET used = 1 WHERE n = ? AND key = ?";

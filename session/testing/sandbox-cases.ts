@@ -169,6 +169,11 @@ export const sandboxCases: readonly Case[] = [
           { tenant: "acme", sessionId: "newer", epoch: 2n, isSettled: true },
         ],
       );
+      deepStrictEqual(
+        (await store.sandboxes.workingIn("a", 10)).map(({ sessionId, epoch }) => [sessionId, epoch]),
+        [["held", 1n]],
+      );
+      deepStrictEqual([await store.sandboxes.workingIn("b", 10), (await store.sandboxes.idleIn("a", 1)).length], [[], 1]);
       strictEqual(await store.sandboxes.vacate({ ...session("idle"), epoch: 3n }, "a", "other"), true);
       strictEqual((await store.sandboxes.place(fenceOf("idle", { epoch: 4n }), {}, MINUTE_MS)).snapshotId, "snap");
       strictEqual(await store.sandboxes.settle(fenceOf("idle", { epoch: 4n })), true);

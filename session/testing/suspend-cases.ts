@@ -207,6 +207,25 @@ export const wakeCases: readonly Case[] = [
     },
   ],
   [
+    "a session's leaf that waits for a key can be roused without it, if nobody will wake it; no other leaf is",
+    async ({ store, connect }) => {
+      const other = await connect();
+      const { leafId, spec } = await submit(store);
+      const { tenant = "", sessionId = "" } = spec ?? {};
+      const held = await claim(store);
+      strictEqual(await other.rouse(tenant, sessionId, "gone"), false);
+      await store.suspend(held, { notBeforeMs: Date.now() + LONG_LEASE_MS }, "", []);
+      strictEqual(await other.rouse(tenant, sessionId, "gone"), false);
+      strictEqual(await other.rouse(tenant, "nobody", "gone"), false);
+      const next = await submit(store);
+      await store.suspend(await claim(store), { wakeKey: "k", notBeforeMs: Date.now() + LONG_LEASE_MS }, "", []);
+      strictEqual(await other.rouse(next.spec?.tenant ?? "", next.spec?.sessionId ?? "", "its sandbox is gone"), true);
+      deepStrictEqual(await lastChange(store, next.leafId), [LeafState.SUSPENDED, 0, "its sandbox is gone"]);
+      strictEqual(await other.rouse(next.spec?.tenant ?? "", next.spec?.sessionId ?? "", "again"), false);
+      deepStrictEqual([(await claim(store)).leaf.leafId, (await recordOf(store, leafId)).state], [next.leafId, LeafState.SUSPENDED]);
+    },
+  ],
+  [
     "a wake with another key wakes nobody, and is kept for who waits for it",
     async ({ store }) => {
       const { leafId } = await submit(store);
