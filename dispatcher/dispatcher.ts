@@ -27,6 +27,7 @@ import { AUDIENCE, IssuedTokens } from "./issued-tokens.ts";
 import { Leaves } from "./leaves.ts";
 import { Limits } from "./limits/limits.ts";
 import { POOL } from "./pool/config.ts";
+import { LostSandboxes } from "./pool/lost-sandboxes.ts";
 import { openPool } from "./pool/open.ts";
 import type { FoundSandbox } from "./pool/source.ts";
 import { Relay } from "./relay.ts";
@@ -129,7 +130,9 @@ export async function startDispatcher(): Promise<Service> {
   brainEnvironment["BRAIN_WAKE_URL"] ??= wakeUrlAt(server.address);
   brainEnvironment["DISPATCHER_URL"] ??= formatAddress(reachable(server.address));
   if (pool !== undefined) brainEnvironment["HANDS_URL"] ??= POOL;
+  const lostSandboxes = config.pool && new LostSandboxes({ store, aliveMs: config.pool.aliveMs, log });
   pool?.start();
+  lostSandboxes?.start();
   waker.start();
   housekeeping.start();
   limits.start();
@@ -142,7 +145,16 @@ export async function startDispatcher(): Promise<Service> {
       log.info({ signal }, "dispatcher stops");
       drain.begin();
       health.stopServing();
-      await Promise.all([pool?.stop(), waker.stop(), housekeeping.stop(), limits.stop(), files?.stop(), driver.stop(), outbox?.stop()]);
+      await Promise.all([
+        pool?.stop(),
+        lostSandboxes?.stop(),
+        waker.stop(),
+        housekeeping.stop(),
+        limits.stop(),
+        files?.stop(),
+        driver.stop(),
+        outbox?.stop(),
+      ]);
       drain.end();
       relay.close();
       unfollow?.();
