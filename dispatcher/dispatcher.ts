@@ -26,6 +26,7 @@ import { Housekeeping } from "./housekeeping.ts";
 import { AUDIENCE, IssuedTokens } from "./issued-tokens.ts";
 import { Leaves } from "./leaves.ts";
 import { Limits } from "./limits/limits.ts";
+import { Caretaker } from "./pool/caretaker.ts";
 import { POOL } from "./pool/config.ts";
 import { LostSandboxes } from "./pool/lost-sandboxes.ts";
 import { openPool } from "./pool/open.ts";
@@ -74,8 +75,9 @@ export async function startDispatcher(): Promise<Service> {
   const sandboxProbe = new SandboxProbe(config.brainEnvironment["HANDS_URL"], log);
   const { auth, tokens } = await openTokens(config, store, audit);
   const pool = config.pool && openPool(config.pool, store, () => dialledIn(config.pool?.ownUrl, server.address, relay), log);
+  const caretaker = pool && new Caretaker({ store, pool, log });
   const relay = new Relay({ auth, audit, log, ...(pool && { requireName: (name, tenant) => pool.requireName(name, tenant) }) });
-  const housekeeping = new Housekeeping(store, config.retention, createSessionRetention(config, sandbox, store, log), log);
+  const housekeeping = new Housekeeping(store, config.retention, createSessionRetention(config, pool ?? sandbox, store, log), log);
   const drain = new Drain();
   const health = new HealthState([LeafService, SandboxService, ScheduleService, WebhookService].map((each) => each.typeName));
   const { keepAliveMs, seedApi } = config;
@@ -133,6 +135,7 @@ export async function startDispatcher(): Promise<Service> {
   const lostSandboxes = config.pool && new LostSandboxes({ store, aliveMs: config.pool.aliveMs, log });
   pool?.start();
   lostSandboxes?.start();
+  caretaker?.start();
   waker.start();
   housekeeping.start();
   limits.start();
@@ -146,8 +149,8 @@ export async function startDispatcher(): Promise<Service> {
       drain.begin();
       health.stopServing();
       await Promise.all([
-        pool?.stop(),
         lostSandboxes?.stop(),
+        caretaker?.stop(),
         waker.stop(),
         housekeeping.stop(),
         limits.stop(),
@@ -155,6 +158,7 @@ export async function startDispatcher(): Promise<Service> {
         driver.stop(),
         outbox?.stop(),
       ]);
+      await pool?.stop();
       drain.end();
       relay.close();
       unfollow?.();
@@ -241,7 +245,7 @@ function environmentOfBrains(own: Environment): Record<string, string | undefine
 /** `undefined` where nobody says where the sandbox is: without the workspaces no session would go whole. */
 function createSessionRetention(
   { leafStore, keepSessionsMs: keepMs }: Config,
-  sandbox: Sandbox | undefined,
+  sandbox: Pick<Sandbox, "deleteWorkspace"> | undefined,
   store: LeafStore,
   log: Logger,
 ): SessionRetention | undefined {

@@ -2,7 +2,7 @@ import { parseTarget } from "@serverless-harness/kit/address";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
 import type { Sandbox as KnownSandbox } from "@serverless-harness/proto/leaf";
-import type { Sandboxes } from "@serverless-harness/session";
+import type { Sandboxes, SandboxReport } from "@serverless-harness/session";
 import { Sandbox, type SandboxAccess } from "../sandbox/sandbox.ts";
 import type { FoundSandbox } from "./source.ts";
 
@@ -27,7 +27,7 @@ export interface KnownSandboxes {
   readonly nowMs: number;
 }
 
-/** One sandbox that was found: asks it who it is, and reports it to the store while it answers. */
+/** One sandbox that was found: asks it who it is, and reports to the store what it answers. */
 export class Member {
   readonly found: FoundSandbox;
   readonly sandbox: Sandbox;
@@ -35,6 +35,8 @@ export class Member {
   problem = "it was not asked yet";
   /** An ask is under way. */
   isAsked = false;
+  /** Since when it is there, by this process's steady clock. */
+  thereSinceMs = 0;
   /** When it answered last or, before that, was found, by this process's steady clock. */
   heardAtMs = performance.now();
   readonly #options: MemberOptions;
@@ -63,25 +65,27 @@ export class Member {
     return this.#stateId;
   }
 
-  /** Ask it, and report what it says. Never rejects. */
-  async ask(known: KnownSandboxes): Promise<void> {
-    const { sandboxes, timeoutMs, aliveMs, capacity, log } = this.#options;
-    try {
-      const said = await this.sandbox.describe(timeoutMs);
-      if (this.#isClosed) return;
+  /** Ask it. Returns what is to be reported of it; `undefined`: nothing. Never rejects. */
+  ask(known: KnownSandboxes): Promise<SandboxReport | undefined> {
+    return this.#unlessItFails(async () => {
+      const said = await this.sandbox.describe(this.#options.timeoutMs);
       this.heardAtMs = performance.now();
       const refusal = this.#believes(said.stateId) ? this.#conflict(said.stateId, known) : "it answers as another sandbox than before";
       if (refusal !== undefined) return this.#becomes(refusal);
-      const most = capacity === 0 || (said.capacity !== 0 && said.capacity < capacity) ? said.capacity : capacity;
-      const { name, address, tenant } = this.found;
-      await sandboxes.report({ name, address, tenant, stateId: said.stateId, labels: said.labels, capacity: most }, aliveMs);
+      const { capacity: most } = this.#options;
+      const capacity = most === 0 || (said.capacity !== 0 && said.capacity < most) ? said.capacity : most;
+      return { ...this.found, stateId: said.stateId, labels: said.labels, capacity };
+    });
+  }
+
+  /** Report it to the store. Never rejects. */
+  async report(report: SandboxReport): Promise<void> {
+    const { sandboxes, aliveMs } = this.#options;
+    await this.#unlessItFails(async () => {
+      if (this.#isClosed) return;
+      await sandboxes.report(report, aliveMs);
       this.#becomes("");
-    } catch (error) {
-      if (!(error instanceof HarnessError)) log.error({ err: error, sandbox: this.found.name }, "a sandbox could not be asked");
-      if (!this.#isClosed) this.#becomes(error instanceof HarnessError ? error.message : "it could not be asked: see the log");
-    } finally {
-      this.isAsked = false;
-    }
+    });
   }
 
   /** Ask no more. */
@@ -115,12 +119,24 @@ export class Member {
     return undefined;
   }
 
+  async #unlessItFails<T>(work: () => Promise<T>): Promise<T | undefined> {
+    const { log } = this.#options;
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof HarnessError)) log.error({ err: error, sandbox: this.found.name }, "a sandbox could not be asked");
+      this.#becomes(error instanceof HarnessError ? error.message : "it could not be asked: see the log");
+      return undefined;
+    }
+  }
+
   /** What lasts is told once. */
-  #becomes(problem: string): void {
-    if (problem === this.problem) return;
+  #becomes(problem: string): undefined {
+    if (problem === this.problem || this.#isClosed) return;
     const { log } = this.#options;
     const { name: sandbox, address } = this.found;
     this.problem = problem;
+    this.thereSinceMs = performance.now();
     if (problem === "") log.info({ sandbox, address }, "a sandbox of the pool is there");
     else log.warn({ sandbox, address, why: problem }, "a sandbox of the pool is not used");
   }

@@ -1,12 +1,14 @@
 import { Code } from "@connectrpc/connect";
+import { parseTarget } from "@serverless-harness/kit/address";
 import { HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
-import type { LeafStore } from "@serverless-harness/session";
+import type { Sandbox as KnownSandbox } from "@serverless-harness/proto/leaf";
+import type { LeafStore, SandboxReport } from "@serverless-harness/session";
 import { Chore } from "../chore.ts";
-import type { SandboxKeys } from "../sandbox/sandbox.ts";
+import { Sandbox, type SandboxKeys } from "../sandbox/sandbox.ts";
 import { type Covers, SandboxTokens, TOKEN_LIFE_MS } from "../sandbox/sandbox-tokens.ts";
 import type { PoolConfig } from "./config.ts";
-import { Member, type MemberOptions } from "./member.ts";
+import { type KnownSandboxes, Member, type MemberOptions } from "./member.ts";
 import { Slots } from "./slots.ts";
 import type { FoundSandbox, SandboxSource } from "./source.ts";
 
@@ -14,6 +16,8 @@ import type { FoundSandbox, SandboxSource } from "./source.ts";
 const [THERE_AT_ONCE, SILENT_AT_ONCE, AWAY_AT_ONCE] = [64, 64, 8];
 /** One that was not heard of for longer is asked as there is time. */
 const SILENT_MS = 60_000;
+/** A sandbox that is away for so long is forgotten, unless somebody had it drained. */
+const FORGOTTEN_AFTER_MS = 24 * 3_600_000;
 /** Refusals that are remembered, so that each is told once. */
 const MAX_TOLD = 10_000;
 
@@ -39,6 +43,8 @@ export class Pool implements SandboxKeys {
   readonly #silent = new Slots(SILENT_AT_ONCE);
   readonly #asks = new Set<Promise<void>>();
   readonly #told = new Set<string>();
+  /** Nobody was asked yet. What answers to the first round is reported together: if no dispatcher was there for a while, no session leaves a sandbox only because another one is reported sooner. */
+  #isFirst = true;
 
   constructor(options: PoolOptions) {
     const { store, config, log } = options;
@@ -86,6 +92,41 @@ export class Pool implements SandboxKeys {
     await this.#members.get(sandbox)?.sandbox.learnClock();
   }
 
+  /** The sandbox of this name, if it was found here, answers, and has this state. */
+  member({ name, stateId }: Pick<KnownSandbox, "name" | "stateId">): Member | undefined {
+    const member = this.#members.get(name);
+    return member?.isThere === true && member.stateId === stateId ? member : undefined;
+  }
+
+  /**
+   * Delete a session's workspace for good, wherever it has one, with its snapshots, and forget its place; unless it has a newer owner than `epoch`. Idempotent.
+   * Throws HarnessErrors: `stale_epoch` if it has, `sandbox_away` if something of it is where nobody can be asked, UNAVAILABLE if no sandbox is there.
+   */
+  async deleteWorkspace(workspace: string, epoch: bigint, signal: AbortSignal): Promise<void> {
+    const [tenant = "", sessionId = ""] = workspace.split("/");
+    const { sandboxes: places } = this.#options.store;
+    const names = await places.where(tenant, sessionId);
+    const { sandboxes, nowMs } = await places.list();
+    const isThere = ({ aliveUntilMs }: KnownSandbox): boolean => Number(aliveUntilMs) > nowMs;
+    const own = sandboxes.filter(({ name }) => names.includes(name));
+    const away = own.find((each) => !isThere(each));
+    if (away !== undefined) throw sandboxAway(away.name);
+    // Any one can delete the snapshots, as all share them.
+    const any = sandboxes.filter((each) => isThere(each) && (each.tenant === "" || each.tenant === tenant)).slice(0, 1);
+    if (any.length === 0) throw noneThere();
+    for (const sandbox of own.length > 0 ? own : any) await this.#at(sandbox, (at) => at.deleteWorkspace(workspace, epoch, signal));
+    await places.forget(tenant, sessionId);
+  }
+
+  /** Do something at a sandbox, whether or not it was found here. */
+  async #at<T>({ name, address, stateId }: KnownSandbox, work: (sandbox: Sandbox) => Promise<T>): Promise<T> {
+    const member = this.member({ name, stateId });
+    if (member !== undefined) return await work(member.sandbox);
+    const target = parseTarget(address);
+    if (target === undefined) throw sandboxAway(name);
+    return await work(new Sandbox({ target, ...this.#options.config.access }, this.#options.log));
+  }
+
   /** ALREADY_EXISTS `name_taken` if a sandbox that dials in may not have this name: another tenant's had it last, or it is one that is found elsewhere. */
   async requireName(name: string, tenant: string): Promise<void> {
     const { sandboxes } = await this.#options.store.sandboxes.list();
@@ -100,12 +141,18 @@ export class Pool implements SandboxKeys {
     this.#take(this.#options.sources.flatMap((source) => source.found()));
     const known = await this.#options.store.sandboxes.list();
     if (signal.aborted) return;
+    await this.#forgetLost(known);
     const silentSince = performance.now() - SILENT_MS;
     const isAway = ({ isThere, heardAtMs }: Member): boolean => !isThere && heardAtMs < silentSince;
     const away = this.members().filter(isAway);
     const room = Math.max(0, AWAY_AT_ONCE - away.filter(({ isAsked }) => isAsked).length);
-    for (const member of this.members().filter((each) => !each.isAsked && !isAway(each)))
-      this.#begin(member, () => (member.isThere ? this.#there : this.#silent).use(() => member.ask(known)));
+    const asked = this.members().filter((each) => !each.isAsked && !isAway(each));
+    const answered = this.#isFirst ? meeting(asked.length) : undefined;
+    this.#isFirst = false;
+    for (const member of asked) {
+      const slots = member.isThere ? this.#there : this.#silent;
+      this.#begin(member, () => slots.use(() => member.ask(known)), answered);
+    }
     for (const member of away.filter(({ isAsked }) => !isAsked).slice(0, room)) {
       // Next time the others come first.
       this.#members.delete(member.found.name);
@@ -114,10 +161,26 @@ export class Pool implements SandboxKeys {
     }
   }
 
-  #begin(member: Member, ask: () => Promise<void>): void {
+  /** `answered`: waits for those that are asked together. */
+  #begin(member: Member, ask: () => Promise<SandboxReport | undefined>, answered?: () => Promise<void>): void {
     member.isAsked = true;
-    const asking = ask().finally(() => this.#asks.delete(asking));
+    const work = async (): Promise<void> => {
+      const report = await ask();
+      await answered?.();
+      if (report !== undefined) await member.report(report);
+      member.isAsked = false;
+    };
+    const asking = work().finally(() => this.#asks.delete(asking));
     this.#asks.add(asking);
+  }
+
+  /** Names of the DNS that come and go would fill the store. */
+  async #forgetLost({ sandboxes, nowMs }: KnownSandboxes): Promise<void> {
+    const lost = sandboxes.filter(({ draining, aliveUntilMs }) => !draining && Number(aliveUntilMs) < nowMs - FORGOTTEN_AFTER_MS);
+    for (const { name, placed } of lost) {
+      await this.#options.store.sandboxes.remove(name);
+      this.#options.log.info({ sandbox: name, sessions: placed }, "a sandbox was away for a day: it is forgotten");
+    }
   }
 
   async #lookAgain(source: SandboxSource): Promise<void> {
@@ -163,6 +226,25 @@ export class Pool implements SandboxKeys {
     this.#told.add(what);
     log();
   }
+}
+
+function sandboxAway(name: string): HarnessError {
+  return new HarnessError(Code.FailedPrecondition, "sandbox_away", `the sandbox ${name} is away: wait until it is back, or remove it`);
+}
+
+function noneThere(): HarnessError {
+  return new HarnessError(Code.Unavailable, "no_sandbox", "no sandbox of the pool is there");
+}
+
+/** Resolves when so many have called it. */
+function meeting(count: number): () => Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let missing = count;
+  return () => {
+    missing -= 1;
+    if (missing === 0) resolve();
+    return promise;
+  };
 }
 
 function isSame(a: FoundSandbox | undefined, b: FoundSandbox): boolean {

@@ -4,11 +4,11 @@ import type { ClientTls } from "@serverless-harness/kit/connection";
 import { fromConnectError, HarnessError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
 import { type ClientTransport, createTransport } from "@serverless-harness/kit/transport";
-import { type DescribeResponse, IdentityService, WorkspaceService } from "@serverless-harness/proto/hands";
+import { type DescribeResponse, IdentityService, type Workspace, WorkspaceService } from "@serverless-harness/proto/hands";
 import { type Covers, SandboxTokens, TOKEN_LIFE_MS } from "./sandbox-tokens.ts";
 
-/** A workspace with very many files takes minutes; one that takes longer is tried again. */
-const DELETE_TIMEOUT_MS = 10 * 60_000;
+/** A workspace with very many files takes minutes; what takes longer is tried again. */
+const WORK_TIMEOUT_MS = 10 * 60_000;
 const CLOCK_TIMEOUT_MS = 5000;
 /** What a token covers that may do nothing with any workspace: there is none of this name. */
 const NOTHING: Covers = { scopes: ["dispatcher/none"], operations: ["workspaces.list"] };
@@ -107,19 +107,37 @@ export class Sandbox implements SandboxKeys {
   }
 
   /**
-   * Delete a workspace for good, with its files and its snapshots, unless it has a newer owner than `epoch`. Idempotent. Throws HarnessErrors:
-   * `stale_epoch` where it has, UNAVAILABLE where the sandbox is away.
+   * Delete a workspace, unless it has a newer owner than `epoch`. Idempotent. `forget`: for good, with its snapshots; otherwise it may be elsewhere. Throws
+   * HarnessErrors: `stale_epoch` if it has, UNAVAILABLE if the sandbox is away.
    */
-  async deleteWorkspace(workspace: string, epoch: bigint, signal: AbortSignal): Promise<void> {
-    const remove = (): Promise<unknown> =>
-      this.#call({ scopes: [workspace], operations: ["workspaces"], epoch }, (client) =>
-        client.delete({ workspace, epoch, forget: true }, { signal, timeoutMs: DELETE_TIMEOUT_MS }),
-      );
+  async deleteWorkspace(workspace: string, epoch: bigint, signal: AbortSignal, forget = true): Promise<void> {
+    await this.#work(workspace, epoch, (client) => client.delete({ workspace, epoch, forget }, { signal, timeoutMs: WORK_TIMEOUT_MS }));
+  }
+
+  /**
+   * A snapshot of a workspace that nobody works in, under its last owner's epoch: a new one of this id, or one that it has and that holds the same. Returns its
+   * id. Throws HarnessErrors: NOT_FOUND `unknown_workspace`, `stale_epoch` if it has a newer owner, UNAVAILABLE if the sandbox is away.
+   */
+  async snapshot(workspace: string, epoch: bigint, snapshotId: string, signal: AbortSignal): Promise<string> {
+    const request = { workspace, epoch, snapshotId, onlyIfChanged: true };
+    const { snapshot } = await this.#work(workspace, epoch, (client) => client.snapshot(request, { signal, timeoutMs: WORK_TIMEOUT_MS }));
+    return snapshot?.snapshotId ?? snapshotId;
+  }
+
+  /** Every workspace that it has, with the newest epoch that it saw of each. Throws HarnessErrors. */
+  async workspaces(signal: AbortSignal): Promise<ReadonlyArray<Pick<Workspace, "name" | "epoch">>> {
+    const covers: Covers = { scopes: ["*"], operations: ["workspaces.list"] };
+    return (await this.#call(covers, (client) => client.list({}, { signal, timeoutMs: WORK_TIMEOUT_MS }))).workspaces;
+  }
+
+  /** Do something with one workspace; a second time if the sandbox tells by the first what time it is. */
+  async #work<T>(workspace: string, epoch: bigint, call: (client: Client<typeof WorkspaceService>) => Promise<T>): Promise<T> {
+    const covers: Covers = { scopes: [workspace], operations: ["workspaces"], epoch };
     try {
-      await remove();
+      return await this.#call(covers, call);
     } catch (error) {
       if (fromConnectError(error).reason !== "token_expired" || !this.#setClock(error)) throw error;
-      await remove();
+      return await this.#call(covers, call);
     }
   }
 

@@ -81,8 +81,16 @@ export interface Sandboxes {
    * one. One that had not settled goes on from where it would have. False if the session is not idle there any more, or has a newer owner.
    */
   vacate(session: Pick<PlacedSession, "tenant" | "sessionId" | "epoch">, name: string, snapshotId: string): Promise<boolean>;
-  /** Those of these sessions that are placed, and neither are in this sandbox nor have their files in it: what it has of them is old. */
-  elsewhere(name: string, sessions: ReadonlyArray<Pick<PlacedSession, "tenant" | "sessionId">>): Promise<PlacedSession[]>;
+  /**
+   * Those of these sessions that are placed, and neither are in this sandbox nor have their files in it, nor in one whose disk it has under another name:
+   * what it has of them is old.
+   */
+  elsewhere(
+    sandbox: Pick<Sandbox, "name" | "stateId">,
+    sessions: ReadonlyArray<Pick<PlacedSession, "tenant" | "sessionId">>,
+  ): Promise<PlacedSession[]>;
+  /** Names of the sandboxes that a session is in, or has its files in, whether or not they are there; none if it is placed nowhere. */
+  where(tenant: string, sessionId: string): Promise<string[]>;
 }
 
 const MAX_CAPACITY = 100_000;

@@ -65,6 +65,7 @@ const SANDBOXES = [
   "sandboxSessions",
   "sandboxSettle",
   "sandboxVacate",
+  "sandboxWhere",
 ] as const;
 const TOKENS = ["tokenAdd", "tokenList", "tokenRevoke", "tokenRevoked"] as const;
 

@@ -108,9 +108,16 @@ export class RedisSandboxes implements Sandboxes {
     return text(await this.#opened().runSandboxes("sandboxVacate", session, epoch, name, snapshotId)) === "1";
   }
 
-  async elsewhere(name: string, sessions: ReadonlyArray<Pick<PlacedSession, "tenant" | "sessionId">>): Promise<PlacedSession[]> {
+  async elsewhere(
+    { name, stateId }: Pick<Sandbox, "name" | "stateId">,
+    sessions: ReadonlyArray<Pick<PlacedSession, "tenant" | "sessionId">>,
+  ): Promise<PlacedSession[]> {
     const names = sessions.map(({ tenant, sessionId }) => sessionName(tenant, sessionId));
-    return list(await this.#opened().runSandboxes("sandboxElsewhere", name, ...names)).map(placedSession);
+    return list(await this.#opened().runSandboxes("sandboxElsewhere", name, encode(stateId), ...names)).map(placedSession);
+  }
+
+  async where(tenant: string, sessionId: string): Promise<string[]> {
+    return list(await this.#opened().runSandboxes("sandboxWhere", sessionName(tenant, sessionId))).map(text);
   }
 
   async #sessionsIn(name: string, limit: number, working: boolean): Promise<PlacedSession[]> {

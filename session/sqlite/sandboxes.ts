@@ -126,13 +126,22 @@ export class SqliteSandboxes implements Sandboxes {
     return this.#change((connection, nowMs) => connection.run(VACATE, snapshotId, tenant, sessionId, epoch, name, nowMs) === 1);
   }
 
-  async elsewhere(name: string, sessions: ReadonlyArray<Pick<PlacedSession, "tenant" | "sessionId">>): Promise<PlacedSession[]> {
+  async elsewhere(
+    { name, stateId }: Pick<Sandbox, "name" | "stateId">,
+    sessions: ReadonlyArray<Pick<PlacedSession, "tenant" | "sessionId">>,
+  ): Promise<PlacedSession[]> {
     const connection = this.#opened();
     return sessions
       .map(({ tenant, sessionId }) => connection.one<Placed>(PLACED, tenant, sessionId))
       .filter((placed) => placed !== undefined)
       .filter((placed) => placed.sandbox !== name && placed.from_sandbox !== name)
+      .filter((placed) => placed.state_id !== stateId && placed.from_state_id !== stateId)
       .map(placedSession);
+  }
+
+  async where(tenant: string, sessionId: string): Promise<string[]> {
+    const placed = this.#opened().one<Placed>(PLACED, tenant, sessionId);
+    return [placed?.sandbox ?? "", placed?.from_sandbox ?? ""].filter((name) => name !== "");
   }
 
   /** Nobody is told: no leaf becomes ready by it. */

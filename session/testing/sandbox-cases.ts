@@ -189,7 +189,8 @@ export const sandboxCases: readonly Case[] = [
       await reported(store, "a");
       for (const id of ["moves", "settles", "stays", "out"]) await placed(store, id);
       const sessions = ["moves", "settles", "stays", "out", "unknown"].map((sessionId) => ({ tenant: "acme", sessionId }));
-      deepStrictEqual(await store.sandboxes.elsewhere("a", sessions), []);
+      const a = { name: "a", stateId: "disk of a" };
+      deepStrictEqual(await store.sandboxes.elsewhere(a, sessions), []);
       strictEqual(await store.sandboxes.hold(fenceOf("stays"), MINUTE_MS), "held");
       await store.sandboxes.drain("a", true);
       await reported(store, "b");
@@ -197,10 +198,15 @@ export const sandboxCases: readonly Case[] = [
       for (const id of ["moves", "settles"]) await store.sandboxes.place(fenceOf(id, { epoch: 2n }), {}, MINUTE_MS);
       await store.sandboxes.settle(fenceOf("settles", { epoch: 2n }));
       await store.sandboxes.vacate({ tenant: "acme", sessionId: "out", epoch: 1n }, "a", "snap");
-      deepStrictEqual(await store.sandboxes.elsewhere("a", sessions), [
+      const old = [
         { tenant: "acme", sessionId: "settles", epoch: 2n, isSettled: true },
         { tenant: "acme", sessionId: "out", epoch: 1n, isSettled: false },
-      ]);
+      ];
+      deepStrictEqual(await store.sandboxes.elsewhere(a, sessions), old);
+      // It goes by another name now, and nobody says that it has lost anything.
+      deepStrictEqual(await store.sandboxes.elsewhere({ name: "renamed", stateId: "disk of a" }, sessions), old);
+      const where = await Promise.all(sessions.map(({ sessionId }) => store.sandboxes.where("acme", sessionId)));
+      deepStrictEqual(where, [["b", "a"], ["b"], ["a"], [], []]);
       const later = await connect(() => Date.now() + 2 * 60 * MINUTE_MS);
       strictEqual(await later.sandboxes.hold(fenceOf("stays"), MINUTE_MS), "away");
       await reported(later, { name: "a", stateId: "a new disk" });
