@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { newId } from "@serverless-harness/kit/ids";
-import { temporaryDirectory } from "@serverless-harness/kit/testing";
+import { storeDirectory } from "@serverless-harness/kit/testing";
 import { DecisionKind, GateSchema, type LeafEvent, LeafState } from "@serverless-harness/proto/leaf";
 import { type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
@@ -23,7 +23,7 @@ const PLACES: Readonly<Record<string, () => Promise<Place>>> = {
     const url = server().freshUrl();
     const store = await openLeafStore(url);
     onTestFinished(() => store.close());
-    return { store, url, directory: await temporaryDirectory() };
+    return { store, url, directory: await storeDirectory() };
   },
 };
 

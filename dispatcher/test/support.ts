@@ -8,7 +8,7 @@ import { HealthState } from "@serverless-harness/kit/health";
 import type { JwtSigner } from "@serverless-harness/kit/jwt";
 import { createLogger } from "@serverless-harness/kit/log";
 import type { Server } from "@serverless-harness/kit/serve";
-import { startServer, temporaryDirectory } from "@serverless-harness/kit/testing";
+import { startServer, storeDirectory } from "@serverless-harness/kit/testing";
 import {
   type Leaf,
   type LeafEvent,
@@ -61,7 +61,7 @@ const SEED_API: SeedApiSettings = {
 
 /** A leaf store in a directory of its own; `url` is how another process opens it. */
 export async function newStore(): Promise<{ store: LeafStore; url: string; directory: string }> {
-  const directory = await temporaryDirectory();
+  const directory = await storeDirectory();
   const url = `sqlite:${join(directory, "leaf.db")}`;
   const store = await openLeafStore(url);
   onTestFinished(() => store.close());

@@ -3,4 +3,4 @@
 export { createAuthority, type Identity } from "./certificates.ts";
 export { gif, jpeg, png, WEBP } from "./pictures.ts";
 export { byKey, bySecret, rawToken } from "./raw-token.ts";
-export { startServer, type TestServerOptions, temporaryDirectory } from "./server.ts";
+export { startServer, storeDirectory, type TestServerOptions, temporaryDirectory } from "./server.ts";

@@ -7,10 +7,20 @@ import type { Address } from "../address.ts";
 import { createLogger, type Logger } from "../log.ts";
 import { type ServeOptions, type Server, serve } from "../serve.ts";
 import { type ClientTls, type ClientTransport, createTransport, type Token } from "../transport.ts";
+import { STORES } from "./memory.ts";
 
 /** A temporary directory that is removed when the test ends. */
 export async function temporaryDirectory(): Promise<string> {
-  const path = await mkdtemp(join(tmpdir(), "harness-test-"));
+  return await removedAtEnd(tmpdir());
+}
+
+/** The same for a store, which flushes every write: see {@link STORES}. */
+export async function storeDirectory(): Promise<string> {
+  return await removedAtEnd(STORES);
+}
+
+async function removedAtEnd(parent: string): Promise<string> {
+  const path = await mkdtemp(join(parent, "harness-test-"));
   onTestFinished(() => rm(path, { recursive: true, force: true }));
   return path;
 }

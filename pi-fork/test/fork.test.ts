@@ -9,7 +9,7 @@ import {
   setValue,
 } from "@earendil-works/pi-agent-core";
 import type { AssistantMessage } from "@earendil-works/pi-ai";
-import { temporaryDirectory } from "@serverless-harness/kit/testing";
+import { storeDirectory } from "@serverless-harness/kit/testing";
 import { type Fence, type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { claim, submit } from "@serverless-harness/session/testing";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
@@ -20,7 +20,7 @@ import { openPiSessions } from "../sessions/open.ts";
 const server = redisServer();
 
 const addresses: Readonly<Record<string, () => Promise<string>>> = {
-  SQLite: async () => `sqlite:${join(await temporaryDirectory(), "leaf.db")}`,
+  SQLite: async () => `sqlite:${join(await storeDirectory(), "leaf.db")}`,
   Redis: async () => server().freshUrl(),
 };
 

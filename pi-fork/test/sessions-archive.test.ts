@@ -1,5 +1,4 @@
 import { mkdtemp, readdir, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import {
   appendList,
@@ -13,6 +12,7 @@ import {
   value,
 } from "@earendil-works/pi-agent-core";
 import { NodeExecutionEnv } from "@earendil-works/pi-agent-core/harness/env/nodejs";
+import { STORES } from "@serverless-harness/kit/testing/memory";
 import { type Claim, type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { claim, done, submit } from "@serverless-harness/session/testing";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
@@ -35,7 +35,7 @@ const USAGE = {
 };
 
 async function directory(): Promise<string> {
-  const path = await mkdtemp(join(tmpdir(), "pi-archive-"));
+  const path = await mkdtemp(join(STORES, "pi-archive-"));
   onTestFinished(() => rm(path, { recursive: true, force: true }));
   return path;
 }

@@ -1,5 +1,4 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BACKGROUND_CONTEXT } from "@earendil-works/pi-agent-core";
 import {
@@ -9,6 +8,7 @@ import {
   type StorageFixture,
 } from "@earendil-works/pi-agent-core/harness/session/testing";
 import { type SqliteDatabaseFactory, SqliteSessionRepo, SqliteStorage } from "@earendil-works/pi-session-backend-sqlite-node";
+import { STORES } from "@serverless-harness/kit/testing/memory";
 import { openSqliteLeafStore } from "@serverless-harness/session/sqlite";
 import { claim, submit } from "@serverless-harness/session/testing";
 import { describe, test } from "vitest";
@@ -28,7 +28,7 @@ interface Opened {
 
 /** A repository over our databases in a directory of its own. */
 async function openRepo({ oneFile, fenced }: Layout): Promise<Opened> {
-  const directory = await mkdtemp(join(tmpdir(), "pi-sessions-"));
+  const directory = await mkdtemp(join(STORES, "pi-sessions-"));
   const path = join(directory, "leaf.db");
   const store = fenced ? openSqliteLeafStore(path) : undefined;
   if (store !== undefined) await submit(store);

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { BACKGROUND_CONTEXT, insertEntry, type Session, type Write } from "@earendil-works/pi-agent-core";
-import { temporaryDirectory } from "@serverless-harness/kit/testing";
+import { storeDirectory } from "@serverless-harness/kit/testing";
 import { LeafState } from "@serverless-harness/proto/leaf";
 import { type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { assertGapFree, claim, delta, done, follow, logOf, submit, usage, words } from "@serverless-harness/session/testing";
@@ -17,7 +17,7 @@ import { Valve } from "./fixtures/valve.ts";
 const RIDER = new URL("fixtures/session-rider.ts", import.meta.url);
 const server = redisServer();
 const places: Readonly<Record<string, () => Promise<string>>> = {
-  SQLite: async () => `sqlite:${join(await temporaryDirectory(), "leaf.db")}`,
+  SQLite: async () => `sqlite:${join(await storeDirectory(), "leaf.db")}`,
   Redis: async () => server().freshUrl(),
 };
 const stale = expect.objectContaining({ reason: "stale_epoch" });

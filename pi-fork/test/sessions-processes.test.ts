@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as delay } from "node:timers/promises";
 import { BACKGROUND_CONTEXT, type Session } from "@earendil-works/pi-agent-core";
-import { temporaryDirectory } from "@serverless-harness/kit/testing";
+import { storeDirectory } from "@serverless-harness/kit/testing";
 import { type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { claim, claimWhenReady, delta, done, logOf, submit, words } from "@serverless-harness/session/testing";
 import { Child } from "@serverless-harness/session/testing/child";
@@ -22,7 +22,7 @@ const server = redisServer();
 
 const places: Readonly<Record<string, () => Promise<Place>>> = {
   SQLite: async () => {
-    const path = join(await temporaryDirectory(), "leaf.db");
+    const path = join(await storeDirectory(), "leaf.db");
     const assertWhole = (): void => {
       const db = new DatabaseSync(path);
       expect(db.prepare("PRAGMA integrity_check").all()).toEqual([{ integrity_check: "ok" }]);

@@ -108,7 +108,7 @@ describe("pieces of a streamed answer", () => {
   });
 
   test.each(["requests", "answers"] as const)("are written once, in order, where the connection is cut and %s were lost", async (what) => {
-    await using own = await RedisServer.start();
+    await using own = await RedisServer.startInMemory();
     await using valve = await Valve.to(own.port);
     const { storage, reopen } = await ownedStorage(own.url(), `redis://127.0.0.1:${valve.port}`);
     for (const text of texts(5)) await storage.commit(piece(text));
@@ -123,7 +123,7 @@ describe("pieces of a streamed answer", () => {
   });
 
   test("that may have been written or not, when Redis did not answer at all, are neither lost nor doubled", async () => {
-    await using own = await RedisServer.start();
+    await using own = await RedisServer.startInMemory();
     const interrupted = async (what: "requests" | "answers"): Promise<void> => {
       await using valve = await Valve.to(own.port);
       const { storage, reopen } = await ownedStorage(own.url(`prefix=${what}`), `redis://127.0.0.1:${valve.port}?prefix=${what}`);

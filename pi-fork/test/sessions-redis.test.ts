@@ -107,7 +107,7 @@ test("an entry over the limit is refused with the limit, and nothing of its comm
 });
 
 test("a session whose Redis is killed under load has every entry that was acknowledged, once, and goes on by itself", async () => {
-  await using own = await RedisServer.start();
+  await using own = await RedisServer.startInMemory();
   const store = await openLeafStore(own.url());
   const sessions = openPiSessions(own.url());
   await submit(store, { sessionId: "s" });

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { BACKGROUND_CONTEXT, type Session } from "@earendil-works/pi-agent-core";
-import { temporaryDirectory } from "@serverless-harness/kit/testing";
+import { storeDirectory } from "@serverless-harness/kit/testing";
 import { type Claim, type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { claim, done, submit } from "@serverless-harness/session/testing";
 import { redisServer } from "@serverless-harness/session/testing/redis-vitest";
@@ -19,7 +19,7 @@ interface Opened {
 const server = redisServer();
 
 const addresses: Readonly<Record<string, () => Promise<string>>> = {
-  SQLite: async () => `sqlite:${join(await temporaryDirectory(), "leaf.db")}`,
+  SQLite: async () => `sqlite:${join(await storeDirectory(), "leaf.db")}`,
   Redis: async () => server().freshUrl(),
 };
 

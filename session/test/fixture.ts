@@ -1,13 +1,13 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { STORES } from "@serverless-harness/kit/testing/memory";
 import type { LeafStore } from "../contract/leaf-store.ts";
 import { openSqliteLeafStore } from "../sqlite/store.ts";
 import type { LeafStoreFixture } from "../testing/index.ts";
 
 /** A fresh SQLite store in a directory of its own. */
 export async function sqliteFixture(): Promise<LeafStoreFixture & { readonly path: string }> {
-  const directory = await mkdtemp(join(tmpdir(), "leaf-store-"));
+  const directory = await mkdtemp(join(STORES, "leaf-store-"));
   const path = join(directory, "leaf.db");
   const handles: LeafStore[] = [];
   const connect = async (now?: () => number): Promise<LeafStore> => {

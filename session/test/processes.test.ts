@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { setTimeout as delay } from "node:timers/promises";
-import { temporaryDirectory } from "@serverless-harness/kit/testing";
+import { storeDirectory } from "@serverless-harness/kit/testing";
 import { type LeafEvent, LeafState } from "@serverless-harness/proto/leaf";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { type LeafStore, openLeafStore } from "../index.ts";
@@ -25,7 +25,7 @@ interface Place {
 }
 
 async function sqlitePlace(): Promise<Place> {
-  const path = join(await temporaryDirectory(), "leaf.db");
+  const path = join(await storeDirectory(), "leaf.db");
   const assertWhole = (): void => {
     const db = new DatabaseSync(path);
     expect(db.prepare("PRAGMA integrity_check").all()).toEqual([{ integrity_check: "ok" }]);

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HarnessError } from "@serverless-harness/kit/errors";
+import { STORES } from "@serverless-harness/kit/testing/memory";
 import { LeafStateSchema } from "@serverless-harness/proto/leaf";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
@@ -313,7 +313,7 @@ interface Clocked extends AsyncDisposable {
 }
 
 async function clockedSqlite(): Promise<Clocked> {
-  const directory = await mkdtemp(join(tmpdir(), "queue-"));
+  const directory = await mkdtemp(join(STORES, "queue-"));
   return {
     open: async (now) => openSqliteLeafStore(join(directory, "leaf.db"), { now }),
     [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }),

@@ -100,7 +100,7 @@ test("a connection that went dead without a sign is replaced: calls end, followe
 });
 
 test("a Redis that stands still is told as one that can't be reached, and does what it was asked at most once when it goes on", async () => {
-  await using own = await RedisServer.start();
+  await using own = await RedisServer.startInMemory();
   const store = await open(own.url());
   const { leafId } = await submit(store);
   const held = await claim(store);

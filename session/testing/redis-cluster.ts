@@ -17,7 +17,7 @@ export class RedisCluster implements AsyncDisposable {
     for (let i = 0; i < 3; i++) {
       const bus = await freePort();
       buses.push(bus);
-      nodes.push(await RedisServer.start("--cluster-enabled", "yes", "--cluster-port", `${bus}`));
+      nodes.push(await RedisServer.startInMemory("--cluster-enabled", "yes", "--cluster-port", `${bus}`));
     }
     const clients = nodes.map(({ port }) => new Redis({ port, host: "127.0.0.1" }));
     for (const [i, client] of clients.entries()) {

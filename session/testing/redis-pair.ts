@@ -13,9 +13,9 @@ export class RedisPair implements AsyncDisposable {
 
   /** Start both; resolves when the replica has its first copy. */
   static async start(): Promise<RedisPair> {
-    const primary = await RedisServer.start("--repl-diskless-sync-delay", "0");
+    const primary = await RedisServer.startInMemory("--repl-diskless-sync-delay", "0");
     const between = await Link.to(primary.port);
-    const replica = await RedisServer.start("--replicaof", `127.0.0.1 ${between.port}`);
+    const replica = await RedisServer.startInMemory("--replicaof", `127.0.0.1 ${between.port}`);
     const pair = new RedisPair(primary, replica, await Link.to(primary.port), between);
     await asked(replica, async (redis) => {
       // Nothing tells the end of the first copy.

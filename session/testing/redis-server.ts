@@ -5,6 +5,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { STORES } from "@serverless-harness/kit/testing/memory";
 
 /** A Redis of its own: a process with a directory, a free port on the loopback, and an append-only file that is synced with every write. */
 export class RedisServer implements AsyncDisposable {
@@ -15,8 +16,17 @@ export class RedisServer implements AsyncDisposable {
   #stores = 0;
 
   /** Start one; `args`: more settings, as on the command line. */
-  static async start(...args: readonly string[]): Promise<RedisServer> {
-    const server = new RedisServer(await freePort(), await mkdtemp(join(tmpdir(), "redis-")), args);
+  static start(...args: readonly string[]): Promise<RedisServer> {
+    return RedisServer.#startIn(tmpdir(), args);
+  }
+
+  /** The same for tests: see {@link STORES}. */
+  static startInMemory(...args: readonly string[]): Promise<RedisServer> {
+    return RedisServer.#startIn(STORES, args);
+  }
+
+  static async #startIn(parent: string, args: readonly string[]): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), await mkdtemp(join(parent, "redis-")), args);
     await server.restart();
     return server;
   }

@@ -4,7 +4,7 @@ import { RedisServer } from "./redis-server.ts";
 
 /** A Redis for all tests of a file (of vitest). */
 export function redisServer(...args: readonly string[]): () => RedisServer {
-  return forFile(() => RedisServer.start(...args));
+  return forFile(() => RedisServer.startInMemory(...args));
 }
 
 /** A Redis Cluster for all tests of a file. */

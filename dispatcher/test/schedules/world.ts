@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { temporaryDirectory } from "@serverless-harness/kit/testing";
+import { storeDirectory } from "@serverless-harness/kit/testing";
 import {
   type Leaf,
   LeafKind,
@@ -26,7 +26,7 @@ import { openStore } from "./store.ts";
 /** Where both kinds of store are, a fresh one with each call; to be used at the top of a file. */
 export function storeUrls(): Readonly<Record<"SQLite" | "Redis", () => Promise<string>>> {
   const redis = redisServer();
-  return { SQLite: async () => `sqlite:${join(await temporaryDirectory(), "leaf.db")}`, Redis: async () => redis().freshUrl() };
+  return { SQLite: async () => `sqlite:${join(await storeDirectory(), "leaf.db")}`, Redis: async () => redis().freshUrl() };
 }
 
 /** A schedule of the tenant acme. */

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { temporaryDirectory } from "@serverless-harness/kit/testing";
+import { storeDirectory } from "@serverless-harness/kit/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { openRedisLeafStore } from "../../redis/store.ts";
 import { openSqliteLeafStore } from "../../sqlite/store.ts";
@@ -15,7 +15,7 @@ import { coveringWalks, type Walk } from "./walks.ts";
 const server = redisServer();
 
 const drivers = {
-  SQLite: async (now: () => number) => openSqliteLeafStore(join(await temporaryDirectory(), "leaf.db"), { now }),
+  SQLite: async (now: () => number) => openSqliteLeafStore(join(await storeDirectory(), "leaf.db"), { now }),
   Redis: async (now: () => number) => openRedisLeafStore(addressOf(server().freshUrl("partitions=1")), { now }),
 };
 

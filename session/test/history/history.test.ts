@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { temporaryDirectory } from "@serverless-harness/kit/testing";
+import { storeDirectory } from "@serverless-harness/kit/testing";
 import { expect, onTestFinished, test } from "vitest";
 import { type LeafStore, openLeafStore } from "../../index.ts";
 import { Child } from "../../testing/child.ts";
@@ -17,7 +17,7 @@ const server = redisServer();
 const cluster = redisCluster();
 
 const places: Readonly<Record<string, () => Promise<string>>> = {
-  SQLite: async () => `sqlite:${join(await temporaryDirectory(), "leaf.db")}`,
+  SQLite: async () => `sqlite:${join(await storeDirectory(), "leaf.db")}`,
   Redis: async () => server().freshUrl(),
   "a Redis Cluster": async () => cluster().freshUrl(),
 };
