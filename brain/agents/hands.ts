@@ -91,8 +91,11 @@ export class Hands {
     if (pool === undefined) return undefined;
     const { handsTls: tls, leaseMs } = this.#settings;
     const { sandbox: wish, fork } = leaf.spec ?? {};
-    const near = wish?.nearSessionId || fork?.sessionId;
-    const wishes = { labels: wish?.labels ?? {}, ...(near === undefined ? {} : { near }) };
+    const wishes = {
+      labels: wish?.labels ?? {},
+      ...(wish === undefined || wish.nearSessionId === "" ? {} : { near: wish.nearSessionId }),
+      ...(fork === undefined ? {} : { copyOf: fork.sessionId }),
+    };
     return Room.take({ ...pool, fence, wishes, leaseMs, tls });
   }
 

@@ -15,6 +15,8 @@ export interface PlacementWishes {
   readonly labels?: Readonly<Record<string, string>>;
   /** Another session of the same tenant: its sandbox, if that has room. */
   readonly near?: string;
+  /** Another session of the same tenant whose files it begins with: while that one's sandbox is full, it waits for room there. */
+  readonly copyOf?: string;
 }
 
 /** Where a session is. */

@@ -55,10 +55,11 @@ export class RedisSandboxes implements Sandboxes {
   async place(fence: Fence, wishes: PlacementWishes, leaseMs: number): Promise<Placement> {
     checkPlacement(wishes, leaseMs);
     const { tenant, sessionId, epoch } = fence;
-    const near = wishes.near === undefined ? "" : sessionName(tenant, wishes.near);
+    const other = wishes.copyOf ?? wishes.near;
+    const near = [other === undefined ? "" : sessionName(tenant, other), wishes.copyOf === undefined ? 0 : 1];
     const labels = Object.entries(wishes.labels ?? {}).flat();
     const session = sessionName(tenant, sessionId);
-    const reply = list(await this.#opened().runSandboxes("sandboxPlace", session, epoch, tenant, Math.floor(leaseMs), near, ...labels));
+    const reply = list(await this.#opened().runSandboxes("sandboxPlace", session, epoch, tenant, Math.floor(leaseMs), ...near, ...labels));
     const [outcome, found, isNew, snapshotId, from, isThere, left] = reply;
     switch (text(outcome)) {
       case "stale":

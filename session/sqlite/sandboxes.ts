@@ -209,9 +209,11 @@ function choose(connection: Connection, nowMs: number, tenant: string, wishes: P
   const suitable = known.filter((sandbox) => sandbox.aliveUntilMs > nowMs && suits(sandbox, tenant, wishes));
   if (!suitable.some(({ draining }) => !draining)) throw noSandbox(wishes);
   const free = suitable.filter(hasRoom).toSorted(byLoad);
-  const near = wishes.near === undefined ? undefined : connection.one<Placed>(PLACED, tenant, wishes.near)?.sandbox;
-  const best = free.find(({ name }) => name === near) ?? free[0];
-  if (best === undefined) throw sandboxesFull(suitable.length);
+  const other = wishes.copyOf ?? wishes.near;
+  const near = other === undefined ? undefined : connection.one<Placed>(PLACED, tenant, other)?.sandbox;
+  const mustBeNear = wishes.copyOf !== undefined && suitable.some(({ name, draining }) => name === near && !draining);
+  const best = free.find(({ name }) => name === near) ?? (mustBeNear ? undefined : free[0]);
+  if (best === undefined) throw sandboxesFull(mustBeNear ? 1 : suitable.length);
   return best;
 }
 

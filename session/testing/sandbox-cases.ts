@@ -292,6 +292,13 @@ export const sandboxCases: readonly Case[] = [
       strictEqual(await placed(store, "child", { near: "parent" }), "a");
       ok((await placed(store, "late child", { near: "parent" })) !== "a");
       ok((await placed(store, "orphan", { near: "nobody" })) !== "a");
+      // One that needs its files waits for room, unless there will be none.
+      strictEqual((await refusal(store.sandboxes.place(fenceOf("copy"), { copyOf: "parent" }, MINUTE_MS))).reason, "sandboxes_full");
+      ok((await placed(store, "copy of nothing", { copyOf: "nobody" })) !== "a");
+      await store.sandboxes.hold(fenceOf("child"), 0);
+      strictEqual(await placed(store, "copy", { copyOf: "parent" }), "a");
+      await store.sandboxes.drain("a", true);
+      ok((await placed(store, "late copy", { copyOf: "parent" })) !== "a");
     },
   ],
   [

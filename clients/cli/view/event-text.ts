@@ -48,8 +48,9 @@ export function messageText({ messageId, mode, sentBy, text }: LeafMessage): str
 }
 
 function restoredText({ snapshotId, behind }: WorkspaceRestored): string {
-  const from = snapshotId === "" ? "made again without files, as there was no snapshot" : `restored from snapshot ${snapshotId}`;
-  return `the workspace was lost: ${from}${behind ? "; the latest changes are gone" : ""}`;
+  if (snapshotId === "") return "the workspace was lost: made again without files, as there was no snapshot";
+  const from = `restored from snapshot ${snapshotId}`;
+  return behind ? `the workspace was lost: ${from}; the latest changes are gone` : `the workspace is in another place now: ${from}`;
 }
 
 /** A tool call in one line: `bash  npm test`. */

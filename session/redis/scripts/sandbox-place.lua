@@ -1,10 +1,10 @@
 -- include: sandboxes
--- The sandbox of a session, as `Sandboxes.place` says. ARGV: 3 session, 4 its epoch, 5 its tenant, 6 lease in ms, 7 session to be near, or empty, then the
--- name and the value of each wanted label. Returns 'stale', 'none', 'full' with the number of sandboxes, or 'ok' with the sandbox, '1' if it is
+-- The sandbox of a session, as `Sandboxes.place` says. ARGV: 3 session, 4 its epoch, 5 its tenant, 6 lease in ms, 7 session to be near, or empty, 8 '1' if it has
+-- to be near that one while that is where it may be, then the name and the value of each wanted label. Returns 'stale', 'none', 'full' with the number of sandboxes, or 'ok' with the sandbox, '1' if it is
 -- another than before, the snapshot that it goes on from, or empty, and where it has its files, if not there: name, '1' if that can be asked for them, and
 -- that sandbox.
-local session, epoch, tenant, lease, near = unpack(ARGV, 3, 7)
-local LABELS_AT = 8
+local session, epoch, tenant, lease, near, bound = unpack(ARGV, 3, 8)
+local LABELS_AT = 9
 local old, old_state, old_epoch, from, from_state, snapshot = placed(session)
 if old and tonumber(old_epoch) > tonumber(epoch) then return { 'stale' } end
 
@@ -44,12 +44,13 @@ local lease_end = current and tonumber(redis.call('ZSCORE', key('in', old), sess
 local best = current and (lease_end > now or current.free) and current or nil
 if not best then
   local close = near ~= '' and placed(near)
-  local count, waits, least = 0, false, {}
+  local count, waits, must, least = 0, false, false, {}
   for _, name in ipairs(redis.call('SMEMBERS', all)) do
     local each = suitable(name)
     if each then
       count = count + 1
       waits = waits or not each.draining
+      must = must or bound == '1' and name == close and not each.draining
       if each.free and name == close then best = each end
       if each.free and (not least[1] or each.working <= least[1].working) then
         if least[1] and each.working < least[1].working then least = {} end
@@ -57,6 +58,7 @@ if not best then
       end
     end
   end
+  if must and not best then return { 'full', 1 } end
   for _, each in ipairs(best and {} or least) do
     if not best or less(each, best) then best = each end
   end
