@@ -3,6 +3,6 @@
 local session = ARGV[3]
 local name = placed(session)
 if not name then return 'OK' end
-if name ~= '' then redis.call('ZREM', key('in', name), session) end
+if name ~= '' then leave(name, session) end
 redis.call('HDEL', placements, session)
 return 'OK'

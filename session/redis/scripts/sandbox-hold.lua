@@ -4,5 +4,5 @@
 local session, epoch, lease = unpack(ARGV, 3, 5)
 local name, state, since = placed(session)
 if not name or name == '' or tonumber(since) > tonumber(epoch) then return 'lost' end
-redis.call('ZADD', key('in', name), lease == '0' and '0' or int(now + tonumber(lease)), session)
+enter(name, session, lease == '0' and '0' or int(now + tonumber(lease)))
 return there(name, state) and 'held' or 'away'

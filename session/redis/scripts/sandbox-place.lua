@@ -1,10 +1,12 @@
 -- include: sandboxes
 -- The sandbox of a session, as `Sandboxes.place` says. ARGV: 3 session, 4 its epoch, 5 its tenant, 6 lease in ms, 7 session to be near, or empty, 8 '1' if it has
--- to be near that one while that is where it may be, then the name and the value of each wanted label. Returns 'stale', 'none', 'full' with the number of sandboxes, or 'ok' with the sandbox, '1' if it is
--- another than before, the snapshot that it goes on from, or empty, and where it has its files, if not there: name, '1' if that can be asked for them, and
--- that sandbox.
+-- to be near that one while that is where it may be, then the name and the value of each wanted label. Returns 'stale', 'none', 'full' with the number of
+-- sandboxes, or 'ok' with the sandbox, '1' if it is another than before, the snapshot that it goes on from, or empty, and where it has its files, if not
+-- there: name, '1' if that can be asked for them, and that sandbox.
 local session, epoch, tenant, lease, near, bound = unpack(ARGV, 3, 8)
 local LABELS_AT = 9
+-- Sandboxes that are looked at in one go.
+local STEP = 16
 local old, old_state, old_epoch, from, from_state, snapshot = placed(session)
 if old and tonumber(old_epoch) > tonumber(epoch) then return { 'stale' } end
 
@@ -25,17 +27,27 @@ local function suitable(name)
   return { name = name, state = state, draining = draining, free = free, working = busy }
 end
 
--- Sessions on a sandbox, with a lease or without. Asked for once, and only if it matters: a pool has hundreds of sandboxes.
-local function placed_on(sandbox)
-  sandbox.placed = sandbox.placed or redis.call('ZCARD', key('in', sandbox.name))
-  return sandbox.placed
+-- The least loaded one that has room. A lease that has run out counts until its sandbox is reported again, which is soon.
+local function least()
+  for at = 0, redis.call('ZCARD', loads) - 1, STEP do
+    for _, name in ipairs(redis.call('ZRANGE', loads, at, at + STEP - 1)) do
+      local each = suitable(name)
+      if each and each.free then return each end
+    end
+  end
 end
 
--- Of two that are equally busy.
-local function less(a, b)
-  local in_a, in_b = placed_on(a), placed_on(b)
-  if in_a ~= in_b then return in_a < in_b end
-  return a.name < b.name
+-- Why there is none: 'none' that would do is there, or 'full' with the number of those that are.
+local function refusal()
+  local count, waits = 0, false
+  for _, name in ipairs(redis.call('SMEMBERS', all)) do
+    local each = suitable(name)
+    if each then
+      count = count + 1
+      waits = waits or not each.draining
+    end
+  end
+  return waits and { 'full', count } or { 'none' }
 end
 
 local current = old and old ~= '' and suitable(old)
@@ -43,27 +55,11 @@ if current and current.state ~= old_state then current = nil end
 local lease_end = current and tonumber(redis.call('ZSCORE', key('in', old), session) or 0)
 local best = current and (lease_end > now or current.free) and current or nil
 if not best then
-  local close = near ~= '' and placed(near)
-  local count, waits, must, least = 0, false, false, {}
-  for _, name in ipairs(redis.call('SMEMBERS', all)) do
-    local each = suitable(name)
-    if each then
-      count = count + 1
-      waits = waits or not each.draining
-      must = must or bound == '1' and name == close and not each.draining
-      if each.free and name == close then best = each end
-      if each.free and (not least[1] or each.working <= least[1].working) then
-        if least[1] and each.working < least[1].working then least = {} end
-        table.insert(least, each)
-      end
-    end
-  end
-  if must and not best then return { 'full', 1 } end
-  for _, each in ipairs(best and {} or least) do
-    if not best or less(each, best) then best = each end
-  end
-  if not waits then return { 'none' } end
-  if not best then return { 'full', count } end
+  local name = near ~= '' and placed(near)
+  local close = name and name ~= '' and suitable(name)
+  if close and not close.free and not close.draining and bound == '1' then return { 'full', 1 } end
+  best = close and close.free and close or least()
+  if not best then return refusal() end
 end
 
 local stays = best == current
@@ -74,8 +70,8 @@ elseif not stays and from == '' and snapshot == '' then
   from, from_state = old, old_state
 end
 if from == best.name and from_state == best.state then from, from_state = '', '' end
-if old and old ~= '' and old ~= best.name then redis.call('ZREM', key('in', old), session) end
-redis.call('ZADD', key('in', best.name), int(now + tonumber(lease)), session)
+if old and old ~= '' and old ~= best.name then leave(old, session) end
+enter(best.name, session, int(now + tonumber(lease)))
 put(session, best.name, best.state, epoch, from, from_state, snapshot)
 local reply = { 'ok', shown(best.name), stays and '0' or '1', snapshot }
 if from == '' then return reply end

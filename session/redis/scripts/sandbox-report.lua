@@ -4,4 +4,5 @@ local name, sandbox, state, tenant, labels, capacity, life = unpack(ARGV, 3, 9)
 redis.call('SADD', all, name)
 redis.call('HSET', key('at', name), 'sandbox', sandbox, 'state', state, 'tenant', tenant, 'labels', labels, 'capacity', capacity,
   'alive', int(now + tonumber(life)))
+weigh(name)
 return 'OK'

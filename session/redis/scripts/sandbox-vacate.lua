@@ -5,7 +5,7 @@ local session, epoch, at, snapshot = unpack(ARGV, 3, 6)
 local name, _, since, from, from_state, from_snapshot = placed(session)
 if name ~= at or tonumber(since) > tonumber(epoch) then return '0' end
 if tonumber(redis.call('ZSCORE', key('in', name), session) or 0) > now then return '0' end
-redis.call('ZREM', key('in', name), session)
+leave(name, session)
 if from == '' and from_snapshot == '' then from_snapshot = snapshot end
 put(session, '', '', since, from, from_state, from_snapshot)
 return '1'

@@ -4,13 +4,30 @@
 --   at:NAME  hash  sandbox: as it was reported, a message · state: id of what it has on its disk · tenant · labels: JSON · capacity ·
 --                  alive: until when it counts as there, in ms · draining: there if it is
 --   in:NAME  zset  sessions by the end of their lease, in ms; 0 is none
+--   load     zset  names of sandboxes: those with the fewest leases come first, of these those with the fewest sessions
 --   placed   hash  session: name, state, epoch, then where it has its files until it has settled: name, state, id of a snapshot; with spaces between.
 --                  No name: it is nowhere, or has its files where it is
-local all, placements = base .. ':all', base .. ':placed'
+local all, placements, loads = base .. ':all', base .. ':placed', base .. ':load'
 local now = tonumber(ms)
 
 -- Sessions with a lease on a sandbox.
 local function working(name) return redis.call('ZCOUNT', key('in', name), '(' .. ms, '+inf') end
+
+-- Note how much is in a sandbox, for as long as that is known.
+local function weigh(name)
+  if redis.call('EXISTS', key('at', name)) == 0 then return end
+  redis.call('ZADD', loads, int(working(name) * 1000000 + redis.call('ZCARD', key('in', name))), name)
+end
+
+-- A session is in a sandbox until its lease ends, 0 for none, or is not in it any more.
+local function enter(name, session, lease_end)
+  redis.call('ZADD', key('in', name), lease_end, session)
+  weigh(name)
+end
+
+local function leave(name, session)
+  if redis.call('ZREM', key('in', name), session) == 1 then weigh(name) end
+end
 
 -- A sandbox as `sandboxOf` reads it; nothing if there is none.
 local function shown(name)
