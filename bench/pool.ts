@@ -7,6 +7,7 @@ import { scratch } from "./parts/process.ts";
 import { BothWays } from "./pool/both-ways.ts";
 import { idleDialOut } from "./pool/idle-dial-outs.ts";
 import { placements } from "./pool/placements.ts";
+import { recovery } from "./pool/recovery.ts";
 import { Samples } from "./report/samples.ts";
 
 /** Pause between two commands of an agent, in milliseconds. */
@@ -18,7 +19,10 @@ const BULK_BYTES = 20e6;
 const SANDBOXES = 200;
 const DIAL_OUTS = 200;
 
-/** What a sandbox that dialled in costs next to one that is connected to, and what it costs to place a session among many sandboxes. */
+/**
+ * What a sandbox that dialled in costs next to one that is connected to, what it costs to place a session among many sandboxes, and how long sessions are
+ * without one when theirs is killed.
+ */
 export const pool: Benchmark = async (options) => {
   const samples = new Samples();
   await measureCommands(options, samples);
@@ -27,6 +31,9 @@ export const pool: Benchmark = async (options) => {
     samples.add("idle_dial_out_mb", [await idleDialOut(DIAL_OUTS, options.quick ? 5 : 30)]);
   }
   await measurePlacements(options, samples);
+  const sessions = options.quick ? 10 : 100;
+  options.progress(`a sandbox is killed under ${sessions} sessions`);
+  samples.add("recovery_ms", await recovery(sessions));
   return samples.report("pool", {
     "dialled/direct": ["dialled_echo_ms", "direct_echo_ms"],
     "dialled_tight/direct": ["dialled_echo_tight_ms", "direct_echo_tight_ms"],
