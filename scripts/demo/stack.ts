@@ -4,10 +4,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ROOT } from "../run.ts";
 
-const LEAF = join(ROOT, "clients", "cli", "bin", "leaf.mjs");
+export const LEAF = join(ROOT, "clients", "cli", "bin", "leaf.mjs");
 
-/** Brains that let go of a long command sooner than by default, though not of one whose brains are killed: it lasts 6 s. */
-const DEMO_ENVIRONMENT = { BRAIN_SLEEP_AFTER_MS: "6500", ...process.env };
+/** By which slirp4netns, a router with NAT, shows this machine to a network namespace. */
+export const MACHINE = "10.0.2.2";
+
+/**
+ * Brains that let go of a long command sooner than by default, though not of one whose brains are killed: it lasts 6 s. The dispatcher may be
+ * called by the name that this machine has in a network namespace.
+ */
+const DEMO_ENVIRONMENT = { BRAIN_SLEEP_AFTER_MS: "6500", DISPATCHER_ALLOWED_HOSTS: MACHINE, ...process.env };
 
 /** What `leaf up --json` tells. */
 export interface StackInfo {
@@ -30,33 +36,29 @@ export class DemoStack {
 
   /** Start it; `options` go to `leaf up`. Throws with its message if it refuses. */
   async up(options: readonly string[]): Promise<StackInfo> {
-    return JSON.parse(await this.#leaf("up", "--port", "0", "--json", ...options)) as StackInfo;
+    return JSON.parse(await runLeaf(this.dir, "up", "--port", "0", "--json", ...options)) as StackInfo;
   }
 
   /** The last lines of its logs. */
   async logs(): Promise<string> {
-    return await this.#leaf("logs", "--lines", "15").catch((error: unknown) => String(error));
+    return await runLeaf(this.dir, "logs", "--lines", "15").catch((error: unknown) => String(error));
   }
 
   /** Stop every process of it and remove its directory. */
   async remove(): Promise<void> {
-    await this.#leaf("down", "--json");
+    await runLeaf(this.dir, "down", "--json");
     rmSync(this.dir, { recursive: true, force: true });
   }
+}
 
-  #leaf(command: string, ...options: readonly string[]): Promise<string> {
-    return new Promise((resolve, reject) => {
-      execFile(
-        process.execPath,
-        [LEAF, command, "--dir", this.dir, ...options],
-        { cwd: ROOT, env: DEMO_ENVIRONMENT },
-        (error, stdout, stderr) => {
-          if (error === null) resolve(stdout);
-          else reject(new Error(messageIn(stderr) || error.message));
-        },
-      );
+/** Run a command of `leaf` on the stack in a directory; what it writes. Rejects with its message if it fails. */
+export function runLeaf(dir: string, command: string, ...options: readonly string[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, [LEAF, command, "--dir", dir, ...options], { cwd: ROOT, env: DEMO_ENVIRONMENT }, (error, stdout, stderr) => {
+      if (error === null) resolve(stdout);
+      else reject(new Error(messageIn(stderr) || error.message));
     });
-  }
+  });
 }
 
 /** The message of the CLI's error document. */

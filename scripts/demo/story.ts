@@ -4,7 +4,9 @@ import { asleep } from "./chapters/asleep.ts";
 import { atRest } from "./chapters/at-rest.ts";
 import { cancelled } from "./chapters/cancelled.ts";
 import { coldStart } from "./chapters/cold-start.ts";
+import { dialledIn } from "./chapters/dialled-in.ts";
 import { economics } from "./chapters/economics.ts";
+import { elsewhere } from "./chapters/elsewhere.ts";
 import { fanOut } from "./chapters/fan-out.ts";
 import { gone } from "./chapters/gone.ts";
 import { killed } from "./chapters/killed.ts";
@@ -17,6 +19,7 @@ import { scheduled } from "./chapters/scheduled.ts";
 import { seedGate } from "./chapters/seed-gate.ts";
 import { sharedTerminal } from "./chapters/shared-terminal.ts";
 import type { Claims } from "./claims.ts";
+import { runLeaf } from "./stack.ts";
 import type { World } from "./world.ts";
 
 const SECRET = "pineapple";
@@ -24,7 +27,7 @@ const SECRET = "pineapple";
 const SLEEP = ["sleep", "1.0731"] as const;
 
 /** Claims that {@link tellStory} makes. */
-export const CLAIMS = 18;
+export const CLAIMS = 20;
 
 /** Tell the story of the system, a claim after the other, each looked at from outside. */
 export async function tellStory(world: World, claims: Claims): Promise<void> {
@@ -57,4 +60,8 @@ export async function tellStory(world: World, claims: Claims): Promise<void> {
   await claims.check("a tenant that sees nothing of another", () => apart(world));
   await claims.check("a /runs gate approved by the seed's own request", () => seedGate(world));
   await claims.check("brains cost only while they think", () => economics(world, startedAtMs));
+  // A pool from here on: the dispatcher is started again for it, and counts its brains from 0.
+  await runLeaf(world.info.dir, "up", "--sandboxes", "2");
+  await claims.check("a session goes on in another sandbox after its own was killed", () => elsewhere(world));
+  await claims.check("a sandbox that dialled in from a network without any way in runs a command", () => dialledIn(world));
 }

@@ -43,6 +43,7 @@ export class World {
   readonly leaves: Dispatcher["leaves"];
   readonly schedules: Dispatcher["schedules"];
   readonly tokens: Dispatcher["tokens"];
+  readonly sandboxes: Dispatcher["sandboxes"];
   readonly #dispatcher: Dispatcher;
 
   constructor(info: StackInfo) {
@@ -52,6 +53,7 @@ export class World {
     this.leaves = this.#dispatcher.leaves;
     this.schedules = this.#dispatcher.schedules;
     this.tokens = this.#dispatcher.tokens;
+    this.sandboxes = this.#dispatcher.sandboxes;
   }
 
   close(): void {
@@ -95,6 +97,15 @@ export class World {
     const headers = { authorization: `Bearer ${this.#token()}`, "content-type": "application/json" };
     const signal = AbortSignal.timeout(PATIENCE_MS);
     return await fetch(`${this.info.url}${path}`, { method: "POST", headers, body: JSON.stringify(body), signal });
+  }
+
+  /** Wait until a sandbox is there, or is not. */
+  async untilThere(name: string, isThere: boolean): Promise<void> {
+    await this.until(`the sandbox ${name} to be ${isThere ? "there" : "away"}`, async () => {
+      const { sandboxes, nowMs } = await this.sandboxes.listSandboxes({});
+      const found = sandboxes.find((each) => each.name === name);
+      return (found !== undefined && found.aliveUntilMs > nowMs) === isThere ? true : undefined;
+    });
   }
 
   /** Seconds that brains lived, as the dispatcher counts them, once it knows of none that lives. */
