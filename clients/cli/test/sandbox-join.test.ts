@@ -42,11 +42,11 @@ async function joined(leaf: Leaf, ...args: readonly string[]): Promise<{ leave: 
   return { leave: () => kill("SIGINT"), ended };
 }
 
-test("a machine that joined runs what asks for its labels, and takes nothing more when it is asked to leave", async () => {
+test("a machine that joined runs what asks for its labels; when it leaves, sessions go on elsewhere with their files", async () => {
   const laptop = await temporaryLeaf();
   const { line } = EXAMPLES["sandbox join"][0];
   const typed = line.replace("https://leaf.example:7433", await url()).replace("laptop.token", await tokenFile("laptop"));
-  const { leave } = await joined(laptop, ...typed.split(" ").slice(3), "--capacity", "4", ...sharedStore());
+  const { leave, ended } = await joined(laptop, ...typed.split(" ").slice(3), "--capacity", "4", ...sharedStore());
   await expect
     .poll(async () => (await stack.leaf.run(["sandbox", "list"])).stdout, { timeout: 20_000 })
     .toMatch(/^laptop +there +0 of 4 +0 +gpu=a100 .*dialled in at http:/m);
@@ -55,7 +55,11 @@ test("a machine that joined runs what asks for its labels, and takes nothing mor
   const watched = await stack.leaf.run(["watch", leaf.leafId]);
   expect(watched).toMatchObject({ code: 0, stdout: expect.stringContaining("placed in sandbox laptop") });
   leave();
-  await expect.poll(async () => (await stack.leaf.run(["sandbox", "list"])).stdout, { timeout: 20_000 }).not.toMatch(/^laptop +there/m);
+  expect(await ended).toMatchObject({ code: 0, stdout: expect.stringMatching(/laptop has left http:\S+\n$/) });
+  expect((await stack.leaf.run(["sandbox", "list"])).stdout).not.toContain("laptop");
+  const next = await stack.leaf.run(["turn", "--json", "--session", leaf.spec.sessionId, "Run: cat note"]);
+  expect(next.stdout).toContain("kept");
+  expect(JSON.stringify(jsonLines(next.stdout))).toMatch(/"placed":\{"sandbox":"s[12]"/);
 });
 
 test("a second machine of the same name is refused, and so is the same machine twice", async () => {

@@ -110,6 +110,33 @@ describe("leaf up --sandboxes", () => {
     await untilThere(stack.leaf, "s1", "s2");
   });
 
+  test("keeps their number, adds some to what runs, and empties those that it takes away", async () => {
+    const leaf = await temporaryLeaf();
+    expect(await leaf.run(["up"])).toMatchObject({ code: 0 });
+    expect(await leaf.run(["sandbox", "list"])).toMatchObject({ code: 7, stderr: expect.stringContaining("no pool of sandboxes") });
+    const hands = leaf.processes("hands").map(({ pid }) => pid);
+    const grown = await leaf.run(["up", "--sandboxes", "3"]);
+    expect(grown).toMatchObject({ code: 0, stdout: expect.stringMatching(/^ {2}pool +s1, s2, s3$/m) });
+    expect(leaf.processes("hands").map(({ pid }) => pid)).toEqual(expect.arrayContaining(hands));
+    await untilThere(leaf, "s1", "s2", "s3");
+    await leaf.json("sandbox", "drain", "s1");
+    await leaf.json("sandbox", "drain", "s2");
+    const first = await turn(leaf, "Run: echo kept > note");
+    expect(sandboxOf(first)).toBe("s3");
+    for (const name of ["s1", "s2"]) await leaf.json("sandbox", "undrain", name);
+
+    await leaf.run(["down"]);
+    expect(leaf.processes()).toEqual([]);
+    const shrunk = await leaf.run(["up", "--sandboxes", "2"]);
+    expect(shrunk).toMatchObject({ code: 0, stderr: expect.stringContaining("drains s3") });
+    await untilThere(leaf, "s1", "s2");
+    expect(leaf.processes("s3")).toEqual([]);
+    const next = await turn(leaf, "--session", first.made.spec.sessionId, "Run: cat note");
+    expect(next.stdout).toContain("kept");
+    await leaf.run(["down"]);
+    expect((await leaf.run(["up"])).stdout).toMatch(/^ {2}pool +s1, s2$/m);
+  }, 120_000);
+
   test.each(["0", "33", "many"])("of %s is refused", async (count) => {
     const leaf = await temporaryLeaf();
     expect(await leaf.run(["up", "--sandboxes", count])).toMatchObject({ code: 2, stderr: expect.stringContaining("from 1 to 32") });
