@@ -89,9 +89,9 @@ export class Archive {
     if (last === undefined) throw corrupt(snapshotId, "it has no content");
     if ((await this.#store.treeOf(last.commit)) === undefined) {
       for (const bundle of bundles) {
-        if ((await this.#store.treeOf(bundle.commit)) === undefined) await this.#fetchBundle(snapshotId, bundle, signal);
-        // What the next one builds on has to be kept by a name.
-        await this.#store.keep(TRAVELLING, bundle.commit);
+        // What the next one builds on has to be kept by a name, which a fetch does.
+        const isHere = bundle !== last && (await this.#store.treeOf(bundle.commit)) !== undefined;
+        await (isHere ? this.#store.keep(TRAVELLING, bundle.commit) : this.#fetchBundle(snapshotId, bundle, signal));
       }
     }
     if ((await this.#store.treeOf(last.commit)) !== (root ?? tree)) throw corrupt(snapshotId, "its content is another tree");
