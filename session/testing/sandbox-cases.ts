@@ -65,6 +65,59 @@ export const sandboxCases: readonly Case[] = [
     },
   ],
   [
+    "a new session goes to the least loaded of those that take one, whatever came before",
+    async ({ connect }) => {
+      let now = Date.now();
+      const store = await connect(() => now);
+      let state = 7;
+      const any = (count: number): number => {
+        state = (state * 48_271) % 0x7fff_ffff;
+        return state % count;
+      };
+      const names = ["a", "b", "c", "d"];
+      const hour = (name: string) => reported(store, { name, capacity: name === "a" ? 3 : 0 });
+      for (const name of names) await hour(name);
+      for (let step = 1; step <= 120; step++) {
+        const [name, fence] = [names[any(4)] ?? "a", fenceOf(`new${1 + any(step)}`, { epoch: BigInt(step) })];
+        const steps: ReadonlyArray<() => Promise<unknown>> = [
+          () => store.sandboxes.hold(fence, any(3) * MINUTE_MS),
+          () => Promise.all(names.map((at) => store.sandboxes.vacate(fence, at, ""))),
+          () => store.sandboxes.forget(fence.tenant, fence.sessionId),
+          () => store.sandboxes.drain(name, any(2) === 0).catch(() => undefined),
+          () => store.sandboxes.remove(name),
+          async () => {
+            now += any(2) * MINUTE_MS;
+            // As it goes on all the time: a lease that has run out may count until then.
+            for (const each of (await store.sandboxes.list()).sandboxes) await hour(each.name);
+          },
+          () => hour(name),
+          () => hour(name),
+          () => store.sandboxes.place(fence, {}, MINUTE_MS).catch(() => undefined),
+        ];
+        await steps[any(steps.length)]?.();
+        const { sandboxes } = await store.sandboxes.list();
+        const free = sandboxes.filter(
+          ({ draining, capacity, working, aliveUntilMs }) =>
+            !draining && Number(aliveUntilMs) > now && (capacity === 0 || working < capacity),
+        );
+        const [least] = free.toSorted((a, b) => a.working - b.working || a.placed - b.placed || (a.name < b.name ? -1 : 1));
+        if (least === undefined) continue;
+        strictEqual(await placed(store, `new${step}`, {}, (1 + any(3)) * MINUTE_MS), least.name, `at step ${step}`);
+      }
+    },
+  ],
+  [
+    "a sandbox from which idle sessions were taken out is lighter by those",
+    async ({ store }) => {
+      await reported(store, "a", "b");
+      const idle = ["s1", "s2", "s3"];
+      deepStrictEqual([await placed(store, "s1"), await placed(store, "s2"), await placed(store, "s3")], ["a", "b", "a"]);
+      for (const session of idle) await store.sandboxes.hold(fenceOf(session), 0);
+      for (const session of ["s1", "s3"]) ok(await store.sandboxes.vacate(fenceOf(session), "a", ""));
+      strictEqual(await placed(store, "s4"), "a");
+    },
+  ],
+  [
     "a lease that ended, or was let go of, takes no room, and the session stays where it is",
     async ({ store, connect }) => {
       await reported(store, { name: "a", capacity: 1 });
