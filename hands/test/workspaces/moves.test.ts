@@ -188,6 +188,8 @@ describe.each(["process", "bwrap"])("a copy that is old, in a sandbox of the kin
     const workspace = await daemon.connect();
     const running = follow(workspace, unending("71.5"));
     await running.until(() => running.text() === "up\n");
+    // The one in the background may start after the word.
+    await vi.waitFor(() => expect(living("71.5")).toBe(2), { timeout: 20_000 });
     await ownedBy(daemon, EPOCH + 1n).create();
     expect(await reason(ownedBy(daemon, EPOCH).delete())).toBe("stale_epoch");
     expect(living("71.5")).toBe(2);
