@@ -74,6 +74,8 @@ export interface Config {
   readonly seedApi: SeedApiSettings;
   /** A stream of events is never silent for longer, in milliseconds. */
   readonly keepAliveMs: number;
+  /** Who waits for a leaf's end waits no longer for room in a sandbox, in milliseconds. */
+  readonly saturationMs: number;
   /** What a brain inherits. */
   readonly brainEnvironment: Readonly<Record<string, string | undefined>>;
   /** The operator's file of limits, and what goes without it. */
@@ -132,6 +134,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     sandboxPublicKey: access.credential.kind === "key" ? publicKeyOf(access.credential.privateKeyPem) : undefined,
     pool: readPool(reader, access),
     keepAliveMs: reader.integer("DISPATCHER_KEEP_ALIVE_MS", KEEP_ALIVE_MS, 100, 3_600_000),
+    saturationMs: reader.integer("DISPATCHER_SATURATION_WAIT_MS", 30_000, 0, 3_600_000),
     brainLog: {
       path: reader.optional("DISPATCHER_BRAIN_LOG"),
       maxBytes: Math.round(reader.number("DISPATCHER_BRAIN_LOG_MB", 10, 0.01, 100_000) * 1e6),

@@ -7,6 +7,7 @@ import type { Drain } from "./drain.ts";
 import type { IssuedTokens } from "./issued-tokens.ts";
 import type { Limits } from "./limits/limits.ts";
 import type { Pool } from "./pool/pool.ts";
+import type { PoolState } from "./pool/pool-state.ts";
 import type { Sandbox } from "./sandbox/sandbox.ts";
 import type { SandboxProbe } from "./sandbox-probe.ts";
 import type { Schedules } from "./schedules/schedules.ts";
@@ -22,6 +23,8 @@ export interface Dependencies {
   /** `undefined` if nothing says where it is, or there is a pool. */
   readonly sandbox: Sandbox | undefined;
   readonly sandboxProbe: Pick<SandboxProbe, "problem">;
+  /** What is known of the pool; `undefined`: there is none. */
+  readonly poolState: PoolState | undefined;
   /** Verifies the tokens that open sandboxes, as PEM. `undefined`: none are made here. */
   readonly sandboxPublicKey: string | undefined;
   /** The pool of sandboxes in which sessions are placed; `undefined`: there is none. */
@@ -36,6 +39,8 @@ export interface Dependencies {
   readonly health: HealthState;
   /** A stream is never silent for longer, in milliseconds. */
   readonly keepAliveMs: number;
+  /** Who waits for a leaf's end waits no longer for room in a sandbox, in milliseconds. */
+  readonly saturationMs: number;
   readonly seedApi: SeedApiSettings;
   /** Where leaves are read from and written to. Absent: nowhere. */
   readonly volume: Volume | undefined;

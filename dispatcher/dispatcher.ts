@@ -30,6 +30,7 @@ import { Caretaker } from "./pool/caretaker.ts";
 import { POOL } from "./pool/config.ts";
 import { LostSandboxes } from "./pool/lost-sandboxes.ts";
 import { openPool } from "./pool/open.ts";
+import { meterPool, PoolState } from "./pool/pool-state.ts";
 import type { FoundSandbox } from "./pool/source.ts";
 import { Relay } from "./relay.ts";
 import { routes } from "./routes.ts";
@@ -72,7 +73,9 @@ export async function startDispatcher(): Promise<Service> {
   const waker = createWaker(config, brainEnvironment, store, brainLog, log);
   meterBrains(waker, metrics);
   const sandbox = config.sandbox && new Sandbox(config.sandbox, log);
-  const sandboxProbe = new SandboxProbe(config.brainEnvironment["HANDS_URL"], log);
+  const poolState = config.pool && new PoolState(store);
+  if (poolState !== undefined) meterPool(poolState, metrics);
+  const sandboxProbe = poolState ?? new SandboxProbe(config.brainEnvironment["HANDS_URL"], log);
   const { auth, tokens } = await openTokens(config, store, audit);
   const pool = config.pool && openPool(config.pool, store, () => dialledIn(config.pool?.ownUrl, server.address, relay), log);
   const caretaker = pool && new Caretaker({ store, pool, log });
@@ -80,7 +83,7 @@ export async function startDispatcher(): Promise<Service> {
   const housekeeping = new Housekeeping(store, config.retention, createSessionRetention(config, pool ?? sandbox, store, log), log);
   const drain = new Drain();
   const health = new HealthState([LeafService, SandboxService, ScheduleService, WebhookService].map((each) => each.typeName));
-  const { keepAliveMs, seedApi } = config;
+  const { keepAliveMs, saturationMs, seedApi } = config;
   const volume = config.volume && new Volume(config.volume.path, config.volume.at);
   const files = volume && new FilesWriter({ store, volume, words: runWords, log });
   const limits = new Limits({ ...config.limits, store, log });
@@ -93,6 +96,7 @@ export async function startDispatcher(): Promise<Service> {
     schedules,
     sandbox,
     sandboxProbe,
+    poolState,
     sandboxPublicKey: config.sandboxPublicKey,
     pool,
     auth,
@@ -102,7 +106,7 @@ export async function startDispatcher(): Promise<Service> {
     webhooks,
     volume,
   };
-  const deps = { ...parts, drain, health, keepAliveMs, seedApi, log };
+  const deps = { ...parts, drain, health, keepAliveMs, saturationMs, seedApi, log };
   const { fallback, interceptors, ...rest } = routes(deps);
   const server = await serve({
     address: config.listen,

@@ -16,7 +16,7 @@ import { SEED_TURN } from "./seed-api/turn.ts";
 
 /** The paths of the plain HTTP API. */
 export function httpRoutes(deps: Dependencies, leaves: Leaves): NonNullable<ServeOptions["fallback"]> {
-  const { auth, audit, limits: known, drain, keepAliveMs, seedApi, log } = deps;
+  const { auth, audit, limits: known, drain, keepAliveMs, saturationMs, seedApi, log } = deps;
   const guardedBy =
     (identify: (request: PlainRequest) => Promise<Caller>) =>
     (handler: KnownHandler): Handler =>
@@ -36,7 +36,7 @@ export function httpRoutes(deps: Dependencies, leaves: Leaves): NonNullable<Serv
   });
   return createRouter(
     {
-      "/turn": { POST: seedGuarded(turn({ leaves, keepAliveMs, log }, seedApi.compat ? SEED_TURN : TURN)) },
+      "/turn": { POST: seedGuarded(turn({ leaves, keepAliveMs, saturationMs, log }, seedApi.compat ? SEED_TURN : TURN)) },
       ...seedRoutes(deps, leaves, seedGuarded),
       "/v1/leaves/{id}/events": { GET: guarded(events(leaves, keepAliveMs, log)) },
       "/v1/sandboxes/{name}/key": { GET: guarded(sandboxKey(deps.sandboxPublicKey)) },

@@ -19,12 +19,12 @@ export type Routes = Required<Pick<ServeOptions, "routes" | "interceptors" | "fa
 
 /** Bind every RPC and every plain HTTP path to its file. */
 export function routes(deps: Dependencies): Routes {
-  const { store, schedules, sandbox, pool, auth, tokens, audit, limits, drain, health, keepAliveMs } = deps;
+  const { store, schedules, sandbox, pool, auth, tokens, audit, limits, drain, health, keepAliveMs, saturationMs } = deps;
   const leaves = new Leaves(deps);
   const interceptors: Interceptor[] = [deniedRpcs(audit), auth.interceptor(), limits.interceptor(), drain.interceptor()];
   const rpcs = (router: ConnectRouter): void => {
     health.routes(router);
-    router.service(LeafService, leafRpcs(leaves, keepAliveMs));
+    router.service(LeafService, leafRpcs(leaves, keepAliveMs, saturationMs));
     router.service(ScheduleService, scheduleRpcs(schedules));
     router.service(TokenService, tokenRpcs(tokens));
     router.service(SandboxAccessService, sandboxAccessRpcs(store, pool ?? sandbox));

@@ -22,6 +22,7 @@ export {
   type Sandboxes,
   type SandboxReport,
   sandboxNotFound,
+  WAITS_FOR_ROOM,
 } from "./contract/sandboxes.ts";
 export type { DueSchedules, Schedules } from "./contract/schedules.ts";
 export { parseStoreUrl, type RedisAddress, type StoreAddress } from "./contract/store-url.ts";

@@ -2,7 +2,7 @@ import type { Logger } from "@serverless-harness/kit/log";
 import type { Tracing } from "@serverless-harness/kit/tracing/tracing";
 import type { AgentFailure, Rest, RunOutcome } from "@serverless-harness/pi-fork";
 import { FailureReason, FailureReasonSchema, LeafKind, LeafState } from "@serverless-harness/proto/leaf";
-import { type Claim, deadlineOf, type LeafStore, type Outcome } from "@serverless-harness/session";
+import { type Claim, deadlineOf, type LeafStore, type Outcome, WAITS_FOR_ROOM } from "@serverless-harness/session";
 import { toResult } from "../kinds/result.ts";
 import type { Solution } from "../kinds/solution.ts";
 import { promptOf } from "../kinds/task.ts";
@@ -254,7 +254,7 @@ export class LeafRun {
   async #waitForRoom(why: string): Promise<LeafRunEnd> {
     const { store, claim, log } = this.#options;
     const notBeforeMs = Date.now() + roomPatience();
-    await store.suspend(claim, { notBeforeMs }, `waits for room in a sandbox: ${why}`, await this.#announcer.drain());
+    await store.suspend(claim, { notBeforeMs }, `${WAITS_FOR_ROOM}: ${why}`, await this.#announcer.drain());
     log.info({ why }, "leaf waits for room in a sandbox");
     return "released";
   }

@@ -34,7 +34,7 @@ const STATUS: Readonly<Partial<Record<Code, number>>> = {
   [Code.Unavailable]: 503,
 };
 /** Reasons whose status says more than their code's. */
-const STATUS_OF_REASON: Readonly<Record<string, number>> = { body_too_large: 413, client_gone: 400, not_acceptable: 406 };
+const STATUS_OF_REASON: Readonly<Record<string, number>> = { body_too_large: 413, client_gone: 400, not_acceptable: 406, saturated: 503 };
 
 const DEFAULT_RETRY_MS = 5000;
 

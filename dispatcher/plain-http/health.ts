@@ -9,10 +9,11 @@ import { VERSION } from "../version.ts";
 /**
  * `GET /health`: 200 `ok`, or 503 `draining` / `store_unavailable` / `store_lost` / `audit_unavailable` / `no_brain` / `no_sandbox`. Status and version are for everybody, the rest for the operator; a wrong token is refused, so that a client learns of it here.
  */
-export function health({ store, waker, sandboxProbe, auth, audit, drain, log }: Dependencies): Handler {
+export function health({ store, waker, sandboxProbe, poolState, auth, audit, drain, log }: Dependencies): Handler {
   return async ({ request }) => {
     const trusted = await isTrusted(auth, request.headers.authorization);
     const [backlog, away] = await Promise.all([store.backlog().catch((error: unknown) => unavailable(error, log)), sandboxProbe.problem()]);
+    const [crowd, sandboxes] = await Promise.all([poolState?.crowd(), poolState?.counts().catch(() => undefined)]);
     const trouble = "problem" in backlog ? backlog : undefined;
     const waking = waker.status();
     const unrecorded = audit.problem();
@@ -24,8 +25,12 @@ export function health({ store, waker, sandboxProbe, auth, audit, drain, log }: 
       ["no_sandbox", away !== undefined],
     ];
     const [status] = states.find(([, is]) => is) ?? ["ok"];
-    const problem = trouble?.problem ?? unrecorded?.text ?? waking.problem ?? away;
-    const details = { ...(trouble === undefined ? { backlog } : {}), ...(problem === undefined ? {} : { problem }) };
+    const problem = trouble?.problem ?? unrecorded?.text ?? waking.problem ?? away ?? crowd;
+    const details = {
+      ...(trouble === undefined ? { backlog } : {}),
+      ...(sandboxes && { sandboxes }),
+      ...(problem === undefined ? {} : { problem }),
+    };
     return reply(status, trusted ? { ...wakerDetails(waking), ...details } : {});
   };
 }

@@ -2,13 +2,14 @@ import { create } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { HarnessError, invalidArgument } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
-import { type LeafSpec, LeafSpecSchema, type StateChanged } from "@serverless-harness/proto/leaf";
+import { type LeafEvent, type LeafSpec, LeafSpecSchema, type StateChanged } from "@serverless-harness/proto/leaf";
 import { isTerminal } from "@serverless-harness/session";
 import { parseObject, readBody } from "../http/body.ts";
 import { preferredFormat } from "../http/event-formats.ts";
 import { errorReply, type Made, type Reply } from "../http/reply.ts";
 import type { KnownHandler } from "../http/router.ts";
 import type { Leaves } from "../leaves.ts";
+import { untilSaturated } from "../saturation.ts";
 import { streamReply } from "./events.ts";
 import { outcomeReply } from "./outcome.ts";
 import { waitPreference } from "./prefer.ts";
@@ -37,6 +38,8 @@ export interface TurnOptions {
   readonly leaves: Leaves;
   /** Longest silence of a stream, in milliseconds. */
   readonly keepAliveMs: number;
+  /** A turn is waited for no longer while no sandbox has room for it, in milliseconds. */
+  readonly saturationMs: number;
   readonly log: Logger;
 }
 
@@ -45,7 +48,7 @@ export interface TurnOptions {
  * over after the time in `Prefer: wait=SECONDS`, or at once by `Prefer: respond-async`; or, by `Accept`, with the turn's events as they come. The client
  * going away stops the waiting, not the turn. A repeated `Idempotency-Key` waits for the first turn again.
  */
-export function turn({ leaves, keepAliveMs, log }: TurnOptions, form: TurnForm = TURN): KnownHandler {
+export function turn({ leaves, keepAliveMs, saturationMs, log }: TurnOptions, form: TurnForm = TURN): KnownHandler {
   return async ({ request, gone, caller }) => {
     const stream = preferredFormat(request.headers.accept);
     const { waitMs, applied } = waitPreference(request);
@@ -56,11 +59,12 @@ export function turn({ leaves, keepAliveMs, log }: TurnOptions, form: TurnForm =
       const known: Made = { sessionId: sessionId || (leaf.spec?.sessionId ?? ""), leafId: leaf.leafId };
       made = known;
       if (stream !== undefined) {
-        const following = leaves.follow(leaf.leafId, 0n, gone);
+        const following = untilSaturated((until) => leaves.follow(leaf.leafId, 0n, until), saturationMs, gone);
         return streamReply(stream, following, { made: known, after: 0n, isOver: isTerminal(leaf.state), keepAliveMs, gone, log });
       }
       // What is over is answered, however little time there is.
-      const end = await terminalState(leaves, leaf.leafId, gone, isTerminal(leaf.state) ? undefined : waitMs);
+      const follow = (until: AbortSignal) => untilSaturated((both) => leaves.follow(leaf.leafId, 0n, both), saturationMs, until);
+      const end = await terminalState(follow, gone, isTerminal(leaf.state) ? undefined : waitMs);
       return end === undefined ? accepted(known, applied) : form.outcome(end, known);
     } catch (error) {
       return errorReply(error, log, made);
@@ -86,10 +90,14 @@ export function turnSpec({ prompt, sessionId }: Readonly<Record<string, unknown>
 }
 
 /** Wait for the leaf's end; `undefined` if it did not come in time. CANCELLED if the client went away before. */
-async function terminalState(leaves: Leaves, leafId: string, gone: AbortSignal, waitMs?: number): Promise<StateChanged | undefined> {
+async function terminalState(
+  follow: (until: AbortSignal) => AsyncIterable<LeafEvent>,
+  gone: AbortSignal,
+  waitMs?: number,
+): Promise<StateChanged | undefined> {
   const timeUp = waitMs === undefined ? undefined : AbortSignal.timeout(waitMs);
   const enough = timeUp === undefined ? gone : AbortSignal.any([gone, timeUp]);
-  for await (const { event } of leaves.follow(leafId, 0n, enough)) {
+  for await (const { event } of follow(enough)) {
     if (event.case === "stateChanged" && isTerminal(event.value.state)) return event.value;
   }
   if (timeUp?.aborted === true && !gone.aborted) return undefined;

@@ -18,16 +18,20 @@ import { checkMessage, type NewMessage } from "@serverless-harness/session";
 import { type Caller, callerOf } from "../callers/caller.ts";
 import type { Leaves } from "../leaves.ts";
 import { checkLeafId, leafQuery, requireLeafId } from "../query.ts";
+import { untilSaturated } from "../saturation.ts";
 import { whileRead } from "../while-read.ts";
 
 const KINDS: ReadonlySet<DecisionKind> = new Set([DecisionKind.APPROVE, DecisionKind.REJECT, DecisionKind.ABORT]);
 
-/** The RPCs of LeafService. `keepAliveMs`: a stream without news sends an empty message that often. */
-export function leafRpcs(leaves: Leaves, keepAliveMs: number): ServiceImpl<typeof LeafService> {
+/**
+ * The RPCs of LeafService. `keepAliveMs`: a stream without news sends an empty message that often. `saturationMs`: Run waits no longer for room in
+ * a sandbox.
+ */
+export function leafRpcs(leaves: Leaves, keepAliveMs: number, saturationMs: number): ServiceImpl<typeof LeafService> {
   const kept = <T extends object>(stream: AsyncIterable<T>, call: AbortSignal) => whileRead(keptAlive(stream, {} as T, keepAliveMs), call);
   return {
     submit: (request, context) => leaves.submit(callerOf(context), request.spec, request.idempotencyKey),
-    run: (request, context) => kept(leafAndEvents(leaves, callerOf(context), request, context.signal), context.signal),
+    run: (request, context) => kept(leafAndEvents(leaves, saturationMs, callerOf(context), request, context.signal), context.signal),
     get: (request, context) => leaves.find(callerOf(context), requireLeafId(request)),
     list: async (request, context) => {
       const { leaves: page, nextPageToken = "" } = await leaves.list(callerOf(context), leafQuery(request));
@@ -49,13 +53,15 @@ export function leafRpcs(leaves: Leaves, keepAliveMs: number): ServiceImpl<typeo
 
 async function* leafAndEvents(
   leaves: Leaves,
+  saturationMs: number,
   caller: Caller,
   request: RunRequest,
   call: AbortSignal,
 ): AsyncGenerator<MessageInitShape<typeof RunResponseSchema>> {
   const { leaf } = await leaves.submit(caller, request.spec, request.idempotencyKey);
   yield { leaf };
-  for await (const event of leaves.follow(leaf.leafId, 0n, call)) yield { event };
+  const follow = (until: AbortSignal) => leaves.follow(leaf.leafId, 0n, until);
+  for await (const event of untilSaturated(follow, saturationMs, call)) yield { event };
 }
 
 async function* events(

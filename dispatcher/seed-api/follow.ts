@@ -4,6 +4,7 @@ import { FailureReason, type Leaf, LeafState, type StateChanged } from "@serverl
 import { isTerminal } from "@serverless-harness/session";
 import type { Caller } from "../callers/caller.ts";
 import type { Leaves } from "../leaves.ts";
+import { waitsForRoom } from "../saturation.ts";
 
 /** Where a run that was waited for stands: over or paused, or it waits for a sandbox that has no room or is away. */
 export type Rested = { readonly kind: "rests"; readonly leaf: Leaf } | { readonly kind: "saturated" };
@@ -21,7 +22,7 @@ export async function untilRest(leaves: Leaves, caller: Caller, begun: Leaf, sat
       if (event.case === "toolStarted") clearTimeout(timer);
       if (event.case === "toolStarted") timer = undefined;
       if (event.case !== "stateChanged") continue;
-      if (wantsSandbox(event.value)) timer ??= setTimeout(() => enough.abort(), saturatedAfterMs);
+      if (wantsSandbox(event.value) || waitsForRoom(event.value)) timer ??= setTimeout(() => enough.abort(), saturatedAfterMs);
       // A human may have answered meanwhile: the record says what is so now.
       const leaf = restsAt(event.value) ? await leaves.record(caller, begun.leafId) : undefined;
       if (leaf !== undefined && rests(leaf)) return { kind: "rests", leaf };

@@ -32,6 +32,7 @@ import { Leaves } from "../leaves.ts";
 import { Limits } from "../limits/limits.ts";
 import { defaultTable } from "../limits/limits-file.ts";
 import { Pool } from "../pool/pool.ts";
+import { PoolState } from "../pool/pool-state.ts";
 import { routes } from "../routes.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
 import { SandboxProbe } from "../sandbox-probe.ts";
@@ -81,6 +82,7 @@ export async function openDoor(
     sandboxPublicKey?: string;
     pool?: Pool;
     keepAliveMs?: number;
+    saturationMs?: number;
     seedApi?: Partial<SeedApiSettings>;
     signer?: JwtSigner;
     issuers?: readonly TrustedIssuer[];
@@ -102,7 +104,8 @@ export async function openDoor(
     tokens: options.issuers && new SignedTokens(options.issuers, (tokenId) => tokens.isRevoked(tokenId)),
   });
   const health = new HealthState([LeafService.typeName]);
-  const sandboxProbe = new SandboxProbe(options.sandbox, SILENT);
+  const poolState = options.pool && new PoolState(store);
+  const sandboxProbe = poolState ?? new SandboxProbe(options.sandbox, SILENT);
   const keepAliveMs = options.keepAliveMs ?? 15_000;
   const seedApi = { ...SEED_API, ...options.seedApi };
   const waker = options.waker ?? new OutsideWaker({ kind: "none", store, log: SILENT });
@@ -112,12 +115,14 @@ export async function openDoor(
   // Nothing fires unless a test has it look.
   const driver = new ScheduleDriver(store, leaves, SILENT);
   const schedules = new Schedules({ store, leaves, driver, audit, limits });
-  const shared = { keepAliveMs, seedApi, volume: options.volume, webhooks, store, waker, schedules };
+  const saturationMs = options.saturationMs ?? 30_000;
+  const shared = { keepAliveMs, saturationMs, seedApi, volume: options.volume, webhooks, store, waker, schedules };
   const deps = {
     ...shared,
     sandbox: options.hands,
     sandboxPublicKey: options.sandboxPublicKey,
     pool: options.pool,
+    poolState,
     sandboxProbe,
     auth,
     tokens,

@@ -95,6 +95,8 @@ export interface Sandboxes {
   where(tenant: string, sessionId: string): Promise<string[]>;
 }
 
+/** How the note of a leaf begins that is suspended as no sandbox has room for it. */
+export const WAITS_FOR_ROOM = "waits for room in a sandbox";
 const MAX_CAPACITY = 100_000;
 const MAX_LEASE_MS = 24 * 3_600_000;
 /** How soon a full pool is asked again. */
