@@ -45,15 +45,12 @@ export async function startStack(plan: StackPlan, port: number, signal: AbortSig
       prepareSandbox(paths.sandbox(service));
       return ensure(sandboxService(plan, service, port));
     };
-    const records = [await sandbox(first), ...(await allSettled(others.map(sandbox)))];
-    let standInUrl = "";
-    if (plan.model.standIn) {
-      const model = await ensure(modelService(plan, knownAddress(paths, "model")));
-      standInUrl = model.address;
-      records.push(model);
-    }
-    records.push(await ensure(dispatcherService(plan, token, port, standInUrl)));
-    return { records, started };
+    const allSandboxes = async (): Promise<ServiceRecord[]> => [await sandbox(first), ...(await allSettled(others.map(sandbox)))];
+    const standIn = async (): Promise<ServiceRecord[]> =>
+      plan.model.standIn ? [await ensure(modelService(plan, knownAddress(paths, "model")))] : [];
+    const [sandboxes = [], models = []] = await allSettled([allSandboxes(), standIn()]);
+    const dispatcher = await ensure(dispatcherService(plan, token, port, models[0]?.address ?? ""));
+    return { records: [...sandboxes, ...models, dispatcher], started };
   } catch (error) {
     await stopProcesses(paths, started);
     removeRecords(paths, started);
