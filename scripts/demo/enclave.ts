@@ -72,9 +72,15 @@ export class Enclave {
     const { promise: ended, reject } = Promise.withResolvers<never>();
     ended.catch(() => undefined);
     child.on("error", ({ message }) => reject(new Error(`${message}: install ${from}, as \`npm run setup\` does`)));
-    child.on("close", (code) => reject(new Error(`${program} ended with ${code}: ${said.trim()}`)));
+    child.on("close", (code) => reject(new Error(`${program} ended with ${code}: ${said.trim()}${adviceOn(said)}`)));
     return { child, ended };
   }
+}
+
+/** What to do about what keeps an ordinary user from a network namespace. */
+function adviceOn(said: string): string {
+  if (said.includes("/dev/net/tun")) return ": let this user open /dev/net/tun";
+  return said.startsWith("unshare:") ? ": allow unprivileged user namespaces" : "";
 }
 
 /** Pipe one end of a connection that is handed on to the other. */
