@@ -52,17 +52,14 @@ export class Hands {
   }
 
   /**
-   * The sandbox of a leaf that was just claimed. If the dispatcher gives tokens, they are asked for now. With a pool the session is placed; without one
-   * (default) there is one sandbox for all. Throws what {@link Sandboxes.place} throws.
+   * The sandbox of a leaf that was just claimed. With a pool the session is placed; without one (default) there is one sandbox for all. If the dispatcher
+   * gives tokens, they are asked for now. Throws what {@link Sandboxes.place} throws.
    */
   async open(claim: Claim, pool?: Pool): Promise<ClaimedSandbox> {
     const { leaf, fence } = claim;
-    const proof = this.#prove(leaf.leafId, fence.epoch);
-    const room = await this.#place(claim, pool).catch((error: unknown) => {
-      proof.close();
-      throw error;
-    });
+    const room = await this.#place(claim, pool);
     const { sandbox, moved } = room?.placement ?? {};
+    const proof = this.#prove(leaf.leafId, fence.epoch, sandbox?.name ?? "");
     const address = sandbox?.address ?? this.#settings.handsUrl;
     const client = this.#client(address, proof.token, proof.expired);
     // A token of a session's epoch covers its workspace alone.
@@ -99,7 +96,8 @@ export class Hands {
     return Room.take({ ...pool, fence, wishes, leaseMs, tls });
   }
 
-  #prove(leafId: string, epoch: bigint): Proof {
+  /** `sandbox`: its name in the pool; empty: there is one for all. */
+  #prove(leafId: string, epoch: bigint, sandbox: string): Proof {
     const { handsCredential: credential, name: worker, handsPatienceMs: patienceMs } = this.#settings;
     switch (credential.kind) {
       case "none":
@@ -109,7 +107,7 @@ export class Hands {
       case "dispatcher": {
         const { address, tls, token } = credential;
         this.#dispatcher ??= createTransport({ address, token, ...(tls === undefined ? {} : { tls }) });
-        return new SandboxGrant({ transport: this.#dispatcher, leafId, epoch, worker, patienceMs, log: this.#log });
+        return new SandboxGrant({ transport: this.#dispatcher, leafId, epoch, worker, sandbox, patienceMs, log: this.#log });
       }
     }
   }

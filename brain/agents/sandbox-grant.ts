@@ -21,6 +21,8 @@ export interface SandboxGrantOptions {
   readonly leafId: string;
   readonly epoch: bigint;
   readonly worker: string;
+  /** By whose clock the tokens are made: a name in the pool. Empty: there is one sandbox for all. */
+  readonly sandbox: string;
   /** How long who needs a token waits for a dispatcher to come back, in milliseconds. */
   readonly patienceMs: number;
   readonly log: Logger;
@@ -101,12 +103,12 @@ export class SandboxGrant {
   }
 
   async #call(): Promise<Granted> {
-    const { transport, leafId, epoch, worker } = this.#options;
+    const { transport, leafId, epoch, worker, sandbox } = this.#options;
     const refusedAsExpired = this.#refusedAsExpired;
     const signal = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(CALL_TIMEOUT_MS)]);
     const [askedAt, wallAskedAt] = [performance.now(), Date.now()];
     try {
-      const response = await createClient(SandboxAccessService, transport).grant({ leafId, epoch, worker, refusedAsExpired }, { signal });
+      const response = await createClient(SandboxAccessService, transport).grant({ leafId, epoch, worker, sandbox, refusedAsExpired }, { signal });
       const lifeMs = Number(response.lifeMs);
       const [renewAfterMs, relyMs] = [lifeMs * RENEW_AFTER, lifeMs * RELY_UNTIL];
       const granted = { response, renewAt: askedAt + renewAfterMs, endsAt: askedAt + relyMs, wallEndsAt: wallAskedAt + relyMs };
