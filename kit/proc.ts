@@ -21,7 +21,7 @@ export function allPids(): number[] {
     .map(Number);
 }
 
-/** The children of every process. Whoever lives from the begin to the end of the call, with the same parent, is in it. */
+/** The children of every process. A process that lives throughout the call, with the same parent, is in it. */
 export function childrenByParent(): ReadonlyMap<number, readonly number[]> {
   return Map.groupBy(allPids(), (pid) => statOf(pid)?.parent ?? 0);
 }

@@ -4,7 +4,7 @@ import { entryOf, Validation } from "./validate.ts";
 const MAX_LABELS = 32;
 const MAX_CHARACTERS = 128;
 
-/** Check labels of a sandbox, or those that a leaf wants: what a sandbox may be called by, everybody may ask for. */
+/** Check labels of a sandbox, or those that a leaf wants: the limits are the same for both. */
 export function checkSandboxLabels(v: Validation, field: string, labels: Readonly<Record<string, string>>): void {
   const entries = Object.entries(labels);
   v.check(field, entries.length <= MAX_LABELS, `must be at most ${MAX_LABELS}`);

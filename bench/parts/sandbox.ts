@@ -59,15 +59,14 @@ export async function startSandbox(jail: boolean, settings: Readonly<Record<stri
   };
 }
 
-/** The innermost process that runs the daemon's program: jails start it again inside. */
+/** The process that runs the daemon's program: a jail around it runs another one. What the daemon has just forked has its command line, too. */
 function daemonBelow({ pid }: ChildProcess): number {
-  let found = pid;
   const pending = pid === undefined ? [] : [pid];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     const [program, ...args] = commandLine(next);
-    if (program?.endsWith("node") === true && args.some((arg) => arg.endsWith("hands/main.mjs"))) found = next;
+    if (program?.endsWith("node") === true && args.some((arg) => arg.endsWith("hands/main.mjs"))) return next;
     pending.push(...childrenOf(next));
   }
-  if (found === undefined) throw new Error("hands did not start");
-  return found;
+  if (pid === undefined) throw new Error("hands did not start");
+  return pid;
 }

@@ -12,7 +12,7 @@ export interface Placements {
   readonly loads: readonly number[];
 }
 
-/** Place so many new sessions, one after the other, among so many sandboxes that are there and have room. */
+/** Place `sessions` new sessions, one after the other, among `sandboxes` sandboxes that have room. */
 export async function placements(storeUrl: string, sessions: number, sandboxes: number): Promise<Placements> {
   const store = await openLeafStore(storeUrl);
   try {

@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { rm, writeFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
-import { childrenOf } from "@serverless-harness/kit/proc";
-import { LeafKind, LeafSpecSchema } from "@serverless-harness/proto/leaf";
+import { childrenByParent } from "@serverless-harness/kit/proc";
+import { LeafKind, LeafSpecSchema, LeafState } from "@serverless-harness/proto/leaf";
 import { type LeafStore, openLeafStore } from "@serverless-harness/session";
 import { scratch } from "../parts/process.ts";
 import { type Sandbox, startSandbox } from "../parts/sandbox.ts";
@@ -12,8 +13,8 @@ const PATIENCE_MS = 180_000;
 const TENANT = "bench";
 
 /**
- * What a session that works in a sandbox waits, in milliseconds, from the moment when that is killed until its model is asked again, with its files restored
- * in another sandbox. All sessions of the sandbox are in the middle of a command then.
+ * How long a session waits, in milliseconds, from the moment when its sandbox is killed until its model is asked again, with its files restored in another
+ * sandbox. All sessions of the sandbox are in the middle of a command then.
  */
 export async function recovery(sessions: number): Promise<readonly number[]> {
   const files = await scratch();
@@ -26,6 +27,7 @@ export async function recovery(sessions: number): Promise<readonly number[]> {
   ];
   const stack = await startStack(false, { HANDS_URL: "pool", DISPATCHER_SANDBOXES: JSON.stringify(list) });
   const store = await openLeafStore(stack.storeUrl);
+  let isKilled = false;
   try {
     await untilThere(store, list.length);
     await store.sandboxes.drain("other", true);
@@ -33,12 +35,13 @@ export async function recovery(sessions: number): Promise<readonly number[]> {
     const hang = { tools: [{ name: "bash", input: { command: "sleep 600" } }] };
     const names = Array.from({ length: sessions }, (_, index) => `session-${index}`);
     const first = await Promise.all(names.map((name) => submit(store, name, [write, { text: "Done." }])));
-    await Promise.all(first.map((leafId) => until(store, leafId, 0n, "stateChanged", ({ state }) => Number(state) >= 6)));
+    await Promise.all(first.map((leafId) => until(store, leafId, 0n, "stateChanged", ({ state }) => state === LeafState.DONE)));
     const leaves = await Promise.all(names.map((name) => submit(store, name, [hang, { text: "Done." }])));
     const begun = await Promise.all(leaves.map((leafId) => until(store, leafId, 0n, "toolStarted")));
     await store.sandboxes.drain("other", false);
     const killedAt = performance.now();
-    for (const pid of treeOf(lost.pid)) process.kill(pid, "SIGKILL");
+    killAll(lost);
+    isKilled = true;
     const asked = leaves.map(async (leafId, index) => {
       await until(store, leafId, begun[index] ?? 0n, "modelCallStarted");
       return performance.now() - killedAt;
@@ -48,7 +51,8 @@ export async function recovery(sessions: number): Promise<readonly number[]> {
     await store.close();
     await stack.close();
     await other.close();
-    await removeKilled(lost);
+    if (!isKilled) killAll(lost);
+    await rm(lost.directory, { recursive: true, force: true });
     await files.remove();
   }
 }
@@ -73,13 +77,22 @@ async function until(
 }
 
 async function untilThere(store: LeafStore, count: number): Promise<void> {
-  for (let there = 0; there < count; ) there = (await store.sandboxes.list()).sandboxes.length;
+  const deadline = performance.now() + PATIENCE_MS;
+  while ((await store.sandboxes.list()).sandboxes.length < count) {
+    if (performance.now() > deadline) throw new Error(`the pool has fewer than ${count} sandboxes after ${PATIENCE_MS} ms`);
+    await sleep(20);
+  }
 }
 
-function treeOf(pid: number): number[] {
-  return [pid, ...childrenOf(pid).flatMap(treeOf)];
-}
-
-async function removeKilled(sandbox: Sandbox): Promise<void> {
-  await rm(sandbox.directory, { recursive: true, force: true });
+/** The daemon with all that is below it. */
+function killAll({ pid }: Sandbox): void {
+  const children = childrenByParent();
+  const treeOf = (at: number): number[] => [at, ...(children.get(at) ?? []).flatMap(treeOf)];
+  for (const each of treeOf(pid)) {
+    try {
+      process.kill(each, "SIGKILL");
+    } catch {
+      // It ended with its parent.
+    }
+  }
 }

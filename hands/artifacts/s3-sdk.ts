@@ -10,8 +10,8 @@ import {
 } from "@aws-sdk/client-s3";
 
 /**
- * What is used of the AWS SDK, in a file that is loaded at run time: a CommonJS package that is itself loaded so has no names of its own in a
- * bundle.
+ * What we use of the AWS SDK. It is this file that is imported at run time, not the package: in a bundle, a dynamic import of a CommonJS package has no
+ * named exports.
  */
 export const sdk = {
   DeleteObjectCommand,

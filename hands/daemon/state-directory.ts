@@ -49,6 +49,6 @@ export async function stateIdOf(state: string): Promise<string> {
 }
 
 function unusable(why: string): ConfigError {
-  const way = "put it back as it was, or remove it: this counts as a new sandbox then, and its sessions go on from their snapshots";
+  const way = "put it back as it was, or remove it: then this counts as a new sandbox, and its sessions go on from their snapshots";
   return new ConfigError(`HANDS_STATE can't be used, as its file ${ID_FILE} can't be (${why}): ${way}`);
 }

@@ -65,8 +65,12 @@ export class Archive {
 
   /** All of a snapshot is in the artifact store. */
   async has({ snapshotId, bundles }: Manifest): Promise<boolean> {
-    for (const key of [this.#manifestKey(snapshotId), ...bundles.map((bundle) => bundle.key)])
-      if (!(await this.#artifacts.has(key))) return false;
+    return (await this.#artifacts.has(this.#manifestKey(snapshotId))) && (await this.hasBundles(bundles));
+  }
+
+  /** The artifact store has all of these. */
+  async hasBundles(bundles: readonly Bundle[]): Promise<boolean> {
+    for (const { key } of bundles) if (!(await this.#artifacts.has(key))) return false;
     return true;
   }
 

@@ -66,7 +66,11 @@ export async function takeSnapshot(
   const root = await repository.store.join({ extras: extras.tree, files: tree });
   const same = onlyIfChanged ? await storedLike(repository, archive, root) : undefined;
   fence();
-  if (same !== undefined) return { snapshot: describeSnapshot(same), replayed: false, unchanged: true };
+  if (same !== undefined) {
+    // It counts as the newest one from here on.
+    await repository.update({ snapshots: [...repository.state.snapshots.filter((manifest) => manifest !== same), same] });
+    return { snapshot: describeSnapshot(same), replayed: false, unchanged: true };
+  }
   const bundles = await bundlesOf(repository, archive, root, snapshotId);
   const manifest: Manifest = {
     version: 1,
@@ -86,13 +90,10 @@ export async function takeSnapshot(
   return { snapshot: describeSnapshot(manifest), replayed: false, unchanged: false };
 }
 
-/** A snapshot that holds a tree and is all in the artifact store; it counts as the newest one from here on. */
-async function storedLike(repository: WorkspaceRepository, archive: Archive, root: string): Promise<Manifest | undefined> {
-  const { snapshots } = repository.state;
-  const same = snapshots.findLast((manifest) => manifest.root === root);
-  if (same === undefined || !(await archive.has(same))) return undefined;
-  await repository.update({ snapshots: [...snapshots.filter((manifest) => manifest !== same), same] });
-  return same;
+/** A snapshot that holds a tree, is all in the artifact store, and is not about to be removed there as old. */
+async function storedLike({ state }: WorkspaceRepository, archive: Archive, root: string): Promise<Manifest | undefined> {
+  const same = state.snapshots.findLast((manifest) => manifest.root === root);
+  return same?.bundles.every(isRecent) === true && (await archive.has(same)) ? same : undefined;
 }
 
 /** Remove what the newest snapshots have made superfluous, with the parts that none of those builds on. */
@@ -133,8 +134,9 @@ export function describeSnapshot({ snapshotId, tree, createdAtMs, bundles, leftO
 async function bundlesOf(repository: WorkspaceRepository, archive: Archive, root: string, snapshotId: string): Promise<readonly Bundle[]> {
   const { store, state } = repository;
   const same = state.snapshots.findLast((manifest) => manifest.root === root);
-  if (same?.bundles.every(isRecent) === true) return same.bundles;
-  const anchor = state.anchor !== undefined && isRecent(state.anchor) ? state.anchor : undefined;
+  if (same?.bundles.every(isRecent) === true && (await archive.hasBundles(same.bundles))) return same.bundles;
+  const isUsable = state.anchor !== undefined && isRecent(state.anchor) && (await archive.hasBundles([state.anchor]));
+  const anchor = isUsable ? state.anchor : undefined;
   if (anchor !== undefined && (await store.treeOf(anchor.commit)) !== undefined) {
     const limit = Math.max(DIFFERENCE_BYTES, anchor.bytes * DIFFERENCE_SHARE);
     const commit = await store.commit(root, anchor.commit);

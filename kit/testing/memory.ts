@@ -6,8 +6,8 @@ const NEEDED_BYTES = 1024 ** 3;
 
 /**
  * Directory for what flushes to the disk with every write, as the stores of tests do: in memory, if this machine has room there. A flush
- * to a disk takes milliseconds, and nearly all of the tests' time on a store. A process that is killed leaves the same in both; what the
- * death of a machine leaves, no test shows. Benchmarks use the disk.
+ * to a disk takes milliseconds, and nearly all of the tests' time on a store. A process that is killed leaves the same in both; no test
+ * shows what the death of a machine leaves. Benchmarks use the disk. A run that is killed leaves its directories in memory: remove what a test made there.
  */
 export const STORES: string = isUsable(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir();
 

@@ -118,7 +118,7 @@ export class DialOut {
   }
 }
 
-/** Leads every name to one address; the name itself is still what the relay is asked by, and has to prove. */
+/** Leads every name to one address; the relay is still asked for by its name, and has to prove that name. */
 function alwaysTo(address: string): LookupFunction {
   const family = isIP(address);
   return (_host, { all }, done) => (all === true ? done(null, [{ address, family }]) : done(null, address, family));

@@ -26,6 +26,10 @@ export class Enclave {
     const bound = server.address();
     this.url = `https://${MACHINE}:${typeof bound === "object" ? bound?.port : 0}`;
     this.#server = server;
+    // The demo may exit without closing this.
+    process.once("exit", () => {
+      for (const child of this.#children) child.kill("SIGKILL");
+    });
   }
 
   /** `url`: the dispatcher's; `caFile` becomes the authority of the https address. */

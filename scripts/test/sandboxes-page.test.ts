@@ -49,11 +49,7 @@ function start(line: string) {
 function filledIn(line: string): string {
   const session = /--session (\S+) "\.\.\."/.exec(printed)?.[1] ?? "";
   const port = /^(?:up|already up): http:\/\/127\.0\.0\.1:(\d+)$/m.exec(printed)?.[1] ?? "";
-  return line
-    .replace("SESSION_ID", session)
-    .replaceAll(".leaf/", `${stateDirectory}/`)
-    .replace(":7433", `:${port}`)
-    .replace("laptop.token", join(directory, "laptop.token"));
+  return line.replace("SESSION_ID", session).replaceAll(".leaf/", `${stateDirectory}/`).replace(":7433", `:${port}`);
 }
 
 /** All that a line prints, or as much as has what is expected if it goes on until Ctrl-C. */

@@ -37,7 +37,7 @@ export function add(group: Command): void {
     description: "What works there goes on to its end.",
     options: (command) =>
       command
-        .option("--wait", "until no session is in it; Ctrl-C ends the wait alone")
+        .option("--wait", "until no session is in it; Ctrl-C ends only the wait")
         .option("--timeout <seconds>", "stop waiting after this long; 0: never", wholeNumber(0, 1_000_000), 0),
     run: drain,
   });

@@ -41,5 +41,9 @@ export function findDispatcher({ config, paths }: Context): DispatcherAddress {
 export function addressOf(url: string): Address {
   const address = parseAddress(url);
   if (address !== undefined) return address;
-  throw new CliError(ExitCode.usage, "bad_url", `${JSON.stringify(url)} is no dispatcher's address: write http://host:port or unix:/path`);
+  throw new CliError(
+    ExitCode.usage,
+    "bad_url",
+    `${JSON.stringify(url)} is no dispatcher's address: write http://host:port, https://host:port or unix:/path`,
+  );
 }

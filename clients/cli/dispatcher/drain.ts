@@ -26,14 +26,18 @@ export interface Drained extends DownResult {
   readonly atWork: readonly LeafAtWork[];
 }
 
+/** The stack's own dispatcher, whatever LEAF_URL says. */
+export function ofStack(context: Context): Context {
+  return { ...context, config: { ...context.config, url: undefined } };
+}
+
 /**
  * Say what stopping suspends, then stop the stack of the state directory. `wait`: first wait until no leaf is at work.
  * The caller holds the lock.
  */
 export async function drainStack(context: Context, wait: boolean): Promise<Drained> {
   const { out, paths } = context;
-  // Ask the dispatcher that is going to be stopped, whatever LEAF_URL says.
-  const local = { ...context, config: { ...context.config, url: undefined } };
+  const local = ofStack(context);
   let atWork: readonly LeafAtWork[] = [];
   if (liveRecord(paths, "dispatcher") !== undefined) {
     if (wait) await waitUntilIdle(local);

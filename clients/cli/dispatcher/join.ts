@@ -16,7 +16,13 @@ export interface JoinedDispatcher extends DispatcherAddress {
 /** Throw unless a token is safe on its way to this address. */
 export function requireSafeWay(url: string): void {
   const address = addressOf(url);
-  if (isLoopback(address) || (address.kind === "tcp" && address.tls === true)) return;
+  if (address.kind === "unix")
+    throw new CliError(
+      ExitCode.usage,
+      "bad_url",
+      `${url} is a socket, which no sandbox can dial: write the dispatcher's https://host:port`,
+    );
+  if (isLoopback(address) || address.tls === true) return;
   throw new CliError(ExitCode.usage, "not_encrypted", `${url} is no https address: the token would be readable on its way`);
 }
 

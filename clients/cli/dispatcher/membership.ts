@@ -45,7 +45,9 @@ export class Membership {
     };
     process.on("SIGINT", leave).on("SIGTERM", leave);
     try {
-      const [code] = (await once(child, "close")) as [number | null];
+      const [code] = (await once(child, "close").catch((error: Error) => {
+        throw new CliError(ExitCode.refused, "no_setpriv", `${error.message}: install util-linux`, error);
+      })) as [number | null];
       if (this.#failure !== undefined) throw this.#failure;
       if (!this.#left.signal.aborted) {
         const message = `the sandbox ended with ${code ?? "a signal"}: ${lastLine()}; all that it said is in ${this.#plan.paths.log}`;
@@ -104,7 +106,9 @@ export class Membership {
     try {
       await dispatcher.sandboxes.removeSandbox({ name: this.#plan.name, force: true });
     } catch (error) {
-      this.#context.out.note(`the dispatcher still lists ${this.#plan.name}: ${fromConnectError(error).message}`);
+      this.#context.out.note(
+        `the dispatcher still lists ${this.#plan.name}: ${fromConnectError(error).message}; there, \`leaf sandbox remove ${this.#plan.name}\` forgets it`,
+      );
     } finally {
       dispatcher.close();
     }

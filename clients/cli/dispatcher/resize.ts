@@ -1,10 +1,12 @@
 import type { Context } from "../context.ts";
+import { CliError, ExitCode } from "../errors.ts";
 import { stopProcesses } from "../stack/down.ts";
 import { lacksPool, type StackPlan } from "../stack/plan.ts";
 import { readPoolSize, sandboxName, sandboxServices, writePool } from "../stack/pool.ts";
-import { removeRecords } from "../stack/record.ts";
+import { liveRecord, removeRecords } from "../stack/record.ts";
 import { requireUsableSettings, startStack, type UpResult } from "../stack/up.ts";
 import { withDispatcher } from "./call.ts";
+import { ofStack } from "./drain.ts";
 import { untilEmpty } from "./sandboxes.ts";
 
 /**
@@ -25,13 +27,33 @@ export async function startWithPool(context: Context, plan: StackPlan, port: num
     for (const name of surplus.map(sandboxName)) await forget(context, name);
   }
   if (lacksPool(paths, plan)) {
+    requireRestartable(plan, port);
     await requireUsableSettings(plan, port);
     context.out.note("the dispatcher is started again, as there was no pool: leaves at work are suspended, and go on");
     await stopProcesses(paths, ["dispatcher"]);
     removeRecords(paths, ["dispatcher"]);
   }
   if (plan.isPool) writePool(paths, plan.sandboxes);
-  return await startStack(plan, port, signal);
+  try {
+    return await startStack(plan, port, signal);
+  } catch (error) {
+    // Otherwise every later call would try the same number, even one that asks for fewer.
+    if (plan.sandboxes > before) writePool(paths, before);
+    throw error;
+  }
+}
+
+/** Throw if the dispatcher can't be started again with a pool: it is of a version that knows none, or what runs beside it knows its address. */
+function requireRestartable({ paths, sandboxes }: StackPlan, port: number): void {
+  const record = liveRecord(paths, "dispatcher");
+  if (record === undefined) return;
+  if (record.settings["pool"] === undefined) {
+    const message = `what runs is of a version without a pool: \`leaf up --restart --sandboxes ${sandboxes}\``;
+    throw new CliError(ExitCode.refused, "older_version", message);
+  }
+  if (record.address === "" || record.address.endsWith(`:${port}`)) return;
+  const message = `dispatcher runs already, at ${record.address}: \`leaf down\` first, then \`leaf up\` again`;
+  throw new CliError(ExitCode.refused, "runs_otherwise", message);
 }
 
 /** Move whatever is in these sandboxes to others. */
@@ -44,9 +66,4 @@ async function emptySandboxes(context: Context, names: readonly string[]): Promi
 
 async function forget(context: Context, name: string): Promise<void> {
   await withDispatcher(ofStack(context), ({ sandboxes }) => sandboxes.removeSandbox({ name }));
-}
-
-/** The stack's own dispatcher, whatever LEAF_URL says. */
-function ofStack(context: Context): Context {
-  return { ...context, config: { ...context.config, url: undefined } };
 }

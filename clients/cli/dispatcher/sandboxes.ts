@@ -11,6 +11,8 @@ import { sandboxState } from "../view/sandbox-text.ts";
 import { openDispatcher, withDispatcher } from "./call.ts";
 
 const POLL_MS = 500;
+/** A dispatcher that has just started has not asked every sandbox yet. */
+const AWAY_MS = 5000;
 /** Refusals that say that this caller has no pool to see. */
 const NO_POOL: ReadonlySet<Code> = new Set([Code.FailedPrecondition, Code.PermissionDenied, Code.Unimplemented]);
 
@@ -47,14 +49,16 @@ export async function watchSandboxes(context: Context): Promise<void> {
  * sessions again, and if Ctrl-C or the timeout ends the wait.
  */
 export async function untilEmpty(context: Context, name: string, timeoutSeconds: number): Promise<Sandbox> {
-  const interrupt = interruptible(timeoutSeconds, () => `${name} goes on draining`);
+  const interrupt = interruptible(timeoutSeconds, () => `${name} goes on draining; \`leaf sandbox undrain ${name}\` takes that back`);
   let told = "";
+  let thereAtMs = performance.now();
   try {
     for (;;) {
       const { sandboxes, nowMs } = await withDispatcher(context, (dispatcher) => dispatcher.sandboxes.listSandboxes({}));
       const sandbox = sandboxes.find((each) => each.name === name);
       if (sandbox === undefined) throw new CliError(ExitCode.notFound, "sandbox_not_found", `${name} was removed while it drained`);
-      requireDraining(sandbox, nowMs);
+      if (!sandboxState(sandbox, nowMs).startsWith("away")) thereAtMs = performance.now();
+      requireDraining(sandbox, performance.now() - thereAtMs > AWAY_MS);
       const { working, placed } = sandbox;
       if (working === 0 && placed === 0) return sandbox;
       const text = `waits for ${counted(placed, "session")}, of which ${working} ${working === 1 ? "is" : "are"} at work`;
@@ -68,10 +72,9 @@ export async function untilEmpty(context: Context, name: string, timeoutSeconds:
   }
 }
 
-function requireDraining(sandbox: Sandbox, nowMs: bigint): void {
-  const { name, draining, placed } = sandbox;
-  if (!draining) throw new CliError(ExitCode.refused, "not_draining", `somebody let ${name} take sessions again: it drains no more`);
-  if (placed === 0 || !sandboxState(sandbox, nowMs).startsWith("away")) return;
+function requireDraining({ name, draining, placed }: Sandbox, isAway: boolean): void {
+  if (!draining) throw new CliError(ExitCode.refused, "not_draining", `somebody let ${name} take sessions again: it no longer drains`);
+  if (placed === 0 || !isAway) return;
   const message = `${name} is away, with ${counted(placed, "session")} in it: they go on elsewhere from their last snapshots after \`leaf sandbox remove ${name}\``;
   throw new CliError(ExitCode.refused, "sandbox_away", message);
 }

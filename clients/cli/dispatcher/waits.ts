@@ -43,7 +43,8 @@ function sandboxText({ paths }: Context, missing: readonly string[]): string {
   const away = missing.filter(isSandbox);
   if (away.length === 0) return "";
   if (readPoolSize(paths) === undefined) return "; the sandbox is away: `leaf up` starts it again";
-  return `; of the sandboxes ${away.map(sandboxName).join(", ")} ${away.length === 1 ? "is" : "are"} away: \`leaf up\` starts what is missing`;
+  const names = away.map(sandboxName).join(", ");
+  return `; ${away.length === 1 ? `sandbox ${names} is` : `sandboxes ${names} are`} away: \`leaf up\` starts what is missing`;
 }
 
 /** A session works on one leaf at a time. */

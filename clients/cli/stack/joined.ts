@@ -12,7 +12,7 @@ import type { Network, SandboxKind } from "./plan.ts";
 import { bundleOf, nodeOf, type Version } from "./programs.ts";
 import { harmless, pick } from "./services.ts";
 
-/** What a sandbox is started with that this machine is for a dispatcher elsewhere. */
+/** How this machine is started as a sandbox of a dispatcher elsewhere. */
 export interface JoinedPlan {
   readonly paths: JoinedPaths;
   readonly version: Version;
@@ -35,7 +35,7 @@ export type Connection = { readonly problem?: string };
 
 /**
  * Start it in the foreground: it ends with this process, however that ends, and not by the terminal's Ctrl-C. What it says is in its log. `told`
- * gets every change of its way to the dispatcher, `said` its last line if it ends.
+ * gets every change of its way to the dispatcher; `lastLine` is what it said last.
  */
 export function startJoined(plan: JoinedPlan, told: (connection: Connection) => void): { child: ChildProcess; lastLine: () => string } {
   const { paths, version } = plan;

@@ -88,11 +88,14 @@ async function ensureService(paths: StackPaths, service: ServiceSpec, started: S
 
 /** A running part is left as it is: if the user asks for something else now, the user has to decide. */
 function requireSameSettings(running: ServiceRecord, service: ServiceSpec): void {
-  const differing = Object.entries(service.settings).filter(([name, value]) => running.settings[name] !== value);
+  // The record of a leaf that knew no pool does not say that there is none.
+  const settings: Readonly<Record<string, string>> =
+    service.name === "dispatcher" ? { pool: "false", ...running.settings } : running.settings;
+  const differing = Object.entries(service.settings).filter(([name, value]) => settings[name] !== value);
   const addressDiffers = service.address !== undefined && running.address !== "" && running.address !== service.address;
   const [name, value] = differing[0] ?? (addressDiffers ? ["address", service.address] : []);
   if (name === undefined) return;
-  const now = name === "address" ? running.address : running.settings[name];
+  const now = name === "address" ? running.address : settings[name];
   const message = `${service.name} runs already, with ${name} ${now} instead of ${value}: \`leaf down\` first, then \`leaf up\` again`;
   throw new CliError(ExitCode.refused, "runs_otherwise", message);
 }

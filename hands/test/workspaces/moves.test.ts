@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from "node:path";
 import type { HarnessError } from "@serverless-harness/kit/errors";
 import type { Claims } from "@serverless-harness/kit/hands-claims";
+import { allPids, commandLine } from "@serverless-harness/kit/proc";
 import { EndCause } from "@serverless-harness/proto/hands";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { HandsClient, type WorkspaceClient } from "../../client/index.ts";
@@ -52,14 +53,7 @@ function isMarked({ base }: Daemon): boolean {
 const unending = (mark: string) => `echo up; (setsid sleep ${mark} &); sleep ${mark}`;
 
 function living(mark: string): number {
-  const lines = readdirSync("/proc").flatMap((pid) => {
-    try {
-      return [readFileSync(`/proc/${pid}/cmdline`, "utf8")];
-    } catch {
-      return [];
-    }
-  });
-  return lines.filter((line) => line === `sleep\0${mark}\0`).length;
+  return allPids().filter((pid) => commandLine(pid).join(" ") === `sleep ${mark}`).length;
 }
 
 test("whoever drains a sandbox takes a snapshot under the last owner's epoch, which keeps no later owner out", async () => {
@@ -116,6 +110,7 @@ test("of a workspace that is as it was no snapshot is stored, unless the store h
   expect((await workspace.snapshot("fourth", { onlyIfChanged: true })).snapshot.snapshotId).toBe("first");
   rmSync(join(daemon.base, "state", "artifacts", WORKSPACE, "first.bundle"));
   expect(await workspace.snapshot("fifth", { onlyIfChanged: true })).toMatchObject({ unchanged: false, snapshot: { snapshotId: "fifth" } });
+  expect(stored()).toContain("fifth.bundle");
   await killed(again);
 });
 
@@ -158,17 +153,17 @@ describe.each(["process", "bwrap"])("a copy that is old, in a sandbox of the kin
     const store = await startHeldStore();
     const daemon = await startDaemon({ ...settings, ...(kind === "bwrap" ? {} : store.settings) });
     const workspace = await daemon.connect();
-    const running = follow(workspace, unending("71.25"));
+    const running = follow(workspace, unending(`71.25${process.pid}`));
     await running.until(() => running.text() === "up\n");
-    await workspace.openTerminal({ terminalId: "t", argv: ["sleep", "71.25"] });
+    await workspace.openTerminal({ terminalId: "t", argv: ["sleep", `71.25${process.pid}`] });
     const terminal = watchTerminal(workspace, "t");
-    await vi.waitFor(() => expect(living("71.25")).toBe(3), { timeout: 20_000 });
+    await vi.waitFor(() => expect(living(`71.25${process.pid}`)).toBe(3), { timeout: 20_000 });
     const held = kind === "bwrap" ? undefined : store.hold("s.bundle", "asked");
     const taking = reason(workspace.snapshot("s"));
     const release = await held;
     expect(await listed(daemon)).toEqual([[WORKSPACE, EPOCH]]);
     expect(await reason(ownedBy(daemon, EPOCH - 1n).delete())).toBe("stale_epoch");
-    expect(living("71.25")).toBe(3);
+    expect(living(`71.25${process.pid}`)).toBe(3);
     const deleting = ownedBy(daemon, EPOCH).delete();
     await vi.waitFor(() => expect(isMarked(daemon)).toBe(true), { timeout: 20_000, interval: 5 });
     release?.();
@@ -176,7 +171,7 @@ describe.each(["process", "bwrap"])("a copy that is old, in a sandbox of the kin
     expect((await running.handle.ended).cause).toBe(EndCause.CANCELLED);
     await terminal.handle.ended;
     if (kind !== "bwrap") expect(["git_aborted", "unknown_workspace"]).toContain(await taking);
-    expect(living("71.25")).toBe(0);
+    expect(living(`71.25${process.pid}`)).toBe(0);
     expect([await listed(daemon), existsSync(path(daemon))]).toEqual([[], false]);
     const next = ownedBy(daemon, EPOCH + 1n, { operations: ["workspaces", "files.read"] });
     await next.create({ fresh: true });
@@ -186,13 +181,13 @@ describe.each(["process", "bwrap"])("a copy that is old, in a sandbox of the kin
   test("that a newer owner has taken over meanwhile is not deleted, and nothing in it ends", async () => {
     const daemon = await startDaemon(settings);
     const workspace = await daemon.connect();
-    const running = follow(workspace, unending("71.5"));
+    const running = follow(workspace, unending(`71.5${process.pid}`));
     await running.until(() => running.text() === "up\n");
     // The one in the background may start after the word.
-    await vi.waitFor(() => expect(living("71.5")).toBe(2), { timeout: 20_000 });
+    await vi.waitFor(() => expect(living(`71.5${process.pid}`)).toBe(2), { timeout: 20_000 });
     await ownedBy(daemon, EPOCH + 1n).create();
     expect(await reason(ownedBy(daemon, EPOCH).delete())).toBe("stale_epoch");
-    expect(living("71.5")).toBe(2);
+    expect(living(`71.5${process.pid}`)).toBe(2);
     expect(await listed(daemon)).toEqual([[WORKSPACE, EPOCH + 1n]]);
   });
 
@@ -203,7 +198,7 @@ describe.each(["process", "bwrap"])("a copy that is old, in a sandbox of the kin
       mkdirSync(path(daemon, `d${i}`));
       for (let j = 0; j < 40; j++) writeFileSync(path(daemon, `d${i}`, `f${j}`), "");
     }
-    const running = follow(workspace, unending("71.75"));
+    const running = follow(workspace, unending(`71.75${process.pid}`));
     await running.until(() => running.text() === "up\n");
     const deleting = ownedBy(daemon, EPOCH).delete();
     const isReached = () => (step === "marked" ? isMarked(daemon) : !existsSync(path(daemon)));
@@ -212,7 +207,7 @@ describe.each(["process", "bwrap"])("a copy that is old, in a sandbox of the kin
     const again = await startDaemon(settings, daemon.base);
     await deleting;
     expect([await listed(again), existsSync(path(again))]).toEqual([[], false]);
-    await vi.waitFor(() => expect(living("71.75")).toBe(0), { timeout: 20_000 });
+    await vi.waitFor(() => expect(living(`71.75${process.pid}`)).toBe(0), { timeout: 20_000 });
     await vi.waitFor(() => expect(readdirSync(join(again.base, "workspaces", ".trash"))).toEqual([]), { timeout: 20_000 });
     expect(await reason(ownedBy(again, EPOCH - 1n).create())).toBe("stale_epoch");
     const next = ownedBy(again, EPOCH + 1n, { operations: ["workspaces", "files.read"] });

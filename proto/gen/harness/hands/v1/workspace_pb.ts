@@ -459,8 +459,8 @@ export type SnapshotRequest = Message<"harness.hands.v1.SnapshotRequest"> & {
   snapshotId: string;
 
   /**
-   * Store nothing if one of its snapshots that this sandbox took or restored holds what the workspace has, and is all in the artifact store: it is
-   * returned then. Default false.
+   * Store nothing if one of its snapshots that this sandbox took or restored holds what the workspace has, its parts are at most a day old,
+   * and the artifact store has all of them: it is returned then. Default false.
    *
    * @generated from field: bool only_if_changed = 4;
    */
