@@ -11,9 +11,11 @@ import type { Pool } from "./pool.ts";
 import { Slots } from "./slots.ts";
 
 const LOOK_MS = 1000;
-/** A sandbox is taken care of by one dispatcher at a time. */
+/** One dispatcher at a time takes care of a sandbox, unless a batch takes longer: a second one then does no harm. */
 const DUTY_MS = 30_000;
-/** Sessions that are moved out of sandboxes at once, and those of one sandbox that are taken up together. */
+/** Sandboxes whose old copies are looked for at once. */
+const CARED_AT_ONCE = 32;
+/** Sessions of one sandbox that are moved at once, and that are taken up together. */
 const [MOVED_AT_ONCE, TAKEN_UP] = [8, 32];
 /** Idle sessions of a sandbox that are looked at. */
 const LOOKED_AT = 1000;
@@ -39,7 +41,6 @@ export class Caretaker {
   readonly #options: CaretakerOptions;
   readonly #chore: Chore;
   readonly #holder = randomUUID();
-  readonly #slots = new Slots(MOVED_AT_ONCE);
   /** What is under way, by sandbox. */
   readonly #busy = new Map<string, Promise<void>>();
   /** Since when a sandbox or a session is left alone, and why. */
@@ -75,7 +76,7 @@ export class Caretaker {
       const member = pool.member(sandbox);
       if (member === undefined || this.#busy.has(name) || this.#rests(name, member)) continue;
       const isEmptied = draining && placed > 0;
-      if (!isEmptied && !this.#hasUnseenCopies(member)) continue;
+      if (!isEmptied && (this.#busy.size >= CARED_AT_ONCE || !this.#hasUnseenCopies(member))) continue;
       const work = this.#care(member, isEmptied, signal).finally(() => this.#busy.delete(name));
       this.#busy.set(name, work);
     }
@@ -111,14 +112,17 @@ export class Caretaker {
   async #empty(member: Member, duty: string, signal: AbortSignal): Promise<void> {
     const { store, pool, dutyMs = DUTY_MS, log } = this.#options;
     const { name } = member.found;
+    const slots = new Slots(MOVED_AT_ONCE);
     let moved = 0;
     while (!signal.aborted) {
       const sandbox = (await store.sandboxes.list()).sandboxes.find((each) => each.name === name);
       if (sandbox === undefined || !sandbox.draining || pool.member(sandbox) !== member) break;
-      const idle = (await store.sandboxes.idleIn(name, LOOKED_AT)).filter((session) => !this.#rests(restOf(name, session), member));
+      const idle = (await store.sandboxes.idleIn(name, LOOKED_AT)).filter(
+        (session) => member.serves(session.tenant) && !this.#rests(restOf(name, session), member),
+      );
       if (idle.length === 0 || !(await store.takeDuty(duty, this.#holder, dutyMs))) break;
       const taken = idle.slice(0, TAKEN_UP);
-      const ends = await Promise.all(taken.map((session) => this.#slots.use(() => this.#move(member, session, signal))));
+      const ends = await Promise.all(taken.map((session) => slots.use(() => this.#move(member, session, signal))));
       moved += ends.filter(Boolean).length;
     }
     if (moved > 0) log.info({ sandbox: name, moved }, "sleeping sessions were moved out of a sandbox that drains");

@@ -46,7 +46,6 @@ export class Member {
   #times = 0;
   #isSteady = true;
 
-  /** `now`: this machine's clock, for tokens. Default: the real one. */
   constructor(found: FoundSandbox, options: MemberOptions) {
     const target = parseTarget(found.address);
     if (target === undefined) throw new Error(`no address: ${found.address}`);
@@ -65,9 +64,15 @@ export class Member {
     return this.#stateId;
   }
 
+  /** It may have sessions of this tenant: whatever it says, it gets no token for those of others. */
+  serves(tenant: string): boolean {
+    return this.found.tenant === "" || this.found.tenant === tenant;
+  }
+
   /** Ask it. Returns what is to be reported of it; `undefined`: nothing. Never rejects. */
   ask(known: KnownSandboxes): Promise<SandboxReport | undefined> {
     return this.#unlessItFails(async () => {
+      if (this.#isClosed) return undefined;
       const said = await this.sandbox.describe(this.#options.timeoutMs);
       this.heardAtMs = performance.now();
       const refusal = this.#believes(said.stateId) ? this.#conflict(said.stateId, known) : "it answers as another sandbox than before";

@@ -12,12 +12,15 @@ const [ASKED_AT_ONCE, DELETED_AT_ONCE] = [500, 4];
  * store and the sandbox throw. Each copy is deleted under the newest epoch that the sandbox itself has seen, so that nobody is fenced off.
  */
 export async function removeOldCopies(
-  { found: { name }, sandbox, stateId = "" }: Member,
+  member: Member,
   store: Pick<LeafStore, "sandboxes">,
   signal: AbortSignal,
   log: Logger,
 ): Promise<number> {
-  const workspaces = new Map((await sandbox.workspaces(signal)).map((each) => [each.name, each.epoch]));
+  const { found, sandbox, stateId = "" } = member;
+  const { name, tenant } = found;
+  const own = (await sandbox.workspaces(tenant, signal)).filter((each) => member.serves(sessionOf(each.name).tenant));
+  const workspaces = new Map(own.map((each) => [each.name, each.epoch]));
   const slots = new Slots(DELETED_AT_ONCE);
   let removed = 0;
   for (const names of chunks([...workspaces.keys()], ASKED_AT_ONCE)) {

@@ -43,6 +43,8 @@ export class Pool implements SandboxKeys {
   readonly #silent = new Slots(SILENT_AT_ONCE);
   readonly #asks = new Set<Promise<void>>();
   readonly #told = new Set<string>();
+  /** Why a source could not be looked at. */
+  readonly #troubles = new Map<SandboxSource, string>();
   /** Nobody was asked yet. What answers to the first round is reported together: if no dispatcher was there for a while, no session leaves a sandbox only because another one is reported sooner. */
   #isFirst = true;
 
@@ -108,11 +110,15 @@ export class Pool implements SandboxKeys {
     const names = await places.where(tenant, sessionId);
     const { sandboxes, nowMs } = await places.list();
     const isThere = ({ aliveUntilMs }: KnownSandbox): boolean => Number(aliveUntilMs) > nowMs;
-    const own = sandboxes.filter(({ name }) => names.includes(name));
+    const serves = (each: KnownSandbox): boolean => each.tenant === "" || each.tenant === tenant;
+    const own = sandboxes.filter((each) => names.includes(each.name) && serves(each));
     const away = own.find((each) => !isThere(each));
     if (away !== undefined) throw sandboxAway(away.name);
     // Any one can delete the snapshots, as all share them.
-    const any = sandboxes.filter((each) => isThere(each) && (each.tenant === "" || each.tenant === tenant)).slice(0, 1);
+    const shared = sandboxes
+      .filter((each) => isThere(each) && serves(each))
+      .toSorted((a, b) => Number(a.tenant !== "") - Number(b.tenant !== ""));
+    const any = shared.slice(0, 1);
     if (any.length === 0) throw noneThere();
     for (const sandbox of own.length > 0 ? own : any) await this.#at(sandbox, (at) => at.deleteWorkspace(workspace, epoch, signal));
     await places.forget(tenant, sessionId);
@@ -127,7 +133,7 @@ export class Pool implements SandboxKeys {
     return await work(new Sandbox({ target, ...this.#options.config.access }, this.#options.log));
   }
 
-  /** ALREADY_EXISTS `name_taken` if a sandbox that dials in may not have this name: another tenant's had it last, or it is one that is found elsewhere. */
+  /** ALREADY_EXISTS `name_taken` if a sandbox that dials in may not have this name: another tenant's had it last, or it is known as one that serves others. */
   async requireName(name: string, tenant: string): Promise<void> {
     const { sandboxes } = await this.#options.store.sandboxes.list();
     const isTaken = sandboxes.some((each) => each.name === name && each.tenant !== tenant);
@@ -137,7 +143,9 @@ export class Pool implements SandboxKeys {
 
   /** Look for sandboxes, and begin to ask them: whoever hangs holds nobody up. */
   async #look(signal: AbortSignal): Promise<void> {
-    await Promise.all(this.#options.sources.map((source) => this.#lookAgain(source)));
+    const looked = Promise.all(this.#options.sources.map((source) => this.#lookAgain(source)));
+    // A name server that hangs holds nobody up: what it says counts the next time.
+    if (this.#isFirst) await looked;
     this.#take(this.#options.sources.flatMap((source) => source.found()));
     const known = await this.#options.store.sandboxes.list();
     if (signal.aborted) return;
@@ -147,7 +155,7 @@ export class Pool implements SandboxKeys {
     const away = this.members().filter(isAway);
     const room = Math.max(0, AWAY_AT_ONCE - away.filter(({ isAsked }) => isAsked).length);
     const asked = this.members().filter((each) => !each.isAsked && !isAway(each));
-    const answered = this.#isFirst ? meeting(asked.length) : undefined;
+    const answered = this.#isFirst && asked.length > 0 ? meeting(asked.length, this.#options.config.aliveMs) : undefined;
     this.#isFirst = false;
     for (const member of asked) {
       const slots = member.isThere ? this.#there : this.#silent;
@@ -186,9 +194,12 @@ export class Pool implements SandboxKeys {
   async #lookAgain(source: SandboxSource): Promise<void> {
     try {
       await source.look?.();
+      this.#troubles.delete(source);
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      this.#tell(why, () => this.#options.log.warn({ err: error }, "sandboxes could not be looked for: those that were found go on"));
+      if (this.#troubles.get(source) !== why)
+        this.#options.log.warn({ err: error }, "sandboxes could not be looked for: those that were found go on");
+      this.#troubles.set(source, why);
     }
   }
 
@@ -236,13 +247,17 @@ function noneThere(): HarnessError {
   return new HarnessError(Code.Unavailable, "no_sandbox", "no sandbox of the pool is there");
 }
 
-/** Resolves when so many have called it. */
-function meeting(count: number): () => Promise<void> {
+/** Resolves when so many have called it, or after `patienceMs`. */
+function meeting(count: number, patienceMs: number): () => Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, patienceMs);
   let missing = count;
   return () => {
     missing -= 1;
-    if (missing === 0) resolve();
+    if (missing === 0) {
+      clearTimeout(timer);
+      resolve();
+    }
     return promise;
   };
 }

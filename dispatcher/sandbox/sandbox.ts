@@ -121,12 +121,13 @@ export class Sandbox implements SandboxKeys {
   async snapshot(workspace: string, epoch: bigint, snapshotId: string, signal: AbortSignal): Promise<string> {
     const request = { workspace, epoch, snapshotId, onlyIfChanged: true };
     const { snapshot } = await this.#work(workspace, epoch, (client) => client.snapshot(request, { signal, timeoutMs: WORK_TIMEOUT_MS }));
-    return snapshot?.snapshotId ?? snapshotId;
+    if (snapshot === undefined) throw new HarnessError(Code.Internal, "no_snapshot", "the sandbox told of no snapshot");
+    return snapshot.snapshotId;
   }
 
-  /** Every workspace that it has, with the newest epoch that it saw of each. Throws HarnessErrors. */
-  async workspaces(signal: AbortSignal): Promise<ReadonlyArray<Pick<Workspace, "name" | "epoch">>> {
-    const covers: Covers = { scopes: ["*"], operations: ["workspaces.list"] };
+  /** Every workspace of a tenant, of all if it is empty, with the newest epoch that it saw of each. Throws HarnessErrors. */
+  async workspaces(tenant: string, signal: AbortSignal): Promise<ReadonlyArray<Pick<Workspace, "name" | "epoch">>> {
+    const covers: Covers = { scopes: [tenant === "" ? "*" : `${tenant}/*`], operations: ["workspaces.list"] };
     return (await this.#call(covers, (client) => client.list({}, { signal, timeoutMs: WORK_TIMEOUT_MS }))).workspaces;
   }
 

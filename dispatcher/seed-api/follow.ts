@@ -17,11 +17,15 @@ export async function untilRest(leaves: Leaves, caller: Caller, begun: Leaf, sat
   if (rests(begun)) return { kind: "rests", leaf: begun };
   const enough = new AbortController();
   let timer: NodeJS.Timeout | undefined;
+  let isForRoom = false;
   try {
     for await (const { event } of leaves.follow(begun.leafId, begun.lastSeq, AbortSignal.any([gone, enough.signal]))) {
-      if (event.case === "toolStarted") clearTimeout(timer);
-      if (event.case === "toolStarted") timer = undefined;
+      if (event.case === "toolStarted" || (isForRoom && event.case === "modelCallStarted")) {
+        clearTimeout(timer);
+        timer = undefined;
+      }
       if (event.case !== "stateChanged") continue;
+      if (timer === undefined) isForRoom = waitsForRoom(event.value);
       if (wantsSandbox(event.value) || waitsForRoom(event.value)) timer ??= setTimeout(() => enough.abort(), saturatedAfterMs);
       // A human may have answered meanwhile: the record says what is so now.
       const leaf = restsAt(event.value) ? await leaves.record(caller, begun.leafId) : undefined;
