@@ -155,11 +155,8 @@ function moveOf({ room, from }: ClaimedSandbox, { fence }: Claim): Move | undefi
   const { isNew, moved, snapshotId } = room.placement;
   if (!isNew && moved === undefined && snapshotId === undefined) return undefined;
   const left = from?.workspace(sessionKey(fence), fence.epoch);
-  const settled = async (): Promise<void> => {
-    await room.settled();
-    await left?.delete();
-  };
-  return { isNew: true, takenSince: snapshotId, from: left, ...(moved === undefined && snapshotId === undefined ? {} : { settled }) };
+  const settled = moved === undefined && snapshotId === undefined ? undefined : () => room.settled();
+  return { takenSince: snapshotId, from: left, settled };
 }
 
 function limitsOf({ leaf }: Claim): AgentLimits {

@@ -21,16 +21,14 @@ export interface LeafWorkspaceOptions {
 
 type Made = Workspace & { readonly existed: boolean };
 
-/** How a session comes to its sandbox. */
+/** How a session comes to a sandbox where it was not before, or did not get its files yet: a workspace that is there is old. */
 export interface Move {
-  /** It was not here before, or did not get its files yet: a workspace that is here is old. */
-  readonly isNew: boolean;
   /** A snapshot that was taken of its files since it was last worked on. */
   readonly takenSince?: string | undefined;
   /** Its workspace in the sandbox where its files are. */
   readonly from?: WorkspaceClient | undefined;
-  /** Its files are here, and the log says so. */
-  readonly settled?: (() => Promise<void>) | undefined;
+  /** Its files are here, and the log says so. False: a newer owner has placed it. */
+  readonly settled?: (() => Promise<boolean>) | undefined;
 }
 
 /** A leaf's workspace as a whole: made or taken over, restored, stored. */
@@ -43,6 +41,8 @@ export class LeafWorkspace implements WorkspaceLifecycle {
   #workspace: Promise<Made>;
   /** A workspace that was here already is old. */
   #isNewHere: boolean;
+  /** What the session left in its last sandbox is here. If not, that one's copy is left to whoever removes old ones. */
+  #isRescued = false;
   /** The files of the workspace that it is to be a copy of could be had. */
   readonly copied: Promise<boolean>;
 
@@ -52,9 +52,13 @@ export class LeafWorkspace implements WorkspaceLifecycle {
     this.snapshots = options.snapshots;
     this.#options = options;
     this.#source = options.source;
-    const { from, isNew = false } = options.move ?? {};
-    this.#isNewHere = isNew;
-    if (from !== undefined) this.rescue = (identity, snapshotId, commands) => rescue(from, identity, snapshotId, commands, options.log);
+    const from = options.move?.from;
+    this.#isNewHere = options.move !== undefined;
+    if (from !== undefined)
+      this.rescue = async (identity, snapshotId, commands) => {
+        this.#isRescued = await rescue(from, identity, snapshotId, commands, options.log);
+        return this.#isRescued;
+      };
     const making = makeWorkspace(options.maker, options.source);
     this.#workspace = perhapsUnread(making.then(({ made }) => made));
     this.copied = perhapsUnread(making.then(({ copied }) => copied));
@@ -107,10 +111,13 @@ export class LeafWorkspace implements WorkspaceLifecycle {
     return this.made;
   }
 
-  /** What is still to be done for that holds nobody up: a brain that dies leaves it to the next one. */
+  /** Before the agent changes anything here: from now on its files come from nowhere else. That the old copy is deleted holds nobody up. */
   async settled(): Promise<void> {
     const { move, log } = this.#options;
-    move?.settled?.().catch((error: unknown) => log.warn({ err: error }, "where the session was before can't be forgotten yet"));
+    if ((await move?.settled?.()) !== true || !this.#isRescued) return;
+    move?.from
+      ?.delete()
+      .catch((error: unknown) => log.warn({ err: error }, "what the session left in its last sandbox can't be deleted yet"));
   }
 
   /** Have the workspace stored. Throws what hands throws. */
@@ -127,14 +134,14 @@ function identityOf(createdAtMs: bigint): string {
 /** End what the session left running in the sandbox that it moves from, and have its workspace stored there. False if that can't be done. */
 async function rescue(
   from: WorkspaceClient,
-  identity: string,
+  identity: string | undefined,
   snapshotId: string,
   commands: readonly string[],
   log: Logger,
 ): Promise<boolean> {
   try {
-    const { createdAtMs } = await from.create();
-    if (identityOf(createdAtMs) !== identity) return false;
+    const { createdAtMs, existed } = await from.create();
+    if (!existed || (identity !== undefined && identityOf(createdAtMs) !== identity)) return false;
     await Promise.all(commands.map((execId) => endCommand(from, execId)));
     await from.snapshot(snapshotId);
     return true;

@@ -52,13 +52,13 @@ export class Room {
     return this.#isGone;
   }
 
-  /** The session has its files here. */
-  async settled(): Promise<void> {
+  /** The session has its files here. False: a newer owner has placed it. */
+  settled(): Promise<boolean> {
     const { sandboxes, fence } = this.#options;
-    await sandboxes.settle(fence);
+    return sandboxes.settle(fence);
   }
 
-  /** Renew no more; the room is kept for so long from now, in milliseconds, and by default as long as it would be if the brain had died. Never rejects. */
+  /** Renew no more; the room is kept for `keepMs` from now; by default, for as long as if the brain had died. Never rejects. */
   async leave(keepMs?: number): Promise<void> {
     if (this.#isOver) return;
     this.#isOver = true;

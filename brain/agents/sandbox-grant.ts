@@ -108,7 +108,10 @@ export class SandboxGrant {
     const signal = AbortSignal.any([this.#closed.signal, AbortSignal.timeout(CALL_TIMEOUT_MS)]);
     const [askedAt, wallAskedAt] = [performance.now(), Date.now()];
     try {
-      const response = await createClient(SandboxAccessService, transport).grant({ leafId, epoch, worker, sandbox, refusedAsExpired }, { signal });
+      const response = await createClient(SandboxAccessService, transport).grant(
+        { leafId, epoch, worker, sandbox, refusedAsExpired },
+        { signal },
+      );
       const lifeMs = Number(response.lifeMs);
       const [renewAfterMs, relyMs] = [lifeMs * RENEW_AFTER, lifeMs * RELY_UNTIL];
       const granted = { response, renewAt: askedAt + renewAfterMs, endsAt: askedAt + relyMs, wallEndsAt: wallAskedAt + relyMs };

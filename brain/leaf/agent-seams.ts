@@ -11,7 +11,7 @@ export interface OpenAgent {
   snapshot(snapshotId: string): Promise<void>;
   /** Have hands post a text when one of its commands has ended. */
   notifyEnd(execId: string, body: string): Promise<void>;
-  /** Keep the session's room in its sandbox for so long from now, in milliseconds; otherwise it is kept for as long as if the brain had died. Never rejects. */
+  /** Keep the session's room in its sandbox for `keepMs` from now; otherwise it is kept for as long as if the brain had died. Never rejects. */
   keepRoom(keepMs: number): Promise<void>;
   /** Close the agent, its session and its way to the sandbox, where everything goes on. */
   close(): Promise<void>;

@@ -6,7 +6,6 @@ import {
   AnswerSchema,
   CompactedSchema,
   ModelCallStartedSchema,
-  type Placed,
   PlacedSchema,
   SnapshotTakenSchema,
   TextDeltaSchema,
@@ -36,7 +35,7 @@ export interface PlacedEvent {
 export function toLeafEvent(event: AgentEvent | PlacedEvent): NewEvent {
   switch (event.kind) {
     case "placed":
-      return { event: { case: "placed", value: placedAt(event.placement) } };
+      return placedEvent(event.placement);
     case "model_call": {
       const { model, attempt } = event;
       return { event: { case: "modelCallStarted", value: create(ModelCallStartedSchema, { model, attempt }) } };
@@ -89,12 +88,11 @@ export function toLeafEvent(event: AgentEvent | PlacedEvent): NewEvent {
   }
 }
 
-function placedAt({ sandbox, moved }: Placement): Placed {
-  const isElsewhere = moved !== undefined && moved.name !== sandbox.name;
-  return create(PlacedSchema, {
-    sandbox: sandbox.name,
-    ...(isElsewhere ? { movedFrom: moved.name, movedFromIsThere: moved.isThere } : {}),
-  });
+/** The same again is told once. */
+function placedEvent({ sandbox: { name }, moved }: Placement): NewEvent {
+  const from = moved === undefined || moved.name === name ? undefined : moved;
+  const value = create(PlacedSchema, { sandbox: name, ...(from && { movedFrom: from.name, movedFromIsThere: from.isThere }) });
+  return { event: { case: "placed", value }, key: `placed:${name}:${from?.name ?? ""}` };
 }
 
 function toUsage(usage: AgentUsage): Usage {

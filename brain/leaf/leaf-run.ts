@@ -125,7 +125,9 @@ export class LeafRun {
       ask: askAtGates(store, claim),
       messages: messageSource(store, claim, leaseMs),
       onPlaced: (placement) => {
-        if (placement.isNew || claim.leaf.claims === 1) this.#announcer.tell({ kind: "placed", placement });
+        // Somebody who died may not have come to tell it.
+        const isNews = placement.isNew || placement.moved !== undefined || claim.leaf.claims === 1 || claim.takeover;
+        if (isNews) this.#announcer.tell({ kind: "placed", placement });
       },
       onAway: () => this.#stop("away"),
     });
@@ -146,6 +148,7 @@ export class LeafRun {
       return solved;
     } catch (error) {
       if (isStale(error)) return { kind: "superseded" };
+      if (this.#letGoAs === "away") return { kind: this.#cancelled ? "cancelled" : "suspended" };
       if (waitsForSource(error)) return { kind: this.#cancelled ? "cancelled" : "early" };
       if (waitsForRoom(error)) return this.#cancelled ? { kind: "cancelled" } : { kind: "no_room", why: error.message };
       const failure = this.#failureOf(error);
@@ -234,9 +237,10 @@ export class LeafRun {
     const { store, claim, leaseMs, log } = this.#options;
     const notifyEnd: OpenAgent["notifyEnd"] = (execId, body) =>
       this.#open?.notifyEnd(execId, body) ?? Promise.reject(new Error("no agent"));
-    const { notBeforeMs = Date.now() } = await suspendAtRest(store, claim, rest, notifyEnd, await this.#announcer.drain());
-    // A command needs its room until its leaf looks for it; a leaf that waits for people alone needs none.
-    await this.#open?.keepRoom(rest.execIds.length === 0 ? 0 : notBeforeMs - Date.now() + leaseMs);
+    const keepRoom = async (ms: number): Promise<void> => this.#open?.keepRoom(ms + leaseMs);
+    await suspendAtRest(store, claim, rest, { notifyEnd, keepRoom }, await this.#announcer.drain());
+    // A leaf that waits for people alone needs no room.
+    if (rest.execIds.length === 0) await this.#open?.keepRoom(0);
     log.info({ gates: rest.gateIds.length, commands: rest.execIds.length }, "leaf sleeps");
     return "released";
   }

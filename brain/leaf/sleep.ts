@@ -12,29 +12,29 @@ const ROOM_WAIT_MS = 1500;
 
 /**
  * Let go of a leaf that only waits, for people and for commands. `notifyEnd` has hands post a text when an exec has ended: one that fits this
- * wait only, since it wakes the leaf once and can do nothing else. Returns when the leaf looks for itself, in milliseconds since the Unix epoch, if it
- * does. Throws what the store throws.
+ * wait only, since it wakes the leaf once and can do nothing else; `keepRoom` keeps the commands' room in their sandbox until the leaf looks for itself. Throws
+ * what the store throws.
  */
 export async function suspendAtRest(
   store: LeafStore,
   claim: Claim,
   { gateIds, execIds, silentMs }: Rest,
-  notifyEnd: (execId: string, body: string) => Promise<void>,
+  {
+    notifyEnd,
+    keepRoom,
+  }: { readonly notifyEnd: (execId: string, body: string) => Promise<void>; readonly keepRoom: (ms: number) => Promise<void> },
   events: readonly NewEvent[],
-): Promise<{ readonly notBeforeMs?: number }> {
-  if (execIds.length === 0) {
-    await store.suspend(claim, { gateIds }, "waits for a decision", events);
-    return {};
-  }
+): Promise<void> {
+  if (execIds.length === 0) return store.suspend(claim, { gateIds }, "waits for a decision", events);
   const wakeKey = randomBytes(24).toString("base64url");
   const body = JSON.stringify({ leafId: claim.leaf.leafId, wakeKey });
   const asked = await Promise.allSettled(execIds.map((execId) => notifyEnd(execId, body)));
   const patienceMs = asked.some(({ status }) => status === "rejected") ? LOOK_SOON_MS : lookAgainAfter(claim.leaf.claims);
   const waits = gateIds.length === 0 ? "waits for a command" : "waits for a decision and a command";
   const note = silentMs < 1000 ? waits : `${waits} that has written nothing for ${inWords(silentMs)}`;
-  const notBeforeMs = Date.now() + patienceMs;
-  await store.suspend(claim, { gateIds, wakeKey, notBeforeMs }, note, events);
-  return { notBeforeMs };
+  // First: nobody takes the room of a command that runs, whoever dies in between.
+  await keepRoom(patienceMs);
+  await store.suspend(claim, { gateIds, wakeKey, notBeforeMs: Date.now() + patienceMs }, note, events);
 }
 
 /** A time as a person reads it: in seconds up to two minutes, then in minutes. */

@@ -1,10 +1,13 @@
+import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { HandsClient } from "@serverless-harness/hands/client";
+import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { bash, calls, HeldCommand, say, scripted, scriptedFor } from "@serverless-harness/pi-fork/testing";
-import { DecisionKind, GatePolicySchema, type Leaf, LeafState, SandboxWishSchema } from "@serverless-harness/proto/leaf";
+import { DecisionKind, GatePolicySchema, type Leaf, LeafState, RepositorySchema, SandboxWishSchema } from "@serverless-harness/proto/leaf";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Pool, type Pooled } from "./fixtures/pool.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
@@ -28,7 +31,19 @@ interface Two {
 async function two(): Promise<Two> {
   const stack = await Stack.open(shared);
   const pool = await Pool.open(stack.store);
-  return { stack, pool, sandboxes: { a: await pool.add("a"), b: await pool.add("b") } };
+  const settings = { HANDS_LOCAL_REPOSITORIES: tmpdir() };
+  return { stack, pool, sandboxes: { a: await pool.add("a", {}, settings), b: await pool.add("b", {}, settings) } };
+}
+
+/** The URL of a repository with one file. */
+async function repository(): Promise<string> {
+  const directory = await temporaryDirectory();
+  const git = (...args: string[]) => execFileSync("git", ["-C", directory, "-c", "user.name=t", "-c", "user.email=t@t", ...args]);
+  git("init", "-q", "-b", "main");
+  await writeFile(join(directory, "a.txt"), "one\n");
+  git("add", ".");
+  git("commit", "-qm", "one");
+  return directory;
 }
 
 const inPool = (environment: Readonly<Record<string, string>> = {}) => ({ HANDS_URL: "pool", ...environment });
@@ -132,6 +147,22 @@ describe("a session of a pool", () => {
     await Promise.all([sandboxes.a.kill(), sandboxes.b.replace()]);
     const third = await ran(stack, scripted(bash("cat a.txt"), say("{{last_tool_result}}")), sessionOf(first));
     expect(third.result?.text).toBe("later");
+  });
+
+  test("that only read its files so far has them after a move, though its next leaf does not say from where they came", async () => {
+    const { stack, sandboxes } = await two();
+    const url = await repository();
+    const first = await stack.submit(scripted(calls({ name: "read", input: { path: "a.txt" } }), say("done")), {
+      repository: create(RepositorySchema, { url }),
+    });
+    const brain = stack.brain(inPool());
+    await stack.ended(first);
+    await brain.exited;
+    const from = (await placements(stack, first))[0]?.[0];
+    await stack.store.sandboxes.drain(String(from), true);
+    const second = await ran(stack, scripted(bash("cat a.txt"), say("{{last_tool_result}}")), sessionOf(first));
+    expect(second.result?.text).toBe("one\n");
+    expect(existsSync(fileIn(from === "a" ? sandboxes.a : sandboxes.b, first, "."))).toBe(false);
   });
 
   test("whose id was used before has nothing of what an old sandbox kept under it", async () => {

@@ -42,8 +42,8 @@ export interface PlacedSession {
 
 /**
  * The pool of sandboxes, and which one each session is in. A session stays where it is while its sandbox is there; a lease says that it needs
- * room there, for its brain or for a command that runs without one. Until its owner says that a session has its files there, by `settle`, it is remembered
- * from where its files come, whoever dies meanwhile.
+ * room there, for its brain or for a command that runs without one. Until its owner says that a session has its files there, by `settle`, the store
+ * remembers where its files come from, whoever dies meanwhile.
  */
 export interface Sandboxes {
   /**
@@ -70,13 +70,13 @@ export interface Sandboxes {
    * disk. `lost`: it was placed by a newer owner, or is placed nowhere, and nothing is changed.
    */
   hold(fence: Fence, leaseMs: number): Promise<"held" | "away" | "lost">;
-  /** The session has its files in its sandbox: forget from where they come. False if it was placed by a newer owner, or is placed nowhere. */
+  /** The session has its files in its sandbox: forget where they came from. False if it was placed by a newer owner, or is placed nowhere. */
   settle(fence: Fence): Promise<boolean>;
   /** Forget where a session was, as it is no more. */
   forget(tenant: string, sessionId: string): Promise<void>;
   /** Sessions without a lease that are in a sandbox, at most `limit`, in any order. */
   idleIn(name: string, limit: number): Promise<PlacedSession[]>;
-  /** The same of those with a lease. */
+  /** The same for sessions with a lease. */
   workingIn(name: string, limit: number): Promise<PlacedSession[]>;
   /**
    * Take an idle session out of a sandbox; it is placed again when it is needed, and goes on from the snapshot. `snapshotId` empty: from its own last

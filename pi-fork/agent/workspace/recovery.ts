@@ -15,7 +15,7 @@ import { type MadeWorkspace, type SnapshotNote, untouched, WORKSPACE_STATE, type
 import { newNote, noteAt, type WorkspaceLifecycle, WorkspaceLog } from "./workspace-log.ts";
 
 /**
- * What a session's log knows of its workspace. If that is gone or elsewhere and another one was made in its place, the newest snapshot that can be had is
+ * What a session's log knows of its workspace. If that is gone, or in another sandbox, and a new one was made here, the newest snapshot that can be had is
  * restored first, and the log notes it in one step with what the model is told. A brain that dies in between leaves the old note, and the next
  * one begins again.
  */
@@ -32,11 +32,11 @@ async function findWorkspace(session: Session, lifecycle: WorkspaceLifecycle, or
   if (state?.made === made.identity) return new WorkspaceLog(session, lifecycle, state);
   if (state === undefined && origin !== undefined) return moveIn(session, lifecycle, made, origin);
   // A session that began with another one's conversation has the changes of that one in it, and none of its files.
-  if (state === undefined && session.metadata.parentSessionId === undefined) {
+  const comesFromElsewhere = lifecycle.takenSince !== undefined || lifecycle.rescue !== undefined;
+  if (state === undefined && session.metadata.parentSessionId === undefined && !comesFromElsewhere) {
     return new WorkspaceLog(session, lifecycle, untouched(made));
   }
-  const next = await recover(session, lifecycle, state ?? untouched(made), made);
-  return new WorkspaceLog(session, lifecycle, next ?? untouched(made));
+  return new WorkspaceLog(session, lifecycle, await recover(session, lifecycle, state, made));
 }
 
 /** The workspace of a session that was forked is noted at once, in one step with what the model is told of it. */
@@ -51,31 +51,32 @@ async function moveIn(session: Session, lifecycle: WorkspaceLifecycle, made: Mad
   return new WorkspaceLog(session, lifecycle, state);
 }
 
-/** The state as the log holds it from now on; `undefined` if nothing was lost. */
+/** The state from now on, which the log holds if anything had to be restored. `known`: as the log holds it; `undefined`: it has none. */
 async function recover(
   session: Session,
   lifecycle: WorkspaceLifecycle,
-  state: WorkspaceState,
+  known: WorkspaceState | undefined,
   found: MadeWorkspace,
-): Promise<WorkspaceState | undefined> {
+): Promise<WorkspaceState> {
+  const state = known ?? untouched(found);
   // A branch may have moved on, and this leaf may name no repository: a patch has to be against the commit that the work began at.
   const asBefore = state.source.baseCommit === "" || state.source.baseCommit === found.source.baseCommit;
-  const { identity } = asBefore && !found.isOld ? found : await lifecycle.renew(state.source);
+  const made = asBefore && !found.isOld ? found : await lifecycle.renew(state.source);
   const lane = await readLaneLog(session);
   const lost = await callsUnderWay(session, lane);
-  const before = await withNewest(session, lifecycle, state, lane, lost);
+  const before = await withNewest(session, lifecycle, state, { identity: known?.made, lane, commands: lost });
   const { note, lacks } = await restoreNewest(lifecycle, before.snapshots);
   const covered = new Set(note?.done);
   const changes = (await changesBehind(session, lane, note?.tipId ?? null)).filter(({ id }) => !covered.has(id));
   const behind = changes.length > 0 || lost.length > 0;
-  if (note === undefined && !behind) return undefined;
+  if (note === undefined && !behind) return { ...untouched(made), asked: before.asked };
   const broken = note === undefined && (await hasActed(session, lane, lost));
   const { restored: _restored, broken: _broken, ...rest } = before;
   const next: WorkspaceState = {
     ...rest,
-    made: identity,
+    made: made.identity,
     lost,
-    restored: { leafId: lifecycle.leafId, made: identity, snapshotId: note?.id ?? "", behind },
+    restored: { leafId: lifecycle.leafId, made: made.identity, snapshotId: note?.id ?? "", behind },
     ...(broken && lane.open !== undefined ? { broken: lane.open.id } : {}),
   };
   const notice = behind || lacks.named.length > 0 ? noticeOf(note, { behind, lacks }) : undefined;
@@ -86,22 +87,26 @@ async function recover(
   return next;
 }
 
-/** The state with the snapshot that was taken since the last agent, or that is taken now in the sandbox where the session still has its files. */
+/**
+ * The state with the snapshot that was taken since the last agent, or that is taken now in the sandbox where the session still has its files: of the
+ * workspace of this identity there, or of any if it is not known.
+ */
 async function withNewest(
   session: Session,
   lifecycle: WorkspaceLifecycle,
   state: WorkspaceState,
-  lane: LaneLog,
-  commands: readonly string[],
+  { identity, lane, commands }: { readonly identity: string | undefined; readonly lane: LaneLog; readonly commands: readonly string[] },
 ): Promise<WorkspaceState> {
   const { takenSince, rescue, leafId } = lifecycle;
-  const known = takenSince === undefined ? state : withNote(state, noteAt(takenSince, lane));
+  // One that is noted already is of an earlier point of the log.
+  const isNoted = takenSince === undefined || state.snapshots.some(({ id }) => id === takenSince);
+  const known = isNoted ? state : withNote(state, noteAt(takenSince, lane));
   if (rescue === undefined) return known;
   const note = newNote(leafId, known, lane);
   const noted = withNote(known, note);
   // First, since no id is ever used for two snapshots.
   await session.setValue(WORKSPACE_STATE, noted, CONTEXT);
-  return (await rescue(state.made, note.id, commands)) ? noted : { ...known, asked: noted.asked };
+  return (await rescue(identity, note.id, commands)) ? noted : { ...known, asked: noted.asked };
 }
 
 /** The newest snapshot that could be restored, and what the files lack. */

@@ -31,10 +31,10 @@ export interface WorkspaceLifecycle {
   /** The snapshot that was taken of the files since the last agent. Default: none. */
   readonly takenSince?: string | undefined;
   /**
-   * Where the session moves from: end these commands there, and store what is of this identity under an id. False: it can't be had. Default: it comes
-   * from nowhere.
+   * Where the session moves from: end these commands there, and store what is of this identity, or of any if it is not known, under an id. False: it can't
+   * be had. Default: it comes from nowhere.
    */
-  readonly rescue?: ((identity: string, snapshotId: string, commands: readonly string[]) => Promise<boolean>) | undefined;
+  readonly rescue?: ((identity: string | undefined, snapshotId: string, commands: readonly string[]) => Promise<boolean>) | undefined;
   /** The log says from now on that the session's files are here. Default: nobody has to know. */
   readonly settled?: (() => Promise<void>) | undefined;
 }

@@ -22,9 +22,8 @@ local function suitable(name)
       if has[label] ~= value then return nil end
     end
   end
-  local busy = working(name)
-  local free = not draining and (capacity == '0' or busy < tonumber(capacity))
-  return { name = name, state = state, draining = draining, free = free, working = busy }
+  local free = not draining and (capacity == '0' or working(name) < tonumber(capacity))
+  return { name = name, state = state, draining = draining, free = free }
 end
 
 -- The least loaded one that has room. A lease that has run out counts until its sandbox is reported again, which is soon.
