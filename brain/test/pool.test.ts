@@ -1,15 +1,14 @@
-import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import { HandsClient } from "@serverless-harness/hands/client";
-import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { bash, calls, HeldCommand, say, scripted, scriptedFor } from "@serverless-harness/pi-fork/testing";
 import { DecisionKind, GatePolicySchema, type Leaf, LeafState, RepositorySchema, SandboxWishSchema } from "@serverless-harness/proto/leaf";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { Pool, type Pooled } from "./fixtures/pool.ts";
+import { repository } from "./fixtures/repository.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 import { wakeDoor } from "./fixtures/wake-door.ts";
 
@@ -33,17 +32,6 @@ async function two(): Promise<Two> {
   const pool = await Pool.open(stack.store);
   const settings = { HANDS_LOCAL_REPOSITORIES: tmpdir() };
   return { stack, pool, sandboxes: { a: await pool.add("a", {}, settings), b: await pool.add("b", {}, settings) } };
-}
-
-/** The URL of a repository with one file. */
-async function repository(): Promise<string> {
-  const directory = await temporaryDirectory();
-  const git = (...args: string[]) => execFileSync("git", ["-C", directory, "-c", "user.name=t", "-c", "user.email=t@t", ...args]);
-  git("init", "-q", "-b", "main");
-  await writeFile(join(directory, "a.txt"), "one\n");
-  git("add", ".");
-  git("commit", "-qm", "one");
-  return directory;
 }
 
 const inPool = (environment: Readonly<Record<string, string>> = {}) => ({ HANDS_URL: "pool", ...environment });

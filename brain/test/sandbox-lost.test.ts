@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
@@ -13,7 +13,8 @@ import {
   LeafState,
   RepositorySchema,
 } from "@serverless-harness/proto/leaf";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { repository } from "./fixtures/repository.ts";
 import { machines, Stack } from "./fixtures/stack.ts";
 
 const shared = machines({ HANDS_LOCAL_REPOSITORIES: tmpdir() });
@@ -51,17 +52,6 @@ function artifactsOf(leaf: Leaf): string {
 
 function fileOf(leaf: Leaf, file: string): Promise<string> {
   return readFile(shared.hands.path(`test/${leaf.spec?.sessionId}`, file), "utf8");
-}
-
-async function repository(): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), "harness-origin-"));
-  onTestFinished(() => rm(directory, { recursive: true, force: true }));
-  const git = (...args: string[]) => execFileSync("git", ["-C", directory, "-c", "user.name=t", "-c", "user.email=t@t", ...args]);
-  git("init", "-q", "-b", "main");
-  await writeFile(join(directory, "a.txt"), "one\n");
-  git("add", ".");
-  git("commit", "-qm", "one");
-  return directory;
 }
 
 describe("a leaf whose sandbox is lost while it waits for a human", () => {

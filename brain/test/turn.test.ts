@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { pidNamespace } from "@serverless-harness/kit/proc";
 import { bash, calls, HeldCommand, say, scripted } from "@serverless-harness/pi-fork/testing";
 import { LeafState } from "@serverless-harness/proto/leaf";
@@ -158,7 +159,7 @@ describe("many leaves", () => {
 
   test("of ten sessions run at once in one brain", async () => {
     const { stack } = house;
-    const directory = `/tmp/${stack.storeUrl.split("/").at(-2)}`;
+    const directory = dirname(stack.storeUrl.slice("sqlite:".length));
     // Each waits until all of them have begun: none would end if one had to wait for another.
     const command = (i: number) =>
       `touch ${directory}/${i}.met; until [ $(ls ${directory}/*.met | wc -l) -eq 10 ]; do sleep 0.02; done; echo met`;
