@@ -36,11 +36,10 @@ type LetGo = "drain" | "lost" | "broken" | "away";
 type Completed = Extract<RunOutcome, { kind: "completed" }> & Partial<Solution>;
 
 /** How an agent's run ended, with what was changed if that was asked for. */
-type WorkOutcome =
-  | Completed
-  | { readonly kind: "early" }
-  | { readonly kind: "no_room"; readonly why: string }
-  | Exclude<RunOutcome, { kind: "completed" }>;
+type SolvedOutcome = Completed | Exclude<RunOutcome, { kind: "completed" }>;
+
+/** The same, or why there was no agent to run. */
+type WorkOutcome = SolvedOutcome | { readonly kind: "early" } | { readonly kind: "no_room"; readonly why: string };
 
 const STATE_NAMES: Readonly<Record<number, string>> = Object.fromEntries(Object.entries(LeafState).map(([name, state]) => [state, name]));
 
@@ -144,7 +143,7 @@ export class LeafRun {
       this.#mailbox.open(open.agent);
       const outcome = await this.#unlessAway(open.agent.run(operationsOf(claim.leaf), promptOf(claim.leaf.spec)));
       const solved = await this.#withSolution(outcome, open);
-      if (solved.kind !== "early" && solved.kind !== "no_room" && this.#letGoAs !== "away") await this.#storeWorkspace(solved.kind, open);
+      if (this.#letGoAs !== "away") await this.#storeWorkspace(solved.kind, open);
       return solved;
     } catch (error) {
       if (isStale(error)) return { kind: "superseded" };
@@ -167,7 +166,7 @@ export class LeafRun {
   }
 
   /** A solve is over when its patch was read: nobody else works in the workspace meanwhile. */
-  async #withSolution(outcome: RunOutcome, open: OpenAgent): Promise<WorkOutcome> {
+  async #withSolution(outcome: RunOutcome, open: OpenAgent): Promise<SolvedOutcome> {
     if (outcome.kind !== "completed" || this.#options.claim.leaf.spec?.kind !== LeafKind.SOLVE) return outcome;
     const solution = await open.solution();
     return "patch" in solution ? { ...outcome, ...solution } : { kind: "failed", failure: solution };
@@ -200,9 +199,10 @@ export class LeafRun {
       case "waiting":
         return this.#sleep(outcome);
       case "early":
-        return this.#waitForSource();
+        // The session that it forks has not begun: looked for again, ever more rarely.
+        return this.#lookAgain(sourcePatience(this.#options.claim.leaf.claims), "waits for the session that it forks to begin");
       case "no_room":
-        return this.#waitForRoom(outcome.why);
+        return this.#lookAgain(roomPatience(), `${WAITS_FOR_ROOM}: ${outcome.why}`);
       case "suspended":
         return this.#handBack();
       case "superseded":
@@ -245,41 +245,22 @@ export class LeafRun {
     return "released";
   }
 
-  /** The session that it forks has not begun: looked for again, ever more rarely. */
-  async #waitForSource(): Promise<LeafRunEnd> {
+  /** It can't be worked on yet. That is no failed attempt. */
+  async #lookAgain(waitMs: number, note: string): Promise<LeafRunEnd> {
     const { store, claim, log } = this.#options;
-    const notBeforeMs = Date.now() + sourcePatience(claim.leaf.claims);
-    await store.suspend(claim, { notBeforeMs }, "waits for the session that it forks to begin", await this.#announcer.drain());
-    log.info("leaf waits for the session that it forks");
-    return "released";
-  }
-
-  /** The pool has no room for it: it is looked for again. That is no failed attempt. */
-  async #waitForRoom(why: string): Promise<LeafRunEnd> {
-    const { store, claim, log } = this.#options;
-    const notBeforeMs = Date.now() + roomPatience();
-    await store.suspend(claim, { notBeforeMs }, `${WAITS_FOR_ROOM}: ${why}`, await this.#announcer.drain());
-    log.info({ why }, "leaf waits for room in a sandbox");
+    await store.suspend(claim, { notBeforeMs: Date.now() + waitMs }, note, await this.#announcer.drain());
+    log.info({ waitMs }, `leaf ${note}`);
     return "released";
   }
 
   async #handBack(): Promise<LeafRunEnd> {
     const { store, claim, log } = this.#options;
     if (this.#letGoAs === "lost") return "released";
-    if (this.#letGoAs === "away") {
-      await store.suspend(
-        claim,
-        { notBeforeMs: Date.now() },
-        "its sandbox is gone: it goes on in another one",
-        await this.#announcer.drain(),
-      );
-      return "released";
-    }
     if (this.#letGoAs === "broken") return this.#retry(failureOf(undefined), 0);
     await this.#announcer.flush();
     // The agent may still be closing; what it tells from now on its successor tells again.
     await this.#announcer.drain();
-    await store.release(claim, "brain drained");
+    await store.release(claim, this.#letGoAs === "away" ? "its sandbox is gone: it goes on in another one" : "brain drained");
     log.info("leaf handed back");
     return "released";
   }
