@@ -1,12 +1,8 @@
-import { createClient } from "@connectrpc/connect";
-import { parseTarget } from "@serverless-harness/kit/address";
+import { isEncrypted, parseTarget } from "@serverless-harness/kit/address";
 import { fromConnectError } from "@serverless-harness/kit/errors";
+import { askHealth } from "@serverless-harness/kit/health-check";
 import type { Logger } from "@serverless-harness/kit/log";
-import { createTransport } from "@serverless-harness/kit/transport";
-import { Health, HealthCheckResponse_ServingStatus as Status } from "@serverless-harness/proto/health";
 
-/** A sandbox that takes longer counts as away. */
-const TIMEOUT_MS = 2000;
 /** How long an answer is good: whoever asks often does not ask the sandbox each time. */
 const FRESH_MS = 1000;
 
@@ -33,15 +29,11 @@ export class SandboxProbe {
   async #ask(): Promise<string | undefined> {
     const target = parseTarget(this.#address ?? "");
     // Of one that can't be read, or whose certificate is to be checked, brains tell: they have its settings.
-    if (target === undefined || (target.address.kind === "tcp" && target.address.tls === true)) return undefined;
-    const transport = createTransport(target);
+    if (target === undefined || isEncrypted(target.address)) return undefined;
     try {
-      const { status } = await createClient(Health, transport).check({}, { timeoutMs: TIMEOUT_MS });
-      return this.#told(status === Status.SERVING ? undefined : "it is stopping");
+      return this.#told((await askHealth(target)) ? undefined : "it is stopping");
     } catch (error) {
       return this.#told(fromConnectError(error).message);
-    } finally {
-      transport.close();
     }
   }
 

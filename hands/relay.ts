@@ -1,4 +1,4 @@
-import { type Address, isLoopback, parseTarget, type Target } from "@serverless-harness/kit/address";
+import { isEncrypted, isLoopback, parseTarget, type Target } from "@serverless-harness/kit/address";
 import type { EnvReader, NamedFile } from "@serverless-harness/kit/env";
 import { type ClientTlsFiles, readClientTls } from "@serverless-harness/kit/tls";
 
@@ -52,8 +52,4 @@ function readTarget(env: EnvReader, url: string): Target | undefined {
   if (!isEncrypted(target.address) && !isLoopback(target.address))
     env.problem("HANDS_RELAY_URL must begin with https: unless the relay is on this machine: the token would be readable on its way");
   return target;
-}
-
-function isEncrypted(address: Address): boolean {
-  return address.kind === "tcp" && address.tls === true;
 }

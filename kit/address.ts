@@ -42,6 +42,11 @@ export function formatAddress(address: Address): string {
   return `${address.tls ? "https" : "http"}://${host}:${address.port}`;
 }
 
+/** What is sent there can't be read on its way: it has TLS. */
+export function isEncrypted(address: Address): boolean {
+  return address.kind === "tcp" && address.tls === true;
+}
+
 /** The address can't be reached from another machine. */
 export function isLoopback(address: Address): boolean {
   if (address.kind === "unix") return true;

@@ -40,7 +40,7 @@ export class Connection {
   #connecting: Promise<http2.ClientHttp2Session> | undefined;
   #isClosed = false;
 
-  /** `prefix`: stands before the path of each request. */
+  /** `tls`: for an address with TLS, and of no effect for another one. `prefix`: stands before the path of each request. */
   constructor(address: Address, tls: ClientTls = {}, prefix = "") {
     this.#address = address;
     this.#prefix = prefix;

@@ -1,7 +1,7 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { type FSWatcher, readFileSync, watch } from "node:fs";
 import { dirname } from "node:path";
-import type { Address } from "./address.ts";
+import { type Address, isEncrypted } from "./address.ts";
 import type { ClientTls } from "./connection.ts";
 import { ConfigError, type EnvReader, type NamedFile } from "./env.ts";
 import type { ServerTls } from "./listener.ts";
@@ -35,8 +35,7 @@ const SETTLE_MS = 100;
 export function readServerTls(env: EnvReader, listen: Address, files: ServerTlsFiles): ServerTlsFiles | undefined {
   const { cert, key, clientCa } = files;
   if (cert.path === undefined && key.path === undefined && clientCa.path === undefined) {
-    if (listen.kind === "tcp" && listen.tls === true)
-      env.problem(`${cert.variable} and ${key.variable} are not set: an https address needs both`);
+    if (isEncrypted(listen)) env.problem(`${cert.variable} and ${key.variable} are not set: an https address needs both`);
     return undefined;
   }
   if (listen.kind === "unix") env.problem(`${cert.variable} is for TCP: a Unix socket needs no TLS`);
@@ -50,8 +49,7 @@ export function readClientTls(env: EnvReader, server: Address | undefined, files
   const { ca, cert, key } = files;
   const set = [ca, cert, key].filter(({ path }) => path !== undefined);
   if (set[0] === undefined) return undefined;
-  if (server !== undefined && !(server.kind === "tcp" && server.tls === true))
-    env.problem(`${set[0].variable} needs an https:// address to connect to`);
+  if (server !== undefined && !isEncrypted(server)) env.problem(`${set[0].variable} needs an https:// address to connect to`);
   if (!(cert.path === undefined && key.path === undefined) && !checkPair(env, cert, key)) return undefined;
   return note(env, () => loadClientTls(files));
 }

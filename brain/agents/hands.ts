@@ -3,7 +3,7 @@ import { HandsClient } from "@serverless-harness/hands/client";
 import { parseTarget } from "@serverless-harness/kit/address";
 import { fromConnectError } from "@serverless-harness/kit/errors";
 import type { Logger } from "@serverless-harness/kit/log";
-import { type ClientTls, type ClientTransport, createTransport, type Token } from "@serverless-harness/kit/transport";
+import { type ClientTransport, createTransport, type Token } from "@serverless-harness/kit/transport";
 import { ExecService } from "@serverless-harness/proto/hands";
 import { type Claim, sessionKey } from "@serverless-harness/session";
 import type { BrainConfig } from "../config.ts";
@@ -115,8 +115,13 @@ export class Hands {
   async #endExec(url: string, workspace: string, epoch: bigint, execId: string, proof: Proof): Promise<void> {
     const target = parseTarget(url);
     if (target === undefined) throw new Error("the sandbox's address was checked at start");
+    const { handsTls } = this.#settings;
     const { token } = proof;
-    const transport = createTransport({ ...target, ...this.#tlsFor(url), ...(token === undefined ? {} : { token }) });
+    const transport = createTransport({
+      ...target,
+      ...(handsTls === undefined ? {} : { tls: handsTls }),
+      ...(token === undefined ? {} : { token }),
+    });
     try {
       await createClient(ExecService, transport).signal({ execId, workspace, epoch, cancel: true });
     } catch (thrown) {
@@ -129,18 +134,13 @@ export class Hands {
   }
 
   #client(address: string, token: Token | undefined, onTokenExpired: (() => boolean) | undefined): HandsClient {
+    const { handsTls, handsPatienceMs } = this.#settings;
     return new HandsClient({
       address,
-      patienceMs: this.#settings.handsPatienceMs,
+      patienceMs: handsPatienceMs,
       ...(onTokenExpired === undefined ? {} : { onTokenExpired }),
-      ...this.#tlsFor(address),
+      ...(handsTls === undefined ? {} : { tls: handsTls }),
       ...(token === undefined ? {} : { token }),
     });
-  }
-
-  /** Of a pool, some addresses may have no TLS. */
-  #tlsFor(url: string): { tls?: ClientTls } {
-    const { handsTls: tls } = this.#settings;
-    return tls === undefined || !url.startsWith("https:") ? {} : { tls };
   }
 }

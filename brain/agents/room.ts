@@ -1,17 +1,13 @@
-import { createClient } from "@connectrpc/connect";
 import { parseTarget } from "@serverless-harness/kit/address";
 import type { ClientTls } from "@serverless-harness/kit/connection";
+import { askHealth } from "@serverless-harness/kit/health-check";
 import type { Logger } from "@serverless-harness/kit/log";
-import { createTransport } from "@serverless-harness/kit/transport";
-import { Health } from "@serverless-harness/proto/health";
 import type { Fence, Placement, PlacementWishes, Sandboxes } from "@serverless-harness/session";
 
 /** A lease on a sandbox is longer than one on a leaf by this factor, so that whoever takes a dead brain's leaf over finds its commands. */
 const LEASES = 3;
 /** How often a brain looks at least whether its sandbox is there: before the patience of its calls is over. */
 const LOOK_EVERY_MS = 2000;
-/** A sandbox that takes longer to answer counts as away. */
-const PROBE_TIMEOUT_MS = 2000;
 
 /** What a {@link Room} stands on. */
 export interface RoomOptions {
@@ -89,15 +85,9 @@ export class Room {
     const target = parseTarget(this.placement.sandbox.address);
     if (target === undefined) return false;
     const { tls } = this.#options;
-    const isEncrypted = target.address.kind === "tcp" && target.address.tls === true;
-    const transport = createTransport({ ...target, ...(tls === undefined || !isEncrypted ? {} : { tls }) });
-    try {
-      await createClient(Health, transport).check({}, { timeoutMs: PROBE_TIMEOUT_MS });
-      return true;
-    } catch {
-      return false;
-    } finally {
-      transport.close();
-    }
+    return await askHealth({ ...target, ...(tls === undefined ? {} : { tls }) }).then(
+      () => true,
+      () => false,
+    );
   }
 }

@@ -3,7 +3,7 @@ import * as http from "node:http";
 import * as https from "node:https";
 import { isIP, type LookupFunction, type Socket } from "node:net";
 import { setTimeout as wait } from "node:timers/promises";
-import type { Target } from "../address.ts";
+import { isEncrypted, type Target } from "../address.ts";
 import { fullJitter } from "../backoff.ts";
 import type { ClientTls } from "../connection.ts";
 import type { Logger } from "../log.ts";
@@ -98,7 +98,7 @@ export class DialOut {
     const { address } = relay;
     const authorization = `Bearer ${await token()}`;
     const { promise, resolve, reject } = Promise.withResolvers<Socket>();
-    const request = (address.kind === "tcp" && address.tls === true ? https : http).request({
+    const request = (isEncrypted(address) ? https : http).request({
       ...(address.kind === "unix" ? { socketPath: address.path } : { host: address.host, port: address.port }),
       path: relay.prefix,
       headers: { connection: "upgrade", upgrade: TUNNEL_PROTOCOL, authorization },

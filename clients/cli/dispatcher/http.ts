@@ -1,6 +1,7 @@
 import { request as requestPlain } from "node:http";
 import { request as requestTls } from "node:https";
 import { text } from "node:stream/consumers";
+import { isEncrypted } from "@serverless-harness/kit/address";
 import { CliError, ExitCode } from "../errors.ts";
 import { parseJson } from "../json.ts";
 import { addressOf, type DispatcherAddress } from "./address.ts";
@@ -72,7 +73,7 @@ export function askOverHttp(
     ...(token === "" ? {} : { authorization: `Bearer ${token}` }),
     ...(body === "" ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(body) }),
   };
-  const request = address.kind === "tcp" && address.tls === true ? requestTls : requestPlain;
+  const request = isEncrypted(address) ? requestTls : requestPlain;
   return new Promise((resolve, reject) => {
     const call = request(
       { ...target, method, path, headers, timeout: timeoutMs, agent: false, ...(ca === undefined ? {} : { ca }) },

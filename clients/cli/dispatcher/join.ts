@@ -1,4 +1,4 @@
-import { isLoopback } from "@serverless-harness/kit/address";
+import { isEncrypted, isLoopback } from "@serverless-harness/kit/address";
 import { CliError, ExitCode } from "../errors.ts";
 import { parseJson } from "../json.ts";
 import { addressOf, type DispatcherAddress } from "./address.ts";
@@ -22,7 +22,7 @@ export function requireSafeWay(url: string): void {
       "bad_url",
       `${url} is a socket, which no sandbox can dial: write the dispatcher's https://host:port`,
     );
-  if (isLoopback(address) || address.tls === true) return;
+  if (isLoopback(address) || isEncrypted(address)) return;
   throw new CliError(ExitCode.usage, "not_encrypted", `${url} is no https address: the token would be readable on its way`);
 }
 

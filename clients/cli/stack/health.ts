@@ -1,7 +1,5 @@
-import { createClient } from "@connectrpc/connect";
 import { parseAddress } from "@serverless-harness/kit/address";
-import { createTransport } from "@serverless-harness/kit/transport";
-import { Health, HealthCheckResponse_ServingStatus as Status } from "@serverless-harness/proto/health";
+import { askHealth } from "@serverless-harness/kit/health-check";
 
 /** A probe that takes longer has failed. */
 const PROBE_TIMEOUT_MS = 2000;
@@ -10,15 +8,7 @@ const PROBE_TIMEOUT_MS = 2000;
 export async function isServing(address: string, token?: string): Promise<boolean> {
   const parsed = parseAddress(address);
   if (parsed === undefined) return false;
-  const transport = createTransport({ address: parsed, ...(token === undefined ? {} : { token }) });
-  try {
-    const { status } = await createClient(Health, transport).check({}, { timeoutMs: PROBE_TIMEOUT_MS });
-    return status === Status.SERVING;
-  } catch {
-    return false;
-  } finally {
-    transport.close();
-  }
+  return await askHealth({ address: parsed, ...(token === undefined ? {} : { token }) }).catch(() => false);
 }
 
 /** The URL is answered with success. */
