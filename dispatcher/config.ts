@@ -1,12 +1,12 @@
-import { createPrivateKey, createPublicKey } from "node:crypto";
-import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { existsSync, realpathSync, statSync } from "node:fs";
 import { isAbsolute, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type Address, formatAddress, isLoopback, parseAddress, parseTarget } from "@serverless-harness/kit/address";
 import { EnvReader } from "@serverless-harness/kit/env";
 import { KEEP_ALIVE_MS } from "@serverless-harness/kit/keep-alive";
 import { QUICK_START } from "@serverless-harness/kit/quick-start";
-import { readClientTls, readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
+import { readTokenFile } from "@serverless-harness/kit/secret-file";
+import { readServerTls, type ServerTlsFiles } from "@serverless-harness/kit/tls";
 import { readTracing, type Sampling } from "@serverless-harness/kit/tracing/tracing";
 import type { Retention } from "@serverless-harness/session";
 import { type AuditConfig, readAudit } from "./audit/config.ts";
@@ -15,7 +15,8 @@ import type { TrustedIssuer } from "./callers/signed-tokens.ts";
 import { type DoorRules, readDoorRules } from "./door/rules.ts";
 import { defaultTable, type LimitsTable } from "./limits/limits-file.ts";
 import { type PoolConfig, readPool } from "./pool/config.ts";
-import type { SandboxAccess, SandboxCredential, SandboxSettings } from "./sandbox/sandbox.ts";
+import { publicKeyOf, readSandboxAccess } from "./sandbox/config.ts";
+import type { SandboxSettings } from "./sandbox/sandbox.ts";
 import { readScaler } from "./scaler/config.ts";
 import type { ScalerConfig } from "./scaler/serve.ts";
 import { readSeedApi, withSeedNames } from "./seed-api/config.ts";
@@ -131,7 +132,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     retention,
     keepSessionsMs: hours(reader, "DISPATCHER_KEEP_SESSIONS_HOURS", 30 * 24),
     sandbox: target && { target, ...access },
-    sandboxPublicKey: access.credential.kind === "key" ? publicKeyOf(access.credential.privateKeyPem) : undefined,
+    sandboxPublicKey: publicKeyOf(access.credential),
     pool: readPool(reader, access),
     keepAliveMs: reader.integer("DISPATCHER_KEEP_ALIVE_MS", KEEP_ALIVE_MS, 100, 3_600_000),
     saturationMs: reader.integer("DISPATCHER_SATURATION_WAIT_MS", 30_000, 0, 3_600_000),
@@ -192,7 +193,7 @@ function readToken(reader: EnvReader, listen: Address): string | undefined {
     );
     return undefined;
   }
-  return readWord(reader, "DISPATCHER_TOKEN_FILE", file);
+  return readTokenFile(reader, "DISPATCHER_TOKEN_FILE", file);
 }
 
 /** Whoever holds the sandbox's key gives brains their tokens; a client's token must not do. */
@@ -206,59 +207,7 @@ function readBrainToken(reader: EnvReader): string | undefined {
     return undefined;
   }
   if (file === clients) reader.problem("BRAIN_TOKEN_FILE and DISPATCHER_TOKEN_FILE are the same file: brains need a word of their own");
-  return readWord(reader, "BRAIN_TOKEN_FILE", file);
-}
-
-function readWord(reader: EnvReader, name: string, file: string): string | undefined {
-  const word = readSecret(reader, name, file)?.trim();
-  if (word === undefined || /^\S+$/.test(word)) return word;
-  reader.problem(`${name}: ${file} must hold one word, the bearer token`);
-  return undefined;
-}
-
-/** `address`: of the one sandbox, if there is no pool. */
-function readSandboxAccess(reader: EnvReader, address: Address | undefined): SandboxAccess {
-  const tls = readClientTls(reader, address, {
-    ca: reader.file("HANDS_TLS_CA_FILE"),
-    cert: reader.file("HANDS_TLS_CERT_FILE"),
-    key: reader.file("HANDS_TLS_KEY_FILE"),
-  });
-  return { tls, credential: readSandboxCredential(reader) };
-}
-
-function readSandboxCredential(reader: EnvReader): SandboxCredential {
-  const tokenFile = reader.optional("HANDS_TOKEN_FILE");
-  const keyFile = reader.optional("HANDS_PRIVATE_KEY_FILE");
-  if (tokenFile !== undefined && keyFile !== undefined)
-    reader.problem("HANDS_TOKEN_FILE and HANDS_PRIVATE_KEY_FILE are both set: set one of them");
-  if (keyFile !== undefined) return { kind: "key", privateKeyPem: readKey(reader, keyFile) };
-  if (tokenFile !== undefined) return { kind: "token", token: readWord(reader, "HANDS_TOKEN_FILE", tokenFile) ?? "" };
-  return { kind: "none" };
-}
-
-function readKey(reader: EnvReader, file: string): string {
-  const pem = readSecret(reader, "HANDS_PRIVATE_KEY_FILE", file);
-  try {
-    if (pem !== undefined && createPrivateKey(pem).asymmetricKeyType === "ed25519") return pem;
-  } catch {
-    // Told below: whatever it is, it is no such key.
-  }
-  if (pem !== undefined) reader.problem(`HANDS_PRIVATE_KEY_FILE: ${file} must hold an Ed25519 private key as PEM`);
-  return "";
-}
-
-/** Empty if the key can't be used, which is told already. */
-function publicKeyOf(privateKeyPem: string): string {
-  return privateKeyPem === "" ? "" : String(createPublicKey(privateKeyPem).export({ type: "spki", format: "pem" }));
-}
-
-function readSecret(reader: EnvReader, name: string, file: string): string | undefined {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    reader.problem(`${name}: ${file} can't be read (${(error as NodeJS.ErrnoException).code})`);
-    return undefined;
-  }
+  return readTokenFile(reader, "BRAIN_TOKEN_FILE", file);
 }
 
 function readTrustedIssuers(reader: EnvReader): readonly TrustedIssuer[] {
