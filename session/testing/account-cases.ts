@@ -1,11 +1,10 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { create } from "@bufbuild/protobuf";
-import { HarnessError } from "@serverless-harness/kit/errors";
 import { UsageSchema } from "@serverless-harness/proto/leaf";
 import type { AccountLimits, Charge } from "../contract/accounts.ts";
 import type { NewEvent } from "../contract/claim.ts";
 import type { LeafStore } from "../contract/leaf-store.ts";
-import { claim, delta, done, failed, specOf } from "./build.ts";
+import { claim, delta, done, failed, refusal, specOf } from "./build.ts";
 import type { Case } from "./types.ts";
 
 const NONE: AccountLimits = { unfinished: 0, bytes: 0, tokensPerDay: 0, microUsdPerDay: 0 };
@@ -17,11 +16,7 @@ function submit(store: LeafStore, charge?: Charge, idempotencyKey = "", prompt =
 
 /** The limit that a submit is refused for, and its value. */
 async function limitOf(submitting: Promise<unknown>): Promise<string[]> {
-  const error: unknown = await submitting.then(
-    () => undefined,
-    (refused: unknown) => refused,
-  );
-  ok(error instanceof HarnessError, `it was not refused: ${String(error)}`);
+  const error = await refusal(submitting);
   strictEqual(error.reason, "limit_reached");
   ok((error.retryAfterMs ?? 0) > 0);
   return [error.metadata["limit"] ?? "", error.metadata["value"] ?? ""];

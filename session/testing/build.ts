@@ -131,6 +131,16 @@ export async function refused(promise: Promise<unknown>, reason: string): Promis
   await rejects(promise, (error) => error instanceof HarnessError && error.reason === reason);
 }
 
+/** The error of a call that has to be refused. */
+export async function refusal(call: Promise<unknown>): Promise<HarnessError> {
+  const error = await call.then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  if (error instanceof HarnessError) return error;
+  throw error ?? new Error("it was not refused");
+}
+
 /** Follow a leaf to the end of what the store sends. */
 export async function follow(store: LeafStore, leafId: string, afterSeq = 0n, signal = NEVER): Promise<LeafEvent[]> {
   const events: LeafEvent[] = [];

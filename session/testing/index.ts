@@ -11,6 +11,7 @@ import { fileCases } from "./file-cases.ts";
 import { gateCases } from "./gate-cases.ts";
 import { listCases } from "./list-cases.ts";
 import { messageCases } from "./message-cases.ts";
+import { moveCases } from "./move-cases.ts";
 import { noticeCases } from "./notice-cases.ts";
 import { attemptCases, outcomeCases } from "./outcome-cases.ts";
 import { ownershipCases } from "./ownership-cases.ts";
@@ -72,6 +73,7 @@ const GROUPS: Readonly<Record<string, readonly Case[]>> = {
   notices: noticeCases,
   accounts: accountCases,
   sandboxes: sandboxCases,
+  moves: moveCases,
 };
 
 /**

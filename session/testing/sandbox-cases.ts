@@ -1,43 +1,9 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import { Code } from "@connectrpc/connect";
-import { HarnessError } from "@serverless-harness/kit/errors";
-import type { LeafStore } from "../contract/leaf-store.ts";
-import type { PlacementWishes, SandboxReport } from "../contract/sandboxes.ts";
-import { LONG_LEASE_MS } from "./build.ts";
+import type { SandboxReport } from "../contract/sandboxes.ts";
+import { refusal } from "./build.ts";
+import { fenceOf, loads, MINUTE_MS, placed, reported } from "./pool.ts";
 import type { Case } from "./types.ts";
-
-const MINUTE_MS = 60_000;
-
-/** Report sandboxes as there for an hour; what is not said of one is as in {@link Sandbox}'s defaults. */
-async function reported(store: LeafStore, ...reports: ReadonlyArray<string | Partial<SandboxReport>>): Promise<void> {
-  for (const report of reports) {
-    const { name = "a", ...rest } = typeof report === "string" ? { name: report } : report;
-    await store.sandboxes.report({ name, address: `http://${name}:7444`, stateId: `disk of ${name}`, ...rest }, 60 * MINUTE_MS);
-  }
-}
-
-function fenceOf(sessionId: string, { tenant = "acme", epoch = 1n } = {}) {
-  return { tenant, sessionId, epoch };
-}
-
-/** The error of a call that has to be refused. */
-async function refusal(call: Promise<unknown>): Promise<HarnessError> {
-  const error = await call.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  if (error instanceof HarnessError) return error;
-  throw error ?? new Error("it was not refused");
-}
-
-/** Where a session is placed, by name. */
-async function placed(store: LeafStore, sessionId: string, wishes: PlacementWishes = {}, leaseMs = LONG_LEASE_MS): Promise<string> {
-  return (await store.sandboxes.place(fenceOf(sessionId), wishes, leaseMs)).sandbox.name;
-}
-
-async function loads(store: LeafStore): Promise<Record<string, [number, number]>> {
-  return Object.fromEntries((await store.sandboxes.list()).sandboxes.map(({ name, working, placed }) => [name, [working, placed]]));
-}
 
 export const sandboxCases: readonly Case[] = [
   [
@@ -62,59 +28,6 @@ export const sandboxCases: readonly Case[] = [
       const other = await connect();
       deepStrictEqual([await placed(other, "s1"), await placed(other, "s2"), await placed(other, "s3")], first);
       deepStrictEqual(await loads(other), { a: [1, 1], b: [1, 1], c: [1, 1] });
-    },
-  ],
-  [
-    "a new session goes to the least loaded of those that take one, whatever came before",
-    async ({ connect }) => {
-      let now = Date.now();
-      const store = await connect(() => now);
-      let state = 7;
-      const any = (count: number): number => {
-        state = (state * 48_271) % 0x7fff_ffff;
-        return state % count;
-      };
-      const names = ["a", "b", "c", "d"];
-      const hour = (name: string) => reported(store, { name, capacity: name === "a" ? 3 : 0 });
-      for (const name of names) await hour(name);
-      for (let step = 1; step <= 120; step++) {
-        const [name, fence] = [names[any(4)] ?? "a", fenceOf(`new${1 + any(step)}`, { epoch: BigInt(step) })];
-        const steps: ReadonlyArray<() => Promise<unknown>> = [
-          () => store.sandboxes.hold(fence, any(3) * MINUTE_MS),
-          () => Promise.all(names.map((at) => store.sandboxes.vacate(fence, at, ""))),
-          () => store.sandboxes.forget(fence.tenant, fence.sessionId),
-          () => store.sandboxes.drain(name, any(2) === 0).catch(() => undefined),
-          () => store.sandboxes.remove(name),
-          async () => {
-            now += any(2) * MINUTE_MS;
-            // As it goes on all the time: a lease that has run out may count until then.
-            for (const each of (await store.sandboxes.list()).sandboxes) await hour(each.name);
-          },
-          () => hour(name),
-          () => hour(name),
-          () => store.sandboxes.place(fence, {}, MINUTE_MS).catch(() => undefined),
-        ];
-        await steps[any(steps.length)]?.();
-        const { sandboxes } = await store.sandboxes.list();
-        const free = sandboxes.filter(
-          ({ draining, capacity, working, aliveUntilMs }) =>
-            !draining && Number(aliveUntilMs) > now && (capacity === 0 || working < capacity),
-        );
-        const [least] = free.toSorted((a, b) => a.working - b.working || a.placed - b.placed || (a.name < b.name ? -1 : 1));
-        if (least === undefined) continue;
-        strictEqual(await placed(store, `new${step}`, {}, (1 + any(3)) * MINUTE_MS), least.name, `at step ${step}`);
-      }
-    },
-  ],
-  [
-    "a sandbox from which idle sessions were taken out is lighter by those",
-    async ({ store }) => {
-      await reported(store, "a", "b");
-      const idle = ["s1", "s2", "s3"];
-      deepStrictEqual([await placed(store, "s1"), await placed(store, "s2"), await placed(store, "s3")], ["a", "b", "a"]);
-      for (const session of idle) await store.sandboxes.hold(fenceOf(session), 0);
-      for (const session of ["s1", "s3"]) ok(await store.sandboxes.vacate(fenceOf(session), "a", ""));
-      strictEqual(await placed(store, "s4"), "a");
     },
   ],
   [
@@ -157,115 +70,6 @@ export const sandboxCases: readonly Case[] = [
       deepStrictEqual(await loads(store), { a: [1, 1], b: [1, 1] });
       strictEqual(await store.sandboxes.settle(fenceOf("sleeper")), true);
       strictEqual((await store.sandboxes.place(fenceOf("sleeper"), {}, MINUTE_MS)).moved, undefined);
-    },
-  ],
-  [
-    "until a session has settled it is remembered from where its files come, whatever becomes of the sandbox that it is in",
-    async ({ store, connect }) => {
-      await reported(store, "a");
-      const first = await store.sandboxes.place(fenceOf("s"), {}, MINUTE_MS);
-      deepStrictEqual([first.isNew, first.moved], [true, undefined]);
-      deepStrictEqual((await store.sandboxes.place(fenceOf("s"), {}, MINUTE_MS)).isNew, false);
-      await store.sandboxes.hold(fenceOf("s"), 0);
-      await store.sandboxes.drain("a", true);
-      const moved = { name: "a", address: "http://a:7444", isThere: true };
-      await reported(store, "b");
-      for (const isNew of [true, false]) {
-        const placement = await (await connect()).sandboxes.place(fenceOf("s", { epoch: 2n }), {}, MINUTE_MS);
-        deepStrictEqual([placement.sandbox.name, placement.isNew, placement.moved], ["b", isNew, moved]);
-      }
-      // It never got its files there.
-      await store.sandboxes.remove("b");
-      await reported(store, "c");
-      const onwards = await store.sandboxes.place(fenceOf("s", { epoch: 3n }), {}, MINUTE_MS);
-      deepStrictEqual([onwards.sandbox.name, onwards.isNew, onwards.moved], ["c", true, moved]);
-      strictEqual(await store.sandboxes.settle(fenceOf("s", { epoch: 2n })), false);
-      strictEqual(await store.sandboxes.settle(fenceOf("nobody")), false);
-      // Back where they are, it has them.
-      await store.sandboxes.hold(fenceOf("s", { epoch: 3n }), 0);
-      await store.sandboxes.drain("a", false);
-      await store.sandboxes.remove("c");
-      const back = await store.sandboxes.place(fenceOf("s", { epoch: 4n }), {}, MINUTE_MS);
-      deepStrictEqual([back.sandbox.name, back.isNew, back.moved], ["a", true, undefined]);
-    },
-  ],
-  [
-    "a session that was taken out of its sandbox goes on from the snapshot that was taken, until it has settled",
-    async ({ store, connect }) => {
-      await reported(store, "a");
-      for (const id of ["held", "idle", "kept", "newer"]) await placed(store, id);
-      for (const id of ["idle", "kept", "newer"]) await store.sandboxes.hold(fenceOf(id), 0);
-      const session = (sessionId: string) => ({ tenant: "acme", sessionId, epoch: 1n });
-      strictEqual(await store.sandboxes.vacate(session("held"), "a", "snap"), false);
-      strictEqual(await store.sandboxes.vacate(session("idle"), "b", "snap"), false);
-      strictEqual(await store.sandboxes.vacate(session("nobody"), "a", "snap"), false);
-      await placed(store, "newer");
-      await store.sandboxes.place(fenceOf("newer", { epoch: 2n }), {}, MINUTE_MS);
-      await store.sandboxes.hold(fenceOf("newer", { epoch: 2n }), 0);
-      strictEqual(await store.sandboxes.vacate(session("newer"), "a", "snap"), false);
-      strictEqual((await refusal(store.sandboxes.vacate(session("idle"), "a", "a b"))).violations[0]?.field, "snapshot_id");
-      strictEqual(await store.sandboxes.vacate(session("idle"), "a", "snap"), true);
-      strictEqual(await store.sandboxes.vacate(session("idle"), "a", "snap"), false);
-      deepStrictEqual(await loads(store), { a: [1, 3] });
-      strictEqual(await store.sandboxes.hold(fenceOf("idle"), MINUTE_MS), "lost");
-      for (const epoch of [2n, 3n]) {
-        const { sandbox, moved, snapshotId } = await (await connect()).sandboxes.place(fenceOf("idle", { epoch }), {}, MINUTE_MS);
-        deepStrictEqual([sandbox.name, moved, snapshotId], ["a", undefined, "snap"]);
-      }
-      // One that has not settled goes on from what it would have.
-      await store.sandboxes.hold(fenceOf("idle", { epoch: 3n }), 0);
-      deepStrictEqual(
-        (await store.sandboxes.idleIn("a", 10)).toSorted((x, y) => (x.sessionId < y.sessionId ? -1 : 1)),
-        [
-          { tenant: "acme", sessionId: "idle", epoch: 3n, isSettled: false },
-          { tenant: "acme", sessionId: "kept", epoch: 1n, isSettled: true },
-          { tenant: "acme", sessionId: "newer", epoch: 2n, isSettled: true },
-        ],
-      );
-      deepStrictEqual(
-        (await store.sandboxes.workingIn("a", 10)).map(({ sessionId, epoch }) => [sessionId, epoch]),
-        [["held", 1n]],
-      );
-      deepStrictEqual([await store.sandboxes.workingIn("b", 10), (await store.sandboxes.idleIn("a", 1)).length], [[], 1]);
-      strictEqual(await store.sandboxes.vacate({ ...session("idle"), epoch: 3n }, "a", "other"), true);
-      strictEqual((await store.sandboxes.place(fenceOf("idle", { epoch: 4n }), {}, MINUTE_MS)).snapshotId, "snap");
-      strictEqual(await store.sandboxes.settle(fenceOf("idle", { epoch: 4n })), true);
-      strictEqual((await store.sandboxes.place(fenceOf("idle", { epoch: 5n }), {}, MINUTE_MS)).snapshotId, undefined);
-      strictEqual(await store.sandboxes.vacate(session("kept"), "a", ""), true);
-      const { moved, snapshotId } = await store.sandboxes.place(fenceOf("kept"), {}, MINUTE_MS);
-      deepStrictEqual([moved, snapshotId], [undefined, undefined]);
-    },
-  ],
-  [
-    "a sandbox is told which sessions are elsewhere for good, and an owner that its sandbox is away",
-    async ({ store, connect }) => {
-      await reported(store, "a");
-      for (const id of ["moves", "settles", "stays", "out"]) await placed(store, id);
-      const sessions = ["moves", "settles", "stays", "out", "unknown"].map((sessionId) => ({ tenant: "acme", sessionId }));
-      const a = { name: "a", stateId: "disk of a" };
-      deepStrictEqual(await store.sandboxes.elsewhere(a, sessions), []);
-      strictEqual(await store.sandboxes.hold(fenceOf("stays"), MINUTE_MS), "held");
-      await store.sandboxes.drain("a", true);
-      await reported(store, "b");
-      for (const id of ["moves", "settles", "out"]) await store.sandboxes.hold(fenceOf(id), 0);
-      for (const id of ["moves", "settles"]) await store.sandboxes.place(fenceOf(id, { epoch: 2n }), {}, MINUTE_MS);
-      await store.sandboxes.settle(fenceOf("settles", { epoch: 2n }));
-      await store.sandboxes.vacate({ tenant: "acme", sessionId: "out", epoch: 1n }, "a", "snap");
-      const old = [
-        { tenant: "acme", sessionId: "settles", epoch: 2n, isSettled: true },
-        { tenant: "acme", sessionId: "out", epoch: 1n, isSettled: false },
-      ];
-      deepStrictEqual(await store.sandboxes.elsewhere(a, sessions), old);
-      // It goes by another name now, and nobody says that it has lost anything.
-      deepStrictEqual(await store.sandboxes.elsewhere({ name: "renamed", stateId: "disk of a" }, sessions), old);
-      const where = await Promise.all(sessions.map(({ sessionId }) => store.sandboxes.where("acme", sessionId)));
-      deepStrictEqual(where, [["b", "a"], ["b"], ["a"], [], []]);
-      const later = await connect(() => Date.now() + 2 * 60 * MINUTE_MS);
-      strictEqual(await later.sandboxes.hold(fenceOf("stays"), MINUTE_MS), "away");
-      await reported(later, { name: "a", stateId: "a new disk" });
-      strictEqual(await later.sandboxes.hold(fenceOf("stays"), MINUTE_MS), "away");
-      await later.sandboxes.remove("a");
-      strictEqual(await later.sandboxes.hold(fenceOf("stays"), MINUTE_MS), "away");
     },
   ],
   [
@@ -430,6 +234,48 @@ export const sandboxCases: readonly Case[] = [
         "labels[l]",
       );
       deepStrictEqual(await loads(store), { a: [0, 0] });
+    },
+  ],
+  [
+    "a new session goes to the least loaded of those that take one, whatever came before",
+    async ({ connect }) => {
+      let now = Date.now();
+      const store = await connect(() => now);
+      let state = 7;
+      const any = (count: number): number => {
+        state = (state * 48_271) % 0x7fff_ffff;
+        return state % count;
+      };
+      const names = ["a", "b", "c", "d"];
+      const hour = (name: string) => reported(store, { name, capacity: name === "a" ? 3 : 0 });
+      for (const name of names) await hour(name);
+      for (let step = 1; step <= 120; step++) {
+        const [name, fence] = [names[any(4)] ?? "a", fenceOf(`new${1 + any(step)}`, { epoch: BigInt(step) })];
+        const steps: ReadonlyArray<() => Promise<unknown>> = [
+          () => store.sandboxes.hold(fence, any(3) * MINUTE_MS),
+          () => Promise.all(names.map((at) => store.sandboxes.vacate(fence, at, ""))),
+          () => store.sandboxes.forget(fence.tenant, fence.sessionId),
+          () => store.sandboxes.drain(name, any(2) === 0).catch(() => undefined),
+          () => store.sandboxes.remove(name),
+          async () => {
+            now += any(2) * MINUTE_MS;
+            // As it goes on all the time: a lease that has run out may count until then.
+            for (const each of (await store.sandboxes.list()).sandboxes) await hour(each.name);
+          },
+          () => hour(name),
+          () => hour(name),
+          () => store.sandboxes.place(fence, {}, MINUTE_MS).catch(() => undefined),
+        ];
+        await steps[any(steps.length)]?.();
+        const { sandboxes } = await store.sandboxes.list();
+        const free = sandboxes.filter(
+          ({ draining, capacity, working, aliveUntilMs }) =>
+            !draining && Number(aliveUntilMs) > now && (capacity === 0 || working < capacity),
+        );
+        const [least] = free.toSorted((a, b) => a.working - b.working || a.placed - b.placed || (a.name < b.name ? -1 : 1));
+        if (least === undefined) continue;
+        strictEqual(await placed(store, `new${step}`, {}, (1 + any(3)) * MINUTE_MS), least.name, `at step ${step}`);
+      }
     },
   ],
 ];
