@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { formatAddress } from "@serverless-harness/kit/address";
 import { FileLock } from "@serverless-harness/kit/file-lock";
@@ -64,7 +64,7 @@ async function join(context: Context, [given = ""]: readonly string[], options: 
   requireSafeWay(given);
   const url = formatAddress(addressOf(given));
   const artifacts = artifactsOf(options);
-  const token = readGiven("--token-file", options.tokenFile).trim();
+  const token = readGiven("--token-file", options.tokenFile);
   const ca = options.caFile === undefined ? undefined : readGiven("--ca-file", options.caFile);
   const name = sandboxNameOf(token, options.name);
   const sandbox = chooseSandbox(options.sandbox);
@@ -124,6 +124,6 @@ function artifactsOf({ artifacts: url, artifactsKeyFile: keyFile }: JoinOptions)
 
 function readGiven(option: string, file: string): string {
   const text = readText(file);
-  if (text !== undefined && text !== "") return readFileSync(file, "utf8");
+  if (text !== undefined && text !== "") return text;
   throw new CliError(ExitCode.usage, "options_unusable", `${option}: ${file} ${text === undefined ? "can't be read" : "is empty"}`);
 }

@@ -7,7 +7,7 @@ import { withDispatcher } from "../dispatcher/call.ts";
 import { untilEmpty, watchSandboxes } from "../dispatcher/sandboxes.ts";
 import { wholeNumber } from "../options/values.ts";
 import { counted, showTable } from "../view/format.ts";
-import { SANDBOX_HEADS, sandboxJson, sandboxRow } from "../view/sandbox-text.ts";
+import { poolJson, SANDBOX_HEADS, sandboxJson, sandboxRow } from "../view/sandbox-text.ts";
 import { JOIN } from "./sandbox-join.ts";
 
 interface ListOptions extends CommonOptions {
@@ -63,8 +63,9 @@ export function add(group: Command): void {
 async function listSandboxes(context: Context, _args: readonly string[], { watch = false }: ListOptions): Promise<void> {
   const { out } = context;
   if (watch) return await watchSandboxes(context);
-  const { sandboxes, nowMs } = await withDispatcher(context, (dispatcher) => dispatcher.sandboxes.listSandboxes({}));
-  if (out.json) return out.document({ sandboxes: sandboxes.map(sandboxJson), nowMs: String(nowMs) });
+  const pool = await withDispatcher(context, (dispatcher) => dispatcher.sandboxes.listSandboxes({}));
+  if (out.json) return out.document(poolJson(pool));
+  const { sandboxes, nowMs } = pool;
   if (sandboxes.length === 0) return out.note("no sandboxes");
   showTable(
     out,

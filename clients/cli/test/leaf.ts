@@ -120,7 +120,7 @@ async function newLeaf(below = "state"): Promise<{ leaf: Leaf; remove: () => Pro
   return { leaf, remove };
 }
 
-/** A stack for all tests of a file, up before the first and down behind the last. `options`: of `leaf up`. */
+/** A stack for all tests of a file: it starts before the first and stops after the last. `options`: of `leaf up`. */
 export function sharedStack(...options: readonly string[]): { readonly leaf: Leaf } {
   const shared: { leaf: Leaf } = { leaf: new Leaf("") };
   let remove: () => Promise<void> = async () => undefined;

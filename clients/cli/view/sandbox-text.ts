@@ -1,5 +1,5 @@
 import { type JsonValue, toJson } from "@bufbuild/protobuf";
-import { type Placed, type Sandbox, SandboxSchema, type SandboxWish } from "@serverless-harness/proto/leaf";
+import { type ListSandboxesResponse, type Placed, type Sandbox, SandboxSchema, type SandboxWish } from "@serverless-harness/proto/leaf";
 import type { Colors } from "../output.ts";
 
 /** The head of a table of sandboxes. */
@@ -11,6 +11,11 @@ const RELAYED = /\/v1\/sandboxes\/[^/]+\/rpc$/;
 /** A sandbox as the API writes it in JSON. */
 export function sandboxJson(sandbox: Sandbox): JsonValue {
   return toJson(SandboxSchema, sandbox);
+}
+
+/** The pool as the API writes it in JSON. */
+export function poolJson({ sandboxes, nowMs }: ListSandboxesResponse): object {
+  return { sandboxes: sandboxes.map(sandboxJson), nowMs: String(nowMs) };
 }
 
 /** What a sandbox does with sessions, in a word or two. `nowMs`: by the store's clock. */
