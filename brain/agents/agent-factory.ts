@@ -152,11 +152,14 @@ export class AgentFactory {
 /** How a session came to its place in the pool; `undefined` if it was here before, or if there is one sandbox for all. */
 function moveOf({ room, from }: ClaimedSandbox, { fence }: Claim): Move | undefined {
   if (room === undefined) return undefined;
-  const { isNew, moved, snapshotId } = room.placement;
-  if (!isNew && moved === undefined && snapshotId === undefined) return undefined;
-  const left = from?.workspace(sessionKey(fence), fence.epoch);
-  const settled = moved === undefined && snapshotId === undefined ? undefined : () => room.settled();
-  return { takenSince: snapshotId, from: left, settled };
+  const { isNew, moved, left, snapshotId } = room.placement;
+  const isUnsettled = moved !== undefined || left !== undefined || snapshotId !== undefined;
+  if (!isNew && !isUnsettled) return undefined;
+  return {
+    takenSince: snapshotId,
+    from: from?.workspace(sessionKey(fence), fence.epoch),
+    settled: isUnsettled ? () => room.settled() : undefined,
+  };
 }
 
 function limitsOf({ leaf }: Claim): AgentLimits {

@@ -89,8 +89,9 @@ export function toLeafEvent(event: AgentEvent | PlacedEvent): NewEvent {
 }
 
 /** The same again is told once. */
-function placedEvent({ sandbox: { name }, moved }: Placement): NewEvent {
-  const from = moved === undefined || moved.name === name ? undefined : moved;
+function placedEvent({ sandbox: { name }, moved, left }: Placement): NewEvent {
+  const before = moved ?? left;
+  const from = before?.name === name ? undefined : before;
   const value = create(PlacedSchema, { sandbox: name, ...(from && { movedFrom: from.name, movedFromIsThere: from.isThere }) });
   return { event: { case: "placed", value }, key: `placed:${name}:${from?.name ?? ""}` };
 }

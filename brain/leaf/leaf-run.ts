@@ -125,7 +125,8 @@ export class LeafRun {
       messages: messageSource(store, claim, leaseMs),
       onPlaced: (placement) => {
         // Somebody who died may not have come to tell it.
-        const isNews = placement.isNew || placement.moved !== undefined || claim.leaf.claims === 1 || claim.takeover;
+        const isNews =
+          placement.isNew || placement.moved !== undefined || placement.left !== undefined || claim.leaf.claims === 1 || claim.takeover;
         if (isNews) this.#announcer.tell({ kind: "placed", placement });
       },
       onAway: () => this.#stop("away"),

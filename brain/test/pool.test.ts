@@ -130,6 +130,7 @@ describe("a session of a pool", () => {
     await workspace.delete();
     const second = await ran(stack, scripted(bash("cat a.txt"), say("{{last_tool_result}}")), sessionOf(first));
     expect(second.result?.text).toBe("later");
+    expect(await placements(stack, second)).toEqual([["a", "", false]]);
     expect(await restored(stack, second)).toEqual([{ snapshotId: "taken.1", behind: false }]);
     // From then on it is a snapshot like others.
     await Promise.all([sandboxes.a.kill(), sandboxes.b.replace()]);

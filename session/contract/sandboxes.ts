@@ -26,6 +26,8 @@ export interface Placement {
   readonly isNew: boolean;
   /** It has its files in another sandbox, or had them in what is gone from this one. `isThere`: that one can still be asked for them. */
   readonly moved?: { readonly name: string; readonly address: string; readonly isThere: boolean };
+  /** The sandbox that it was taken out of while it slept, until it has settled. `isThere`: that one is there. */
+  readonly left?: { readonly name: string; readonly isThere: boolean };
   /** The snapshot that was taken of its files when it was taken out of its last sandbox. */
   readonly snapshotId?: string;
 }

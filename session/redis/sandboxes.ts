@@ -60,7 +60,7 @@ export class RedisSandboxes implements Sandboxes {
     const labels = Object.entries(wishes.labels ?? {}).flat();
     const session = sessionName(tenant, sessionId);
     const reply = list(await this.#opened().runSandboxes("sandboxPlace", session, epoch, tenant, Math.floor(leaseMs), ...near, ...labels));
-    const [outcome, found, isNew, snapshotId, from, isThere, left] = reply;
+    const [outcome, found, isNew, snapshotId, left, isLeftThere, from, isThere, source] = reply;
     switch (text(outcome)) {
       case "stale":
         throw staleEpoch(fence);
@@ -76,7 +76,8 @@ export class RedisSandboxes implements Sandboxes {
       isNew: text(isNew) === "1",
       ...(from === undefined
         ? {}
-        : { moved: { name: text(from), address: sandboxOf(left)?.address ?? "", isThere: text(isThere) === "1" } }),
+        : { moved: { name: text(from), address: sandboxOf(source)?.address ?? "", isThere: text(isThere) === "1" } }),
+      ...(text(left) === "" ? {} : { left: { name: text(left), isThere: text(isLeftThere) === "1" } }),
       ...(text(snapshotId) === "" ? {} : { snapshotId: text(snapshotId) }),
     };
   }

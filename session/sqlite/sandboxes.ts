@@ -32,11 +32,12 @@ const DRAIN = "UPDATE harness_sandboxes SET draining = ? WHERE name = ?";
 const REMOVE = "DELETE FROM harness_sandboxes WHERE name = ?";
 const PLACED = "SELECT * FROM harness_placements WHERE tenant = ? AND session_id = ?";
 const PLACE = `INSERT OR REPLACE INTO harness_placements
-  (tenant, session_id, sandbox, state_id, epoch, lease_ms, from_sandbox, from_state_id, snapshot_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+  (tenant, session_id, sandbox, state_id, epoch, lease_ms, from_sandbox, from_state_id, snapshot_id, left_sandbox)
+  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 const HOLD = "UPDATE harness_placements SET lease_ms = ? WHERE tenant = ? AND session_id = ?";
-const SETTLE = `UPDATE harness_placements SET from_sandbox = '', from_state_id = '', snapshot_id = ''
+const SETTLE = `UPDATE harness_placements SET from_sandbox = '', from_state_id = '', snapshot_id = '', left_sandbox = ''
   WHERE tenant = ? AND session_id = ? AND epoch <= ? AND sandbox <> ''`;
-const VACATE = `UPDATE harness_placements SET sandbox = '', state_id = '', lease_ms = 0,
+const VACATE = `UPDATE harness_placements SET sandbox = '', state_id = '', lease_ms = 0, left_sandbox = sandbox,
     snapshot_id = CASE WHEN from_sandbox = '' AND snapshot_id = '' THEN ?1 ELSE snapshot_id END
   WHERE tenant = ?2 AND session_id = ?3 AND epoch <= ?4 AND sandbox = ?5 AND lease_ms <= ?6`;
 const FORGET = "DELETE FROM harness_placements WHERE tenant = ? AND session_id = ?";
@@ -54,6 +55,7 @@ type Placed = {
   from_sandbox: string;
   from_state_id: string;
   snapshot_id: string;
+  left_sandbox: string;
 };
 
 /** The pool of sandboxes in a SQLite file. */
@@ -161,15 +163,31 @@ function place(connection: Connection, nowMs: number, fence: Fence, wishes: Plac
     isThere(known, placed?.state_id, nowMs) && suits(known, tenant, wishes) && ((placed?.lease_ms ?? 0) > nowMs || hasRoom(known));
   const { name, stateId } = stays ? known : choose(connection, nowMs, tenant, wishes);
   const from = filesOf(placed, stays, { name, stateId });
-  const snapshotId = placed?.snapshot_id ?? "";
-  connection.run(PLACE, tenant, sessionId, name, stateId, epoch, Math.floor(nowMs + leaseMs), from.name, from.stateId, snapshotId);
+  const { snapshot_id: snapshotId = "", left_sandbox: leftName = "" } = placed ?? {};
+  connection.run(
+    PLACE,
+    tenant,
+    sessionId,
+    name,
+    stateId,
+    epoch,
+    Math.floor(nowMs + leaseMs),
+    from.name,
+    from.stateId,
+    snapshotId,
+    leftName,
+  );
   const sandbox = read(connection, nowMs, name);
   if (sandbox === undefined) throw new Error("a session was placed in a sandbox that is not there");
-  const left = from.name === "" ? undefined : read(connection, nowMs, from.name);
+  const source = from.name === "" ? undefined : read(connection, nowMs, from.name);
+  const left = leftName === "" ? undefined : read(connection, nowMs, leftName);
   return {
     sandbox,
     isNew: !stays,
-    ...(from.name === "" ? {} : { moved: { name: from.name, address: left?.address ?? "", isThere: isThere(left, from.stateId, nowMs) } }),
+    ...(from.name === ""
+      ? {}
+      : { moved: { name: from.name, address: source?.address ?? "", isThere: isThere(source, from.stateId, nowMs) } }),
+    ...(leftName === "" ? {} : { left: { name: leftName, isThere: isThere(left, left?.stateId, nowMs) } }),
     ...(snapshotId === "" ? {} : { snapshotId }),
   };
 }

@@ -66,8 +66,8 @@ export const moveCases: readonly Case[] = [
       deepStrictEqual(await loads(store), { a: [1, 3] });
       strictEqual(await store.sandboxes.hold(fenceOf("idle"), MINUTE_MS), "lost");
       for (const epoch of [2n, 3n]) {
-        const { sandbox, moved, snapshotId } = await (await connect()).sandboxes.place(fenceOf("idle", { epoch }), {}, MINUTE_MS);
-        deepStrictEqual([sandbox.name, moved, snapshotId], ["a", undefined, "snap"]);
+        const { sandbox, moved, left, snapshotId } = await (await connect()).sandboxes.place(fenceOf("idle", { epoch }), {}, MINUTE_MS);
+        deepStrictEqual([sandbox.name, moved, left, snapshotId], ["a", undefined, { name: "a", isThere: true }, "snap"]);
       }
       // One that has not settled goes on from what it would have.
       await store.sandboxes.hold(fenceOf("idle", { epoch: 3n }), 0);
@@ -87,10 +87,13 @@ export const moveCases: readonly Case[] = [
       strictEqual(await store.sandboxes.vacate({ ...session("idle"), epoch: 3n }, "a", "other"), true);
       strictEqual((await store.sandboxes.place(fenceOf("idle", { epoch: 4n }), {}, MINUTE_MS)).snapshotId, "snap");
       strictEqual(await store.sandboxes.settle(fenceOf("idle", { epoch: 4n })), true);
-      strictEqual((await store.sandboxes.place(fenceOf("idle", { epoch: 5n }), {}, MINUTE_MS)).snapshotId, undefined);
+      const settled = await store.sandboxes.place(fenceOf("idle", { epoch: 5n }), {}, MINUTE_MS);
+      deepStrictEqual([settled.snapshotId, settled.left], [undefined, undefined]);
       strictEqual(await store.sandboxes.vacate(session("kept"), "a", ""), true);
-      const { moved, snapshotId } = await store.sandboxes.place(fenceOf("kept"), {}, MINUTE_MS);
-      deepStrictEqual([moved, snapshotId], [undefined, undefined]);
+      await store.sandboxes.remove("a");
+      await reported(store, "b");
+      const { moved, left, snapshotId } = await store.sandboxes.place(fenceOf("kept"), {}, MINUTE_MS);
+      deepStrictEqual([moved, left, snapshotId], [undefined, { name: "a", isThere: false }, undefined]);
     },
   ],
   [

@@ -1,13 +1,13 @@
 -- include: sandboxes
 -- The sandbox of a session, as `Sandboxes.place` says. ARGV: 3 session, 4 its epoch, 5 its tenant, 6 lease in ms, 7 session to be near, or empty, 8 '1' if it has
 -- to be near that one while that is where it may be, then the name and the value of each wanted label. Returns 'stale', 'none', 'full' with the number of
--- sandboxes, or 'ok' with the sandbox, '1' if it is another than before, the snapshot that it goes on from, or empty, and where it has its files, if not
--- there: name, '1' if that can be asked for them, and that sandbox.
+-- sandboxes, or 'ok' with the sandbox, '1' if it is another than before, the snapshot that it goes on from, or empty, the sandbox that it was taken out
+-- of, or empty, '1' if that is there, and where it has its files, if not here: name, '1' if that can be asked for them, and that sandbox.
 local session, epoch, tenant, lease, near, bound = unpack(ARGV, 3, 8)
 local LABELS_AT = 9
 -- Sandboxes that are looked at in one go.
 local STEP = 16
-local old, old_state, old_epoch, from, from_state, snapshot = placed(session)
+local old, old_state, old_epoch, from, from_state, snapshot, left = placed(session)
 if old and tonumber(old_epoch) > tonumber(epoch) then return { 'stale' } end
 
 -- What a sandbox is for this session; nothing if it is not there or would not do.
@@ -64,15 +64,17 @@ end
 local stays = best == current
 -- One that has not settled is not in the place that it leaves.
 if not old then
-  from, from_state, snapshot = '', '', ''
+  from, from_state, snapshot, left = '', '', '', ''
 elseif not stays and from == '' and snapshot == '' then
   from, from_state = old, old_state
 end
 if from == best.name and from_state == best.state then from, from_state = '', '' end
 if old and old ~= '' and old ~= best.name then leave(old, session) end
 enter(best.name, session, int(now + tonumber(lease)))
-put(session, best.name, best.state, epoch, from, from_state, snapshot)
-local reply = { 'ok', shown(best.name), stays and '0' or '1', snapshot }
+put(session, best.name, best.state, epoch, from, from_state, snapshot, left)
+local left_alive = left ~= '' and redis.call('HGET', key('at', left), 'alive')
+local left_there = left_alive and tonumber(left_alive) > now
+local reply = { 'ok', shown(best.name), stays and '0' or '1', snapshot, left, left_there and '1' or '0' }
 if from == '' then return reply end
 table.insert(reply, from)
 table.insert(reply, there(from, from_state) and '1' or '0')

@@ -3,5 +3,5 @@
 local session, epoch = unpack(ARGV, 3, 4)
 local name, state, since = placed(session)
 if not name or name == '' or tonumber(since) > tonumber(epoch) then return '0' end
-put(session, name, state, since, '', '', '')
+put(session, name, state, since, '', '', '', '')
 return '1'

@@ -7,5 +7,5 @@ if name ~= at or tonumber(since) > tonumber(epoch) then return '0' end
 if tonumber(redis.call('ZSCORE', key('in', name), session) or 0) > now then return '0' end
 leave(name, session)
 if from == '' and from_snapshot == '' then from_snapshot = snapshot end
-put(session, '', '', since, from, from_state, from_snapshot)
+put(session, '', '', since, from, from_state, from_snapshot, name)
 return '1'

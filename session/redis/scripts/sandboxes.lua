@@ -5,8 +5,8 @@
 --                  alive: until when it counts as there, in ms · draining: there if it is
 --   in:NAME  zset  sessions by the end of their lease, in ms; 0 is none
 --   load     zset  names of sandboxes: those with the fewest leases come first, of these those with the fewest sessions
---   placed   hash  session: name, state, epoch, then where it has its files until it has settled: name, state, id of a snapshot; with spaces between.
---                  No name: it is nowhere, or has its files where it is
+--   placed   hash  session: name, state, epoch, then where it has its files until it has settled: name, state, id of a snapshot, and name of the one that it
+--                  was taken out of; with spaces between. No name: it is nowhere, or has its files where it is
 local all, placements, loads = base .. ':all', base .. ':placed', base .. ':load'
 local now = tonumber(ms)
 
@@ -36,11 +36,11 @@ local function shown(name)
   return { sandbox, alive, draining or '', working(name), redis.call('ZCARD', key('in', name)) }
 end
 
--- Where a session is: name, state, epoch, and where it has its files: name, state, snapshot.
+-- Where a session is: name, state, epoch, where it has its files: name, state, snapshot, and what it was taken out of.
 local function placed(session)
   local place = redis.call('HGET', placements, session)
   if not place then return nil end
-  return string.match(place, '^(%S*) (%S*) (%S*) (%S*) (%S*) (%S*)$')
+  return string.match(place, '^(%S*) (%S*) (%S*) (%S*) (%S*) (%S*) (%S*)$')
 end
 
 -- Note where a session is, as `placed` tells it.

@@ -169,6 +169,7 @@ CREATE TABLE harness_placements (
   from_sandbox TEXT NOT NULL DEFAULT '',
   from_state_id TEXT NOT NULL DEFAULT '',
   snapshot_id TEXT NOT NULL DEFAULT '',
+  left_sandbox TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (tenant, session_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX harness_placements_in ON harness_placements (sandbox, lease_ms);
