@@ -156,16 +156,26 @@ test("a second server of one name is refused while the first one lives, and take
   await vi.waitFor(() => expect(second.problem).toBeUndefined(), { timeout: 30_000 });
 });
 
-test("a server whose machine went away without a word makes room for its successor", async () => {
+test("a server whose machine went away without a word makes room for its successor, and half an answer of it is broken off", async () => {
   const relay = await startRelay();
   const router = await startRouter(relay.server);
-  const first = dial(await startHidden(), router.address);
+  const hidden = await startHidden((_request, response) => {
+    response.writeHead(200);
+    response.write("half an answer");
+  });
+  const first = dial(hidden, router.address);
   await connected(relay);
+  const stream = await rawRequest(relay.server, "/to/laptop/slow", "GET");
+  const ended = Promise.withResolvers<string>();
+  stream.once("end", () => ended.resolve("whole"));
+  stream.once("error", () => ended.resolve("broken off"));
+  await once(stream, "data");
   router.forget();
   await first.close();
   const second = dial(await startHidden(), relay.server.address);
   await vi.waitFor(() => expect(second.problem).toBeUndefined(), { timeout: 30_000 });
   expect(await healthAt(relay.server).check({})).toMatchObject({ status: Status.SERVING });
+  expect(await ended.promise).toBe("broken off");
 });
 
 test("a tunnel may be idle for as long as it likes, which other connections may not", async () => {

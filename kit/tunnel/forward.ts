@@ -25,20 +25,25 @@ export function forward(
   const { stream } = request;
   const onward = session.request({ ...request.headers, ":path": path }, { endStream: stream.endAfterHeaders });
   let isAnswered = false;
+  let isOver = false;
+  const end = (): void => {
+    isOver = true;
+    response.end();
+  };
   onward.on("response", (headers, flags) => {
     isAnswered = true;
     const { ":status": status = 502, ...fields } = headers;
     response.statusCode = Number(status);
     for (const [name, value] of Object.entries(fields)) if (value !== undefined) response.setHeader(name, value);
     // Headers and end are one frame if nothing comes between them, as in gRPC's answers without a message.
-    if (flags & http2.constants.NGHTTP2_FLAG_END_STREAM) return void response.end();
+    if (flags & http2.constants.NGHTTP2_FLAG_END_STREAM) return end();
     response.writeHead(Number(status));
     onward.on("data", (chunk: Buffer) => {
       if (!response.write(chunk)) onward.pause();
     });
     response.on("drain", () => onward.resume());
     onward.on("end", () => {
-      if (isWhole(onward)) response.end();
+      if (isWhole(onward)) end();
     });
   });
   // They come before the end.
@@ -47,7 +52,7 @@ export function forward(
   onward.on("close", () => {
     if (stream.destroyed) return;
     if (!isAnswered) return void refuseRpc(request, response, tunnelLost(), log);
-    if (!isWhole(onward)) stream.destroy(new Error("the connection on which the call was handed on broke"));
+    if (!isOver) stream.destroy(new Error("the connection on which the call was handed on broke"));
   });
   stream.on("error", (error) => log.debug({ err: error, path }, "a caller of a call that was handed on broke off"));
   stream.on("close", () => {
@@ -58,9 +63,12 @@ export function forward(
   stream.on("end", () => (isWhole(stream) ? onward.end() : breakOff(onward)));
 }
 
-/** It was not reset. */
+/**
+ * Of a stream that has ended: its other side ended it. Node ends one too that was reset, and one whose connection was closed: in order, as
+ * by a server that shuts down, it destroys the stream without an error.
+ */
 function isWhole(stream: http2.Http2Stream): boolean {
-  return !stream.aborted && stream.errored === null && (stream.rstCode ?? 0) === http2.constants.NGHTTP2_NO_ERROR;
+  return !stream.destroyed && !stream.aborted && (stream.rstCode ?? 0) === http2.constants.NGHTTP2_NO_ERROR;
 }
 
 /** By `destroy`, as `close` sends the end of the request in front of the reset: half a file would look like a whole one. */
