@@ -1,7 +1,9 @@
 import * as http2 from "node:http2";
-import { connect as connectSocket } from "node:net";
+import { connect as connectSocket, isIP } from "node:net";
+import type { Duplex } from "node:stream";
+import { connect as connectTls } from "node:tls";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { type Address, formatAddress } from "./address.ts";
+import { type Address, formatAddress, isEncrypted } from "./address.ts";
 
 /** HTTP/2 flow-control window of a stream and of a connection. Node's default of 64 KiB throttles bulk output. */
 export const WINDOW_BYTES = 4 * 1024 * 1024;
@@ -23,7 +25,7 @@ export interface ClientTls {
 
 /** How long a connection may take to come up, and the other end to answer a ping, in milliseconds. */
 const CONNECT_TIMEOUT_MS = 10_000;
-const PING_INTERVAL_MS = 10_000;
+const PING_INTERVAL_MS = 5000;
 const PING_TIMEOUT_MS = 10_000;
 
 /**
@@ -72,8 +74,12 @@ export class Connection {
 
   /** Cut the connection: whatever runs on it fails, the next request makes a new one. */
   reset(): void {
-    this.#session?.destroy();
+    const session = this.#session;
+    if (session === undefined) return;
     this.#session = undefined;
+    // What was written last, as that a call is given up, may still reach the other end.
+    session.destroy();
+    setTimeout(() => uses.get(session)?.socket.destroy(), PING_TIMEOUT_MS).unref();
   }
 
   /** Cut the connection for good. */
@@ -94,15 +100,15 @@ export class Connection {
 
   #connect(): Promise<http2.ClientHttp2Session> {
     const { promise, resolve, reject } = Promise.withResolvers<http2.ClientHttp2Session>();
-    const address = this.#address;
+    const socket = connectTo(this.#address, this.#tls);
     const session = http2.connect(this.authority, {
       settings: { initialWindowSize: WINDOW_BYTES },
       maxSessionMemory: SESSION_MEGABYTES,
-      ...this.#tls,
-      ...(address.kind === "unix" ? { createConnection: () => connectSocket(address.path) } : {}),
+      createConnection: () => socket,
     });
+    uses.set(session, { socket, streams: 0 });
     let cause: unknown = new Error("the connection could not be made in time");
-    const timer = setTimeout(() => session.destroy(), CONNECT_TIMEOUT_MS);
+    const timer = setTimeout(() => cut(session, socket), CONNECT_TIMEOUT_MS);
     // This listener stays as long as the session does.
     session.on("error", (error) => {
       cause = error;
@@ -133,16 +139,14 @@ export class Connection {
 
   /** While requests are under way, the process stays and the other end is asked whether it still lives. */
   #count(session: http2.ClientHttp2Session, stream: http2.ClientHttp2Stream): void {
-    const streams = openStreams.get(session) ?? 0;
-    openStreams.set(session, streams + 1);
-    if (streams === 0) {
+    const use = uses.get(session);
+    if (use === undefined) return;
+    if (use.streams++ === 0) {
       session.ref();
-      keepAsking(session, () => (openStreams.get(session) ?? 0) > 0);
+      keepAsking(session, use.socket, () => use.streams > 0);
     }
     stream.once("close", () => {
-      const left = (openStreams.get(session) ?? 1) - 1;
-      openStreams.set(session, left);
-      if (left === 0 && !session.destroyed) session.unref();
+      if (--use.streams === 0 && !session.destroyed) session.unref();
       // One end counts too much memory for this connection, and it may be for good: the next request gets a fresh one.
       if (stream.rstCode === http2.constants.NGHTTP2_ENHANCE_YOUR_CALM) this.#forget(session);
     });
@@ -164,13 +168,24 @@ function failUnanswered(stream: http2.ClientHttp2Stream): void {
   });
 }
 
-const openStreams = new WeakMap<http2.ClientHttp2Session, number>();
+/** The socket of each connection, and how many streams are open on it. */
+const uses = new WeakMap<http2.ClientHttp2Session, { readonly socket: Duplex; streams: number }>();
 
-/** Ping a session for as long as it is `wanted`, and destroy it if the other end does not answer. Timers keep no process alive. */
-export function keepAsking(session: http2.Http2Session, wanted: () => boolean = () => true): void {
+function connectTo(address: Address, tls: ClientTls): Duplex {
+  if (address.kind === "unix") return connectSocket(address.path);
+  const { host, port } = address;
+  if (!isEncrypted(address)) return connectSocket(port, host);
+  return connectTls({ host, port, ALPNProtocols: ["h2"], ...(isIP(host) === 0 && { servername: host }), ...tls });
+}
+
+/**
+ * Ping a session for as long as it is `wanted`, and cut it if the other end does not answer. `socket`: what it runs on. Timers keep no
+ * process alive.
+ */
+export function keepAsking(session: http2.Http2Session, socket: Duplex, wanted: () => boolean = () => true): void {
   const timer = setInterval(() => {
     if (session.destroyed || session.closed || !wanted()) return clearInterval(timer);
-    const patience = setTimeout(() => session.destroy(), PING_TIMEOUT_MS).unref();
+    const patience = setTimeout(() => cut(session, socket), PING_TIMEOUT_MS).unref();
     try {
       session.ping(() => clearTimeout(patience));
     } catch {
@@ -178,6 +193,15 @@ export function keepAsking(session: http2.Http2Session, wanted: () => boolean = 
       clearTimeout(patience);
     }
   }, PING_INTERVAL_MS).unref();
+}
+
+/**
+ * End a connection at once. A session that is destroyed keeps its socket until all that was written is taken: never, if the other end reads no
+ * more. Over TLS the same happens now and then if the other end was killed, as Node loses the error of a write (seen in v24.21).
+ */
+export function cut(session: http2.Http2Session, socket: Duplex): void {
+  session.destroy();
+  socket.destroy();
 }
 
 /** The cause's own words, as about a certificate, tell what to do. */

@@ -9,7 +9,7 @@ import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import type { Address } from "./address.ts";
 import type { Encoder } from "./connect/duplex.ts";
 import type { Explain } from "./connect/rpc.ts";
-import { keepAsking, SESSION_MEGABYTES, WINDOW_BYTES } from "./connection.ts";
+import { cut, keepAsking, SESSION_MEGABYTES, WINDOW_BYTES } from "./connection.ts";
 import { withErrorInfo } from "./errors.ts";
 import { createHandler, type HandlerOptions, type PlainHandler, type PlainRequest, type PlainResponse } from "./handler.ts";
 import { boundAddress, createListener, listen, replaceTls, type ServerTls } from "./listener.ts";
@@ -113,16 +113,15 @@ export async function serve(options: ServeOptions): Promise<Server> {
   const http2Options = { settings, maxSessionMemory: SESSION_MEGABYTES };
   const http2Server = http2.createServer(http2Options, handler);
   const sessions = new Set<http2.ServerHttp2Session>();
-  const follow = (session: http2.ServerHttp2Session): void => {
+  const serveHttp2 = (socket: net.Socket): http2.ServerHttp2Session => {
+    const session = http2.performServerHandshake(socket, http2Options);
     sessions.add(session);
     session.setLocalWindowSize(WINDOW_BYTES);
     session.on("close", () => sessions.delete(session));
     session.on("error", (error) => log.debug({ err: error }, "connection broke"));
+    session.on("stream", (...stream) => http2Server.emit("stream", ...stream));
+    return session;
   };
-  http2Server.on("session", (session) => {
-    follow(session);
-    closeWhenIdle(session, patienceMs);
-  });
   const sockets = new Set<net.Socket>();
   const keep = (socket: net.Socket): void => {
     sockets.add(socket);
@@ -132,8 +131,9 @@ export async function serve(options: ServeOptions): Promise<Server> {
   const listener = createListener({ address, tls: options.tls, patienceMs }, (socket) => {
     socket.on("error", (error) => log.debug({ err: error }, "socket broke"));
     routeByPreface(socket, patienceMs, (version) => {
-      (version === 2 ? http2Server : http1Server).emit("connection", socket);
-      if (version === 1) readByEvents(socket);
+      if (version === 2) return closeWhenIdle(serveHttp2(socket), socket, patienceMs);
+      http1Server.emit("connection", socket);
+      readByEvents(socket);
     });
   });
   // With TLS this is the socket below it, so that one in the middle of its handshake is cut as well.
@@ -167,11 +167,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
     adopt: (socket) => {
       if (closing !== undefined) return void socket.destroy();
       keep(socket);
-      const session = http2.performServerHandshake(socket, http2Options);
-      follow(session);
-      keepAsking(session);
-      // Streams of a session that no server accepted are announced on the session alone.
-      session.on("stream", (...stream) => http2Server.emit("stream", ...stream));
+      keepAsking(serveHttp2(socket), socket);
     },
     replaceTls: (material) => replaceTls(listener, material),
     close: (graceMs = 1000) => (closing ??= close(graceMs)),
@@ -184,12 +180,12 @@ function notFound(_request: PlainRequest, response: PlainResponse): void {
 }
 
 /** Close a connection that has no stream for long: while none was asked for, and later on. A client makes another when it needs one. */
-function closeWhenIdle(session: http2.ServerHttp2Session, patienceMs: number): void {
+function closeWhenIdle(session: http2.ServerHttp2Session, socket: net.Socket, patienceMs: number): void {
   let open = 0;
   const close = (): void => {
     session.close();
     // One whose header never ends counts as a stream that is waited for.
-    setTimeout(() => session.destroy(), patienceMs).unref();
+    setTimeout(() => cut(session, socket), patienceMs).unref();
   };
   let idle = setTimeout(close, patienceMs);
   session.on("stream", (stream) => {

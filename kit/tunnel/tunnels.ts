@@ -2,7 +2,7 @@ import * as http2 from "node:http2";
 import type { Duplex } from "node:stream";
 import { Code } from "@connectrpc/connect";
 import { codeToHttpStatus } from "@connectrpc/connect/protocol-connect";
-import { keepAsking, SESSION_MEGABYTES, WINDOW_BYTES } from "../connection.ts";
+import { cut, keepAsking, SESSION_MEGABYTES, WINDOW_BYTES } from "../connection.ts";
 import { HarnessError } from "../errors.ts";
 import type { Logger } from "../log.ts";
 import type { PlainRequest, PlainResponse } from "../serve.ts";
@@ -12,11 +12,16 @@ import { TUNNEL_PROTOCOL } from "./protocol.ts";
 /** How long a server that holds a name may take to show that it lives when another one asks for that name, in milliseconds. */
 const PROOF_MS = 5000;
 
+interface AttachedServer {
+  readonly owner: string;
+  readonly session: http2.ClientHttp2Session;
+  readonly socket: Duplex;
+}
+
 /** The servers that have dialled in to this relay, by their names, and the way to call them. */
 export class Tunnels {
   readonly #log: Logger;
-  readonly #sessions = new Map<string, http2.ClientHttp2Session>();
-  readonly #owners = new WeakMap<http2.ClientHttp2Session, string>();
+  readonly #servers = new Map<string, AttachedServer>();
   /** Names that somebody asks for at this moment. */
   readonly #asked = new Set<string>();
   #isClosed = false;
@@ -27,7 +32,7 @@ export class Tunnels {
 
   /** The servers that are there, each with the owner that attached it. */
   servers(): ReadonlyArray<{ readonly name: string; readonly owner: string }> {
-    return [...this.#sessions].map(([name, session]) => ({ name, owner: this.#owners.get(session) ?? "" }));
+    return [...this.#servers].map(([name, { owner }]) => ({ name, owner }));
   }
 
   /**
@@ -40,9 +45,11 @@ export class Tunnels {
     if (this.#asked.has(name)) throw nameTaken(name);
     this.#asked.add(name);
     try {
-      const holder = this.#sessions.get(name);
-      if (holder !== undefined && (await lives(holder))) throw nameTaken(name);
-      holder?.destroy();
+      const holder = this.#servers.get(name);
+      if (holder !== undefined) {
+        if (await lives(holder.session)) throw nameTaken(name);
+        cut(holder.session, holder.socket);
+      }
       await accept(socket);
       if (this.#isClosed) return void socket.destroy();
       this.#take(name, owner, socket, head);
@@ -55,7 +62,7 @@ export class Tunnels {
   forward(name: string, path: string, request: PlainRequest, response: PlainResponse): void {
     // A refusal has the form that this path asks for.
     request.url = path;
-    const session = this.#sessions.get(name);
+    const session = this.#servers.get(name)?.session;
     if (session === undefined || session.closed || session.destroyed)
       throw new HarnessError(Code.Unavailable, "not_attached", `${name} is not connected to this relay`);
     if (!("stream" in request) || !("stream" in response))
@@ -66,7 +73,7 @@ export class Tunnels {
   /** Let go of all servers: they dial another relay, or this one's successor. */
   close(): void {
     this.#isClosed = true;
-    for (const session of this.#sessions.values()) session.close();
+    for (const { session } of this.#servers.values()) session.close();
   }
 
   #take(name: string, owner: string, socket: Duplex, head: Buffer): void {
@@ -80,15 +87,14 @@ export class Tunnels {
     session.on("error", (error) => this.#log.debug({ err: error, name }, "a tunnel broke"));
     session.on("goaway", () => this.#drop(name, session));
     session.on("close", () => this.#drop(name, session));
-    keepAsking(session);
-    this.#sessions.set(name, session);
-    this.#owners.set(session, owner);
+    keepAsking(session, socket);
+    this.#servers.set(name, { owner, session, socket });
     this.#log.info({ name }, "a server dialled in");
   }
 
   #drop(name: string, session: http2.ClientHttp2Session): void {
-    if (this.#sessions.get(name) !== session) return;
-    this.#sessions.delete(name);
+    if (this.#servers.get(name)?.session !== session) return;
+    this.#servers.delete(name);
     this.#log.info({ name }, "a server that had dialled in is gone");
   }
 }
