@@ -4,6 +4,7 @@ import { parseAddress } from "@serverless-harness/kit/address";
 import type { EnvReader } from "@serverless-harness/kit/env";
 import type { SandboxAccess } from "../sandbox/sandbox.ts";
 import { type DnsName, parseDnsName } from "./dns-sandboxes.ts";
+import { type KubernetesService, parseKubernetesService } from "./kubernetes-service.ts";
 import { parseSandboxes, readSandboxesFile } from "./listed-sandboxes.ts";
 import type { FoundSandbox } from "./source.ts";
 
@@ -15,7 +16,8 @@ export type Whereabouts =
   | { readonly kind: "nowhere" }
   | { readonly kind: "list"; readonly sandboxes: readonly FoundSandbox[] }
   | { readonly kind: "file"; readonly path: string }
-  | { readonly kind: "dns"; readonly name: DnsName };
+  | { readonly kind: "dns"; readonly name: DnsName }
+  | { readonly kind: "kubernetes"; readonly service: KubernetesService };
 
 /** The pool of sandboxes. */
 export interface PoolConfig {
@@ -57,6 +59,8 @@ function readWhereabouts(reader: EnvReader, text: string | undefined, tls: boole
     if (text.trimStart().startsWith("[")) return { kind: "list", sandboxes: parseSandboxes(text) };
     const name = text.startsWith("dns:") ? parseDnsName(text.slice("dns:".length)) : undefined;
     if (name !== undefined) return { kind: "dns", name: { ...name, tls } };
+    const service = text.startsWith("kubernetes:") ? parseKubernetesService(text.slice("kubernetes:".length)) : undefined;
+    if (service !== undefined) return { kind: "kubernetes", service: { ...service, tls } };
     if (isAbsolute(text) && statSync(text, { throwIfNoEntry: false })?.isDirectory() !== true) {
       readSandboxesFile(text);
       return { kind: "file", path: text };
@@ -67,7 +71,7 @@ function readWhereabouts(reader: EnvReader, text: string | undefined, tls: boole
     return { kind: "nowhere" };
   }
   reader.problem(
-    `DISPATCHER_SANDBOXES is ${JSON.stringify(text.slice(0, 200))}: it must be a JSON list, the absolute path of a file with one, dns:host:port or dns:_service._tcp.host`,
+    `DISPATCHER_SANDBOXES is ${JSON.stringify(text.slice(0, 200))}: it must be a JSON list, the absolute path of a file with one, dns:host:port, dns:_service._tcp.host or kubernetes:namespace/service:port`,
   );
   return { kind: "nowhere" };
 }

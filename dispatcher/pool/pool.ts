@@ -71,7 +71,7 @@ export class Pool implements SandboxKeys {
   async stop(): Promise<void> {
     await this.#chore.stop();
     for (const member of this.#members.values()) member.close();
-    await Promise.all(this.#asks);
+    await Promise.all([...this.#asks, ...this.#options.sources.map((source) => source.close?.())]);
   }
 
   /** Those that were found here. */

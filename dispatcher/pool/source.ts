@@ -13,4 +13,6 @@ export interface SandboxSource {
   found(): readonly FoundSandbox[];
   /** Look again, if that is to be done. Throws what there is to log; what was found before goes on. */
   look?(): Promise<void> | void;
+  /** Look no more. */
+  close?(): Promise<void>;
 }

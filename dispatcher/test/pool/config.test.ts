@@ -31,6 +31,10 @@ test("there is a pool if brains are told so, or if it is said where sandboxes ar
     kind: "dns",
     name: { host: "hands.ns.svc.cluster.local", port: 7434, tls: false },
   });
+  expect(read({ DISPATCHER_SANDBOXES: "kubernetes:harness/sandbox:7434" }).pool?.whereabouts).toEqual({
+    kind: "kubernetes",
+    service: { namespace: "harness", service: "sandbox", port: 7434, tls: false },
+  });
   const list = [{ name: "a", address: "https://relay:7433/v1/sandboxes/a/rpc", tenant: "acme" }];
   expect(read({ DISPATCHER_SANDBOXES: JSON.stringify(list) }).pool?.whereabouts).toEqual({ kind: "list", sandboxes: list });
 });
