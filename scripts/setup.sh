@@ -3,15 +3,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-say() { printf 'setup: %s\n' "$*" >&2; }
-fail() {
-  say "$*"
-  exit 1
-}
+. scripts/packages.sh
 
-# A system package is looked for by its program. How it was installed does not matter.
-missing=""
-need() { PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 need_header() { echo "#include <$1>" | cc -E - >/dev/null 2>&1 || missing="$missing $2"; }
 need redis-server redis-server
 need bwrap bubblewrap
@@ -26,28 +19,7 @@ need python3 python3
 need_header seccomp.h libseccomp-dev
 need openssl openssl
 
-install_system_packages() {
-  line="apt-get install -y --no-install-recommends$missing"
-  command -v apt-get >/dev/null 2>&1 || fail "these are missing, install them with your system's package manager:$missing"
-  if [ "$(id -u)" = 0 ]; then
-    as_root=env
-  elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
-    as_root="sudo -n env"
-  else
-    fail "some system packages are missing, install them with: sudo $line"
-  fi
-  say "installing$missing"
-  log="$(mktemp)"
-  # Installing alone is tried first: refreshing the package lists takes longer than the rest.
-  # shellcheck disable=SC2086
-  if ! $as_root DEBIAN_FRONTEND=noninteractive $line >"$log" 2>&1 &&
-    ! { $as_root apt-get update >"$log" 2>&1 && $as_root DEBIAN_FRONTEND=noninteractive $line >>"$log" 2>&1; }; then
-    tail -n 20 "$log" >&2
-    fail "could not install$missing; try it yourself: sudo $line"
-  fi
-  rm -f "$log"
-}
-[ -z "$missing" ] || install_system_packages
+install_system_packages
 
 # npm writes the hidden lock file last, so it is missing or old after an installation that broke off.
 npm_packages_are_current() {
