@@ -24,7 +24,7 @@ export class KubernetesSandboxes implements SandboxSource {
   readonly #ended = new AbortController();
   #slices = new Map<string, V1EndpointSlice>();
   #problem: Error | undefined;
-  #running: Promise<void> | undefined;
+  #isFollowed = false;
 
   /** `config`: default: what `KUBECONFIG` or the pod's account says. */
   constructor(service: KubernetesService, config = defaultConfig()) {
@@ -42,18 +42,18 @@ export class KubernetesSandboxes implements SandboxSource {
 
   /** The first look waits for a list. */
   async look(): Promise<void> {
-    if (this.#running === undefined) {
+    if (!this.#isFollowed) {
+      this.#isFollowed = true;
       const listed = Promise.withResolvers<void>();
-      this.#running = this.#follow(listed.resolve);
+      void this.#follow(listed.resolve);
       await listed.promise;
     }
     if (this.#problem !== undefined) throw this.#problem;
   }
 
   /** Follow the service no more. */
-  async close(): Promise<void> {
+  close(): void {
     this.#ended.abort();
-    await this.#running;
   }
 
   /** Never rejects. */
@@ -85,27 +85,37 @@ export class KubernetesSandboxes implements SandboxSource {
   /** Until the API server, the network or {@link close} ends it. Rejects if it could not begin, or if there is too much to make good. */
   async #watch(resourceVersion: string): Promise<void> {
     const { namespace, service } = this.#service;
+    const { signal } = this.#ended;
     const ended = Promise.withResolvers<void>();
+    let isOver = false;
     const take = (type: string, slice: V1EndpointSlice): void => {
       const name = slice.metadata?.name ?? "";
+      // A newer list may be there already.
+      if (isOver) return;
       if (type === "ADDED" || type === "MODIFIED") this.#slices.set(name, slice);
       if (type === "DELETED") this.#slices.delete(name);
       // As "too old resource version": a new list is due.
       if (type === "ERROR") ended.resolve();
     };
-    const controller = await new Watch(this.#config).watch(
+    // It hears of the connection only after the first event.
+    const watching = new Watch(this.#config).watch(
       `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`,
       { labelSelector: `${SLICES_OF}=${service}`, resourceVersion, timeoutSeconds: WATCH_SECONDS },
       take,
       (error: unknown) => (error == null ? ended.resolve() : ended.reject(error)),
     );
-    const abort = (): void => controller.abort();
-    this.#ended.signal.addEventListener("abort", abort);
+    watching.catch(ended.reject);
+    const leave = (): void => ended.resolve();
+    signal.addEventListener("abort", leave);
     try {
       await ended.promise;
     } finally {
-      abort();
-      this.#ended.signal.removeEventListener("abort", abort);
+      isOver = true;
+      signal.removeEventListener("abort", leave);
+      void watching.then(
+        (controller) => controller.abort(),
+        () => undefined,
+      );
     }
   }
 

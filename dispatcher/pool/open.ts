@@ -44,6 +44,6 @@ function sandboxesOfService(service: KubernetesService): SandboxSource {
       }
       await loaded.look?.();
     },
-    close: async () => await loaded?.close?.(),
+    close: () => loaded?.close?.(),
   };
 }

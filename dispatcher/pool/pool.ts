@@ -71,7 +71,8 @@ export class Pool implements SandboxKeys {
   async stop(): Promise<void> {
     await this.#chore.stop();
     for (const member of this.#members.values()) member.close();
-    await Promise.all([...this.#asks, ...this.#options.sources.map((source) => source.close?.())]);
+    for (const source of this.#options.sources) source.close?.();
+    await Promise.all(this.#asks);
   }
 
   /** Those that were found here. */

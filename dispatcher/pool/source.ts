@@ -14,5 +14,5 @@ export interface SandboxSource {
   /** Look again, if that is to be done. Throws what there is to log; what was found before goes on. */
   look?(): Promise<void> | void;
   /** Look no more. */
-  close?(): Promise<void>;
+  close?(): void;
 }
