@@ -1,0 +1,3 @@
+module serverless-harness/cluster/probe
+
+go 1.26

@@ -1,0 +1,49 @@
+import { Claims } from "../../scripts/demo/claims.ts";
+import { checkApart, checkEnd, lookAtMachine } from "./claims/apart.ts";
+import { checkNetwork } from "./claims/network.ts";
+import { checkNode } from "./claims/node.ts";
+import { checkSecurity } from "./claims/security.ts";
+import { makeWorld, NAMESPACE } from "./claims/world.ts";
+import type { Cluster } from "./cluster.ts";
+import { Kubectl } from "./kubectl.ts";
+
+/** How many claims there are of a cluster, and how many more of one that was started here. */
+const CLAIMS = 9;
+const CLAIMS_OF_OUR_OWN = 4;
+
+/** Check the claims on a cluster that others run; the exit code. */
+export async function testOther(kubeconfig: string): Promise<number> {
+  const claims = new Claims(false);
+  await checkCluster(new Kubectl("kubectl", kubeconfig), claims);
+  return verdict(claims, CLAIMS);
+}
+
+/** Start the test cluster, check the claims, take it down; the exit code. `up` returns the path of kubectl. */
+export async function testOwn(cluster: Cluster, up: () => Promise<string>): Promise<number> {
+  const claims = new Claims(false);
+  await cluster.down();
+  const before = await lookAtMachine();
+  try {
+    const kubectl = new Kubectl(await up(), cluster.kubeconfig);
+    await checkCluster(kubectl, claims);
+    await checkApart(cluster, before, claims);
+    if (claims.holding < claims.all.length) process.stderr.write(`\nThe ends of the logs:\n${cluster.logs()}\n`);
+    await checkEnd(cluster, before, up, claims);
+  } finally {
+    await cluster.down();
+  }
+  return verdict(claims, CLAIMS + CLAIMS_OF_OUR_OWN);
+}
+
+async function checkCluster(kubectl: Kubectl, claims: Claims): Promise<void> {
+  await makeWorld(kubectl);
+  await checkNode(kubectl, claims);
+  await checkSecurity(kubectl, claims);
+  await checkNetwork(kubectl, claims);
+  await kubectl.run("delete", "namespace", NAMESPACE, "--timeout=60s");
+}
+
+function verdict(claims: Claims, all: number): number {
+  process.stdout.write(`cluster: ${claims.holding} of ${all} claims hold\n`);
+  return claims.holding === all ? 0 : 1;
+}
