@@ -57,6 +57,7 @@ describe("set-up", () => {
     chmodSync(root, 0o755);
     mkdirSync(join(root, "scripts"));
     copyFileSync(join(ROOT, "scripts/setup.sh"), join(root, "scripts/setup.sh"));
+    copyFileSync(join(ROOT, "scripts/packages.sh"), join(root, "scripts/packages.sh"));
     return root;
   }
 
