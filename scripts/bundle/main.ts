@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { build } from "esbuild";
 import { carryAssets } from "./assets.ts";
 import { lazyDescriptors } from "./lazy-descriptors.ts";
+import { writePackages } from "./packages.ts";
 
 /** What is bundled, and which of its sources are started apart: by the name of the file that they become. */
 const SERVICES: Readonly<Record<string, Readonly<Record<string, string>>>> = {
@@ -47,11 +48,13 @@ async function bundle(service: string, directory: string): Promise<void> {
   for (const rest of [fresh, old]) rmSync(rest, { recursive: true, force: true });
   mkdirSync(fresh, { recursive: true });
   const apart = Object.entries(SERVICES[service] ?? {}).map(([name, source]) => [name, join(ROOT, source)] as const);
-  await build({
+  const { metafile } = await build({
     entryPoints: { main: join(ROOT, MAINS[service] ?? `${service}/main.ts`), ...Object.fromEntries(apart) },
     outdir: fresh,
     outExtension: { ".js": ".mjs" },
     bundle: true,
+    metafile: true,
+    absWorkingDir: ROOT,
     splitting: true,
     format: "esm",
     platform: "node",
@@ -68,6 +71,7 @@ async function bundle(service: string, directory: string): Promise<void> {
       carryAssets(ROOT, fresh, new Map(apart.map(([name, source]) => [source, `${name}.mjs`]))),
     ],
   });
+  writePackages(ROOT, metafile, NATIVE, join(fresh, "packages.json"));
   // Whoever starts meanwhile finds the old parts or the new ones, but for the moment between these two.
   if (existsSync(directory)) renameSync(directory, old);
   renameSync(fresh, directory);

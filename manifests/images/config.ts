@@ -1,0 +1,18 @@
+import { mkdirSync, statfsSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+
+/** What the type of a file system is if it is an overlay, as in most containers. The kernel makes no overlay over another one. */
+const OVERLAY = 0x794c7630;
+
+/** Where everything is that is kept between builds: `$XDG_CACHE_HOME/leaf/images`. Made if it is missing. */
+export function cacheDirectory(environment: Readonly<NodeJS.ProcessEnv> = process.env): string {
+  const directory = join(environment["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "leaf", "images");
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  return directory;
+}
+
+/** How layers are stored in a directory: mounted over each other, or if that can't be, each as a copy of the one below. */
+export function storageDriver(directory: string): "overlay" | "vfs" {
+  return statfsSync(directory).type === OVERLAY ? "vfs" : "overlay";
+}
