@@ -18,6 +18,7 @@ need make make
 need python3 python3
 need_header seccomp.h libseccomp-dev
 need openssl openssl
+need unzip unzip
 
 install_system_packages
 
