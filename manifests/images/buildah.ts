@@ -41,8 +41,8 @@ export class Buildah {
 
   async build(build: Build): Promise<void> {
     await this.#run("bud", [
-      ...["--isolation", "chroot", "--pull-never", "--timestamp", String(TIMESTAMP)],
-      ...(build.isFresh ? ["--no-cache"] : ["--layers"]),
+      ...["--isolation", "chroot", "--pull-never", "--layers", "--timestamp", String(TIMESTAMP)],
+      ...(build.isFresh ? ["--no-cache"] : []),
       ...Object.entries(build.arguments).flatMap(([name, value]) => ["--build-arg", `${name}=${value}`]),
       ...(build.target === undefined ? [] : ["--target", build.target]),
       ...["--tag", build.reference, "--file", build.containerfile, "."],
