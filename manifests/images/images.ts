@@ -5,8 +5,8 @@ export interface Image {
   readonly folder: string;
   /** Stage of the Containerfile; the last one, if there is only one image in it. */
   readonly target?: string;
-  /** The bundle in it, below `dist/`. */
-  readonly service: "dispatcher" | "brain" | "hands" | "model";
+  /** The bundle in it, below `dist/`; none in what is not ours. */
+  readonly service?: "dispatcher" | "brain" | "hands" | "model";
 }
 
 /** All of them, in the order in which they are built. */
@@ -16,6 +16,7 @@ export const IMAGES: readonly Image[] = [
   { name: "model", folder: "model", service: "model" },
   { name: "hands", folder: "hands", target: "hands", service: "hands" },
   { name: "hands-folder", folder: "hands", target: "hands-folder", service: "hands" },
+  { name: "redis", folder: "redis" },
   { name: "hands-build-tools", folder: "hands", target: "hands-build-tools", service: "hands" },
 ];
 
@@ -26,6 +27,7 @@ export function referenceOf(name: string, tag: string): string {
 
 /** What an image is made of besides Debian, relative to the checkout. */
 export function inputsOf(image: Image): string[] {
+  if (image.service === undefined) return [];
   const bundle = [`dist/${image.service}/main.mjs`, `dist/${image.service}/packages.json`, "node_modules/node/bin/node"];
   if (image.service !== "hands") return bundle;
   const keeper = ["keeper", "guard", "zygote.so"].map((file) => `dist/hands/assets/hands/process/keeper/build/${file}`);

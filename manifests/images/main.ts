@@ -132,7 +132,9 @@ async function check(image: Image, made: Built, place: Place): Promise<void> {
   progress(`${image.name} has the same digest twice: ${made.digest}`);
   const { config } = await readArchive(made.archive);
   if (config.User !== "65532:65532") throw new BuildError(`${image.name} runs as ${config.User ?? "root"}, not as 65532:65532`);
-  await place.buildah.withRoot(made.reference, (root) => tryStart(image, root, config));
+  const { service } = image;
+  if (service === undefined) return;
+  await place.buildah.withRoot(made.reference, (root) => tryStart({ ...image, service }, root, config));
   progress(`${image.name} starts with a read-only root, and stops in order`);
 }
 

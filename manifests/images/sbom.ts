@@ -22,7 +22,7 @@ interface BundledPackage {
  * a serial number, so that the same image has the same one. `root`: the image's files.
  */
 export function describeParts(root: string, image: { readonly name: string; readonly reference: string; readonly digest: string }): object {
-  const components = [...debianPackages(root), ...npmPackages(root), node()];
+  const components = [...debianPackages(root), ...npmPackages(root), ...node(root)];
   components.sort((a, b) => (a.purl < b.purl ? -1 : 1));
   return {
     bomFormat: "CycloneDX",
@@ -53,6 +53,7 @@ function debianPackages(root: string): Component[] {
 
 function npmPackages(root: string): Component[] {
   const bundles = join(root, "opt/leaf/dist");
+  if (!existsSync(bundles)) return [];
   return readdirSync(bundles).flatMap((service) => {
     const packages = JSON.parse(readFileSync(join(bundles, service, "packages.json"), "utf8")) as BundledPackage[];
     return packages.map(({ name, version, license }) => ({
@@ -66,7 +67,8 @@ function npmPackages(root: string): Component[] {
 }
 
 /** Node is the program that the checkout's package of that name has. */
-function node(): Component {
+function node(root: string): Component[] {
+  if (!existsSync(join(root, "opt/leaf"))) return [];
   const { version } = JSON.parse(readFileSync(join(ROOT, "node_modules/node/package.json"), "utf8")) as { version: string };
-  return { type: "platform", name: "node", version, purl: `pkg:generic/node@${version}` };
+  return [{ type: "platform", name: "node", version, purl: `pkg:generic/node@${version}` }];
 }

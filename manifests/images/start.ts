@@ -19,7 +19,7 @@ const FOLDER = "hands-folder";
 const HANDS = ["/opt/leaf/bin/node", "/opt/leaf/dist/hands/main.mjs"];
 
 /** Settings with which an image's service starts alone and listens at `/tmp/service.sock`; all that it writes is below `/tmp`. */
-const SETTINGS: Readonly<Record<Image["service"], Readonly<Record<string, string>>>> = {
+const SETTINGS: Readonly<Record<NonNullable<Image["service"]>, Readonly<Record<string, string>>>> = {
   dispatcher: { DISPATCHER_LISTEN: "unix:/tmp/service.sock", DISPATCHER_WAKER: "none", LEAF_STORE: "sqlite:/tmp/leaf.db" },
   brain: { BRAIN_LISTEN: "unix:/tmp/service.sock", HANDS_URL: "unix:/tmp/hands.sock", LEAF_STORE: "sqlite:/tmp/leaf.db" },
   hands: {
@@ -35,7 +35,11 @@ const SETTINGS: Readonly<Record<Image["service"], Readonly<Record<string, string
  * Start an image's service from its files, as user 65532 with a read-only root, wait until it answers, have an agent's tools tell their versions if it
  * is hands, and stop it in order. Throws a {@link BuildError} with what the service wrote if any of it fails.
  */
-export async function tryStart({ name, service }: Image, root: string, config: ImageConfig): Promise<void> {
+export async function tryStart(
+  { name, service }: Image & Required<Pick<Image, "service">>,
+  root: string,
+  config: ImageConfig,
+): Promise<void> {
   const scratch = mkdtempSync(join(tmpdir(), "leaf-image-"));
   const temporary = join(scratch, "tmp");
   mkdirSync(temporary);
