@@ -12,6 +12,7 @@ import { Kubectl } from "./kubectl.ts";
 import type { ComponentState } from "./node.ts";
 import { assertLoopback, kubeconfig, makeCertificates } from "./pki.ts";
 import type { Programs } from "./programs.ts";
+import { makeVolumeDirectories, volumeObjects } from "./volumes.ts";
 
 const OBJECTS = join(import.meta.dirname, "objects");
 /** A socket's path may be as long, https://man7.org/linux/man-pages/man7/unix.7.html */
@@ -34,6 +35,11 @@ export class Cluster {
   constructor(state: string, say: (text: string) => void) {
     this.#state = state;
     this.#say = say;
+  }
+
+  /** Where it keeps all that it writes. */
+  get state(): string {
+    return this.#state;
   }
 
   /** For clients on this machine; it names a forwarded port of 127.0.0.1. */
@@ -76,6 +82,7 @@ export class Cluster {
       writeImage({ name: "localhost/probe:cluster", program: join(programs.probe, "probe") }, join(images, "probe.tar")),
       writeImage({ name: "localhost/coredns:cluster", program: join(programs.coredns, "coredns") }, join(images, "coredns.tar")),
     ]);
+    makeVolumeDirectories(this.#state);
     this.#write("components.json", JSON.stringify(components(programs)));
     this.#write("resolv.conf", "");
     for (const [name, text] of Object.entries(configurations())) this.#write(name, text);
@@ -102,6 +109,7 @@ export class Cluster {
     await comes("the API server", "get", "--raw=/readyz");
     this.#say("the API server answers");
     await kubectl.run("apply", "-f", OBJECTS);
+    await kubectl.applied(...volumeObjects());
     await comes("the node", "wait", "--for=condition=Ready", "node", "--all");
     this.#say("the node is ready");
     // A pod without it is refused, and only a controller's is tried again.
@@ -132,23 +140,31 @@ export class Cluster {
       process.kill(holder.pid, "SIGTERM");
       await until("the cluster's end", 60, () => Promise.resolve(isSameProcess(holder.pid, holder.startTicks) ? undefined : true));
     }
-    const groupsFile = join(this.#state, "groups.json");
-    if (existsSync(groupsFile)) {
-      const groups = JSON.parse(readFileSync(groupsFile, "utf8")) as string[];
-      // After a holder that was killed the kernel may still be ending the rest.
-      await until("the cluster's processes to end", 60, () => Promise.resolve(processesIn(groups).length === 0 ? true : undefined));
-      removeGroups(groups);
-    }
+    const groups = this.#groups();
+    // After a holder that was killed the kernel may still be ending the rest.
+    await until("the cluster's processes to end", 60, () => Promise.resolve(processesIn(groups).length === 0 ? true : undefined));
+    removeGroups(groups);
     rmSync(this.#state, { recursive: true, force: true });
   }
 
   /** The holder's process, then all that runs inside, as this machine sees them. */
   processes(): { readonly pid: number; readonly startTicks: string }[] {
     const holder = this.#holder();
-    const groupsFile = join(this.#state, "groups.json");
-    const groups = existsSync(groupsFile) ? (JSON.parse(readFileSync(groupsFile, "utf8")) as string[]) : [];
-    const pids = [...(holder === undefined ? [] : [holder.pid]), ...processesIn(groups)];
+    const pids = [...(holder === undefined ? [] : [holder.pid]), ...processesIn(this.#groups())];
     return pids.map((pid) => ({ pid, startTicks: processStartTicks(pid) ?? "" }));
+  }
+
+  /** The groups of its processes that exist, in each hierarchy. */
+  groups(): string[] {
+    return this.#groups().filter((group) => existsSync(group));
+  }
+
+  /** Kill a component, as a crash would; the supervisor inside starts it again. */
+  async kill(name: string): Promise<void> {
+    const pid = this.look().components?.[name]?.pid;
+    if (pid === undefined) throw new Error(`${name} does not run`);
+    const { code, stderr } = await this.#inside(["kill", "-KILL", String(pid)]);
+    if (code !== 0) throw new Error(`${name} can't be killed: ${stderr.trim()}`);
   }
 
   /** The last lines of each log. */
@@ -185,6 +201,11 @@ export class Cluster {
     if (!existsSync(file)) return undefined;
     const holder = JSON.parse(readFileSync(file, "utf8")) as Holder;
     return isSameProcess(holder.pid, holder.startTicks) ? holder : undefined;
+  }
+
+  #groups(): string[] {
+    const file = join(this.#state, "groups.json");
+    return existsSync(file) ? (JSON.parse(readFileSync(file, "utf8")) as string[]) : [];
   }
 
   #write(name: string, text: string): void {

@@ -38,8 +38,6 @@ export function components(programs: Programs): Component[] {
         "--use-service-account-credentials",
         "--allocate-node-cidrs",
         `--cluster-cidr=${POD_NETWORK}`,
-        // A volume is a directory of the state, made when a claim asks for it, and open to every user of its pod.
-        "--enable-hostpath-provisioner",
         "--leader-elect=false",
       ),
     },

@@ -41,7 +41,6 @@ bound() {
 bound containerd /var/lib/containerd
 bound kubelet /var/lib/kubelet
 bound logs/pods /var/log/pods
-bound volumes /tmp/hostpath_pv
 
 # The kubelet sets kernel settings of the whole machine to its liking. It finds them as it likes them, and can't write others.
 mount --bind /proc/sys /proc/sys

@@ -12,6 +12,7 @@ import { API_PORT } from "./network.ts";
 
 /** What is known of a component. */
 export interface ComponentState {
+  /** As it is called inside; undefined while it does not run. */
   readonly pid: number | undefined;
   /** How often it ended and was started again. */
   readonly restarts: number;

@@ -1,20 +1,24 @@
 import { Claims } from "../../scripts/demo/claims.ts";
 import { checkApart, checkEnd, lookAtMachine } from "./claims/apart.ts";
+import { checkRestarts, checkVolumes } from "./claims/keeping.ts";
 import { checkNetwork } from "./claims/network.ts";
 import { checkNode } from "./claims/node.ts";
 import { checkSecurity } from "./claims/security.ts";
-import { makeWorld, NAMESPACE } from "./claims/world.ts";
+import { checkSuites } from "./claims/suites.ts";
+import { makeWorld, removeWorld } from "./claims/world.ts";
 import type { Cluster } from "./cluster.ts";
 import { Kubectl } from "./kubectl.ts";
 
 /** How many claims there are of a cluster, and how many more of one that was started here. */
-const CLAIMS = 9;
-const CLAIMS_OF_OUR_OWN = 4;
+const CLAIMS = 11;
+const CLAIMS_OF_OUR_OWN = 7;
 
 /** Check the claims on a cluster that others run; the exit code. */
 export async function testOther(kubeconfig: string): Promise<number> {
   const claims = new Claims(false);
-  await checkCluster(new Kubectl("kubectl", kubeconfig), claims);
+  const kubectl = new Kubectl("kubectl", kubeconfig);
+  await checkCluster(kubectl, kubeconfig, claims);
+  await removeWorld(kubectl);
   return verdict(claims, CLAIMS);
 }
 
@@ -22,10 +26,12 @@ export async function testOther(kubeconfig: string): Promise<number> {
 export async function testOwn(cluster: Cluster, up: () => Promise<string>): Promise<number> {
   const claims = new Claims(false);
   await cluster.down();
-  const before = await lookAtMachine();
+  const before = await lookAtMachine(cluster.state);
   try {
     const kubectl = new Kubectl(await up(), cluster.kubeconfig);
-    await checkCluster(kubectl, claims);
+    await checkCluster(kubectl, cluster.kubeconfig, claims);
+    await checkRestarts(cluster, kubectl, claims);
+    await removeWorld(kubectl);
     await checkApart(cluster, before, claims);
     if (claims.holding < claims.all.length) process.stderr.write(`\nThe ends of the logs:\n${cluster.logs()}\n`);
     await checkEnd(cluster, before, up, claims);
@@ -35,12 +41,13 @@ export async function testOwn(cluster: Cluster, up: () => Promise<string>): Prom
   return verdict(claims, CLAIMS + CLAIMS_OF_OUR_OWN);
 }
 
-async function checkCluster(kubectl: Kubectl, claims: Claims): Promise<void> {
+async function checkCluster(kubectl: Kubectl, kubeconfig: string, claims: Claims): Promise<void> {
   await makeWorld(kubectl);
   await checkNode(kubectl, claims);
   await checkSecurity(kubectl, claims);
   await checkNetwork(kubectl, claims);
-  await kubectl.run("delete", "namespace", NAMESPACE, "--timeout=60s");
+  await checkVolumes(kubectl, claims);
+  await checkSuites(kubeconfig, claims);
 }
 
 function verdict(claims: Claims, all: number): number {

@@ -23,7 +23,8 @@ export interface Machine {
   readonly devices: string;
 }
 
-export async function lookAtMachine(): Promise<Machine> {
+/** `state`: the cluster's state directory. Mounts are those of it: other programs of the machine may mount what they like meanwhile. */
+export async function lookAtMachine(state: string): Promise<Machine> {
   const [rules, devices] = await Promise.all([attempt("iptables-save", []), attempt("ip", ["-o", "link"])]);
   const settings = SETTINGS.map((name) => `/proc/sys/${name}`)
     .filter((file) => existsSync(file))
@@ -32,7 +33,10 @@ export async function lookAtMachine(): Promise<Machine> {
     // Counters and the time of the listing change by themselves.
     rules: rules.stdout.replaceAll(/^#.*\n|\[\d+:\d+\]/gm, ""),
     settings: settings.join("; "),
-    mounts: readFileSync("/proc/mounts", "utf8"),
+    mounts: readFileSync("/proc/self/mountinfo", "utf8")
+      .split("\n")
+      .filter((line) => line.includes(state))
+      .join("\n"),
     devices: devices.stdout,
   };
 }
@@ -44,8 +48,9 @@ export async function checkApart(cluster: Cluster, before: Machine, claims: Clai
     assertLoopback(text);
     return { holds: true, seen: /"server": "([^"]+)"/.exec(text)?.[1] ?? "", measured: {} };
   });
-  await claims.check("while it runs, the machine's firewall, mounts, devices and kernel settings are as before", async () =>
-    same(before, await lookAtMachine()),
+  await claims.check(
+    "while it runs, the machine's firewall, devices and kernel settings are as before, and no mount of it shows",
+    async () => same(before, await lookAtMachine(cluster.state)),
   );
 }
 
@@ -53,8 +58,15 @@ export async function checkApart(cluster: Cluster, before: Machine, claims: Clai
 export async function checkEnd(cluster: Cluster, before: Machine, up: () => Promise<unknown>, claims: Claims): Promise<void> {
   await claims.check("`down` leaves no process, no mount, no group", async () => {
     const running = cluster.processes();
+    const groups = cluster.groups();
     await cluster.down();
-    return left(running, before);
+    const found = await left(cluster, running, before);
+    const stay = groups.filter((group) => existsSync(group)).length;
+    return {
+      ...found,
+      holds: found.holds && groups.length > 0 && stay === 0,
+      seen: `of ${groups.length} groups ${stay} stay; ${found.seen}`,
+    };
   });
   await claims.check("its one process outside, killed without notice, takes all others with it", async () => {
     await up();
@@ -63,18 +75,19 @@ export async function checkEnd(cluster: Cluster, before: Machine, up: () => Prom
     if (holder === undefined) throw new Error("it is not up");
     process.kill(holder.pid, "SIGKILL");
     await until("the processes to end", 30, () => Promise.resolve(running.some(runs) ? undefined : true));
-    const found = await left(running, before);
+    const found = await left(cluster, running, before);
     await cluster.down();
     return found;
   });
 }
 
 async function left(
+  cluster: Cluster,
   running: ReturnType<Cluster["processes"]>,
   before: Machine,
 ): Promise<{ holds: boolean; seen: string; measured: Record<string, number> }> {
   const still = running.filter(runs).length;
-  const machine = same(before, await lookAtMachine());
+  const machine = same(before, await lookAtMachine(cluster.state));
   return {
     holds: running.length > 1 && still === 0 && machine.holds,
     seen: `of ${running.length} processes ${still} run; ${machine.seen}`,

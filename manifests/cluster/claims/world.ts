@@ -33,7 +33,7 @@ export function probePod(name: string, labels: Readonly<Record<string, string>>,
 
 /** Make the namespace and its pods: `server` with a service of that name, and `client` and `stranger`, who call it. */
 export async function makeWorld(kubectl: Kubectl): Promise<void> {
-  await kubectl.run("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=60s");
+  await removeWorld(kubectl);
   const labels = { "pod-security.kubernetes.io/enforce": "restricted" };
   await kubectl.applied({ apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE, labels } });
   // A bare pod is refused until its namespace has a service account.
@@ -50,6 +50,11 @@ export async function makeWorld(kubectl: Kubectl): Promise<void> {
     },
   );
   await kubectl.run("wait", "--for=condition=Ready", "pods", "--all", `--namespace=${NAMESPACE}`, "--timeout=60s");
+}
+
+/** Remove it with all that is in it, if it is there. */
+export async function removeWorld(kubectl: Kubectl): Promise<void> {
+  await kubectl.run("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=60s");
 }
 
 /** Run the probe in a pod. */

@@ -21,6 +21,7 @@ const usage = `usage: probe pause          wait for SIGTERM or SIGINT
        probe serve :PORT    answer every HTTP request with this host's name
        probe get URL        the answer to a GET, within 3 s
        probe lookup NAME    the addresses of a name, as JSON
+       probe keep FILE      write this host's name to a new file; it says whose is there if it is not new
        probe look           who this process is and what it may, as JSON`
 
 func main() {
@@ -46,6 +47,8 @@ func run(args []string) error {
 			name, _ := os.Hostname()
 			fmt.Fprintln(w, name)
 		}))
+	case "keep":
+		return keep(args[1])
 	case "get":
 		return get(args[1])
 	case "lookup":
@@ -75,6 +78,26 @@ func pause() error {
 			}
 		}
 	}
+}
+
+// keep shows whether a volume keeps what another pod wrote.
+func keep(path string) error {
+	name, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		before, err := os.ReadFile(path)
+		fmt.Println(string(before))
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Println(name)
+	_, err = file.WriteString(name)
+	return errors.Join(err, file.Close())
 }
 
 func get(url string) error {
