@@ -18,6 +18,8 @@ const NAMES: Readonly<Record<string, readonly string[]>> = {
   dispatcher: namesOf("dispatcher"),
   brain: namesOf("brain"),
   redis: namesOf("redis"),
+  // KEDA's operator shows it to the dispatcher's scaler.
+  keda: namesOf("keda"),
   // Each pod of the StatefulSet is called by its own name.
   sandbox: [`*.sandbox.${NAMESPACE}.svc`, `*.sandbox.${NAMESPACE}.svc.cluster.local`],
 };

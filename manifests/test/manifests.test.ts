@@ -10,6 +10,10 @@ const ROOT = join(import.meta.dirname, "../..");
 /** Variables of Node, and of the model's provider. */
 const FOREIGN = new Set(["NODE_EXTRA_CA_CERTS"]);
 
+const KNATIVE = "serving.knative.dev/v1";
+/** Those of the container that Knative puts into a brain's pod, which a policy may name: calls go through it. */
+const QUEUE_PROXY_PORTS = ["queue-port", "http-autometric"];
+
 /** Every variable that a page of ours tells of. */
 function documented(): Set<string> {
   const pages = ["dispatcher/README.md", "hands/README.md", "docs/brain.md", "kit/stand-in-model/config.ts"];
@@ -69,8 +73,8 @@ describe.each(OVERLAYS)("overlay %s", (overlay) => {
     const templates = await podTemplates(overlay);
     const selected = (wanted: Record<string, string> | undefined): V1PodTemplateSpec[] =>
       templates.map(([, template]) => template).filter((template) => matches(wanted, labelsOf(template)));
-    for (const { kind, metadata, spec } of objects) {
-      if (kind === "Service") {
+    for (const { apiVersion, kind, metadata, spec } of objects) {
+      if (kind === "Service" && apiVersion === "v1") {
         const { selector, ports = [] } = spec as unknown as V1ServiceSpec;
         const pods = selected(selector);
         expect(pods, metadata.name).toHaveLength(1);
@@ -83,9 +87,11 @@ describe.each(OVERLAYS)("overlay %s", (overlay) => {
       if (kind !== "NetworkPolicy") continue;
       const { podSelector, ingress = [], egress = [] } = spec as unknown as V1NetworkPolicySpec;
       const here = selected(podSelector?.matchLabels);
+      const isKnative = objects.some(({ apiVersion: version, metadata: { name } }) => version === KNATIVE && name === metadata.name);
+      const proxy = isKnative ? QUEUE_PROXY_PORTS : [];
       expect(here.length, `${metadata.name} is for nobody`).toBeGreaterThan(0);
       for (const { ports = [] } of ingress)
-        for (const { port } of ports) expect(here.flatMap((pod) => namedPorts(specOf(pod)))).toContain(port);
+        for (const { port } of ports) expect([...here.flatMap((pod) => namedPorts(specOf(pod))), ...proxy]).toContain(port);
       for (const { to = [], ports = [] } of egress) {
         const inside = to.filter(({ podSelector: pods, namespaceSelector }) => pods !== undefined && namespaceSelector === undefined);
         for (const { podSelector: pods } of inside) {
@@ -103,9 +109,10 @@ describe.each(OVERLAYS)("overlay %s", (overlay) => {
       const pod = specOf(template);
       for (const { livenessProbe, readinessProbe } of pod.containers)
         for (const probe of [livenessProbe, readinessProbe]) {
-          const port = probe?.httpGet?.port ?? probe?.tcpSocket?.port ?? probe?.grpc?.port;
+          if (probe === undefined) continue;
+          const port = probe.httpGet?.port ?? probe.tcpSocket?.port ?? probe.grpc?.port;
           expect(namedPorts(pod), name).toContain(port);
-          if (probe?.httpGet !== undefined) expect(["/livez", "/healthz"], name).toContain(probe.httpGet.path);
+          if (probe.httpGet !== undefined) expect(["/livez", "/healthz"], name).toContain(probe.httpGet.path);
         }
     }
   });
@@ -136,6 +143,30 @@ test("a misspelt field, a value of another type and a kind that is not known are
     "Deployment.spec.template.spec.containers[0].portz is not known",
   ]);
   expect(problemsOf({ ...dispatcher, kind: "Deploymnet" })).toEqual(["apps/v1 Deploymnet is not known"]);
+});
+
+test("a field that another controller does not know is noticed, and a kind of its that only bears the name of one of Kubernetes'", async () => {
+  const brain = (await render("knative")).find(({ apiVersion, kind }) => apiVersion === KNATIVE && kind === "Service");
+  const scaled = (await render("keda")).find(({ kind }) => kind === "ScaledObject");
+  if (brain === undefined || scaled === undefined) throw new Error("a Knative service and a ScaledObject are expected");
+  expect(problemsOf({ ...brain, spec: { ...brain.spec, selector: {} } })).toEqual(["Service.spec.selector is not known"]);
+  expect(problemsOf({ ...scaled, spec: { ...scaled.spec, minReplicas: 0 } })).toEqual(["ScaledObject.spec.minReplicas is not known"]);
+  expect(problemsOf({ ...brain, apiVersion: "serving.example/v1" })).toEqual(["serving.example/v1 Service is not known"]);
+});
+
+test("KEDA asks at a port of the dispatcher's service, with a certificate that the secrets have", async () => {
+  const objects = await render("keda");
+  const specs = (kind: string): unknown[] => objects.filter((each) => each.kind === kind).map(({ spec }) => spec);
+  const [scaled] = specs("ScaledObject") as { triggers: { metadata: { scalerAddress: string } }[] }[];
+  const service = objects.find(({ kind, metadata }) => kind === "Service" && metadata.name === "dispatcher")?.spec as
+    | V1ServiceSpec
+    | undefined;
+  expect(scaled?.triggers.map(({ metadata }) => metadata.scalerAddress)).toEqual(
+    (service?.ports ?? []).filter(({ name }) => name === "scaler").map(({ port }) => `dispatcher.serverless-harness.svc:${port}`),
+  );
+  const [authentication] = specs("TriggerAuthentication") as { secretTargetRef: { name: string; key: string }[] }[];
+  const secrets = await makeSecrets();
+  for (const { name, key } of authentication?.secretTargetRef ?? []) expect(Object.keys(secrets[name] ?? {})).toContain(key);
 });
 
 test("images that are ours have a Containerfile", async () => {

@@ -46,11 +46,15 @@ function environmentOf(
 test.each(OVERLAYS)("the services take the settings that overlay %s gives them", async (overlay) => {
   const dispatcher = readDispatcher((await container(overlay, "dispatcher")).environment);
   expect(dispatcher.pool?.whereabouts.kind).toBe("dns");
-  expect(dispatcher.waker).toBe("knative");
+  const isKeda = overlay === "keda";
+  expect(dispatcher.waker).toBe(isKeda ? "keda" : "knative");
+  // Only an autoscaler with a certificate gets in.
+  expect(dispatcher.scaler?.tls?.clientCa !== undefined).toBe(isKeda);
   const sandbox = readHands((await container(overlay, "sandbox")).environment);
   expect(sandbox).toMatchObject({ sandbox: "process" });
   const brain = readBrain((await container(overlay, "brain")).environment);
-  expect(brain.listen).toMatchObject({ kind: "tcp", port: 7437 });
+  if (isKeda) expect(brain.listen).toBeUndefined();
+  else expect(brain.listen).toMatchObject({ kind: "tcp", port: 7437 });
 });
 
 test("the Redis that is installed takes the store of either user by mutual TLS, keeps what it acknowledged, and lets nobody rule it", async () => {
