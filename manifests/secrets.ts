@@ -24,7 +24,7 @@ const NAMES: Readonly<Record<string, readonly string[]>> = {
   sandbox: [`*.sandbox.${NAMESPACE}.svc`, `*.sandbox.${NAMESPACE}.svc.cluster.local`],
 };
 /** What both clients of Redis may do: the keys of the store and its news, with no command that rules the server. */
-const RIGHTS = "~harness:layout ~{harness:* &* +@all -@admin -@dangerous +info +role";
+const RIGHTS = "~harness:* ~{harness:* &harness:* +@all -@admin -@dangerous +info +role";
 
 const { values } = parseArgs({
   options: {

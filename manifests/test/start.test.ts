@@ -11,7 +11,17 @@ import { expect, onTestFinished, test } from "vitest";
 import { readConfig as readBrain } from "../../brain/config.ts";
 import { readConfig as readDispatcher } from "../../dispatcher/config.ts";
 import { readConfig as readHands } from "../../hands/config.ts";
+import { Names } from "../../session/redis/names.ts";
 import { makeSecrets, OVERLAYS, podTemplates } from "./fixtures/render.ts";
+
+const NAMES = new Names("harness", 16);
+/** A key of each form that the store has, but for those that say whose store it is. */
+const KEYS = [
+  NAMES.idempotency("x"),
+  NAMES.duty("x"),
+  ...[NAMES.base(3), NAMES.index, NAMES.schedules, NAMES.tokens, NAMES.sandboxes].map((base) => `${base}:x`),
+];
+const CHANNELS = [NAMES.workChannel, NAMES.idleChannel, NAMES.noticeChannel, NAMES.wishChannel("x"), NAMES.leafChannel("x")];
 
 /** A container of an overlay as its process finds it here: each secret that it mounts is a directory of files. */
 async function container(overlay: string, owner: string) {
@@ -90,7 +100,10 @@ test("the Redis that is installed takes the store of either user by mutual TLS, 
     for (const [command = "", ...words] of [["FLUSHALL"], ["CONFIG", "GET", "dir"], ["SHUTDOWN"], ["ACL", "LIST"], ["KEYS", "*"]])
       await expect(redis.call(command, ...words)).rejects.toThrow("NOPERM");
     await expect(redis.set("other", "x")).rejects.toThrow("NOPERM");
+    for (const key of KEYS) await redis.set(key, "x");
+    for (const channel of CHANNELS) await redis.publish(channel, "x");
     await redis.set(`{harness:0}:kept-${user}`, "x");
+    for (const key of KEYS) await redis.del(key);
   }
   const ended = once(first, "exit");
   first.kill("SIGKILL");

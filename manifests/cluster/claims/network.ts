@@ -5,7 +5,7 @@ import { callServer, NAMESPACE } from "./world.ts";
 
 const DNS_PORTS = [
   { protocol: "UDP", port: 53 },
-  { protocol: "UDP", port: 1053 },
+  { protocol: "UDP", port: 53 },
 ];
 
 /** Network policies are enforced, in both directions. */
