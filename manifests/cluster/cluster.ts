@@ -118,11 +118,10 @@ export class Cluster {
     this.#say(`DNS answers; the cluster is up (${this.kubeconfig})`);
   }
 
-  /** Import every image archive of a directory, OCI's or Docker's. */
-  async importImages(directory: string): Promise<void> {
-    if (!existsSync(directory))
-      throw new Error(`${directory} is not there: --images names a directory of image archives; run: npm run images`);
-    const archives = readdirSync(directory).filter((name) => name.endsWith(".tar"));
+  /** Import image archives of a directory, OCI's or Docker's: those of these names, by default all. */
+  async importImages(directory: string, names?: readonly string[]): Promise<void> {
+    requireImages(directory, names ?? []);
+    const archives = names?.map((name) => `${name}.tar`) ?? readdirSync(directory).filter((name) => name.endsWith(".tar"));
     if (archives.length === 0)
       throw new Error(`${directory} has no *.tar: --images names a directory of image archives; run: npm run images`);
     for (const archive of archives) {
@@ -224,4 +223,12 @@ export async function until<T>(what: string, seconds: number, look: () => Promis
     if (Date.now() > end) throw new Error(`waited ${seconds} s for ${what}`);
     await setTimeout(100);
   }
+}
+
+/** Throws unless a directory has the archives of these images. */
+export function requireImages(directory: string, names: readonly string[]): void {
+  if (!existsSync(directory))
+    throw new Error(`${directory} is not there: --images names a directory of image archives; run: npm run images`);
+  const missing = names.filter((name) => !existsSync(join(directory, `${name}.tar`)));
+  if (missing.length > 0) throw new Error(`${directory} lacks ${missing.join(", ")}: run: npm run images -- ${missing.join(" ")}`);
 }

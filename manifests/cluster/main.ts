@@ -3,7 +3,9 @@ import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { Cluster } from "./cluster.ts";
+import { ROOT } from "../../scripts/run.ts";
+import { INSTALLED_IMAGES } from "./claims/product.ts";
+import { Cluster, requireImages } from "./cluster.ts";
 import { run } from "./command.ts";
 import { childEnvironment, readSettings } from "./config.ts";
 import { assertLoopback, assertNoOtherServer } from "./pki.ts";
@@ -15,7 +17,8 @@ const USAGE = `usage: npm run cluster -- up [--images DIR]   build what is missi
        npm run cluster -- down                take it down, with all that it left
        npm run cluster -- status [--json]     how it is
        npm run cluster -- kubectl ARGS...     kubectl on it, and on no other
-       npm run cluster -- test [--images DIR] check claims on it (or on the cluster of KUBECONFIG), then take it down
+       npm run cluster -- test [--images DIR] check claims on it (or on the cluster of KUBECONFIG), then take it down;
+                                              the images of npm run images are looked for in dist/images
 `;
 const startedAtMs = performance.now();
 const settings = readSettings();
@@ -47,13 +50,19 @@ async function work(): Promise<number> {
     case "kubectl":
       return await kubectl();
     case "test": {
-      const { images } = parseArgs({ args, options: { images: { type: "string" } } }).values;
+      const images = { type: "string", default: join(ROOT, "dist", "images") } as const;
+      const directory = parseArgs({ args, options: { images } }).values.images;
       if (settings.kubeconfig !== undefined) return await testOther(settings.kubeconfig);
-      return await testOwn(cluster, async () => {
-        const programs = await up();
-        if (images !== undefined) await cluster.importImages(images);
-        return join(programs.kubernetes, "kubectl");
-      });
+      requireImages(directory, INSTALLED_IMAGES);
+      return await testOwn(
+        cluster,
+        async () => {
+          const programs = await up();
+          await cluster.importImages(directory, INSTALLED_IMAGES);
+          return join(programs.kubernetes, "kubectl");
+        },
+        up,
+      );
     }
     default:
       process.stderr.write(USAGE);
