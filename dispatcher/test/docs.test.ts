@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { SandboxAccessService } from "@serverless-harness/proto/brain";
 import { FailureReasonSchema, LeafService, SandboxService, ScheduleService, WebhookService } from "@serverless-harness/proto/leaf";
 import { expect, test } from "vitest";
@@ -11,11 +11,9 @@ test("the README names every RPC and every setting, with no setting too many", a
   for (const method of services.flatMap(({ methods }) => methods)) expect(readme).toMatch(new RegExp(`^\\| \`${method.name}\` +\\|`, "m"));
   const variables = (text: string): string[] =>
     [...new Set(text.match(/\b(?:(?:DISPATCHER|HANDS|BRAIN_TOKEN)_[A-Z_]+|LEAF_STORE|LOG_LEVEL)\b/g))].sort();
-  const sources = await Promise.all(
-    ["config", "dispatcher", "audit/config", "scaler/config", "pool/config", "waker/config", "webhooks/config"].map((name) =>
-      read(`../${name}.ts`),
-    ),
-  );
+  const configs = (await readdir(new URL("..", import.meta.url), { recursive: true })).filter((file) => /(?:^|\/)config\.ts$/.test(file));
+  expect(configs).toContain("sandbox/config.ts");
+  const sources = await Promise.all([...configs, "dispatcher.ts"].map((file) => read(`../${file}`)));
   const code = sources.join("\n").replaceAll("LOG_LEVELS", "");
   expect(variables(readme)).toEqual(variables(code));
 });
