@@ -102,11 +102,22 @@ async function makeCaller(kubectl: Kubectl, token: string, authority: string): P
   await kubectl.run("wait", "--for=condition=Ready", "pod/caller", `--namespace=${CALLERS}`, "--timeout=120s");
 }
 
-/** One turn, by `curl` in the caller's pod: asked again with the same key, it is the same turn. */
+/** One turn, by `curl` in the caller's pod: asked again with the same key, it is the same turn. What it answers to earlier tries is not written. */
 async function turn(kubectl: Kubectl, body: Readonly<Record<string, string>>, key: string): Promise<Turn> {
   const again = ["--retry", "60", "--retry-all-errors", "--retry-delay", "1", "--connect-timeout", "5"];
   const headers = ["-H", "@/caller/header", "-H", "Content-Type: application/json", "-H", `Idempotency-Key: ${key}`];
-  const curl = ["curl", "-sS", "--cacert", "/caller/ca.crt", ...again, ...headers, "-d", JSON.stringify(body), `${DISPATCHER}/turn`];
+  const curl = [
+    "curl",
+    "-sS",
+    "--fail",
+    "--cacert",
+    "/caller/ca.crt",
+    ...again,
+    ...headers,
+    "-d",
+    JSON.stringify(body),
+    `${DISPATCHER}/turn`,
+  ];
   const { stdout, stderr } = await kubectl.attempt("exec", "caller", `--namespace=${CALLERS}`, "--", ...curl);
   try {
     return JSON.parse(stdout) as Turn;
@@ -184,7 +195,8 @@ async function checkKills(kubectl: Kubectl, claims: Claims): Promise<void> {
       for (const name of killed) {
         await pause(2500);
         const pod = await podOf(kubectl, name);
-        await kubectl.run("delete", "pod", pod, `--namespace=${INSTALLED}`, "--force", "--grace-period=0");
+        // Not --force: the API server would forget a pod that still runs, and a second Redis would write to the files of the first.
+        await kubectl.run("delete", "pod", pod, `--namespace=${INSTALLED}`, "--grace-period=1");
       }
       const answers = await Promise.all(turns);
       const tookMs = Math.round(performance.now() - startedAtMs);
@@ -192,16 +204,16 @@ async function checkKills(kubectl: Kubectl, claims: Claims): Promise<void> {
       // What became of each command, asked of its workspace.
       const counts = await Promise.all(
         answers.map(async ({ sessionId = "" }, i) => {
-          const { response = "" } = await turn(kubectl, { prompt: "Run: cat ran | wc -l", sessionId }, `counted-${startedAtMs}-${i}`);
-          return Number(/\n(\d+)\s*$/.exec(response.trimEnd())?.[1] ?? Number.NaN);
+          const counted = await turn(kubectl, { prompt: "Run: cat ran | wc -l", sessionId }, `counted-${startedAtMs}-${i}`);
+          return { count: /\n(\d+)\s*$/.exec(counted.response ?? "")?.[1], said: counted.response ?? counted.error };
         }),
       );
-      const once = counts.filter((count) => count === 1).length;
-      const never = counts.filter((count) => count === 0).length;
-      const seen =
-        failed.length === 0
-          ? `all answered after ${time(tookMs)}; ${once} commands ran once, ${never} were lost with the sandbox before they began`
-          : failed.map(({ error }) => error ?? "no answer").join("; ");
+      const once = counts.filter(({ count }) => count === "1").length;
+      const never = counts.filter(({ count }) => count === "0").length;
+      const odd = counts.flatMap(({ count, said = "" }) => (count === "0" || count === "1" ? [] : [JSON.stringify(said.slice(0, 300))]));
+      const ran = `${once} commands ran once, ${never} were lost with the sandbox before they began`;
+      const problems = [...failed.map(({ error }) => error ?? "no answer"), ...odd];
+      const seen = problems.length === 0 ? `all answered after ${time(tookMs)}; ${ran}` : `${ran}; ${problems.join("; ")}`;
       return { holds: failed.length === 0 && once + never === TURNS && once > 0, seen, measured: { tookMs, once, never } };
     },
   );
