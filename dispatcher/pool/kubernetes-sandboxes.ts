@@ -1,5 +1,6 @@
 import { setTimeout as wait } from "node:timers/promises";
 import { DiscoveryV1Api, KubeConfig, type V1EndpointSlice, Watch } from "@kubernetes/client-node";
+import { inTime } from "@serverless-harness/kit/in-time";
 import { isName } from "@serverless-harness/kit/validate";
 import type { KubernetesService } from "./kubernetes-service.ts";
 import type { FoundSandbox, SandboxSource } from "./source.ts";
@@ -77,7 +78,11 @@ export class KubernetesSandboxes implements SandboxSource {
   async #list(): Promise<string> {
     const { namespace, service } = this.#service;
     const api = this.#config.makeApiClient(DiscoveryV1Api);
-    const { items, metadata } = await inTime(api.listNamespacedEndpointSlice({ namespace, labelSelector: `${SLICES_OF}=${service}` }));
+    const { items, metadata } = await inTime(
+      () => api.listNamespacedEndpointSlice({ namespace, labelSelector: `${SLICES_OF}=${service}` }),
+      LIST_MS,
+      () => new Error(`the API server did not answer within ${LIST_MS / 1000} s`),
+    );
     this.#slices = new Map(items.map((slice) => [slice.metadata?.name ?? "", slice]));
     return metadata?.resourceVersion ?? "";
   }
@@ -143,17 +148,6 @@ export class KubernetesSandboxes implements SandboxSource {
           ? error.message
           : String(error);
     return new Error(`the endpoints of the service ${namespace}/${service} can't be followed: ${hint}`, { cause: error });
-  }
-}
-
-/** The client has no limit of its own that is as short. */
-async function inTime<T>(answer: Promise<T>): Promise<T> {
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Error(`the API server did not answer within ${LIST_MS / 1000} s`)), LIST_MS);
-  try {
-    return await Promise.race([answer, late.promise]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -2,6 +2,7 @@ import { type Client, Code, createClient } from "@connectrpc/connect";
 import type { Target } from "@serverless-harness/kit/address";
 import type { ClientTls } from "@serverless-harness/kit/connection";
 import { fromConnectError, HarnessError } from "@serverless-harness/kit/errors";
+import { inTime } from "@serverless-harness/kit/in-time";
 import type { Logger } from "@serverless-harness/kit/log";
 import { type ClientTransport, createTransport } from "@serverless-harness/kit/transport";
 import { type DescribeResponse, IdentityService, type Workspace, WorkspaceService } from "@serverless-harness/proto/hands";
@@ -84,19 +85,14 @@ export class Sandbox implements SandboxKeys {
   /** What it says of itself. Rejects with a HarnessError, at the latest after `timeoutMs`. */
   async describe(timeoutMs: number): Promise<DescribeResponse> {
     this.#kept ??= this.#connect(() => this.#identityToken(), MAX_DESCRIPTION_BYTES);
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    // A connection that does not come up heeds no deadline.
-    const timer = setTimeout(
-      () => reject(new HarnessError(Code.DeadlineExceeded, "timeout", `no answer within ${timeoutMs} ms`)),
-      timeoutMs,
-    );
+    const late = (): HarnessError => new HarnessError(Code.DeadlineExceeded, "timeout", `no answer within ${timeoutMs} ms`);
+    const client = createClient(IdentityService, this.#kept);
     try {
-      return await Promise.race([createClient(IdentityService, this.#kept).describe({}, { timeoutMs }), late]);
+      // A connection that does not come up heeds no deadline.
+      return await inTime(() => client.describe({}, { timeoutMs }), timeoutMs, late);
     } catch (error) {
       this.#setClock(error);
       throw fromConnectError(error);
-    } finally {
-      clearTimeout(timer);
     }
   }
 

@@ -5,6 +5,7 @@ import type { Readable } from "node:stream";
 import { Code } from "@connectrpc/connect";
 import { HarnessError, invalidArgument } from "@serverless-harness/kit/errors";
 import { newId } from "@serverless-harness/kit/ids";
+import { inTime } from "@serverless-harness/kit/in-time";
 import { errnoOf } from "@serverless-harness/kit/paths/path-error";
 import { removeTree } from "../fs/remove-tree.ts";
 import { type ArtifactContent, type ArtifactStore, artifactsMisconfigured, artifactsUnavailable, assertKey } from "./artifact-store.ts";
@@ -206,14 +207,10 @@ async function writeContent(path: string, content: ArtifactContent): Promise<voi
 
 /** Run a call with a time limit, and translate what it throws. */
 async function translated<T>(ms: number, call: () => Promise<T>): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(artifactsUnavailable(`did not answer within ${ms / 1000} s`, undefined)), ms);
   try {
-    return await Promise.race([call(), late]);
+    return await inTime(call, ms, () => artifactsUnavailable(`did not answer within ${ms / 1000} s`, undefined));
   } catch (error) {
     throw translate(error);
-  } finally {
-    clearTimeout(timer);
   }
 }
 
