@@ -4,14 +4,14 @@
  * `~/.cache/leaf`. Exit code 1 if a test failed or a part is missing.
  */
 import { existsSync, mkdirSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
+import { cacheDirectory } from "./cache.ts";
 import { ROOT, run } from "./run.ts";
 
 const MODULE = "connectrpc.com/conformance";
 const VERSION = "v1.0.7";
 
-const cache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "leaf", `conformance-${VERSION}`);
+const cache = join(cacheDirectory(), `conformance-${VERSION}`);
 const runner = join(cache, "connectconformance");
 /** The suite's messages: `buf build` of the protos that the module brings. */
 const image = join(cache, "messages.binpb");

@@ -18,6 +18,7 @@ import { createAuthority } from "@serverless-harness/kit/testing";
 import { bundleOf, COMPILED } from "@serverless-harness/kit/testing/services";
 import { createTransport } from "@serverless-harness/kit/transport";
 import { LeafService, LeafState, SandboxService, TokenService } from "@serverless-harness/proto/leaf";
+import { freePort } from "@serverless-harness/session/testing/redis";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { launch } from "./process.ts";
 import { AUTHORIZED, allEvents, newStore, TOKEN } from "./support.ts";
@@ -119,15 +120,6 @@ async function brains(): Promise<Record<string, string>> {
   const { url }: { url: string } = JSON.parse(await linesOf(model)('"url"'));
   const command = JSON.stringify([process.execPath, bundleOf("brain")]);
   return { ANTHROPIC_BASE_URL: url, ANTHROPIC_AUTH_TOKEN: "any", BRAIN_GRACE_MS: "0", DISPATCHER_BRAIN_COMMAND: command };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("a port is expected");
-  return address.port;
 }
 
 /** A port that leads to the first of several that takes the connection, as the address that stands for all dispatchers does. */

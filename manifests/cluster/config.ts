@@ -1,5 +1,5 @@
-import { homedir } from "node:os";
-import { isAbsolute, join } from "node:path";
+import { join } from "node:path";
+import { cacheDirectory } from "../../scripts/cache.ts";
 
 /** What the test cluster reads from the environment. */
 export interface Settings {
@@ -11,9 +11,7 @@ export interface Settings {
 
 /** Read `XDG_CACHE_HOME` (default: `~/.cache`) and `KUBECONFIG`; throws if one says nothing sensible. */
 export function readSettings(environment: Readonly<Record<string, string | undefined>> = process.env): Settings {
-  const base = environment["XDG_CACHE_HOME"] || join(environment["HOME"] || homedir(), ".cache");
-  if (!isAbsolute(base)) throw new Error(`XDG_CACHE_HOME is ${base}: it must be an absolute path`);
-  return { cache: join(base, "leaf", "cluster"), kubeconfig: environment["KUBECONFIG"] || undefined };
+  return { cache: join(cacheDirectory(environment), "cluster"), kubeconfig: environment["KUBECONFIG"] || undefined };
 }
 
 /** This process's environment with what programs of ours need, and without a kubeconfig that is not the test cluster's. */

@@ -1,13 +1,13 @@
 import { mkdirSync, statfsSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
+import { cacheDirectory } from "../../scripts/cache.ts";
 
 /** What the type of a file system is if it is an overlay, as in most containers. The kernel makes no overlay over another one. */
 const OVERLAY = 0x794c7630;
 
-/** Where everything is that is kept between builds: `$XDG_CACHE_HOME/leaf/images`. Made if it is missing. */
-export function cacheDirectory(environment: Readonly<NodeJS.ProcessEnv> = process.env): string {
-  const directory = join(environment["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "leaf", "images");
+/** Where everything is that is kept between builds. Made if it is missing. */
+export function makeCache(): string {
+  const directory = join(cacheDirectory(), "images");
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   return directory;
 }

@@ -9,7 +9,7 @@ import { ROOT, run } from "../../scripts/run.ts";
 import { readArchive } from "./archive.ts";
 import { makeBase } from "./base.ts";
 import { Buildah, BuildError, demand } from "./buildah.ts";
-import { cacheDirectory } from "./config.ts";
+import { makeCache } from "./config.ts";
 import { IMAGES, type Image, inputsOf, referenceOf } from "./images.ts";
 import { describeParts } from "./sbom.ts";
 import { tryStart } from "./start.ts";
@@ -47,7 +47,7 @@ try {
 
 async function main(): Promise<void> {
   const { values, images } = readArguments();
-  const cache = cacheDirectory();
+  const cache = makeCache();
   const output = resolve(values.output);
   mkdirSync(output, { recursive: true });
   await demand("sh", [join(import.meta.dirname, "packages.sh")]);

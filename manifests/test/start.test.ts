@@ -1,11 +1,11 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import type { V1Container } from "@kubernetes/client-node";
 import { temporaryDirectory } from "@serverless-harness/kit/testing";
 import { openLeafStore } from "@serverless-harness/session";
+import { freePort } from "@serverless-harness/session/testing/redis";
 import { Redis } from "ioredis";
 import { expect, onTestFinished, test } from "vitest";
 import { readConfig as readBrain } from "../../brain/config.ts";
@@ -111,12 +111,3 @@ test("the Redis that is installed takes the store of either user by mutual TLS, 
   await start();
   for (const user of ["dispatcher", "brain"]) expect(await connect(user).get(`{harness:0}:kept-${user}`)).toBe("x");
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("a port is expected");
-  return address.port;
-}

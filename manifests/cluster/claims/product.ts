@@ -4,6 +4,7 @@ import { type Claims, time } from "../../../scripts/demo/claims.ts";
 import { ROOT } from "../../../scripts/run.ts";
 import { run } from "../command.ts";
 import type { Kubectl } from "../kubectl.ts";
+import { makeNamespace, RESTRICTED } from "./world.ts";
 
 const INSTALLED = "serverless-harness";
 const CALLERS = "cluster-callers";
@@ -70,11 +71,8 @@ interface Secret {
 
 /** A pod in a namespace that may call the dispatcher. Its token is in a file: what is executed in a pod stands in the server's log. */
 async function makeCaller(kubectl: Kubectl, token: string, authority: string): Promise<void> {
-  const labels = { "pod-security.kubernetes.io/enforce": "restricted", "serverless-harness/calls-dispatcher": "true" };
-  await kubectl.applied({ apiVersion: "v1", kind: "Namespace", metadata: { name: CALLERS, labels } });
-  await kubectl.run("wait", "--for=create", "serviceaccount/default", `--namespace=${CALLERS}`, "--timeout=60s");
+  await makeNamespace(kubectl, CALLERS, { "serverless-harness/calls-dispatcher": "true" });
   const metadata = { name: "caller", namespace: CALLERS };
-  const securityContext = { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ["ALL"] } };
   await kubectl.applied(
     { apiVersion: "v1", kind: "Secret", metadata, stringData: { header: `Authorization: Bearer ${token}\n`, "ca.crt": authority } },
     {
@@ -84,7 +82,7 @@ async function makeCaller(kubectl: Kubectl, token: string, authority: string): P
       spec: {
         automountServiceAccountToken: false,
         terminationGracePeriodSeconds: 1,
-        securityContext: { runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" }, fsGroup: 65532 },
+        securityContext: { ...RESTRICTED.pod, fsGroup: 65532 },
         volumes: [{ name: "secret", secret: { secretName: "caller", defaultMode: 0o440 } }],
         containers: [
           {
@@ -92,7 +90,7 @@ async function makeCaller(kubectl: Kubectl, token: string, authority: string): P
             image: "dev.local/serverless-harness/hands:dev",
             imagePullPolicy: "IfNotPresent",
             command: ["sleep", "infinity"],
-            securityContext,
+            securityContext: RESTRICTED.container,
             volumeMounts: [{ name: "secret", mountPath: "/caller", readOnly: true }],
           },
         ],

@@ -7,6 +7,20 @@ export const NAMESPACE = "cluster-claims";
 const IMAGE = "localhost/probe:cluster";
 const PORT = 8080;
 
+/** The security context of a pod, and of a container in it, that keep every rule of Pod Security's "restricted". */
+export const RESTRICTED = {
+  pod: { runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } },
+  container: { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ["ALL"] } },
+};
+
+/** Make a namespace that takes no other pods, and wait until it takes pods. `labels`: further ones. */
+export async function makeNamespace(kubectl: Kubectl, name: string, labels: Readonly<Record<string, string>> = {}): Promise<void> {
+  const all = { "pod-security.kubernetes.io/enforce": "restricted", ...labels };
+  await kubectl.applied({ apiVersion: "v1", kind: "Namespace", metadata: { name, labels: all } });
+  // A bare pod is refused until its namespace has a service account.
+  await kubectl.run("wait", "--for=create", "serviceaccount/default", `--namespace=${name}`, "--timeout=60s");
+}
+
 /** A pod of the claims that keeps every rule of Pod Security's "restricted". */
 export function probePod(name: string, labels: Readonly<Record<string, string>>, args: readonly string[]): object {
   return {
@@ -16,7 +30,7 @@ export function probePod(name: string, labels: Readonly<Record<string, string>>,
     spec: {
       automountServiceAccountToken: false,
       terminationGracePeriodSeconds: 1,
-      securityContext: { runAsNonRoot: true, seccompProfile: { type: "RuntimeDefault" } },
+      securityContext: RESTRICTED.pod,
       containers: [
         {
           name: "probe",
@@ -24,7 +38,7 @@ export function probePod(name: string, labels: Readonly<Record<string, string>>,
           imagePullPolicy: "IfNotPresent",
           args,
           ports: [{ containerPort: PORT }],
-          securityContext: { allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ["ALL"] } },
+          securityContext: RESTRICTED.container,
         },
       ],
     },
@@ -34,10 +48,7 @@ export function probePod(name: string, labels: Readonly<Record<string, string>>,
 /** Make the namespace and its pods: `server` with a service of that name, and `client` and `stranger`, who call it. */
 export async function makeWorld(kubectl: Kubectl): Promise<void> {
   await removeWorld(kubectl);
-  const labels = { "pod-security.kubernetes.io/enforce": "restricted" };
-  await kubectl.applied({ apiVersion: "v1", kind: "Namespace", metadata: { name: NAMESPACE, labels } });
-  // A bare pod is refused until its namespace has a service account.
-  await kubectl.run("wait", "--for=create", "serviceaccount/default", `--namespace=${NAMESPACE}`, "--timeout=60s");
+  await makeNamespace(kubectl, NAMESPACE);
   await kubectl.applied(
     probePod("server", { app: "server" }, ["serve", `:${PORT}`]),
     probePod("client", { app: "client" }, ["pause"]),

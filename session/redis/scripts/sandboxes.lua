@@ -36,7 +36,7 @@ local function shown(name)
   return { sandbox, alive, draining or '', working(name), redis.call('ZCARD', key('in', name)) }
 end
 
--- Where a session is: name, state, epoch, where it has its files: name, state, snapshot, and what it was taken out of.
+-- A session's sandbox (name, state), its epoch, the sandbox that has its files (name, state), its snapshot, and the sandbox that it was taken out of.
 local function placed(session)
   local place = redis.call('HGET', placements, session)
   if not place then return nil end
